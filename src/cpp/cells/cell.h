@@ -1,0 +1,106 @@
+// cell.h: the contract of a cell, and the two loops that run one: forward (product, then the cell, per panel of units) and
+// backward (pointwise). What differs from cell to cell stands in rnn.h, lstm.h and gru.h, forward above backward.
+//
+// A cell is a struct template over the element type:
+//     kGates          groups of its weights, in PyTorch's order
+//     kShape          what it keeps (kernels.h: CellShape)
+//     forward(s, row, unit, product)    one vector of units of one row: product[g] = (W_hh h_{t-1}) of gate g
+//     backward(s, row, unit)            one vector of units of one row
+// with s the arguments of the step. Whatever lies between the units and the end of an internal row is scratch.
+#pragma once
+
+#include "kernels.h"
+#include "simd/gemm.h"
+#include "simd/math.h"
+
+namespace bptt {
+namespace {
+
+template <class T>
+BPTT_INLINE typename Vec<T>::V clamp(typename Vec<T>::V x, T bound) {
+  return at_most(splat<T>(bound), at_least(splat<T>(-bound), x));
+}
+
+// The sum of squares of a vector, in double precision.
+BPTT_INLINE DoubleV squares(FloatV v, DoubleV sum) {
+  const Doubles d = widen(v);
+  return fma(d.high, d.high, fma(d.low, d.low, sum));
+}
+BPTT_INLINE DoubleV squares(DoubleV v, DoubleV sum) { return fma(v, v, sum); }
+
+// v with the lanes from n on set to zero.
+template <class T>
+BPTT_INLINE typename Vec<T>::V first_lanes(typename Vec<T>::V v, int64_t n) {
+  if (n >= kLanes<T>) return v;
+  T lanes[kLanes<T>];
+  store(lanes, v);
+  return load_some(lanes, n);
+}
+
+// Panels of units are handled one at a time, with few rows up to four, so that there are enough independent sums.
+template <class T, class CellOf>
+void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
+  using V = typename Vec<T>::V;
+  constexpr int kGates = CellOf::kGates;
+  constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
+  alignas(64) T z[kTileRows][kMost * kGates][kPanel<T>];
+  for (int64_t index = s.panel_begin; index < s.panel_end;) {
+    const Panel<T> panel(s.weights, s.units, s.units, kGates, index);
+    int64_t together = 1;
+    if (s.rows <= 3 && panel.vectors == 2) {
+      while (together < kMost && index + together < s.panel_end &&
+             s.units - (panel.unit + together * kPanel<T>) > kLanes<T>) {
+        ++together;
+      }
+    }
+    for (int64_t row = 0; row < s.rows;) {
+      const int64_t height = tile_height(s.rows - row);
+      Tile<T> t;
+      t.a = s.h_previous + row * s.state_row;
+      t.a_row = s.state_row;
+      t.segments = 1;
+      t.segment_length = s.units;
+      t.segment_stride = 0;
+      t.b = panel.packed;
+      t.b_panel = panel.size;
+      t.c = &z[0][0][0];
+      t.c_row = kMost * kGates * kPanel<T>;
+      t.c_panel = kPanel<T>;
+      t.bias = nullptr;
+      t.bias_panel = 0;
+      t.accumulate = false;
+      t.last_units = kLanes<T>;
+      run_tiles(t, height, together * kGates, panel.vectors == 2);
+      for (int64_t r = 0; r < height; ++r) {
+        for (int64_t p = 0; p < together; ++p) {
+          for (int64_t v = 0; v < panel.vectors; ++v) {
+            V gates[kGates];
+            for (int g = 0; g < kGates; ++g) gates[g] = load(&z[r][p * kGates + g][v * kLanes<T>]);
+            cell.forward(s, row + r, panel.unit + p * kPanel<T> + v * kLanes<T>, gates);
+          }
+        }
+      }
+      row += height;
+    }
+    index += together;
+  }
+}
+
+template <class T, class CellOf>
+void step_backward(const StepBackwardArgs<T>& s, const CellOf& cell) {
+  for (int64_t row = 0; row < s.rows; ++row) {
+    DoubleV flow{};
+    for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
+      const auto dc = cell.backward(s, row, unit);
+      if constexpr (CellOf::kShape.has_c) {
+        if (s.flow_c) flow = squares(first_lanes<T>(dc, s.units - unit), flow);
+      }
+    }
+    if constexpr (CellOf::kShape.has_c) {
+      if (s.flow_c) s.flow_c[row] = sum_lanes(flow);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bptt

@@ -1,0 +1,95 @@
+// dispatch.cpp: which of the kernel tables this CPU can run, and which is in use.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <string>
+
+#include "kernels.h"
+
+namespace bptt {
+
+#if defined(__x86_64__)
+extern const KernelTable kernels_sse2, kernels_avx2, kernels_avx512;
+#else
+extern const KernelTable kernels_neon;
+#endif
+
+namespace {
+
+struct Available {
+  const KernelTable* tables[3];
+  int64_t count = 0;
+  Available() {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) {
+      tables[count++] = &kernels_avx512;
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables[count++] = &kernels_avx2;
+    tables[count++] = &kernels_sse2;
+#else
+    tables[count++] = &kernels_neon;
+#endif
+  }
+};
+
+const Available& available() {
+  static const Available tables;
+  return tables;
+}
+
+const KernelTable* find(const char* name) {
+  for (int64_t i = 0; i < available().count; ++i) {
+    if (std::strcmp(available().tables[i]->name, name) == 0) return available().tables[i];
+  }
+  return nullptr;
+}
+
+// The choice at start: BPTT_ISA, else the best. Null if BPTT_ISA names none of the available ones.
+struct Start {
+  const KernelTable* table;
+  std::string why;
+  Start() {
+    const char* wanted = std::getenv("BPTT_ISA");
+    if (!wanted || !*wanted) {
+      table = available().tables[0];
+      return;
+    }
+    table = find(wanted);
+    if (!table) {
+      why = "got '" + std::string(wanted) + "', this CPU has";
+      for (int64_t i = 0; i < available().count; ++i) why += std::string(i ? ", " : " ") + available().tables[i]->name;
+    }
+  }
+};
+
+const Start& start() {
+  static const Start choice;
+  return choice;
+}
+
+std::atomic<const KernelTable*> forced{nullptr};
+
+}  // namespace
+
+const KernelTable* const* available_kernels(int64_t* count) {
+  *count = available().count;
+  return available().tables;
+}
+
+const KernelTable* active_kernels(const char** why) {
+  if (const KernelTable* table = forced.load(std::memory_order_acquire)) return table;
+  if (!start().table && why) *why = start().why.c_str();
+  return start().table;
+}
+
+bool use_kernels(const char* name) {
+  const KernelTable* table = name ? find(name) : nullptr;
+  if (name && !table) return false;
+  forced.store(table, std::memory_order_release);
+  return true;
+}
+
+}  // namespace bptt

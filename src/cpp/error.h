@@ -1,0 +1,28 @@
+// error.h: what goes wrong inside the engine, as an exception that capi turns into a status and a record.
+#pragma once
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "bptt.h"
+
+namespace bptt {
+
+class Error : public std::exception {
+ public:
+  Error(bptt_status status_, std::string argument_, std::string expected_, std::string got_, int system_error_ = 0)
+      : status(status_),
+        argument(std::move(argument_)),
+        expected(std::move(expected_)),
+        got(std::move(got_)),
+        system_error(system_error_) {}
+  const char* what() const noexcept override { return expected.c_str(); }
+
+  bptt_status status;
+  std::string argument;  // "" where no single argument is at fault
+  std::string expected, got;
+  int system_error;  // errno, or 0
+};
+
+}  // namespace bptt

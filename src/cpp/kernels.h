@@ -1,0 +1,223 @@
+// kernels.h: the waist inside the engine. Below it (kernels.cpp, simd/, cells/): text that is compiled once per instruction
+// set, pure functions that cannot fail and allocate nothing. Above it: text that is compiled once.
+//
+// Every kernel is found in a Kernels<T> table, T = float or double. Shapes are [rows, columns], the last axis contiguous.
+// "Row length" is padded_row<T>(n): internal rows start on 64-byte boundaries. What lies between n and the row length is
+// scratch: kernels may write anything there and never let it reach a result.
+//
+// Aliasing: outputs never overlap inputs unless a comment says "in place".
+// Determinism: an element's sum over k is one chain k = 0, 1, ... of fused multiply-adds (multiply, add where the set has no
+// fma), whatever the tile it falls in: it depends on the instruction set only, never on rows, threads or batch.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace bptt {
+
+constexpr int64_t kAlignment = 64;  // bytes; of every internal row and buffer
+
+// The length of an internal row for n elements: whole cache lines, and never a multiple of 2048 bytes, because rows that far
+// apart fall into the same few sets of the first-level cache (measured: 15-20 % of a 14-row tile).
+template <class T>
+constexpr int64_t padded_row(int64_t n) {
+  constexpr int64_t line = kAlignment / int64_t(sizeof(T));
+  const int64_t whole = (n + line - 1) / line * line;
+  return whole * int64_t(sizeof(T)) % 2048 == 0 ? whole + line : whole;
+}
+
+// The length of a plane of n elements inside a row: whole cache lines.
+template <class T>
+constexpr int64_t padded_plane(int64_t n) {
+  constexpr int64_t line = kAlignment / int64_t(sizeof(T));
+  return (n + line - 1) / line * line;
+}
+
+enum class Cell { rnn, lstm, gru };
+enum class Activation { tanh, relu, sigmoid, identity };
+
+// A matrix B [depth, units x groups] packed for products: panels of up to two vectors of units, the groups (gates) of a panel
+// of units side by side, each panel [depth, width] contiguous. packed_size(depth, units, groups) elements.
+//   element (k, unit, group) = source[k * k_stride + unit * unit_stride + group * group_stride]
+template <class T>
+struct PackArgs {
+  const T* source;
+  int64_t k_stride, unit_stride, group_stride;
+  int64_t units, groups;
+  int64_t depth;             // of the whole packed matrix
+  int64_t k_begin, k_count;  // which of its k this call fills
+  int64_t panel_begin, panel_end;  // which panels of units this call fills; panels = panel_count(units)
+  T* packed;
+};
+
+// C[r, group, unit] (+)= sum_k A[r, k] * B[k, group, unit] (+ bias[group, unit]).
+// A's row is `segments` runs of `segment_length` elements, `segment_stride` apart; depth = segments * segment_length.
+template <class T>
+struct ProductArgs {
+  const T* a;
+  int64_t a_row, segments, segment_length, segment_stride;
+  const T* b;  // packed
+  int64_t rows, units, groups;
+  T* c;
+  int64_t c_row, c_group;
+  const T* bias;  // [groups] rows, bias_group apart, or null
+  int64_t bias_group;
+  bool accumulate;
+  int64_t panel_begin, panel_end;  // which panels of units to compute
+};
+
+// C[m, n] += sum_k A[k, m] * B[k, n]: a weight gradient; A and B hold a block of rows k. The block's sum starts from zero and is
+// added to C once.
+template <class T>
+struct OuterArgs {
+  const T* a;  // [depth, columns], a_row apart
+  int64_t a_row, depth;
+  const T* b;  // packed, one group
+  int64_t columns_a, units;
+  T* c;  // [columns_a, units], c_row apart
+  int64_t c_row;
+};
+
+// One time step forward of some rows of the batch: product with the packed recurrent weights, then the cell, per panel of units
+// while the product is in the first-level cache. On entry `planes` holds the input part of the pre-activations, gate by gate
+// (RNN: in h itself); on return what the backward pass needs (cells/cell.h).
+template <class T>
+struct StepForwardArgs {
+  const T* weights;  // packed W_hh^T: depth H, units H, groups G
+  const T* bias_hidden;  // GRU: b_hn [H]; else unused
+  const T* h_previous;  // [rows, H], state_row apart
+  const T* c_previous;  // LSTM
+  T* h;                 // [rows, H]; may be h_previous's successor, never itself
+  T* c;                 // LSTM
+  T* planes;            // [rows, planes, H], planes_row apart, plane_stride between planes
+  int64_t state_row, planes_row, plane_stride;
+  int64_t rows, units;
+  int64_t panel_begin, panel_end;  // panels of units to compute
+  Activation activation;  // RNN
+};
+
+// One time step backward of some rows, pointwise: from the total dL/dh_t (dh) and what flows into c_t (dc) to the
+// pre-activation gradients dz. In place: dc becomes dL/dc_{t-1}; GRU: dh becomes its direct share of dL/dh_{t-1}, to which the
+// product with W_hh adds. RNN, LSTM: dh is left alone and the product overwrites it.
+template <class T>
+struct StepBackwardArgs {
+  const T* h_previous;  // [rows, H], state_row apart
+  const T* c_previous;
+  const T* h;
+  const T* c;
+  const T* planes;
+  int64_t state_row, planes_row, plane_stride;
+  T* dh;  // [rows, H], state_row apart
+  T* dc;
+  T* dz;  // [rows, dz planes, H], dz_row apart, plane_stride between planes
+  int64_t dz_row;
+  int64_t rows, units;
+  Activation activation;
+  T clip;  // clamp |dz| to this; 0: off
+  double* flow_c;  // LSTM: per row, the sum of squares of the total dL/dc_t; null: off
+};
+
+// Optimisers: one pass over elements of the flat vectors. `scale` multiplies the gradient first, in double precision.
+template <class T>
+struct UpdateArgs {
+  T* parameter;
+  const T* gradient;
+  T* moment1;
+  T* moment2;
+  int64_t count;
+  double scale, lr, momentum, beta1, beta2, eps, weight_decay;
+  double correction1, correction2;  // Adam: 1 - beta1^t, 1 - beta2^t
+  bool first;                       // SGD: the momentum buffer is empty
+};
+
+template <class T>
+struct Kernels {
+  int64_t lanes;  // elements of a vector; a panel is up to 2 * lanes units
+
+  void (*pack)(const PackArgs<T>&);
+  void (*product)(const ProductArgs<T>&);
+  void (*outer)(const OuterArgs<T>&);
+  void (*step_forward[3])(const StepForwardArgs<T>&);    // by Cell
+  void (*step_backward[3])(const StepBackwardArgs<T>&);  // by Cell
+
+  // total[n] += the sum over rows of a[rows, n]
+  void (*add_column_sums)(const T* a, int64_t a_row, int64_t rows, int64_t n, T* total);
+  // a[n] += b[n]
+  void (*add)(T* a, const T* b, int64_t n);
+  // a[n] *= factor, computed in double precision
+  void (*scale)(T* a, int64_t n, double factor);
+  // clamp to [-bound, bound]; NaN stays NaN. Returns the number of elements changed.
+  int64_t (*clamp)(T* a, int64_t n, double bound);
+  // The sum of squares in double precision, four chains added at the end; may overflow or underflow for double input.
+  double (*sum_squares)(const T* a, int64_t n);
+  // The largest |a|; NaN if any element is NaN.
+  double (*max_abs)(const T* a, int64_t n);
+
+  // Softmax cross-entropy of one row. In place: logits [n] become (softmax(logits) - onehot(target)) * factor. Returns
+  // *largest = max(logits) and *sum = sum exp(logits - largest), *chosen = logits[target] as they were.
+  void (*softmax_row)(T* logits, int64_t n, int64_t target, double factor, double* largest, double* sum, double* chosen);
+
+  void (*update_sgd)(const UpdateArgs<T>&);
+  void (*update_adagrad)(const UpdateArgs<T>&);
+  void (*update_adam)(const UpdateArgs<T>&);
+
+  // out[n] = f(in[n]), for tests of the functions that the cells use
+  void (*map_tanh)(const T* in, T* out, int64_t n);
+  void (*map_sigmoid)(const T* in, T* out, int64_t n);
+  void (*map_exp)(const T* in, T* out, int64_t n);
+};
+
+struct KernelTable {
+  const char* name;  // "avx2"
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+template <class T>
+const Kernels<T>& kernels_of(const KernelTable& table);
+template <>
+inline const Kernels<float>& kernels_of<float>(const KernelTable& table) {
+  return table.f32;
+}
+template <>
+inline const Kernels<double>& kernels_of<double>(const KernelTable& table) {
+  return table.f64;
+}
+
+// The geometry of packed matrices.
+template <class T>
+inline int64_t panel_count(const Kernels<T>& kernels, int64_t units) {
+  return (units + 2 * kernels.lanes - 1) / (2 * kernels.lanes);
+}
+template <class T>
+inline int64_t packed_size(const Kernels<T>& kernels, int64_t depth, int64_t units, int64_t groups) {
+  return depth * groups * ((units + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
+}
+
+// What a cell keeps, by Cell (the cells' own headers hold the same numbers and are checked against these).
+struct CellShape {
+  int64_t gates;        // groups of the weights
+  int64_t planes;       // saved per step beside the states; 0: the input part goes into h
+  int64_t dz_planes;    // of the pre-activation gradients
+  int64_t dz_hidden;    // first dz plane of those that belong to W_hh (gates in order)
+  int64_t dz_input[4];  // gate of each dz plane 0.. that belongs to W_ih
+  bool has_c;
+};
+constexpr CellShape cell_shape(Cell cell) {
+  switch (cell) {
+    case Cell::lstm:
+      return {4, 4, 4, 0, {0, 1, 2, 3}, true};  // i f g o
+    case Cell::gru:
+      return {3, 4, 4, 1, {2, 0, 1, 0}, false};  // saved r z n q, q = W_hn h + b_hn; dz: n r z q
+    default:
+      return {1, 0, 1, 0, {0, 0, 0, 0}, false};
+  }
+}
+
+// dispatch.cpp: the tables of this build that the CPU can run, best first; the one in use. Null and a text that names the
+// choices if BPTT_ISA names another.
+const KernelTable* const* available_kernels(int64_t* count);
+const KernelTable* active_kernels(const char** why);
+bool use_kernels(const char* name);  // null: back to the choice at start
+
+}  // namespace bptt

@@ -1,0 +1,82 @@
+// buffer.h: aligned memory, and a shelf on which large blocks wait to be used again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "kernels.h"
+
+namespace bptt {
+
+// Bytes for `count` elements of `size` bytes; throws std::bad_alloc where the product does not fit.
+inline size_t checked_bytes(int64_t count, size_t size) {
+  size_t bytes = 0;
+  if (count < 0 || __builtin_mul_overflow(static_cast<size_t>(count), size, &bytes) || bytes > SIZE_MAX / 2) {
+    throw std::bad_alloc();
+  }
+  return bytes;
+}
+
+// Products of sizes that would overflow are sizes no memory can hold.
+template <class... Sizes>
+int64_t checked_count(int64_t first, Sizes... rest) {
+  int64_t product = first;
+  auto multiply = [&product](int64_t factor) {
+    if (__builtin_mul_overflow(product, factor, &product)) throw std::bad_alloc();
+  };
+  (multiply(rest), ...);
+  return product;
+}
+
+// Elements on a 64-byte boundary. Not initialised unless asked.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t count) : count_(count), data_(allocate(count)) {}
+  static Buffer zeros(int64_t count) {
+    Buffer buffer(count);
+    for (int64_t i = 0; i < count; ++i) buffer.data()[i] = T(0);
+    return buffer;
+  }
+  // At least `count` elements; keeps what it has if that is enough.
+  void reserve(int64_t count) {
+    if (count > count_) *this = Buffer(count);
+  }
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  int64_t count() const { return count_; }
+  T& operator[](int64_t i) { return data_.get()[i]; }
+  const T& operator[](int64_t i) const { return data_.get()[i]; }
+
+ private:
+  struct Release {
+    void operator()(T* memory) const { ::operator delete[](memory, std::align_val_t(kAlignment)); }
+  };
+  static T* allocate(int64_t count) {
+    const size_t bytes = checked_bytes(count, sizeof(T));
+    return static_cast<T*>(::operator new[](bytes ? bytes : 1, std::align_val_t(kAlignment)));
+  }
+  int64_t count_ = 0;
+  std::unique_ptr<T[], Release> data_;
+};
+
+// A freed tape's memory is kept for the next one of its size: fresh pages cost about 5 % of a training step.
+class Shelf {
+ public:
+  // A block of at least `bytes`, from the shelf if one there fits without wasting half of it.
+  Buffer<std::byte> take(int64_t bytes);
+  void give_back(Buffer<std::byte> block);
+
+ private:
+  static constexpr size_t kKept = 3;
+  std::mutex mutex_;
+  std::vector<Buffer<std::byte>> blocks_;
+};
+
+}  // namespace bptt

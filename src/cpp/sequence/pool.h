@@ -1,0 +1,54 @@
+// pool.h: our own threads. Import starts none; the first large call does. A team runs one function on every member, with a
+// barrier; how many members there are never changes a result, only who computes it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace bptt {
+
+class Barrier {
+ public:
+  explicit Barrier(int members) : members_(members) {}
+  void wait();
+
+ private:
+  const int members_;
+  std::atomic<int> waiting_{0};
+  std::atomic<uint32_t> phase_{0};
+};
+
+struct Team {
+  int index, size;
+  Barrier* barrier;
+
+  void wait() const {
+    if (size > 1) barrier->wait();
+  }
+  // The share of `count` items that is this member's.
+  int64_t begin(int64_t count) const { return count * index / size; }
+  int64_t end(int64_t count) const { return count * (index + 1) / size; }
+};
+
+int64_t num_threads();
+void set_num_threads(int64_t count);
+
+// Runs body(team) on up to `wanted` threads (at most num_threads()), the caller's included, and returns when all are done. Where
+// another thread is using the pool, or threads cannot be had, the team is smaller. body must not throw.
+template <class Body>
+void run_team(int64_t wanted, const Body& body);
+
+void run_team_of(int64_t wanted, void (*call)(const void* body, const Team& team), const void* body);
+
+template <class Body>
+void run_team(int64_t wanted, const Body& body) {
+  run_team_of(
+      wanted, [](const void* b, const Team& team) { (*static_cast<const Body*>(b))(team); }, &body);
+}
+
+// The calling thread's cancel callback (bptt_set_cancel): asked once per block of time steps by the thread that made the call.
+using Cancel = int (*)(void* user);
+void set_cancel(Cancel cancel, void* user);
+bool cancelled();
+
+}  // namespace bptt

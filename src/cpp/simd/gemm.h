@@ -1,0 +1,333 @@
+// gemm.h: products with a packed matrix. A tile of C stays in registers while k runs; its sums are one chain per element.
+#pragma once
+
+#include "kernels.h"
+#include "simd/vec.h"
+
+namespace bptt {
+namespace {
+
+// Rows of a tile two vectors wide: accumulators, two vectors of B and one or two of A fill the registers.
+// AVX-512: 14 * 2 + 2 + 2 = 32. NEON: 12 * 2 + 2 + 2 = 28. AVX2: 6 * 2 + 2 + 1 = 15. SSE2 needs one more for the product.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 14;
+#elif defined(__aarch64__)
+constexpr int kTileRows = 12;
+#elif defined(__AVX2__)
+constexpr int kTileRows = 6;
+#else
+constexpr int kTileRows = 5;
+#endif
+
+// With few rows, panels computed side by side: eight chains of multiply-adds hide their latency.
+constexpr int panels_at_once(int rows) {
+  if (rows == 1) return 4;
+  if (rows == 2) return kRegisters == 32 ? 4 : 2;
+  if (rows == 3) return kRegisters == 32 ? 2 : 1;
+  return 1;
+}
+
+template <class T>
+constexpr int kPanel = 2 * kLanes<T>;  // units of a full panel
+
+// What a tile reads and where its sums go. Rows of C are c_row apart, panels c_panel.
+template <class T>
+struct Tile {
+  const T* a;
+  int64_t a_row;  // between rows of the tile (by_rows) or between k (by_columns)
+  int64_t segments, segment_length, segment_stride;
+  const T* b;
+  int64_t b_panel;
+  T* c;
+  int64_t c_row, c_panel;
+  const T* bias;       // as C without rows, or null
+  int64_t bias_panel;
+  bool accumulate;     // C += instead of C =
+  int64_t last_units;  // units of the last vector that are stored
+};
+
+// How A lies: row r of the tile and k at a[r * a_row + k], or at a[k * a_row + r].
+enum class Lie { by_rows, by_columns };
+
+// One step of k for all accumulators.
+template <class T, int ROWS, int PANELS, int VECTORS, class Broadcast>
+BPTT_INLINE void tile_step(typename Vec<T>::V (&sum)[ROWS][PANELS * VECTORS], const T* b, int64_t b_panel, Broadcast a) {
+  using V = typename Vec<T>::V;
+  if constexpr (PANELS == 1) {
+    V bv[VECTORS];
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; ++v) {
+      bv[v] = load(b + v * kLanes<T>);
+      pin(bv[v]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) {
+      V av = splat<T>(a(r));
+      pin(av);
+#pragma GCC unroll 2
+      for (int v = 0; v < VECTORS; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+    }
+  } else {
+    V av[ROWS];
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r) {
+      av[r] = splat<T>(a(r));
+      pin(av[r]);
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < PANELS * VECTORS; ++p) {
+      V bv = load(b + (p / VECTORS) * b_panel + (p % VECTORS) * kLanes<T>);
+      if constexpr (ROWS > 1) pin(bv);
+#pragma GCC unroll 4
+      for (int r = 0; r < ROWS; ++r) sum[r][p] = fma(av[r], bv, sum[r][p]);
+    }
+  }
+}
+
+template <class T, Lie LIE, int ROWS, int PANELS, int VECTORS>
+void tile(const Tile<T>& t) {
+  using V = typename Vec<T>::V;
+  constexpr int kWidth = VECTORS * kLanes<T>;
+  V sum[ROWS][PANELS * VECTORS];
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < PANELS * VECTORS; ++p) sum[r][p] = V{};
+  }
+
+  const T* b = t.b;
+  for (int64_t segment = 0; segment < t.segments; ++segment) {
+    const T* a = t.a + segment * t.segment_stride;
+    if constexpr (LIE == Lie::by_columns) {
+      for (int64_t k = 0; k < t.segment_length; ++k) {
+        tile_step<T, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
+        a += t.a_row;
+        b += kWidth;
+      }
+    } else {
+      // One pointer for three rows: x86 addresses base, base + row and base + 2 * row without another register.
+      constexpr int kBases = (ROWS + 2) / 3;
+      const T* base[kBases];
+#pragma GCC unroll 8
+      for (int i = 0; i < kBases; ++i) {
+        base[i] = a + 3 * i * t.a_row;
+        asm("" : "+r"(base[i]));
+      }
+      const int64_t row = t.a_row;
+      int64_t k = 0;
+      for (; k + 2 <= t.segment_length; k += 2) {
+#pragma GCC unroll 2
+        for (int unroll = 0; unroll < 2; ++unroll) {
+          tile_step<T, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel,
+                                              [&](int r) { return base[r / 3][(r % 3) * row + unroll]; });
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < kBases; ++i) {
+          base[i] += 2;
+          asm("" : "+r"(base[i]));
+        }
+        b += 2 * kWidth;
+      }
+      if (k < t.segment_length) {
+        tile_step<T, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [&](int r) { return base[r / 3][(r % 3) * row]; });
+        b += kWidth;
+      }
+    }
+  }
+
+#pragma GCC unroll 8
+  for (int p = 0; p < PANELS * VECTORS; ++p) {
+    const int64_t panel = p / VECTORS, lane = (p % VECTORS) * kLanes<T>;
+    const V bias = t.bias ? load(t.bias + panel * t.bias_panel + lane) : V{};
+    const bool whole = p % VECTORS < VECTORS - 1 || t.last_units == kLanes<T>;
+    T* c = t.c + panel * t.c_panel + lane;
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) {
+      V value = sum[r][p];
+      if (t.bias) value = value + bias;
+      if (whole) {
+        if (t.accumulate) value = value + load(c + r * t.c_row);
+        store(c + r * t.c_row, value);
+      } else {
+        if (t.accumulate) value = value + load_some(c + r * t.c_row, t.last_units);
+        store_some(c + r * t.c_row, value, t.last_units);
+      }
+    }
+  }
+}
+
+template <class T>
+using TileFunction = void (*)(const Tile<T>&);
+
+// tiles[rows - 1] for one lie, number of panels and vectors; built by recursion because rows is a template argument.
+template <class T, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
+struct TileTable {
+  TileFunction<T> of[MAX_ROWS];
+  constexpr TileTable() : of{} { fill<1>(); }
+  template <int ROWS>
+  constexpr void fill() {
+    of[ROWS - 1] = tile<T, LIE, ROWS, PANELS, VECTORS>;
+    if constexpr (ROWS < MAX_ROWS) fill<ROWS + 1>();
+  }
+};
+
+template <class T>
+constexpr TileTable<T, Lie::by_rows, 1, 1, kTileRows> kTilesOne{};
+template <class T>
+constexpr TileTable<T, Lie::by_rows, 1, 2, kTileRows> kTilesTwo{};
+template <class T>
+constexpr TileTable<T, Lie::by_rows, 2, 2, 3> kTilesTwoPanels{};
+template <class T>
+constexpr TileTable<T, Lie::by_rows, 4, 2, 2> kTilesFourPanels{};
+template <class T>
+constexpr TileTable<T, Lie::by_columns, 1, 1, kTileRows> kOuterTilesOne{};
+template <class T>
+constexpr TileTable<T, Lie::by_columns, 1, 2, kTileRows> kOuterTilesTwo{};
+
+// The height of the next tile when `left` rows remain: as even as possible, so that no tile is a sliver.
+BPTT_INLINE int64_t tile_height(int64_t left) {
+  const int64_t tiles = (left + kTileRows - 1) / kTileRows;
+  return (left + tiles - 1) / tiles;
+}
+
+// `panels` full or one single-vector panel for `rows` <= kTileRows rows; as many at once as the registers allow.
+template <class T>
+BPTT_INLINE void run_tiles(Tile<T> t, int64_t rows, int64_t panels, bool two_vectors) {
+  while (panels > 0) {
+    int64_t now = 1;
+    if (!two_vectors) {
+      kTilesOne<T>.of[rows - 1](t);
+    } else if (panels >= 4 && panels_at_once(int(rows)) == 4) {
+      kTilesFourPanels<T>.of[rows - 1](t);
+      now = 4;
+    } else if (panels >= 2 && panels_at_once(int(rows)) >= 2) {
+      kTilesTwoPanels<T>.of[rows - 1](t);
+      now = 2;
+    } else {
+      kTilesTwo<T>.of[rows - 1](t);
+    }
+    t.b += now * t.b_panel;
+    t.c += now * t.c_panel;
+    if (t.bias) t.bias += now * t.bias_panel;
+    panels -= now;
+  }
+}
+
+// Where a panel of units stands: its first unit, its vectors, and its place in the packed matrix.
+template <class T>
+struct Panel {
+  int64_t unit, vectors, width;
+  const T* packed;
+  int64_t size;        // elements of one group's panel
+  int64_t last_units;  // of its last vector
+  BPTT_INLINE Panel(const T* matrix, int64_t depth, int64_t units, int64_t groups, int64_t index) {
+    unit = index * kPanel<T>;
+    const int64_t left = units - unit;
+    vectors = left > kLanes<T> ? 2 : 1;
+    width = vectors * kLanes<T>;
+    packed = matrix + unit * groups * depth;
+    size = depth * width;
+    last_units = left >= width ? kLanes<T> : left - (vectors - 1) * kLanes<T>;
+  }
+};
+
+template <class T>
+void pack(const PackArgs<T>& p) {
+  for (int64_t index = p.panel_begin; index < p.panel_end; ++index) {
+    const Panel<T> panel(p.packed, p.depth, p.units, p.groups, index);
+    const int64_t units = p.units - panel.unit < panel.width ? p.units - panel.unit : panel.width;
+    for (int64_t group = 0; group < p.groups; ++group) {
+      const T* source = p.source + group * p.group_stride + panel.unit * p.unit_stride;
+      T* out = p.packed + (panel.packed - p.packed) + group * panel.size + p.k_begin * panel.width;
+      if (p.unit_stride == 1) {
+        for (int64_t k = 0; k < p.k_count; ++k) {
+          const T* from = source + k * p.k_stride;
+          for (int64_t v = 0; v < panel.vectors; ++v) {
+            const int64_t left = units - v * kLanes<T>;
+            store(out + k * panel.width + v * kLanes<T>,
+                  left >= kLanes<T> ? load(from + v * kLanes<T>) : load_some(from + v * kLanes<T>, left));
+          }
+        }
+      } else {
+        // A transposition, in squares that stay in the first-level cache.
+        constexpr int64_t kSquare = 16;
+        for (int64_t k0 = 0; k0 < p.k_count; k0 += kSquare) {
+          const int64_t k1 = k0 + kSquare < p.k_count ? k0 + kSquare : p.k_count;
+          for (int64_t u = 0; u < panel.width; ++u) {
+            for (int64_t k = k0; k < k1; ++k) {
+              out[k * panel.width + u] = u < units ? source[u * p.unit_stride + k * p.k_stride] : T(0);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void product(const ProductArgs<T>& p) {
+  const int64_t depth = p.segments * p.segment_length;
+  // A chunk of panels side by side for few rows; else one, so that its part of B stays in cache for all rows.
+  const int64_t chunk = p.rows <= 3 ? 4 : 1;
+  for (int64_t index = p.panel_begin; index < p.panel_end;) {
+    const Panel<T> panel(p.b, depth, p.units, p.groups, index);
+    int64_t side_by_side = 1;  // panels of units; they follow each other in memory only if they are full and there is one group
+    if (p.groups == 1 && panel.vectors == 2 && panel.last_units == kLanes<T>) {
+      while (side_by_side < chunk && index + side_by_side < p.panel_end &&
+             p.units - (panel.unit + side_by_side * kPanel<T>) >= kPanel<T>) {
+        ++side_by_side;
+      }
+    }
+    for (int64_t row = 0; row < p.rows;) {
+      const int64_t height = tile_height(p.rows - row);
+      Tile<T> t;
+      t.a = p.a + row * p.a_row;
+      t.a_row = p.a_row;
+      t.segments = p.segments;
+      t.segment_length = p.segment_length;
+      t.segment_stride = p.segment_stride;
+      t.b = panel.packed;
+      t.b_panel = panel.size;
+      t.c = p.c + row * p.c_row + panel.unit;
+      t.c_row = p.c_row;
+      t.c_panel = p.groups == 1 ? kPanel<T> : p.c_group;
+      t.bias = p.bias ? p.bias + panel.unit : nullptr;
+      t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
+      t.accumulate = p.accumulate;
+      t.last_units = panel.last_units;
+      run_tiles(t, height, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2);
+      row += height;
+    }
+    index += side_by_side;
+  }
+}
+
+template <class T>
+void outer(const OuterArgs<T>& o) {
+  for (int64_t m = 0; m < o.columns_a;) {
+    const int64_t height = tile_height(o.columns_a - m);
+    for (int64_t unit = 0; unit < o.units; unit += kPanel<T>) {
+      const Panel<T> panel(o.b, o.depth, o.units, 1, unit / kPanel<T>);
+      Tile<T> t;
+      t.a = o.a + m;
+      t.a_row = o.a_row;
+      t.segments = 1;
+      t.segment_length = o.depth;
+      t.segment_stride = 0;
+      t.b = panel.packed;
+      t.b_panel = panel.size;
+      t.c = o.c + m * o.c_row + unit;
+      t.c_row = o.c_row;
+      t.c_panel = 0;
+      t.bias = nullptr;
+      t.bias_panel = 0;
+      t.accumulate = true;
+      t.last_units = panel.last_units;
+      (panel.vectors == 2 ? kOuterTilesTwo<T>.of : kOuterTilesOne<T>.of)[height - 1](t);
+    }
+    m += height;
+  }
+}
+
+}  // namespace
+}  // namespace bptt

@@ -1,0 +1,203 @@
+// update.h: passes over flat vectors: sums, clipping, softmax, optimiser updates.
+#pragma once
+
+#include "kernels.h"
+#include "simd/math.h"
+
+namespace bptt {
+namespace {
+
+// f(offset, n) for each vector of n <= lanes elements; only the last can be shorter.
+template <class T, class F>
+BPTT_INLINE void for_vectors(int64_t n, F f) {
+  int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) f(i, int64_t(kLanes<T>));
+  if (i < n) f(i, n - i);
+}
+template <class T>
+BPTT_INLINE typename Vec<T>::V load_up_to(const T* p, int64_t n) {
+  return n == kLanes<T> ? load(p) : load_some(p, n);
+}
+template <class T>
+BPTT_INLINE void store_up_to(T* p, typename Vec<T>::V v, int64_t n) {
+  if (n == kLanes<T>) {
+    store(p, v);
+  } else {
+    store_some(p, v, n);
+  }
+}
+
+// Factors apply in double precision and round once.
+BPTT_INLINE FloatV scaled(FloatV v, double factor) {
+  Doubles d = widen(v);
+  d.low = d.low * factor;
+  d.high = d.high * factor;
+  return narrow(d);
+}
+BPTT_INLINE DoubleV scaled(DoubleV v, double factor) { return v * factor; }
+
+// Four rows at a time, so that a chain of additions is a quarter as long.
+template <class T>
+void add_column_sums(const T* a, int64_t a_row, int64_t rows, int64_t n, T* total) {
+  using V = typename Vec<T>::V;
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    V sum[4] = {};
+    int64_t row = 0;
+    for (; row + 4 <= rows; row += 4) {
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) sum[j] = sum[j] + load_up_to(a + (row + j) * a_row + i, width);
+    }
+    for (; row < rows; ++row) sum[0] = sum[0] + load_up_to(a + row * a_row + i, width);
+    store_up_to<T>(total + i, load_up_to(total + i, width) + ((sum[0] + sum[1]) + (sum[2] + sum[3])), width);
+  });
+}
+
+template <class T>
+void add(T* a, const T* b, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(a + i, load_up_to(a + i, width) + load_up_to(b + i, width), width);
+  });
+}
+
+template <class T>
+void scale(T* a, int64_t n, double factor) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) { store_up_to<T>(a + i, scaled(load_up_to(a + i, width), factor), width); });
+}
+
+template <class T>
+int64_t clamp_all(T* a, int64_t n, double bound) {
+  int64_t changed = 0;
+  const T limit = T(bound);
+  for (int64_t i = 0; i < n; ++i) {
+    const T v = a[i];
+    if (v > limit || v < -limit) {
+      a[i] = v > 0 ? limit : -limit;
+      ++changed;
+    }
+  }
+  return changed;
+}
+
+BPTT_INLINE DoubleV add_squares(FloatV v, DoubleV sum) {
+  const Doubles d = widen(v);
+  return fma(d.high, d.high, fma(d.low, d.low, sum));
+}
+BPTT_INLINE DoubleV add_squares(DoubleV v, DoubleV sum) { return fma(v, v, sum); }
+
+template <class T>
+double sum_squares(const T* a, int64_t n) {
+  DoubleV sum[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * kLanes<T> <= n; i += 4 * kLanes<T>) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) sum[j] = add_squares(load(a + i + j * kLanes<T>), sum[j]);
+  }
+  for (; i < n; i += kLanes<T>) {
+    sum[0] = add_squares(load_up_to(a + i, n - i < kLanes<T> ? n - i : kLanes<T>), sum[0]);
+  }
+  return sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+template <class T>
+double max_abs(const T* a, int64_t n) {
+  T largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const T v = a[i] < 0 ? -a[i] : a[i];
+    if (!(v <= largest)) largest = v;
+    if (v != v) return double(v);
+  }
+  return double(largest);
+}
+
+template <class T>
+void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* largest, double* sum, double* chosen) {
+  using V = typename Vec<T>::V;
+  T top = logits[0];
+  for (int64_t i = 1; i < n; ++i) top = top < logits[i] ? logits[i] : top;
+  *largest = double(top);
+  *chosen = double(logits[target]);
+  const V shift = splat<T>(top);
+  DoubleV total{};
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    V e = exp<T>(load_up_to(logits + i, width) - shift);
+    store_up_to<T>(logits + i, e, width);
+    if (width < kLanes<T>) e = load_some(logits + i, width);
+    if constexpr (sizeof(T) == 4) {
+      const Doubles d = widen(e);
+      total = total + d.low + d.high;
+    } else {
+      total = total + e;
+    }
+  });
+  *sum = sum_lanes(total);
+  scale(logits, n, factor / *sum);
+  logits[target] = T(double(logits[target]) - factor);
+}
+
+// p -= lr * buffer, buffer = momentum * buffer + g; the first buffer is g. (torch.optim.SGD; weight decay is added to g.)
+template <class T>
+void update_sgd(const UpdateArgs<T>& u) {
+  using V = typename Vec<T>::V;
+  const V lr = splat(T(u.lr)), momentum = splat(T(u.momentum)), decay = splat(T(u.weight_decay));
+  for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
+    const V p = load_up_to(u.parameter + i, width);
+    V g = scaled(load_up_to(u.gradient + i, width), u.scale);
+    if (u.weight_decay != 0) g = fma(decay, p, g);
+    if (u.momentum != 0) {
+      if (!u.first) g = fma(momentum, load_up_to(u.moment1 + i, width), g);
+      store_up_to<T>(u.moment1 + i, g, width);
+    }
+    store_up_to<T>(u.parameter + i, fma(-lr, g, p), width);
+  });
+}
+
+// sum += g^2; p -= lr * g / (sqrt(sum) + eps) (Duchi, Hazan & Singer 2011).
+template <class T>
+void update_adagrad(const UpdateArgs<T>& u) {
+  using V = typename Vec<T>::V;
+  const V lr = splat(T(u.lr)), eps = splat(T(u.eps)), decay = splat(T(u.weight_decay));
+  for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
+    const V p = load_up_to(u.parameter + i, width);
+    V g = scaled(load_up_to(u.gradient + i, width), u.scale);
+    if (u.weight_decay != 0) g = fma(decay, p, g);
+    const V sum = fma(g, g, load_up_to(u.moment1 + i, width));
+    store_up_to<T>(u.moment1 + i, sum, width);
+    store_up_to<T>(u.parameter + i, p - lr * g / (square_root(sum) + eps), width);
+  });
+}
+
+// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= lr / c1 * m / (sqrt(v / c2) + eps), c = 1 - beta^t
+// (Kingma & Ba 2015); before it p *= 1 - lr * weight_decay (Loshchilov & Hutter 2019).
+template <class T>
+void update_adam(const UpdateArgs<T>& u) {
+  using V = typename Vec<T>::V;
+  const V beta1 = splat(T(u.beta1)), rest1 = splat(T(1 - u.beta1)), beta2 = splat(T(u.beta2)), rest2 = splat(T(1 - u.beta2));
+  const V step = splat(T(u.lr / u.correction1)), root2 = splat(T(1 / __builtin_sqrt(u.correction2))), eps = splat(T(u.eps));
+  const V keep = splat(T(1 - u.lr * u.weight_decay));
+  for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
+    V p = load_up_to(u.parameter + i, width);
+    const V g = scaled(load_up_to(u.gradient + i, width), u.scale);
+    const V m = fma(beta1, load_up_to(u.moment1 + i, width), rest1 * g);
+    const V v = fma(beta2, load_up_to(u.moment2 + i, width), rest2 * g * g);
+    store_up_to<T>(u.moment1 + i, m, width);
+    store_up_to<T>(u.moment2 + i, v, width);
+    if (u.weight_decay != 0) p = p * keep;
+    store_up_to<T>(u.parameter + i, p - step * m / (square_root(v) * root2 + eps), width);
+  });
+}
+
+template <class T>
+void map_tanh(const T* in, T* out, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) { store_up_to<T>(out + i, tanh<T>(load_up_to(in + i, width)), width); });
+}
+template <class T>
+void map_sigmoid(const T* in, T* out, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) { store_up_to<T>(out + i, sigmoid<T>(load_up_to(in + i, width)), width); });
+}
+template <class T>
+void map_exp(const T* in, T* out, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) { store_up_to<T>(out + i, exp<T>(load_up_to(in + i, width)), width); });
+}
+
+}  // namespace
+}  // namespace bptt

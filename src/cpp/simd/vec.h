@@ -1,0 +1,304 @@
+// vec.h: how a vector computes. The only file that knows an instruction set.
+//
+// Vec<T>::V is a compiler vector: + - * / and comparisons work on it as they are. What the compiler does badly (fused multiply-
+// add, minimum and maximum with a defined NaN, masked ends) stands here as a function, once per instruction set.
+// Everything compiled for one instruction set lies in an anonymous namespace, so that the linker can never pick one set's copy
+// of a function for another set's caller.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#else
+#error "no kernels for this architecture"
+#endif
+
+namespace bptt {
+namespace {
+
+#if defined(__AVX512F__)
+#define BPTT_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define BPTT_VECTOR_BYTES 32
+#else
+#define BPTT_VECTOR_BYTES 16
+#endif
+
+typedef float FloatV __attribute__((vector_size(BPTT_VECTOR_BYTES)));
+typedef double DoubleV __attribute__((vector_size(BPTT_VECTOR_BYTES)));
+typedef int32_t Int32V __attribute__((vector_size(BPTT_VECTOR_BYTES)));
+typedef int64_t Int64V __attribute__((vector_size(BPTT_VECTOR_BYTES)));
+
+template <class T>
+struct Vec;
+template <>
+struct Vec<float> {
+  using V = FloatV;
+  using Ints = Int32V;
+  using Int = int32_t;
+};
+template <>
+struct Vec<double> {
+  using V = DoubleV;
+  using Ints = Int64V;
+  using Int = int64_t;
+};
+
+template <class T>
+constexpr int kLanes = BPTT_VECTOR_BYTES / int(sizeof(T));
+
+// Registers decide the tiles of gemm.h: 32 with AVX-512 and NEON, else 16.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
+#endif
+
+#define BPTT_INLINE inline __attribute__((always_inline))
+
+template <class T>
+BPTT_INLINE typename Vec<T>::V splat(T value);
+template <>
+BPTT_INLINE FloatV splat(float value) {
+#if defined(__AVX512F__)
+  return FloatV(_mm512_set1_ps(value));
+#elif defined(__AVX2__)
+  return FloatV(_mm256_set1_ps(value));
+#elif defined(__x86_64__)
+  return FloatV(_mm_set1_ps(value));
+#else
+  return FloatV(vdupq_n_f32(value));
+#endif
+}
+template <>
+BPTT_INLINE DoubleV splat(double value) {
+#if defined(__AVX512F__)
+  return DoubleV(_mm512_set1_pd(value));
+#elif defined(__AVX2__)
+  return DoubleV(_mm256_set1_pd(value));
+#elif defined(__x86_64__)
+  return DoubleV(_mm_set1_pd(value));
+#else
+  return DoubleV(vdupq_n_f64(value));
+#endif
+}
+
+template <class T>
+BPTT_INLINE typename Vec<T>::V load(const T* p) {
+  typename Vec<T>::V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class V, class T>
+BPTT_INLINE void store(T* p, V v) {
+  memcpy(p, &v, sizeof v);
+}
+
+// Hides from the compiler where a value came from, so that it stays in its register: a folded load would be repeated for every
+// multiply-add that uses it.
+template <class V>
+BPTT_INLINE void pin(V& v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(v));
+#else
+  asm("" : "+w"(v));
+#endif
+}
+
+template <class V>
+BPTT_INLINE V select(decltype(V{} < V{}) mask, V yes, V no) {
+  return mask ? yes : no;
+}
+
+// a * b + c, rounded once where the instruction set can.
+BPTT_INLINE FloatV fma(FloatV a, FloatV b, FloatV c) {
+#if defined(__AVX512F__)
+  return FloatV(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c)));
+#elif defined(__FMA__)
+  return FloatV(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(c)));
+#elif defined(__aarch64__)
+  return FloatV(vfmaq_f32(float32x4_t(c), float32x4_t(a), float32x4_t(b)));
+#else
+  return a * b + c;
+#endif
+}
+BPTT_INLINE DoubleV fma(DoubleV a, DoubleV b, DoubleV c) {
+#if defined(__AVX512F__)
+  return DoubleV(_mm512_fmadd_pd(__m512d(a), __m512d(b), __m512d(c)));
+#elif defined(__FMA__)
+  return DoubleV(_mm256_fmadd_pd(__m256d(a), __m256d(b), __m256d(c)));
+#elif defined(__aarch64__)
+  return DoubleV(vfmaq_f64(float64x2_t(c), float64x2_t(a), float64x2_t(b)));
+#else
+  return a * b + c;
+#endif
+}
+
+// The larger of bound and x, the smaller of bound and x: NaN if x is NaN (a diverged net must not become finite).
+BPTT_INLINE FloatV at_least(FloatV bound, FloatV x) {
+#if defined(__AVX512F__)
+  return FloatV(_mm512_max_ps(__m512(bound), __m512(x)));
+#elif defined(__AVX2__)
+  return FloatV(_mm256_max_ps(__m256(bound), __m256(x)));
+#elif defined(__x86_64__)
+  return FloatV(_mm_max_ps(__m128(bound), __m128(x)));
+#else
+  return FloatV(vmaxq_f32(float32x4_t(bound), float32x4_t(x)));
+#endif
+}
+BPTT_INLINE DoubleV at_least(DoubleV bound, DoubleV x) {
+#if defined(__AVX512F__)
+  return DoubleV(_mm512_max_pd(__m512d(bound), __m512d(x)));
+#elif defined(__AVX2__)
+  return DoubleV(_mm256_max_pd(__m256d(bound), __m256d(x)));
+#elif defined(__x86_64__)
+  return DoubleV(_mm_max_pd(__m128d(bound), __m128d(x)));
+#else
+  return DoubleV(vmaxq_f64(float64x2_t(bound), float64x2_t(x)));
+#endif
+}
+BPTT_INLINE FloatV at_most(FloatV bound, FloatV x) {
+#if defined(__AVX512F__)
+  return FloatV(_mm512_min_ps(__m512(bound), __m512(x)));
+#elif defined(__AVX2__)
+  return FloatV(_mm256_min_ps(__m256(bound), __m256(x)));
+#elif defined(__x86_64__)
+  return FloatV(_mm_min_ps(__m128(bound), __m128(x)));
+#else
+  return FloatV(vminq_f32(float32x4_t(bound), float32x4_t(x)));
+#endif
+}
+BPTT_INLINE DoubleV at_most(DoubleV bound, DoubleV x) {
+#if defined(__AVX512F__)
+  return DoubleV(_mm512_min_pd(__m512d(bound), __m512d(x)));
+#elif defined(__AVX2__)
+  return DoubleV(_mm256_min_pd(__m256d(bound), __m256d(x)));
+#elif defined(__x86_64__)
+  return DoubleV(_mm_min_pd(__m128d(bound), __m128d(x)));
+#else
+  return DoubleV(vminq_f64(float64x2_t(bound), float64x2_t(x)));
+#endif
+}
+
+BPTT_INLINE FloatV square_root(FloatV x) {
+#if defined(__AVX512F__)
+  return FloatV(_mm512_sqrt_ps(__m512(x)));
+#elif defined(__AVX2__)
+  return FloatV(_mm256_sqrt_ps(__m256(x)));
+#elif defined(__x86_64__)
+  return FloatV(_mm_sqrt_ps(__m128(x)));
+#else
+  return FloatV(vsqrtq_f32(float32x4_t(x)));
+#endif
+}
+BPTT_INLINE DoubleV square_root(DoubleV x) {
+#if defined(__AVX512F__)
+  return DoubleV(_mm512_sqrt_pd(__m512d(x)));
+#elif defined(__AVX2__)
+  return DoubleV(_mm256_sqrt_pd(__m256d(x)));
+#elif defined(__x86_64__)
+  return DoubleV(_mm_sqrt_pd(__m128d(x)));
+#else
+  return DoubleV(vsqrtq_f64(float64x2_t(x)));
+#endif
+}
+
+// The first n elements at p, 0 <= n <= lanes; the others are zero. Memory beyond is not touched.
+BPTT_INLINE FloatV load_some(const float* p, int64_t n) {
+#if defined(__AVX512F__)
+  return FloatV(_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p));
+#elif defined(__AVX2__)
+  const Int32V lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  return FloatV(_mm256_maskload_ps(p, __m256i(lane < int32_t(n))));
+#else
+  FloatV v{};
+  memcpy(&v, p, size_t(n) * sizeof *p);
+  return v;
+#endif
+}
+BPTT_INLINE DoubleV load_some(const double* p, int64_t n) {
+#if defined(__AVX512F__)
+  return DoubleV(_mm512_maskz_loadu_pd(__mmask8((1u << n) - 1), p));
+#elif defined(__AVX2__)
+  const Int64V lane = {0, 1, 2, 3};
+  return DoubleV(_mm256_maskload_pd(p, __m256i(lane < n)));
+#else
+  DoubleV v{};
+  memcpy(&v, p, size_t(n) * sizeof *p);
+  return v;
+#endif
+}
+BPTT_INLINE void store_some(float* p, FloatV v, int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), __m512(v));
+#elif defined(__AVX2__)
+  const Int32V lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  _mm256_maskstore_ps(p, __m256i(lane < int32_t(n)), __m256(v));
+#else
+  memcpy(p, &v, size_t(n) * sizeof *p);
+#endif
+}
+BPTT_INLINE void store_some(double* p, DoubleV v, int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_pd(p, __mmask8((1u << n) - 1), __m512d(v));
+#elif defined(__AVX2__)
+  const Int64V lane = {0, 1, 2, 3};
+  _mm256_maskstore_pd(p, __m256i(lane < n), __m256d(v));
+#else
+  memcpy(p, &v, size_t(n) * sizeof *p);
+#endif
+}
+
+// The lanes of a float vector as two double vectors; a double vector stays as it is.
+struct Doubles {
+  DoubleV low, high;
+};
+BPTT_INLINE Doubles widen(FloatV v) {
+#if defined(__AVX512F__)
+  return {DoubleV(_mm512_cvtps_pd(_mm512_castps512_ps256(__m512(v)))),
+          DoubleV(_mm512_cvtps_pd(_mm512_extractf32x8_ps(__m512(v), 1)))};
+#elif defined(__AVX2__)
+  return {DoubleV(_mm256_cvtps_pd(_mm256_castps256_ps128(__m256(v)))),
+          DoubleV(_mm256_cvtps_pd(_mm256_extractf128_ps(__m256(v), 1)))};
+#elif defined(__x86_64__)
+  return {DoubleV(_mm_cvtps_pd(__m128(v))), DoubleV(_mm_cvtps_pd(_mm_movehl_ps(__m128(v), __m128(v))))};
+#else
+  return {DoubleV(vcvt_f64_f32(vget_low_f32(float32x4_t(v)))), DoubleV(vcvt_high_f64_f32(float32x4_t(v)))};
+#endif
+}
+// Rounded to nearest.
+BPTT_INLINE FloatV narrow(Doubles d) {
+#if defined(__AVX512F__)
+  return FloatV(_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(__m512d(d.low))), _mm512_cvtpd_ps(__m512d(d.high)), 1));
+#elif defined(__AVX2__)
+  return FloatV(_mm256_set_m128(_mm256_cvtpd_ps(__m256d(d.high)), _mm256_cvtpd_ps(__m256d(d.low))));
+#elif defined(__x86_64__)
+  return FloatV(_mm_movelh_ps(_mm_cvtpd_ps(__m128d(d.low)), _mm_cvtpd_ps(__m128d(d.high))));
+#else
+  return FloatV(vcvt_high_f32_f64(vcvt_f32_f64(float64x2_t(d.low)), float64x2_t(d.high)));
+#endif
+}
+
+// The sum of all lanes, in a fixed order: halves are added until one is left.
+template <class V>
+BPTT_INLINE auto sum_lanes(V v) {
+  using T = decltype(v[0] + v[0]);
+  constexpr int lanes = int(sizeof(V) / sizeof(T));
+  T part[lanes];
+  memcpy(part, &v, sizeof v);
+  for (int half = lanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) part[i] += part[i + half];
+  }
+  return part[0];
+}
+
+}  // namespace
+}  // namespace bptt
