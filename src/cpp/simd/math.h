@@ -87,8 +87,7 @@ BPTT_INLINE V sigmoid(V x) {
   const V one = splat<T>(T(1));
   const V inside = at_most(splat<T>(C::exp_high), at_least(splat<T>(C::one_plus_low), -x));
   const Reduced<T> e = reduce<T>(inside);
-  const V scale = power_of_two<T>(e.n);
-  return one / (one + fma(scale, e.expm1_r, scale));
+  return one / fma(one + e.expm1_r, power_of_two<T>(e.n), one);
 }
 
 // e / (e + 2) with e = expm1(2 |x|), and the sign of x: odd to the bit, never above 1, no cancellation anywhere.

@@ -1,0 +1,172 @@
+"""The house: who may include and import whom, what is exported, and what the text may not say."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bptt_native as bn
+
+ROOT = Path(__file__).parents[1]
+CPP = ROOT / "src" / "cpp"
+PYTHON = ROOT / "python" / "bptt_native"
+SIMD_MAY_INCLUDE = {"stddef.h", "stdint.h", "string.h", "immintrin.h", "arm_neon.h"}
+
+# Room of a file -> rooms that it may include. The public header is its own room, and so is kernels.h.
+MAY_INCLUDE = {
+    "bindings": {"bindings", "bptt.h"},
+    "capi": {"capi", "handles", "error", "bptt.h", "model", "sequence", "kernels.h"},
+    "handles": {"handles", "error", "bptt.h"},
+    "error": {"bptt.h"},
+    "model": {"model", "sequence", "kernels.h", "error"},
+    "sequence": {"sequence", "kernels.h", "error"},
+    "dispatch": {"kernels.h"},
+    "kernels": {"kernels.h", "cells", "simd"},
+    "cells": {"cells", "simd", "kernels.h"},
+    "simd": {"simd", "kernels.h"},
+    "kernels.h": set(),
+    "bptt.h": set(),
+}
+# A module may import those to its right, and reference.py nothing of ours.
+PYTHON_ORDER = [
+    ["__main__"],
+    ["cli"],
+    ["demo"],
+    ["plots"],
+    ["training", "sampling"],
+    ["history", "diagnostics", "tasks"],
+    ["__init__"],
+    ["model", "stream", "modules"],
+    ["optimizers", "gradients"],
+    ["arrays", "init"],
+    ["_core"],
+]
+
+
+def room_of(path: Path) -> str:
+    relative = path.relative_to(CPP)
+    if len(relative.parts) > 1:
+        return relative.parts[0]
+    if relative.name in MAY_INCLUDE:
+        return relative.name
+    return relative.stem.split("_")[0]
+
+
+def sources() -> list[Path]:
+    return sorted(p for p in CPP.rglob("*") if p.suffix in {".h", ".cpp"})
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(CPP)))
+def test_includes_go_one_way(path: Path) -> None:
+    room = room_of(path)
+    for name in re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE):
+        target = room_of(CPP / name)
+        assert target in MAY_INCLUDE[room], f"{room} includes {name}"
+
+
+@pytest.mark.parametrize("path", sorted((CPP / "simd").iterdir()) + sorted((CPP / "cells").iterdir()), ids=lambda p: p.name)
+def test_kernels_include_no_library_and_have_no_linkage(path: Path) -> None:
+    """A shared inline function in a kernel object could be picked for a CPU that cannot run it."""
+    text = path.read_text()
+    system = set(re.findall(r"^#include <([^>]+)>", text, re.MULTILINE))
+    assert system <= SIMD_MAY_INCLUDE
+    assert "namespace bptt {\nnamespace {" in text
+    if path.name != "vec.h":
+        assert "__AVX" not in re.sub(r"constexpr int kTileRows.*?#endif|#if defined\(__AVX512F__\)\nconstexpr.*?#endif", "", text, flags=re.DOTALL)
+
+
+def python_modules() -> list[Path]:
+    return sorted(PYTHON.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", python_modules(), ids=lambda p: p.stem)
+def test_imports_go_one_way(path: Path) -> None:
+    rank = {name: i for i, names in enumerate(PYTHON_ORDER) for name in names}
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            imported |= {node.module} if node.module else {alias.name for alias in node.names}
+    ours = {p.stem for p in python_modules()} | {"_core"}
+    imported = {name.split(".")[0] if name.split(".")[0] in ours else "__init__" for name in imported}
+    if path.stem == "reference":
+        assert not imported
+        return
+    for name in imported - {"reference"}:
+        if path.stem == "__init__":
+            assert rank[name] > rank["__init__"], f"__init__ imports {name}"
+        else:
+            assert rank[name] >= rank[path.stem], f"{path.stem} imports {name}"
+
+
+def library() -> Path:
+    found = list((Path(bn.__file__).parent / "lib").glob("libbptt.so*"))
+    assert len(found) == 1, "a wheel has one library file"
+    return found[0]
+
+
+def symbols(path: Path, *options: str) -> list[tuple[str, str]]:
+    if not shutil.which("nm"):
+        pytest.skip("nm is not installed")
+    out = subprocess.run(["nm", *options, str(path)], capture_output=True, text=True, check=True).stdout
+    return [(parts[-2], parts[-1]) for line in out.splitlines() if len(parts := line.split()) >= 2]
+
+
+def test_the_library_exports_the_public_functions_only() -> None:
+    exported = {name.split("@")[0] for kind, name in symbols(library(), "-D", "--defined-only") if kind != "A"}
+    header = (CPP / "bptt.h").read_text()
+    declared = set(re.findall(r"\b(bptt_\w+)\(", header)) - {"bptt_cancel"}
+    assert exported == declared
+
+
+def test_one_symbol_per_kernel_object() -> None:
+    objects = list((ROOT / "build").rglob("kernels_*.dir/src/cpp/kernels.cpp.o"))
+    if not objects:
+        pytest.skip("no build folder with kernel objects beside these tests")
+    for path in objects:
+        defined = [name for _, name in symbols(path, "-g", "--defined-only")]
+        assert len(defined) == 1 and "kernels_" in defined[0], f"{path}: {defined}"
+
+
+def test_versions_agree() -> None:
+    version = re.search(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None
+    assert bn.__version__ == version[1]
+
+
+def test_import_is_quick_and_light() -> None:
+    code = (
+        "import numpy, sys, time; before = set(sys.modules); t = time.perf_counter();"
+        "import bptt_native; t = time.perf_counter() - t;"
+        "import threading, os; print(t, len(os.listdir('/proc/self/task')) if os.path.exists('/proc') else 1,"
+        "*sorted(m for m in set(sys.modules) - before if m.partition('.')[0] in"
+        "{'matplotlib', 'tqdm', 'torch', 'argparse', 'csv', 'hashlib'}))"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(5)
+    ]
+    assert all(run[1] == "1" for run in runs), "import must start no thread beside the main one"
+    assert all(len(run) == 2 for run in runs), f"imported without need: {runs[0][2:]}"
+
+
+def text_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).suffix != ".png"]
+
+
+def test_no_museum() -> None:
+    for path in text_files():
+        if path.is_file() and path != Path(__file__):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"#if 0\b|\bFIXME\b|\bXXX\b|TODO(?!\(|:)", text), path
+
+
+@pytest.mark.parametrize("path", [p for p in sources() + python_modules()], ids=lambda p: p.name)
+def test_a_person_can_read_each_file(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 420

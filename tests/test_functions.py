@@ -1,0 +1,153 @@
+"""tanh, sigmoid and exp of the cells against higher precision, on every instruction set."""
+
+from collections.abc import Callable
+
+import mpmath
+import numpy as np
+import pytest
+
+import bptt_native as bn
+
+FUNCTIONS = ["tanh", "sigmoid", "exp"]
+ULP = 4.0
+
+
+def native(name: str, x: np.ndarray) -> np.ndarray:
+    return bn._core.map_function(name, x)
+
+
+def in_long_double(name: str, x: np.ndarray) -> np.ndarray:
+    """The function in 64 bits of mantissa, for float32 arguments."""
+    with np.errstate(all="ignore"):  # signalling NaN among the inputs
+        x = x.astype(np.longdouble)
+        if name == "tanh":
+            return np.tanh(x)
+        if name == "sigmoid":
+            return 1 / (1 + np.exp(-x))
+        return np.exp(x)
+
+
+def in_fifty_digits(name: str) -> Callable[[float], mpmath.mpf]:
+    if name == "sigmoid":
+        return lambda x: 1 / (1 + mpmath.exp(-x))
+    return {"tanh": mpmath.tanh, "exp": mpmath.exp}[name]
+
+
+def ulp_errors(got: np.ndarray, want: np.ndarray, smallest_normal: float) -> np.ndarray:
+    """Units in the last place where the result is normal; below, units of the smallest normal."""
+    dtype = got.dtype
+    with np.errstate(all="ignore"):
+        unit = np.spacing(np.abs(want).astype(dtype)).astype(np.longdouble)
+        unit = np.where(np.abs(want) < smallest_normal, np.longdouble(smallest_normal), unit)
+        error = np.abs(got.astype(np.longdouble) - want) / unit
+        same = (got == want.astype(dtype)) | (np.isnan(got) & np.isnan(want))
+    return np.where(same, 0, error).astype(float)
+
+
+def all_float32(stride: int, start: int) -> np.ndarray:
+    return np.arange(start, 2**32, stride, dtype=np.uint64).astype(np.uint32).view(np.float32)
+
+
+def check_float32(name: str, isa: str, x: np.ndarray, errors) -> None:
+    tiny = float(np.finfo(np.float32).tiny)
+    worst = 0.0
+    for part in np.array_split(x, max(1, x.size // 2**22)):
+        got, want = native(name, part), in_long_double(name, part)
+        error = ulp_errors(got, want, tiny)
+        at = int(np.argmax(error))
+        assert error[at] <= ULP, (
+            f"{name}({part[at]!r}) = {got[at]!r}, expected {want[at]!r}: {error[at]:.2f} ulp"
+        )
+        worst = max(worst, float(error[at]))
+        check_bounds(name, got)
+    errors.add(isa, "float32", f"{name} (ulp)", worst)
+
+
+def check_bounds(name: str, y: np.ndarray) -> None:
+    y = y[~np.isnan(y)]
+    if name == "tanh":
+        assert np.all(np.abs(y) <= 1)
+    elif name == "sigmoid":
+        assert np.all((y >= 0) & (y <= 1))
+    else:
+        assert np.all(y >= 0)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float32_on_a_sample_of_all_inputs(name: str, isa: str, errors) -> None:
+    check_float32(name, isa, all_float32(1021, 7), errors)  # 2^22 of them
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float32_on_every_sixteenth_input(name: str, isa: str, errors) -> None:
+    for start in range(0, 16, 4):
+        check_float32(name, isa, all_float32(64, start), errors)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float64_against_fifty_digits(name: str, isa: str, errors) -> None:
+    rng = np.random.Generator(np.random.Philox(5))
+    x = np.concatenate(
+        [
+            rng.uniform(-1, 1, 1500),
+            rng.uniform(-45, 45, 1500),
+            rng.uniform(-760, 720, 1000),
+            np.ldexp(rng.uniform(-1, 1, 500), rng.integers(-1070, 0, 500)),
+        ]
+    )
+    exact = in_fifty_digits(name)
+    got = native(name, x)
+    check_bounds(name, got)
+    worst = 0.0
+    with mpmath.workdps(50):
+        for xi, yi in zip(x.tolist(), got.tolist(), strict=True):
+            want = exact(mpmath.mpf(xi))
+            nearest = float(want)
+            if yi == nearest:
+                continue
+            unit = max(float(np.spacing(abs(nearest))), 0.0)
+            if abs(want) < np.finfo(float).tiny:
+                unit = float(np.finfo(float).tiny)
+            error = float(abs(mpmath.mpf(yi) - want) / unit)
+            assert error <= ULP, f"{name}({xi!r}) = {yi!r}, expected {nearest!r}: {error:.2f} ulp"
+            worst = max(worst, error)
+    errors.add(isa, "float64", f"{name} (ulp)", worst)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_special_values(name: str, isa: str, dtype: str) -> None:
+    inf = np.inf
+    x = np.array([np.nan, inf, -inf, 0.0, -0.0], dtype)
+    with np.errstate(all="ignore"):
+        y = native(name, x)
+    assert np.isnan(y[0])
+    expected = {"tanh": [1, -1, 0, -0.0], "sigmoid": [1, 0, 0.5, 0.5], "exp": [inf, 0, 1, 1]}[name]
+    np.testing.assert_array_equal(y[1:], np.array(expected, dtype))
+    if name == "tanh":
+        assert np.signbit(y[4]) and not np.signbit(y[3])
+
+
+def test_tanh_is_odd_and_keeps_subnormals(isa: str, dtype: str) -> None:
+    info = np.finfo(dtype)
+    rng = np.random.Generator(np.random.Philox(6))
+    x = np.ldexp(rng.uniform(0, 1, 4096), rng.integers(-140, 6, 4096)).astype(dtype)
+    np.testing.assert_array_equal(native("tanh", x), -native("tanh", -x))
+    small = (np.arange(1, 200) * info.smallest_subnormal).astype(dtype)
+    assert np.max(np.abs(native("tanh", small) - small) / info.smallest_subnormal) <= 1
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_monotone_up_to_one_ulp(name: str, isa: str, dtype: str) -> None:
+    x = np.sort(np.random.Generator(np.random.Philox(7)).uniform(-20, 20, 200_000)).astype(dtype)
+    y = native(name, x)
+    unit = np.spacing(np.maximum(np.abs(y[1:]), np.abs(y[:-1])))
+    assert np.all(y[1:] >= y[:-1] - unit)
+
+
+def test_the_length_of_the_array_does_not_matter(isa: str, dtype: str) -> None:
+    x = np.linspace(-3, 3, 67).astype(dtype)
+    whole = {name: native(name, x) for name in FUNCTIONS}
+    for n in range(x.size):
+        for name in FUNCTIONS:
+            np.testing.assert_array_equal(native(name, x[:n]), whole[name][:n])
