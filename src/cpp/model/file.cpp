@@ -1,0 +1,336 @@
+// file.cpp: a model as bytes, and back.
+#include "model/file.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "error.h"
+#include "model/json.h"
+#include "model/sha256.h"
+
+namespace bptt {
+namespace {
+
+constexpr char kFormat[] = "bptt_native.model", kFormatVersion[] = "1";
+constexpr size_t kDigits = 64;
+constexpr std::string_view kBeginning =
+    R"({"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":")";
+constexpr size_t kDigitsBegin = 8 + kBeginning.size();
+constexpr char kHint[] = "; its weights can be given to load_state_dict";
+
+std::string_view text_at(const std::byte* bytes, size_t begin, size_t end) {
+  return {reinterpret_cast<const char*>(bytes) + begin, end - begin};
+}
+
+// A well-known kind of file, by its first bytes; null if it is none of these.
+const char* known_kind(std::string_view start) {
+  using namespace std::string_view_literals;
+  if (start.size() >= 2 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5)
+    return "a pickle, as torch.save once wrote";
+  if (start.starts_with("PK\x03\x04"sv))
+    return "a zip archive, as torch.save and numpy.savez write";
+  if (start.starts_with("\x93NUMPY"sv)) return "a NumPy array file";
+  if (start.starts_with("\x89HDF\r\n\x1a\n"sv)) return "an HDF5 file";
+  if (start.starts_with("\x1f\x8b"sv)) return "a gzip archive";
+  return nullptr;
+}
+
+// Why a file that is not a safetensors file is none.
+[[noreturn]] void refuse_other(const std::byte* bytes, size_t size, uint64_t file_size,
+                               const std::string& reason) {
+  const std::string_view known_start = kBeginning.substr(0, 40);
+  const std::string_view start =
+      size > 8 ? text_at(bytes, 8, std::min(size, 8 + known_start.size())) : "";
+  if (!start.empty() && known_start.starts_with(start)) {
+    refuse_file("a truncated or damaged model file of " + std::to_string(file_size) + " bytes (" +
+                reason + ")");
+  }
+  if (const char* kind = known_kind(text_at(bytes, 0, std::min<size_t>(size, 8))))
+    refuse_file(std::string(kind) + kHint);
+  refuse_file("a file that is not a safetensors file (" + reason + ")");
+}
+
+void check_version(const std::string* version) {
+  if (!version) refuse_file("an altered model file (it has no format_version)");
+  int64_t number = 0;
+  const char* const end = version->data() + version->size();
+  const auto [last, error] = std::from_chars(version->data(), end, number);
+  if (error == std::errc() && last == end && number > 1) {
+    refuse_file("a model file of format version " + *version + ", newer than this library's " +
+                kFormatVersion);
+  }
+  if (*version != kFormatVersion)
+    refuse_file("an altered model file (format_version '" + version->substr(0, 16) + "')");
+}
+
+std::string digest_of(const std::byte* bytes, size_t size) {
+  std::array<std::byte, kDigits> zeros;
+  zeros.fill(std::byte{'0'});
+  Sha256 sha;
+  sha.update(bytes, kDigitsBegin);
+  sha.update(zeros.data(), kDigits);
+  sha.update(bytes + kDigitsBegin + kDigits, size - kDigitsBegin - kDigits);
+  return sha.hex_digest();
+}
+
+constexpr Extra::Type kExtraTypes[] = {Extra::Type::float32, Extra::Type::float64,
+                                       Extra::Type::int64};
+constexpr const char* dtype_text(Extra::Type type) {
+  return type == Extra::Type::float32 ? "F32" : type == Extra::Type::float64 ? "F64" : "I64";
+}
+template <class T>
+constexpr const char* dtype_text() {
+  return sizeof(T) == sizeof(float) ? "F32" : "F64";
+}
+
+std::string frozen_to_json(const std::vector<Param>& tensors) {
+  std::string json = "[";
+  for (const Param& tensor : tensors) {
+    if (!tensor.frozen) continue;
+    if (json.size() > 1) json += ',';
+    json += json_string(tensor.name);
+  }
+  return json + ']';
+}
+
+// ---- reading ----
+
+// The file's metadata, from which every entry is taken once.
+class Metadata {
+ public:
+  explicit Metadata(const SafetensorsHeader& header) {
+    for (const auto& [key, value] : header.metadata) entries_.emplace(key, value);
+    for (const char* key : {"format", "format_version", "sha256", "library_version"}) text(key);
+  }
+  std::string text(const std::string& key) {
+    auto node = entries_.extract(key);
+    if (node.empty()) refuse_file("a model file without the metadata '" + key + "'");
+    return std::move(node.mapped());
+  }
+  int64_t count(const std::string& key) {
+    const std::string digits = text(key);
+    int64_t value = -1;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc() || end != digits.data() + digits.size() || value < 0) {
+      refuse_file("a model file whose '" + key + "' is not a count");
+    }
+    return value;
+  }
+  // What is left must be the user's.
+  std::map<std::string, std::string> users() {
+    std::map<std::string, std::string> result;
+    for (auto& [key, value] : entries_) {
+      if (!key.starts_with("user.") || key.size() == 5)
+        refuse_file("a model file with the unknown metadata '" + key + "'");
+      result.emplace(key.substr(5), std::move(value));
+    }
+    return result;
+  }
+
+ private:
+  std::map<std::string, std::string> entries_;
+};
+
+// The file's tensors, each of which is taken once.
+class Tensors {
+ public:
+  Tensors(const SafetensorsHeader& header, const std::byte* bytes)
+      : data_(bytes + header.data_begin) {
+    for (const StoredTensor& tensor : header.tensors) entries_.emplace(tensor.name, &tensor);
+  }
+  template <class T>
+  void take(const std::string& name, const std::vector<int64_t>& shape, T* values) {
+    const auto node = entries_.extract(name);
+    if (node.empty()) refuse_file("a model file without the tensor '" + name + "'");
+    const StoredTensor& tensor = *node.mapped();
+    if (tensor.dtype != dtype_text<T>())
+      refuse_file("a model file whose tensor '" + name + "' has the dtype " + tensor.dtype);
+    if (tensor.shape != shape)
+      refuse_file("a model file whose tensor '" + name +
+                  "' has another shape than its options say");
+    std::memcpy(values, data_ + tensor.begin, static_cast<size_t>(tensor.end - tensor.begin));
+  }
+  // What is left must be the user's.
+  std::map<std::string, Extra> extras() const {
+    std::map<std::string, Extra> result;
+    for (const auto& [name, tensor] : entries_) {
+      constexpr std::string_view prefix = "extra.";
+      if (!name.starts_with(prefix) || name.size() == prefix.size()) {
+        refuse_file("a model file with the unknown tensor '" + std::string(name) + "'");
+      }
+      const auto* type =
+          std::find_if(std::begin(kExtraTypes), std::end(kExtraTypes),
+                       [&](Extra::Type known) { return dtype_text(known) == tensor->dtype; });
+      if (type == std::end(kExtraTypes)) {
+        refuse_file("a model file whose tensor '" + std::string(name) + "' has the dtype " +
+                    tensor->dtype);
+      }
+      result.emplace(name.substr(prefix.size()),
+                     Extra{*type, tensor->shape, {data_ + tensor->begin, data_ + tensor->end}});
+    }
+    return result;
+  }
+
+ private:
+  std::map<std::string_view, const StoredTensor*> entries_;
+  const std::byte* data_;
+};
+
+// Refuses options that need more than the file holds, before anything of that size is allocated. In
+// double precision, where nothing overflows; exact shapes are compared later.
+void check_size(const ModelConfig& config, size_t element, const SafetensorsHeader& header) {
+  const NetworkConfig& network = config.network;
+  const double H = double(network.hidden), L = double(network.layers), O = double(network.output),
+               I = double(network.input);
+  const double E = double(network.embedding), first = E > 0 ? E : I;
+  const double columns = first + (2 * L - 1) * H + (network.bias ? 2 * L : 0);
+  const double parameters =
+      double(cell_shape(network.cell).gates) * H * columns + I * E + O * (H + 1);
+  const double held = double(header.file_size - header.data_begin);
+  if (parameters * double(element) > held || 2 * L > double(header.tensors.size())) {
+    refuse_file("a model file whose options need more parameters than it holds");
+  }
+}
+
+template <class T>
+void read_frozen(const std::string& text, Params<T>& params) {
+  std::map<std::string_view, Param*> by_name;
+  for (Param& tensor : params.tensors()) by_name.emplace(tensor.name, &tensor);
+  try {
+    JsonReader json(text);
+    json.array(by_name.size(), [&] {
+      const std::string name = json.string(kLongestTensorName);
+      const auto found = by_name.find(name);
+      if (found == by_name.end()) json.fail("an unknown tensor '" + name + "'");
+      found->second->frozen = true;
+    });
+    json.end();
+  } catch (const JsonError& error) {
+    refuse_file("a model file whose list of frozen tensors is not right at " + error.reason);
+  }
+}
+
+template <class T>
+AnyModel read_model(const ModelConfig& config, Metadata metadata, const SafetensorsHeader& header,
+                    const std::byte* bytes) {
+  check_size(config, sizeof(T), header);
+  auto model = std::make_unique<Model<T>>(config);
+  Params<T>& params = model->network().params();
+  Optimizer<T>& optimizer = model->optimizer();
+  Tensors tensors(header, bytes);
+  T* const values = params.change();
+  for (const Param& tensor : params.tensors())
+    tensors.take(tensor.name, tensor.shape, values + tensor.offset);
+  for (size_t i = 0; i < optimizer.moments().size(); ++i) {
+    const std::string prefix = std::string("optimizer.") + optimizer.moment_names()[i] + '.';
+    for (const Param& tensor : params.tensors()) {
+      tensors.take(prefix + tensor.name, tensor.shape,
+                   optimizer.moments()[i].data() + tensor.offset);
+    }
+  }
+  model->extras = tensors.extras();
+  read_frozen(metadata.text("frozen"), params);
+  model->steps_taken = metadata.count("steps_taken");
+  model->steps_skipped = metadata.count("steps_skipped");
+  optimizer.set_steps(metadata.count("optimizer_steps"));
+  model->metadata = metadata.users();
+  return model;
+}
+
+}  // namespace
+
+void refuse_file(const std::string& got) {
+  throw Error(BPTT_ERR_FORMAT, "path", "a model file of bptt_native", got);
+}
+
+SafetensorsHeader check_model_header(const std::byte* bytes, size_t size, uint64_t file_size) {
+  if (size == 0) refuse_file("an empty file");
+  SafetensorsHeader header;
+  try {
+    header = read_safetensors_header(bytes, size);
+  } catch (const SafetensorsError& error) { refuse_other(bytes, size, file_size, error.reason); }
+  const std::string* format = header.find_metadata("format");
+  if (!format || *format != kFormat)
+    refuse_file(std::string("a safetensors file of another program") + kHint);
+  check_version(header.find_metadata("format_version"));
+  const std::string* digits = header.find_metadata("sha256");
+  const std::string_view start = text_at(bytes, 8, static_cast<size_t>(header.data_begin));
+  if (!start.starts_with(kBeginning) || !digits || digits->size() != kDigits ||
+      start.substr(kBeginning.size(), kDigits) != *digits) {
+    refuse_file("an altered model file (its header is not as this library writes it)");
+  }
+  if (header.file_size != file_size) {
+    refuse_file((header.file_size > file_size ? "a truncated model file of "
+                                              : "an altered model file of ") +
+                std::to_string(file_size) + " bytes where its header needs " +
+                std::to_string(header.file_size));
+  }
+  return header;
+}
+
+template <class T>
+std::vector<std::byte> serialize(const Model<T>& model) {
+  const Params<T>& params = model.network().params();
+  const Optimizer<T>& optimizer = model.optimizer();
+  const Dtype dtype = sizeof(T) == sizeof(float) ? Dtype::float32 : Dtype::float64;
+  std::vector<std::pair<std::string, std::string>> metadata{
+      {"format", kFormat},
+      {"format_version", kFormatVersion},
+      {"sha256", std::string(kDigits, '0')},
+      {"library_version", BPTT_VERSION},
+      {"config", config_to_json(model.config(), optimizer.config(), dtype)},
+      {"steps_taken", std::to_string(model.steps_taken)},
+      {"steps_skipped", std::to_string(model.steps_skipped)},
+      {"optimizer_steps", std::to_string(optimizer.steps())},
+      {"frozen", frozen_to_json(params.tensors())}};
+  for (const auto& [key, value] : model.metadata) metadata.emplace_back("user." + key, value);
+
+  std::vector<TensorToStore> tensors;
+  const auto store = [&](const std::string& prefix, const T* values) {
+    for (const Param& tensor : params.tensors()) {
+      tensors.push_back({prefix + tensor.name, dtype_text<T>(), tensor.shape,
+                         values + tensor.offset, static_cast<size_t>(tensor.count) * sizeof(T)});
+    }
+  };
+  store("", params.data());
+  for (size_t i = 0; i < optimizer.moments().size(); ++i) {
+    store(std::string("optimizer.") + optimizer.moment_names()[i] + '.',
+          optimizer.moments()[i].data());
+  }
+  for (const auto& [name, extra] : model.extras) {
+    tensors.push_back({"extra." + name, dtype_text(extra.type), extra.shape, extra.bytes.data(),
+                       extra.bytes.size()});
+  }
+  try {
+    std::vector<std::byte> file = write_safetensors(metadata, std::move(tensors));
+    const std::string digest = digest_of(file.data(), file.size());
+    std::memcpy(file.data() + kDigitsBegin, digest.data(), kDigits);
+    return file;
+  } catch (const SafetensorsError& error) {
+    throw Error(BPTT_ERR_ARGUMENT, "model", "metadata and tensors that a model file can hold",
+                error.reason);
+  }
+}
+
+AnyModel deserialize(const std::byte* bytes, size_t size) {
+  const SafetensorsHeader header = check_model_header(bytes, size, size);
+  if (digest_of(bytes, size) != text_at(bytes, kDigitsBegin, kDigitsBegin + kDigits)) {
+    refuse_file("an altered or damaged model file (its SHA-256 is not the one it names)");
+  }
+  Metadata metadata(header);
+  Dtype dtype = Dtype::float32;
+  const ModelConfig config = config_from_json(metadata.text("config"), &dtype);
+  return dtype == Dtype::float32 ? read_model<float>(config, std::move(metadata), header, bytes)
+                                 : read_model<double>(config, std::move(metadata), header, bytes);
+}
+
+template std::vector<std::byte> serialize(const Model<float>&);
+template std::vector<std::byte> serialize(const Model<double>&);
+
+}  // namespace bptt

@@ -1,0 +1,88 @@
+// model.h: a network with a loss and an optimiser: one call per training step. Arguments are checked by capi.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "model/init.h"
+#include "model/network.h"
+#include "model/optimizer.h"
+
+namespace bptt {
+
+enum class Loss { cross_entropy, mse };
+
+struct ModelConfig {
+  NetworkConfig network;  // prefix "rnn.", output > 0
+  InitConfig init;
+  OptimizerConfig optimizer;
+  Loss loss = Loss::cross_entropy;
+  bool mean = true;                                     // reduction
+  double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0, clip_step_norm = 0;  // 0: off
+};
+
+template <class T>
+struct Target {
+  const int64_t* classes = nullptr;
+  const T* values = nullptr;
+  int64_t t = 0, n = 0;  // strides
+};
+
+struct StepResult {
+  double loss = 0, grad_norm = 0;
+  bool clipped = false, skipped = false;
+};
+
+// An array of the user's that travels in the model file.
+struct Extra {
+  enum class Type { float32, float64, int64 } type;
+  std::vector<int64_t> shape;
+  std::vector<std::byte> bytes;
+};
+
+template <class T>
+class Model {
+ public:
+  enum class Blank { no, yes };  // yes: parameters stay zero, to be filled from a file
+  explicit Model(const ModelConfig& config, Blank blank = Blank::no);
+
+  const ModelConfig& config() const { return config_; }
+  Network<T>& network() { return network_; }
+  const Network<T>& network() const { return network_; }
+  Optimizer<T>& optimizer() { return optimizer_; }
+  const Optimizer<T>& optimizer() const { return optimizer_; }
+
+  // Takes network().params().lock itself (exclusively for the whole step). Results may be null. All or nothing.
+  StepResult train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn, double* flow, double* flow_c);
+  // The caller holds the lock (shared).
+  double evaluate(const Sequence<T>& sequence, const Target<T>& target, const Outputs<T>& outputs) const;
+
+  int64_t steps_taken = 0, steps_skipped = 0;
+  std::map<std::string, std::string> metadata;
+  std::map<std::string, Extra> extras;
+
+ private:
+  double clip(StepResult& result);
+
+  ModelConfig config_;
+  Network<T> network_;
+  Optimizer<T> optimizer_;
+  // Kept between steps.
+  Buffer<T> gradient_, outputs_;
+  std::unique_ptr<Tape<T>> tape_;
+};
+
+using AnyModel = std::variant<std::unique_ptr<Model<float>>, std::unique_ptr<Model<double>>>;
+
+// file.cpp, disk.cpp. Throw Error (format, io) and std::bad_alloc.
+template <class T>
+std::vector<std::byte> serialize(const Model<T>& model);  // the caller holds the lock
+AnyModel deserialize(const std::byte* bytes, size_t size);
+void write_file(const std::string& path, const std::vector<std::byte>& bytes);  // sibling, fsync, rename, fsync of the folder
+std::vector<std::byte> read_file(const std::string& path);
+
+}  // namespace bptt

@@ -1,0 +1,54 @@
+// params.h: the learnt numbers of a layer or model as one flat vector with named views.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "sequence/buffer.h"
+
+namespace bptt {
+
+enum class Dtype { float32, float64 };
+
+struct Param {
+  std::string name;            // PyTorch's
+  std::vector<int64_t> shape;  // rank 1 or 2
+  int64_t offset = 0, count = 0;
+  bool frozen = false;
+};
+
+template <class T>
+class Params {
+ public:
+  // Appends a tensor; all are added before allocate().
+  void add(std::string name, std::vector<int64_t> shape);
+  void allocate();  // zeros; throws std::bad_alloc
+
+  const std::vector<Param>& tensors() const { return tensors_; }
+  std::vector<Param>& tensors() { return tensors_; }
+  const Param* find(const std::string& name) const;
+  int64_t count() const { return count_; }
+  const T* data() const { return data_.data(); }
+  const T* data(const Param& tensor) const { return data_.data() + tensor.offset; }
+
+  // To change values: hold `lock` exclusively and call this; what was packed or taped from the old values is then stale.
+  T* change() {
+    version_.fetch_add(1, std::memory_order_release);
+    return data_.data();
+  }
+  uint64_t version() const { return version_.load(std::memory_order_acquire); }
+
+  // Shared by those that read the values, exclusive for those that change them.
+  mutable std::shared_mutex lock;
+
+ private:
+  std::vector<Param> tensors_;
+  int64_t count_ = 0;
+  Buffer<T> data_;
+  std::atomic<uint64_t> version_{1};
+};
+
+}  // namespace bptt
