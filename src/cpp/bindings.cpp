@@ -1,0 +1,157 @@
+// bindings.cpp: the module bptt_native._core; statuses become exceptions here.
+#include "bindings.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+namespace bindings {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kBetweenSignals{10};
+
+unsigned long main_thread = 0;
+Clock::time_point last_look;  // of the main thread only
+
+// Asked by the engine once per block of time steps. Only the main thread handles signals.
+int signal_arrived(void*) {
+  const Clock::time_point now = Clock::now();
+  if (now - last_look < kBetweenSignals) return 0;
+  last_look = now;
+  const PyGILState_STATE gil = PyGILState_Ensure();
+  const bool stop = PyErr_CheckSignals() != 0;
+  PyGILState_Release(gil);
+  return stop;
+}
+
+// What an argument of bptt.h is called in Python.
+std::string python_name(const char* argument) {
+  static const char* const names[][2] = {{"tokens", "x"},     {"token", "x"},         {"h0", "state"},
+                                         {"c0", "state"},     {"classes", "targets"}, {"beta1", "betas"},
+                                         {"beta2", "betas"},  {"init_gain", "init"},  {"algorithm", "optimizer"}};
+  const char* dot = std::strrchr(argument, '.');
+  const char* last = dot ? dot + 1 : argument;
+  for (const auto& pair : names) {
+    if (std::strcmp(last, pair[0]) == 0) return pair[1];
+  }
+  return last;
+}
+
+PyObject* exception_of(bptt_status status) {
+  switch (status) {
+    case BPTT_ERR_TYPE:
+      return PyExc_TypeError;
+    case BPTT_ERR_RANGE:
+      return PyExc_IndexError;
+    case BPTT_ERR_MEMORY:
+      return PyExc_MemoryError;
+    case BPTT_ERR_IO:
+      return PyExc_OSError;
+    case BPTT_ERR_STATE:
+    case BPTT_ERR_BUSY:
+    case BPTT_ERR_INTERNAL:
+      return PyExc_RuntimeError;
+    case BPTT_ERR_ISA:
+      return PyExc_ImportError;
+    case BPTT_ERR_CANCELLED:
+      return PyExc_KeyboardInterrupt;
+    default:
+      return PyExc_ValueError;
+  }
+}
+
+py::list available_isas() {
+  const char* const* names = nullptr;
+  int64_t count = 0;
+  check(bptt_available_isas(&names, &count), {"available_isas", ""});
+  py::list list;
+  for (int64_t i = 0; i < count; ++i) list.append(names[i]);
+  return list;
+}
+
+const char* isa() {
+  const char* name = nullptr;
+  check(bptt_isa(&name), {"isa", ""});
+  return name;
+}
+
+void use_isa(const py::object& name) {
+  const std::string text = name.is_none() ? "" : py::cast<std::string>(name);
+  check(bptt_use_isa(name.is_none() ? nullptr : text.c_str()), {"use_isa", ""});
+}
+
+int64_t get_num_threads() {
+  int64_t count = 0;
+  check(bptt_get_num_threads(&count), {"get_num_threads", ""});
+  return count;
+}
+
+void set_num_threads(int64_t count) {
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_set_num_threads(count);
+  }
+  check(status, {"set_num_threads", ""});
+}
+
+py::object map_function(const char* function, const py::array& values) {
+  const bool single = values.dtype().num() == 11;
+  const int64_t count = values.size();
+  const py::object in = py::module_::import("numpy").attr("ascontiguousarray")(values);
+  const py::object out = new_array(single ? 11 : 12, &count, 1);
+  check(bptt_map(function, single ? BPTT_FLOAT32 : BPTT_FLOAT64, data_of(in), data_of(out), count), {"map_function", ""});
+  return out;
+}
+
+}  // namespace
+
+Long::Long() {
+  if (PyThread_get_thread_ident() == main_thread) bptt_set_cancel(signal_arrived, nullptr);
+}
+
+Long::~Long() { bptt_set_cancel(nullptr, nullptr); }
+
+void remember_main_thread() {
+  main_thread = py::cast<unsigned long>(py::module_::import("threading").attr("main_thread")().attr("ident"));
+}
+
+void check(bptt_status status, const Where& where, const char* filename) {
+  if (PyErr_Occurred()) throw py::error_already_set();  // a signal's handler raised
+  if (status == BPTT_OK) return;
+  bptt_error error = {};
+  bptt_last_error(&error, sizeof error);
+  std::string text = where.text() + ": ";
+  if (*error.argument) text += "argument '" + python_name(error.argument) + "': ";
+  text += std::string("expected ") + error.expected + ", got " + error.got;
+  PyObject* type = exception_of(status);
+  if (status == BPTT_ERR_IO && error.system_error != 0) {
+    const py::object name = filename ? py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(filename)) : py::none();
+    const py::object value = py::reinterpret_borrow<py::object>(type)(error.system_error, text, name);
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(value.ptr())), value.ptr());
+  } else {
+    PyErr_SetString(type, text.c_str());
+  }
+  throw py::error_already_set();
+}
+
+}  // namespace bindings
+
+PYBIND11_MODULE(_core, module) {
+  using namespace bindings;
+  module.doc() = "bptt.h for Python: the engine behind bptt_native. Use bptt_native's own names instead.";
+  isa();  // an unknown BPTT_ISA is an ImportError
+  remember_main_thread();
+  module.attr("__version__") = bptt_version();
+  module.def("isa", &isa);
+  module.def("available_isas", &available_isas);
+  module.def("use_isa", &use_isa, py::arg("name"));
+  module.def("get_num_threads", &get_num_threads);
+  module.def("set_num_threads", &set_num_threads, py::arg("count"));
+  module.def("map_function", &map_function, py::arg("function"), py::arg("values"));
+  bind_layer(module);
+  bind_model(module);
+  bind_optimizer(module);
+  bind_stream(module);
+}

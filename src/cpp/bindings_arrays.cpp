@@ -1,0 +1,302 @@
+#include "bindings.h"
+
+namespace bindings {
+namespace {
+
+namespace npy = py::detail;
+
+npy::PyArray_Proxy* proxy(py::handle array) { return npy::array_proxy(array.ptr()); }
+
+bool has_flag(py::handle array, int flag) { return (proxy(array)->flags & flag) != 0; }
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+// Exactly an ndarray of this type in the machine's byte order, aligned.
+bool is_plain(py::handle value, int type) {
+  if (Py_TYPE(value.ptr()) != npy::npy_api::get().PyArray_Type_) return false;
+  const auto* descr = npy::array_descriptor1_proxy(proxy(value)->descr);
+  return descr->type_num == type && descr->byteorder != '>' && has_flag(value, npy::npy_api::NPY_ARRAY_ALIGNED_);
+}
+
+bool is_plain_int64(py::handle value) { return is_plain(value, kInt64); }
+
+// Whether the strides are whole elements.
+bool has_steps(py::handle array, int64_t element) {
+  const auto* a = proxy(array);
+  for (int i = 0; i < a->nd; ++i) {
+    if (a->dimensions[i] > 1 && a->strides[i] % element != 0) return false;
+  }
+  return true;
+}
+
+// And the last axis is contiguous.
+bool has_rows(py::handle array, int64_t element) {
+  const auto* a = proxy(array);
+  return has_steps(array, element) &&
+         (a->nd < 1 || a->dimensions[a->nd - 1] <= 1 || a->strides[a->nd - 1] == element);
+}
+
+py::module_ careful() { return py::module_::import("bptt_native.arrays"); }
+
+// What arrays.convert makes of a value, or its refusal.
+py::object convert(py::handle value, const char* kinds, const Where& where, const char* argument,
+                   const std::string& expected) {
+  return careful().attr("convert")(value, kinds, where.text(), argument, expected);
+}
+
+[[noreturn]] void refuse(py::handle value, const Where& where, const char* argument, const std::string& expected,
+                         const char* got = nullptr) {
+  careful().attr("refuse")(value, where.text(), argument, expected, got);
+  throw py::error_already_set();  // not reached: refuse raises
+}
+
+// Whether the array has this shape.
+bool has_shape(py::handle array, const int64_t* shape, int rank) {
+  const auto* a = proxy(array);
+  bool same = a->nd == rank;
+  for (int i = 0; same && i < rank; ++i) same = a->dimensions[i] == shape[i];
+  return same;
+}
+
+std::string shape_text(const int64_t* shape, int rank) {
+  std::string list;
+  for (int i = 0; i < rank; ++i) list += (i ? ", " : "") + text(shape[i]);
+  return "[" + list + "]";
+}
+
+// An array of exactly this shape whose last `row` axes (0 or 1) are contiguous; all of it if `dense`.
+Given take_exact(py::handle value, int type, const char* kinds, const int64_t* shape, int rank, bool dense,
+                 const Where& where, const char* argument, const std::string& what) {
+  const int64_t element = type == 11 ? 4 : 8;
+  Given given;
+  given.array = py::reinterpret_borrow<py::object>(value);
+  const auto usable = [&](py::handle array) {
+    return has_rows(array, element) && (!dense || has_flag(array, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_));
+  };
+  if (!is_plain(value, type) || !usable(value)) given.array = convert(value, kinds, where, argument, what);
+  if (!has_shape(given.array, shape, rank)) refuse(value, where, argument, what);
+  given.data = proxy(given.array)->data;
+  return given;
+}
+
+std::string array_text(const Net& net, const std::string& shape) {
+  return std::string("a ") + net.dtype_name() + " array of shape " + shape;
+}
+
+// Strides of T and N, in elements, of an array whose axes are [T, N, ...] or [N, T, ...] or, unbatched, [T, ...].
+void read_strides(const Net& net, const Extent& extent, int64_t element, Given& given) {
+  const auto* a = proxy(given.array);
+  const int time = net.batch_first && !extent.unbatched ? 1 : 0;
+  given.stride_t = extent.steps > 1 ? a->strides[time] / element : 0;
+  given.stride_n = !extent.unbatched && extent.batch > 1 ? a->strides[1 - time] / element : 0;
+}
+
+std::string input_text(const Net& net) {
+  const std::string axes = net.batch_first ? "[N, T" : "[T, N";
+  const std::string tokens = "of shape " + axes + "] or [T], tokens from 0 to " + text(net.input - 1);
+  const std::string least = ", with at least one step and one sequence";
+  if (net.tokens_only) return "integers " + tokens + least;
+  return array_text(net, axes + ", " + text(net.input) + "] or [T, " + text(net.input) + "], or integers " + tokens) + least;
+}
+
+}  // namespace
+
+py::object new_array(int type, const int64_t* dims, int rank) {
+  auto& api = npy::npy_api::get();
+  PyObject* descr = api.PyArray_DescrFromType_(type);
+  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, rank, const_cast<py::ssize_t*>(dims), nullptr,
+                                              nullptr, 0, nullptr);
+  if (!array) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(array);
+}
+
+void* data_of(const py::object& array) { return proxy(array)->data; }
+
+Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where) {
+  Given given;
+  given.array = py::reinterpret_borrow<py::object>(x);
+  const int type = net.type_number();
+  const bool values = !net.tokens_only && is_plain(x, type) && has_rows(x, net.element());
+  if (!values && !(is_plain_int64(x) && proxy(x)->nd <= 2 && has_steps(x, 8))) {
+    const std::string kinds = net.tokens_only ? "int64" : std::string(net.dtype_name()) + " or int64";
+    given.array = convert(x, kinds.c_str(), where, "x", input_text(net));
+  }
+  const auto* a = proxy(given.array);
+  extent.tokens = is_plain_int64(given.array);
+  const int batched = extent.tokens ? 2 : 3;
+  extent.unbatched = a->nd == batched - 1;
+  bool fits = a->nd == batched || extent.unbatched;
+  if (fits) {
+    const int time = net.batch_first && !extent.unbatched ? 1 : 0;
+    extent.steps = a->dimensions[time];
+    extent.batch = extent.unbatched ? 1 : a->dimensions[1 - time];
+    fits = extent.steps > 0 && extent.batch > 0 && (extent.tokens || a->dimensions[a->nd - 1] == net.input);
+  }
+  if (!fits) refuse(x, where, "x", input_text(net));
+  given.data = a->data;
+  read_strides(net, extent, extent.tokens ? 8 : net.element(), given);
+  return given;
+}
+
+Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features, const Where& where,
+                  const char* argument) {
+  int64_t shape[3];
+  int rank = 0;
+  if (!extent.unbatched && net.batch_first) shape[rank++] = extent.batch;
+  if (!net.last_only) shape[rank++] = extent.steps;
+  if (!extent.unbatched && !net.batch_first) shape[rank++] = extent.batch;
+  shape[rank++] = features;
+  Given given = take_exact(value, net.type_number(), net.dtype_name(), shape, rank, false, where, argument,
+                           array_text(net, shape_text(shape, rank)));
+  if (net.last_only) {
+    given.stride_n = extent.batch > 1 ? proxy(given.array)->strides[0] / net.element() : 0;
+  } else {
+    read_strides(net, extent, net.element(), given);
+  }
+  return given;
+}
+
+Given take_classes(const Net& net, py::handle value, const Extent& extent, const Where& where) {
+  int64_t shape[2];
+  int rank = 0;
+  if (!net.last_only) shape[rank++] = extent.steps;
+  if (!extent.unbatched) shape[rank++] = extent.batch;
+  const std::string what = "integers of shape " + shape_text(shape, rank) + ", classes from 0 to " + text(net.output - 1);
+  Given given;
+  given.array = py::reinterpret_borrow<py::object>(value);
+  if (!is_plain_int64(value) || !has_steps(value, 8)) given.array = convert(value, "int64", where, "targets", what);
+  if (!has_shape(given.array, shape, rank)) refuse(value, where, "targets", what);
+  const auto* a = proxy(given.array);
+  given.data = a->data;
+  if (net.last_only) {
+    given.stride_n = extent.batch > 1 ? a->strides[0] / 8 : 0;
+  } else {
+    read_strides(net, extent, 8, given);
+  }
+  return given;
+}
+
+GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where, const char* argument) {
+  GivenStates given;
+  if (state.is_none()) return given;
+  int64_t shape[3] = {net.layers, net.hidden, 0};
+  int rank = 2;
+  if (!extent.unbatched) {
+    shape[1] = extent.batch;
+    shape[2] = net.hidden;
+    rank = 3;
+  }
+  const std::string what = array_text(net, shape_text(shape, rank));
+  const auto take = [&](py::handle value, const std::string& expected) {
+    return take_exact(value, net.type_number(), net.dtype_name(), shape, rank, true, where, argument, expected);
+  };
+  if (!net.lstm) {
+    given.h = take(state, what);
+    return given;
+  }
+  const std::string pair = "None or (h, c), each " + what;
+  PyObject* items = state.ptr();
+  if (!(PyTuple_Check(items) || PyList_Check(items)) || PySequence_Fast_GET_SIZE(items) != 2) {
+    refuse(state, where, argument, pair);
+  }
+  given.h = take(PySequence_Fast_GET_ITEM(items, 0), pair);
+  given.c = take(PySequence_Fast_GET_ITEM(items, 1), pair);
+  return given;
+}
+
+Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where, const char* argument) {
+  return take_exact(value, net.type_number(), net.dtype_name(), &count, 1, true, where, argument,
+                    array_text(net, "[" + text(count) + "]"));
+}
+
+const void* take_step(const Net& net, py::handle x, Given& given, const Where& where) {
+  if (is_plain(x, net.type_number()) && has_rows(x, net.element()) && has_shape(x, &net.input, 1)) return proxy(x)->data;
+  if (net.tokens_only) {
+    const std::string token = "an integer from 0 to " + text(net.input - 1);
+    careful().attr("refuse_type")(x, where.text(), "x", token);
+  }
+  const std::string what = array_text(net, "[" + text(net.input) + "]");
+  given = take_exact(x, net.type_number(), net.dtype_name(), &net.input, 1, true, where, "x", what);
+  return given.data;
+}
+
+void* take_out(const Net& net, py::handle out, const void* x, const Where& where) {
+  char* data = static_cast<char*>(take_flat(net.type_number(), out, net.output, where, "out"));
+  const char* in = static_cast<const char*>(x);
+  if (in && in < data + net.output * net.element() && data < in + net.input * net.element()) {
+    refuse(out, where, "out", "an array that does not overlap argument 'x'", "one that does");
+  }
+  return data;
+}
+
+void* take_flat(int type, py::handle value, int64_t count, const Where& where, const char* argument) {
+  const bool right_type = is_plain(value, type);
+  if (!(right_type && has_shape(value, &count, 1) && has_flag(value, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_) &&
+        has_flag(value, npy::npy_api::NPY_ARRAY_WRITEABLE_))) {
+    const std::string expected = std::string("a writable contiguous ") + (type == 11 ? "float32" : "float64") +
+                                 " array of shape [" + text(count) + "]";
+    careful().attr(right_type ? "refuse" : "refuse_type")(value, where.text(), argument, expected);
+  }
+  return proxy(value)->data;
+}
+
+py::object States::pack() const { return c_data ? py::object(py::make_tuple(h, c)) : h; }
+
+States new_states(const Net& net, const Extent& extent) {
+  const int64_t batched[3] = {net.layers, extent.batch, net.hidden}, single[2] = {net.layers, net.hidden};
+  const auto make = [&] {
+    return extent.unbatched ? new_array(net.type_number(), single, 2) : new_array(net.type_number(), batched, 3);
+  };
+  States states;
+  states.h = make();
+  states.h_data = data_of(states.h);
+  if (net.lstm) {
+    states.c = make();
+    states.c_data = data_of(states.c);
+  }
+  return states;
+}
+
+Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool last_only) {
+  Strided batch;
+  int64_t dims[3];
+  int rank = 0;
+  const bool time_second = net.batch_first && !extent.unbatched;
+  if (time_second) dims[rank++] = extent.batch;
+  if (!last_only) dims[rank++] = extent.steps;
+  if (!time_second && !extent.unbatched) dims[rank++] = extent.batch;
+  dims[rank++] = features;
+  batch.array = new_array(net.type_number(), dims, rank);
+  batch.data = data_of(batch.array);
+  batch.stride_t = time_second ? features : features * extent.batch;
+  batch.stride_n = time_second && !last_only ? features * extent.steps : features;
+  return batch;
+}
+
+py::object new_flow(const Net& net, const Extent& extent, double** data) {
+  const int64_t dims[2] = {net.layers, extent.steps};
+  py::object flow = new_array(12, dims, 2);
+  *data = static_cast<double*>(data_of(flow));
+  return flow;
+}
+
+bptt_sequence sequence_of(const Given& x, const GivenStates& states, const Extent& extent) {
+  bptt_sequence sequence = {};
+  sequence.struct_size = sizeof sequence;
+  sequence.time = extent.steps;
+  sequence.batch = extent.batch;
+  if (extent.tokens) {
+    sequence.tokens = static_cast<const int64_t*>(x.data);
+    sequence.tokens_stride_t = x.stride_t;
+    sequence.tokens_stride_n = x.stride_n;
+  } else {
+    sequence.x = x.data;
+    sequence.x_stride_t = x.stride_t;
+    sequence.x_stride_n = x.stride_n;
+  }
+  sequence.h0 = states.h.data;
+  sequence.c0 = states.c.data;
+  return sequence;
+}
+
+}  // namespace bindings

@@ -1,0 +1,211 @@
+// bindings_model.cpp: _core.Model.
+#include "bindings.h"
+#include "bindings_model.h"
+#include "bindings_options.h"
+
+namespace bindings {
+namespace {
+
+// Runs a call that makes a model, without the GIL.
+template <class Call>
+Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where, const char* filename = nullptr) {
+  Owned<bptt_model, bptt_model_free> handle;
+  bptt_status status;
+  {
+    const Released released;
+    status = call(handle.put());
+  }
+  check(status, where, filename);
+  return handle;
+}
+
+
+}  // namespace
+
+Model::Model(Owned<bptt_model, bptt_model_free> handle) : handle_(std::move(handle)) {
+  const bptt_model_options options = read();
+  net_.owner = "Model";
+  net_.dtype = options.layer.dtype;
+  net_.tokens_only = options.vocab_size != 0;
+  net_.input = net_.tokens_only ? options.vocab_size : options.layer.input_size;
+  net_.hidden = options.layer.hidden_size;
+  net_.layers = options.layer.num_layers;
+  net_.output = options.output_size;
+  net_.lstm = options.layer.cell == BPTT_LSTM;
+  net_.last_only = options.targets == BPTT_LAST_STEP;
+  entropy_ = options.loss == BPTT_CROSS_ENTROPY;
+  check(bptt_model_params(handle_.get(), &params_), {"Model", ""});
+  net_.parameters = parameter_count(params_);
+}
+
+bptt_model_options Model::read() const {
+  bptt_model_options options = {};
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_model_get_options(handle_.get(), &options, sizeof options);
+  }
+  check(status, {"Model", ""});
+  return options;
+}
+
+std::unique_ptr<Model> Model::create(const py::dict& options) {
+  bptt_model_options model;
+  bptt_model_options_init(&model, sizeof model);
+  read_options(options, model);
+  return std::make_unique<Model>(made([&](bptt_model** it) { return bptt_model_create(&model, it); }, {"Model", ""}));
+}
+
+std::unique_ptr<Model> Model::load(const std::string& path) {
+  return std::make_unique<Model>(
+      made([&](bptt_model** it) { return bptt_model_load(path.c_str(), it); }, {"load", ""}, path.c_str()));
+}
+
+std::unique_ptr<Model> Model::deserialize(const py::bytes& bytes) {
+  const char* data = PyBytes_AS_STRING(bytes.ptr());
+  const size_t size = static_cast<size_t>(PyBytes_GET_SIZE(bytes.ptr()));
+  return std::make_unique<Model>(
+      made([&](bptt_model** it) { return bptt_model_deserialize(data, size, it); }, {"Model", "deserialize"}));
+}
+
+void Model::save(const std::string& path) const {
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_model_save(handle_.get(), path.c_str());
+  }
+  check(status, {"Model", "save"}, path.c_str());
+}
+
+py::bytes Model::serialize() const {
+  const Where where = {"Model", "serialize"};
+  size_t size = 0;
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_model_serialize(handle_.get(), nullptr, 0, &size);
+  }
+  check(status, where);
+  const auto bytes = py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
+  if (!bytes) throw py::error_already_set();
+  {
+    const Released call;
+    status = bptt_model_serialize(handle_.get(), PyBytes_AS_STRING(bytes.ptr()), size, &size);
+  }
+  check(status, where);
+  return bytes;
+}
+
+bptt_target Model::take_target(py::handle targets, const Extent& extent, Given& given, const Where& where) const {
+  bptt_target target = {};
+  target.struct_size = sizeof target;
+  given = entropy_ ? take_classes(net_, targets, extent, where)
+                   : take_values(net_, targets, extent, net_.output, where, "targets");
+  if (entropy_) {
+    target.classes = static_cast<const int64_t*>(given.data);
+  } else {
+    target.values = given.data;
+  }
+  target.stride_t = given.stride_t;
+  target.stride_n = given.stride_n;
+  return target;
+}
+
+py::object Model::train_step(py::handle x, py::handle targets, py::handle state, bool flow) const {
+  const Where where = {"Model", "train_step"};
+  Extent extent;
+  Given target_given;
+  const Given in = take_input(net_, x, extent, where);
+  const GivenStates before = take_states(net_, state, extent, where, "state");
+  const bptt_target target = take_target(targets, extent, target_given, where);
+  const bptt_sequence sequence = sequence_of(in, before, extent);
+  const States after = new_states(net_, extent);
+  bptt_step step = {};
+  step.struct_size = sizeof step;
+  step.hn = after.h_data;
+  step.cn = after.c_data;
+  py::object flow_h = py::none(), flow_c = py::none();
+  if (flow) {
+    flow_h = new_flow(net_, extent, &step.flow);
+    if (net_.lstm) flow_c = new_flow(net_, extent, &step.flow_c);
+  }
+  bptt_status status;
+  {
+    const Long call;
+    status = bptt_model_train_step(handle_.get(), &sequence, &target, &step);
+  }
+  check(status, where);
+  return py::make_tuple(step.loss, step.grad_norm, step.clipped != 0, step.skipped != 0, after.pack(), flow_h, flow_c);
+}
+
+py::object Model::evaluate(py::handle x, py::handle targets, py::handle state) const {
+  const Where where = {"Model", "evaluate"};
+  Extent extent;
+  Given target_given;
+  const Given in = take_input(net_, x, extent, where);
+  const GivenStates before = take_states(net_, state, extent, where, "state");
+  const bptt_target target = take_target(targets, extent, target_given, where);
+  const bptt_sequence sequence = sequence_of(in, before, extent);
+  const States after = new_states(net_, extent);
+  const bptt_outputs outputs = {sizeof outputs, nullptr, 0, 0, after.h_data, after.c_data};
+  double loss = 0;
+  bptt_status status;
+  {
+    const Long call;
+    status = bptt_model_evaluate(handle_.get(), &sequence, &target, &outputs, &loss);
+  }
+  check(status, where);
+  return py::make_tuple(loss, after.pack());
+}
+
+py::object Model::call(py::handle x, py::handle state) const {
+  return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x, state, false);
+}
+
+py::object Model::forward(py::handle x, py::handle state) const {
+  return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x, state, true);
+}
+
+py::object Model::backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow, py::handle accumulate,
+                           bool input_gradient, double clip_step, double clip_step_norm) const {
+  return run_backward<bptt_model>(net_, handle_.get(), bptt_model_backward, tape, dout,
+                                  {dstate, accumulate, flow, input_gradient, "dout", clip_step, clip_step_norm});
+}
+
+py::tuple Model::steps() const {
+  int64_t taken = 0, skipped = 0;
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_model_steps(handle_.get(), &taken, &skipped);
+  }
+  check(status, {"Model", ""});
+  return py::make_tuple(taken, skipped);
+}
+
+void bind_model(py::module_& module) {
+  py::class_<Model>(module, "Model")
+      .def(py::init(&Model::create), py::arg("options"))
+      .def_static("load", &Model::load, py::arg("path"))
+      .def_static("deserialize", &Model::deserialize, py::arg("data"))
+      .def("save", &Model::save, py::arg("path"))
+      .def("serialize", &Model::serialize)
+      .def("options", [](const Model& model) { return write_options(model.read()); })
+      .def("train_step", &Model::train_step, py::arg("x"), py::arg("targets"), py::arg("state"), py::arg("flow"))
+      .def("evaluate", &Model::evaluate, py::arg("x"), py::arg("targets"), py::arg("state"))
+      .def("call", &Model::call, py::arg("x"), py::arg("state"))
+      .def("forward", &Model::forward, py::arg("x"), py::arg("state"))
+      .def("backward", &Model::backward, py::arg("tape"), py::arg("dout"), py::arg("dstate"), py::arg("flow"),
+           py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"), py::arg("clip_step_norm"))
+      .def("params", [](const py::object& self) {
+        const auto& model = py::cast<const Model&>(self);
+        return Params{model.params(), self, model.net()};
+      })
+      .def("steps", &Model::steps)
+      .def("metadata", &Model::metadata)
+      .def("set_metadata", &Model::set_metadata, py::arg("key"), py::arg("value"))
+      .def("tensors", &Model::tensors)
+      .def("set_tensor", &Model::set_tensor, py::arg("name"), py::arg("array"));
+}
+
+}  // namespace bindings

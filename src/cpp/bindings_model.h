@@ -1,0 +1,45 @@
+// bindings_model.h: _core.Model, which its optimiser and streams look into.
+#pragma once
+
+#include "bindings.h"
+
+namespace bindings {
+
+class Model {
+ public:
+  explicit Model(Owned<bptt_model, bptt_model_free> handle);
+  static std::unique_ptr<Model> create(const py::dict& options);
+  static std::unique_ptr<Model> load(const std::string& path);
+  static std::unique_ptr<Model> deserialize(const py::bytes& bytes);
+
+  bptt_model* handle() const { return handle_.get(); }
+  bptt_params* params() const { return params_; }
+  const Net& net() const { return net_; }
+  bptt_model_options read() const;
+
+  void save(const std::string& path) const;
+  py::bytes serialize() const;
+  py::object train_step(py::handle x, py::handle targets, py::handle state, bool flow) const;
+  py::object evaluate(py::handle x, py::handle targets, py::handle state) const;
+  py::object call(py::handle x, py::handle state) const;
+  py::object forward(py::handle x, py::handle state) const;
+  py::object backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow, py::handle accumulate,
+                      bool input_gradient, double clip_step, double clip_step_norm) const;
+  py::tuple steps() const;
+
+  // What travels in the file beside the model (bindings_optimizer.cpp).
+  py::dict metadata() const;
+  void set_metadata(const std::string& key, const py::object& value) const;  // None removes
+  py::dict tensors() const;
+  void set_tensor(const std::string& name, const py::object& array) const;  // None removes
+
+ private:
+  bptt_target take_target(py::handle targets, const Extent& extent, Given& given, const Where& where) const;
+
+  Owned<bptt_model, bptt_model_free> handle_;
+  bptt_params* params_ = nullptr;
+  Net net_;
+  bool entropy_ = true;
+};
+
+}  // namespace bindings

@@ -1,0 +1,199 @@
+// bindings_optimizer.cpp: optimisers; clipping; text and arrays of the user's that travel in the model file.
+#include <cstring>
+
+#include "bindings_model.h"
+#include "bindings_options.h"
+
+namespace bindings {
+namespace {
+
+template <class Call>
+void without_gil(const Call& call, const Where& where) {
+  bptt_status status;
+  {
+    const Released released;
+    status = call();
+  }
+  check(status, where);
+}
+
+int type_number(bptt_dtype dtype) { return dtype == BPTT_FLOAT32 ? 11 : dtype == BPTT_FLOAT64 ? 12 : kInt64; }
+
+// An optimiser of its own over the parameters of a layer or model, or a model's.
+class Optimizer {
+ public:
+  Optimizer(const std::string& owner, const py::dict& options, const py::object& params)
+      : owner_(owner), parent_(params), net_(py::cast<const Params&>(params).net) {
+    bptt_optimizer_options settings;
+    bptt_optimizer_options_init(&settings, sizeof settings);
+    read_options(options, settings);
+    bptt_params* handle = py::cast<const Params&>(params).handle;
+    without_gil([&] { return bptt_optimizer_create(&settings, handle, owned_.put()); }, {owner_.c_str(), ""});
+    handle_ = owned_.get();
+  }
+  Optimizer(const std::string& owner, const py::object& model)
+      : owner_(owner), parent_(model), net_(py::cast<const Model&>(model).net()) {
+    check(bptt_model_optimizer(py::cast<const Model&>(model).handle(), &handle_), {"Model", "optimizer"});
+  }
+
+  // Whether the update was made.
+  bool step(py::handle gradients) const {
+    const Where where = {owner_.c_str(), "step"};
+    const Given given = take_vector(net_, gradients, net_.parameters, where, "gradients");
+    int32_t skipped = 0;
+    without_gil([&] { return bptt_optimizer_step(handle_, given.data, &skipped); }, where);
+    return skipped == 0;
+  }
+
+  double get_lr() const {
+    double lr = 0;
+    without_gil([&] { return bptt_optimizer_get_lr(handle_, &lr); }, {owner_.c_str(), "lr"});
+    return lr;
+  }
+  void set_lr(double lr) const {
+    without_gil([&] { return bptt_optimizer_set_lr(handle_, lr); }, {owner_.c_str(), "lr"});
+  }
+  int64_t get_steps() const {
+    int64_t steps = 0;
+    without_gil([&] { return bptt_optimizer_get_steps(handle_, &steps); }, {owner_.c_str(), "steps"});
+    return steps;
+  }
+  void set_steps(int64_t steps) const {
+    without_gil([&] { return bptt_optimizer_set_steps(handle_, steps); }, {owner_.c_str(), "load_state_dict"});
+  }
+
+  py::dict moments() const {
+    const Where where = {owner_.c_str(), "state_dict"};
+    int64_t count = 0;
+    const char* const* names = nullptr;
+    check(bptt_optimizer_moments(handle_, &count, &names), where);
+    py::dict moments;
+    for (int64_t i = 0; i < count; ++i) {
+      const py::object values = new_array(net_.type_number(), &net_.parameters, 1);
+      void* data = data_of(values);
+      without_gil([&] { return bptt_optimizer_get_state(handle_, i, data); }, where);
+      moments[names[i]] = values;
+    }
+    return moments;
+  }
+  void set_moment(int64_t index, py::handle values) const {
+    const Where where = {owner_.c_str(), "load_state_dict"};
+    const Given given = take_vector(net_, values, net_.parameters, where, "state");
+    without_gil([&] { return bptt_optimizer_set_state(handle_, index, given.data); }, where);
+  }
+
+ private:
+  std::string owner_;
+  py::object parent_;
+  Net net_;
+  Owned<bptt_optimizer, bptt_optimizer_free> owned_;
+  bptt_optimizer* handle_ = nullptr;
+};
+
+// A gradient vector, to be changed in place.
+struct Vector {
+  bptt_dtype dtype;
+  void* data;
+  int64_t count;
+  Vector(const py::array& gradients, const char* function)
+      : dtype(gradients.dtype().num() == 11 ? BPTT_FLOAT32 : BPTT_FLOAT64),
+        data(take_flat(dtype == BPTT_FLOAT32 ? 11 : 12, gradients, gradients.size(), {function, ""}, "gradients")),
+        count(gradients.size()) {}
+};
+
+double clip_grad_norm(const py::array& gradients, double max_norm, double eps) {
+  const Vector g(gradients, "clip_grad_norm_");
+  double norm = 0;
+  without_gil([&] { return bptt_clip_grad_norm(g.dtype, g.data, g.count, max_norm, eps, &norm); }, {"clip_grad_norm_", ""});
+  return norm;
+}
+
+void clip_grad_value(const py::array& gradients, double value) {
+  const Vector g(gradients, "clip_grad_value_");
+  without_gil([&] { return bptt_clip_grad_value(g.dtype, g.data, g.count, value); }, {"clip_grad_value_", ""});
+}
+
+double grad_norm(const py::array& gradients) {
+  const Vector g(gradients, "Gradients.norm");
+  double norm = 0;
+  without_gil([&] { return bptt_grad_norm(g.dtype, g.data, g.count, &norm); }, {"Gradients", "norm"});
+  return norm;
+}
+
+}  // namespace
+
+py::dict Model::metadata() const {
+  const Where where = {"Model", "metadata"};
+  py::dict all;
+  for (int64_t i = 0;; ++i) {
+    const char* key = nullptr;
+    const char* value = nullptr;
+    bptt_status status;
+    {
+      const Released call;
+      status = bptt_model_metadata_key(handle_.get(), i, &key);
+      if (status == BPTT_OK) status = bptt_model_get_metadata(handle_.get(), key, &value);
+    }
+    if (status == BPTT_ERR_RANGE) return all;
+    check(status, where);
+    all[key] = py::str(value);
+  }
+}
+
+void Model::set_metadata(const std::string& key, const py::object& value) const {
+  const std::string text = value.is_none() ? "" : py::cast<std::string>(value);
+  without_gil(
+      [&] { return bptt_model_set_metadata(handle_.get(), key.c_str(), value.is_none() ? nullptr : text.c_str()); },
+      {"Model", "metadata"});
+}
+
+py::dict Model::tensors() const {
+  py::dict all;
+  for (int64_t i = 0;; ++i) {
+    bptt_extra_info info = {};
+    bptt_status status;
+    {
+      const Released call;
+      status = bptt_model_extra(handle_.get(), i, &info, sizeof info);
+    }
+    if (status == BPTT_ERR_RANGE) return all;
+    check(status, {"Model", "tensors"});
+    const py::object array = new_array(type_number(info.dtype), info.shape, static_cast<int>(info.rank));
+    const auto bytes = static_cast<size_t>(py::cast<int64_t>(array.attr("nbytes")));
+    if (bytes) std::memcpy(data_of(array), info.values, bytes);
+    all[info.name] = array;
+  }
+}
+
+void Model::set_tensor(const std::string& name, const py::object& array) const {
+  const Where where = {"Model", "tensors"};
+  if (array.is_none()) {
+    without_gil([&] { return bptt_model_set_extra(handle_.get(), name.c_str(), BPTT_FLOAT32, 0, nullptr, nullptr); }, where);
+    return;
+  }
+  const auto values = py::cast<py::array>(array);
+  const int type = values.dtype().num();
+  const bptt_dtype dtype = type == 11 ? BPTT_FLOAT32 : type == 12 ? BPTT_FLOAT64 : BPTT_INT64;
+  const void* data = values.data();
+  int64_t shape[8];
+  for (py::ssize_t i = 0; i < values.ndim(); ++i) shape[i] = values.shape(i);
+  without_gil(
+      [&] { return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, values.ndim(), shape, data); }, where);
+}
+
+void bind_optimizer(py::module_& module) {
+  py::class_<Optimizer>(module, "Optimizer")
+      .def(py::init<const std::string&, const py::dict&, const py::object&>(), py::arg("owner"), py::arg("options"),
+           py::arg("params"))
+      .def(py::init<const std::string&, const py::object&>(), py::arg("owner"), py::arg("model"))
+      .def("step", &Optimizer::step, py::arg("gradients"))
+      .def_property("lr", &Optimizer::get_lr, &Optimizer::set_lr)
+      .def_property("steps", &Optimizer::get_steps, &Optimizer::set_steps)
+      .def("moments", &Optimizer::moments)
+      .def("set_moment", &Optimizer::set_moment, py::arg("index"), py::arg("values"));
+  module.def("clip_grad_norm", &clip_grad_norm, py::arg("gradients"), py::arg("max_norm"), py::arg("eps"));
+  module.def("clip_grad_value", &clip_grad_value, py::arg("gradients"), py::arg("value"));
+  module.def("grad_norm", &grad_norm, py::arg("gradients"));
+}
+
+}  // namespace bindings

@@ -1,0 +1,88 @@
+#include "bindings_options.h"
+
+namespace bindings {
+namespace {
+
+// Each visitor names the fields of a struct once, for both directions.
+template <class Visit>
+void fields(bptt_layer_options& o, const Visit& visit) {
+  visit("cell", o.cell);
+  visit("nonlinearity", o.nonlinearity);
+  visit("dtype", o.dtype);
+  visit("input_size", o.input_size);
+  visit("hidden_size", o.hidden_size);
+  visit("num_layers", o.num_layers);
+  visit("bias", o.bias);
+  visit("init", o.init);
+  visit("gain", o.init_gain);
+  visit("forget_bias", o.forget_bias);
+  visit("seed", o.seed);
+}
+
+template <class Visit>
+void fields(bptt_optimizer_options& o, const Visit& visit) {
+  visit("algorithm", o.algorithm);
+  visit("lr", o.lr);
+  visit("momentum", o.momentum);
+  visit("beta1", o.beta1);
+  visit("beta2", o.beta2);
+  visit("eps", o.eps);
+  visit("weight_decay", o.weight_decay);
+}
+
+template <class Visit>
+void fields(bptt_model_options& o, const Visit& visit) {
+  fields(o.layer, visit);
+  visit("vocab_size", o.vocab_size);
+  visit("embedding_size", o.embedding_size);
+  visit("output_size", o.output_size);
+  visit("loss", o.loss);
+  visit("targets", o.targets);
+  visit("reduction", o.reduction);
+  fields(o.optimizer, visit);
+  visit("clip_norm", o.clip_norm);
+  visit("clip_tensor_norm", o.clip_tensor_norm);
+  visit("clip_value", o.clip_value);
+  visit("clip_step", o.clip_step);
+  visit("clip_step_norm", o.clip_step_norm);
+}
+
+struct Read {
+  const py::dict& from;
+  template <class Field>
+  void operator()(const char* name, Field& field) const {
+    if (!from.contains(name)) return;
+    if constexpr (std::is_enum_v<Field>) {
+      field = static_cast<Field>(py::cast<int32_t>(from[name]));
+    } else {
+      field = py::cast<Field>(from[name]);
+    }
+  }
+};
+
+struct Write {
+  py::dict& to;
+  template <class Field>
+  void operator()(const char* name, Field& field) const {
+    if constexpr (std::is_enum_v<Field>) {
+      to[name] = static_cast<int32_t>(field);
+    } else {
+      to[name] = field;
+    }
+  }
+};
+
+}  // namespace
+
+void read_options(const py::dict& from, bptt_layer_options& to) { fields(to, Read{from}); }
+void read_options(const py::dict& from, bptt_optimizer_options& to) { fields(to, Read{from}); }
+void read_options(const py::dict& from, bptt_model_options& to) { fields(to, Read{from}); }
+
+py::dict write_options(const bptt_model_options& from) {
+  bptt_model_options copy = from;
+  py::dict options;
+  fields(copy, Write{options});
+  return options;
+}
+
+}  // namespace bindings

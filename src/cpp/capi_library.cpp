@@ -1,0 +1,143 @@
+// capi_library.cpp: instruction sets, threads, cancelling, functions and norms over plain arrays.
+#include <cmath>
+#include <cstdlib>
+#include <vector>
+
+#include "capi.h"
+#include "kernels.h"
+#include "model/clip.h"
+#include "sequence/pool.h"
+
+namespace bptt {
+namespace {
+
+// The names of this CPU's sets, best first, for the life of the process.
+const std::vector<const char*>& isa_names() {
+  static const std::vector<const char*> names = [] {
+    std::vector<const char*> found;
+    int64_t count = 0;
+    const KernelTable* const* tables = available_kernels(&count);
+    for (int64_t i = 0; i < count; ++i) found.push_back(tables[i]->name);
+    return found;
+  }();
+  return names;
+}
+
+[[noreturn]] void refuse_isa(const char* argument, const char* name) {
+  std::string choices;
+  for (const char* choice : isa_names()) choices += (choices.empty() ? "'" : ", '") + std::string(choice) + "'";
+  fail(BPTT_ERR_ISA, argument, "one of " + choices, quoted(name));
+}
+
+template <class T>
+void map(const Kernels<T>& kernels, const char* function, const void* in, void* out, int64_t count) {
+  const std::string name = function;
+  const auto f = name == "tanh" ? kernels.map_tanh : name == "sigmoid" ? kernels.map_sigmoid : kernels.map_exp;
+  f(static_cast<const T*>(in), static_cast<T*>(out), count);
+}
+
+// body(gradients, count) in their type, once the arguments of a function on a gradient vector are in order.
+template <class Pointer, class Body>
+void on_gradients(bptt_dtype dtype, Pointer* gradients, int64_t count, const Body& body) {
+  const Dtype type = dtype_argument(dtype, "dtype");
+  if (count < 0) fail(BPTT_ERR_ARGUMENT, "count", "an integer >= 0", text(count));
+  not_null(gradients, "gradients");
+  if (type == Dtype::float32) {
+    body(static_cast<std::conditional_t<std::is_const_v<Pointer>, const float, float>*>(gradients));
+  } else {
+    body(static_cast<std::conditional_t<std::is_const_v<Pointer>, const double, double>*>(gradients));
+  }
+}
+
+}  // namespace
+
+const KernelTable& kernels_in_use() {
+  const KernelTable* table = active_kernels(nullptr);
+  if (!table) refuse_isa("BPTT_ISA", std::getenv("BPTT_ISA"));
+  return *table;
+}
+
+}  // namespace bptt
+
+using namespace bptt;
+
+bptt_status bptt_isa(const char** name) {
+  return guard("bptt_isa", [&] { *not_null(name, "name") = kernels_in_use().name; });
+}
+
+bptt_status bptt_available_isas(const char* const** names, int64_t* count) {
+  return guard("bptt_available_isas", [&] {
+    not_null(names, "names");
+    not_null(count, "count");
+    *names = isa_names().data();
+    *count = int64_t(isa_names().size());
+  });
+}
+
+bptt_status bptt_use_isa(const char* name) {
+  return guard("bptt_use_isa", [&] {
+    if (!use_kernels(name)) refuse_isa("name", name);
+  });
+}
+
+bptt_status bptt_set_num_threads(int64_t count) {
+  return guard("bptt_set_num_threads", [&] {
+    if (count < 1 || count > 256) fail(BPTT_ERR_ARGUMENT, "count", "1 to 256 threads", text(count));
+    set_num_threads(count);
+  });
+}
+
+bptt_status bptt_get_num_threads(int64_t* count) {
+  return guard("bptt_get_num_threads", [&] { *not_null(count, "count") = num_threads(); });
+}
+
+bptt_status bptt_set_cancel(bptt_cancel cancel, void* user) {
+  return guard("bptt_set_cancel", [&] { set_cancel(cancel, user); });
+}
+
+bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out, int64_t count) {
+  return guard("bptt_map", [&] {
+    const std::string name = not_null(function, "function");
+    if (name != "tanh" && name != "sigmoid" && name != "exp") {
+      fail(BPTT_ERR_NAME, "function", "'tanh', 'sigmoid' or 'exp'", quoted(function));
+    }
+    const Dtype type = dtype_argument(dtype, "dtype");
+    if (count < 0) fail(BPTT_ERR_ARGUMENT, "count", "an integer >= 0", text(count));
+    not_null(in, "in");
+    not_null(out, "out");
+    if (type == Dtype::float32) {
+      map(kernels_in_use().f32, function, in, out, count);
+    } else {
+      map(kernels_in_use().f64, function, in, out, count);
+    }
+  });
+}
+
+bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count, double max_norm, double eps, double* norm) {
+  return guard("bptt_clip_grad_norm", [&] {
+    if (!(max_norm >= 0)) fail(BPTT_ERR_ARGUMENT, "max_norm", "a number >= 0", text(max_norm));
+    not_negative(eps, "eps");
+    kernels_in_use();
+    on_gradients(dtype, gradients, count, [&](auto* values) {
+      const double before = gradient_norm(values, count);
+      if (std::isfinite(before)) clip_norm(values, count, before, max_norm, eps);
+      if (norm) *norm = before;
+    });
+  });
+}
+
+bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t count, double value) {
+  return guard("bptt_clip_grad_value", [&] {
+    if (!(value >= 0)) fail(BPTT_ERR_ARGUMENT, "value", "a number >= 0", text(value));
+    kernels_in_use();
+    on_gradients(dtype, gradients, count, [&](auto* values) { clip_value(values, count, value); });
+  });
+}
+
+bptt_status bptt_grad_norm(bptt_dtype dtype, const void* gradients, int64_t count, double* norm) {
+  return guard("bptt_grad_norm", [&] {
+    not_null(norm, "norm");
+    kernels_in_use();
+    on_gradients(dtype, gradients, count, [&](const auto* values) { *norm = gradient_norm(values, count); });
+  });
+}

@@ -1,0 +1,162 @@
+// capi_model.cpp: models: options, training, evaluation, passes.
+#include "capi_passes.h"
+
+namespace bptt {
+namespace {
+
+void* new_model(Either<Model> model) {
+  auto object = std::make_unique<ModelObject>();
+  object->model = std::move(model);
+  return new_handle(Tag::model, std::move(object));
+}
+
+// Results of a training step lie on no array that it reads, and not on each other.
+template <class T>
+void check_results(const NetworkConfig& config, const Sequence<T>& sequence, const Target<T>& target, const bptt_step& step) {
+  const int64_t states = checked_count(config.layers, sequence.batch, config.hidden);
+  const int64_t flows = checked_count(config.layers, sequence.steps);
+  const int64_t steps = config.last_only ? 1 : sequence.steps;
+  const void* const cell_results[] = {step.cn, step.flow_c};
+  const char* const names[] = {"cn", "flow_c"};
+  for (int i = 0; i < 2; ++i) {
+    if (cell_results[i] && config.cell != Cell::lstm) {
+      fail(BPTT_ERR_ARGUMENT, names[i], "NULL, because only an LSTM has cell states", "a pointer");
+    }
+  }
+  Arrays arrays;
+  arrays.strided("x", sequence.x, sequence.steps, sequence.batch, config.input, sequence.x_t, sequence.x_n, false);
+  arrays.strided("tokens", sequence.tokens, sequence.steps, sequence.batch, 1, sequence.tokens_t, sequence.tokens_n, false);
+  arrays.flat("h0", sequence.h0, states, false);
+  arrays.flat("c0", sequence.c0, states, false);
+  arrays.strided("classes", target.classes, steps, sequence.batch, 1, target.t, target.n, false);
+  arrays.strided("values", target.values, steps, sequence.batch, config.output, target.t, target.n, false);
+  arrays.flat("hn", static_cast<const T*>(step.hn), states, true);
+  arrays.flat("cn", static_cast<const T*>(step.cn), states, true);
+  arrays.flat("flow", step.flow, flows, true);
+  arrays.flat("flow_c", step.flow_c, flows, true);
+}
+
+}  // namespace
+
+template <>
+bptt_step defaults_of<bptt_step>() {
+  bptt_step step = {};
+  step.struct_size = sizeof step;
+  return step;
+}
+template <>
+const char* struct_name<bptt_step>() {
+  return "bptt_step";
+}
+
+}  // namespace bptt
+
+using namespace bptt;
+
+bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** model) {
+  return guard("bptt_model_create", [&] {
+    not_null(model, "model");
+    Dtype dtype;
+    const ModelConfig config = model_settings(options, &dtype);
+    kernels_in_use();
+    *model = static_cast<bptt_model*>(dtype == Dtype::float32 ? new_model(std::make_shared<Model<float>>(config))
+                                                              : new_model(std::make_shared<Model<double>>(config)));
+  });
+}
+
+bptt_status bptt_model_free(bptt_model* model) {
+  return guard("bptt_model_free", [&] { free_handle(model, Tag::model, "model"); });
+}
+
+bptt_status bptt_model_get_options(bptt_model* model, bptt_model_options* options, size_t struct_size) {
+  return guard("bptt_model_get_options", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      const Reading reading(it->network().params().lock);
+      write_struct(options, struct_size, model_options(it->config(), it->optimizer().config(), dtype_of(T())), "options");
+    });
+  });
+}
+
+bptt_status bptt_model_params(bptt_model* model, bptt_params** params) {
+  return guard("bptt_model_params", [&] {
+    not_null(params, "params");
+    const Use use(model, {Tag::model}, "model");
+    *params = static_cast<bptt_params*>(view_handle(model, Tag::model_params));
+  });
+}
+
+bptt_status bptt_model_optimizer(bptt_model* model, bptt_optimizer** optimizer) {
+  return guard("bptt_model_optimizer", [&] {
+    not_null(optimizer, "optimizer");
+    const Use use(model, {Tag::model}, "model");
+    *optimizer = static_cast<bptt_optimizer*>(view_handle(model, Tag::model_optimizer));
+  });
+}
+
+bptt_status bptt_step_init(bptt_step* step, size_t struct_size) {
+  return guard("bptt_step_init", [&] { write_struct(step, struct_size, defaults_of<bptt_step>(), "step"); });
+}
+
+bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequence, const bptt_target* target,
+                                  bptt_step* step) {
+  return guard("bptt_model_train_step", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      const NetworkConfig& config = it->network().config();
+      const bptt_step known = read_struct(step, "step");
+      const Sequence<T> in = check_sequence<T>(config, sequence);
+      const Target<T> aim = check_target(it->config(), in, target);
+      check_results(config, in, aim, known);
+      require_tape_memory(config, in);
+      const Inside inside(it->network().params().lock);
+      const StepResult result =
+          it->train_step(in, aim, static_cast<T*>(known.hn), static_cast<T*>(known.cn), known.flow, known.flow_c);
+      step->loss = result.loss;
+      step->grad_norm = result.grad_norm;
+      step->clipped = result.clipped;
+      step->skipped = result.skipped;
+    });
+  });
+}
+
+bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence, const bptt_target* target,
+                                const bptt_outputs* outputs, double* loss) {
+  return guard("bptt_model_evaluate", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      not_null(loss, "loss");
+      const Sequence<T> in = check_sequence<T>(it->network().config(), sequence);
+      const Target<T> aim = check_target(it->config(), in, target);
+      const Outputs<T> out = check_outputs(it->network().config(), in, outputs);
+      const Reading reading(it->network().params().lock);
+      *loss = it->evaluate(in, aim, out);
+    });
+  });
+}
+
+bptt_status bptt_model_forward(bptt_model* model, const bptt_sequence* sequence, const bptt_outputs* outputs,
+                               bptt_tape** tape) {
+  return guard("bptt_model_forward", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&](const auto& it) { run_forward(network_of(it), sequence, outputs, tape); });
+  });
+}
+
+bptt_status bptt_model_backward(bptt_model* model, bptt_tape* tape, const bptt_backward* backward) {
+  return guard("bptt_model_backward", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&](const auto& it) { run_backward(network_of(it), tape, backward); });
+  });
+}
+
+bptt_status bptt_model_steps(bptt_model* model, int64_t* taken, int64_t* skipped) {
+  return guard("bptt_model_steps", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&](const auto& it) {
+      const Reading reading(it->network().params().lock);
+      if (taken) *taken = it->steps_taken;
+      if (skipped) *skipped = it->steps_skipped;
+    });
+  });
+}

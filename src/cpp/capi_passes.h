@@ -1,0 +1,47 @@
+// capi_passes.h: a pass forward and a pass backward through the network of a layer or model, with and without a tape.
+#pragma once
+
+#include "capi_arrays.h"
+
+namespace bptt {
+
+template <class T>
+void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence* sequence, const bptt_outputs* outputs,
+                 bptt_tape** tape) {
+  const Sequence<T> in = check_sequence<T>(network->config(), sequence);
+  const Outputs<T> out = check_outputs(network->config(), in, outputs);
+  if (!tape) {
+    const Reading reading(network->params().lock);
+    network->forward(in, out, nullptr);
+    return;
+  }
+  require_tape_memory(network->config(), in);
+  auto owned = std::make_shared<OwnedTape<T>>();
+  owned->network = network;
+  {
+    const Reading reading(network->params().lock);
+    network->forward(in, out, &owned->tape);
+  }
+  auto object = std::make_unique<TapeObject>();
+  object->owned = std::move(owned);
+  *tape = static_cast<bptt_tape*>(new_handle(Tag::tape, std::move(object)));
+}
+
+template <class T>
+void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, const bptt_backward* backward) {
+  const Use use(tape, {Tag::tape}, "tape");
+  const auto* owned = std::get_if<std::shared_ptr<OwnedTape<T>>>(&use.as<TapeObject>().owned);
+  if (!owned || (*owned)->network != network) {
+    fail(BPTT_ERR_STATE, "tape", "a tape that a forward pass of this one gave", "a tape of another layer or model");
+  }
+  const Tape<T>& memory = *(*owned)->tape;
+  const Backward<T> call = check_backward(*network, memory, backward);
+  const Reading reading(network->params().lock);
+  if (memory.version() != network->params().version()) {
+    fail(BPTT_ERR_STATE, "tape", "a tape of the parameters as they are",
+         "one from before they changed (run forward again)");
+  }
+  network->backward(memory, call);
+}
+
+}  // namespace bptt

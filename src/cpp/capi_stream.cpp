@@ -1,0 +1,91 @@
+// capi_stream.cpp: one sequence, step by step.
+#include "capi.h"
+
+namespace bptt {
+namespace {
+
+template <class Body>
+void with_stream(bptt_stream* stream, const Body& body) {
+  const Use use(stream, {Tag::stream}, "stream");
+  on(use.as<StreamObject>().stream, [&](const auto& it) { body(*it); });
+}
+
+void lstm_only(const NetworkConfig& config, const void* cells) {
+  if (cells && config.cell != Cell::lstm) {
+    fail(BPTT_ERR_ARGUMENT, "c", "NULL, because only an LSTM has cell states", "a pointer");
+  }
+}
+
+}  // namespace
+}  // namespace bptt
+
+using namespace bptt;
+
+bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream) {
+  return guard("bptt_stream_create", [&] {
+    not_null(stream, "stream");
+    const Use use(model, {Tag::model}, "model");
+    kernels_in_use();
+    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      auto object = std::make_unique<StreamObject>();
+      {
+        const Reading reading(it->network().params().lock);
+        object->stream = std::make_shared<Stream<T>>(*it);
+      }
+      *stream = static_cast<bptt_stream*>(new_handle(Tag::stream, std::move(object)));
+    });
+  });
+}
+
+bptt_status bptt_stream_free(bptt_stream* stream) {
+  return guard("bptt_stream_free", [&] { free_handle(stream, Tag::stream, "stream"); });
+}
+
+bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y) {
+  return guard("bptt_stream_step", [&] {
+    with_stream(stream, [&]<class T>(Stream<T>& it) {
+      not_null(x, "x");
+      if (it.config().tokens_only) {
+        fail(BPTT_ERR_ARGUMENT, "x", "a token (bptt_stream_step_token), because the model has a vocabulary", "values");
+      }
+      if (x == y) fail(BPTT_ERR_ARGUMENT, "y", "memory that does not overlap 'x'", "overlapping memory");
+      it.step(static_cast<const T*>(x), static_cast<T*>(y));
+    });
+  });
+}
+
+bptt_status bptt_stream_step_token(bptt_stream* stream, int64_t token, void* y) {
+  return guard("bptt_stream_step_token", [&] {
+    with_stream(stream, [&]<class T>(Stream<T>& it) {
+      if (!it.config().tokens_only) {
+        fail(BPTT_ERR_ARGUMENT, "token", "values (bptt_stream_step), because the model has no vocabulary", "a token");
+      }
+      if (token < 0 || token >= it.config().input) {
+        fail(BPTT_ERR_RANGE, "token", "an integer from 0 to " + text(it.config().input - 1), text(token));
+      }
+      it.step_token(token, static_cast<T*>(y));
+    });
+  });
+}
+
+bptt_status bptt_stream_reset(bptt_stream* stream) {
+  return guard("bptt_stream_reset", [&] { with_stream(stream, [](auto& it) { it.reset(); }); });
+}
+
+bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c) {
+  return guard("bptt_stream_get_state", [&] {
+    with_stream(stream, [&]<class T>(Stream<T>& it) {
+      lstm_only(it.config(), c);
+      it.get_state(static_cast<T*>(h), static_cast<T*>(c));
+    });
+  });
+}
+
+bptt_status bptt_stream_set_state(bptt_stream* stream, const void* h, const void* c) {
+  return guard("bptt_stream_set_state", [&] {
+    with_stream(stream, [&]<class T>(Stream<T>& it) {
+      lstm_only(it.config(), c);
+      it.set_state(static_cast<const T*>(h), static_cast<const T*>(c));
+    });
+  });
+}
