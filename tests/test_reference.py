@@ -313,6 +313,19 @@ def test_tokens_are_one_hot_vectors():
         assert_equal_gradients(g.params, ref.backward(cell, params, dense, dy).params)
 
 
+def test_an_embedding_is_a_table_of_dense_inputs():
+    rng = np.random.default_rng(12)
+    cfg, table = ref.ModelConfig("gru", loss="mse"), rng.standard_normal((5, 2))
+    tokens, targets = rng.integers(0, 5, (4, 3)), rng.standard_normal((4, 3, 2))
+    params = {f"rnn.{n}": p for n, p in random_params(rng, "gru", 2, 3).items()}
+    params["readout.weight"] = rng.standard_normal((2, 3))
+    dense = ref.model_loss_and_gradients(cfg, params, table[tokens], targets)
+    embedded = params | {"embedding.weight": table}
+    result = ref.model_loss_and_gradients(cfg, embedded, tokens, targets)
+    assert result.loss == dense.loss
+    assert_equal_gradients({n: result.gradients[n] for n in params}, dense.gradients, 0.0)
+
+
 def test_the_state_carries_a_sequence_over_a_cut():
     rng = np.random.default_rng(1)
     for cell, f in KINDS:
@@ -365,6 +378,19 @@ def test_a_nan_stays_in_its_sample_and_does_not_vanish(cell, f):
     g = ref.backward(cell, params, tape, np.ones_like(y), clip_step=0.1, clip_step_norm=0.1)
     assert np.isfinite(g.x[:, :2]).all()
     assert all(np.isnan(p).any() for name, p in g.params.items() if "weight" in name)
+
+
+def test_a_model_without_readout_bias_is_one_whose_bias_is_zero():
+    net = small_net(0, ("gru", "tanh"), 1, True, "dense")
+    zero = net.params | {"readout.bias": np.zeros_like(net.params["readout.bias"])}
+    without = {name: p for name, p in net.params.items() if name != "readout.bias"}
+    a, b = (
+        ref.model_loss_and_gradients(net.cfg, params, net.x, net.targets)
+        for params in (zero, without)
+    )
+    assert a.loss == b.loss
+    del a.gradients["readout.bias"]
+    assert_equal_gradients(b.gradients, a.gradients, 0.0)
 
 
 # --- ReLU ----------------------------------------------------------------------------------------
@@ -656,6 +682,7 @@ def test_clip_grad_norm(scale):
 
 def test_clip_grad_norm_with_eps_float32_and_nan():
     assert ref.clip_grad_norm(some_gradients(), 2.0, eps=3.0)[0]["b"] == [-1.0]
+    assert ref.clip_grad_norm(some_gradients(), 5.0, eps=3.0)[0]["b"] == [-4.0]  # no need to clip
     huge = {n: g.astype("f4") for n, g in some_gradients(1e30).items()}
     assert ref.clip_grad_norm(huge, 1.0)[1] == pytest.approx(5e30, rel=1e-6)
     clipped, norm = ref.clip_grad_norm({"a": np.array([1.0, np.nan])}, 1.0)
@@ -701,6 +728,15 @@ def test_adam_by_hand():
     v2 = (0.9 * 0.1 * 0.25 + 0.1 * 0.0625) / (1 - 0.81)
     p2 = p1 * (1 - 0.1 * 0.5) - 0.1 * m2 / (math.sqrt(v2) + 0.01)
     assert got == pytest.approx([p1, p2], rel=1e-14)
+
+
+def test_the_defaults_of_the_optimizers_are_those_of_pytorch():
+    assert run_optimizer(ref.Adagrad(0.1))[0] == pytest.approx(1 - 0.05 / (0.5 + 1e-10), rel=1e-15)
+    m2 = (0.9 * 0.1 * 0.5 + 0.1 * -0.25) / (1 - 0.81)
+    v2 = (0.999 * 0.001 * 0.25 + 0.001 * 0.0625) / (1 - 0.999**2)
+    p1 = 1 - 0.1 * 0.5 / (0.5 + 1e-8)
+    p2 = p1 - 0.1 * m2 / (math.sqrt(v2) + 1e-8)
+    assert run_optimizer(ref.Adam(0.1)) == pytest.approx([p1, p2], rel=1e-12)
 
 
 @pytest.mark.parametrize("optimizer", [ref.SGD(0.5, 0.9), ref.Adagrad(0.5), ref.Adam(0.05)])

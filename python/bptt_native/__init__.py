@@ -1,0 +1,66 @@
+"""Recurrent networks trained by backpropagation through time, in a SIMD engine of their own."""
+
+import sys
+
+if sys.version_info < (3, 12):
+    # Later versions refuse by themselves; before, the import of the engine would never return.
+    try:
+        import _xxsubinterpreters as _interpreters  # type: ignore[import-not-found]
+    except ImportError:
+        pass
+    else:
+        if _interpreters.get_current() != _interpreters.get_main():
+            raise ImportError("bptt_native: expected the main interpreter, got a sub-interpreter")
+        del _interpreters
+
+from .modules import (
+    GRU,
+    LSTM,
+    RNN,
+    SGD,
+    Adagrad,
+    Adam,
+    Gradients,
+    Init,
+    Model,
+    Parameter,
+    StepResult,
+    Stream,
+    Tape,
+    __version__,
+    available_isas,
+    clip_grad_norm_,
+    clip_grad_tensor_norm_,
+    clip_grad_value_,
+    get_num_threads,
+    isa,
+    load,
+    set_num_threads,
+)
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "Gradients",
+    "Init",
+    "Model",
+    "Parameter",
+    "StepResult",
+    "Stream",
+    "Tape",
+    "__version__",
+    "available_isas",
+    "clip_grad_norm_",
+    "clip_grad_tensor_norm_",
+    "clip_grad_value_",
+    "get_num_threads",
+    "isa",
+    "load",
+    "set_num_threads",
+]
+
+del sys

@@ -1,0 +1,420 @@
+"""Models: layers with a readout, a loss and an optimiser, trained by one native call per step."""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .arrays import Array, message, refuse_type
+from .extras import Metadata, Tensors
+from .gradients import Gradients, State
+from .optimizers import OPTIMIZERS, Optimizer
+from .options import DEFAULT_EPS, Init, model_config, model_options
+from .parameters import Parameterised
+from .stream import Stream
+
+
+class StepResult(NamedTuple):
+    """What one training step did.
+
+    Attributes
+    ----------
+    loss : float
+        Of this batch, before the update.
+    grad_norm : float
+        Global norm of the gradient before clipping.
+    clipped : bool
+        Whether clipping by value, tensor norm or global norm changed the gradient.
+    skipped : bool
+        Whether the gradient was not finite: then no bit of parameters and moments has changed.
+    state : ndarray [L*D, N, H], or (h, c)
+        The states after the last step, to carry into the next window.
+    flow : ndarray of float64 [L*D, T], or None
+        The norm over (N, H) of the total derivative dL/dh_t, before clipping.
+    flow_c : ndarray of float64 [L*D, T], or None
+        The same of dL/dc_t (LSTM).
+    """
+
+    loss: float
+    grad_norm: float
+    clipped: bool
+    skipped: bool
+    state: State
+    flow: npt.NDArray[np.float64] | None
+    flow_c: npt.NDArray[np.float64] | None
+
+
+class Model(Parameterised):
+    """Recurrent layers with a linear readout, a loss on it and an optimiser.
+
+    y_t = W_o h_t + b_o at every step, or at the last one only.
+
+    Parameters
+    ----------
+    cell : str
+        "rnn", "lstm" or "gru".
+    input_size : int, optional
+        Features I of a dense input. Exactly one of `input_size` and `vocab_size` is given.
+    vocab_size : int, optional
+        The input is tokens 0 ... vocab_size - 1.
+    embedding_size : int, optional
+        Puts a table ``embedding.weight`` [V, E] in front; without it tokens are one-hot vectors.
+    hidden_size : int
+        Units H of each layer.
+    num_layers : int
+        Layers L.
+    output_size : int
+        Outputs O: classes for cross-entropy, values for MSE.
+    nonlinearity : str
+        Of an RNN: "tanh", "relu", "sigmoid" or "identity".
+    bias : bool
+        Whether the recurrent layers have biases.
+    loss : str
+        "cross_entropy" (softmax of the outputs against integer classes) or "mse".
+    targets : str
+        "every": a target at every step; "last": at the last one only.
+    reduction : str
+        "mean" over all targets (MSE: over all their elements) or "sum". Norms and thresholds refer
+        to that loss.
+    optimizer : str
+        "sgd", "adagrad" or "adam".
+    lr, momentum, betas, eps, weight_decay : float
+        As of `SGD`, `Adagrad`, `Adam`; eps None means the algorithm's own.
+    clip_norm : float, optional
+        Threshold of the gradient's global norm (Pascanu et al. 2013).
+    clip_tensor_norm : float, optional
+        Threshold of each parameter tensor's norm.
+    clip_value : float, optional
+        Bound of each element. The order is value, tensor norm, global norm.
+    clip_step, clip_step_norm : float, optional
+        Inside BPTT, see `LSTM.backward`.
+    dtype : str or dtype
+        "float32" or "float64".
+    seed : int
+        Of the initial parameters.
+    init : str or Init
+        Of the recurrent layers; the readout begins as ``torch.nn.Linear`` does, the table as
+        ``torch.nn.Embedding``.
+    forget_bias : float, optional
+        LSTM: the forget gates' bias at the beginning.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+    MemoryError
+        If the sizes do not fit into memory.
+    """
+
+    __slots__ = ("_config", "_native", "_optimizer", "metadata", "tensors")
+
+    _native: _core.Model
+    _config: dict[str, Any]
+    _optimizer: Optimizer
+
+    metadata: Metadata
+    """Texts by name that travel in the model file (a mutable mapping)."""
+    tensors: Tensors
+    """Arrays by name that travel in the model file (a mutable mapping)."""
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        *,
+        input_size: int | None = None,
+        vocab_size: int | None = None,
+        embedding_size: int | None = None,
+        hidden_size: int,
+        num_layers: int = 1,
+        output_size: int,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        loss: str = "cross_entropy",
+        targets: str = "every",
+        reduction: str = "mean",
+        optimizer: str = "adam",
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | None = None,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_tensor_norm: float | None = None,
+        clip_value: float | None = None,
+        clip_step: float | None = None,
+        clip_step_norm: float | None = None,
+        dtype: npt.DTypeLike = "float32",
+        seed: int = 0,
+        init: str | Init = "default",
+        forget_bias: float | None = None,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name != "self"}
+        self._build(_core.Model(model_options(type(self).__name__, **arguments)))
+
+    def _build(self, core: _core.Model) -> None:
+        self._native = core
+        self._config = model_config(core.options())
+        self._adopt(core.params(), self._config["dtype"])
+        self.metadata, self.tensors = Metadata(core), Tensors(core)
+        rule = OPTIMIZERS[self._config["optimizer"]]
+        self._optimizer = rule._of_model(self, core, self._config)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments: ``Model(**m.config)`` is a new model like this one."""
+        return {**self._config, "lr": self.lr}
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser that `train_step` uses, to change its `lr` or for steps of your own."""
+        return self._optimizer
+
+    @property
+    def lr(self) -> float:
+        """The learning rate; assign to it to change it."""
+        return self._optimizer.lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._optimizer.lr = value
+
+    @property
+    def step_count(self) -> int:
+        """How many updates `train_step` has made; kept in model files."""
+        return self._native.steps()[0]
+
+    @property
+    def skipped_count(self) -> int:
+        """How many updates were skipped because the gradient was not finite; kept in files."""
+        return self._native.steps()[1]
+
+    def train_step(
+        self, x: npt.ArrayLike, targets: npt.ArrayLike, state: Any = None, *, flow: bool = True
+    ) -> StepResult:
+        """Forward pass, loss, BPTT, clipping and update: all or nothing.
+
+        Parameters
+        ----------
+        x : array_like [T, N, I], or integers [T, N]
+            The input, or tokens; also [T, I] or [T] for one sequence.
+        targets : array_like
+            Classes (integers [T, N]) or values [T, N, O]; with ``targets="last"`` [N] or [N, O].
+        state : array_like [L*D, N, H], or (h, c), optional
+            The states before the first step; zeros if not given.
+        flow : bool
+            Whether to record the norms of dL/dh_t (and dL/dc_t).
+
+        Returns
+        -------
+        StepResult
+            loss, grad_norm, clipped, skipped, state, flow, flow_c.
+
+        Raises
+        ------
+        TypeError
+            If a dtype does not fit without loss.
+        ValueError
+            If a shape does not fit.
+        IndexError
+            If a token or class is out of range.
+        """
+        return StepResult._make(self._native.train_step(x, targets, state, flow))
+
+    def evaluate(
+        self, x: npt.ArrayLike, targets: npt.ArrayLike, state: Any = None
+    ) -> tuple[float, State]:
+        """Compute the loss; nothing is remembered or changed.
+
+        Parameters
+        ----------
+        x, targets, state : array_like
+            As in `train_step`.
+
+        Returns
+        -------
+        loss : float
+            As `train_step` would report it.
+        state : ndarray or (h, c)
+            The states after the last step.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `train_step`.
+        """
+        return self._native.evaluate(x, targets, state)
+
+    def __call__(self, x: npt.ArrayLike, state: Any = None) -> tuple[Array, State]:
+        """Compute the outputs; nothing is remembered.
+
+        Parameters
+        ----------
+        x, state : array_like
+            As in `train_step`.
+
+        Returns
+        -------
+        out : ndarray [T, N, O], or [N, O] with ``targets="last"``
+            Logits or values.
+        state : ndarray or (h, c)
+            The states after the last step.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `train_step`.
+        """
+        return self._native.call(x, state)
+
+    def forward(self, x: npt.ArrayLike, state: Any = None) -> tuple[Array, State, _core.Tape]:
+        """Compute the outputs and remember what `backward` needs, for a loss of your own.
+
+        Parameters
+        ----------
+        x, state : array_like
+            As in `train_step`.
+
+        Returns
+        -------
+        out, state : ndarray
+            As in `__call__`.
+        tape : Tape
+            For `backward`, until the parameters change.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `train_step`.
+        """
+        return self._native.forward(x, state)
+
+    def backward(
+        self,
+        tape: _core.Tape,
+        dout: npt.ArrayLike | None,
+        dstate: Any = None,
+        flow: bool = True,
+        accumulate: Gradients | None = None,
+        *,
+        input_gradient: bool = True,
+        clip_step: float | None = None,
+        clip_step_norm: float | None = None,
+    ) -> Gradients:
+        """Walk back through time from dL/d out.
+
+        Parameters
+        ----------
+        tape : Tape
+            Of a `forward` of this model, the parameters unchanged since.
+        dout : array_like like out, or None
+            dL/d out; None means zeros.
+        dstate, flow, accumulate, input_gradient, clip_step, clip_step_norm : optional
+            As in `LSTM.backward`. The model's own thresholds are not used here.
+
+        Returns
+        -------
+        Gradients
+            By parameter name, with ``.x``, ``.state``, ``.flow`` and ``.flow_c``.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As in `LSTM.backward`.
+        """
+        return self._backward(
+            self._native.backward, tape, dout, dstate, flow, accumulate, input_gradient,
+            clip_step, clip_step_norm,
+        )  # fmt: skip
+
+    def stream(self) -> Stream:
+        """Make a stream: one sequence, one step at a time, with the weights as they are now.
+
+        Returns
+        -------
+        Stream
+            With states of zero.
+        """
+        return Stream(self._native)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything needed to go on training into a safetensors file.
+
+        It is written to a sibling, synchronised and renamed: a crash leaves the old file or the
+        new one.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; it is replaced if it exists.
+
+        Raises
+        ------
+        TypeError
+            If `path` is no path.
+        OSError
+            If the operating system refuses.
+        """
+        self._native.save(_path(path, "Model.save"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._native.serialize())
+
+    def __repr__(self) -> str:
+        defaults = {**_DEFAULTS, "eps": DEFAULT_EPS[self._config["optimizer"]]}
+        given = (f"{k}={v!r}" for k, v in self.config.items() if v != defaults.get(k))
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+_DEFAULTS = {
+    name: value
+    for name, value in (Model.__init__.__kwdefaults__ or {}).items()
+    if name not in ("hidden_size", "output_size")
+}
+
+
+def _path(path: object, where: str) -> bytes:
+    try:
+        name = os.fsencode(path)  # type: ignore[arg-type]
+    except TypeError:
+        refuse_type(path, where, "path", "a path")
+    if not name or b"\0" in name:
+        raise ValueError(message(where, "path", "the name of a file", repr(name)))
+    return name
+
+
+def _restore(cls: type[Model], data: bytes) -> Model:
+    model = cls.__new__(cls)
+    model._build(_core.Model.deserialize(data))
+    return model
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model file that `Model.save` wrote.
+
+    Nothing in the file is executed; it is read, checked against its SHA-256 and refused with the
+    reason if it is anything else. Foreign weights go through `Model.load_state_dict`.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    Model
+        Ready to go on training.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path.
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no model file, or altered, truncated or of a newer format.
+    """
+    model = Model.__new__(Model)
+    model._build(_core.Model.load(_path(path, "load")))
+    return model

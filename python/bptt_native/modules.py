@@ -1,0 +1,36 @@
+"""Layers, models, streams, gradients and optimisers: NumPy in, NumPy out."""
+
+from ._core import Tape, __version__
+from .gradients import Gradients, clip_grad_norm_, clip_grad_tensor_norm_, clip_grad_value_
+from .layers import GRU, LSTM, RNN
+from .model import Model, StepResult, load
+from .optimizers import SGD, Adagrad, Adam
+from .options import Init
+from .parameters import Parameter
+from .runtime import available_isas, get_num_threads, isa, set_num_threads
+from .stream import Stream
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "Gradients",
+    "Init",
+    "Model",
+    "Parameter",
+    "StepResult",
+    "Stream",
+    "Tape",
+    "__version__",
+    "available_isas",
+    "clip_grad_norm_",
+    "clip_grad_tensor_norm_",
+    "clip_grad_value_",
+    "get_num_threads",
+    "isa",
+    "load",
+    "set_num_threads",
+]

@@ -1,0 +1,142 @@
+"""NEON: the C library built for 64-bit Arm, run under emulation, against the reference."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nets import NONLINEARITIES, Net, compare, kind_of, random_net, run_reference
+
+import bptt_native as bn
+
+ROOT = Path(__file__).parents[1]
+COMPILER, EMULATOR = "aarch64-linux-gnu-g++", ["qemu-aarch64", "qemu-aarch64-static"]
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+
+
+def tools() -> tuple[str, str, str]:
+    emulator = next(filter(None, map(shutil.which, EMULATOR)), None)
+    compiler, cmake = shutil.which(COMPILER), shutil.which("cmake") or in_venv("cmake")
+    missing = [n for n, t in [(COMPILER, compiler), ("qemu-aarch64", emulator), ("cmake", cmake)] if not t]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    return compiler, emulator, cmake
+
+
+def in_venv(name: str) -> str | None:
+    path = Path(sys.executable).parent / name
+    return str(path) if path.exists() else None
+
+
+def generator() -> list[str]:
+    ninja = shutil.which("ninja") or in_venv("ninja")
+    return ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja else []
+
+
+@pytest.fixture(scope="module")
+def layer_io(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command that runs tests/capi/layer_io.c on an emulated Arm processor."""
+    compiler, emulator, cmake = tools()
+    build = tmp_path_factory.mktemp("aarch64")
+    configure = [cmake, "-S", str(ROOT), "-B", str(build), "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_BUILD_TYPE=Release"]
+    configure += ["-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={compiler}", *generator()]
+    for command in [configure, [cmake, "--build", str(build), "-j", "2"]]:
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    program = build / "layer_io"
+    flags = ["-std=c99", "-O1", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I", str(ROOT / "src" / "cpp")]
+    source = str(ROOT / "tests" / "capi" / "layer_io.c")
+    c_compiler = compiler.removesuffix("g++") + "gcc"
+    link = ["-L", str(build), "-lbptt", "-o", str(program)]
+    subprocess.run([c_compiler, *flags, source, *link], check=True)
+    sysroot = next(p for p in ["/usr/aarch64-linux-gnu", "/"] if Path(p).exists())
+    return [emulator, "-L", sysroot, "-E", f"LD_LIBRARY_PATH={build}", str(program)]
+
+
+def native_layer_io(folder: Path) -> list[str]:
+    """The same program for this machine, linked to the installed library."""
+    package = Path(bn.__file__).parent
+    program = folder / "layer_io"
+    flags = ["-std=c99", "-O1", "-I", str(ROOT / "src" / "cpp"), str(ROOT / "tests" / "capi" / "layer_io.c")]
+    library = package / "lib" / "libbptt.so.1"
+    subprocess.run(["cc", *flags, str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)], check=True)
+    return [str(program)]
+
+
+def write_case(net: Net, dtype: str, file) -> None:
+    fields = [
+        ["rnn", "lstm", "gru"].index(net.cell) + 1,
+        NONLINEARITIES.index(net.nonlinearity) + 1,
+        ["float32", "float64"].index(dtype) + 1,
+        net.I, net.H, net.L, net.bias, net.T, net.N,
+        net.tokens, net.state is not None, net.dstate is not None,
+    ]  # fmt: skip
+    file.write(np.array(fields, np.int64).tobytes())
+    def parts(state) -> list[np.ndarray]:
+        return [] if state is None else list(state) if net.cell == "lstm" else [state]
+
+    arrays = [*net.params.values(), net.x, *parts(net.state), net.dy, *parts(net.dstate)]
+    for array in arrays:
+        file.write(np.ascontiguousarray(array, np.int64 if array.dtype.kind == "i" else dtype).tobytes())
+
+
+def read_result(net: Net, dtype: str, file) -> dict[str, np.ndarray]:
+    def take(*shape: int, kind: str = dtype) -> np.ndarray:
+        return np.fromfile(file, kind, int(np.prod(shape))).reshape(shape)
+
+    out = {"y": take(net.T, net.N, net.H), "hn": take(net.L, net.N, net.H)}
+    if net.cell == "lstm":
+        out["cn"] = take(net.L, net.N, net.H)
+    out |= {f"d{name}": take(*value.shape) for name, value in net.params.items()}
+    if not net.tokens:
+        out["dx"] = take(net.T, net.N, net.I)
+    out["dh0"] = take(net.L, net.N, net.H)
+    if net.cell == "lstm":
+        out["dc0"] = take(net.L, net.N, net.H)
+    out["flow"] = take(net.L, net.T, kind="float64")
+    if net.cell == "lstm":
+        out["flow_c"] = take(net.L, net.T, kind="float64")
+    return out
+
+
+def check(command: list[str], isa: str, folder: Path, count: int, errors) -> int:
+    rng = np.random.Generator(np.random.Philox(77))
+    nets = []
+    while len(nets) < count:
+        net = random_net(rng)
+        if net.nonlinearity != "relu" and net.T * net.N * net.H < 20_000:
+            nets.append(net)
+    for dtype in ["float32", "float64"]:
+        with open(folder / "cases", "wb") as file:
+            for net in nets:
+                write_case(net, dtype, file)
+        done = subprocess.run(
+            [*command, str(folder / "cases"), str(folder / "results")],
+            capture_output=True, text=True, timeout=300, env={**os.environ, "BPTT_NUM_THREADS": "2"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == isa
+        with open(folder / "results", "rb") as file:
+            for net in nets:
+                for name, error in compare(read_result(net, dtype, file), run_reference(net)).items():
+                    errors.add(isa, dtype, kind_of(name), error)
+                    assert error <= TOLERANCE[dtype], f"{name} of {net} in {dtype}: {error:.2e}"
+            assert not file.read(1)
+    return len(nets)
+
+
+def test_neon_kernels_against_the_reference(layer_io, tmp_path: Path, errors, comparisons) -> None:
+    comparisons.add("the reference, nets on emulated NEON", check(layer_io, "neon", tmp_path, 60, errors))
+
+
+def test_a_layer_through_the_c_api(tmp_path: Path, errors, comparisons) -> None:
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler")
+    if platform.system() != "Linux":
+        pytest.skip("links as on Linux")
+    count = check(native_layer_io(tmp_path), bn.isa(), tmp_path, 60, errors)
+    comparisons.add("the reference, nets through the C API", count)
