@@ -2,7 +2,7 @@
  *
  * A case: 12 int64 (cell, nonlinearity, dtype, I, H, L, bias, T, N, tokens?, state?, dstate?), then in the case's dtype the
  * flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and c0, dy [T, N, H], dhn and dcn. c0, dcn for LSTM only.
- * A result: y, hn, cn, gradients, dx, dh0, dc0 in the case's dtype, then flow and flow_c as double. */
+ * The results begin with the initial parameters of one layer. A result: y, hn, cn, gradients, dx, dh0, dc0 in the case's dtype, then flow and flow_c as double. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -140,6 +140,28 @@ static void run(const int64_t* c, FILE* in, FILE* out) {
   free(dcn);
 }
 
+/* The initial parameters of an LSTM with orthogonal weights, in double precision. */
+static void write_initial(FILE* out) {
+  bptt_layer_options options;
+  bptt_layer* layer;
+  bptt_params* params;
+  int64_t tensors, count;
+  void* values;
+  CHECK(bptt_layer_options_init(&options, sizeof options));
+  options.dtype = BPTT_FLOAT64;
+  options.input_size = 7;
+  options.hidden_size = 33;
+  options.init = BPTT_INIT_ORTHOGONAL;
+  options.seed = 42;
+  CHECK(bptt_layer_create(&options, &layer));
+  CHECK(bptt_layer_params(layer, &params));
+  CHECK(bptt_params_count(params, &tensors, &count));
+  values = room(count, sizeof(double));
+  CHECK(bptt_params_get(params, values));
+  give(out, values, count, sizeof(double));
+  CHECK(bptt_layer_free(layer));
+}
+
 int main(int argc, char** argv) {
   int64_t fields[FIELDS];
   const char* isa;
@@ -150,6 +172,7 @@ int main(int argc, char** argv) {
   }
   CHECK(bptt_isa(&isa));
   printf("%s\n", isa);
+  write_initial(out);
   while (fread(fields, sizeof fields[0], FIELDS, in) == FIELDS) run(fields, in, out);
   fclose(in);
   return fclose(out) == 0 ? 0 : 1;
