@@ -16,7 +16,7 @@ from bptt_native import reference
 
 LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-T, N, I, H, L = 5, 3, 4, 6, 2
+T, N, I, H, L = 5, 3, 4, 6, 2  # noqa: E741
 
 
 @pytest.fixture(params=LAYERS)
@@ -50,7 +50,7 @@ def same(a, b):
         np.testing.assert_array_equal(x, y)
 
 
-# ------------------------------------------------------------------------------------------ shapes
+# ------------------------------------------------------------------------------------------- shapes
 
 
 def test_parameters_have_the_names_and_shapes_of_torch(cell):
@@ -124,7 +124,7 @@ def test_one_sequence_needs_no_batch_axis(cell):
     assert y.shape == (T, H)
     assert all(s.shape == (L, H) for s in arrays_of(state))
     lifted = tuple(s[:, None] for s in arrays_of(before))
-    y2, state2, tape2 = layer.forward(x[None], lifted if cell == "lstm" else lifted[0])
+    y2, _, tape2 = layer.forward(x[None], lifted if cell == "lstm" else lifted[0])
     same(y2[0], y)
     grads, grads2 = layer.backward(tape, dy), layer.backward(tape2, dy[None])
     assert grads.x.shape == (T, I)
@@ -149,7 +149,9 @@ def test_tokens_mean_one_hot_vectors(cell):
     same(layer(tokens[:, 0])[0], layer.forward(tokens[:, :1])[0][:, 0])
 
 
-@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "longlong"])
+@pytest.mark.parametrize(
+    "kind", ["int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "longlong"]
+)
 def test_tokens_have_any_integer_dtype_and_strides(kind):
     layer = bn.GRU(I, H)
     tokens = rng(4).integers(0, I, (T, N))
@@ -165,7 +167,10 @@ def test_the_reference_agrees(cell):
     layer = LAYERS[cell](I, H, L, dtype="float64", seed=7)
     x, before = draw(T, N, I, dtype="float64"), draw_state(cell, L, N, H, dtype="float64")
     y, state, tape = layer.forward(x, before)
-    dy, dstate = draw(T, N, H, dtype="float64", seed=8), draw_state(cell, L, N, H, dtype="float64", seed=9)
+    dy, dstate = (
+        draw(T, N, H, dtype="float64", seed=8),
+        draw_state(cell, L, N, H, dtype="float64", seed=9),
+    )
     want_y, want_state, want_tape = reference.forward(cell, layer.state_dict(), x, before)
     want = reference.backward(cell, layer.state_dict(), want_tape, dy, dstate)
     grads = layer.backward(tape, dy, dstate)
@@ -178,7 +183,7 @@ def test_the_reference_agrees(cell):
     np.testing.assert_allclose(grads.flow, want.flow, rtol=1e-12)
 
 
-# ------------------------------------------------------------------------------------------ dtypes
+# ------------------------------------------------------------------------------------------- dtypes
 
 
 def test_what_loses_nothing_is_converted(cell):
@@ -245,7 +250,7 @@ def test_a_state_may_be_a_list():
     same(layer(draw(T, N, I), [h, c])[0], layer(draw(T, N, I), (h, c))[0])
 
 
-# ----------------------------------------------------------------------------------- tapes, gradients
+# --------------------------------------------------------------------------------- tapes, gradients
 
 
 def test_a_tape_serves_any_number_of_backward_calls(cell):
@@ -269,7 +274,9 @@ def test_a_stale_tape_is_refused_and_a_new_one_works(cell):
     for change in changes:
         _, _, tape = layer.forward(x)
         change()
-        with pytest.raises(RuntimeError, match=r"backward: argument 'tape': expected .* got .*before"):
+        with pytest.raises(
+            RuntimeError, match=r"backward: argument 'tape': expected .* got .*before"
+        ):
             layer.backward(tape, dy)
         layer.backward(layer.forward(x)[2], dy)
 
@@ -292,7 +299,9 @@ def test_gradients_are_a_mapping_over_one_vector(cell):
     assert len(grads) == 4 * L
     assert "weight_hh_l0" in grads
     assert "nothing" not in grads
-    assert {k: v.shape for k, v in grads.items()} == {k: v.shape for k, v in layer.state_dict().items()}
+    assert {k: v.shape for k, v in grads.items()} == {
+        k: v.shape for k, v in layer.state_dict().items()
+    }
     np.testing.assert_array_equal(np.concatenate([g.ravel() for g in grads.values()]), grads.flat)
     grads["weight_hh_l0"][:] = 7
     assert (grads.flat == 7).sum() == GATES[cell] * H * H
@@ -397,7 +406,7 @@ def test_clip_functions_do_what_they_say(dtype):
     np.testing.assert_array_equal(grads.flat, kept)
 
 
-# -------------------------------------------------------------------------- freezing, copies, pickles
+# ------------------------------------------------------------------------ freezing, copies, pickles
 
 
 def test_frozen_parameters_do_not_learn(cell):
@@ -413,14 +422,20 @@ def test_frozen_parameters_do_not_learn(cell):
         assert np.array_equal(value, before[name]) == (name in ("weight_hh_l0", "bias_ih_l1"))
     layer.unfreeze("weight_hh_l0")
     assert layer.backward(layer.forward(draw(T, N, I))[2], draw(T, N, H))["weight_hh_l0"].any()
-    with pytest.raises(ValueError, match=r"freeze: argument 'names': expected one of .* got 'nothing'"):
+    with pytest.raises(
+        ValueError, match=r"freeze: argument 'names': expected one of .* got 'nothing'"
+    ):
         layer.freeze("weight_ih_l0", "nothing")
     assert [p.name for p in layer.parameters() if p.frozen] == ["bias_ih_l1"]
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
 def test_layers_copy_and_pickle(cell, duplicate, dtype):
-    layer = LAYERS[cell](I, H, L, bias=cell != "gru", dtype=dtype, batch_first=True, seed=3, init="orthogonal")
+    layer = LAYERS[cell](
+        I, H, L, bias=cell != "gru", dtype=dtype, batch_first=True, seed=3, init="orthogonal"
+    )
     layer.freeze("weight_hh_l1")
     layer.load_state_dict({k: v * 2 for k, v in layer.state_dict().items()})
     twin = duplicate(layer)
@@ -434,11 +449,19 @@ def test_layers_copy_and_pickle(cell, duplicate, dtype):
 
 
 def model(**options):
-    settings = {"vocab_size": 7, "hidden_size": H, "output_size": 7, "optimizer": "adam", "lr": 0.01}
+    settings = {
+        "vocab_size": 7,
+        "hidden_size": H,
+        "output_size": 7,
+        "optimizer": "adam",
+        "lr": 0.01,
+    }
     return bn.Model(**(settings | options))
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
 def test_models_copy_and_pickle_with_all_that_they_know(duplicate):
     m = model(clip_norm=0.1, num_layers=2, dtype="float64")
     tokens = rng().integers(0, 7, (T + 1, N))
@@ -475,10 +498,13 @@ def test_reprs_are_calls():
         else:
             assert repr(made) == text
     assert "Tape" in repr(bn.RNN(1, 1).forward(np.zeros((1, 1, 1), "f4"))[2])
-    assert repr(bn.Adam(bn.RNN(1, 1))) == "Adam(RNN, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"
+    assert (
+        repr(bn.Adam(bn.RNN(1, 1)))
+        == "Adam(RNN, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"
+    )
 
 
-# ------------------------------------------------------------------------------ loading and initialising
+# ------------------------------------------------------------------------- loading and initialising
 
 
 def test_load_state_dict_copies_and_takes_what_turns_into_arrays(cell):
@@ -543,7 +569,7 @@ def test_initialisers():
         np.testing.assert_array_equal(state["bias_hh_l0"][H : 2 * H], 0)
 
 
-# ---------------------------------------------------------------------------------------- optimisers
+# --------------------------------------------------------------------------------------- optimisers
 
 
 @pytest.mark.parametrize(
@@ -570,7 +596,9 @@ def test_optimisers_go_on_from_their_state(make, dtype):
     for _ in range(3):
         optimizer.step(layer.backward(layer.forward(x)[2], dy))
         again.step(twin.backward(twin.forward(x)[2], dy))
-    np.testing.assert_array_equal(twin.state_dict()["weight_hh_l0"], layer.state_dict()["weight_hh_l0"])
+    np.testing.assert_array_equal(
+        twin.state_dict()["weight_hh_l0"], layer.state_dict()["weight_hh_l0"]
+    )
     state = optimizer.state_dict()
     for bad in (
         state | {"steps": -1},
@@ -580,7 +608,9 @@ def test_optimisers_go_on_from_their_state(make, dtype):
         state | {"more": 1},
         {k: v[:-1] if isinstance(v, np.ndarray) else v for k, v in state.items()} | {"steps": 1.5},
     ):
-        with pytest.raises((ValueError, TypeError), match=r"load_state_dict: argument '\w+': expected .*, got"):
+        with pytest.raises(
+            (ValueError, TypeError), match=r"load_state_dict: argument '\w+': expected .*, got"
+        ):
             again.load_state_dict(bad)
 
 
@@ -605,24 +635,35 @@ def test_an_optimiser_takes_gradients_of_its_kind_only():
     optimizer = bn.SGD(layer)
     assert optimizer.step(twin.backward(twin.forward(draw(T, N, I))[2], draw(T, N, H)))
     grads = other.backward(other.forward(draw(T, N, I))[2], draw(T, N, H + 1))
-    with pytest.raises(ValueError, match=r"SGD.step: argument 'grads': expected Gradients of .*, got those of"):
+    with pytest.raises(
+        ValueError, match=r"SGD.step: argument 'grads': expected Gradients of .*, got those of"
+    ):
         optimizer.step(grads)
-    with pytest.raises(TypeError, match=r"SGD.step: argument 'grads': expected .*, got a float32 array"):
+    with pytest.raises(
+        TypeError, match=r"SGD.step: argument 'grads': expected .*, got a float32 array"
+    ):
         optimizer.step(grads.flat)
     wide = bn.RNN(I, H, dtype="float64")
-    wide_grads = wide.backward(wide.forward(draw(T, N, I, dtype="f8"))[2], draw(T, N, H, dtype="f8"))
+    wide_grads = wide.backward(
+        wide.forward(draw(T, N, I, dtype="f8"))[2], draw(T, N, H, dtype="f8")
+    )
     with pytest.raises(TypeError, match="float32"):
         optimizer.step(wide_grads)
 
 
-# -------------------------------------------------------------------------------------------- models
+# ------------------------------------------------------------------------------------------- models
 
 
 def test_model_parameters_have_prefixes():
     assert list(model(embedding_size=5).state_dict()) == [
-        "embedding.weight", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0",
-        "readout.weight", "readout.bias",
-    ]  # fmt: skip
+        "embedding.weight",
+        "rnn.weight_ih_l0",
+        "rnn.weight_hh_l0",
+        "rnn.bias_ih_l0",
+        "rnn.bias_hh_l0",
+        "readout.weight",
+        "readout.bias",
+    ]
 
 
 @pytest.mark.parametrize("targets", ["every", "last"])
@@ -630,9 +671,18 @@ def test_model_parameters_have_prefixes():
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_a_step_equals_its_parts(cell, targets, loss, reduction):
     settings = {
-        "cell": cell, "input_size": I, "hidden_size": H, "output_size": 3, "num_layers": L, "loss": loss,
-        "targets": targets, "reduction": reduction, "dtype": "float64", "optimizer": "sgd", "lr": 0.1,
-    }  # fmt: skip
+        "cell": cell,
+        "input_size": I,
+        "hidden_size": H,
+        "output_size": 3,
+        "num_layers": L,
+        "loss": loss,
+        "targets": targets,
+        "reduction": reduction,
+        "dtype": "float64",
+        "optimizer": "sgd",
+        "lr": 0.1,
+    }
     m, parts = bn.Model(**settings), bn.Model(**settings)
     x, state = draw(T, N, I, dtype="f8"), draw_state(cell, L, N, H, dtype="f8")
     shape = (T, N) if targets == "every" else (N,)
@@ -691,7 +741,9 @@ def test_clipping_is_reported_and_changes_the_step():
         assert not a.clipped
         assert b.clipped
         assert a.grad_norm == b.grad_norm > 1e-3
-        assert not np.array_equal(free.state_dict()["readout.bias"], bound.state_dict()["readout.bias"])
+        assert not np.array_equal(
+            free.state_dict()["readout.bias"], bound.state_dict()["readout.bias"]
+        )
         loose = model(optimizer="sgd", **{option: 1e3})
         assert not loose.train_step(tokens[:-1], tokens[1:]).clipped
         same(loose.state_dict()["readout.bias"], free.state_dict()["readout.bias"])
@@ -730,11 +782,29 @@ def test_the_learning_rate_can_be_changed():
 
 def test_a_config_makes_the_same_model_again():
     m = bn.Model(
-        cell="lstm", vocab_size=9, embedding_size=4, hidden_size=H, num_layers=2, output_size=5, bias=True,
-        targets="last", reduction="sum", optimizer="adagrad", lr=0.3, eps=1e-9, weight_decay=0.1, clip_norm=1.5,
-        clip_tensor_norm=1.0, clip_value=0.5, clip_step=0.25, clip_step_norm=2.0, dtype="float64", seed=2**63,
-        init=bn.Init("orthogonal", 0.5), forget_bias=1.0,
-    )  # fmt: skip
+        cell="lstm",
+        vocab_size=9,
+        embedding_size=4,
+        hidden_size=H,
+        num_layers=2,
+        output_size=5,
+        bias=True,
+        targets="last",
+        reduction="sum",
+        optimizer="adagrad",
+        lr=0.3,
+        eps=1e-9,
+        weight_decay=0.1,
+        clip_norm=1.5,
+        clip_tensor_norm=1.0,
+        clip_value=0.5,
+        clip_step=0.25,
+        clip_step_norm=2.0,
+        dtype="float64",
+        seed=2**63,
+        init=bn.Init("orthogonal", 0.5),
+        forget_bias=1.0,
+    )
     twin = bn.Model(**m.config)
     assert twin.config == m.config
     for name, value in m.state_dict().items():
@@ -753,7 +823,13 @@ def test_metadata_and_tensors_are_mappings():
         del m.metadata["a"]
     m.metadata.clear()
     assert not m.metadata
-    values = {"f": draw(2, 3), "d": draw(4, dtype="f8"), "i": np.arange(3), "s": np.int32(4), "e": np.zeros((0, 2))}
+    values = {
+        "f": draw(2, 3),
+        "d": draw(4, dtype="f8"),
+        "i": np.arange(3),
+        "s": np.int32(4),
+        "e": np.zeros((0, 2)),
+    }
     m.tensors.update(values)
     assert list(m.tensors) == sorted(values)
     for name, value in values.items():
@@ -766,7 +842,7 @@ def test_metadata_and_tensors_are_mappings():
         m.tensors["f"]
 
 
-# ---------------------------------------------------------------------------------- threads, the stub
+# -------------------------------------------------------------------------------- threads, the stub
 
 
 def test_threads_may_share_a_layer(cell):
@@ -838,7 +914,9 @@ def test_public_names_are_documented():
             continue
         assert inspect.getdoc(thing), name
         for method, value in vars(thing).items() if inspect.isclass(thing) else ():
-            if not method.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+            if not method.startswith("_") and (
+                inspect.isfunction(value) or isinstance(value, property)
+            ):
                 assert inspect.getdoc(value), f"{name}.{method}"
 
 

@@ -269,20 +269,21 @@ def test_a_model_file_knows_its_vocabulary(tmp_path):
 # ---------------------------------------------------------------------------------------- diverging
 
 
-def diverge(out):
+def diverge(out, checkpoint_every=25):
     """Train an unbounded network with a rate that soon leaves no numbers."""
     wild = {"cell": "rnn", "nonlinearity": "relu", "optimizer": "sgd", "lr": 1e30}
     trainer = TextTrainer(TEXT, small(**wild, clip_norm=None, warmup=0))
     try:
-        trainer.fit(out, max_skips=20, checkpoint_every=25)
+        trainer.fit(out, max_skips=20, checkpoint_every=checkpoint_every)
     finally:
         assert trainer.step <= 30
     return trainer
 
 
-def test_diverging_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+@pytest.mark.parametrize("checkpoint_every", [1, 25])
+def test_diverging_stops_and_keeps_the_last_good_checkpoint(tmp_path, checkpoint_every):
     with pytest.raises(TrainingDiverged, match="20 steps in a row"):
-        diverge(tmp_path)
+        diverge(tmp_path, checkpoint_every)
     rows = read_history(tmp_path / HISTORY_FILE)
     assert [row.skipped for row in rows[-20:]] == [True] * 20
     assert not any(row.skipped for row in rows[:-20])
@@ -291,6 +292,20 @@ def test_diverging_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     model, _, training = load_text_model(tmp_path / MODEL_FILE)
     assert training["step"] <= len(rows) - 20
     assert all(np.isfinite(p).all() for p in model.state_dict().values())
+
+
+def test_parameters_that_overflow_are_no_checkpoint(tmp_path):
+    """A finite gradient can still send parameters beyond the numbers: the file stays as it was."""
+    wild = {"cell": "rnn", "nonlinearity": "relu", "optimizer": "sgd", "lr": 1e38}
+    trainer = TextTrainer(TEXT, small(**wild, clip_norm=None, warmup=0))
+    large = {name: 3 * value for name, value in trainer.model.state_dict().items()}
+    trainer.model.load_state_dict(large)
+    trainer.fit(tmp_path, until=1, checkpoint_every=1)
+    assert not trainer.history[0].skipped
+    assert not all(np.isfinite(p).all() for p in trainer.model.state_dict().values())
+    model, _, training = load_text_model(tmp_path / MODEL_FILE)
+    assert training["step"] == 0
+    np.testing.assert_array_equal(model.state_dict()["readout.weight"], large["readout.weight"])
 
 
 def test_a_skipped_step_changes_nothing_and_the_next_one_starts_afresh():
@@ -352,37 +367,45 @@ def test_other_threads_leave_signals_alone():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_interrupted_training_saves_and_goes_on(tmp_path):
-    """Ctrl-C at some moment of a long run, then --resume, gives the bits of a run without it."""
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
+def test_a_run_that_was_ended_goes_on(tmp_path, name):
+    """Ctrl-C or a kill at some moment, then --resume, gives the bits of a run without it."""
     text, out = tmp_path / "text.txt", tmp_path / "out"
     text.write_text(TEXT)
-    steps = 3000
+    steps = 2000
     options = ["--hidden", "24", "--seq-len", "10", "--batch", "6", "--steps", str(steps)]
+    options += ["--checkpoint-every", "50"]
     command = [sys.executable, "-m", "bptt_native", "train", str(text), *options]
     train = [*command, "--out", str(out)]
     child = subprocess.Popen(train, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stderr is not None
     assert child.stderr.readline().startswith("step 1/")
     time.sleep(0.2)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.Signals[name])
     output, errors = child.communicate(timeout=30)
-    assert child.returncode == 130, errors
-    assert "--resume goes on" in errors
-    assert "Traceback" not in errors
     assert output == ""
+    assert "Traceback" not in errors
     step = load_text_model(out / MODEL_FILE)[2]["step"]
-    assert 0 < step < steps
-    assert [row.step for row in read_history(out / HISTORY_FILE)] == list(range(1, step + 1))
+    rows = read_history(out / HISTORY_FILE)
+    assert [row.step for row in rows] == list(range(1, len(rows) + 1))
+    if name == "SIGINT":
+        assert child.returncode == 130, errors
+        assert "--resume goes on" in errors
+        assert 0 < step == len(rows) < steps
+    else:
+        assert child.returncode == -signal.SIGKILL
+        assert step <= len(rows) < steps
+        assert step % 50 == 0
 
     done = subprocess.run([*train, "--resume"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     whole = [*command, "--out", str(tmp_path / "whole")]
     subprocess.run(whole, capture_output=True, check=True, timeout=120)
     one, two = (load_text_model(o / MODEL_FILE)[0].state_dict() for o in (out, tmp_path / "whole"))
-    for name in one:
-        assert one[name].tobytes() == two[name].tobytes()
-    rows = [read_history(o / HISTORY_FILE) for o in (out, tmp_path / "whole")]
-    assert figures(rows[0]) == figures(rows[1])
+    for key in one:
+        assert one[key].tobytes() == two[key].tobytes()
+    histories = [read_history(o / HISTORY_FILE) for o in (out, tmp_path / "whole")]
+    assert figures(histories[0]) == figures(histories[1])
 
 
 def test_interrupt_between_steps_in_process(tmp_path):
@@ -467,6 +490,11 @@ def test_progress_bar_on_a_terminal():
     progress.close()
     assert "4/4" in stream.getvalue()
     assert "clipped=100%" in stream.getvalue()
+
+    progress = Progress(1000, stream=(stream := Terminal()))
+    progress.show([row(991)], 1000)  # a resumed run
+    progress.close()
+    assert "991/1000" in stream.getvalue()
 
 
 def test_terminal_without_tqdm(monkeypatch):

@@ -5,6 +5,8 @@ numbers and names that constructors are given. Messages read ``LSTM.forward: arg
 ..., got ...``.
 """
 
+from __future__ import annotations
+
 import contextlib
 import math
 import operator

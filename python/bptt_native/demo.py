@@ -17,17 +17,19 @@ from .tasks import ngram_bits, pydoc_prose, windows
 from .training import HISTORY_FILE, MODEL_FILE, Interruption, TextOptions, TextTrainer
 
 RECIPE = TextOptions(
-    cell="lstm", hidden=256, seq_len=100, batch=32, steps=1000, optimizer="adam", lr=3e-3,
-    warmup=20, clip_norm=0.25, forget_bias=1.0,
+    cell="lstm", hidden=256, embedding=128, seq_len=100, batch=32, steps=1000, optimizer="adam",
+    lr=0.012, warmup=20, clip_norm=0.18, init="orthogonal", forget_bias=1.0,
 )  # fmt: skip
 
-SMALL = replace(RECIPE, hidden=64, steps=200, lr=5e-3, forget_bias=None)
+SMALL = TextOptions(hidden=64, embedding=64, steps=200, lr=5e-3, warmup=20, clip_norm=0.5)
 SMALL_CELLS = {
     "sigmoid RNN": replace(SMALL, cell="rnn", nonlinearity="sigmoid"),
     "tanh RNN": replace(SMALL, cell="rnn"),
     "GRU": replace(SMALL, cell="gru"),
     "LSTM": replace(SMALL, forget_bias=1.0),
 }
+
+SEQUENCES = 256  # of the held-out text, over which the flow is taken
 
 Flows = dict[str, GradientFlow]
 
@@ -61,7 +63,7 @@ def compare_flows(text: str, seed: int, stop: Interruption) -> tuple[Flows, Flow
     after: Flows = {}
     for name, options in SMALL_CELLS.items():
         trainer = TextTrainer(text, replace(options, seed=seed))
-        x, targets = next(windows(trainer.valid, options.seq_len, options.batch))
+        x, targets = next(windows(trainer.valid, options.seq_len, SEQUENCES))
         before[name] = gradient_flow(trainer.model, x, targets[-1])
         trainer.fit(eval_every=options.steps, stop=stop)
         after[name] = gradient_flow(trainer.model, x, targets[-1])

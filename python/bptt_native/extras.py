@@ -1,5 +1,7 @@
 """Text and arrays of the user's own that travel in a model file."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, MutableMapping
 
 import numpy as np
@@ -13,14 +15,15 @@ def _check_key(key: object, where: str) -> str:
     expected = "a text of 1 to 256 bytes without NUL"
     if not isinstance(key, str):
         refuse_type(key, where, "key", expected)
-    _check_text(key, where, "key", expected)
+    _check_text(key, where, "key", expected, 1, 256)
     return key
 
 
-def _check_text(text: str, where: str, argument: str, expected: str) -> None:
+def _check_text(
+    text: str, where: str, argument: str, expected: str, least: int = 0, most: int = 2**31
+) -> None:
     try:
-        text.encode()
-        fits = "\0" not in text
+        fits = "\0" not in text and least <= len(text.encode()) <= most
     except UnicodeEncodeError:
         fits = False
     if not fits:

@@ -1,8 +1,10 @@
-"""Gradients: what a backward pass gives, by parameter name over one flat vector, and clipping."""
+"""What backward passes and training steps give: gradients by name over one vector, and clipping."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,36 @@ from .arrays import Array, message, number, refuse_type
 
 State = Array | tuple[Array, Array]
 Layout = dict[str, tuple[int, int, tuple[int, ...]]]
+
+
+class StepResult(NamedTuple):
+    """What one training step did.
+
+    Attributes
+    ----------
+    loss : float
+        Of this batch, before the update.
+    grad_norm : float
+        Global norm of the gradient before clipping.
+    clipped : bool
+        Whether clipping by value, tensor norm or global norm changed the gradient.
+    skipped : bool
+        Whether the gradient was not finite: then no bit of parameters and moments has changed.
+    state : ndarray [L*D, N, H], or (h, c)
+        The states after the last step, to carry into the next window.
+    flow : ndarray of float64 [L*D, T], or None
+        The norm over (N, H) of the total derivative dL/dh_t, before clipping.
+    flow_c : ndarray of float64 [L*D, T], or None
+        The same of dL/dc_t (LSTM).
+    """
+
+    loss: float
+    grad_norm: float
+    clipped: bool
+    skipped: bool
+    state: State
+    flow: npt.NDArray[np.float64] | None
+    flow_c: npt.NDArray[np.float64] | None
 
 
 class Gradients(Mapping[str, Array]):
@@ -67,7 +99,7 @@ class Gradients(Mapping[str, Array]):
         """
         return _core.grad_norm(self._flat)
 
-    def copy(self) -> "Gradients":
+    def copy(self) -> Gradients:
         """Give an independent copy of the parameter gradients.
 
         Returns
@@ -88,7 +120,7 @@ class Gradients(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._layout)
 
-    def __iadd__(self, other: "Gradients") -> Self:
+    def __iadd__(self, other: Gradients) -> Self:
         self._flat += like(other, self._layout, self._flat.dtype, "Gradients.__iadd__", "other")
         return self
 
@@ -101,14 +133,14 @@ class Gradients(Mapping[str, Array]):
 
     __hash__ = object.__hash__
 
-    def __copy__(self) -> "Gradients":
+    def __copy__(self) -> Gradients:
         return self.copy()
 
     def __repr__(self) -> str:
         return f"Gradients of {len(self)} parameters, {self._flat.size} {self._flat.dtype} elements"
 
 
-def like(value: object, layout: Layout, dtype: "np.dtype[Any]", where: str, argument: str) -> Array:
+def like(value: object, layout: Layout, dtype: np.dtype[Any], where: str, argument: str) -> Array:
     """Give the flat vector of gradients, which have to be of parameters like these.
 
     Parameters

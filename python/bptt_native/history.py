@@ -189,6 +189,8 @@ class Progress:
         """Show how far the run has come; ``total`` may change on the way."""
         now, step = time.monotonic(), rows[-1].step
         if self._bar is not None:
+            if self._bar.n == 0:  # a resumed run does not begin at 0
+                self._bar.initial = self._bar.n = step - 1
             self._bar.total = total
             if now - self._last > 0.2 or step == total:
                 self._bar.set_postfix(summary(rows), refresh=False)

@@ -1,5 +1,7 @@
 """Recurrent layers: NumPy arrays in, NumPy arrays out, and BPTT by hand."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy.typing as npt

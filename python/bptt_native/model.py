@@ -1,49 +1,20 @@
 """Models: layers with a readout, a loss and an optimiser, trained by one native call per step."""
 
-import os
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-import numpy as np
+import os
+from typing import Any
+
 import numpy.typing as npt
 
 from . import _core
 from .arrays import Array, message, refuse_type
 from .extras import Metadata, Tensors
-from .gradients import Gradients, State
+from .gradients import Gradients, State, StepResult
 from .optimizers import OPTIMIZERS, Optimizer
 from .options import DEFAULT_EPS, Init, model_config, model_options
 from .parameters import Parameterised
 from .stream import Stream
-
-
-class StepResult(NamedTuple):
-    """What one training step did.
-
-    Attributes
-    ----------
-    loss : float
-        Of this batch, before the update.
-    grad_norm : float
-        Global norm of the gradient before clipping.
-    clipped : bool
-        Whether clipping by value, tensor norm or global norm changed the gradient.
-    skipped : bool
-        Whether the gradient was not finite: then no bit of parameters and moments has changed.
-    state : ndarray [L*D, N, H], or (h, c)
-        The states after the last step, to carry into the next window.
-    flow : ndarray of float64 [L*D, T], or None
-        The norm over (N, H) of the total derivative dL/dh_t, before clipping.
-    flow_c : ndarray of float64 [L*D, T], or None
-        The same of dL/dc_t (LSTM).
-    """
-
-    loss: float
-    grad_norm: float
-    clipped: bool
-    skipped: bool
-    state: State
-    flow: npt.NDArray[np.float64] | None
-    flow_c: npt.NDArray[np.float64] | None
 
 
 class Model(Parameterised):

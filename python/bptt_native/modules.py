@@ -1,9 +1,15 @@
 """Layers, models, streams, gradients and optimisers: NumPy in, NumPy out."""
 
 from ._core import Tape, __version__
-from .gradients import Gradients, clip_grad_norm_, clip_grad_tensor_norm_, clip_grad_value_
+from .gradients import (
+    Gradients,
+    StepResult,
+    clip_grad_norm_,
+    clip_grad_tensor_norm_,
+    clip_grad_value_,
+)
 from .layers import GRU, LSTM, RNN
-from .model import Model, StepResult, load
+from .model import Model, load
 from .optimizers import SGD, Adagrad, Adam
 from .options import Init
 from .parameters import Parameter

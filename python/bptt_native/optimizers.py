@@ -1,5 +1,7 @@
 """Optimisers over the parameters of a layer or model."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any, Self
 

@@ -1,5 +1,7 @@
 """The options of layers, models and optimisers: checks, and names for the engine's numbers."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 from .arrays import choice, dtype_name, flag, integer, message, number, positive

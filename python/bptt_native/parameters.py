@@ -1,5 +1,7 @@
 """What layers and models have in common: named parameters over one flat vector."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -36,7 +38,7 @@ class Parameterised:
 
     _params: _core.Params
     _layout: Layout
-    _dtype: "np.dtype[Any]"
+    _dtype: np.dtype[Any]
 
     def _adopt(self, params: _core.Params, dtype: object) -> None:
         self._params = params
@@ -47,7 +49,7 @@ class Parameterised:
         }
 
     @property
-    def dtype(self) -> "np.dtype[Any]":
+    def dtype(self) -> np.dtype[Any]:
         """The dtype that it computes in: float32 or float64."""
         return self._dtype
 

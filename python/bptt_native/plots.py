@@ -6,7 +6,7 @@ own line style and its name beside it. Nothing here opens a window.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ STYLES: tuple[tuple[str, Any], ...] = (
     (VERMILION, "-"), (ORANGE, (0, (6, 1.5))), (GREEN, (0, (6, 1.5, 1, 1.5))), (BLUE, "-"),
     (PURPLE, (0, (2, 1))), (SKY, (0, (1, 1))),
 )  # fmt: skip
+BOX = {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
 
 
 def training_figure(
@@ -91,6 +92,15 @@ def _dress(ax: "Axes", title: str, x: str, y: str) -> None:
     ax.tick_params(colors=GREY, labelsize=9.5)
 
 
+def _tick(ax: "Axes", at: tuple[float, ...]) -> None:
+    """Put plain numbers to a logarithmic axis: these times the powers of ten."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    ax.yaxis.set_major_locator(LogLocator(subs=at))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
 def _smooth(values: Norms) -> Norms:
     """Average over a window of a fiftieth of the run, narrower at its ends."""
     reach, n = max(1, len(values) // 100), len(values)
@@ -114,21 +124,22 @@ def plot_learning(
         x, y = zip(*held, strict=True)
         ax.plot(x, y, "o-", color=BLUE, linewidth=1.8, markersize=4.5, label="held-out text")
         ax.annotate(
-            f"{y[-1]:.2f}", (x[-1], y[-1]), (0, -9), textcoords="offset points", ha="center",
-            va="top", color=BLUE, fontsize=11, fontweight="bold",
+            f"{y[-1]:.2f}", (x[-1], y[-1]), (7, 0), textcoords="offset points", va="center",
+            color=BLUE, fontsize=11, fontweight="bold", annotation_clip=False,
         )  # fmt: skip
     for name, level in levels.items():
         ax.axhline(level, color=VERMILION, linewidth=1.3, linestyle=(0, (5, 2)))
         ax.annotate(
             f"{name}: {level:.2f}", (0.99, level), (0, 3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", color=VERMILION, fontsize=9.5,
+            textcoords="offset points", ha="right", color=VERMILION, fontsize=9.5, bbox=BOX,
         )  # fmt: skip
     values = [*_smooth(bits), *(y for _, y in held), *levels.values()]
-    finite = [v for v in values if np.isfinite(v)] or [0.0, 1.0]
-    low, high = min(finite), max(finite)
-    ax.set_ylim(low - 0.12 * (high - low) - 0.05, high + 0.05)
+    good = [v for v in values if np.isfinite(v) and v > 0] or [1.0]
+    ax.set_yscale("log")
+    ax.set_ylim(0.93 * min(good), 1.05 * max(good))
+    _tick(ax, (1, 1.5, 2, 3, 4, 5, 6, 8))
     ax.legend(frameon=False, fontsize=9.5, labelcolor=INK)
-    _dress(ax, "Loss", "step of training", "bits per character")
+    _dress(ax, "Loss", "step of training", "bits per character, logarithmic")
 
 
 def plot_gradient_norm(ax: "Axes", history: Sequence[HistoryRow], clip_norm: float | None) -> None:
@@ -139,7 +150,7 @@ def plot_gradient_norm(ax: "Axes", history: Sequence[HistoryRow], clip_norm: flo
     good = np.isfinite(norm) & (norm > 0)
     ax.set_yscale("log")
     for mark, chosen, colour, what in (
-        ("o", good & ~clipped, BLUE, "as it was"), ("^", good & clipped, VERMILION, "clipped")
+        ("o", good & ~clipped, BLUE, "not clipped"), ("^", good & clipped, VERMILION, "clipped")
     ):  # fmt: skip
         ax.plot(
             step[chosen], norm[chosen], mark, color=colour, markersize=3, markeredgewidth=0,
@@ -153,12 +164,11 @@ def plot_gradient_norm(ax: "Axes", history: Sequence[HistoryRow], clip_norm: flo
         ax.annotate(
             f"threshold {clip_norm:g}", (0.99, clip_norm), (0, 3),
             xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", color=INK,
-            fontsize=9.5,
+            fontsize=9.5, bbox=BOX,
         )  # fmt: skip
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+    _tick(ax, (1, 2, 3, 5))
     ax.legend(frameon=False, fontsize=9.5, labelcolor=INK, markerscale=2)
-    _dress(ax, "Gradient norm, before clipping", "step of training", "global norm")
+    _dress(ax, "Gradient norm, before clipping", "step of training", "global norm, logarithmic")
 
 
 def plot_gradient_flow(
@@ -186,14 +196,14 @@ def plot_gradient_flow(
     ax.set_yscale("log")
     ax.set_ylim(lowest, 3 * max(tops, default=1.0))
     ends = []
-    for (name, distance, _, decay), left, (colour, style) in zip(
-        curves, relative, STYLES, strict=False
-    ):
+    for k, (name, distance, _, decay) in enumerate(curves):
+        left, (colour, style) = relative[k], STYLES[k % len(STYLES)]
         seen = left >= lowest
         end = len(seen) if seen.all() else int(np.argmin(seen)) + 1
         drawn = np.maximum(left[:end], lowest / 10)
         ax.plot(distance[:end], drawn, color=colour, linestyle=style, linewidth=2)
-        ends.append((f"{name}  ×{decay:.2f}", distance[:end], drawn, colour, end == len(seen)))
+        text = (name, f"×{decay:.2f}")
+        ends.append(_Curve(text, distance[:end], drawn, colour, end == len(seen)))
     ax.set_xlim(0, None)
     _label_curves(ax, ends)
     title = "Gradient of the last step's loss" + (f", {when}" if when else "")
@@ -201,26 +211,43 @@ def plot_gradient_flow(
     _dress(ax, title, x, "||dL/dh||, ||dL/dc||; 1 at the last step")
 
 
-def _label_curves(ax: "Axes", ends: list[tuple[Any, ...]]) -> None:
-    """Write each curve's name where it leaves the picture: at the right or below."""
+class _Curve(NamedTuple):
+    text: tuple[str, str]
+    x: Any
+    y: Norms
+    colour: str
+    reaches_end: bool
+
+    def x_at(self, height: float) -> float:
+        """Give where the curve falls to 10^height."""
+        return float(np.interp(-height, -np.log10(self.y), self.x))
+
+
+def _label_curves(ax: "Axes", curves: Sequence[_Curve]) -> None:
+    """Write each curve's name where it leaves the picture: to its right, or beside it below."""
     low, high = np.log10(ax.get_ylim())
+    end = ax.get_xlim()[1]
     gap = (high - low) / 21  # a line of text
     style: dict[str, Any] = {
         "textcoords": "offset points", "va": "center", "fontsize": 9.5, "fontweight": "bold",
-        "annotation_clip": False,
+        "annotation_clip": False, "bbox": BOX,
     }  # fmt: skip
-    beside = sorted((np.log10(y[-1]), name, colour) for name, _, y, colour, on in ends if on)
-    places = np.array([place for place, *_ in beside])
+    beside = sorted((c for c in curves if c.reaches_end), key=lambda c: float(c.y[-1]))
+    places = np.array([np.log10(c.y[-1]) for c in beside])
     for k in range(1, len(places)):
         places[k] = max(places[k], places[k - 1] + gap)
     if len(places):
         places -= max(0.0, places[-1] - high + gap / 2)
-    for place, (_, name, colour) in zip(places, beside, strict=True):
-        at = (1, 10**place)
-        ax.annotate(name, at, (6, 0), xycoords=("axes fraction", "data"), color=colour, **style)
-    below = sorted((x[-1], name, x, y, colour) for name, x, y, colour, on in ends if not on)
-    for k, (_, name, x, y, colour) in enumerate(below):
-        height = low + gap * (0.8 + 1.15 * k)
-        place = np.interp(-height, -np.log10(y), x)
-        box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
-        ax.annotate(name, (place, 10**height), (7, 0), color=colour, bbox=box, **style)
+    for place, curve in zip(places, beside, strict=True):
+        xy, coordinates = (1.0, 10**place), ("axes fraction", "data")
+        ax.annotate("  ".join(curve.text), xy, (6, 0), coordinates, color=curve.colour, **style)
+    below = sorted((c for c in curves if not c.reaches_end), key=lambda c: float(c.x[-1]))
+    for k, curve in enumerate(below):
+        height = low + gap * (1.2 + 2.1 * k)
+        here = curve.x_at(height)
+        others = [c.x_at(height) for c in curves if c is not curve]
+        right = min((x for x in others if x > here), default=end) - here
+        left = here - max((x for x in others if x <= here), default=0.0)
+        side, align = (-7, "right") if right < end / 4 <= left else (7, "left")
+        xy = (here, 10**height)
+        ax.annotate("\n".join(curve.text), xy, (side, 0), ha=align, color=curve.colour, **style)

@@ -1,5 +1,7 @@
 """One sequence, one step at a time."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -30,13 +32,13 @@ class Stream(_core.Stream):
     def state(self, value: Any) -> None:
         self.set_state(value)
 
-    def __copy__(self) -> "Stream":
+    def __copy__(self) -> Stream:
         raise TypeError("Stream.__copy__: expected Model.stream() for another stream, got a copy")
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Stream":
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
         return self.__copy__()
 
-    def __reduce__(self) -> "tuple[Any, ...]":
+    def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("Stream: expected the model to be pickled, got its stream")
 
     def __repr__(self) -> str:

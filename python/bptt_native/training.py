@@ -67,12 +67,12 @@ class TextOptions:
     nonlinearity: str = "tanh"
     hidden: int = 256
     layers: int = 1
-    embedding: int | None = None
+    embedding: int | None = 128
     seq_len: int = 100
     batch: int = 32
-    steps: int = 1000
+    steps: int = 2000
     optimizer: str = "adam"
-    lr: float = 3e-3
+    lr: float = 5e-3
     schedule: str = "cosine"
     warmup: int = 0
     clip_norm: float | None = 1.0

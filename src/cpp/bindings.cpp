@@ -11,8 +11,15 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kBetweenSignals{10};
 
-unsigned long main_thread = 0;
 Clock::time_point last_look;  // of the main thread only
+
+// Asked with the GIL. The module may be imported by any thread, so the main one is not known
+// before.
+bool on_main_thread() {
+  static const auto main_thread =
+      py::cast<unsigned long>(py::module_::import("threading").attr("main_thread")().attr("ident"));
+  return PyThread_get_thread_ident() == main_thread;
+}
 
 // Asked by the engine once per block of time steps. Only the main thread handles signals.
 int signal_arrived(void*) {
@@ -27,9 +34,10 @@ int signal_arrived(void*) {
 
 // What an argument of bptt.h is called in Python.
 std::string python_name(const char* argument) {
-  static const char* const names[][2] = {{"tokens", "x"},     {"token", "x"},         {"h0", "state"},
-                                         {"c0", "state"},     {"classes", "targets"}, {"beta1", "betas"},
-                                         {"beta2", "betas"},  {"init_gain", "init"},  {"algorithm", "optimizer"}};
+  static const char* const names[][2] = {
+      {"tokens", "x"},    {"token", "x"},         {"h0", "state"},
+      {"c0", "state"},    {"classes", "targets"}, {"beta1", "betas"},
+      {"beta2", "betas"}, {"init_gain", "init"},  {"algorithm", "optimizer"}};
   const char* dot = std::strrchr(argument, '.');
   const char* last = dot ? dot + 1 : argument;
   for (const auto& pair : names) {
@@ -76,6 +84,16 @@ const char* isa() {
   return name;
 }
 
+// What is thrown here, pybind11 makes an ImportError of.
+void refuse_unknown_isa() {
+  const char* name = nullptr;
+  if (bptt_isa(&name) == BPTT_OK) return;
+  bptt_error error = {};
+  bptt_last_error(&error, sizeof error);
+  throw std::runtime_error(std::string("bptt_native: environment variable BPTT_ISA: expected ") +
+                           error.expected + ", got " + error.got);
+}
+
 void use_isa(const py::object& name) {
   const std::string text = name.is_none() ? "" : py::cast<std::string>(name);
   check(bptt_use_isa(name.is_none() ? nullptr : text.c_str()), {"use_isa", ""});
@@ -101,20 +119,19 @@ py::object map_function(const char* function, const py::array& values) {
   const int64_t count = values.size();
   const py::object in = py::module_::import("numpy").attr("ascontiguousarray")(values);
   const py::object out = new_array(single ? 11 : 12, &count, 1);
-  check(bptt_map(function, single ? BPTT_FLOAT32 : BPTT_FLOAT64, data_of(in), data_of(out), count), {"map_function", ""});
+  check(bptt_map(function, single ? BPTT_FLOAT32 : BPTT_FLOAT64, data_of(in), data_of(out), count),
+        {"map_function", ""});
   return out;
 }
 
 }  // namespace
 
-Long::Long() {
-  if (PyThread_get_thread_ident() == main_thread) bptt_set_cancel(signal_arrived, nullptr);
+Long::Long() : stoppable_(on_main_thread()) {
+  if (stoppable_) bptt_set_cancel(signal_arrived, nullptr);
 }
 
-Long::~Long() { bptt_set_cancel(nullptr, nullptr); }
-
-void remember_main_thread() {
-  main_thread = py::cast<unsigned long>(py::module_::import("threading").attr("main_thread")().attr("ident"));
+Long::~Long() {
+  if (stoppable_) bptt_set_cancel(nullptr, nullptr);
 }
 
 void check(bptt_status status, const Where& where, const char* filename) {
@@ -127,8 +144,11 @@ void check(bptt_status status, const Where& where, const char* filename) {
   text += std::string("expected ") + error.expected + ", got " + error.got;
   PyObject* type = exception_of(status);
   if (status == BPTT_ERR_IO && error.system_error != 0) {
-    const py::object name = filename ? py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(filename)) : py::none();
-    const py::object value = py::reinterpret_borrow<py::object>(type)(error.system_error, text, name);
+    const py::object name =
+        filename ? py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(filename))
+                 : py::none();
+    const py::object value =
+        py::reinterpret_borrow<py::object>(type)(error.system_error, text, name);
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(value.ptr())), value.ptr());
   } else {
     PyErr_SetString(type, text.c_str());
@@ -140,9 +160,9 @@ void check(bptt_status status, const Where& where, const char* filename) {
 
 PYBIND11_MODULE(_core, module) {
   using namespace bindings;
-  module.doc() = "bptt.h for Python: the engine behind bptt_native. Use bptt_native's own names instead.";
-  isa();  // an unknown BPTT_ISA is an ImportError
-  remember_main_thread();
+  module.doc() =
+      "bptt.h for Python: the engine behind bptt_native. Use bptt_native's own names instead.";
+  refuse_unknown_isa();
   module.attr("__version__") = bptt_version();
   module.def("isa", &isa);
   module.def("available_isas", &available_isas);

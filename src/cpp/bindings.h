@@ -1,5 +1,6 @@
-// bindings.h: NumPy arrays and Python exceptions on one side, bptt.h on the other. What an array has to be is checked here;
-// one that is not, but can be made so without loss, is made so by bptt_native.arrays, which also words the refusals.
+// bindings.h: NumPy arrays and Python exceptions on one side, bptt.h on the other. What an array
+// has to be is checked here; one that is not, but can be made so without loss, is made so by
+// bptt_native.arrays, which also words the refusals.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -24,7 +25,8 @@ struct Where {
 // Raises the exception that belongs to a status. `filename` (or null) goes into an OSError.
 void check(bptt_status status, const Where& where, const char* filename = nullptr);
 
-// Without the GIL. Every call that may wait for another thread is made inside one: the other may need the GIL to finish.
+// Without the GIL. Every call that may wait for another thread is made inside one: the other may
+// need the GIL to finish.
 class Released {
  public:
   Released() = default;
@@ -40,10 +42,9 @@ class Long {
   ~Long();
 
  private:
+  bool stoppable_;
   Released released_;
 };
-
-void remember_main_thread();
 
 // What arrays that go through a layer or model look like.
 struct Net {
@@ -83,19 +84,22 @@ void* data_of(const py::object& array);
 // x: values or tokens. Fills extent.
 Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where);
 // dy or MSE targets (features wide, per step or, with last_only, once); class targets.
-Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features, const Where& where,
-                  const char* argument);
+Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features,
+                  const Where& where, const char* argument);
 Given take_classes(const Net& net, py::handle value, const Extent& extent, const Where& where);
 // None, h or (h, c).
-GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where, const char* argument);
+GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,
+                        const char* argument);
 // A contiguous vector of `count` elements of the dtype.
-Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where, const char* argument);
+Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where,
+                  const char* argument);
 // One step's values for a stream.
 const void* take_step(const Net& net, py::handle x, Given& given, const Where& where);
 // An array to write one step's output into: refused unless it is exactly right.
 void* take_out(const Net& net, py::handle out, const void* x, const Where& where);
 // A vector that is written in place: refused unless it is exactly right.
-void* take_flat(int type, py::handle value, int64_t count, const Where& where, const char* argument);
+void* take_flat(int type, py::handle value, int64_t count, const Where& where,
+                const char* argument);
 
 // Results of one call.
 struct States {
@@ -149,14 +153,15 @@ struct Params {
 
 // One pass of a layer or model: the functions of bptt.h differ in their first argument only.
 template <class Type>
-using ForwardFunction = bptt_status (*)(Type*, const bptt_sequence*, const bptt_outputs*, bptt_tape**);
+using ForwardFunction = bptt_status (*)(Type*, const bptt_sequence*, const bptt_outputs*,
+                                        bptt_tape**);
 template <class Type>
 using BackwardFunction = bptt_status (*)(Type*, bptt_tape*, const bptt_backward*);
 
 // (y, state) or (y, state, tape).
 template <class Type>
-py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> function, py::handle x, py::handle state,
-                       bool remember) {
+py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> function, py::handle x,
+                       py::handle state, bool remember) {
   const Where where = {net.owner.c_str(), remember ? "forward" : "__call__"};
   Extent extent;
   const Given in = take_input(net, x, extent, where);
@@ -164,7 +169,8 @@ py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> funct
   const Strided y = new_batch(net, extent, net.output, net.last_only);
   const States after = new_states(net, extent);
   const bptt_sequence sequence = sequence_of(in, before, extent);
-  const bptt_outputs outputs = {sizeof outputs, y.data, y.stride_t, y.stride_n, after.h_data, after.c_data};
+  const bptt_outputs outputs = {sizeof outputs, y.data,       y.stride_t,
+                                y.stride_n,     after.h_data, after.c_data};
   auto tape = remember ? std::make_unique<Tape>() : nullptr;
   bptt_status status;
   {
@@ -186,8 +192,8 @@ struct BackwardOptions {
 
 // (flat, dx, dstate, flow, flow_c).
 template <class Type>
-py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> function, const Tape& tape, py::handle dy,
-                        const BackwardOptions& options) {
+py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> function,
+                        const Tape& tape, py::handle dy, const BackwardOptions& options) {
   const Where where = {net.owner.c_str(), "backward"};
   const Extent& extent = tape.extent;
   Given dy_given;

@@ -15,7 +15,8 @@ std::string text(int64_t value) { return std::to_string(value); }
 bool is_plain(py::handle value, int type) {
   if (Py_TYPE(value.ptr()) != npy::npy_api::get().PyArray_Type_) return false;
   const auto* descr = npy::array_descriptor1_proxy(proxy(value)->descr);
-  return descr->type_num == type && descr->byteorder != '>' && has_flag(value, npy::npy_api::NPY_ARRAY_ALIGNED_);
+  return descr->type_num == type && descr->byteorder != '>' &&
+         has_flag(value, npy::npy_api::NPY_ARRAY_ALIGNED_);
 }
 
 bool is_plain_int64(py::handle value) { return is_plain(value, kInt64); }
@@ -44,8 +45,8 @@ py::object convert(py::handle value, const char* kinds, const Where& where, cons
   return careful().attr("convert")(value, kinds, where.text(), argument, expected);
 }
 
-[[noreturn]] void refuse(py::handle value, const Where& where, const char* argument, const std::string& expected,
-                         const char* got = nullptr) {
+[[noreturn]] void refuse(py::handle value, const Where& where, const char* argument,
+                         const std::string& expected, const char* got = nullptr) {
   careful().attr("refuse")(value, where.text(), argument, expected, got);
   throw py::error_already_set();  // not reached: refuse raises
 }
@@ -64,16 +65,19 @@ std::string shape_text(const int64_t* shape, int rank) {
   return "[" + list + "]";
 }
 
-// An array of exactly this shape whose last `row` axes (0 or 1) are contiguous; all of it if `dense`.
-Given take_exact(py::handle value, int type, const char* kinds, const int64_t* shape, int rank, bool dense,
-                 const Where& where, const char* argument, const std::string& what) {
+// An array of exactly this shape whose last `row` axes (0 or 1) are contiguous; all of it if
+// `dense`.
+Given take_exact(py::handle value, int type, const char* kinds, const int64_t* shape, int rank,
+                 bool dense, const Where& where, const char* argument, const std::string& what) {
   const int64_t element = type == 11 ? 4 : 8;
   Given given;
   given.array = py::reinterpret_borrow<py::object>(value);
   const auto usable = [&](py::handle array) {
-    return has_rows(array, element) && (!dense || has_flag(array, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_));
+    return has_rows(array, element) &&
+           (!dense || has_flag(array, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_));
   };
-  if (!is_plain(value, type) || !usable(value)) given.array = convert(value, kinds, where, argument, what);
+  if (!is_plain(value, type) || !usable(value))
+    given.array = convert(value, kinds, where, argument, what);
   if (!has_shape(given.array, shape, rank)) refuse(value, where, argument, what);
   given.data = proxy(given.array)->data;
   return given;
@@ -83,7 +87,8 @@ std::string array_text(const Net& net, const std::string& shape) {
   return std::string("a ") + net.dtype_name() + " array of shape " + shape;
 }
 
-// Strides of T and N, in elements, of an array whose axes are [T, N, ...] or [N, T, ...] or, unbatched, [T, ...].
+// Strides of T and N, in elements, of an array whose axes are [T, N, ...] or [N, T, ...] or,
+// unbatched, [T, ...].
 void read_strides(const Net& net, const Extent& extent, int64_t element, Given& given) {
   const auto* a = proxy(given.array);
   const int time = net.batch_first && !extent.unbatched ? 1 : 0;
@@ -93,10 +98,13 @@ void read_strides(const Net& net, const Extent& extent, int64_t element, Given& 
 
 std::string input_text(const Net& net) {
   const std::string axes = net.batch_first ? "[N, T" : "[T, N";
-  const std::string tokens = "of shape " + axes + "] or [T], tokens from 0 to " + text(net.input - 1);
+  const std::string tokens =
+      "of shape " + axes + "] or [T], tokens from 0 to " + text(net.input - 1);
   const std::string least = ", with at least one step and one sequence";
   if (net.tokens_only) return "integers " + tokens + least;
-  return array_text(net, axes + ", " + text(net.input) + "] or [T, " + text(net.input) + "], or integers " + tokens) + least;
+  return array_text(net, axes + ", " + text(net.input) + "] or [T, " + text(net.input) +
+                             "], or integers " + tokens) +
+         least;
 }
 
 }  // namespace
@@ -104,8 +112,8 @@ std::string input_text(const Net& net) {
 py::object new_array(int type, const int64_t* dims, int rank) {
   auto& api = npy::npy_api::get();
   PyObject* descr = api.PyArray_DescrFromType_(type);
-  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, rank, const_cast<py::ssize_t*>(dims), nullptr,
-                                              nullptr, 0, nullptr);
+  PyObject* array = api.PyArray_NewFromDescr_(
+      api.PyArray_Type_, descr, rank, const_cast<py::ssize_t*>(dims), nullptr, nullptr, 0, nullptr);
   if (!array) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(array);
 }
@@ -118,7 +126,8 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
   const int type = net.type_number();
   const bool values = !net.tokens_only && is_plain(x, type) && has_rows(x, net.element());
   if (!values && !(is_plain_int64(x) && proxy(x)->nd <= 2 && has_steps(x, 8))) {
-    const std::string kinds = net.tokens_only ? "int64" : std::string(net.dtype_name()) + " or int64";
+    const std::string kinds =
+        net.tokens_only ? "int64" : std::string(net.dtype_name()) + " or int64";
     given.array = convert(x, kinds.c_str(), where, "x", input_text(net));
   }
   const auto* a = proxy(given.array);
@@ -130,7 +139,8 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
     const int time = net.batch_first && !extent.unbatched ? 1 : 0;
     extent.steps = a->dimensions[time];
     extent.batch = extent.unbatched ? 1 : a->dimensions[1 - time];
-    fits = extent.steps > 0 && extent.batch > 0 && (extent.tokens || a->dimensions[a->nd - 1] == net.input);
+    fits = extent.steps > 0 && extent.batch > 0 &&
+           (extent.tokens || a->dimensions[a->nd - 1] == net.input);
   }
   if (!fits) refuse(x, where, "x", input_text(net));
   given.data = a->data;
@@ -138,16 +148,16 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
   return given;
 }
 
-Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features, const Where& where,
-                  const char* argument) {
+Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features,
+                  const Where& where, const char* argument) {
   int64_t shape[3];
   int rank = 0;
   if (!extent.unbatched && net.batch_first) shape[rank++] = extent.batch;
   if (!net.last_only) shape[rank++] = extent.steps;
   if (!extent.unbatched && !net.batch_first) shape[rank++] = extent.batch;
   shape[rank++] = features;
-  Given given = take_exact(value, net.type_number(), net.dtype_name(), shape, rank, false, where, argument,
-                           array_text(net, shape_text(shape, rank)));
+  Given given = take_exact(value, net.type_number(), net.dtype_name(), shape, rank, false, where,
+                           argument, array_text(net, shape_text(shape, rank)));
   if (net.last_only) {
     given.stride_n = extent.batch > 1 ? proxy(given.array)->strides[0] / net.element() : 0;
   } else {
@@ -161,10 +171,12 @@ Given take_classes(const Net& net, py::handle value, const Extent& extent, const
   int rank = 0;
   if (!net.last_only) shape[rank++] = extent.steps;
   if (!extent.unbatched) shape[rank++] = extent.batch;
-  const std::string what = "integers of shape " + shape_text(shape, rank) + ", classes from 0 to " + text(net.output - 1);
+  const std::string what = "integers of shape " + shape_text(shape, rank) + ", classes from 0 to " +
+                           text(net.output - 1);
   Given given;
   given.array = py::reinterpret_borrow<py::object>(value);
-  if (!is_plain_int64(value) || !has_steps(value, 8)) given.array = convert(value, "int64", where, "targets", what);
+  if (!is_plain_int64(value) || !has_steps(value, 8))
+    given.array = convert(value, "int64", where, "targets", what);
   if (!has_shape(given.array, shape, rank)) refuse(value, where, "targets", what);
   const auto* a = proxy(given.array);
   given.data = a->data;
@@ -176,7 +188,8 @@ Given take_classes(const Net& net, py::handle value, const Extent& extent, const
   return given;
 }
 
-GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where, const char* argument) {
+GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,
+                        const char* argument) {
   GivenStates given;
   if (state.is_none()) return given;
   int64_t shape[3] = {net.layers, net.hidden, 0};
@@ -188,7 +201,8 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
   }
   const std::string what = array_text(net, shape_text(shape, rank));
   const auto take = [&](py::handle value, const std::string& expected) {
-    return take_exact(value, net.type_number(), net.dtype_name(), shape, rank, true, where, argument, expected);
+    return take_exact(value, net.type_number(), net.dtype_name(), shape, rank, true, where,
+                      argument, expected);
   };
   if (!net.lstm) {
     given.h = take(state, what);
@@ -204,13 +218,15 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
   return given;
 }
 
-Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where, const char* argument) {
+Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where,
+                  const char* argument) {
   return take_exact(value, net.type_number(), net.dtype_name(), &count, 1, true, where, argument,
                     array_text(net, "[" + text(count) + "]"));
 }
 
 const void* take_step(const Net& net, py::handle x, Given& given, const Where& where) {
-  if (is_plain(x, net.type_number()) && has_rows(x, net.element()) && has_shape(x, &net.input, 1)) return proxy(x)->data;
+  if (is_plain(x, net.type_number()) && has_rows(x, net.element()) && has_shape(x, &net.input, 1))
+    return proxy(x)->data;
   if (net.tokens_only) {
     const std::string token = "an integer from 0 to " + text(net.input - 1);
     careful().attr("refuse_type")(x, where.text(), "x", token);
@@ -229,12 +245,15 @@ void* take_out(const Net& net, py::handle out, const void* x, const Where& where
   return data;
 }
 
-void* take_flat(int type, py::handle value, int64_t count, const Where& where, const char* argument) {
+void* take_flat(int type, py::handle value, int64_t count, const Where& where,
+                const char* argument) {
   const bool right_type = is_plain(value, type);
-  if (!(right_type && has_shape(value, &count, 1) && has_flag(value, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_) &&
+  if (!(right_type && has_shape(value, &count, 1) &&
+        has_flag(value, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_) &&
         has_flag(value, npy::npy_api::NPY_ARRAY_WRITEABLE_))) {
-    const std::string expected = std::string("a writable contiguous ") + (type == 11 ? "float32" : "float64") +
-                                 " array of shape [" + text(count) + "]";
+    const std::string expected = std::string("a writable contiguous ") +
+                                 (type == 11 ? "float32" : "float64") + " array of shape [" +
+                                 text(count) + "]";
     careful().attr(right_type ? "refuse" : "refuse_type")(value, where.text(), argument, expected);
   }
   return proxy(value)->data;
@@ -243,9 +262,11 @@ void* take_flat(int type, py::handle value, int64_t count, const Where& where, c
 py::object States::pack() const { return c_data ? py::object(py::make_tuple(h, c)) : h; }
 
 States new_states(const Net& net, const Extent& extent) {
-  const int64_t batched[3] = {net.layers, extent.batch, net.hidden}, single[2] = {net.layers, net.hidden};
+  const int64_t batched[3] = {net.layers, extent.batch, net.hidden},
+                single[2] = {net.layers, net.hidden};
   const auto make = [&] {
-    return extent.unbatched ? new_array(net.type_number(), single, 2) : new_array(net.type_number(), batched, 3);
+    return extent.unbatched ? new_array(net.type_number(), single, 2)
+                            : new_array(net.type_number(), batched, 3);
   };
   States states;
   states.h = make();

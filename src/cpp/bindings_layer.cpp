@@ -35,10 +35,12 @@ class Layer {
     return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x, state, true);
   }
 
-  py::object backward(const Tape& tape, py::handle dy, py::handle dstate, bool flow, py::handle accumulate,
-                      bool input_gradient, double clip_step, double clip_step_norm) const {
-    return run_backward<bptt_layer>(net_, handle_.get(), bptt_layer_backward, tape, dy,
-                                    {dstate, accumulate, flow, input_gradient, "dy", clip_step, clip_step_norm});
+  py::object backward(const Tape& tape, py::handle dy, py::handle dstate, bool flow,
+                      py::handle accumulate, bool input_gradient, double clip_step,
+                      double clip_step_norm) const {
+    return run_backward<bptt_layer>(
+        net_, handle_.get(), bptt_layer_backward, tape, dy,
+        {dstate, accumulate, flow, input_gradient, "dy", clip_step, clip_step_norm});
   }
 
   static Params params(const py::object& self) {
@@ -81,7 +83,8 @@ py::list table(const Params& params) {
     }
     check(status, {params.net.owner.c_str(), "parameters"});
     py::tuple shape(static_cast<size_t>(info.rank));
-    for (int64_t axis = 0; axis < info.rank; ++axis) shape[static_cast<size_t>(axis)] = info.shape[axis];
+    for (int64_t axis = 0; axis < info.rank; ++axis)
+      shape[static_cast<size_t>(axis)] = info.shape[axis];
     rows.append(py::make_tuple(info.name, shape, info.offset, info.count, info.frozen != 0));
   }
   return rows;
@@ -127,22 +130,31 @@ int64_t parameter_count(bptt_params* params) {
 }
 
 void bind_layer(py::module_& module) {
-  py::class_<Tape>(module, "Tape")
-      .def_property_readonly("nbytes", &tape_bytes)
-      .def_property_readonly("steps", [](const Tape& tape) { return tape.extent.steps; })
-      .def_property_readonly("batch", [](const Tape& tape) { return tape.extent.batch; });
+  py::class_<Tape>(module, "Tape",
+                   "What one forward call remembers for BPTT.\n\n"
+                   "It holds copies, serves any number of backward calls of the layer or model "
+                   "that made it, and is\n"
+                   "refused (RuntimeError) after the parameters changed.")
+      .def_property_readonly("nbytes", &tape_bytes, "The memory that it holds, in bytes.")
+      .def_property_readonly(
+          "steps", [](const Tape& tape) { return tape.extent.steps; },
+          "The number of time steps T.")
+      .def_property_readonly(
+          "batch", [](const Tape& tape) { return tape.extent.batch; },
+          "The number of sequences N.");
   py::class_<Params>(module, "Params")
       .def("table", &table)
       .def("get", &get_values)
       .def("set", &set_values, py::arg("values"))
       .def("freeze", &freeze, py::arg("name"), py::arg("frozen"));
   py::class_<Layer>(module, "Layer")
-      .def(py::init<const std::string&, const py::dict&, bool>(), py::arg("owner"), py::arg("options"),
-           py::arg("batch_first"))
+      .def(py::init<const std::string&, const py::dict&, bool>(), py::arg("owner"),
+           py::arg("options"), py::arg("batch_first"))
       .def("call", &Layer::call, py::arg("x"), py::arg("state"))
       .def("forward", &Layer::forward, py::arg("x"), py::arg("state"))
-      .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("flow"),
-           py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"), py::arg("clip_step_norm"))
+      .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"),
+           py::arg("flow"), py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"),
+           py::arg("clip_step_norm"))
       .def("params", &Layer::params);
 }
 

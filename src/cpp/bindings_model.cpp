@@ -1,6 +1,6 @@
 // bindings_model.cpp: _core.Model.
-#include "bindings.h"
 #include "bindings_model.h"
+#include "bindings.h"
 #include "bindings_options.h"
 
 namespace bindings {
@@ -8,7 +8,8 @@ namespace {
 
 // Runs a call that makes a model, without the GIL.
 template <class Call>
-Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where, const char* filename = nullptr) {
+Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where,
+                                        const char* filename = nullptr) {
   Owned<bptt_model, bptt_model_free> handle;
   bptt_status status;
   {
@@ -18,7 +19,6 @@ Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where, co
   check(status, where, filename);
   return handle;
 }
-
 
 }  // namespace
 
@@ -53,19 +53,22 @@ std::unique_ptr<Model> Model::create(const py::dict& options) {
   bptt_model_options model;
   bptt_model_options_init(&model, sizeof model);
   read_options(options, model);
-  return std::make_unique<Model>(made([&](bptt_model** it) { return bptt_model_create(&model, it); }, {"Model", ""}));
+  return std::make_unique<Model>(
+      made([&](bptt_model** it) { return bptt_model_create(&model, it); }, {"Model", ""}));
 }
 
 std::unique_ptr<Model> Model::load(const std::string& path) {
   return std::make_unique<Model>(
-      made([&](bptt_model** it) { return bptt_model_load(path.c_str(), it); }, {"load", ""}, path.c_str()));
+      made([&](bptt_model** it) { return bptt_model_load(path.c_str(), it); }, {"load", ""},
+           path.c_str()));
 }
 
 std::unique_ptr<Model> Model::deserialize(const py::bytes& bytes) {
   const char* data = PyBytes_AS_STRING(bytes.ptr());
   const size_t size = static_cast<size_t>(PyBytes_GET_SIZE(bytes.ptr()));
   return std::make_unique<Model>(
-      made([&](bptt_model** it) { return bptt_model_deserialize(data, size, it); }, {"Model", "deserialize"}));
+      made([&](bptt_model** it) { return bptt_model_deserialize(data, size, it); },
+           {"Model", "deserialize"}));
 }
 
 void Model::save(const std::string& path) const {
@@ -86,7 +89,8 @@ py::bytes Model::serialize() const {
     status = bptt_model_serialize(handle_.get(), nullptr, 0, &size);
   }
   check(status, where);
-  const auto bytes = py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
+  const auto bytes = py::reinterpret_steal<py::bytes>(
+      PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
   if (!bytes) throw py::error_already_set();
   {
     const Released call;
@@ -96,7 +100,8 @@ py::bytes Model::serialize() const {
   return bytes;
 }
 
-bptt_target Model::take_target(py::handle targets, const Extent& extent, Given& given, const Where& where) const {
+bptt_target Model::take_target(py::handle targets, const Extent& extent, Given& given,
+                               const Where& where) const {
   bptt_target target = {};
   target.struct_size = sizeof target;
   given = entropy_ ? take_classes(net_, targets, extent, where)
@@ -135,7 +140,8 @@ py::object Model::train_step(py::handle x, py::handle targets, py::handle state,
     status = bptt_model_train_step(handle_.get(), &sequence, &target, &step);
   }
   check(status, where);
-  return py::make_tuple(step.loss, step.grad_norm, step.clipped != 0, step.skipped != 0, after.pack(), flow_h, flow_c);
+  return py::make_tuple(step.loss, step.grad_norm, step.clipped != 0, step.skipped != 0,
+                        after.pack(), flow_h, flow_c);
 }
 
 py::object Model::evaluate(py::handle x, py::handle targets, py::handle state) const {
@@ -166,10 +172,12 @@ py::object Model::forward(py::handle x, py::handle state) const {
   return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x, state, true);
 }
 
-py::object Model::backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow, py::handle accumulate,
-                           bool input_gradient, double clip_step, double clip_step_norm) const {
-  return run_backward<bptt_model>(net_, handle_.get(), bptt_model_backward, tape, dout,
-                                  {dstate, accumulate, flow, input_gradient, "dout", clip_step, clip_step_norm});
+py::object Model::backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow,
+                           py::handle accumulate, bool input_gradient, double clip_step,
+                           double clip_step_norm) const {
+  return run_backward<bptt_model>(
+      net_, handle_.get(), bptt_model_backward, tape, dout,
+      {dstate, accumulate, flow, input_gradient, "dout", clip_step, clip_step_norm});
 }
 
 py::tuple Model::steps() const {
@@ -191,16 +199,19 @@ void bind_model(py::module_& module) {
       .def("save", &Model::save, py::arg("path"))
       .def("serialize", &Model::serialize)
       .def("options", [](const Model& model) { return write_options(model.read()); })
-      .def("train_step", &Model::train_step, py::arg("x"), py::arg("targets"), py::arg("state"), py::arg("flow"))
+      .def("train_step", &Model::train_step, py::arg("x"), py::arg("targets"), py::arg("state"),
+           py::arg("flow"))
       .def("evaluate", &Model::evaluate, py::arg("x"), py::arg("targets"), py::arg("state"))
       .def("call", &Model::call, py::arg("x"), py::arg("state"))
       .def("forward", &Model::forward, py::arg("x"), py::arg("state"))
-      .def("backward", &Model::backward, py::arg("tape"), py::arg("dout"), py::arg("dstate"), py::arg("flow"),
-           py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"), py::arg("clip_step_norm"))
-      .def("params", [](const py::object& self) {
-        const auto& model = py::cast<const Model&>(self);
-        return Params{model.params(), self, model.net()};
-      })
+      .def("backward", &Model::backward, py::arg("tape"), py::arg("dout"), py::arg("dstate"),
+           py::arg("flow"), py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"),
+           py::arg("clip_step_norm"))
+      .def("params",
+           [](const py::object& self) {
+             const auto& model = py::cast<const Model&>(self);
+             return Params{model.params(), self, model.net()};
+           })
       .def("steps", &Model::steps)
       .def("metadata", &Model::metadata)
       .def("set_metadata", &Model::set_metadata, py::arg("key"), py::arg("value"))

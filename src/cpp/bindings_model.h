@@ -23,8 +23,9 @@ class Model {
   py::object evaluate(py::handle x, py::handle targets, py::handle state) const;
   py::object call(py::handle x, py::handle state) const;
   py::object forward(py::handle x, py::handle state) const;
-  py::object backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow, py::handle accumulate,
-                      bool input_gradient, double clip_step, double clip_step_norm) const;
+  py::object backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow,
+                      py::handle accumulate, bool input_gradient, double clip_step,
+                      double clip_step_norm) const;
   py::tuple steps() const;
 
   // What travels in the file beside the model (bindings_optimizer.cpp).
@@ -34,7 +35,8 @@ class Model {
   void set_tensor(const std::string& name, const py::object& array) const;  // None removes
 
  private:
-  bptt_target take_target(py::handle targets, const Extent& extent, Given& given, const Where& where) const;
+  bptt_target take_target(py::handle targets, const Extent& extent, Given& given,
+                          const Where& where) const;
 
   Owned<bptt_model, bptt_model_free> handle_;
   bptt_params* params_ = nullptr;

@@ -1,4 +1,5 @@
-// bindings_optimizer.cpp: optimisers; clipping; text and arrays of the user's that travel in the model file.
+// bindings_optimizer.cpp: optimisers; clipping; text and arrays of the user's that travel in the
+// model file.
 #include <cstring>
 
 #include "bindings_model.h"
@@ -17,7 +18,9 @@ void without_gil(const Call& call, const Where& where) {
   check(status, where);
 }
 
-int type_number(bptt_dtype dtype) { return dtype == BPTT_FLOAT32 ? 11 : dtype == BPTT_FLOAT64 ? 12 : kInt64; }
+int type_number(bptt_dtype dtype) {
+  return dtype == BPTT_FLOAT32 ? 11 : dtype == BPTT_FLOAT64 ? 12 : kInt64;
+}
 
 // An optimiser of its own over the parameters of a layer or model, or a model's.
 class Optimizer {
@@ -28,12 +31,14 @@ class Optimizer {
     bptt_optimizer_options_init(&settings, sizeof settings);
     read_options(options, settings);
     bptt_params* handle = py::cast<const Params&>(params).handle;
-    without_gil([&] { return bptt_optimizer_create(&settings, handle, owned_.put()); }, {owner_.c_str(), ""});
+    without_gil([&] { return bptt_optimizer_create(&settings, handle, owned_.put()); },
+                {owner_.c_str(), ""});
     handle_ = owned_.get();
   }
   Optimizer(const std::string& owner, const py::object& model)
       : owner_(owner), parent_(model), net_(py::cast<const Model&>(model).net()) {
-    check(bptt_model_optimizer(py::cast<const Model&>(model).handle(), &handle_), {"Model", "optimizer"});
+    check(bptt_model_optimizer(py::cast<const Model&>(model).handle(), &handle_),
+          {"Model", "optimizer"});
   }
 
   // Whether the update was made.
@@ -55,11 +60,13 @@ class Optimizer {
   }
   int64_t get_steps() const {
     int64_t steps = 0;
-    without_gil([&] { return bptt_optimizer_get_steps(handle_, &steps); }, {owner_.c_str(), "steps"});
+    without_gil([&] { return bptt_optimizer_get_steps(handle_, &steps); },
+                {owner_.c_str(), "steps"});
     return steps;
   }
   void set_steps(int64_t steps) const {
-    without_gil([&] { return bptt_optimizer_set_steps(handle_, steps); }, {owner_.c_str(), "load_state_dict"});
+    without_gil([&] { return bptt_optimizer_set_steps(handle_, steps); },
+                {owner_.c_str(), "load_state_dict"});
   }
 
   py::dict moments() const {
@@ -97,26 +104,30 @@ struct Vector {
   int64_t count;
   Vector(const py::array& gradients, const char* function)
       : dtype(gradients.dtype().num() == 11 ? BPTT_FLOAT32 : BPTT_FLOAT64),
-        data(take_flat(dtype == BPTT_FLOAT32 ? 11 : 12, gradients, gradients.size(), {function, ""}, "gradients")),
+        data(take_flat(dtype == BPTT_FLOAT32 ? 11 : 12, gradients, gradients.size(), {function, ""},
+                       "gradients")),
         count(gradients.size()) {}
 };
 
 double clip_grad_norm(const py::array& gradients, double max_norm, double eps) {
   const Vector g(gradients, "clip_grad_norm_");
   double norm = 0;
-  without_gil([&] { return bptt_clip_grad_norm(g.dtype, g.data, g.count, max_norm, eps, &norm); }, {"clip_grad_norm_", ""});
+  without_gil([&] { return bptt_clip_grad_norm(g.dtype, g.data, g.count, max_norm, eps, &norm); },
+              {"clip_grad_norm_", ""});
   return norm;
 }
 
 void clip_grad_value(const py::array& gradients, double value) {
   const Vector g(gradients, "clip_grad_value_");
-  without_gil([&] { return bptt_clip_grad_value(g.dtype, g.data, g.count, value); }, {"clip_grad_value_", ""});
+  without_gil([&] { return bptt_clip_grad_value(g.dtype, g.data, g.count, value); },
+              {"clip_grad_value_", ""});
 }
 
 double grad_norm(const py::array& gradients) {
   const Vector g(gradients, "Gradients.norm");
   double norm = 0;
-  without_gil([&] { return bptt_grad_norm(g.dtype, g.data, g.count, &norm); }, {"Gradients", "norm"});
+  without_gil([&] { return bptt_grad_norm(g.dtype, g.data, g.count, &norm); },
+              {"Gradients", "norm"});
   return norm;
 }
 
@@ -143,7 +154,10 @@ py::dict Model::metadata() const {
 void Model::set_metadata(const std::string& key, const py::object& value) const {
   const std::string text = value.is_none() ? "" : py::cast<std::string>(value);
   without_gil(
-      [&] { return bptt_model_set_metadata(handle_.get(), key.c_str(), value.is_none() ? nullptr : text.c_str()); },
+      [&] {
+        return bptt_model_set_metadata(handle_.get(), key.c_str(),
+                                       value.is_none() ? nullptr : text.c_str());
+      },
       {"Model", "metadata"});
 }
 
@@ -158,7 +172,8 @@ py::dict Model::tensors() const {
     }
     if (status == BPTT_ERR_RANGE) return all;
     check(status, {"Model", "tensors"});
-    const py::object array = new_array(type_number(info.dtype), info.shape, static_cast<int>(info.rank));
+    const py::object array =
+        new_array(type_number(info.dtype), info.shape, static_cast<int>(info.rank));
     const auto bytes = static_cast<size_t>(py::cast<int64_t>(array.attr("nbytes")));
     if (bytes) std::memcpy(data_of(array), info.values, bytes);
     all[info.name] = array;
@@ -168,7 +183,12 @@ py::dict Model::tensors() const {
 void Model::set_tensor(const std::string& name, const py::object& array) const {
   const Where where = {"Model", "tensors"};
   if (array.is_none()) {
-    without_gil([&] { return bptt_model_set_extra(handle_.get(), name.c_str(), BPTT_FLOAT32, 0, nullptr, nullptr); }, where);
+    without_gil(
+        [&] {
+          return bptt_model_set_extra(handle_.get(), name.c_str(), BPTT_FLOAT32, 0, nullptr,
+                                      nullptr);
+        },
+        where);
     return;
   }
   const auto values = py::cast<py::array>(array);
@@ -178,20 +198,24 @@ void Model::set_tensor(const std::string& name, const py::object& array) const {
   int64_t shape[8];
   for (py::ssize_t i = 0; i < values.ndim(); ++i) shape[i] = values.shape(i);
   without_gil(
-      [&] { return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, values.ndim(), shape, data); }, where);
+      [&] {
+        return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, values.ndim(), shape, data);
+      },
+      where);
 }
 
 void bind_optimizer(py::module_& module) {
   py::class_<Optimizer>(module, "Optimizer")
-      .def(py::init<const std::string&, const py::dict&, const py::object&>(), py::arg("owner"), py::arg("options"),
-           py::arg("params"))
+      .def(py::init<const std::string&, const py::dict&, const py::object&>(), py::arg("owner"),
+           py::arg("options"), py::arg("params"))
       .def(py::init<const std::string&, const py::object&>(), py::arg("owner"), py::arg("model"))
       .def("step", &Optimizer::step, py::arg("gradients"))
       .def_property("lr", &Optimizer::get_lr, &Optimizer::set_lr)
       .def_property("steps", &Optimizer::get_steps, &Optimizer::set_steps)
       .def("moments", &Optimizer::moments)
       .def("set_moment", &Optimizer::set_moment, py::arg("index"), py::arg("values"));
-  module.def("clip_grad_norm", &clip_grad_norm, py::arg("gradients"), py::arg("max_norm"), py::arg("eps"));
+  module.def("clip_grad_norm", &clip_grad_norm, py::arg("gradients"), py::arg("max_norm"),
+             py::arg("eps"));
   module.def("clip_grad_value", &clip_grad_value, py::arg("gradients"), py::arg("value"));
   module.def("grad_norm", &grad_norm, py::arg("gradients"));
 }

@@ -1,4 +1,5 @@
-// bindings_stream.cpp: _core.Stream. Its step is a plain C method that keeps the GIL: a step takes less time than either costs.
+// bindings_stream.cpp: _core.Stream. Its step is a plain C method that keeps the GIL: a step takes
+// less time than either costs.
 #include "bindings_model.h"
 
 namespace bindings {
@@ -20,24 +21,30 @@ struct Stream {
 
 const Extent kOneSequence = {1, 1, false, false};
 
-void reset(const Stream& stream) { check(bptt_stream_reset(stream.handle.get()), {"Stream", "reset"}); }
+void reset(const Stream& stream) {
+  check(bptt_stream_reset(stream.handle.get()), {"Stream", "reset"});
+}
 
 py::object get_state(const Stream& stream) {
   const States states = new_states(stream.net, kOneSequence);
-  check(bptt_stream_get_state(stream.handle.get(), states.h_data, states.c_data), {"Stream", "state"});
+  check(bptt_stream_get_state(stream.handle.get(), states.h_data, states.c_data),
+        {"Stream", "state"});
   return states.pack();
 }
 
 void set_state(const Stream& stream, py::handle state) {
   if (state.is_none()) return reset(stream);
-  const GivenStates given = take_states(stream.net, state, kOneSequence, {"Stream", "state"}, "state");
-  check(bptt_stream_set_state(stream.handle.get(), given.h.data, given.c.data), {"Stream", "state"});
+  const GivenStates given =
+      take_states(stream.net, state, kOneSequence, {"Stream", "state"}, "state");
+  check(bptt_stream_set_state(stream.handle.get(), given.h.data, given.c.data),
+        {"Stream", "state"});
 }
 
 // An int, or a NumPy integer of rank 0.
 bool is_token(py::handle x) {
   if (PyLong_CheckExact(x.ptr())) return true;
-  return !PyBool_Check(x.ptr()) && PyIndex_Check(x.ptr()) && !(py::isinstance<py::array>(x) && py::cast<py::array>(x).ndim() > 0);
+  return !PyBool_Check(x.ptr()) && PyIndex_Check(x.ptr()) &&
+         !(py::isinstance<py::array>(x) && py::cast<py::array>(x).ndim() > 0);
 }
 
 py::object run_step(const Stream& stream, py::handle x, py::handle out) {
@@ -46,7 +53,8 @@ py::object run_step(const Stream& stream, py::handle x, py::handle out) {
   py::object result = py::reinterpret_borrow<py::object>(out);
   if (out.is_none()) result = new_array(net.type_number(), &net.output, 1);
   if (net.tokens_only && is_token(x)) {
-    const py::ssize_t token = PyNumber_AsSsize_t(x.ptr(), nullptr);  // what does not fit is out of range too
+    const py::ssize_t token =
+        PyNumber_AsSsize_t(x.ptr(), nullptr);  // what does not fit is out of range too
     if (token == -1 && PyErr_Occurred()) throw py::error_already_set();
     void* y = take_out(net, result, nullptr, where);
     check(bptt_stream_step_token(stream.handle.get(), token, y), where);
@@ -59,7 +67,8 @@ py::object run_step(const Stream& stream, py::handle x, py::handle out) {
   return result;
 }
 
-extern "C" PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+extern "C" PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                                 PyObject* names) {
   PyObject* given[2] = {nullptr, Py_None};
   const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
   bool fits = count <= 2;
@@ -77,21 +86,22 @@ extern "C" PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize
   try {
     auto* instance = reinterpret_cast<py::detail::instance*>(self);
     const auto* stream = static_cast<const Stream*>(instance->get_value_and_holder().value_ptr());
-    if (!stream) throw py::type_error("Stream.step: expected a stream that Model.stream made, got an empty one");
+    if (!stream)
+      throw py::type_error(
+          "Stream.step: expected a stream that Model.stream made, got an empty one");
     return run_step(*stream, given[0], given[1]).release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();
   } catch (const py::builtin_exception& error) {
     error.set_error();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
+  } catch (const std::exception& error) { PyErr_SetString(PyExc_RuntimeError, error.what()); }
   return nullptr;
 }
 
-PyMethodDef step_method = {
-    "step", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(stream_step)), METH_FASTCALL | METH_KEYWORDS,
-    R"(step($self, x, out=None)
+PyMethodDef step_method = {"step",
+                           reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(stream_step)),
+                           METH_FASTCALL | METH_KEYWORDS,
+                           R"(step($self, x, out=None)
 --
 
 Advance by one time step.

@@ -1,4 +1,5 @@
-// capi.h: what the files of the C API share: failures, the caller's structs, locks, the objects behind handles.
+// capi.h: what the files of the C API share: failures, the caller's structs, locks, the objects
+// behind handles.
 #pragma once
 
 #include <cstddef>
@@ -25,9 +26,11 @@
 
 namespace bptt {
 
-// ---------------------------------------------------------------------------------------------- failures (capi_error.cpp)
+// ----------------------------------------------------------------------------------------------
+// failures (capi_error.cpp)
 
-// Called in a handler: turns the exception into a status and the thread's record. Allocates nothing.
+// Called in a handler: turns the exception into a status and the thread's record. Allocates
+// nothing.
 bptt_status record_failure(const char* function) noexcept;
 
 // Every entry of bptt.h runs inside one.
@@ -36,12 +39,11 @@ bptt_status guard(const char* function, const Body& body) noexcept {
   try {
     body();
     return BPTT_OK;
-  } catch (...) {
-    return record_failure(function);
-  }
+  } catch (...) { return record_failure(function); }
 }
 
-[[noreturn]] void fail(bptt_status status, std::string argument, std::string expected, std::string got);
+[[noreturn]] void fail(bptt_status status, std::string argument, std::string expected,
+                       std::string got);
 std::string text(int64_t value);
 std::string text(double value);
 std::string quoted(const char* value);  // 'value', cut where it is long; NULL
@@ -64,22 +66,27 @@ int32_t raw(const Enum& value) {
 int64_t size_argument(int64_t value, const char* argument);  // >= 1
 bool flag_argument(int32_t value, const char* argument);     // 0 or 1
 void not_negative(double value, const char* argument);       // finite and >= 0
-Dtype dtype_argument(bptt_dtype dtype, const char* argument);
+Dtype dtype_argument(int32_t dtype, const char* argument);
 bptt_dtype dtype_of(float);
 bptt_dtype dtype_of(double);
 
-// The kernels that calls use now; fails with BPTT_ERR_ISA where BPTT_ISA names none of this CPU's (capi_library.cpp).
+// The kernels that calls use now; fails with BPTT_ERR_ISA where BPTT_ISA names none of this CPU's
+// (capi_library.cpp).
 const KernelTable& kernels_in_use();
 
 // Refuses what this machine's memory cannot hold, before anything is touched.
 void require_memory(int64_t count, size_t element);
 
-// ---------------------------------------------------------------------------------------- the caller's structs
+// ---------------------------------------------------------------------------------------- the
+// caller's structs
 
-// Copies a struct of the caller's over its defaults; refuses a struct_size of no version and fields that are not known here.
-void read_bytes(const void* given, size_t known, const char* argument, const char* type, void* into);
+// Copies a struct of the caller's over its defaults; refuses a struct_size of no version and fields
+// that are not known here.
+void read_bytes(const void* given, size_t known, const char* argument, const char* type,
+                void* into);
 // Writes min(struct_size, known) bytes and zeros after them; the first member becomes struct_size.
-void write_bytes(void* to, size_t struct_size, const void* from, size_t known, const char* argument, const char* type);
+void write_bytes(void* to, size_t struct_size, const void* from, size_t known, const char* argument,
+                 const char* type);
 
 template <class Struct>
 Struct defaults_of();  // capi_options.cpp
@@ -97,7 +104,8 @@ void write_struct(Struct* to, size_t struct_size, const Struct& from, const char
   write_bytes(to, struct_size, &from, sizeof from, argument, struct_name<Struct>());
 }
 
-// --------------------------------------------------------------------------------------------------- options (capi_options.cpp)
+// ---------------------------------------------------------------------------------------------------
+// options (capi_options.cpp)
 
 struct LayerSettings {
   NetworkConfig network;
@@ -107,12 +115,14 @@ struct LayerSettings {
 LayerSettings layer_settings(const bptt_layer_options* options);
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* options, const char* prefix);
 ModelConfig model_settings(const bptt_model_options* options, Dtype* dtype);
-bptt_model_options model_options(const ModelConfig& config, const OptimizerConfig& optimizer, bptt_dtype dtype);
+bptt_model_options model_options(const ModelConfig& config, const OptimizerConfig& optimizer,
+                                 bptt_dtype dtype);
 
-// ------------------------------------------------------------------------------------------------------------------ locks
+// ------------------------------------------------------------------------------------------------------------------
+// locks
 
-// The parameters that the calling thread is inside of. A cancel callback that calls back into them is told so
-// (BPTT_ERR_BUSY) instead of waiting for itself.
+// The parameters that the calling thread is inside of. A cancel callback that calls back into them
+// is told so (BPTT_ERR_BUSY) instead of waiting for itself.
 class Inside {
  public:
   explicit Inside(const std::shared_mutex& lock);
@@ -137,7 +147,8 @@ struct Changing {
   std::unique_lock<std::shared_mutex> lock;
 };
 
-// ---------------------------------------------------------------------------------------------- the objects behind handles
+// ----------------------------------------------------------------------------------------------
+// the objects behind handles
 
 template <template <class> class Thing>
 using Either = std::variant<std::shared_ptr<Thing<float>>, std::shared_ptr<Thing<double>>>;
@@ -156,7 +167,8 @@ struct ModelObject final : Object {
   Either<Model> model;
 };
 
-// A tape keeps the network that made it alive: its memory goes back to that network's shelf, and no other may use it.
+// A tape keeps the network that made it alive: its memory goes back to that network's shelf, and no
+// other may use it.
 template <class T>
 struct OwnedTape {
   std::shared_ptr<Network<T>> network;

@@ -8,11 +8,14 @@ namespace bptt {
 template <class T>
 Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given);
 template <class T>
-Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence, const bptt_outputs* given);
+Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
+                         const bptt_outputs* given);
 template <class T>
-Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape, const bptt_backward* given);
+Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
+                           const bptt_backward* given);
 template <class T>
-Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence, const bptt_target* given);
+Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
+                       const bptt_target* given);
 
 // Memory that a tape of this sequence takes must exist.
 template <class T>
@@ -26,10 +29,11 @@ class Arrays {
   void flat(const char* name, const T* base, int64_t count, bool output) {
     if (base) add(name, base, 1, 1, count, 0, 0, sizeof(T), output);
   }
-  // [steps, batch, features] with strides; an output's elements must not share places with each other.
+  // [steps, batch, features] with strides; an output's elements must not share places with each
+  // other.
   template <class T>
-  void strided(const char* name, const T* base, int64_t steps, int64_t batch, int64_t features, int64_t t, int64_t n,
-               bool output) {
+  void strided(const char* name, const T* base, int64_t steps, int64_t batch, int64_t features,
+               int64_t t, int64_t n, bool output) {
     if (base) add(name, base, steps, batch, features, t, n, sizeof(T), output);
   }
 
@@ -39,8 +43,8 @@ class Arrays {
     const char *begin, *end;
     bool dense, output;
   };
-  void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features, int64_t t, int64_t n,
-           size_t element, bool output);
+  void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
+           int64_t t, int64_t n, size_t element, bool output);
   Span spans_[12];
   int count_ = 0;
 };

@@ -1,4 +1,5 @@
-// capi_error.cpp: statuses, the thread's error record, checks of single arguments, the caller's structs.
+// capi_error.cpp: statuses, the thread's error record, checks of single arguments, the caller's
+// structs.
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,8 +36,8 @@ void copy_text(char (&to)[size], const char* from) {
   to[length] = '\0';
 }
 
-bptt_status write_record(const char* function, bptt_status status, const char* argument, const char* expected,
-                         const char* got, int system_error) {
+bptt_status write_record(const char* function, bptt_status status, const char* argument,
+                         const char* expected, const char* got, int system_error) {
   record.status = status;
   record.system_error = system_error;
   record.function = function;
@@ -44,10 +45,11 @@ bptt_status write_record(const char* function, bptt_status status, const char* a
   copy_text(record.expected, expected);
   copy_text(record.got, got);
   if (argument[0]) {
-    std::snprintf(record.text, sizeof record.text, "%s: argument '%s': expected %s, got %s", function, record.argument,
-                  record.expected, record.got);
+    std::snprintf(record.text, sizeof record.text, "%s: argument '%s': expected %s, got %s",
+                  function, record.argument, record.expected, record.got);
   } else {
-    std::snprintf(record.text, sizeof record.text, "%s: expected %s, got %s", function, record.expected, record.got);
+    std::snprintf(record.text, sizeof record.text, "%s: expected %s, got %s", function,
+                  record.expected, record.got);
   }
   return status;
 }
@@ -64,14 +66,21 @@ bptt_status record_failure(const char* function) noexcept {
   try {
     throw;
   } catch (const Error& error) {
-    return write_record(function, error.status, error.argument.c_str(), error.expected.c_str(), error.got.c_str(),
-                        error.system_error);
+    if (error.status == BPTT_ERR_CANCELLED) {
+      return write_record(function, error.status, "", "a cancel callback that lets the call finish",
+                          "one that stopped it", 0);
+    }
+    return write_record(function, error.status, error.argument.c_str(), error.expected.c_str(),
+                        error.got.c_str(), error.system_error);
   } catch (const std::bad_alloc&) {
-    return write_record(function, BPTT_ERR_MEMORY, "", "sizes that fit into memory", "more than could be had", ENOMEM);
+    return write_record(function, BPTT_ERR_MEMORY, "", "sizes that fit into memory",
+                        "more than could be had", ENOMEM);
   } catch (const std::exception& error) {
-    return write_record(function, BPTT_ERR_INTERNAL, "", "no defect in the library", error.what(), 0);
+    return write_record(function, BPTT_ERR_INTERNAL, "", "no defect in the library", error.what(),
+                        0);
   } catch (...) {
-    return write_record(function, BPTT_ERR_INTERNAL, "", "no defect in the library", "an unknown exception", 0);
+    return write_record(function, BPTT_ERR_INTERNAL, "", "no defect in the library",
+                        "an unknown exception", 0);
   }
 }
 
@@ -104,17 +113,19 @@ bool flag_argument(int32_t value, const char* argument) {
 }
 
 void not_negative(double value, const char* argument) {
-  if (!(std::isfinite(value) && value >= 0)) fail(BPTT_ERR_ARGUMENT, argument, "a finite number >= 0", text(value));
+  if (!(std::isfinite(value) && value >= 0))
+    fail(BPTT_ERR_ARGUMENT, argument, "a finite number >= 0", text(value));
 }
 
-Dtype dtype_argument(bptt_dtype dtype, const char* argument) {
-  switch (raw(dtype)) {
+Dtype dtype_argument(int32_t dtype, const char* argument) {
+  switch (dtype) {
     case BPTT_FLOAT32:
       return Dtype::float32;
     case BPTT_FLOAT64:
       return Dtype::float64;
     default:
-      fail(BPTT_ERR_TYPE, argument, "BPTT_FLOAT32 (1) or BPTT_FLOAT64 (2)", text(int64_t{raw(dtype)}));
+      fail(BPTT_ERR_TYPE, argument, "BPTT_FLOAT32 (1) or BPTT_FLOAT64 (2)",
+           text(int64_t{dtype}));
   }
 }
 
@@ -125,12 +136,14 @@ void require_memory(int64_t count, size_t element) {
   static const double installed = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
   const double wanted = double(count) * double(element);
   if (wanted > installed) {
-    fail(BPTT_ERR_MEMORY, "", "sizes that fit into this machine's " + text(int64_t(installed / 1048576)) + " MiB",
+    fail(BPTT_ERR_MEMORY, "",
+         "sizes that fit into this machine's " + text(int64_t(installed / 1048576)) + " MiB",
          "a need of " + text(int64_t(std::min(wanted / 1048576, 9e18))) + " MiB");
   }
 }
 
-void read_bytes(const void* given, size_t known, const char* argument, const char* type, void* into) {
+void read_bytes(const void* given, size_t known, const char* argument, const char* type,
+                void* into) {
   not_null(given, argument);
   size_t size;
   std::memcpy(&size, given, sizeof size);
@@ -145,7 +158,8 @@ void read_bytes(const void* given, size_t known, const char* argument, const cha
   std::memcpy(into, given, known);
 }
 
-void write_bytes(void* to, size_t struct_size, const void* from, size_t known, const char* argument, const char* type) {
+void write_bytes(void* to, size_t struct_size, const void* from, size_t known, const char* argument,
+                 const char* type) {
   not_null(to, argument);
   if (struct_size < known || struct_size > kLargestStruct) {
     fail(BPTT_ERR_STRUCT_SIZE, "struct_size", size_text(type, known), std::to_string(struct_size));
@@ -177,9 +191,10 @@ int32_t bptt_abi_version(void) { return BPTT_ABI_VERSION; }
 
 const char* bptt_status_name(bptt_status status) {
   static const char* const names[] = {
-      "BPTT_OK",         "BPTT_ERR_ARGUMENT",    "BPTT_ERR_TYPE",   "BPTT_ERR_SHAPE", "BPTT_ERR_RANGE", "BPTT_ERR_NAME",
-      "BPTT_ERR_HANDLE", "BPTT_ERR_STRUCT_SIZE", "BPTT_ERR_MEMORY", "BPTT_ERR_IO",    "BPTT_ERR_FORMAT", "BPTT_ERR_STATE",
-      "BPTT_ERR_BUSY",   "BPTT_ERR_ISA",         "BPTT_ERR_CANCELLED", "BPTT_ERR_INTERNAL"};
+      "BPTT_OK",         "BPTT_ERR_ARGUMENT", "BPTT_ERR_TYPE",      "BPTT_ERR_SHAPE",
+      "BPTT_ERR_RANGE",  "BPTT_ERR_NAME",     "BPTT_ERR_HANDLE",    "BPTT_ERR_STRUCT_SIZE",
+      "BPTT_ERR_MEMORY", "BPTT_ERR_IO",       "BPTT_ERR_FORMAT",    "BPTT_ERR_STATE",
+      "BPTT_ERR_BUSY",   "BPTT_ERR_ISA",      "BPTT_ERR_CANCELLED", "BPTT_ERR_INTERNAL"};
   const int32_t number = raw(status);
   return number >= 0 && number < int32_t(std::size(names)) ? names[number] : "BPTT_ERR_UNKNOWN";
 }

@@ -14,7 +14,11 @@ constexpr size_t kLongestKey = 256;
 bool is_utf8(const char* bytes) {
   const auto* c = reinterpret_cast<const unsigned char*>(bytes);
   while (*c) {
-    const int more = *c < 0x80 ? 0 : *c >= 0xC2 && *c < 0xE0 ? 1 : *c >= 0xE0 && *c < 0xF0 ? 2 : *c >= 0xF0 && *c < 0xF5 ? 3 : -1;
+    const int more = *c < 0x80                 ? 0
+                     : *c >= 0xC2 && *c < 0xE0 ? 1
+                     : *c >= 0xE0 && *c < 0xF0 ? 2
+                     : *c >= 0xF0 && *c < 0xF5 ? 3
+                                               : -1;
     if (more < 0) return false;
     uint32_t point = more == 0 ? *c : *c & (0x3Fu >> more);
     for (int i = 1; i <= more; ++i) {
@@ -38,13 +42,15 @@ void check_key(const char* key, const char* argument) {
   not_null(key, argument);
   const size_t length = std::strlen(key);
   if (length < 1 || length > kLongestKey) {
-    fail(BPTT_ERR_ARGUMENT, argument, "1 to " + std::to_string(kLongestKey) + " bytes", std::to_string(length));
+    fail(BPTT_ERR_ARGUMENT, argument, "1 to " + std::to_string(kLongestKey) + " bytes",
+         std::to_string(length));
   }
   check_utf8(key, argument);
 }
 
 const char* check_path(const char* path) {
-  if (!*not_null(path, "path")) fail(BPTT_ERR_ARGUMENT, "path", "the name of a file", "an empty text");
+  if (!*not_null(path, "path"))
+    fail(BPTT_ERR_ARGUMENT, "path", "the name of a file", "an empty text");
   return path;
 }
 
@@ -80,25 +86,29 @@ template <class Map>
 typename Map::const_iterator entry_at(const Map& map, int64_t index) {
   const int64_t count = int64_t(map.size());
   if (index < 0 || index >= count) {
-    fail(BPTT_ERR_RANGE, "index", count ? "an integer from 0 to " + text(count - 1) : "nothing, because there are none",
+    fail(BPTT_ERR_RANGE, "index",
+         count ? "an integer from 0 to " + text(count - 1) : "nothing, because there are none",
          text(index));
   }
   return std::next(map.begin(), index);
 }
 
-Extra::Type extra_type(bptt_dtype dtype) {
-  if (raw(dtype) == BPTT_INT64) return Extra::Type::int64;
-  if (raw(dtype) != BPTT_FLOAT32 && raw(dtype) != BPTT_FLOAT64) {
-    fail(BPTT_ERR_TYPE, "dtype", "BPTT_FLOAT32 (1), BPTT_FLOAT64 (2) or BPTT_INT64 (3)", text(int64_t{raw(dtype)}));
+Extra::Type extra_type(int32_t dtype) {
+  if (dtype == BPTT_INT64) return Extra::Type::int64;
+  if (dtype != BPTT_FLOAT32 && dtype != BPTT_FLOAT64) {
+    fail(BPTT_ERR_TYPE, "dtype", "BPTT_FLOAT32 (1), BPTT_FLOAT64 (2) or BPTT_INT64 (3)",
+         text(int64_t{dtype}));
   }
-  return raw(dtype) == BPTT_FLOAT32 ? Extra::Type::float32 : Extra::Type::float64;
+  return dtype == BPTT_FLOAT32 ? Extra::Type::float32 : Extra::Type::float64;
 }
 
 bptt_dtype extra_dtype(Extra::Type type) {
-  return type == Extra::Type::int64 ? BPTT_INT64 : type == Extra::Type::float32 ? BPTT_FLOAT32 : BPTT_FLOAT64;
+  return type == Extra::Type::int64     ? BPTT_INT64
+         : type == Extra::Type::float32 ? BPTT_FLOAT32
+                                        : BPTT_FLOAT64;
 }
 
-Extra check_extra(bptt_dtype dtype, int64_t rank, const int64_t* shape, const void* values) {
+Extra check_extra(int32_t dtype, int64_t rank, const int64_t* shape, const void* values) {
   Extra extra;
   extra.type = extra_type(dtype);
   if (rank < 0 || rank > 8) fail(BPTT_ERR_ARGUMENT, "rank", "an integer from 0 to 8", text(rank));
@@ -153,7 +163,8 @@ bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacit
     *size = bytes.size();
     if (!buffer) return;
     if (capacity < bytes.size()) {
-      fail(BPTT_ERR_ARGUMENT, "capacity", std::to_string(bytes.size()) + " bytes", std::to_string(capacity));
+      fail(BPTT_ERR_ARGUMENT, "capacity", std::to_string(bytes.size()) + " bytes",
+           std::to_string(capacity));
     }
     std::memcpy(buffer, bytes.data(), bytes.size());
   });
@@ -188,7 +199,8 @@ bptt_status bptt_model_get_metadata(bptt_model* model, const char* key, const ch
     not_null(value, "value");
     with_model<Reading>(model, [&](auto& it) {
       const auto found = it.metadata.find(key);
-      if (found == it.metadata.end()) fail(BPTT_ERR_NAME, "key", "a key that is there", quoted(key));
+      if (found == it.metadata.end())
+        fail(BPTT_ERR_NAME, "key", "a key that is there", quoted(key));
       *value = found->second.c_str();
     });
   });
@@ -197,26 +209,30 @@ bptt_status bptt_model_get_metadata(bptt_model* model, const char* key, const ch
 bptt_status bptt_model_metadata_key(bptt_model* model, int64_t index, const char** key) {
   return guard("bptt_model_metadata_key", [&] {
     not_null(key, "key");
-    with_model<Reading>(model, [&](auto& it) { *key = entry_at(it.metadata, index)->first.c_str(); });
+    with_model<Reading>(model,
+                        [&](auto& it) { *key = entry_at(it.metadata, index)->first.c_str(); });
   });
 }
 
-bptt_status bptt_model_set_extra(bptt_model* model, const char* name, bptt_dtype dtype, int64_t rank, const int64_t* shape,
-                                 const void* values) {
+bptt_status bptt_model_set_extra(bptt_model* model, const char* name, bptt_dtype dtype,
+                                 int64_t rank, const int64_t* shape, const void* values) {
   return guard("bptt_model_set_extra", [&] {
     check_key(name, "name");
     if (!values) {
       with_model<Changing>(model, [&](auto& it) {
-        if (it.extras.erase(name) == 0) fail(BPTT_ERR_NAME, "name", "a name that is there", quoted(name));
+        if (it.extras.erase(name) == 0)
+          fail(BPTT_ERR_NAME, "name", "a name that is there", quoted(name));
       });
       return;
     }
-    Extra extra = check_extra(dtype, rank, shape, values);
-    with_model<Changing>(model, [&](auto& it) { it.extras.insert_or_assign(name, std::move(extra)); });
+    Extra extra = check_extra(raw(dtype), rank, shape, values);
+    with_model<Changing>(model,
+                         [&](auto& it) { it.extras.insert_or_assign(name, std::move(extra)); });
   });
 }
 
-bptt_status bptt_model_extra(bptt_model* model, int64_t index, bptt_extra_info* info, size_t struct_size) {
+bptt_status bptt_model_extra(bptt_model* model, int64_t index, bptt_extra_info* info,
+                             size_t struct_size) {
   return guard("bptt_model_extra", [&] {
     with_model<Reading>(model, [&](auto& it) {
       const auto& [name, extra] = *entry_at(it.extras, index);

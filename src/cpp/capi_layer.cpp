@@ -43,18 +43,20 @@ bptt_status bptt_layer_params(bptt_layer* layer, bptt_params** params) {
   });
 }
 
-bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* sequence, const bptt_outputs* outputs,
-                               bptt_tape** tape) {
+bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* sequence,
+                               const bptt_outputs* outputs, bptt_tape** tape) {
   return guard("bptt_layer_forward", [&] {
     const Use use(layer, {Tag::layer}, "layer");
-    on(use.as<LayerObject>().network, [&](const auto& network) { run_forward(network, sequence, outputs, tape); });
+    on(use.as<LayerObject>().network,
+       [&](const auto& network) { run_forward(network, sequence, outputs, tape); });
   });
 }
 
 bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape, const bptt_backward* backward) {
   return guard("bptt_layer_backward", [&] {
     const Use use(layer, {Tag::layer}, "layer");
-    on(use.as<LayerObject>().network, [&](const auto& network) { run_backward(network, tape, backward); });
+    on(use.as<LayerObject>().network,
+       [&](const auto& network) { run_backward(network, tape, backward); });
   });
 }
 

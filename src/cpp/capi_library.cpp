@@ -25,27 +25,33 @@ const std::vector<const char*>& isa_names() {
 
 [[noreturn]] void refuse_isa(const char* argument, const char* name) {
   std::string choices;
-  for (const char* choice : isa_names()) choices += (choices.empty() ? "'" : ", '") + std::string(choice) + "'";
+  for (const char* choice : isa_names())
+    choices += (choices.empty() ? "'" : ", '") + std::string(choice) + "'";
   fail(BPTT_ERR_ISA, argument, "one of " + choices, quoted(name));
 }
 
 template <class T>
-void map(const Kernels<T>& kernels, const char* function, const void* in, void* out, int64_t count) {
+void map(const Kernels<T>& kernels, const char* function, const void* in, void* out,
+         int64_t count) {
   const std::string name = function;
-  const auto f = name == "tanh" ? kernels.map_tanh : name == "sigmoid" ? kernels.map_sigmoid : kernels.map_exp;
+  const auto f = name == "tanh"      ? kernels.map_tanh
+                 : name == "sigmoid" ? kernels.map_sigmoid
+                                     : kernels.map_exp;
   f(static_cast<const T*>(in), static_cast<T*>(out), count);
 }
 
-// body(gradients, count) in their type, once the arguments of a function on a gradient vector are in order.
+// body(gradients, count) in their type, once the arguments of a function on a gradient vector are
+// in order.
 template <class Pointer, class Body>
-void on_gradients(bptt_dtype dtype, Pointer* gradients, int64_t count, const Body& body) {
+void on_gradients(int32_t dtype, Pointer* gradients, int64_t count, const Body& body) {
   const Dtype type = dtype_argument(dtype, "dtype");
   if (count < 0) fail(BPTT_ERR_ARGUMENT, "count", "an integer >= 0", text(count));
   not_null(gradients, "gradients");
   if (type == Dtype::float32) {
     body(static_cast<std::conditional_t<std::is_const_v<Pointer>, const float, float>*>(gradients));
   } else {
-    body(static_cast<std::conditional_t<std::is_const_v<Pointer>, const double, double>*>(gradients));
+    body(static_cast<std::conditional_t<std::is_const_v<Pointer>, const double, double>*>(
+        gradients));
   }
 }
 
@@ -95,13 +101,14 @@ bptt_status bptt_set_cancel(bptt_cancel cancel, void* user) {
   return guard("bptt_set_cancel", [&] { set_cancel(cancel, user); });
 }
 
-bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out, int64_t count) {
+bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
+                     int64_t count) {
   return guard("bptt_map", [&] {
     const std::string name = not_null(function, "function");
     if (name != "tanh" && name != "sigmoid" && name != "exp") {
       fail(BPTT_ERR_NAME, "function", "'tanh', 'sigmoid' or 'exp'", quoted(function));
     }
-    const Dtype type = dtype_argument(dtype, "dtype");
+    const Dtype type = dtype_argument(raw(dtype), "dtype");
     if (count < 0) fail(BPTT_ERR_ARGUMENT, "count", "an integer >= 0", text(count));
     not_null(in, "in");
     not_null(out, "out");
@@ -113,12 +120,13 @@ bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, voi
   });
 }
 
-bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count, double max_norm, double eps, double* norm) {
+bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count, double max_norm,
+                                double eps, double* norm) {
   return guard("bptt_clip_grad_norm", [&] {
     if (!(max_norm >= 0)) fail(BPTT_ERR_ARGUMENT, "max_norm", "a number >= 0", text(max_norm));
     not_negative(eps, "eps");
     kernels_in_use();
-    on_gradients(dtype, gradients, count, [&](auto* values) {
+    on_gradients(raw(dtype), gradients, count, [&](auto* values) {
       const double before = gradient_norm(values, count);
       if (std::isfinite(before)) clip_norm(values, count, before, max_norm, eps);
       if (norm) *norm = before;
@@ -130,7 +138,7 @@ bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t coun
   return guard("bptt_clip_grad_value", [&] {
     if (!(value >= 0)) fail(BPTT_ERR_ARGUMENT, "value", "a number >= 0", text(value));
     kernels_in_use();
-    on_gradients(dtype, gradients, count, [&](auto* values) { clip_value(values, count, value); });
+    on_gradients(raw(dtype), gradients, count, [&](auto* values) { clip_value(values, count, value); });
   });
 }
 
@@ -138,6 +146,7 @@ bptt_status bptt_grad_norm(bptt_dtype dtype, const void* gradients, int64_t coun
   return guard("bptt_grad_norm", [&] {
     not_null(norm, "norm");
     kernels_in_use();
-    on_gradients(dtype, gradients, count, [&](const auto* values) { *norm = gradient_norm(values, count); });
+    on_gradients(raw(dtype), gradients, count,
+                 [&](const auto* values) { *norm = gradient_norm(values, count); });
   });
 }

@@ -12,7 +12,8 @@ void* new_model(Either<Model> model) {
 
 // Results of a training step lie on no array that it reads, and not on each other.
 template <class T>
-void check_results(const NetworkConfig& config, const Sequence<T>& sequence, const Target<T>& target, const bptt_step& step) {
+void check_results(const NetworkConfig& config, const Sequence<T>& sequence,
+                   const Target<T>& target, const bptt_step& step) {
   const int64_t states = checked_count(config.layers, sequence.batch, config.hidden);
   const int64_t flows = checked_count(config.layers, sequence.steps);
   const int64_t steps = config.last_only ? 1 : sequence.steps;
@@ -24,12 +25,15 @@ void check_results(const NetworkConfig& config, const Sequence<T>& sequence, con
     }
   }
   Arrays arrays;
-  arrays.strided("x", sequence.x, sequence.steps, sequence.batch, config.input, sequence.x_t, sequence.x_n, false);
-  arrays.strided("tokens", sequence.tokens, sequence.steps, sequence.batch, 1, sequence.tokens_t, sequence.tokens_n, false);
+  arrays.strided("x", sequence.x, sequence.steps, sequence.batch, config.input, sequence.x_t,
+                 sequence.x_n, false);
+  arrays.strided("tokens", sequence.tokens, sequence.steps, sequence.batch, 1, sequence.tokens_t,
+                 sequence.tokens_n, false);
   arrays.flat("h0", sequence.h0, states, false);
   arrays.flat("c0", sequence.c0, states, false);
   arrays.strided("classes", target.classes, steps, sequence.batch, 1, target.t, target.n, false);
-  arrays.strided("values", target.values, steps, sequence.batch, config.output, target.t, target.n, false);
+  arrays.strided("values", target.values, steps, sequence.batch, config.output, target.t, target.n,
+                 false);
   arrays.flat("hn", static_cast<const T*>(step.hn), states, true);
   arrays.flat("cn", static_cast<const T*>(step.cn), states, true);
   arrays.flat("flow", step.flow, flows, true);
@@ -59,8 +63,9 @@ bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** mo
     Dtype dtype;
     const ModelConfig config = model_settings(options, &dtype);
     kernels_in_use();
-    *model = static_cast<bptt_model*>(dtype == Dtype::float32 ? new_model(std::make_shared<Model<float>>(config))
-                                                              : new_model(std::make_shared<Model<double>>(config)));
+    *model = static_cast<bptt_model*>(dtype == Dtype::float32
+                                          ? new_model(std::make_shared<Model<float>>(config))
+                                          : new_model(std::make_shared<Model<double>>(config)));
   });
 }
 
@@ -68,12 +73,14 @@ bptt_status bptt_model_free(bptt_model* model) {
   return guard("bptt_model_free", [&] { free_handle(model, Tag::model, "model"); });
 }
 
-bptt_status bptt_model_get_options(bptt_model* model, bptt_model_options* options, size_t struct_size) {
+bptt_status bptt_model_get_options(bptt_model* model, bptt_model_options* options,
+                                   size_t struct_size) {
   return guard("bptt_model_get_options", [&] {
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       const Reading reading(it->network().params().lock);
-      write_struct(options, struct_size, model_options(it->config(), it->optimizer().config(), dtype_of(T())), "options");
+      write_struct(options, struct_size,
+                   model_options(it->config(), it->optimizer().config(), dtype_of(T())), "options");
     });
   });
 }
@@ -95,11 +102,12 @@ bptt_status bptt_model_optimizer(bptt_model* model, bptt_optimizer** optimizer) 
 }
 
 bptt_status bptt_step_init(bptt_step* step, size_t struct_size) {
-  return guard("bptt_step_init", [&] { write_struct(step, struct_size, defaults_of<bptt_step>(), "step"); });
+  return guard("bptt_step_init",
+               [&] { write_struct(step, struct_size, defaults_of<bptt_step>(), "step"); });
 }
 
-bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequence, const bptt_target* target,
-                                  bptt_step* step) {
+bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequence,
+                                  const bptt_target* target, bptt_step* step) {
   return guard("bptt_model_train_step", [&] {
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
@@ -110,8 +118,8 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
       check_results(config, in, aim, known);
       require_tape_memory(config, in);
       const Inside inside(it->network().params().lock);
-      const StepResult result =
-          it->train_step(in, aim, static_cast<T*>(known.hn), static_cast<T*>(known.cn), known.flow, known.flow_c);
+      const StepResult result = it->train_step(in, aim, static_cast<T*>(known.hn),
+                                               static_cast<T*>(known.cn), known.flow, known.flow_c);
       step->loss = result.loss;
       step->grad_norm = result.grad_norm;
       step->clipped = result.clipped;
@@ -120,8 +128,9 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
   });
 }
 
-bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence, const bptt_target* target,
-                                const bptt_outputs* outputs, double* loss) {
+bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence,
+                                const bptt_target* target, const bptt_outputs* outputs,
+                                double* loss) {
   return guard("bptt_model_evaluate", [&] {
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
@@ -135,18 +144,20 @@ bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence
   });
 }
 
-bptt_status bptt_model_forward(bptt_model* model, const bptt_sequence* sequence, const bptt_outputs* outputs,
-                               bptt_tape** tape) {
+bptt_status bptt_model_forward(bptt_model* model, const bptt_sequence* sequence,
+                               const bptt_outputs* outputs, bptt_tape** tape) {
   return guard("bptt_model_forward", [&] {
     const Use use(model, {Tag::model}, "model");
-    on(use.as<ModelObject>().model, [&](const auto& it) { run_forward(network_of(it), sequence, outputs, tape); });
+    on(use.as<ModelObject>().model,
+       [&](const auto& it) { run_forward(network_of(it), sequence, outputs, tape); });
   });
 }
 
 bptt_status bptt_model_backward(bptt_model* model, bptt_tape* tape, const bptt_backward* backward) {
   return guard("bptt_model_backward", [&] {
     const Use use(model, {Tag::model}, "model");
-    on(use.as<ModelObject>().model, [&](const auto& it) { run_backward(network_of(it), tape, backward); });
+    on(use.as<ModelObject>().model,
+       [&](const auto& it) { run_backward(network_of(it), tape, backward); });
   });
 }
 

@@ -13,9 +13,11 @@ template <class Body>
 void with_optimizer(bptt_optimizer* optimizer, const Body& body) {
   const Use use(optimizer, {Tag::optimizer, Tag::model_optimizer}, "optimizer");
   if (use.tag() == Tag::optimizer) {
-    on(use.as<OptimizerObject>().owned, [&](const auto& owned) { body(owned->optimizer, owned->network->params()); });
+    on(use.as<OptimizerObject>().owned,
+       [&](const auto& owned) { body(owned->optimizer, owned->network->params()); });
   } else {
-    on(use.as<ModelObject>().model, [&](const auto& model) { body(model->optimizer(), model->network().params()); });
+    on(use.as<ModelObject>().model,
+       [&](const auto& model) { body(model->optimizer(), model->network().params()); });
   }
 }
 
@@ -23,7 +25,8 @@ template <class T>
 Buffer<T>& moment_of(Optimizer<T>& optimizer, int64_t moment) {
   const int64_t count = int64_t(optimizer.moments().size());
   if (moment < 0 || moment >= count) {
-    fail(BPTT_ERR_RANGE, "moment", count ? "an integer from 0 to " + text(count - 1) : "an optimiser that has moments",
+    fail(BPTT_ERR_RANGE, "moment",
+         count ? "an integer from 0 to " + text(count - 1) : "an optimiser that has moments",
          text(moment));
   }
   return optimizer.moments()[size_t(moment)];
@@ -34,7 +37,8 @@ Buffer<T>& moment_of(Optimizer<T>& optimizer, int64_t moment) {
 
 using namespace bptt;
 
-bptt_status bptt_optimizer_create(const bptt_optimizer_options* options, bptt_params* params, bptt_optimizer** optimizer) {
+bptt_status bptt_optimizer_create(const bptt_optimizer_options* options, bptt_params* params,
+                                  bptt_optimizer** optimizer) {
   return guard("bptt_optimizer_create", [&] {
     not_null(optimizer, "optimizer");
     const OptimizerConfig config = optimizer_settings(options, "");
@@ -50,14 +54,17 @@ bptt_status bptt_optimizer_create(const bptt_optimizer_options* options, bptt_pa
 
 bptt_status bptt_optimizer_free(bptt_optimizer* optimizer) {
   return guard("bptt_optimizer_free", [&] {
-    if (optimizer && Use(optimizer, {Tag::optimizer, Tag::model_optimizer}, "optimizer").tag() == Tag::model_optimizer) {
-      fail(BPTT_ERR_STATE, "optimizer", "one of bptt_optimizer_create", "a model's own, which goes with its model");
+    if (optimizer && Use(optimizer, {Tag::optimizer, Tag::model_optimizer}, "optimizer").tag() ==
+                         Tag::model_optimizer) {
+      fail(BPTT_ERR_STATE, "optimizer", "one of bptt_optimizer_create",
+           "a model's own, which goes with its model");
     }
     free_handle(optimizer, Tag::optimizer, "optimizer");
   });
 }
 
-bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients, int32_t* skipped) {
+bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients,
+                                int32_t* skipped) {
   return guard("bptt_optimizer_step", [&] {
     not_null(gradients, "gradients");
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
@@ -90,7 +97,8 @@ bptt_status bptt_optimizer_get_lr(bptt_optimizer* optimizer, double* lr) {
   });
 }
 
-bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count, const char* const** names) {
+bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count,
+                                   const char* const** names) {
   return guard("bptt_optimizer_moments", [&] {
     not_null(count, "count");
     with_optimizer(optimizer, [&](auto& rule, auto&) {
@@ -110,7 +118,8 @@ bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t moment, 
   });
 }
 
-bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment, const void* values) {
+bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
+                                     const void* values) {
   return guard("bptt_optimizer_set_state", [&] {
     not_null(values, "values");
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {

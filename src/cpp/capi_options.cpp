@@ -1,4 +1,5 @@
-// capi_options.cpp: option structs: their defaults, and the way from them to the engine's configurations and back.
+// capi_options.cpp: option structs: their defaults, and the way from them to the engine's
+// configurations and back.
 #include <cmath>
 #include <limits>
 
@@ -20,27 +21,33 @@ size_t choose(int32_t value, const Choice (&choices)[count], const std::string& 
   std::string names;
   for (size_t i = 0; i < count; ++i) {
     if (choices[i].value == value) return i;
-    names += (i ? ", " : "") + std::string(choices[i].name) + " (" + std::to_string(choices[i].value) + ")";
+    names += (i ? ", " : "") + std::string(choices[i].name) + " (" +
+             std::to_string(choices[i].value) + ")";
   }
   fail(BPTT_ERR_ARGUMENT, argument, "one of " + names, std::to_string(value));
 }
 
-constexpr Choice kCells[] = {{BPTT_RNN, "BPTT_RNN"}, {BPTT_LSTM, "BPTT_LSTM"}, {BPTT_GRU, "BPTT_GRU"}};
+constexpr Choice kCells[] = {
+    {BPTT_RNN, "BPTT_RNN"}, {BPTT_LSTM, "BPTT_LSTM"}, {BPTT_GRU, "BPTT_GRU"}};
 constexpr Cell kCellOf[] = {Cell::rnn, Cell::lstm, Cell::gru};
 constexpr Choice kActivations[] = {{BPTT_TANH, "BPTT_TANH"},
                                    {BPTT_RELU, "BPTT_RELU"},
                                    {BPTT_SIGMOID, "BPTT_SIGMOID"},
                                    {BPTT_IDENTITY, "BPTT_IDENTITY"}};
-constexpr Activation kActivationOf[] = {Activation::tanh, Activation::relu, Activation::sigmoid, Activation::identity};
+constexpr Activation kActivationOf[] = {Activation::tanh, Activation::relu, Activation::sigmoid,
+                                        Activation::identity};
 constexpr Choice kInits[] = {{BPTT_INIT_UNIFORM, "BPTT_INIT_UNIFORM"},
                              {BPTT_INIT_ORTHOGONAL, "BPTT_INIT_ORTHOGONAL"},
                              {BPTT_INIT_IDENTITY, "BPTT_INIT_IDENTITY"}};
-constexpr WeightInit kInitOf[] = {WeightInit::uniform, WeightInit::orthogonal, WeightInit::identity};
+constexpr WeightInit kInitOf[] = {WeightInit::uniform, WeightInit::orthogonal,
+                                  WeightInit::identity};
 constexpr Choice kLosses[] = {{BPTT_CROSS_ENTROPY, "BPTT_CROSS_ENTROPY"}, {BPTT_MSE, "BPTT_MSE"}};
 constexpr Loss kLossOf[] = {Loss::cross_entropy, Loss::mse};
-constexpr Choice kTargets[] = {{BPTT_EVERY_STEP, "BPTT_EVERY_STEP"}, {BPTT_LAST_STEP, "BPTT_LAST_STEP"}};
+constexpr Choice kTargets[] = {{BPTT_EVERY_STEP, "BPTT_EVERY_STEP"},
+                               {BPTT_LAST_STEP, "BPTT_LAST_STEP"}};
 constexpr Choice kReductions[] = {{BPTT_MEAN, "BPTT_MEAN"}, {BPTT_SUM, "BPTT_SUM"}};
-constexpr Choice kAlgorithms[] = {{BPTT_SGD, "BPTT_SGD"}, {BPTT_ADAGRAD, "BPTT_ADAGRAD"}, {BPTT_ADAM, "BPTT_ADAM"}};
+constexpr Choice kAlgorithms[] = {
+    {BPTT_SGD, "BPTT_SGD"}, {BPTT_ADAGRAD, "BPTT_ADAGRAD"}, {BPTT_ADAM, "BPTT_ADAM"}};
 constexpr Algorithm kAlgorithmOf[] = {Algorithm::sgd, Algorithm::adagrad, Algorithm::adam};
 
 // The C value that stands for an engine's enumerator.
@@ -54,26 +61,31 @@ Enum value_of(Known known, const Known (&meanings)[count], const Choice (&choice
 template <size_t count>
 void refuse_reserved(const uint64_t (&reserved)[count], const std::string& argument) {
   for (const uint64_t field : reserved) {
-    if (field != 0) fail(BPTT_ERR_STRUCT_SIZE, argument, "zeros (room for later versions)", std::to_string(field));
+    if (field != 0)
+      fail(BPTT_ERR_STRUCT_SIZE, argument, "zeros (room for later versions)",
+           std::to_string(field));
   }
 }
 
 void fraction(double value, const std::string& argument) {
-  if (!(value >= 0 && value < 1)) fail(BPTT_ERR_ARGUMENT, argument, "a number in [0, 1)", text(value));
+  if (!(value >= 0 && value < 1))
+    fail(BPTT_ERR_ARGUMENT, argument, "a number in [0, 1)", text(value));
 }
 
 // The settings of a layer, or of a model's layers (prefix "layer.") that read `inputs` features.
-LayerSettings check_layer(const bptt_layer_options& options, const std::string& prefix, int64_t inputs) {
+LayerSettings check_layer(const bptt_layer_options& options, const std::string& prefix,
+                          int64_t inputs) {
   LayerSettings settings;
   NetworkConfig& network = settings.network;
   refuse_reserved(options.reserved, prefix + "reserved");
   network.cell = kCellOf[choose(raw(options.cell), kCells, prefix + "cell")];
-  network.activation = kActivationOf[choose(raw(options.nonlinearity), kActivations, prefix + "nonlinearity")];
+  network.activation =
+      kActivationOf[choose(raw(options.nonlinearity), kActivations, prefix + "nonlinearity")];
   if (network.cell != Cell::rnn && network.activation != Activation::tanh) {
     fail(BPTT_ERR_ARGUMENT, prefix + "nonlinearity", "BPTT_TANH (1) unless the cell is BPTT_RNN",
          std::to_string(raw(options.nonlinearity)));
   }
-  settings.dtype = dtype_argument(options.dtype, (prefix + "dtype").c_str());
+  settings.dtype = dtype_argument(raw(options.dtype), (prefix + "dtype").c_str());
   network.input = inputs;
   network.hidden = size_argument(options.hidden_size, (prefix + "hidden_size").c_str());
   network.layers = size_argument(options.num_layers, (prefix + "num_layers").c_str());
@@ -88,7 +100,8 @@ LayerSettings check_layer(const bptt_layer_options& options, const std::string& 
     const bool possible = network.cell == Cell::lstm && network.bias;
     if (!possible || std::isinf(options.forget_bias)) {
       fail(BPTT_ERR_ARGUMENT, prefix + "forget_bias",
-           possible ? "a finite number, or NaN to leave it" : "NaN unless the cell is BPTT_LSTM with a bias",
+           possible ? "a finite number, or NaN to leave it"
+                    : "NaN unless the cell is BPTT_LSTM with a bias",
            text(options.forget_bias));
     }
   }
@@ -103,7 +116,8 @@ void check_parameters(const NetworkConfig& network, size_t element) {
   const int64_t rows = checked_count(gates, network.hidden);
   checked_count(first, 4);
   checked_count(network.hidden, network.layers, 4);
-  const int64_t columns = first + network.hidden + (network.layers - 1) * 2 * network.hidden + 2 * network.layers;
+  const int64_t columns =
+      first + network.hidden + (network.layers - 1) * 2 * network.hidden + 2 * network.layers;
   require_memory(checked_count(rows, columns, 2), element);
   require_memory(checked_count(network.input, network.embedding, 2), element);
   require_memory(checked_count(network.output, network.hidden, 2), element);
@@ -165,13 +179,16 @@ const char* struct_name<bptt_model_options>() {
 
 LayerSettings layer_settings(const bptt_layer_options* given) {
   const bptt_layer_options options = read_struct(given, "options");
-  const LayerSettings settings = check_layer(options, "", size_argument(options.input_size, "input_size"));
-  check_parameters(settings.network, settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
+  const LayerSettings settings =
+      check_layer(options, "", size_argument(options.input_size, "input_size"));
+  check_parameters(settings.network,
+                   settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
   return settings;
 }
 
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* given, const char* prefix) {
-  const bptt_optimizer_options options = read_struct(given, *prefix ? "options.optimizer" : "options");
+  const bptt_optimizer_options options =
+      read_struct(given, *prefix ? "options.optimizer" : "options");
   const std::string name = prefix;
   OptimizerConfig config;
   refuse_reserved(options.reserved, name + "reserved");
@@ -179,7 +196,8 @@ OptimizerConfig optimizer_settings(const bptt_optimizer_options* given, const ch
   not_negative(config.lr = options.lr, (name + "lr").c_str());
   fraction(config.momentum = options.momentum, name + "momentum");
   if (config.momentum != 0 && config.algorithm != Algorithm::sgd) {
-    fail(BPTT_ERR_ARGUMENT, name + "momentum", "0 unless the algorithm is BPTT_SGD", text(config.momentum));
+    fail(BPTT_ERR_ARGUMENT, name + "momentum", "0 unless the algorithm is BPTT_SGD",
+         text(config.momentum));
   }
   fraction(config.beta1 = options.beta1, name + "beta1");
   fraction(config.beta2 = options.beta2, name + "beta2");
@@ -196,16 +214,18 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   if (tokens) {
     size_argument(options.vocab_size, "vocab_size");
     if (layer.input_size != 0) {
-      fail(BPTT_ERR_ARGUMENT, "layer.input_size", "0, because vocab_size is given", text(layer.input_size));
+      fail(BPTT_ERR_ARGUMENT, "layer.input_size", "0, because vocab_size is given",
+           text(layer.input_size));
     }
   } else {
     size_argument(layer.input_size, "layer.input_size");
   }
   if (options.embedding_size < 0 || (options.embedding_size != 0 && !tokens)) {
-    fail(BPTT_ERR_ARGUMENT, "embedding_size", tokens ? "an integer >= 0" : "0 unless vocab_size is given",
-         text(options.embedding_size));
+    fail(BPTT_ERR_ARGUMENT, "embedding_size",
+         tokens ? "an integer >= 0" : "0 unless vocab_size is given", text(options.embedding_size));
   }
-  const LayerSettings settings = check_layer(layer, "layer.", tokens ? options.vocab_size : layer.input_size);
+  const LayerSettings settings =
+      check_layer(layer, "layer.", tokens ? options.vocab_size : layer.input_size);
 
   ModelConfig config;
   config.network = settings.network;
@@ -223,16 +243,19 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   not_negative(config.clip_value = options.clip_value, "clip_value");
   not_negative(config.clip_step = options.clip_step, "clip_step");
   not_negative(config.clip_step_norm = options.clip_step_norm, "clip_step_norm");
-  check_parameters(config.network, settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
+  check_parameters(config.network,
+                   settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
   *dtype = settings.dtype;
   return config;
 }
 
-bptt_model_options model_options(const ModelConfig& config, const OptimizerConfig& optimizer, bptt_dtype dtype) {
+bptt_model_options model_options(const ModelConfig& config, const OptimizerConfig& optimizer,
+                                 bptt_dtype dtype) {
   const NetworkConfig& network = config.network;
   bptt_model_options options = defaults_of<bptt_model_options>();
   options.layer.cell = value_of<bptt_cell>(network.cell, kCellOf, kCells);
-  options.layer.nonlinearity = value_of<bptt_nonlinearity>(network.activation, kActivationOf, kActivations);
+  options.layer.nonlinearity =
+      value_of<bptt_nonlinearity>(network.activation, kActivationOf, kActivations);
   options.layer.dtype = dtype;
   options.layer.input_size = network.tokens_only ? 0 : network.input;
   options.layer.hidden_size = network.hidden;
@@ -248,7 +271,8 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
   options.loss = value_of<bptt_loss>(config.loss, kLossOf, kLosses);
   options.targets = network.last_only ? BPTT_LAST_STEP : BPTT_EVERY_STEP;
   options.reduction = config.mean ? BPTT_MEAN : BPTT_SUM;
-  options.optimizer.algorithm = value_of<bptt_algorithm>(optimizer.algorithm, kAlgorithmOf, kAlgorithms);
+  options.optimizer.algorithm =
+      value_of<bptt_algorithm>(optimizer.algorithm, kAlgorithmOf, kAlgorithms);
   options.optimizer.lr = optimizer.lr;
   options.optimizer.momentum = optimizer.momentum;
   options.optimizer.beta1 = optimizer.beta1;
@@ -268,16 +292,19 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
 using namespace bptt;
 
 bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size) {
-  return guard("bptt_layer_options_init",
-               [&] { write_struct(options, struct_size, defaults_of<bptt_layer_options>(), "options"); });
+  return guard("bptt_layer_options_init", [&] {
+    write_struct(options, struct_size, defaults_of<bptt_layer_options>(), "options");
+  });
 }
 
 bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options, size_t struct_size) {
-  return guard("bptt_optimizer_options_init",
-               [&] { write_struct(options, struct_size, defaults_of<bptt_optimizer_options>(), "options"); });
+  return guard("bptt_optimizer_options_init", [&] {
+    write_struct(options, struct_size, defaults_of<bptt_optimizer_options>(), "options");
+  });
 }
 
 bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size) {
-  return guard("bptt_model_options_init",
-               [&] { write_struct(options, struct_size, defaults_of<bptt_model_options>(), "options"); });
+  return guard("bptt_model_options_init", [&] {
+    write_struct(options, struct_size, defaults_of<bptt_model_options>(), "options");
+  });
 }

@@ -23,19 +23,26 @@ bptt_status bptt_params_count(bptt_params* params, int64_t* tensors, int64_t* el
   });
 }
 
-bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info* info, size_t struct_size) {
+bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info* info,
+                             size_t struct_size) {
   return guard("bptt_params_info", [&] {
     with_params(params, [&](const auto& network) {
       const Reading reading(network->params().lock);
       const auto& tensors = network->params().tensors();
       if (index < 0 || index >= int64_t(tensors.size())) {
-        fail(BPTT_ERR_RANGE, "index", "an integer from 0 to " + text(int64_t(tensors.size()) - 1), text(index));
+        fail(BPTT_ERR_RANGE, "index", "an integer from 0 to " + text(int64_t(tensors.size()) - 1),
+             text(index));
       }
       const Param& tensor = tensors[size_t(index)];
       const int64_t rank = int64_t(tensor.shape.size());
       write_struct(info, struct_size,
-                   {struct_size, tensor.name.c_str(), rank, {tensor.shape[0], rank > 1 ? tensor.shape[1] : 1},
-                    tensor.offset, tensor.count, tensor.frozen},
+                   {struct_size,
+                    tensor.name.c_str(),
+                    rank,
+                    {tensor.shape[0], rank > 1 ? tensor.shape[1] : 1},
+                    tensor.offset,
+                    tensor.count,
+                    tensor.frozen},
                    "info");
     });
   });
@@ -44,14 +51,16 @@ bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info
 bptt_status bptt_params_dtype(bptt_params* params, bptt_dtype* dtype) {
   return guard("bptt_params_dtype", [&] {
     not_null(dtype, "dtype");
-    with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>&) { *dtype = dtype_of(T()); });
+    with_params(params,
+                [&]<class T>(const std::shared_ptr<Network<T>>&) { *dtype = dtype_of(T()); });
   });
 }
 
 bptt_status bptt_params_data(bptt_params* params, const void** data) {
   return guard("bptt_params_data", [&] {
     not_null(data, "data");
-    with_params(params, [&](const auto& network) { *data = std::as_const(*network).params().data(); });
+    with_params(params,
+                [&](const auto& network) { *data = std::as_const(*network).params().data(); });
   });
 }
 
@@ -60,7 +69,8 @@ bptt_status bptt_params_get(bptt_params* params, void* values) {
     not_null(values, "values");
     with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
       const Reading reading(network->params().lock);
-      std::copy_n(std::as_const(*network).params().data(), network->params().count(), static_cast<T*>(values));
+      std::copy_n(std::as_const(*network).params().data(), network->params().count(),
+                  static_cast<T*>(values));
     });
   });
 }
@@ -70,7 +80,8 @@ bptt_status bptt_params_set(bptt_params* params, const void* values) {
     not_null(values, "values");
     with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
       const Changing changing(network->params().lock);
-      std::copy_n(static_cast<const T*>(values), network->params().count(), network->params().change());
+      std::copy_n(static_cast<const T*>(values), network->params().count(),
+                  network->params().change());
     });
   });
 }

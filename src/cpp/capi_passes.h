@@ -1,4 +1,5 @@
-// capi_passes.h: a pass forward and a pass backward through the network of a layer or model, with and without a tape.
+// capi_passes.h: a pass forward and a pass backward through the network of a layer or model, with
+// and without a tape.
 #pragma once
 
 #include "capi_arrays.h"
@@ -6,8 +7,8 @@
 namespace bptt {
 
 template <class T>
-void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence* sequence, const bptt_outputs* outputs,
-                 bptt_tape** tape) {
+void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence* sequence,
+                 const bptt_outputs* outputs, bptt_tape** tape) {
   const Sequence<T> in = check_sequence<T>(network->config(), sequence);
   const Outputs<T> out = check_outputs(network->config(), in, outputs);
   if (!tape) {
@@ -28,11 +29,13 @@ void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence
 }
 
 template <class T>
-void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, const bptt_backward* backward) {
+void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
+                  const bptt_backward* backward) {
   const Use use(tape, {Tag::tape}, "tape");
   const auto* owned = std::get_if<std::shared_ptr<OwnedTape<T>>>(&use.as<TapeObject>().owned);
   if (!owned || (*owned)->network != network) {
-    fail(BPTT_ERR_STATE, "tape", "a tape that a forward pass of this one gave", "a tape of another layer or model");
+    fail(BPTT_ERR_STATE, "tape", "a tape that a forward pass of this one gave",
+         "a tape of another layer or model");
   }
   const Tape<T>& memory = *(*owned)->tape;
   const Backward<T> call = check_backward(*network, memory, backward);

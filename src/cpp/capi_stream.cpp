@@ -46,9 +46,11 @@ bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y) {
     with_stream(stream, [&]<class T>(Stream<T>& it) {
       not_null(x, "x");
       if (it.config().tokens_only) {
-        fail(BPTT_ERR_ARGUMENT, "x", "a token (bptt_stream_step_token), because the model has a vocabulary", "values");
+        fail(BPTT_ERR_ARGUMENT, "x",
+             "a token (bptt_stream_step_token), because the model has a vocabulary", "values");
       }
-      if (x == y) fail(BPTT_ERR_ARGUMENT, "y", "memory that does not overlap 'x'", "overlapping memory");
+      if (x == y)
+        fail(BPTT_ERR_ARGUMENT, "y", "memory that does not overlap 'x'", "overlapping memory");
       it.step(static_cast<const T*>(x), static_cast<T*>(y));
     });
   });
@@ -58,10 +60,12 @@ bptt_status bptt_stream_step_token(bptt_stream* stream, int64_t token, void* y) 
   return guard("bptt_stream_step_token", [&] {
     with_stream(stream, [&]<class T>(Stream<T>& it) {
       if (!it.config().tokens_only) {
-        fail(BPTT_ERR_ARGUMENT, "token", "values (bptt_stream_step), because the model has no vocabulary", "a token");
+        fail(BPTT_ERR_ARGUMENT, "token",
+             "values (bptt_stream_step), because the model has no vocabulary", "a token");
       }
       if (token < 0 || token >= it.config().input) {
-        fail(BPTT_ERR_RANGE, "token", "an integer from 0 to " + text(it.config().input - 1), text(token));
+        fail(BPTT_ERR_RANGE, "token", "an integer from 0 to " + text(it.config().input - 1),
+             text(token));
       }
       it.step_token(token, static_cast<T*>(y));
     });

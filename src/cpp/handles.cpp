@@ -70,7 +70,8 @@ void grow() {
 }
 
 void put_back(Slot* slot) {
-  if (slot->state.load(std::memory_order_relaxed) >> 32 == kLastGeneration) return;  // its numbers are used up
+  if (slot->state.load(std::memory_order_relaxed) >> 32 == kLastGeneration)
+    return;  // its numbers are used up
   const std::lock_guard<std::mutex> lock(growth);
   slot->next_free = first_free;
   first_free = slot;
@@ -88,7 +89,8 @@ void put_back(Slot* slot) {
   } else {
     got = std::string("a ") + type_name(tag);
   }
-  throw Error(BPTT_ERR_HANDLE, argument, std::string("a living ") + type_name(*accepted.begin()), got);
+  throw Error(BPTT_ERR_HANDLE, argument, std::string("a living ") + type_name(*accepted.begin()),
+              got);
 }
 
 }  // namespace
@@ -152,9 +154,11 @@ void free_handle(const void* handle, Tag tag, const char* argument) {
   Slot* slot = tag_of(id) == tag ? slot_at(id) : nullptr;
   if (!slot) refuse(id, {tag}, argument);
   uint64_t idle = id & ~kUsers;
-  if (!slot->state.compare_exchange_strong(idle, with_tag(id, Tag{0}) & ~kUsers, std::memory_order_acq_rel)) {
+  if (!slot->state.compare_exchange_strong(idle, with_tag(id, Tag{0}) & ~kUsers,
+                                           std::memory_order_acq_rel)) {
     if (idle >> kUserBits != id >> kUserBits) refuse(id, {tag}, argument);
-    throw Error(BPTT_ERR_BUSY, argument, std::string("a ") + type_name(tag) + " that no call is using",
+    throw Error(BPTT_ERR_BUSY, argument,
+                std::string("a ") + type_name(tag) + " that no call is using",
                 "one that another call is using");
   }
   const std::unique_ptr<Object> object(slot->object);

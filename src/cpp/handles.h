@@ -1,5 +1,6 @@
-// handles.h: the numbers that bptt.h dresses as pointers. A handle is generation, tag and index packed into 64 bits; it is
-// compared with a slot of a table and never dereferenced, so a stale, foreign or invented one is found out.
+// handles.h: the numbers that bptt.h dresses as pointers. A handle is generation, tag and index
+// packed into 64 bits; it is compared with a slot of a table and never dereferenced, so a stale,
+// foreign or invented one is found out.
 #pragma once
 
 #include <atomic>
@@ -41,7 +42,8 @@ void* new_handle(Tag tag, std::unique_ptr<Object> object);
 // The handle of a view of an object: the same slot under another tag. No memory of its own.
 void* view_handle(const void* handle, Tag view);
 
-// While it lives, the object stays: freeing it is BPTT_ERR_BUSY. Takes no lock. Throws Error (BPTT_ERR_HANDLE).
+// While it lives, the object stays: freeing it is BPTT_ERR_BUSY. Takes no lock. Throws Error
+// (BPTT_ERR_HANDLE).
 class Use {
  public:
   Use(const void* handle, std::initializer_list<Tag> accepted, const char* argument);
@@ -60,7 +62,8 @@ class Use {
   Tag tag_;
 };
 
-// Ends the handle and its views and deletes the object. NULL does nothing. Throws Error (BPTT_ERR_HANDLE, BPTT_ERR_BUSY).
+// Ends the handle and its views and deletes the object. NULL does nothing. Throws Error
+// (BPTT_ERR_HANDLE, BPTT_ERR_BUSY).
 void free_handle(const void* handle, Tag tag, const char* argument);
 
 }  // namespace bptt

@@ -1,8 +1,11 @@
-/* Runs layers forward and backward for cases read from a file and writes the results: `layer_io CASES RESULTS`.
+/* Runs layers forward and backward for cases read from a file and writes the results: `layer_io
+ * CASES RESULTS`.
  *
- * A case: 12 int64 (cell, nonlinearity, dtype, I, H, L, bias, T, N, tokens?, state?, dstate?), then in the case's dtype the
- * flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and c0, dy [T, N, H], dhn and dcn. c0, dcn for LSTM only.
- * The results begin with the initial parameters of one layer. A result: y, hn, cn, gradients, dx, dh0, dc0 in the case's dtype, then flow and flow_c as double. */
+ * A case: 12 int64 (cell, nonlinearity, dtype, I, H, L, bias, T, N, tokens?, state?, dstate?), then
+ * in the case's dtype the flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and c0, dy [T,
+ * N, H], dhn and dcn. c0, dcn for LSTM only. The results begin with the initial parameters of one
+ * layer. A result: y, hn, cn, gradients, dx, dh0, dc0 in the case's dtype, then flow and flow_c as
+ * double. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,7 +45,8 @@ static void give(FILE* file, void* values, int64_t count, size_t size) {
 static void run(const int64_t* c, FILE* in, FILE* out) {
   const size_t size = c[DTYPE] == BPTT_FLOAT32 ? sizeof(float) : sizeof(double);
   const int lstm = c[CELL] == BPTT_LSTM;
-  const int64_t states = c[L] * c[N] * c[H], outputs = c[T] * c[N] * c[H], inputs = c[T] * c[N] * c[I];
+  const int64_t states = c[L] * c[N] * c[H], outputs = c[T] * c[N] * c[H],
+                inputs = c[T] * c[N] * c[I];
   bptt_layer_options options;
   bptt_sequence sequence;
   bptt_outputs results;

@@ -1,0 +1,63 @@
+/* check.h: what the C programs of the tests share: calls that must succeed, calls that must be
+ * refused. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <bptt.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int refusals = 0;
+
+static void die(const char* file, int line, const char* what) {
+  fprintf(stderr, "%s:%d: %s\n", file, line, what);
+  exit(1);
+}
+
+#define REQUIRE(condition)                                 \
+  do {                                                     \
+    if (!(condition)) die(__FILE__, __LINE__, #condition); \
+  } while (0)
+
+static void ok(bptt_status status, const char* file, int line) {
+  bptt_error error;
+  if (status == BPTT_OK) return;
+  bptt_last_error(&error, sizeof error);
+  die(file, line, error.text);
+}
+#define OK(call) ok((call), __FILE__, __LINE__)
+
+/* The call must return `status` and leave a record that says so, with the function, the expectation
+ * and what came. */
+static void refused(bptt_status wanted, bptt_status got, const char* call, const char* file,
+                    int line) {
+  bptt_error error;
+  if (got != wanted) {
+    fprintf(stderr, "%s:%d: %s: %s instead of %s\n", file, line, call, bptt_status_name(got),
+            bptt_status_name(wanted));
+    exit(1);
+  }
+  if (bptt_last_error(&error, sizeof error) != BPTT_OK || error.status != wanted ||
+      !*error.expected || !*error.got ||
+      strncmp(call, error.function, strlen(error.function)) != 0 ||
+      !strstr(error.text, error.expected) ||
+      (*error.argument && !strstr(error.text, error.argument))) {
+    fprintf(stderr, "%s:%d: %s: the record says: %s\n", file, line, call, error.text);
+    exit(1);
+  }
+  ++refusals;
+}
+#define REFUSED(status, call) refused((status), (call), #call, __FILE__, __LINE__)
+
+/* Numbers in [-1, 1) that only have to be the same on every run. */
+static uint32_t random_state = 12345;
+static uint32_t random_bits(void) {
+  random_state = random_state * 1664525u + 1013904223u;
+  return random_state >> 8;
+}
+static double random_number(void) { return random_bits() / 8388608.0 - 1.0; }
+
+#endif

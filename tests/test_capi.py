@@ -1,0 +1,118 @@
+"""The C API, from C and from ctypes."""
+
+import ctypes
+import re
+import shutil
+import subprocess
+
+import pytest
+from cprograms import PACKAGE, build, library, run
+
+import bptt_native as bn
+
+HEADER = PACKAGE / "include" / "bptt.h"
+
+
+def test_a_c_program_trains_checks_saves_and_streams(isa, tmp_path):
+    printed = run(build("train", tmp_path), str(tmp_path / "model.safetensors"), BPTT_ISA=isa)
+    assert printed.count("loss") == 3
+    assert printed.count("worst difference") == 6
+    assert "strides: the same bits" in printed
+    assert bn.load(tmp_path / "model.safetensors").metadata["vocabulary"] == "abcdef"
+
+
+def test_every_function_refuses_what_is_hostile(tmp_path):
+    printed = run(build("hostile", tmp_path))
+    assert int(re.search(r"(\d+) refusals", printed)[1]) >= 1000
+
+
+def test_an_unknown_instruction_set_is_a_status(tmp_path):
+    done = subprocess.run(
+        [build("train", tmp_path), tmp_path / "m"], capture_output=True, text=True, timeout=60,
+        env={"BPTT_ISA": "mmx"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert (
+        "bptt_model_create: argument 'BPTT_ISA': expected one of 'avx" in done.stderr
+        or "'neon'" in done.stderr
+    )
+    assert "got 'mmx'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tool", "standard"), [("gcc", "-std=c99"), ("gcc", "-std=c17"), ("g++", "-std=c++17")]
+)
+def test_the_header_stands_alone(tool, standard, tmp_path):
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not installed")
+    source = tmp_path / ("header.cpp" if "++" in tool else "header.c")
+    twice = '#include "bptt.h"\n' * 2
+    source.write_text(twice + "int main(void) { return bptt_abi_version() != BPTT_ABI_VERSION; }\n")
+    subprocess.run(
+        [
+            tool,
+            standard,
+            "-Wall",
+            "-Wextra",
+            "-pedantic",
+            "-Werror",
+            f"-I{HEADER.parent}",
+            "-c",
+            str(source),
+            "-o",
+            str(tmp_path / "header.o"),
+        ],
+        check=True,
+        timeout=60,
+    )
+
+
+def test_statuses_and_names_are_pinned():
+    """Values are a promise: they may be appended to, never changed."""
+    pinned = [
+        "BPTT_OK",
+        "BPTT_ERR_ARGUMENT",
+        "BPTT_ERR_TYPE",
+        "BPTT_ERR_SHAPE",
+        "BPTT_ERR_RANGE",
+        "BPTT_ERR_NAME",
+        "BPTT_ERR_HANDLE",
+        "BPTT_ERR_STRUCT_SIZE",
+        "BPTT_ERR_MEMORY",
+        "BPTT_ERR_IO",
+        "BPTT_ERR_FORMAT",
+        "BPTT_ERR_STATE",
+        "BPTT_ERR_BUSY",
+        "BPTT_ERR_ISA",
+        "BPTT_ERR_CANCELLED",
+        "BPTT_ERR_INTERNAL",
+    ]
+    declared = dict(
+        re.findall(r"^  (BPTT_OK|BPTT_ERR_\w+) = (\d+)", HEADER.read_text(), re.MULTILINE)
+    )
+    assert [declared[name] for name in pinned] == [str(i) for i in range(len(pinned))]
+    lib = ctypes.CDLL(str(library()))
+    lib.bptt_status_name.restype = ctypes.c_char_p
+    assert [lib.bptt_status_name(i).decode() for i in range(len(declared))] == list(declared)
+    assert lib.bptt_status_name(1000) == b"BPTT_ERR_UNKNOWN"
+
+
+def test_a_foreign_language_can_use_it_as_it_is():
+    """Handles are numbers: ctypes passes them as void*."""
+    lib = ctypes.CDLL(str(library()))
+    lib.bptt_version.restype = ctypes.c_char_p
+    assert lib.bptt_version().decode() == bn.__version__
+    options = (ctypes.c_size_t * 64)()
+    assert lib.bptt_layer_options_init(options, ctypes.c_size_t(512)) == 0
+    assert options[0] == 512
+    layer = ctypes.c_void_p()
+    assert lib.bptt_layer_create(options, ctypes.byref(layer)) == 1  # the sizes have no default
+    options[3], options[4] = 3, 4
+    assert lib.bptt_layer_create(options, ctypes.byref(layer)) == 0
+    params, count = ctypes.c_void_p(), ctypes.c_int64()
+    assert lib.bptt_layer_params(layer, ctypes.byref(params)) == 0
+    assert lib.bptt_params_count(params, None, ctypes.byref(count)) == 0
+    assert count.value == bn.LSTM(3, 4).num_parameters
+    assert lib.bptt_layer_free(layer) == 0
+    assert lib.bptt_layer_free(layer) == 6
+    assert lib.bptt_params_count(params, None, ctypes.byref(count)) == 6

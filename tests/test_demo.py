@@ -1,0 +1,81 @@
+"""The demonstration: it ends in time, says what it found, and leaves what it promises."""
+
+import re
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from bptt_native import demo
+from bptt_native.history import read_history
+from bptt_native.sampling import load_text_model
+from bptt_native.training import Interruption, learning_rate
+
+
+def run(tmp_path, capsys, **settings):
+    assert demo.run(tmp_path / "demo", **settings)
+    return capsys.readouterr().out
+
+
+def bits(text, what):
+    return float(re.search(rf"{what}: (\d\.\d+) bits per character", text)[1])
+
+
+def test_a_short_demonstration(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = run(tmp_path, capsys, seconds=1.5)
+    folder = tmp_path / "demo"
+    rows = read_history(folder / "history.csv")
+    model, _, training = load_text_model(folder / "model.safetensors")
+    assert len(rows) == training["step"] == training["options"]["steps"] < demo.RECIPE.steps
+    assert rows[-1].seconds < 1.5 + 1.0  # at most one step and one measurement late
+    last = learning_rate(len(rows) - 1, demo.RECIPE.lr, len(rows), warmup=demo.RECIPE.warmup)
+    assert rows[-1].lr == last  # the schedule came to its end
+    assert bits(out, "Held-out text") == pytest.approx(rows[-1].bpc, abs=1e-3)
+    assert 1.6 < bits(out, "order-4 n-gram") < 2.2
+    assert (folder / "gradient.png").read_bytes().startswith(b"\x89PNG")
+    assert load_file(folder / "model.safetensors").keys() >= model.state_dict().keys()
+
+    decay = {
+        name: [float(x) for x in numbers.split()]
+        for name, numbers in re.findall(r"^(\w+ ?\w* [hc]) +(0\.\d+ +\d\.\d+)", out, re.MULTILINE)
+    }
+    assert len(decay) == 5
+    for k in (0, 1):
+        assert decay["sigmoid RNN h"][k] < decay["tanh RNN h"][k] < decay["LSTM h"][k]
+
+
+def test_a_longer_budget_does_not_shorten_the_run(monkeypatch, tmp_path):
+    options = demo.replace(demo.SMALL, steps=40)
+    trainer = demo.TextTrainer(demo.pydoc_prose()[:40_000], options)
+    assert demo.train_within(trainer, tmp_path, 1000.0, Interruption())
+    assert trainer.step == trainer.options.steps == 40
+    trainer = demo.TextTrainer(demo.pydoc_prose()[:40_000], options)
+    assert demo.train_within(trainer, tmp_path, 1e-3, Interruption())
+    assert trainer.step == trainer.options.steps == 21  # the warm-up, from which it knew
+
+
+def test_an_interrupted_demonstration_saves(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(Interruption, "__call__", lambda self: True)
+    assert not demo.run(tmp_path)
+    assert load_text_model(tmp_path / "model.safetensors")[2]["step"] == 1
+    assert "Interrupted" in capsys.readouterr().out
+
+
+def test_without_matplotlib(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    out = run(tmp_path, capsys, seconds=0.5)
+    assert "No picture" in out
+    assert not (tmp_path / "demo/gradient.png").exists()
+
+
+@pytest.mark.long
+def test_the_demonstration_learns(tmp_path, capsys):
+    """At most 1.85 bits per character, below the n-gram, in at most 60 s of training."""
+    out = run(tmp_path, capsys)
+    rows = read_history(tmp_path / "demo/history.csv")
+    assert rows[-1].seconds <= 60
+    assert bits(out, "Held-out text") <= 1.85
+    assert bits(out, "Held-out text") < bits(out, "order-4 n-gram")
+    clipped = np.mean([row.clipped for row in rows])
+    assert 0.02 < clipped < 0.6
