@@ -93,8 +93,10 @@ def test_batch_permutation(seed: int) -> None:
         if name in {"y", "hn", "cn", "dx", "dh0", "dc0"}:
             assert a[name][:, order].tobytes() == b[name].tobytes(), name
         elif name.startswith("d"):
+            # A tensor of a few elements can be a sum that nearly cancels: as in test_engine.py.
+            limit = 4e-6 if a[name].size >= 64 else 1e-5
             scale = max(np.abs(a[name]).max(), 1e-30)
-            assert np.abs(a[name] - b[name]).max() <= 4e-6 * scale, name
+            assert np.abs(a[name] - b[name]).max() <= limit * scale, name
 
 
 @given(seed=st.integers(0, 10**6))

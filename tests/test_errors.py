@@ -353,6 +353,7 @@ def test_a_misspelt_name_gets_a_suggestion():
         lambda: model(hidden_size=2**31),
         lambda: lstm.forward(np.broadcast_to(np.zeros(I, "f4"), (2**40, 2**10, I))),
         lambda: lstm(np.broadcast_to(np.zeros(I, "f4"), (2**40, 2**10, I))),
+        lambda: lstm(np.broadcast_to(np.int64(1), (2**40, 2**3))),
     ],
 )
 def test_sizes_that_no_memory_holds(call):

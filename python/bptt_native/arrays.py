@@ -116,18 +116,7 @@ def refuse_type(value: object, where: str, argument: str, expected: str) -> NoRe
 
 
 def is_masked(value: object) -> bool:
-    """Tell whether a value is a masked array.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-
-    Returns
-    -------
-    bool
-        True for ``numpy.ma.MaskedArray``.
-    """
+    """Tell whether a value is a ``numpy.ma.MaskedArray``, whose mask an ndarray would lose."""
     ma = sys.modules.get("numpy.ma")
     return ma is not None and isinstance(value, ma.MaskedArray)
 
@@ -196,17 +185,17 @@ def convert(value: object, kinds: str, where: str, argument: str, expected: str)
     floats = kinds.split(" or ", maxsplit=1)[0]
     if kind in "iu" and (kinds == "int64" or (kinds != floats and array.ndim <= 2)):
         return _as_int64(array, where, argument, expected)
+    what = describe(value)
+    if not isinstance(value, np.ndarray):
+        what += f" of {array.dtype} elements"
     if kinds == "int64" or kind not in "iuf":
-        got = f"{describe(value)} of {array.dtype} elements" if native else describe(value)
-        raise TypeError(message(where, argument, expected, got))
+        raise TypeError(message(where, argument, expected, what))
     wanted = np.dtype(floats)
     if not native and not np.can_cast(array.dtype, wanted, "safe"):
-        cures = f'.astype("{floats}")'
+        cures = f'{argument}.astype("{floats}")'
         if array.dtype == np.float64:
-            cures = f'dtype="float64" when the layer or model is made, or {argument}{cures}'
-        else:
-            cures = f"{argument}{cures}"
-        got = f"{describe(value)} (no silent loss of digits: {cures})"
+            cures = f'dtype="float64" when the layer or model is made, or {cures}'
+        got = f"{what} (no silent loss of digits: {cures})"
         raise TypeError(message(where, argument, expected, got))
     with np.errstate(over="ignore"):
         result = np.require(array, wanted, ["C", "A"])

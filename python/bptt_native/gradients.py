@@ -45,6 +45,13 @@ class StepResult(NamedTuple):
     flow: npt.NDArray[np.float64] | None
     flow_c: npt.NDArray[np.float64] | None
 
+    def __repr__(self) -> str:
+        """Give the numbers; the arrays are long."""
+        return (
+            f"StepResult(loss={self.loss:.6g}, grad_norm={self.grad_norm:.6g}, "
+            f"clipped={self.clipped}, skipped={self.skipped})"
+        )
+
 
 class Gradients(Mapping[str, Array]):
     """Gradients of a loss with respect to the parameters, the input and the initial states.

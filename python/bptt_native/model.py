@@ -79,11 +79,10 @@ class Model(Parameterised):
         If the sizes do not fit into memory.
     """
 
-    __slots__ = ("_config", "_native", "_optimizer", "metadata", "tensors")
+    __slots__ = ("_config", "_native", "metadata", "tensors")
 
     _native: _core.Model
     _config: dict[str, Any]
-    _optimizer: Optimizer
 
     metadata: Metadata
     """Texts by name that travel in the model file (a mutable mapping)."""
@@ -129,8 +128,6 @@ class Model(Parameterised):
         self._config = model_config(core.options())
         self._adopt(core.params(), self._config["dtype"])
         self.metadata, self.tensors = Metadata(core), Tensors(core)
-        rule = OPTIMIZERS[self._config["optimizer"]]
-        self._optimizer = rule._of_model(self, core, self._config)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -140,16 +137,18 @@ class Model(Parameterised):
     @property
     def optimizer(self) -> Optimizer:
         """The optimiser that `train_step` uses, to change its `lr` or for steps of your own."""
-        return self._optimizer
+        # Made anew each time: one that is kept would keep the model, and the model it.
+        rule = OPTIMIZERS[self._config["optimizer"]]
+        return rule._of_model(self, self._native, self._config)
 
     @property
     def lr(self) -> float:
         """The learning rate; assign to it to change it."""
-        return self._optimizer.lr
+        return self.optimizer.lr
 
     @lr.setter
     def lr(self, value: float) -> None:
-        self._optimizer.lr = value
+        self.optimizer.lr = value
 
     @property
     def step_count(self) -> int:

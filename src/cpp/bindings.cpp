@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <thread>
 
 namespace bindings {
 namespace {
@@ -13,12 +14,24 @@ constexpr std::chrono::milliseconds kBetweenSignals{10};
 
 Clock::time_point last_look;  // of the main thread only
 
-// Asked with the GIL. The module may be imported by any thread, so the main one is not known
-// before.
-bool on_main_thread() {
-  static const auto main_thread =
+unsigned long main_thread = 0;  // its identity; in a forked child, that of the thread that forked
+int long_calls = 0;  // of the main thread; more than one where a signal's handler makes one
+
+bool on_main_thread() { return PyThread_get_thread_ident() == main_thread; }
+
+bool interpreter_is_ending() {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing();
+#else
+  return _Py_IsFinalizing();
+#endif
+}
+
+void remember_main_thread() {
+  main_thread =
       py::cast<unsigned long>(py::module_::import("threading").attr("main_thread")().attr("ident"));
-  return PyThread_get_thread_ident() == main_thread;
+  const auto in_child = py::cpp_function([] { main_thread = PyThread_get_thread_ident(); });
+  py::module_::import("os").attr("register_at_fork")(py::arg("after_in_child") = in_child);
 }
 
 // Asked by the engine once per block of time steps. Only the main thread handles signals.
@@ -126,12 +139,19 @@ py::object map_function(const char* function, const py::array& values) {
 
 }  // namespace
 
-Long::Long() : stoppable_(on_main_thread()) {
-  if (stoppable_) bptt_set_cancel(signal_arrived, nullptr);
+Released::~Released() noexcept(false) {
+  while (interpreter_is_ending() && !on_main_thread()) {
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  }
+  PyEval_RestoreThread(state_);
 }
 
-Long::~Long() {
-  if (stoppable_) bptt_set_cancel(nullptr, nullptr);
+Long::Long() : stoppable_(on_main_thread()) {
+  if (stoppable_ && long_calls++ == 0) bptt_set_cancel(signal_arrived, nullptr);
+}
+
+Long::~Long() noexcept(false) {
+  if (stoppable_ && --long_calls == 0) bptt_set_cancel(nullptr, nullptr);
 }
 
 void check(bptt_status status, const Where& where, const char* filename) {
@@ -163,6 +183,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() =
       "bptt.h for Python: the engine behind bptt_native. Use bptt_native's own names instead.";
   refuse_unknown_isa();
+  remember_main_thread();
   module.attr("__version__") = bptt_version();
   module.def("isa", &isa);
   module.def("available_isas", &available_isas);

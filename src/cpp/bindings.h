@@ -29,17 +29,24 @@ void check(bptt_status status, const Where& where, const char* filename = nullpt
 // need the GIL to finish.
 class Released {
  public:
-  Released() = default;
+  Released() : state_(PyEval_SaveThread()) {}
+  // When the interpreter is ending, a thread that asks for the GIL is ended by CPython; that must
+  // not unwind through here, so it waits for the end of the process instead.
+  ~Released() noexcept(false);
+  Released(const Released&) = delete;
+  Released& operator=(const Released&) = delete;
 
  private:
-  py::gil_scoped_release release_;
+  PyThreadState* state_;
 };
 
 // A call that may take long: without the GIL, and on the main thread stopped by signals.
 class Long {
  public:
   Long();
-  ~Long();
+  ~Long() noexcept(false);
+  Long(const Long&) = delete;
+  Long& operator=(const Long&) = delete;
 
  private:
   bool stoppable_;

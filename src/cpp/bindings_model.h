@@ -1,6 +1,8 @@
 // bindings_model.h: _core.Model, which its optimiser and streams look into.
 #pragma once
 
+#include <mutex>
+
 #include "bindings.h"
 
 namespace bindings {
@@ -42,6 +44,7 @@ class Model {
   bptt_params* params_ = nullptr;
   Net net_;
   bool entropy_ = true;
+  mutable std::mutex extras_;  // taken without the GIL
 };
 
 }  // namespace bindings

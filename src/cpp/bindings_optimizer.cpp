@@ -1,6 +1,7 @@
 // bindings_optimizer.cpp: optimisers; clipping; text and arrays of the user's that travel in the
 // model file.
 #include <cstring>
+#include <vector>
 
 #include "bindings_model.h"
 #include "bindings_options.h"
@@ -133,75 +134,90 @@ double grad_norm(const py::array& gradients) {
 
 }  // namespace
 
+// Pointers into the model's metadata and tensors are good until the next set: what is found is
+// copied before another thread's turn.
 py::dict Model::metadata() const {
-  const Where where = {"Model", "metadata"};
-  py::dict all;
-  for (int64_t i = 0;; ++i) {
-    const char* key = nullptr;
-    const char* value = nullptr;
-    bptt_status status;
-    {
-      const Released call;
+  std::vector<std::pair<std::string, std::string>> found;
+  bptt_status status = BPTT_OK;
+  {
+    const Released call;
+    const std::lock_guard<std::mutex> turn(extras_);
+    for (int64_t i = 0; status == BPTT_OK; ++i) {
+      const char* key = nullptr;
+      const char* value = nullptr;
       status = bptt_model_metadata_key(handle_.get(), i, &key);
       if (status == BPTT_OK) status = bptt_model_get_metadata(handle_.get(), key, &value);
+      if (status == BPTT_OK) found.emplace_back(key, value);
     }
-    if (status == BPTT_ERR_RANGE) return all;
-    check(status, where);
-    all[key] = py::str(value);
   }
+  if (status != BPTT_ERR_RANGE) check(status, {"Model", "metadata"});
+  py::dict all;
+  for (const auto& [key, value] : found) all[py::str(key)] = py::str(value);
+  return all;
 }
 
 void Model::set_metadata(const std::string& key, const py::object& value) const {
   const std::string text = value.is_none() ? "" : py::cast<std::string>(value);
+  const char* given = value.is_none() ? nullptr : text.c_str();
   without_gil(
       [&] {
-        return bptt_model_set_metadata(handle_.get(), key.c_str(),
-                                       value.is_none() ? nullptr : text.c_str());
+        const std::lock_guard<std::mutex> turn(extras_);
+        return bptt_model_set_metadata(handle_.get(), key.c_str(), given);
       },
       {"Model", "metadata"});
 }
 
 py::dict Model::tensors() const {
-  py::dict all;
-  for (int64_t i = 0;; ++i) {
-    bptt_extra_info info = {};
-    bptt_status status;
-    {
-      const Released call;
+  struct Found {
+    std::string name;
+    bptt_extra_info info;
+    std::vector<char> bytes;
+  };
+  std::vector<Found> found;
+  bptt_status status = BPTT_OK;
+  {
+    const Released call;
+    const std::lock_guard<std::mutex> turn(extras_);
+    for (int64_t i = 0; status == BPTT_OK; ++i) {
+      bptt_extra_info info = {};
       status = bptt_model_extra(handle_.get(), i, &info, sizeof info);
+      if (status != BPTT_OK) break;
+      int64_t size = info.dtype == BPTT_FLOAT32 ? 4 : 8;
+      for (int64_t axis = 0; axis < info.rank; ++axis) size *= info.shape[axis];
+      const char* bytes = static_cast<const char*>(info.values);
+      found.push_back({info.name, info, {bytes, bytes + size}});
     }
-    if (status == BPTT_ERR_RANGE) return all;
-    check(status, {"Model", "tensors"});
+  }
+  if (status != BPTT_ERR_RANGE) check(status, {"Model", "tensors"});
+  py::dict all;
+  for (const auto& [name, info, bytes] : found) {
     const py::object array =
         new_array(type_number(info.dtype), info.shape, static_cast<int>(info.rank));
-    const auto bytes = static_cast<size_t>(py::cast<int64_t>(array.attr("nbytes")));
-    if (bytes) std::memcpy(data_of(array), info.values, bytes);
-    all[info.name] = array;
+    if (!bytes.empty()) std::memcpy(data_of(array), bytes.data(), bytes.size());
+    all[py::str(name)] = array;
   }
+  return all;
 }
 
 void Model::set_tensor(const std::string& name, const py::object& array) const {
-  const Where where = {"Model", "tensors"};
-  if (array.is_none()) {
-    without_gil(
-        [&] {
-          return bptt_model_set_extra(handle_.get(), name.c_str(), BPTT_FLOAT32, 0, nullptr,
-                                      nullptr);
-        },
-        where);
-    return;
+  bptt_dtype dtype = BPTT_FLOAT32;
+  int64_t rank = 0, shape[8] = {};
+  const void* data = nullptr;
+  py::array values;
+  if (!array.is_none()) {
+    values = py::cast<py::array>(array);
+    const int type = values.dtype().num();
+    dtype = type == 11 ? BPTT_FLOAT32 : type == 12 ? BPTT_FLOAT64 : BPTT_INT64;
+    rank = values.ndim();
+    for (int64_t axis = 0; axis < rank; ++axis) shape[axis] = values.shape(axis);
+    data = values.data();
   }
-  const auto values = py::cast<py::array>(array);
-  const int type = values.dtype().num();
-  const bptt_dtype dtype = type == 11 ? BPTT_FLOAT32 : type == 12 ? BPTT_FLOAT64 : BPTT_INT64;
-  const void* data = values.data();
-  int64_t shape[8];
-  for (py::ssize_t i = 0; i < values.ndim(); ++i) shape[i] = values.shape(i);
   without_gil(
       [&] {
-        return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, values.ndim(), shape, data);
+        const std::lock_guard<std::mutex> turn(extras_);
+        return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, rank, shape, data);
       },
-      where);
+      {"Model", "tensors"});
 }
 
 void bind_optimizer(py::module_& module) {

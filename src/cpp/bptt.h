@@ -127,7 +127,8 @@ BPTT_API bptt_status bptt_set_num_threads(int64_t count);
 BPTT_API bptt_status bptt_get_num_threads(int64_t* count);
 
 /* A function that long calls of this thread ask about once per block of time steps (some ms): non-zero stops the call with
- * BPTT_ERR_CANCELLED before it changes parameters or moments (outputs are then unspecified). NULL: never. */
+ * BPTT_ERR_CANCELLED before it changes parameters or moments (outputs are then unspecified). NULL: never. It may call this
+ * library, but what waits for the layer or model that it is asked inside of is BPTT_ERR_BUSY. */
 typedef int (*bptt_cancel)(void* user);
 BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
@@ -335,7 +336,8 @@ BPTT_API bptt_status bptt_model_save(bptt_model* model, const char* path);
 BPTT_API bptt_status bptt_model_load(const char* path, bptt_model** model);
 BPTT_API bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacity, size_t* size); /* buffer NULL: size only */
 BPTT_API bptt_status bptt_model_deserialize(const void* buffer, size_t size, bptt_model** model);
-/* Text and arrays of the caller's own that travel in the file (a vocabulary, the carried states). Value NULL removes. */
+/* Text and arrays of the caller's own that travel in the file (a vocabulary, the carried states). Keys and names are 1 to 256
+ * bytes of UTF-8. Value NULL removes (BPTT_ERR_NAME if there is nothing of that name). */
 BPTT_API bptt_status bptt_model_set_metadata(bptt_model* model, const char* key, const char* value);
 BPTT_API bptt_status bptt_model_get_metadata(bptt_model* model, const char* key, const char** value); /* valid until the next set; BPTT_ERR_NAME */
 BPTT_API bptt_status bptt_model_metadata_key(bptt_model* model, int64_t index, const char** key);     /* BPTT_ERR_RANGE past the last */

@@ -125,26 +125,26 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
 // is told so (BPTT_ERR_BUSY) instead of waiting for itself.
 class Inside {
  public:
-  explicit Inside(const std::shared_mutex& lock);
+  explicit Inside(const Lock& lock);
   ~Inside();
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
 
  private:
-  const std::shared_mutex* lock_;
+  const Lock* lock_;
   Inside* outer_;
 };
 
 struct Reading {
-  explicit Reading(std::shared_mutex& mutex) : inside(mutex), lock(mutex) {}
+  explicit Reading(Lock& mutex) : inside(mutex), lock(mutex) {}
   Inside inside;
-  std::shared_lock<std::shared_mutex> lock;
+  std::shared_lock<Lock> lock;
 };
 
 struct Changing {
-  explicit Changing(std::shared_mutex& mutex) : inside(mutex), lock(mutex) {}
+  explicit Changing(Lock& mutex) : inside(mutex), lock(mutex) {}
   Inside inside;
-  std::unique_lock<std::shared_mutex> lock;
+  std::unique_lock<Lock> lock;
 };
 
 // ----------------------------------------------------------------------------------------------

@@ -30,18 +30,23 @@ void lstm_only(const NetworkConfig& config, const void* array, const char* argum
   }
 }
 
-// Indices [steps, batch] in [0, limit).
-void check_indices(const char* argument, const int64_t* indices, int64_t steps, int64_t batch,
-                   int64_t t, int64_t n, int64_t limit) {
+// A copy [steps, batch] of indices, each in [0, limit).
+Indices copy_indices(const char* argument, const int64_t* indices, int64_t steps, int64_t batch,
+                     int64_t t, int64_t n, int64_t limit) {
+  const int64_t count = checked_count(steps, batch);
+  require_memory(count, sizeof(int64_t));
+  Indices copy(static_cast<size_t>(count));
+  auto next = copy.begin();
   for (int64_t i = 0; i < steps; ++i) {
     for (int64_t j = 0; j < batch; ++j) {
-      const int64_t index = indices[i * t + j * n];
+      const int64_t index = *next++ = indices[i * t + j * n];
       if (index < 0 || index >= limit) {
         fail(BPTT_ERR_RANGE, argument, "integers from 0 to " + text(limit - 1),
              text(index) + " at step " + text(i) + " of sequence " + text(j));
       }
     }
   }
+  return copy;
 }
 
 }  // namespace
@@ -116,7 +121,7 @@ void Arrays::add(const char* name, const void* base, int64_t steps, int64_t batc
 }
 
 template <class T>
-Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given) {
+Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given, Indices& copy) {
   const bptt_sequence known = read_struct(given, "sequence");
   Sequence<T> sequence;
   sequence.steps = size_argument(known.time, "time");
@@ -135,16 +140,16 @@ Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* giv
   arrays.strided("tokens", known.tokens, sequence.steps, sequence.batch, 1, known.tokens_stride_t,
                  known.tokens_stride_n, false);
   arrays.flat("h0", static_cast<const T*>(known.h0), states_count(config, sequence.batch), false);
-  if (known.tokens) {
-    check_indices("tokens", known.tokens, sequence.steps, sequence.batch, known.tokens_stride_t,
-                  known.tokens_stride_n, config.input);
-  }
   sequence.x = static_cast<const T*>(known.x);
   sequence.x_t = known.x_stride_t;
   sequence.x_n = known.x_stride_n;
-  sequence.tokens = known.tokens;
-  sequence.tokens_t = known.tokens_stride_t;
-  sequence.tokens_n = known.tokens_stride_n;
+  if (known.tokens) {
+    copy = copy_indices("tokens", known.tokens, sequence.steps, sequence.batch,
+                        known.tokens_stride_t, known.tokens_stride_n, config.input);
+    sequence.tokens = copy.data();
+    sequence.tokens_t = sequence.batch;
+    sequence.tokens_n = 1;
+  }
   sequence.h0 = static_cast<const T*>(known.h0);
   sequence.c0 = static_cast<const T*>(known.c0);
   return sequence;
@@ -166,8 +171,6 @@ Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequenc
   Arrays arrays;
   arrays.strided("x", sequence.x, sequence.steps, sequence.batch, config.input, sequence.x_t,
                  sequence.x_n, false);
-  arrays.strided("tokens", sequence.tokens, sequence.steps, sequence.batch, 1, sequence.tokens_t,
-                 sequence.tokens_n, false);
   arrays.flat("h0", sequence.h0, states, false);
   arrays.flat("c0", sequence.c0, states, false);
   arrays.strided("y", outputs.y, config.last_only ? 1 : sequence.steps, sequence.batch,
@@ -225,7 +228,7 @@ Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
 
 template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
-                       const bptt_target* given) {
+                       const bptt_target* given, Indices& copy) {
   const bptt_target known = read_struct(given, "target");
   const bool entropy = config.loss == Loss::cross_entropy;
   const int64_t steps = config.network.last_only ? 1 : sequence.steps;
@@ -249,8 +252,11 @@ Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
   arrays.strided("values", target.values, steps, sequence.batch, config.network.output, target.t,
                  target.n, false);
   if (entropy) {
-    check_indices("classes", target.classes, steps, sequence.batch, target.t, target.n,
-                  config.network.output);
+    copy = copy_indices("classes", known.classes, steps, sequence.batch, target.t, target.n,
+                        config.network.output);
+    target.classes = copy.data();
+    target.t = sequence.batch;
+    target.n = 1;
   }
   return target;
 }
@@ -264,11 +270,12 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
 }
 
 #define BPTT_ARRAYS_OF(T)                                                                       \
-  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);              \
+  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*, Indices&);    \
   template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&,                   \
                                     const bptt_outputs*);                                       \
   template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*); \
-  template Target<T> check_target(const ModelConfig&, const Sequence<T>&, const bptt_target*);  \
+  template Target<T> check_target(const ModelConfig&, const Sequence<T>&, const bptt_target*,   \
+                                  Indices&);                                                    \
   template void require_tape_memory(const NetworkConfig&, const Sequence<T>&);
 BPTT_ARRAYS_OF(float)
 BPTT_ARRAYS_OF(double)

@@ -1,12 +1,18 @@
 // capi_arrays.h: the caller's arrays, checked before anything is touched, as the engine takes them.
 #pragma once
 
+#include <vector>
+
 #include "capi.h"
 
 namespace bptt {
 
+// Tokens and classes are copied and the copy is checked, so that a caller who changes them during
+// the call changes a result at most; `copy` must live as long as the result.
+using Indices = std::vector<int64_t>;
+
 template <class T>
-Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given);
+Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given, Indices& copy);
 template <class T>
 Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
                          const bptt_outputs* given);
@@ -15,7 +21,7 @@ Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
                            const bptt_backward* given);
 template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
-                       const bptt_target* given);
+                       const bptt_target* given, Indices& copy);
 
 // Memory that a tape of this sequence takes must exist.
 template <class T>

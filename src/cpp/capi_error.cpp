@@ -124,8 +124,7 @@ Dtype dtype_argument(int32_t dtype, const char* argument) {
     case BPTT_FLOAT64:
       return Dtype::float64;
     default:
-      fail(BPTT_ERR_TYPE, argument, "BPTT_FLOAT32 (1) or BPTT_FLOAT64 (2)",
-           text(int64_t{dtype}));
+      fail(BPTT_ERR_TYPE, argument, "BPTT_FLOAT32 (1) or BPTT_FLOAT64 (2)", text(int64_t{dtype}));
   }
 }
 
@@ -169,7 +168,7 @@ void write_bytes(void* to, size_t struct_size, const void* from, size_t known, c
   std::memcpy(to, &struct_size, sizeof struct_size);
 }
 
-Inside::Inside(const std::shared_mutex& lock) : lock_(&lock), outer_(innermost) {
+Inside::Inside(const Lock& lock) : lock_(&lock), outer_(innermost) {
   for (const Inside* held = innermost; held; held = held->outer_) {
     if (held->lock_ == lock_) {
       fail(BPTT_ERR_BUSY, "", "a layer or model that this thread is not inside of",

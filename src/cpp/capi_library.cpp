@@ -46,6 +46,7 @@ template <class Pointer, class Body>
 void on_gradients(int32_t dtype, Pointer* gradients, int64_t count, const Body& body) {
   const Dtype type = dtype_argument(dtype, "dtype");
   if (count < 0) fail(BPTT_ERR_ARGUMENT, "count", "an integer >= 0", text(count));
+  checked_bytes(count, type == Dtype::float32 ? sizeof(float) : sizeof(double));
   not_null(gradients, "gradients");
   if (type == Dtype::float32) {
     body(static_cast<std::conditional_t<std::is_const_v<Pointer>, const float, float>*>(gradients));
@@ -58,7 +59,7 @@ void on_gradients(int32_t dtype, Pointer* gradients, int64_t count, const Body& 
 }  // namespace
 
 const KernelTable& kernels_in_use() {
-  const KernelTable* table = active_kernels(nullptr);
+  const KernelTable* table = active_kernels();
   if (!table) refuse_isa("BPTT_ISA", std::getenv("BPTT_ISA"));
   return *table;
 }
@@ -138,7 +139,8 @@ bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t coun
   return guard("bptt_clip_grad_value", [&] {
     if (!(value >= 0)) fail(BPTT_ERR_ARGUMENT, "value", "a number >= 0", text(value));
     kernels_in_use();
-    on_gradients(raw(dtype), gradients, count, [&](auto* values) { clip_value(values, count, value); });
+    on_gradients(raw(dtype), gradients, count,
+                 [&](auto* values) { clip_value(values, count, value); });
   });
 }
 

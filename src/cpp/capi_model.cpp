@@ -113,8 +113,9 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       const NetworkConfig& config = it->network().config();
       const bptt_step known = read_struct(step, "step");
-      const Sequence<T> in = check_sequence<T>(config, sequence);
-      const Target<T> aim = check_target(it->config(), in, target);
+      Indices tokens, classes;
+      const Sequence<T> in = check_sequence<T>(config, sequence, tokens);
+      const Target<T> aim = check_target(it->config(), in, target, classes);
       check_results(config, in, aim, known);
       require_tape_memory(config, in);
       const Inside inside(it->network().params().lock);
@@ -135,8 +136,9 @@ bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       not_null(loss, "loss");
-      const Sequence<T> in = check_sequence<T>(it->network().config(), sequence);
-      const Target<T> aim = check_target(it->config(), in, target);
+      Indices tokens, classes;
+      const Sequence<T> in = check_sequence<T>(it->network().config(), sequence, tokens);
+      const Target<T> aim = check_target(it->config(), in, target, classes);
       const Outputs<T> out = check_outputs(it->network().config(), in, outputs);
       const Reading reading(it->network().params().lock);
       *loss = it->evaluate(in, aim, out);

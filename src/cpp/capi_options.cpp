@@ -114,11 +114,9 @@ void check_parameters(const NetworkConfig& network, size_t element) {
   const int64_t gates = cell_shape(network.cell).gates;
   const int64_t first = network.embedding ? network.embedding : network.input;
   const int64_t rows = checked_count(gates, network.hidden);
-  checked_count(first, 4);
-  checked_count(network.hidden, network.layers, 4);
-  const int64_t columns =
-      first + network.hidden + (network.layers - 1) * 2 * network.hidden + 2 * network.layers;
-  require_memory(checked_count(rows, columns, 2), element);
+  require_memory(checked_count(rows, first), element);
+  require_memory(checked_count(rows, network.layers, 2), element);
+  require_memory(checked_count(rows, network.layers, network.hidden, 2), element);
   require_memory(checked_count(network.input, network.embedding, 2), element);
   require_memory(checked_count(network.output, network.hidden, 2), element);
 }

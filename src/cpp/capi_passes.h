@@ -9,7 +9,8 @@ namespace bptt {
 template <class T>
 void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence* sequence,
                  const bptt_outputs* outputs, bptt_tape** tape) {
-  const Sequence<T> in = check_sequence<T>(network->config(), sequence);
+  Indices tokens;
+  const Sequence<T> in = check_sequence<T>(network->config(), sequence, tokens);
   const Outputs<T> out = check_outputs(network->config(), in, outputs);
   if (!tape) {
     const Reading reading(network->params().lock);

@@ -2,8 +2,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
-#include <string>
 
 #include "kernels.h"
 
@@ -48,25 +46,11 @@ const KernelTable* find(const char* name) {
 }
 
 // The choice at start: BPTT_ISA, else the best. Null if BPTT_ISA names none of the available ones.
-struct Start {
-  const KernelTable* table;
-  std::string why;
-  Start() {
+const KernelTable* start() {
+  static const KernelTable* const choice = [] {
     const char* wanted = std::getenv("BPTT_ISA");
-    if (!wanted || !*wanted) {
-      table = available().tables[0];
-      return;
-    }
-    table = find(wanted);
-    if (!table) {
-      why = "got '" + std::string(wanted) + "', this CPU has";
-      for (int64_t i = 0; i < available().count; ++i) why += std::string(i ? ", " : " ") + available().tables[i]->name;
-    }
-  }
-};
-
-const Start& start() {
-  static const Start choice;
+    return wanted && *wanted ? find(wanted) : available().tables[0];
+  }();
   return choice;
 }
 
@@ -79,10 +63,9 @@ const KernelTable* const* available_kernels(int64_t* count) {
   return available().tables;
 }
 
-const KernelTable* active_kernels(const char** why) {
-  if (const KernelTable* table = forced.load(std::memory_order_acquire)) return table;
-  if (!start().table && why) *why = start().why.c_str();
-  return start().table;
+const KernelTable* active_kernels() {
+  const KernelTable* table = forced.load(std::memory_order_acquire);
+  return table ? table : start();
 }
 
 bool use_kernels(const char* name) {

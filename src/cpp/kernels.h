@@ -114,7 +114,7 @@ struct StepBackwardArgs {
   int64_t rows, units;
   Activation activation;
   T clip;  // clamp |dz| to this; 0: off
-  double* flow_c;  // LSTM: per row, the sum of squares of the total dL/dc_t; null: off
+  double* flow_c;  // LSTM: per row, the norm of the total dL/dc_t; null: off
 };
 
 // Optimisers: one pass over elements of the flat vectors. `scale` multiplies the gradient first, in double precision.
@@ -214,10 +214,10 @@ constexpr CellShape cell_shape(Cell cell) {
   }
 }
 
-// dispatch.cpp: the tables of this build that the CPU can run, best first; the one in use. Null and a text that names the
-// choices if BPTT_ISA names another.
+// dispatch.cpp: the tables of this build that the CPU can run, best first; the one in use (null if
+// BPTT_ISA names none of them).
 const KernelTable* const* available_kernels(int64_t* count);
-const KernelTable* active_kernels(const char** why);
+const KernelTable* active_kernels();
 bool use_kernels(const char* name);  // null: back to the choice at start
 
 }  // namespace bptt

@@ -21,12 +21,35 @@ BPTT_INLINE typename Vec<T>::V clamp(typename Vec<T>::V x, T bound) {
   return at_most(splat<T>(bound), at_least(splat<T>(-bound), x));
 }
 
-// The sum of squares of a vector, in double precision.
-BPTT_INLINE DoubleV squares(FloatV v, DoubleV sum) {
-  const Doubles d = widen(v);
-  return fma(d.high, d.high, fma(d.low, d.low, sum));
-}
-BPTT_INLINE DoubleV squares(DoubleV v, DoubleV sum) { return fma(v, v, sum); }
+// The norm of a row that passes by vector by vector. In float, sums of squares in double precision
+// are safe; in double, three sums are kept, of numbers as they are and scaled either way (after
+// Blue 1978), and the one that neither over- nor underflowed counts.
+template <class T>
+class RowNorm {
+ public:
+  using V = typename Vec<T>::V;
+  BPTT_INLINE void add(V v) {
+    if constexpr (sizeof(T) == 4) {
+      sum_ = add_squares(v, sum_);
+    } else {
+      sum_ = add_squares(v, sum_);
+      up_ = add_squares(v * kUp, up_);
+      down_ = add_squares(v * kDown, down_);
+    }
+  }
+  BPTT_INLINE double norm() const {
+    const double sum = sum_lanes(sum_);
+    if constexpr (sizeof(T) == 8) {
+      if (sum < 1e-280) return __builtin_sqrt(sum_lanes(up_)) * kDown;
+      if (sum > 1e280) return __builtin_sqrt(sum_lanes(down_)) * kUp;
+    }
+    return __builtin_sqrt(sum);
+  }
+
+ private:
+  static constexpr double kUp = 0x1p+500, kDown = 0x1p-500;
+  DoubleV sum_{}, up_{}, down_{};
+};
 
 // v with the lanes from n on set to zero.
 template <class T>
@@ -89,15 +112,15 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
 template <class T, class CellOf>
 void step_backward(const StepBackwardArgs<T>& s, const CellOf& cell) {
   for (int64_t row = 0; row < s.rows; ++row) {
-    DoubleV flow{};
+    RowNorm<T> flow;
     for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
       const auto dc = cell.backward(s, row, unit);
       if constexpr (CellOf::kShape.has_c) {
-        if (s.flow_c) flow = squares(first_lanes<T>(dc, s.units - unit), flow);
+        if (s.flow_c) flow.add(first_lanes<T>(dc, s.units - unit));
       }
     }
     if constexpr (CellOf::kShape.has_c) {
-      if (s.flow_c) s.flow_c[row] = sum_lanes(flow);
+      if (s.flow_c) s.flow_c[row] = flow.norm();
     }
   }
 }

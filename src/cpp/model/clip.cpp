@@ -28,7 +28,7 @@ void for_chunks(int64_t count, const Body& body) {
 // f(kernels, elements, length) of every chunk, in order.
 template <class T, class F>
 std::vector<double> of_chunks(const T* values, int64_t count, const F& f) {
-  const Kernels<T>& kernels = kernels_of<T>(*active_kernels(nullptr));
+  const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
   std::vector<double> results(static_cast<size_t>((count + kChunk - 1) / kChunk));
   for_chunks(count, [&](int64_t chunk, int64_t offset, int64_t length) {
     results[static_cast<size_t>(chunk)] = f(kernels, values + offset, length);
@@ -84,7 +84,7 @@ double gradient_norm(const T* gradient, int64_t count) {
 
 template <class T>
 int64_t clip_value(T* gradient, int64_t count, double value) {
-  const Kernels<T>& kernels = kernels_of<T>(*active_kernels(nullptr));
+  const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
   std::atomic<int64_t> changed{0};
   for_chunks(count, [&](int64_t, int64_t offset, int64_t length) {
     changed.fetch_add(kernels.clamp(gradient + offset, length, value), std::memory_order_relaxed);
@@ -95,7 +95,7 @@ int64_t clip_value(T* gradient, int64_t count, double value) {
 template <class T>
 double clip_norm(T* gradient, int64_t count, double norm, double max_norm, double eps) {
   if (!(norm > max_norm) || std::isinf(norm)) return 1;
-  const Kernels<T>& kernels = kernels_of<T>(*active_kernels(nullptr));
+  const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
   const double factor = max_norm / (norm + eps);
   for_chunks(count, [&](int64_t, int64_t offset, int64_t length) {
     kernels.scale(gradient + offset, length, factor);

@@ -15,7 +15,7 @@ template <class T>
 class RowLosses {
  public:
   RowLosses(const ModelConfig& config, const Sequence<T>& sequence, const Target<T>& target, int64_t rows)
-      : kernels_(kernels_of<T>(*active_kernels(nullptr))),
+      : kernels_(kernels_of<T>(*active_kernels())),
         config_(config),
         target_(target),
         batch_(sequence.batch),
@@ -59,7 +59,7 @@ Model<T>::Model(const ModelConfig& config, Blank blank)
 template <class T>
 StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn, double* flow, double* flow_c) {
   Params<T>& params = network_.params();
-  const std::unique_lock<std::shared_mutex> guard(params.lock);
+  const std::unique_lock<Lock> guard(params.lock);
   const bool fits = tape_ && tape_->steps() == sequence.steps && tape_->batch() == sequence.batch &&
                     tape_->tokens() == (sequence.tokens != nullptr);
   if (!fits) {

@@ -1,6 +1,7 @@
 #include "model/network.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 namespace bptt {
@@ -62,12 +63,13 @@ Network<T>::Network(const NetworkConfig& config)
 
 template <class T>
 std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
-  const KernelTable* table = active_kernels(nullptr);
+  const KernelTable* table = active_kernels();
   const std::lock_guard<std::mutex> guard(mutex_);
   const uint64_t version = params_.version();
   if (packed_ && packed_->version == version && packed_->table == table) return packed_;
   auto packed = packed_ && packed_.use_count() == 1 ? std::move(packed_) : std::make_shared<PackedReadout<T>>();
   packed_.reset();
+  std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
   const Kernels<T>& kernels = kernels_of<T>(*table);
   const int64_t H = config_.hidden, O = config_.output;
   packed->forward.reserve(packed_size(kernels, H, O, 1));
@@ -103,7 +105,7 @@ void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
   call.table = sequence.tokens ? table() : nullptr;
   call.hn = outputs.hn;
   call.cn = outputs.cn;
-  tape.stamp(&params_, call.version);
+  tape.stamp(call.version);
   if (!config_.output) {
     call.y = outputs.y;
     call.y_t = outputs.y_t;

@@ -87,7 +87,7 @@ class Network {
 
   // tape null: nothing is remembered. The caller holds params().lock (shared). Throw std::bad_alloc, Error (cancelled).
   void forward(const Sequence<T>& sequence, const Outputs<T>& outputs, std::unique_ptr<Tape<T>>* tape) const;
-  // The tape must be fresh: tape.version() == params().version(), tape.owner() == &params().
+  // The tape must be fresh: tape.version() == params().version().
   void backward(const Tape<T>& tape, const Backward<T>& call) const;
 
   // The same with a readout of the caller's. y is that of a network without readout.

@@ -52,7 +52,7 @@ void Optimizer<T>::step(const T* gradient, double scale) {
   ++steps_;
   args.correction1 = 1 - std::pow(config_.beta1, double(steps_));
   args.correction2 = 1 - std::pow(config_.beta2, double(steps_));
-  const auto update = update_of(kernels_of<T>(*active_kernels(nullptr)), config_.algorithm);
+  const auto update = update_of(kernels_of<T>(*active_kernels()), config_.algorithm);
   T* const parameters = params_.change();
   run_team(params_.count() / kThread, [&](const Team& team) {
     const int64_t begin = team.begin(params_.count()), end = team.end(params_.count());

@@ -3,10 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
+#include "model/lock.h"
 #include "sequence/buffer.h"
 
 namespace bptt {
@@ -42,7 +42,7 @@ class Params {
   uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
   // Shared by those that read the values, exclusive for those that change them.
-  mutable std::shared_mutex lock;
+  mutable Lock lock;
 
  private:
   std::vector<Param> tensors_;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "error.h"
@@ -49,6 +50,9 @@ class BackwardWalk {
         tape_(tape),
         packed_(packed),
         kernels_(kernels_of<T>(*packed.table)),
+        clip_(call.clip_step > 0
+                  ? std::max(T(call.clip_step), std::numeric_limits<T>::denorm_min())
+                  : T(0)),
         N(tape.batch()),
         H(config.hidden) {
     const int64_t rows = std::min(tape.steps(), block_steps(N)) * N, L = config.layers;
@@ -158,7 +162,7 @@ class BackwardWalk {
     s.rows = n1 - n0;
     s.units = H;
     s.activation = config_.activation;
-    s.clip = T(call_.clip_step);
+    s.clip = clip_;
     kernels_.step_backward[int(config_.cell)](s);
 
     ProductArgs<T> p{};
@@ -277,9 +281,7 @@ class BackwardWalk {
       const int64_t rows = (t - block.first) * N;
       if (call_.flow) call_.flow[l * tape_.steps() + t] = norm_of(norms_.data() + rows, N);
       if (call_.flow_c && shape_.has_c) {
-        double sum = 0;
-        for (int64_t n = 0; n < N; ++n) sum += norms_c_[rows + n];
-        call_.flow_c[l * tape_.steps() + t] = std::sqrt(sum);
+        call_.flow_c[l * tape_.steps() + t] = norm_of(norms_c_.data() + rows, N);
       }
     }
   }
@@ -330,6 +332,7 @@ class BackwardWalk {
   const Tape<T>& tape_;
   const Packed<T>& packed_;
   const Kernels<T>& kernels_;
+  const T clip_;  // 0: off
   const int64_t N, H;
   int64_t carry_ = 0;                  // elements of one layer's dh
   Buffer<T> dh_, dc_;                  // [L, N, H]: what flows back from the step after
@@ -339,7 +342,7 @@ class BackwardWalk {
   Buffer<T> bias_;                     // [L, dz planes, H]: sums of dz
   Buffer<T> token_gradient_;           // [V, gates, H]: one-hot input's dW_ih, transposed
   SortedTokens sorted_;
-  Buffer<double> norms_, norms_c_;     // per row of the block: the norm of dL/dh_t, the squared norm of dL/dc_t
+  Buffer<double> norms_, norms_c_;     // per row of the block: norms of dL/dh_t and dL/dc_t
   std::atomic<bool> stop_{false};
 };
 

@@ -3,27 +3,23 @@
 namespace bptt {
 
 Buffer<std::byte> Shelf::take(int64_t bytes) {
-  {
-    const std::lock_guard<std::mutex> guard(mutex_);
-    for (size_t i = blocks_.size(); i-- > 0;) {
-      if (blocks_[i].count() >= bytes && blocks_[i].count() <= 2 * bytes) {
-        Buffer<std::byte> block = std::move(blocks_[i]);
-        blocks_.erase(blocks_.begin() + static_cast<std::ptrdiff_t>(i));
-        return block;
-      }
-    }
+  std::unique_lock<std::mutex> guard(mutex_, std::try_to_lock);
+  if (!guard.owns_lock()) return Buffer<std::byte>(bytes);
+  for (Buffer<std::byte>& block : blocks_) {
+    if (block.count() >= bytes && block.count() <= 2 * bytes) return std::exchange(block, {});
   }
-  return Buffer<std::byte>(bytes);
+  try {
+    return Buffer<std::byte>(bytes);
+  } catch (const std::bad_alloc&) {
+    for (Buffer<std::byte>& block : blocks_) block = {};
+    return Buffer<std::byte>(bytes);
+  }
 }
 
-void Shelf::give_back(Buffer<std::byte> block) {
-  Buffer<std::byte> oldest;  // freed outside the lock
-  const std::lock_guard<std::mutex> guard(mutex_);
-  if (blocks_.size() == kKept) {
-    oldest = std::move(blocks_.front());
-    blocks_.erase(blocks_.begin());
-  }
-  blocks_.push_back(std::move(block));
+void Shelf::give_back(Buffer<std::byte> block) noexcept {
+  const std::unique_lock<std::mutex> guard(mutex_, std::try_to_lock);
+  if (!guard.owns_lock()) return;
+  for (Buffer<std::byte>& kept : blocks_) std::swap(kept, block);
 }
 
 }  // namespace bptt

@@ -120,6 +120,10 @@ class Stack {
   int64_t team_size(int64_t rows) const;
 
  private:
+  template <class Pack>
+  std::shared_ptr<const Packed<T>> packed(std::shared_ptr<Packed<T>>& cached, Pack pack,
+                                          const T* parameters, uint64_t version,
+                                          bool one_hot) const;
   void pack_forward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const;
   void pack_backward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const;
 

@@ -1,4 +1,6 @@
 // packed.cpp: weights in the order in which the kernels read them.
+#include <atomic>
+
 #include "sequence/layer.h"
 
 namespace bptt {
@@ -92,33 +94,40 @@ void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed, const Kerne
 }
 
 template <class T>
-std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T* parameters, uint64_t version, bool one_hot) const {
-  const KernelTable* table = active_kernels(nullptr);
-  const std::lock_guard<std::mutex> guard(mutex_);
-  if (forward_ && forward_->version == version && forward_->table == table && forward_->one_hot == one_hot) return forward_;
-  auto packed = forward_ && forward_.use_count() == 1 && forward_->table == table ? std::move(forward_) : std::make_shared<Packed<T>>();
-  forward_.reset();
-  packed->one_hot = one_hot;
-  pack_forward(parameters, *packed, kernels_of<T>(*table));
-  packed->version = version;
-  packed->table = table;
-  forward_ = packed;
-  return packed;
+std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T* parameters, uint64_t version,
+                                                          bool one_hot) const {
+  return packed(forward_, &Stack::pack_forward, parameters, version, one_hot);
 }
 
 template <class T>
-std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T* parameters, uint64_t version) const {
-  const KernelTable* table = active_kernels(nullptr);
+std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T* parameters,
+                                                           uint64_t version) const {
+  return packed(backward_, &Stack::pack_backward, parameters, version, false);
+}
+
+// What is cached if it is fresh; else packed again, into the same memory if nobody else holds it.
+template <class T>
+template <class Pack>
+std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>>& cached, Pack pack,
+                                                  const T* parameters, uint64_t version,
+                                                  bool one_hot) const {
+  const KernelTable* table = active_kernels();
   const std::lock_guard<std::mutex> guard(mutex_);
-  if (backward_ && backward_->version == version && backward_->table == table) return backward_;
-  auto packed =
-      backward_ && backward_.use_count() == 1 && backward_->table == table ? std::move(backward_) : std::make_shared<Packed<T>>();
-  backward_.reset();
-  pack_backward(parameters, *packed, kernels_of<T>(*table));
-  packed->version = version;
-  packed->table = table;
-  backward_ = packed;
-  return packed;
+  if (cached && cached->version == version && cached->table == table && cached->one_hot == one_hot) {
+    return cached;
+  }
+  std::shared_ptr<Packed<T>> fresh = std::move(cached);
+  cached.reset();
+  if (!fresh || fresh.use_count() > 1 || fresh->table != table) {
+    fresh = std::make_shared<Packed<T>>();
+  }
+  std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
+  fresh->one_hot = one_hot;
+  (this->*pack)(parameters, *fresh, kernels_of<T>(*table));
+  fresh->version = version;
+  fresh->table = table;
+  cached = fresh;
+  return fresh;
 }
 
 template <class T>

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <new>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -62,10 +64,26 @@ int64_t default_threads() {
   return 1;
 }
 
+// How this thread rounds and treats subnormal numbers. A worker takes over its caller's, so that the
+// number of threads changes no bit there either.
+using FloatMode = uint64_t;
+#if defined(__x86_64__)
+FloatMode float_mode() { return __builtin_ia32_stmxcsr() & ~0x3Fu; }  // without the sticky flags
+void set_float_mode(FloatMode mode) { __builtin_ia32_ldmxcsr(unsigned(mode)); }
+#else
+FloatMode float_mode() {
+  FloatMode mode;
+  asm volatile("mrs %0, fpcr" : "=r"(mode));
+  return mode;
+}
+void set_float_mode(FloatMode mode) { asm volatile("msr fpcr, %0" : : "r"(mode)); }
+#endif
+
 struct Job {
   void (*call)(const void* body, const Team& team) = nullptr;
   const void* body = nullptr;
   Team team{};
+  FloatMode mode = 0;
 };
 
 // One pool per process; a forked child gets a new one, since its workers stayed in the parent.
@@ -83,7 +101,7 @@ class Pool {
     running_.store(members - 1, std::memory_order_relaxed);
     for (int i = 1; i < members; ++i) {
       Worker& worker = *workers_[size_t(i - 1)];
-      worker.job = Job{call, body, Team{i, members, &barrier}};
+      worker.job = Job{call, body, Team{i, members, &barrier}, float_mode()};
       worker.round.fetch_add(1, std::memory_order_release);
       worker.round.notify_one();
     }
@@ -120,6 +138,7 @@ class Pool {
     for (uint32_t seen = 0;;) {
       wait_while(worker->round, seen, true);
       ++seen;  // jobs come one at a time: the next only after this one is done
+      set_float_mode(worker->job.mode);
       worker->job.call(worker->job.body, worker->job.team);
       if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
     }
@@ -131,17 +150,20 @@ class Pool {
 };
 
 std::atomic<int64_t> threads{0};
-std::atomic<Pool*> pool{nullptr};
+std::atomic<uint32_t> forks{0};
+std::atomic<Pool*> pool{nullptr};  // null: no memory for one; calls run on their own thread
 
-Pool& the_pool() {
-  static const bool registered = [] {
-    pool.store(new Pool);
-    pthread_atfork(nullptr, nullptr, [] { pool.store(new Pool); });
-    return true;
-  }();
-  static_cast<void>(registered);
-  return *pool.load(std::memory_order_acquire);
-}
+// The first lies in static memory and is never destroyed: workers may outlive main().
+alignas(Pool) std::byte first_pool[sizeof(Pool)];
+
+[[maybe_unused]] const bool prepared = [] {
+  pool.store(new (first_pool) Pool);
+  pthread_atfork(nullptr, nullptr, [] {
+    forks.fetch_add(1, std::memory_order_relaxed);
+    pool.store(new (std::nothrow) Pool);
+  });
+  return true;
+}();
 
 thread_local Cancel cancel_call = nullptr;
 thread_local void* cancel_user = nullptr;
@@ -170,12 +192,15 @@ int64_t num_threads() {
 void set_num_threads(int64_t count) { threads.store(std::clamp<int64_t>(count, 1, kMostThreads), std::memory_order_relaxed); }
 
 void run_team_of(int64_t wanted, void (*call)(const void*, const Team&), const void* body) {
-  if (wanted <= 1) {
-    call(body, Team{0, 1, nullptr});
+  Pool* const workers = wanted > 1 ? pool.load(std::memory_order_acquire) : nullptr;
+  if (workers) {
+    workers->run(wanted, call, body);
   } else {
-    the_pool().run(wanted, call, body);
+    call(body, Team{0, 1, nullptr});
   }
 }
+
+uint32_t fork_generation() { return forks.load(std::memory_order_relaxed); }
 
 void set_cancel(Cancel cancel, void* user) {
   cancel_call = cancel;

@@ -46,6 +46,9 @@ void run_team(int64_t wanted, const Body& body) {
       wanted, [](const void* b, const Team& team) { (*static_cast<const Body*>(b))(team); }, &body);
 }
 
+// How often this process is a forked child of the one that loaded the library.
+uint32_t fork_generation();
+
 // The calling thread's cancel callback (bptt_set_cancel): asked once per block of time steps by the thread that made the call.
 using Cancel = int (*)(void* user);
 void set_cancel(Cancel cancel, void* user);

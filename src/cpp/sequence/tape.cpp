@@ -21,6 +21,7 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t s
     throw std::bad_alloc();
   }
   block_ = shelf_->take(total);
+  bytes_ = total;
 
   std::byte* next = block_.data();
   auto carve = [&next, &lines](int64_t bytes) {

@@ -59,26 +59,22 @@ class Tape {
   int64_t steps() const { return steps_; }
   int64_t batch() const { return batch_; }
   int64_t window() const { return window_; }
-  int64_t bytes() const { return block_.count(); }
+  int64_t bytes() const { return bytes_; }
   bool dense() const { return x_ != nullptr; }
   bool tokens() const { return tokens_ != nullptr; }
   uint64_t version() const { return version_; }  // of the parameters it was made with
-  const void* owner() const { return owner_; }   // those parameters
 
   const Layer& layer(int64_t index) const { return layers_[static_cast<size_t>(index)]; }
   T* x() const { return x_; }
   int64_t* token_ids() const { return tokens_; }
 
-  void stamp(const void* owner, uint64_t version) {
-    owner_ = owner;
-    version_ = version;
-  }
+  void stamp(uint64_t version) { version_ = version; }
 
  private:
   std::shared_ptr<Shelf> shelf_;
   int64_t steps_, batch_, window_;
   uint64_t version_ = 0;
-  const void* owner_ = nullptr;
+  int64_t bytes_ = 0;
   Buffer<std::byte> block_;
   std::vector<Layer> layers_;
   T* x_ = nullptr;

@@ -78,12 +78,6 @@ int64_t clamp_all(T* a, int64_t n, double bound) {
   return changed;
 }
 
-BPTT_INLINE DoubleV add_squares(FloatV v, DoubleV sum) {
-  const Doubles d = widen(v);
-  return fma(d.high, d.high, fma(d.low, d.low, sum));
-}
-BPTT_INLINE DoubleV add_squares(DoubleV v, DoubleV sum) { return fma(v, v, sum); }
-
 template <class T>
 double sum_squares(const T* a, int64_t n) {
   DoubleV sum[4] = {};

@@ -287,6 +287,13 @@ BPTT_INLINE FloatV narrow(Doubles d) {
 #endif
 }
 
+// sum + v^2, in double precision.
+BPTT_INLINE DoubleV add_squares(FloatV v, DoubleV sum) {
+  const Doubles d = widen(v);
+  return fma(d.high, d.high, fma(d.low, d.low, sum));
+}
+BPTT_INLINE DoubleV add_squares(DoubleV v, DoubleV sum) { return fma(v, v, sum); }
+
 // The sum of all lanes, in a fixed order: halves are added until one is left.
 template <class V>
 BPTT_INLINE auto sum_lanes(V v) {
