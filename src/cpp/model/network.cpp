@@ -40,15 +40,24 @@ std::vector<LayerOffsets> add_tensors(const NetworkConfig& config, Params<T>& pa
   return offsets;
 }
 
-// Which rows of a block are target rows: `count` from `offset` on; the first is target row `index`.
+// Which rows of a block are target rows: `count` from `offset` on.
 struct TargetRows {
-  int64_t offset, count, index;
+  int64_t offset, count;
 };
 template <class T>
-TargetRows target_rows_of(const Block<T>& block, int64_t steps, int64_t batch, bool last_only) {
-  if (!last_only) return {0, block.rows, block.first * batch};
-  if (block.last == steps) return {block.rows - batch, batch, 0};
-  return {0, 0, 0};
+TargetRows target_rows_of(const Block<T>& block, int64_t steps, bool last_only) {
+  const int64_t sequences = block.shard.end - block.shard.begin;
+  if (!last_only) return {0, block.rows};
+  if (block.last == steps) return {block.rows - sequences, sequences};
+  return {0, 0};
+}
+
+// Which target row of the batch a row of the block is.
+template <class T>
+int64_t target_index(const Block<T>& block, int64_t row, int64_t batch, bool last_only) {
+  const int64_t sequences = block.shard.end - block.shard.begin;
+  const int64_t step = last_only ? 0 : block.first + row / sequences;
+  return step * batch + block.shard.begin + row % sequences;
 }
 
 }  // namespace
@@ -123,10 +132,11 @@ void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
   Buffer<T> block_out;
   if (!readout.keep) block_out = Buffer<T>(checked_count(std::min(sequence.steps, block_steps(N)), N, row));
   call.after_block = [&](const Team& team, const Block<T>& block) {
-    const TargetRows rows = target_rows_of(block, sequence.steps, N, config_.last_only);
+    const TargetRows rows = target_rows_of(block, sequence.steps, config_.last_only);
+    const int64_t index = target_index(block, rows.offset, N, config_.last_only);
     const int64_t r0 = team.begin(rows.count), r1 = team.end(rows.count);
     if (r0 == r1) return;
-    T* out = readout.keep ? readout.keep + rows.index * row : block_out.data();
+    T* out = readout.keep ? readout.keep + index * row : block_out.data();
     ProductArgs<T> p{};
     p.a = block.top + (rows.offset + r0) * state_row;
     p.a_row = state_row;
@@ -141,9 +151,62 @@ void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
     p.bias = packed->bias.data();
     p.panel_end = panel_count(kernels, O);
     kernels.product(p);
-    for (int64_t r = r0; r < r1; ++r) readout.each_row(rows.index + r, out + r * row);
+    for (int64_t r = r0; r < r1; ++r) readout.each_row(index + r, out + r * row);
   };
   stack_.forward(call, tape);
+}
+
+// dL/d output of a block's target rows into dy and the readout's gradients; false if there are none.
+template <class T>
+bool Network<T>::readout_backward(const Team& team, const Block<T>& block, const Tape<T>& tape,
+                                  const Kernels<T>& kernels, const PackedReadout<T>& packed,
+                                  const ReadoutBackward<T>& readout, T* dout, T* panels,
+                                  T* dy) const {
+  const int64_t N = tape.batch(), H = config_.hidden, O = config_.output;
+  const int64_t row = output_row(), state_row = stack_.geometry().state_row;
+  const TargetRows rows = target_rows_of(block, tape.steps(), config_.last_only);
+  if (rows.count == 0) return false;
+  const int64_t r0 = team.begin(rows.count), r1 = team.end(rows.count);
+  for (int64_t r = r0; r < r1; ++r) {
+    const int64_t index = target_index(block, rows.offset + r, N, config_.last_only);
+    if (readout.kept) {
+      std::memcpy(dout + r * row, readout.kept + index * row, size_t(O) * sizeof(T));
+    } else {
+      readout.each_row(index, dout + r * row);
+    }
+  }
+  for (int64_t r = team.begin(rows.offset); r < team.end(rows.offset); ++r) {
+    std::fill_n(dy + r * state_row, H, T(0));
+  }
+  if (r0 < r1) {
+    ProductArgs<T> p{};
+    p.a = dout + r0 * row;
+    p.a_row = row;
+    p.segments = 1;
+    p.segment_length = O;
+    p.b = packed.backward.data();
+    p.rows = r1 - r0;
+    p.units = H;
+    p.groups = 1;
+    p.c = dy + (rows.offset + r0) * state_row;
+    p.c_row = state_row;
+    p.panel_end = panel_count(kernels, H);
+    kernels.product(p);
+  }
+  T* const gradients = block.shard.gradients;
+  if (!gradients) return true;
+  const int64_t sequences = block.shard.end - block.shard.begin;
+  Block<T> targets = block;
+  targets.rows = rows.count;
+  pack_rows(kernels, team, targets, N, block.top + rows.offset / sequences * N * state_row,
+            state_row, H, panels);
+  team.wait();
+  const int64_t m0 = team.begin(O), m1 = team.end(O);
+  kernels.outer(OuterArgs<T>{dout + m0, row, rows.count, panels, m1 - m0, H,
+                             gradient_of(gradients, readout_weight_) + m0 * H, H});
+  kernels.add_column_sums(dout + m0, row, rows.count, m1 - m0,
+                          gradient_of(gradients, readout_bias_) + m0);
+  return true;
 }
 
 template <class T>
@@ -155,6 +218,7 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in, const Read
   call.dcn = in.dcn;
   call.clip_step = in.clip_step;
   call.clip_step_norm = in.clip_step_norm;
+  call.parameter_count = params_.count();
   call.gradients = in.gradients;
   call.table_gradient = tape.tokens() ? gradient_of(in.gradients, embedding_) : nullptr;
   call.dx = in.dx;
@@ -167,7 +231,10 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in, const Read
   if (in.gradients && !in.accumulate) std::fill(in.gradients, in.gradients + params_.count(), T(0));
 
   std::shared_ptr<const PackedReadout<T>> packed;
-  Buffer<T> block_dout, panels;
+  struct Scratch {
+    Buffer<T> dout, panels;  // of a block
+  };
+  std::vector<Scratch> scratch;
   if (!config_.output) {
     call.dy = in.dy;
     call.dy_t = in.dy_t;
@@ -175,46 +242,18 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in, const Read
   } else if (readout.kept || readout.each_row) {
     packed = packed_readout();
     const Kernels<T>& kernels = kernels_of<T>(*packed->table);
-    const int64_t N = tape.batch(), steps = tape.steps(), H = config_.hidden, O = config_.output;
-    const int64_t most = checked_count(std::min(steps, block_steps(N)), N), row = output_row();
-    const int64_t state_row = stack_.geometry().state_row;
-    if (!readout.kept) block_dout = Buffer<T>(checked_count(most, row));
-    if (in.gradients) panels = Buffer<T>(packed_size(kernels, most, H, 1));
-    call.before_block = [&, N, steps, H, O, row, state_row](const Team& team, const Block<T>& block, T* dy) {
-      const TargetRows rows = target_rows_of(block, steps, N, config_.last_only);
-      if (rows.count == 0) return false;
-      const int64_t r0 = team.begin(rows.count), r1 = team.end(rows.count);
-      const T* dout = readout.kept ? readout.kept + rows.index * row : block_dout.data();
-      if (!readout.kept) {
-        for (int64_t r = r0; r < r1; ++r) readout.each_row(rows.index + r, block_dout.data() + r * row);
-      }
-      for (int64_t r = team.begin(rows.offset); r < team.end(rows.offset); ++r) std::fill_n(dy + r * state_row, H, T(0));
-      if (r0 < r1) {
-        ProductArgs<T> p{};
-        p.a = dout + r0 * row;
-        p.a_row = row;
-        p.segments = 1;
-        p.segment_length = O;
-        p.b = packed->backward.data();
-        p.rows = r1 - r0;
-        p.units = H;
-        p.groups = 1;
-        p.c = dy + (rows.offset + r0) * state_row;
-        p.c_row = state_row;
-        p.panel_end = panel_count(kernels, H);
-        kernels.product(p);
-      }
-      if (in.gradients) {
-        const int64_t count = panel_count(kernels, H);
-        kernels.pack(PackArgs<T>{block.top + rows.offset * state_row, state_row, 1, 0, H, 1, rows.count, 0, rows.count,
-                                 team.begin(count), team.end(count), panels.data()});
-        team.wait();
-        const int64_t m0 = team.begin(O), m1 = team.end(O);
-        kernels.outer(OuterArgs<T>{dout + m0, row, rows.count, panels.data(), m1 - m0, H,
-                                   gradient_of(in.gradients, readout_weight_) + m0 * H, H});
-        kernels.add_column_sums(dout + m0, row, rows.count, m1 - m0, gradient_of(in.gradients, readout_bias_) + m0);
-      }
-      return true;
+    const int64_t N = tape.batch(), H = config_.hidden;
+    const int64_t parts = stack_.shard_count(N, params_.count());
+    const int64_t most = (N + parts - 1) / parts;  // sequences of a part
+    const int64_t rows = checked_count(std::min(tape.steps(), block_steps(most) + 1), most);
+    for (int64_t i = 0; i < parts; ++i) {
+      scratch.push_back({Buffer<T>(checked_count(rows, output_row())),
+                         Buffer<T>(in.gradients ? packed_size(kernels, rows, H, 1) : 0)});
+    }
+    call.before_block = [&](const Team& team, const Block<T>& block, T* dy) {
+      return readout_backward(team, block, tape, kernels, *packed, readout,
+                              scratch[size_t(block.shard.index)].dout.data(),
+                              scratch[size_t(block.shard.index)].panels.data(), dy);
     };
   }
   stack_.backward(call, tape);

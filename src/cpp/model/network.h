@@ -104,6 +104,9 @@ class Network {
   std::shared_ptr<const PackedReadout<T>> packed_readout() const;
 
  private:
+  bool readout_backward(const Team& team, const Block<T>& block, const Tape<T>& tape,
+                        const Kernels<T>& kernels, const PackedReadout<T>& packed,
+                        const ReadoutBackward<T>& readout, T* dout, T* panels, T* dy) const;
   const T* table() const { return config_.embedding ? params_.data(*embedding_) : nullptr; }
   T* gradient_of(T* gradients, const Param* tensor) const { return gradients && tensor ? gradients + tensor->offset : nullptr; }
 

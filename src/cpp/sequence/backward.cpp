@@ -37,11 +37,16 @@ double norm_of(const double* norms, int64_t count) {
   return largest * std::sqrt(sum);
 }
 
+// The walk of some sequences of the batch, [begin_, end_). Rows of a block are numbered by time, then
+// by sequence.
 template <class T>
 class BackwardWalk {
  public:
-  BackwardWalk(const StackConfig& config, const Geometry<T>& geometry, const std::vector<LayerOffsets>& offsets,
-               const BackwardCall<T>& call, const Tape<T>& tape, const Packed<T>& packed)
+  // `tokens`: of the whole batch, [T, N]. `gradients`, `table_gradient`: what this walk adds to.
+  BackwardWalk(const StackConfig& config, const Geometry<T>& geometry,
+               const std::vector<LayerOffsets>& offsets, const BackwardCall<T>& call,
+               const Tape<T>& tape, const Packed<T>& packed, const Shard<T>& shard,
+               std::atomic<bool>& stop)
       : config_(config),
         geometry_(geometry),
         offsets_(offsets),
@@ -49,43 +54,50 @@ class BackwardWalk {
         call_(call),
         tape_(tape),
         packed_(packed),
+        shard_(shard),
+        stop_(stop),
         kernels_(kernels_of<T>(*packed.table)),
         clip_(call.clip_step > 0
                   ? std::max(T(call.clip_step), std::numeric_limits<T>::denorm_min())
                   : T(0)),
         N(tape.batch()),
+        count_(shard.end - shard.begin),
         H(config.hidden) {
-    const int64_t rows = std::min(tape.steps(), block_steps(N)) * N, L = config.layers;
+    const int64_t rows = std::min(tape.steps(), block_steps(count_)) * count_, L = config.layers;
     const int64_t wide = std::max(geometry.input_row, geometry.state_row);
-    carry_ = checked_count(N, geometry.state_row);
+    carry_ = checked_count(count_, geometry.state_row);
     dh_ = Buffer<T>(checked_count(L, carry_));
     if (shape_.has_c) dc_ = Buffer<T>(checked_count(L, carry_));
     dz_ = Buffer<T>(checked_count(rows, geometry.dz_row));
     for (Buffer<T>& dx : dx_) dx = Buffer<T>(checked_count(rows, wide));
     if (call.before_block) dy_ = Buffer<T>(checked_count(rows, geometry.state_row));
-    if (call.gradients) {
-      if (tape.dense() || L > 1) x_panels_ = Buffer<T>(packed_size(kernels_, rows, std::max(config.input, H), 1));
+    if (shard.gradients) {
+      if (tape.dense() || L > 1) {
+        x_panels_ = Buffer<T>(packed_size(kernels_, rows, std::max(config.input, H), 1));
+      }
       h_panels_ = Buffer<T>(packed_size(kernels_, rows, H, 1));
       bias_ = Buffer<T>::zeros(checked_count(L, shape_.dz_planes, geometry.plane));
-      if (!tape.dense()) token_gradient_ = Buffer<T>::zeros(checked_count(config.input, shape_.gates, geometry.plane));
+      if (!tape.dense()) {
+        token_gradient_ =
+            Buffer<T>::zeros(checked_count(config.input, shape_.gates, geometry.plane));
+      }
     }
-    if (tape.tokens() && (call.gradients || call.table_gradient)) {
-      sorted_ = sort_tokens(tape.token_ids(), tape.steps() * N, block_steps(N) * N);
-    }
+    if (tape.tokens() && (shard.gradients || shard.table_gradient)) sort_own_tokens();
     norms_ = Buffer<double>::zeros(rows);
     norms_c_ = Buffer<double>::zeros(rows);
   }
 
-  bool stopped() const { return stop_.load(); }
-
-  void run(const Team& team) {
-    const int64_t per_block = block_steps(N), steps = tape_.steps();
-    const int64_t n0 = team.begin(N), n1 = team.end(N);  // this member's sequences
+  // `asks`: whether the caller's cancel callback is this thread's to ask.
+  void run(const Team& team, bool asks) {
+    const int64_t per_block = block_steps(count_), steps = tape_.steps();
+    // This member's sequences.
+    const int64_t n0 = shard_.begin + team.begin(count_), n1 = shard_.begin + team.end(count_);
     start(n0, n1);
     for (int64_t first = (steps - 1) / per_block * per_block; first >= 0; first -= per_block) {
       const int64_t last = std::min(first + per_block, steps), top = config_.layers - 1;
-      const Block<T> block{first, last, (last - first) * N, state(tape_.layer(top).h, first + 1)};
-      if (team.index == 0 && cancelled()) stop_.store(true);
+      const Block<T> block{first, last, (last - first) * count_,
+                           state(tape_.layer(top).h, first + 1), shard_};
+      if (asks && cancelled()) stop_.store(true);
       bool dy = call_.dy != nullptr;
       if (call_.before_block) {
         dy = call_.before_block(team, block, dy_.data());
@@ -93,26 +105,39 @@ class BackwardWalk {
       }
       for (int64_t l = top; l >= 0; --l) {
         for (int64_t t = last; t-- > first;) step(l, t, first, n0, n1, dy || l < top);
-        if (call_.gradients) pack_operands(team, l, block);
+        if (shard_.gradients) pack_operands(team, l, block);
         team.wait();
-        if (stopped()) return;
+        if (stop_.load()) return;
         block_gradients(team, l, block);
         team.wait();
-        if (l == 0 && call_.table_gradient) scatter_to_table(team, block);
+        if (l == 0 && shard_.table_gradient) scatter_to_table(team, block);
       }
     }
     finish(team, n0, n1);
   }
 
  private:
-  // Rows of all sequences for the state before step t.
-  const T* state(const T* base, int64_t t) const { return base + t * N * geometry_.state_row; }
+  // The state of this walk's first sequence before step t.
+  const T* state(const T* base, int64_t t) const {
+    return base + (t * N + shard_.begin) * geometry_.state_row;
+  }
+  int64_t local(int64_t n) const { return n - shard_.begin; }
   T* dh(int64_t l) { return dh_.data() + l * carry_; }
   T* dc(int64_t l) { return shape_.has_c ? dc_.data() + l * carry_ : nullptr; }
   // dx of layer l, which is dy of the layer below; two buffers take turns.
   T* dx(int64_t l) { return dx_[l % 2].data(); }
   int64_t dx_row(int64_t l) const { return l ? geometry_.state_row : geometry_.input_row; }
-  bool needs_dx(int64_t l) const { return l > 0 || call_.dx || call_.table_gradient; }
+  bool needs_dx(int64_t l) const { return l > 0 || call_.dx || shard_.table_gradient; }
+
+  // The block's tokens in the order of its rows, sorted.
+  void sort_own_tokens() {
+    tokens_ = Buffer<int64_t>(checked_count(tape_.steps(), count_));
+    for (int64_t t = 0; t < tape_.steps(); ++t) {
+      std::memcpy(tokens_.data() + t * count_, tape_.token_ids() + t * N + shard_.begin,
+                  size_t(count_) * sizeof(int64_t));
+    }
+    sorted_ = sort_tokens(tokens_.data(), tokens_.count(), block_steps(count_) * count_);
+  }
 
   void start(int64_t n0, int64_t n1) {
     auto set = [this](T* row, const T* from, int64_t index) {
@@ -125,8 +150,8 @@ class BackwardWalk {
     };
     for (int64_t l = 0; l < config_.layers; ++l) {
       for (int64_t n = n0; n < n1; ++n) {
-        set(dh(l) + n * geometry_.state_row, call_.dhn, l * N + n);
-        if (shape_.has_c) set(dc(l) + n * geometry_.state_row, call_.dcn, l * N + n);
+        set(dh(l) + local(n) * geometry_.state_row, call_.dhn, l * N + n);
+        if (shape_.has_c) set(dc(l) + local(n) * geometry_.state_row, call_.dcn, l * N + n);
       }
     }
   }
@@ -134,9 +159,10 @@ class BackwardWalk {
   // One step of one layer for sequences [n0, n1): the total dL/dh_t, then dz_t, then dL/dh_{t-1}.
   void step(int64_t l, int64_t t, int64_t first, int64_t n0, int64_t n1, bool has_dy) {
     if (n0 == n1) return;
-    const int64_t row = geometry_.state_row, at = (t - first) * N + n0;  // first of this member's rows in the block
+    const int64_t row = geometry_.state_row, own = local(n0) * row;
+    const int64_t at = (t - first) * count_ + local(n0);  // first of this member's rows in the block
     const auto& layer = tape_.layer(l);
-    T* dh_rows = dh(l) + n0 * row;
+    T* dh_rows = dh(l) + own;
     const bool top = l == config_.layers - 1;
     for (int64_t n = n0; n < n1; ++n) {
       T* total = dh_rows + (n - n0) * row;
@@ -144,12 +170,12 @@ class BackwardWalk {
       if (call_.flow) norms_[at + n - n0] = row_norm(kernels_, total, H);
     }
     StepBackwardArgs<T> s{};
-    s.h_previous = state(layer.h, t) + n0 * row;
-    s.h = state(layer.h, t + 1) + n0 * row;
+    s.h_previous = state(layer.h, t) + own;
+    s.h = state(layer.h, t + 1) + own;
     if (layer.c) {
-      s.c_previous = state(layer.c, t) + n0 * row;
-      s.c = state(layer.c, t + 1) + n0 * row;
-      s.dc = dc(l) + n0 * row;
+      s.c_previous = state(layer.c, t) + own;
+      s.c = state(layer.c, t + 1) + own;
+      s.dc = dc(l) + own;
       if (call_.flow_c) s.flow_c = norms_c_.data() + at;
     }
     if (layer.planes) s.planes = layer.planes + (t * N + n0) * geometry_.planes_row;
@@ -192,8 +218,8 @@ class BackwardWalk {
   // Each sequence's (dh, dc) to at most clip_step_norm.
   void rescale_carry(int64_t l, int64_t n0, int64_t n1) {
     for (int64_t n = n0; n < n1; ++n) {
-      T* h = dh(l) + n * geometry_.state_row;
-      T* c = shape_.has_c ? dc(l) + n * geometry_.state_row : nullptr;
+      T* h = dh(l) + local(n) * geometry_.state_row;
+      T* c = shape_.has_c ? dc(l) + local(n) * geometry_.state_row : nullptr;
       const double norms[2] = {row_norm(kernels_, h, H), c ? row_norm(kernels_, c, H) : 0};
       const double norm = norm_of(norms, 2);
       if (norm > call_.clip_step_norm && std::isfinite(norm)) {
@@ -205,32 +231,31 @@ class BackwardWalk {
 
   // x and h_{t-1} of the block as right-hand sides of the weight gradients.
   void pack_operands(const Team& team, int64_t l, const Block<T>& block) {
-    auto pack = [&](const T* rows, int64_t row, int64_t units, Buffer<T>& packed) {
-      const int64_t panels = panel_count(kernels_, units);
-      kernels_.pack(PackArgs<T>{rows, row, 1, 0, units, 1, block.rows, 0, block.rows, team.begin(panels), team.end(panels),
-                                packed.data()});
-    };
+    const int64_t row = geometry_.state_row;
     if (l > 0) {
-      pack(state(tape_.layer(l - 1).h, block.first + 1), geometry_.state_row, H, x_panels_);
+      pack_rows(kernels_, team, block, N, state(tape_.layer(l - 1).h, block.first + 1), row, H,
+                x_panels_.data());
     } else if (tape_.dense()) {
-      pack(tape_.x() + block.first * N * geometry_.input_row, geometry_.input_row, config_.input, x_panels_);
+      const T* x = tape_.x() + (block.first * N + shard_.begin) * geometry_.input_row;
+      pack_rows(kernels_, team, block, N, x, geometry_.input_row, config_.input, x_panels_.data());
     }
-    pack(state(tape_.layer(l).h, block.first), geometry_.state_row, H, h_panels_);
+    pack_rows(kernels_, team, block, N, state(tape_.layer(l).h, block.first), row, H,
+              h_panels_.data());
   }
 
   // Once the block's dz is complete: its share of dW and db, dx, and the norms for the flow.
   void block_gradients(const Team& team, int64_t l, const Block<T>& block) {
-    if (call_.gradients) {
+    if (shard_.gradients) {
       const LayerOffsets& at = offsets_[size_t(l)];
       const int64_t I = l ? H : config_.input;
       if (l > 0 || tape_.dense()) {
-        weight_gradient(team, block, 0, true, x_panels_.data(), I, call_.gradients + at.weight_ih);
+        weight_gradient(team, block, 0, true, x_panels_.data(), I, shard_.gradients + at.weight_ih);
       } else {
         const int64_t columns = shape_.gates * geometry_.plane, begin = team.begin(columns), end = team.end(columns);
-        scatter_add(kernels_, sorted_, block.first * N, block.rows, dz_.data() + begin, geometry_.dz_row, end - begin,
+        scatter_add(kernels_, sorted_, block.first * count_, block.rows, dz_.data() + begin, geometry_.dz_row, end - begin,
                     token_gradient_.data() + begin, columns);
       }
-      weight_gradient(team, block, shape_.dz_hidden, false, h_panels_.data(), H, call_.gradients + at.weight_hh);
+      weight_gradient(team, block, shape_.dz_hidden, false, h_panels_.data(), H, shard_.gradients + at.weight_hh);
       const int64_t columns = shape_.dz_planes * geometry_.plane, begin = team.begin(columns), end = team.end(columns);
       kernels_.add_column_sums(dz_.data() + begin, geometry_.dz_row, block.rows, end - begin,
                                bias_.data() + l * columns + begin);
@@ -271,25 +296,24 @@ class BackwardWalk {
     kernels_.product(p);
     if (l > 0 || !call_.dx) return;
     for (int64_t r = r0; r < r1; ++r) {
-      T* to = call_.dx + (block.first + r / N) * call_.dx_t + r % N * call_.dx_n;
+      const int64_t t = block.first + r / count_, n = shard_.begin + r % count_;
+      T* to = call_.dx + t * call_.dx_t + n * call_.dx_n;
       std::memcpy(to, dx(0) + r * dx_row(0), size_t(I) * sizeof(T));
     }
   }
 
   void record_flow(int64_t l, const Block<T>& block) {
     for (int64_t t = block.first; t < block.last; ++t) {
-      const int64_t rows = (t - block.first) * N;
-      if (call_.flow) call_.flow[l * tape_.steps() + t] = norm_of(norms_.data() + rows, N);
-      if (call_.flow_c && shape_.has_c) {
-        call_.flow_c[l * tape_.steps() + t] = norm_of(norms_c_.data() + rows, N);
-      }
+      const int64_t rows = (t - block.first) * count_, at = l * tape_.steps() + t;
+      if (call_.flow) shard_.flow[at] = norm_of(norms_.data() + rows, count_);
+      if (call_.flow_c && shape_.has_c) shard_.flow_c[at] = norm_of(norms_c_.data() + rows, count_);
     }
   }
 
   void scatter_to_table(const Team& team, const Block<T>& block) {
     const int64_t begin = team.begin(config_.input), end = team.end(config_.input);
-    scatter_add(kernels_, sorted_, block.first * N, block.rows, dx(0) + begin, dx_row(0), end - begin,
-                call_.table_gradient + begin, config_.input);
+    scatter_add(kernels_, sorted_, block.first * count_, block.rows, dx(0) + begin, dx_row(0), end - begin,
+                shard_.table_gradient + begin, config_.input);
   }
 
   // dh0, dc0; biases and token gradients to their places in the flat vector.
@@ -297,19 +321,19 @@ class BackwardWalk {
     const size_t bytes = size_t(H) * sizeof(T);
     for (int64_t l = 0; l < config_.layers; ++l) {
       for (int64_t n = n0; n < n1; ++n) {
-        if (call_.dh0) std::memcpy(call_.dh0 + (l * N + n) * H, dh(l) + n * geometry_.state_row, bytes);
-        if (call_.dc0 && shape_.has_c) std::memcpy(call_.dc0 + (l * N + n) * H, dc(l) + n * geometry_.state_row, bytes);
+        if (call_.dh0) std::memcpy(call_.dh0 + (l * N + n) * H, dh(l) + local(n) * geometry_.state_row, bytes);
+        if (call_.dc0 && shape_.has_c) std::memcpy(call_.dc0 + (l * N + n) * H, dc(l) + local(n) * geometry_.state_row, bytes);
       }
     }
-    if (!call_.gradients) return;
+    if (!shard_.gradients) return;
     team.wait();  // all of the scattered rows and column sums
     const int64_t plane = geometry_.plane;
     if (team.index == 0 && config_.bias) {
       for (int64_t l = 0; l < config_.layers; ++l) {
         const T* sums = bias_.data() + l * shape_.dz_planes * plane;
         for (int64_t p = 0; p < shape_.gates; ++p) {
-          kernels_.add(call_.gradients + offsets_[size_t(l)].bias_ih + shape_.dz_input[p] * H, sums + p * plane, H);
-          kernels_.add(call_.gradients + offsets_[size_t(l)].bias_hh + p * H, sums + (shape_.dz_hidden + p) * plane, H);
+          kernels_.add(shard_.gradients + offsets_[size_t(l)].bias_ih + shape_.dz_input[p] * H, sums + p * plane, H);
+          kernels_.add(shard_.gradients + offsets_[size_t(l)].bias_hh + p * H, sums + (shape_.dz_hidden + p) * plane, H);
         }
       }
     }
@@ -317,7 +341,7 @@ class BackwardWalk {
     const int64_t V = config_.input, columns = shape_.gates * plane;
     for (int64_t p = 0; p < shape_.gates; ++p) {
       for (int64_t u = team.begin(H); u < team.end(H); ++u) {
-        T* gradient = call_.gradients + offsets_[0].weight_ih + (shape_.dz_input[p] * H + u) * V;
+        T* gradient = shard_.gradients + offsets_[0].weight_ih + (shape_.dz_input[p] * H + u) * V;
         const T* column = token_gradient_.data() + p * plane + u;
         for (int64_t token = 0; token < V; ++token) gradient[token] += column[token * columns];
       }
@@ -331,9 +355,11 @@ class BackwardWalk {
   const BackwardCall<T>& call_;
   const Tape<T>& tape_;
   const Packed<T>& packed_;
+  const Shard<T> shard_;
+  std::atomic<bool>& stop_;
   const Kernels<T>& kernels_;
   const T clip_;  // 0: off
-  const int64_t N, H;
+  const int64_t N, count_, H;  // sequences of the batch, of this walk; units
   int64_t carry_ = 0;                  // elements of one layer's dh
   Buffer<T> dh_, dc_;                  // [L, N, H]: what flows back from the step after
   Buffer<T> dz_;                       // [rows of a block, dz planes, H]
@@ -341,22 +367,78 @@ class BackwardWalk {
   Buffer<T> x_panels_, h_panels_;      // operands of the weight gradients
   Buffer<T> bias_;                     // [L, dz planes, H]: sums of dz
   Buffer<T> token_gradient_;           // [V, gates, H]: one-hot input's dW_ih, transposed
+  Buffer<int64_t> tokens_;             // [T, sequences of this walk]
   SortedTokens sorted_;
   Buffer<double> norms_, norms_c_;     // per row of the block: norms of dL/dh_t and dL/dc_t
-  std::atomic<bool> stop_{false};
 };
 
 }  // namespace
 
+// Shards: the batch in fixed parts, each walked by one thread with gradients of its own, which are
+// added at the end in their order. Nothing crosses from core to core meanwhile. How many there are
+// depends on the sizes only. Few sequences or many parameters: one, whose rows a team shares.
+template <class T>
+int64_t Stack<T>::shard_count(int64_t batch, int64_t parameters) const {
+  constexpr int64_t kMostParameters = 1 << 21;  // beyond, adding the parts costs more than it saves
+  if (batch < 16 || parameters > kMostParameters) return 1;
+  return batch < 64 ? 2 : 4;
+}
+
 template <class T>
 void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const {
   const auto packed = packed_backward(call.parameters, call.version);
-  BackwardWalk<T> walk(config_, geometry_, offsets_, call, tape, *packed);
-  const int64_t rows = std::min(tape.steps(), block_steps(tape.batch())) * tape.batch();
-  run_team(team_size(rows), [&](const Team& team) { walk.run(team); });
-  if (walk.stopped()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
+  const int64_t N = tape.batch(), parts = shard_count(N, call.parameter_count);
+  const int64_t flows = config_.layers * tape.steps();
+  std::atomic<bool> stop{false};
+  if (parts == 1) {
+    const Shard<T> whole{0, 0, N, call.gradients, call.table_gradient, call.flow, call.flow_c};
+    BackwardWalk<T> walk(config_, geometry_, offsets_, call, tape, *packed, whole, stop);
+    const int64_t rows = std::min(tape.steps(), block_steps(N)) * N;
+    run_team(team_size(rows), [&](const Team& team) { walk.run(team, team.index == 0); });
+  } else {
+    // The first part adds to the caller's gradients, the others to vectors of their own.
+    Buffer<T> sums;
+    if (call.gradients) sums = Buffer<T>::zeros(checked_count(parts - 1, call.parameter_count));
+    Buffer<double> norms(checked_count(parts, flows)), norms_c(checked_count(parts, flows));
+    std::vector<std::unique_ptr<BackwardWalk<T>>> walks;
+    for (int64_t i = 0; i < parts; ++i) {
+      T* own = i == 0 || !call.gradients ? call.gradients
+                                         : sums.data() + (i - 1) * call.parameter_count;
+      T* table = call.table_gradient ? own + (call.table_gradient - call.gradients) : nullptr;
+      const Shard<T> shard{i,     N * i / parts,          N * (i + 1) / parts,     own,
+                           table, norms.data() + i * flows, norms_c.data() + i * flows};
+      walks.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, call, tape,
+                                                        *packed, shard, stop));
+    }
+    const int64_t wanted = std::min(parts, team_size(std::min(tape.steps() * N, kBlockRows)));
+    run_team(wanted, [&](const Team& team) {
+      for (int64_t i = team.begin(parts); i < team.end(parts); ++i) {
+        walks[size_t(i)]->run(Team{0, 1, nullptr}, team.index == 0);
+      }
+      team.wait();
+      if (stop.load()) return;
+      const Kernels<T>& kernels = kernels_of<T>(*packed->table);
+      const int64_t first = team.begin(call.parameter_count), last = team.end(call.parameter_count);
+      for (int64_t i = 1; i < parts && call.gradients; ++i) {
+        kernels.add(call.gradients + first, sums.data() + (i - 1) * call.parameter_count + first,
+                    last - first);
+      }
+      for (int64_t at = team.begin(flows); at < team.end(flows); ++at) {
+        double of_parts[2][kMostShards];
+        for (int64_t i = 0; i < parts; ++i) {
+          of_parts[0][i] = norms[i * flows + at];
+          of_parts[1][i] = norms_c[i * flows + at];
+        }
+        if (call.flow) call.flow[at] = norm_of(of_parts[0], parts);
+        if (call.flow_c) call.flow_c[at] = norm_of(of_parts[1], parts);
+      }
+    });
+  }
+  if (stop.load()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
 }
 
+template int64_t Stack<float>::shard_count(int64_t, int64_t) const;
+template int64_t Stack<double>::shard_count(int64_t, int64_t) const;
 template void Stack<float>::backward(const BackwardCall<float>&, const Tape<float>&) const;
 template void Stack<double>::backward(const BackwardCall<double>&, const Tape<double>&) const;
 

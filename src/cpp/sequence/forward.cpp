@@ -51,7 +51,8 @@ class ForwardWalk {
         for (int64_t t = first; t < last; ++t) step(l, t, n0, n1);
         team.wait();
       }
-      if (call_.after_block) call_.after_block(team, Block<T>{first, last, rows, state_after(tape_.layer(config_.layers - 1).h, first)});
+      if (call_.after_block) call_.after_block(team, Block<T>{first, last, rows, state_after(tape_.layer(config_.layers - 1).h, first),
+                                   Shard<T>{0, 0, N, nullptr, nullptr, nullptr, nullptr}});
       if (tape_.window() < T_ && last < T_) {
         team.wait();
         for (int64_t l = 0; l < config_.layers; ++l) carry_over(tape_.layer(l), last - 1, n0, n1);

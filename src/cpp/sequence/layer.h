@@ -3,8 +3,9 @@
 // Time is walked in blocks of about 256 rows (steps x batch), so that what a block needs stays in cache. Within a block, layer by
 // layer: the input part of the pre-activations for all its steps (one product), then step by step the recurrent part. Backward the
 // same from the end: step by step the pre-activation gradients dz, then the block's weight gradients and dx (products again).
-// Threads share the rows of the batch in the step-by-step part, and rows or elements of the result elsewhere: every sum is made
-// by one thread in one order, so bits do not depend on how many there are. A block's length depends on N only.
+// Forward, threads share the rows of a block and of the batch. Backward, each takes whole shards of the
+// batch (or, where there is one only, its rows). Every sum is made by one thread in one order, and blocks and shards
+// depend on sizes only, so bits do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -36,13 +37,41 @@ struct LayerOffsets {
   int64_t weight_ih, weight_hh, bias_ih, bias_hh;
 };
 
-// Some steps of the batch, [first, last).
+// A part of the batch that a backward pass walks on its own, sequences [begin, end), and what it adds
+// to or writes.
+constexpr int64_t kMostShards = 4;
+template <class T>
+struct Shard {
+  int64_t index, begin, end;
+  T* gradients;
+  T* table_gradient;
+  double* flow;
+  double* flow_c;
+};
+
+// Some steps, [first, last), of a part of the batch (forward: of all of it).
 template <class T>
 struct Block {
   int64_t first, last;
-  int64_t rows;  // (last - first) * N
-  const T* top;  // h of the top layer, [rows, H], state_row apart
+  int64_t rows;  // steps x sequences; numbered by step, then by sequence
+  const T* top;  // h of the top layer after step `first`, of the part's first sequence
+  Shard<T> shard;
 };
+
+// The rows of a block (unit by unit, `row` apart, N sequences to a step) packed as the right-hand side
+// of a product over them; a team shares the panels.
+template <class T>
+void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& block, int64_t N,
+               const T* rows, int64_t row, int64_t units, T* packed) {
+  const int64_t panels = panel_count(kernels, units), count = block.shard.end - block.shard.begin;
+  const int64_t steps = block.rows / count;
+  // Rows of all sequences follow each other from step to step; those of some do so within a step.
+  const int64_t runs = count == N ? 1 : steps, length = block.rows / runs;
+  for (int64_t i = 0; i < runs; ++i) {
+    kernels.pack(PackArgs<T>{rows + i * N * row, row, 1, 0, units, 1, block.rows, i * length, length,
+                             team.begin(panels), team.end(panels), packed});
+  }
+}
 
 constexpr int64_t kBlockRows = 256;
 constexpr int64_t block_steps(int64_t batch) { return batch >= kBlockRows ? 1 : kBlockRows / batch; }
@@ -72,6 +101,7 @@ struct BackwardCall {
   const T* dhn = nullptr;
   const T* dcn = nullptr;
   double clip_step = 0, clip_step_norm = 0;
+  int64_t parameter_count = 0;  // of the flat vector
   T* gradients = nullptr;       // added to
   T* table_gradient = nullptr;  // added to
   T* dx = nullptr;
@@ -115,6 +145,9 @@ class Stack {
 
   std::shared_ptr<const Packed<T>> packed_forward(const T* parameters, uint64_t version, bool one_hot) const;
   std::shared_ptr<const Packed<T>> packed_backward(const T* parameters, uint64_t version) const;
+
+  // Into how many parts a backward pass divides a batch.
+  int64_t shard_count(int64_t batch, int64_t parameters) const;
 
   // How many threads a pass over `rows` rows at a time is worth.
   int64_t team_size(int64_t rows) const;
