@@ -1,7 +1,7 @@
-"""Time the training step of a layer beside the peers that are installed: `python benchmarks --help`.
+"""Time the training step of a layer beside the installed peers: `python benchmarks --help`.
 
 A training step is forward, backward with the gradients of weights, input and initial state, and
-clipping by the global norm. All run in this process, in turn, on the same processor; the figures are
+clipping by the global norm. All run in this process, in turn, on the same processor; figures are
 medians with the interquartile range. A step counts 3 * 2 * T * N * G * H * (I + H) floating-point
 operations per layer.
 """
@@ -95,7 +95,9 @@ def main() -> int:
     parser.add_argument("--cells", nargs="+", default=list(GATES), choices=GATES)
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--scaling", action="store_true", help="ours on 2 threads against ours on 1")
+    parser.add_argument(
+        "--scaling", action="store_true", help="ours on 2 threads against ours on 1"
+    )
     parser.add_argument("--budget", type=float, default=3.0, help="seconds for each item")
     parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
@@ -103,7 +105,10 @@ def main() -> int:
     if not options.scaling and options.threads == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     bn.set_num_threads(options.threads)
-    print(f"bptt_native {bn.__version__} on {bn.isa()}, {options.threads} thread(s); {peers.versions()}")
+    print(
+        f"bptt_native {bn.__version__} on {bn.isa()}, {options.threads} thread(s); "
+        f"{peers.versions()}"
+    )
     rows = []
     for shape in options.shapes:
         for cell in options.cells:
@@ -118,14 +123,19 @@ def main() -> int:
                 median = statistics.median(taken)
                 rate = item.operations / median
                 print(
-                    f"{shape:7} {cell:5} {name:12} {1e3 * median:9.3f} ms  ({spread(taken)}, {len(taken)} runs) "
+                    f"{shape:7} {cell:5} {name:12} {1e3 * median:9.3f} ms  "
+                    f"({spread(taken)}, {len(taken)} runs) "
                     f"{rate / 1e9:6.1f} GFLOP/s  x{median / first:.2f}"
                 )
-                rows.append([shape, cell, options.dtype, name, 1e3 * median, rate / 1e9, median / first])
+                rows.append(
+                    [shape, cell, options.dtype, name, 1e3 * median, rate / 1e9, median / first]
+                )
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["shape", "cell", "dtype", "who", "median_ms", "gflops", "ratio_to_first"])
+            writer.writerow(
+                ["shape", "cell", "dtype", "who", "median_ms", "gflops", "ratio_to_first"]
+            )
             writer.writerows(rows)
     return 0
 

@@ -53,7 +53,9 @@ class Net:
         pattern, x = [], cast(self.x, dtype)
         for k in range(self.L):
             suffix = f"_l{k}"
-            params = {n[: -len(suffix)] + "_l0": v for n, v in self.params.items() if n.endswith(suffix)}
+            params = {
+                n[: -len(suffix)] + "_l0": v for n, v in self.params.items() if n.endswith(suffix)
+            }
             I = params["weight_ih_l0"].shape[1]  # noqa: E741
             state = None if self.state is None else self.state[k : k + 1]
             one = replace(self, I=I, L=1, params=params, state=state)
@@ -83,7 +85,10 @@ def random_net(rng: np.random.Generator, large: bool = False, clipped: bool = Fa
         T, L, I = int(2 * (256 // N) + rng.integers(1, 12)), 1, int(rng.choice(SIZES))  # noqa: E741
     else:
         H, I = int(rng.choice(SIZES)), int(rng.choice(SIZES))  # noqa: E741
-        N, L = int(rng.choice([1, 1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 16, 17])), int(rng.integers(1, 4))
+        N, L = (
+            int(rng.choice([1, 1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 16, 17])),
+            int(rng.integers(1, 4)),
+        )
         T = int(rng.choice([1, 2, 3, 5, 8, 13, 21, 34]))
         if rng.random() < 0.1:
             T, N = int(rng.integers(100, 201)), int(rng.integers(1, 6))
@@ -97,7 +102,10 @@ def random_net(rng: np.random.Generator, large: bool = False, clipped: bool = Fa
 
     bound = rng.uniform(0.5, 2.0) / np.sqrt(H)
     for k in range(L):
-        shapes = {"weight_ih": (GATES[cell] * H, I if k == 0 else H), "weight_hh": (GATES[cell] * H, H)}
+        shapes = {
+            "weight_ih": (GATES[cell] * H, I if k == 0 else H),
+            "weight_hh": (GATES[cell] * H, H),
+        }
         if net.bias:
             shapes |= {"bias_ih": (GATES[cell] * H,), "bias_hh": (GATES[cell] * H,)}
         for name, shape in shapes.items():
@@ -105,8 +113,10 @@ def random_net(rng: np.random.Generator, large: bool = False, clipped: bool = Fa
             net.params[f"{name}_l{k}"] = values.astype(np.float64)
     net.x = rng.integers(0, I, (T, N)) if net.tokens else normal(T, N, I)
     net.dy = normal(T, N, H)
-    pair = (lambda s: (normal(L, N, H, scale=s), normal(L, N, H, scale=s))) if cell == "lstm" else (
-        lambda s: normal(L, N, H, scale=s)
+    pair = (
+        (lambda s: (normal(L, N, H, scale=s), normal(L, N, H, scale=s)))
+        if cell == "lstm"
+        else (lambda s: normal(L, N, H, scale=s))
     )
     net.state = pair(0.5) if rng.integers(2) else None
     net.dstate = pair(1.0) if rng.integers(2) else None
@@ -131,7 +141,12 @@ def run_native(net: Net, dtype: str, **options: Any) -> dict[str, np.ndarray]:
 def run_reference(net: Net, relu_pattern: list[np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """The same in float64 by the reference."""
     y, state, tape = reference.forward(
-        net.cell, net.params, net.x, net.state, nonlinearity=net.nonlinearity, relu_pattern=relu_pattern
+        net.cell,
+        net.params,
+        net.x,
+        net.state,
+        nonlinearity=net.nonlinearity,
+        relu_pattern=relu_pattern,
     )
     grads = reference.backward(
         net.cell, net.params, tape, net.dy, net.dstate,
@@ -160,7 +175,7 @@ def kind_of(name: str) -> str:
 
 
 def error_of(got: np.ndarray, want: np.ndarray, largest_gradient: float) -> float:
-    """max|got - want| / max(max|want|, floor); where the reference is exactly 0, got must be too."""
+    """Give max|got - want| / max(max|want|, floor); where all of `want` is 0, `got` must be too."""
     assert got.shape == want.shape, f"shape {got.shape}, expected {want.shape}"
     floor = (1e-30 if got.dtype == np.float32 else 1e-280) * largest_gradient
     scale = max(float(np.abs(want).max()), floor)

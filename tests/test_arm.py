@@ -21,7 +21,9 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 def tools() -> tuple[str, str, str]:
     emulator = next(filter(None, map(shutil.which, EMULATOR)), None)
     compiler, cmake = shutil.which(COMPILER), shutil.which("cmake") or in_venv("cmake")
-    missing = [n for n, t in [(COMPILER, compiler), ("qemu-aarch64", emulator), ("cmake", cmake)] if not t]
+    missing = [
+        n for n, t in [(COMPILER, compiler), ("qemu-aarch64", emulator), ("cmake", cmake)] if not t
+    ]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     return compiler, emulator, cmake
@@ -42,13 +44,34 @@ def layer_io(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that runs tests/capi/layer_io.c on an emulated Arm processor."""
     compiler, emulator, cmake = tools()
     build = tmp_path_factory.mktemp("aarch64")
-    configure = [cmake, "-S", str(ROOT), "-B", str(build), "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_BUILD_TYPE=Release"]
-    configure += ["-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={compiler}", *generator()]
+    configure = [
+        cmake,
+        "-S",
+        str(ROOT),
+        "-B",
+        str(build),
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_BUILD_TYPE=Release",
+    ]
+    configure += [
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        f"-DCMAKE_CXX_COMPILER={compiler}",
+        *generator(),
+    ]
     for command in [configure, [cmake, "--build", str(build), "-j", "2"]]:
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     program = build / "layer_io"
-    flags = ["-std=c99", "-O1", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I", str(ROOT / "src" / "cpp")]
+    flags = [
+        "-std=c99",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Werror",
+        "-I",
+        str(ROOT / "src" / "cpp"),
+    ]
     source = str(ROOT / "tests" / "capi" / "layer_io.c")
     c_compiler = compiler.removesuffix("g++") + "gcc"
     link = ["-L", str(build), "-lbptt", "-o", str(program)]
@@ -61,9 +84,17 @@ def native_layer_io(folder: Path) -> list[str]:
     """The same program for this machine, linked to the installed library."""
     package = Path(bn.__file__).parent
     program = folder / "layer_io"
-    flags = ["-std=c99", "-O1", "-I", str(ROOT / "src" / "cpp"), str(ROOT / "tests" / "capi" / "layer_io.c")]
+    flags = [
+        "-std=c99",
+        "-O1",
+        "-I",
+        str(ROOT / "src" / "cpp"),
+        str(ROOT / "tests" / "capi" / "layer_io.c"),
+    ]
     library = package / "lib" / "libbptt.so.1"
-    subprocess.run(["cc", *flags, str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)], check=True)
+    subprocess.run(
+        ["cc", *flags, str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)], check=True
+    )
     return [str(program)]
 
 
@@ -76,12 +107,15 @@ def write_case(net: Net, dtype: str, file) -> None:
         net.tokens, net.state is not None, net.dstate is not None,
     ]  # fmt: skip
     file.write(np.array(fields, np.int64).tobytes())
+
     def parts(state) -> list[np.ndarray]:
         return [] if state is None else list(state) if net.cell == "lstm" else [state]
 
     arrays = [*net.params.values(), net.x, *parts(net.state), net.dy, *parts(net.dstate)]
     for array in arrays:
-        file.write(np.ascontiguousarray(array, np.int64 if array.dtype.kind == "i" else dtype).tobytes())
+        file.write(
+            np.ascontiguousarray(array, np.int64 if array.dtype.kind == "i" else dtype).tobytes()
+        )
 
 
 def read_result(net: Net, dtype: str, file) -> dict[str, np.ndarray]:
@@ -111,21 +145,24 @@ def check(command: list[str], isa: str, folder: Path, count: int, errors) -> int
         if net.nonlinearity != "relu" and net.T * net.N * net.H < 20_000:
             nets.append(net)
     for dtype in ["float32", "float64"]:
-        with open(folder / "cases", "wb") as file:
+        with (folder / "cases").open("wb") as file:
             for net in nets:
                 write_case(net, dtype, file)
         done = subprocess.run(
             [*command, str(folder / "cases"), str(folder / "results")],
-            capture_output=True, text=True, timeout=300, env={**os.environ, "BPTT_NUM_THREADS": "2"},
+            capture_output=True, text=True, timeout=300,
+            env={**os.environ, "BPTT_NUM_THREADS": "2"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == isa
         initial = bn.LSTM(7, 33, dtype="float64", seed=42, init="orthogonal").state_dict()
-        with open(folder / "results", "rb") as file:
+        with (folder / "results").open("rb") as file:
             for name, values in initial.items():  # the same bits on every platform
                 assert file.read(values.nbytes) == values.tobytes(), name
             for net in nets:
-                for name, error in compare(read_result(net, dtype, file), run_reference(net)).items():
+                for name, error in compare(
+                    read_result(net, dtype, file), run_reference(net)
+                ).items():
                     errors.add(isa, dtype, kind_of(name), error)
                     assert error <= TOLERANCE[dtype], f"{name} of {net} in {dtype}: {error:.2e}"
             assert not file.read(1)
@@ -133,7 +170,9 @@ def check(command: list[str], isa: str, folder: Path, count: int, errors) -> int
 
 
 def test_neon_kernels_against_the_reference(layer_io, tmp_path: Path, errors, comparisons) -> None:
-    comparisons.add("the reference, nets on emulated NEON", check(layer_io, "neon", tmp_path, 60, errors))
+    comparisons.add(
+        "the reference, nets on emulated NEON", check(layer_io, "neon", tmp_path, 60, errors)
+    )
 
 
 def test_a_layer_through_the_c_api(tmp_path: Path, errors, comparisons) -> None:

@@ -29,7 +29,12 @@ def busy_net(seed: int, cell: str, N: int = 13) -> Net:
     net = Net(cell, "tanh", 40, 96, 2, True, 70, N, False)
     G = {"rnn": 1, "lstm": 4, "gru": 3}[cell] * 96
     for k in range(2):
-        for name, shape in {"weight_ih": (G, 96 if k else 40), "weight_hh": (G, 96), "bias_ih": (G,), "bias_hh": (G,)}.items():
+        for name, shape in {
+            "weight_ih": (G, 96 if k else 40),
+            "weight_hh": (G, 96),
+            "bias_ih": (G,),
+            "bias_hh": (G,),
+        }.items():
             net.params[f"{name}_l{k}"] = rng.uniform(-0.1, 0.1, shape)
     net.x, net.dy = rng.standard_normal((70, N, 40)), rng.standard_normal((70, N, 96))
     return net
@@ -61,7 +66,9 @@ def test_train_steps_on_any_number_of_threads(tokens: bool, dtype: str) -> None:
     for threads in THREADS:
         bn.set_num_threads(threads)
         size = {"vocab_size": 40, "embedding_size": 30} if tokens else {"input_size": 40}
-        m = bn.Model(cell="lstm", hidden_size=96, output_size=11, clip_norm=0.1, dtype=dtype, seed=3, **size)
+        m = bn.Model(
+            cell="lstm", hidden_size=96, output_size=11, clip_norm=0.1, dtype=dtype, seed=3, **size
+        )
         r = [m.train_step(x, y) for _ in range(3)]
         flat = np.concatenate([v.ravel() for v in m.state_dict().values()])
         results.append((flat.tobytes(), [(s.loss, s.grad_norm, s.flow.tobytes()) for s in r]))
@@ -105,7 +112,11 @@ def test_split_of_time(seed: int) -> None:
     rng = np.random.Generator(np.random.Philox(seed))
     net = random_net(rng)
     net.T += 1
-    net.x = rng.integers(0, net.I, (net.T, net.N)) if net.tokens else rng.standard_normal((net.T, net.N, net.I))
+    net.x = (
+        rng.integers(0, net.I, (net.T, net.N))
+        if net.tokens
+        else rng.standard_normal((net.T, net.N, net.I))
+    )
     net.dy = rng.standard_normal((net.T, net.N, net.H))
     x, dy = cast(net.x, "float32"), cast(net.dy, "float32")
     cut = int(rng.integers(1, net.T))

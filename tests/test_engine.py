@@ -1,4 +1,4 @@
-"""The native float32 and float64 kernels against the float64 reference, on every instruction set."""
+"""Native float32 and float64 kernels against the float64 reference, on every instruction set."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from nets import Net, cast, compare, kind_of, random_net, run_native, run_refere
 import bptt_native as bn
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-# Between instruction sets. A tensor of a few elements can be a sum that nearly cancels, and then has
-# the tolerance of the comparison with the reference.
+# Between instruction sets. A tensor of a few elements can be a sum that nearly cancels, and then
+# has the tolerance of the comparison with the reference.
 AGREEMENT = {"float32": 4e-6, "float64": 1e-13}
 FEW = 64
 DTYPES = ["float32", "float64"]
@@ -28,12 +28,16 @@ def check(net: Net, errors, comparisons) -> dict[str, list[float]]:
             got = run_native(net, dtype)
             for name, error in compare(got, want).items():
                 errors.add(isa, dtype, kind_of(name), error)
-                assert error <= TOLERANCE[dtype], f"{name} of {net} on {isa} in {dtype}: {error:.2e}"
+                assert error <= TOLERANCE[dtype], (
+                    f"{name} of {net} on {isa} in {dtype}: {error:.2e}"
+                )
                 if dtype == "float32":
                     seen.setdefault(isa, []).append(error)
             if net.nonlinearity != "relu":  # a kink may be met on different sides
                 first = first or got
-                for name, error in compare(got, {k: v.astype(float) for k, v in first.items()}).items():
+                for name, error in compare(
+                    got, {k: v.astype(float) for k, v in first.items()}
+                ).items():
                     limit = AGREEMENT[dtype] if got[name].size >= FEW else TOLERANCE[dtype]
                     assert error <= limit, f"{name} of {net}, {isa} against the best: {error:.2e}"
             comparisons.add("the reference, nets per instruction set and dtype")
@@ -109,8 +113,15 @@ def test_many_rows_in_a_batch(errors, comparisons) -> None:
     net = random_net(rng)
     net = Net("lstm", "tanh", 5, 20, 1, True, 4, 300, False)
     bound = 0.3
-    for name, shape in {"weight_ih": (80, 5), "weight_hh": (80, 20), "bias_ih": (80,), "bias_hh": (80,)}.items():
-        net.params[f"{name}_l0"] = rng.uniform(-bound, bound, shape).astype(np.float32).astype(float)
+    for name, shape in {
+        "weight_ih": (80, 5),
+        "weight_hh": (80, 20),
+        "bias_ih": (80,),
+        "bias_hh": (80,),
+    }.items():
+        net.params[f"{name}_l0"] = (
+            rng.uniform(-bound, bound, shape).astype(np.float32).astype(float)
+        )
     net.x = rng.standard_normal((4, 300, 5)).astype(np.float32).astype(float)
     net.dy = rng.standard_normal((4, 300, 20)).astype(np.float32).astype(float)
     check(net, errors, comparisons)
@@ -126,7 +137,9 @@ def test_exact_zeros_stay_zero(isa: str, dtype: str) -> None:
     y, _, tape = layer.forward(x)
     assert not y.any()
     grads = layer.backward(tape, np.ones_like(y))
-    assert not grads.flat.any() and not grads.x.any() and not grads.state.any()
+    assert not grads.flat.any()
+    assert not grads.x.any()
+    assert not grads.state.any()
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "sigmoid", "identity"])
@@ -161,7 +174,7 @@ def test_dy_of_other_strides_and_no_dy(isa: str, dtype: str) -> None:
     rng = np.random.Generator(np.random.Philox(13))
     layer = bn.GRU(3, 7, dtype=dtype, batch_first=True)
     x = cast(rng.standard_normal((2, 5, 3)), dtype)
-    y, _, tape = layer.forward(x)
+    _y, _, tape = layer.forward(x)
     dy = cast(rng.standard_normal((2, 5, 14)), dtype)[:, :, ::2]
     a = layer.backward(tape, dy)
     b = layer.backward(tape, np.ascontiguousarray(dy))

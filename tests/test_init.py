@@ -89,15 +89,21 @@ def test_orthogonal_per_gate(H: int) -> None:
 
 def test_orthogonal_is_uniform_over_the_group() -> None:
     """The mean of Q is zero and its trace has variance 1 (Haar measure)."""
-    traces = [np.trace(bn.RNN(1, 8, init="orthogonal", seed=s).state_dict()["weight_hh_l0"]) for s in range(400)]
+    traces = [
+        np.trace(bn.RNN(1, 8, init="orthogonal", seed=s).state_dict()["weight_hh_l0"])
+        for s in range(400)
+    ]
     assert abs(np.mean(traces)) < 0.2
     assert 0.8 < np.var(traces) < 1.25
 
 
 def test_identity_and_forget_bias() -> None:
-    params = bn.RNN(4, 6, nonlinearity="relu", init=bn.Init("identity", gain=0.5), dtype="float64").state_dict()
+    params = bn.RNN(
+        4, 6, nonlinearity="relu", init=bn.Init("identity", gain=0.5), dtype="float64"
+    ).state_dict()
     np.testing.assert_array_equal(params["weight_hh_l0"], 0.5 * np.eye(6))
-    assert not params["bias_ih_l0"].any() and not params["bias_hh_l0"].any()
+    assert not params["bias_ih_l0"].any()
+    assert not params["bias_hh_l0"].any()
     wide = bn.RNN(300, 300, init="identity", dtype="float64").state_dict()["weight_ih_l0"]
     assert 0.00097 < wide.std() < 0.00103
     params = bn.LSTM(3, 4, init=bn.Init(forget_bias=2.5)).state_dict()
@@ -107,7 +113,14 @@ def test_identity_and_forget_bias() -> None:
 
 
 def test_normal_moments_of_the_embedding() -> None:
-    m = bn.Model(cell="rnn", vocab_size=500, embedding_size=200, hidden_size=4, output_size=2, dtype="float64")
+    m = bn.Model(
+        cell="rnn",
+        vocab_size=500,
+        embedding_size=200,
+        hidden_size=4,
+        output_size=2,
+        dtype="float64",
+    )
     table = m.state_dict()["embedding.weight"]
     assert abs(table.mean()) < 0.01
     assert abs(table.std() - 1) < 0.01

@@ -38,12 +38,16 @@ def test_layers(cell, layers, bias, batch_first, with_state, dtype, isa, compari
     rng = np.random.Generator(np.random.Philox(8))
     T, N, H = 9, 4, 12
     x = rng.standard_normal((N, T, 5) if batch_first else (T, N, 5)).astype(dtype)
-    states = [rng.standard_normal((layers, N, H)).astype(dtype) for _ in range(2 if cell == "LSTM" else 1)]
+    states = [
+        rng.standard_normal((layers, N, H)).astype(dtype) for _ in range(2 if cell == "LSTM" else 1)
+    ]
     tx = torch.from_numpy(x).requires_grad_()
     tstates = [torch.from_numpy(s).requires_grad_() for s in states]
     state = tstate = None
     if with_state:
-        state, tstate = (tuple(states), tuple(tstates)) if cell == "LSTM" else (states[0], tstates[0])
+        state, tstate = (
+            (tuple(states), tuple(tstates)) if cell == "LSTM" else (states[0], tstates[0])
+        )
     y, last, tape = ours.forward(x, state)
     ty, tlast = theirs(tx, tstate)
     dy = rng.standard_normal(y.shape).astype(dtype)
@@ -56,7 +60,13 @@ def test_layers(cell, layers, bias, batch_first, with_state, dtype, isa, compari
     checks += list(zip(last if cell == "LSTM" else (last,), tlasts, strict=True))
     checks += [(grads[name], p.grad) for name, p in theirs.named_parameters()]
     if with_state:
-        checks += list(zip(grads.state if cell == "LSTM" else (grads.state,), [s.grad for s in tstates], strict=True))
+        checks += list(
+            zip(
+                grads.state if cell == "LSTM" else (grads.state,),
+                [s.grad for s in tstates],
+                strict=True,
+            )
+        )
     for got, want in checks:
         assert error(got, want) <= LIMIT[dtype]
     comparisons.add("PyTorch", len(checks))
@@ -81,9 +91,15 @@ def test_clip_grad_norm_with_its_eps(norm_scale, comparisons) -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (lambda p: bn.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01), lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.01)),
+        (
+            lambda p: bn.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+            lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.01),
+        ),
         (lambda p: bn.Adagrad(p, lr=0.1), lambda p: torch.optim.Adagrad(p, 0.1)),
-        (lambda p: bn.Adam(p, lr=0.01, weight_decay=0.1), lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.1)),
+        (
+            lambda p: bn.Adam(p, lr=0.01, weight_decay=0.1),
+            lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.1),
+        ),
     ],
     ids=["sgd", "adagrad", "adam"],
 )
@@ -105,18 +121,31 @@ def test_optimizers(ours, theirs, comparisons) -> None:
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 @pytest.mark.parametrize("targets", ["every", "last"])
 def test_a_whole_model(loss, targets, comparisons) -> None:
-    m = bn.Model(cell="lstm", input_size=5, hidden_size=12, output_size=4, loss=loss, targets=targets,
-                 optimizer="sgd", lr=0.5, dtype="float64")  # fmt: skip
+    m = bn.Model(
+        cell="lstm",
+        input_size=5,
+        hidden_size=12,
+        output_size=4,
+        loss=loss,
+        targets=targets,
+        optimizer="sgd",
+        lr=0.5,
+        dtype="float64",
+    )
     params = {k: torch.from_numpy(v.copy()).requires_grad_() for k, v in m.state_dict().items()}
     rnn = torch.nn.LSTM(5, 12, dtype=torch.float64)
     rng = np.random.Generator(np.random.Philox(11))
     x = rng.standard_normal((6, 3, 5))
     where = (6, 3) if targets == "every" else (3,)
     y = rng.integers(0, 4, where) if loss == "cross_entropy" else rng.standard_normal((*where, 4))
-    h, _ = torch.func.functional_call(rnn, {k[4:]: v for k, v in params.items() if k.startswith("rnn.")}, (torch.from_numpy(x),))
+    h, _ = torch.func.functional_call(
+        rnn, {k[4:]: v for k, v in params.items() if k.startswith("rnn.")}, (torch.from_numpy(x),)
+    )
     out = (h if targets == "every" else h[-1]) @ params["readout.weight"].T + params["readout.bias"]
     if loss == "cross_entropy":
-        value = torch.nn.functional.cross_entropy(out.reshape(-1, 4), torch.from_numpy(y).reshape(-1))
+        value = torch.nn.functional.cross_entropy(
+            out.reshape(-1, 4), torch.from_numpy(y).reshape(-1)
+        )
     else:
         value = torch.nn.functional.mse_loss(out, torch.from_numpy(y))
     value.backward()

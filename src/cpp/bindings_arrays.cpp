@@ -60,9 +60,12 @@ bool has_shape(py::handle array, const int64_t* shape, int rank) {
 }
 
 std::string shape_text(const int64_t* shape, int rank) {
-  std::string list;
-  for (int i = 0; i < rank; ++i) list += (i ? ", " : "") + text(shape[i]);
-  return "[" + list + "]";
+  std::string list = "[";
+  for (int i = 0; i < rank; ++i) {
+    if (i) list += ", ";
+    list += text(shape[i]);
+  }
+  return list += ']';
 }
 
 // An array of exactly this shape whose last `row` axes (0 or 1) are contiguous; all of it if

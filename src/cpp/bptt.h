@@ -1,38 +1,48 @@
-/* bptt.h: train recurrent networks by backpropagation through time (BPTT) on a CPU. C99, ABI version 1.
+/* bptt.h: train recurrent networks by backpropagation through time (BPTT) on a CPU. C99, ABI
+ * version 1.
  *
  * The network (one layer; layers stack, each reading the states of the one below):
- *     RNN    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),            f = tanh, relu, sigmoid or identity
- *     LSTM   i, f, o = sigmoid(.), g = tanh(.);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
- *     GRU    r, z = sigmoid(.);  n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn));  h_t = (1 - z) n + z h_{t-1}
- * A model adds a readout y_t = W_o h_t + b_o, a loss on it and an optimiser. (LSTM: Hochreiter & Schmidhuber 1997 with the
- * forget gate of Gers et al. 2000; GRU: Cho et al. 2014 with the reset after the product, arXiv:1406.1078v1; BPTT: Werbos 1990.)
+ *     RNN    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),            f = tanh, relu, sigmoid or
+ * identity LSTM   i, f, o = sigmoid(.), g = tanh(.);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t) GRU
+ * r, z = sigmoid(.);  n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn));  h_t = (1 - z) n + z
+ * h_{t-1} A model adds a readout y_t = W_o h_t + b_o, a loss on it and an optimiser. (LSTM:
+ * Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU: Cho et al. 2014 with
+ * the reset after the product, arXiv:1406.1078v1; BPTT: Werbos 1990.)
  *
  * GLOSSARY
- *     T time steps   N batch (sequences side by side)   I input size   H hidden size   O output size   V vocabulary size
- *     E embedding size   L layers   D directions (1)   G gates (RNN 1, LSTM 4: i f g o, GRU 3: r z n)
- *     P number of parameters: all of them lie in one flat vector, in the order that bptt_params_info lists
- *     a_t pre-activations (the arguments of f, sigmoid, tanh); dX means dL/dX, the gradient of the loss with respect to X
+ *     T time steps   N batch (sequences side by side)   I input size   H hidden size   O output
+ * size   V vocabulary size E embedding size   L layers   D directions (1)   G gates (RNN 1, LSTM 4:
+ * i f g o, GRU 3: r z n) P number of parameters: all of them lie in one flat vector, in the order
+ * that bptt_params_info lists a_t pre-activations (the arguments of f, sigmoid, tanh); dX means
+ * dL/dX, the gradient of the loss with respect to X
  *
- * ARRAYS. The last axis changes the fastest and is contiguous. A batch of sequences is [T, N, F]: element (t, n, f) lies at
- * base[t * stride_t + n * stride_n + f], strides in elements, so [N, T, F] is only another pair of strides. States are
- * [L * D, N, H] and contiguous. Elements are float or double, as the dtype of the layer or model says; tokens are int64_t.
- * Sizes are int64_t. Input arrays are const and never written to. Outputs must not overlap inputs or each other.
+ * ARRAYS. The last axis changes the fastest and is contiguous. A batch of sequences is [T, N, F]:
+ * element (t, n, f) lies at base[t * stride_t + n * stride_n + f], strides in elements, so [N, T,
+ * F] is only another pair of strides. States are [L * D, N, H] and contiguous. Elements are float
+ * or double, as the dtype of the layer or model says; tokens are int64_t. Sizes are int64_t. Input
+ * arrays are const and never written to. Outputs must not overlap inputs or each other.
  *
- * OWNERSHIP. X_create gives a handle, X_free takes it back; free of NULL is allowed and does nothing. A handle is a number
- * dressed as a pointer: it is checked, never dereferenced, so a stale, foreign or twice freed handle is BPTT_ERR_HANDLE and
- * not a crash; freeing one that another thread is using is BPTT_ERR_BUSY. A bptt_params or bptt_optimizer obtained from a
- * layer or model belongs to it and goes with it. A tape stays valid after its layer is freed, but is then of no use.
+ * OWNERSHIP. X_create gives a handle, X_free takes it back; free of NULL is allowed and does
+ * nothing. A handle is a number dressed as a pointer: it is checked, never dereferenced, so a
+ * stale, foreign or twice freed handle is BPTT_ERR_HANDLE and not a crash; freeing one that another
+ * thread is using is BPTT_ERR_BUSY. A bptt_params or bptt_optimizer obtained from a layer or model
+ * belongs to it and goes with it. A tape stays valid after its layer is freed, but is then of no
+ * use.
  *
- * STRUCTS. Call bptt_x_options_init(&options, sizeof options) and change what you want. Every struct begins with struct_size;
- * a smaller known size is accepted (fields after it take their defaults), a larger one only if what lies beyond is zero.
+ * STRUCTS. Call bptt_x_options_init(&options, sizeof options) and change what you want. Every
+ * struct begins with struct_size; a smaller known size is accepted (fields after it take their
+ * defaults), a larger one only if what lies beyond is zero.
  *
- * ERRORS. Every function returns bptt_status; results come through pointers. Arguments are checked before anything changes.
- * bptt_last_error describes the calling thread's last failure. The library never prints, exits or throws.
+ * ERRORS. Every function returns bptt_status; results come through pointers. Arguments are checked
+ * before anything changes. bptt_last_error describes the calling thread's last failure. The library
+ * never prints, exits or throws.
  *
- * THREADS. Any function may be called from any thread. Calls that only read the parameters (forward, evaluate, predict,
- * backward) may run concurrently on one layer or model; calls that change them (set, load, optimizer and train steps) wait
- * for these and each other. A stream and a tape's own memory belong to one thread at a time. The engine's worker threads
- * start with the first large call; results have the same bits for any number of them. fork() is safe between calls.
+ * THREADS. Any function may be called from any thread. Calls that only read the parameters
+ * (forward, evaluate, predict, backward) may run concurrently on one layer or model; calls that
+ * change them (set, load, optimizer and train steps) wait for these and each other. A stream and a
+ * tape's own memory belong to one thread at a time. The engine's worker threads start with the
+ * first large call; results have the same bits for any number of them. fork() is safe between
+ * calls.
  */
 #ifndef BPTT_H
 #define BPTT_H
@@ -55,28 +65,35 @@ extern "C" {
 /* Status values are pinned for ever; new ones are appended. */
 typedef enum bptt_status {
   BPTT_OK = 0,
-  BPTT_ERR_ARGUMENT = 1,    /* a value is not allowed (negative size, NaN learning rate, NULL pointer) */
-  BPTT_ERR_TYPE = 2,        /* a dtype does not fit */
-  BPTT_ERR_SHAPE = 3,       /* sizes do not fit each other */
-  BPTT_ERR_RANGE = 4,       /* an index, token or target is out of range */
-  BPTT_ERR_NAME = 5,        /* an unknown, missing or repeated name */
-  BPTT_ERR_HANDLE = 6,      /* a stale, foreign or NULL handle */
-  BPTT_ERR_STRUCT_SIZE = 7, /* struct_size is zero, garbage, or names fields this version does not know */
-  BPTT_ERR_MEMORY = 8,      /* out of memory, or a size that no memory can hold */
-  BPTT_ERR_IO = 9,          /* the operating system refused; system_error holds errno */
-  BPTT_ERR_FORMAT = 10,     /* a file is not a model, is altered, truncated, or of a newer format */
-  BPTT_ERR_STATE = 11,      /* the call does not fit the object's state (a tape whose parameters have changed) */
-  BPTT_ERR_BUSY = 12,       /* the object is in use by another thread */
-  BPTT_ERR_ISA = 13,        /* an instruction set that is unknown or that this CPU lacks */
-  BPTT_ERR_CANCELLED = 14,  /* the cancel callback asked to stop; nothing was changed */
-  BPTT_ERR_INTERNAL = 15    /* a defect of this library */
+  BPTT_ERR_ARGUMENT =
+      1,               /* a value is not allowed (negative size, NaN learning rate, NULL pointer) */
+  BPTT_ERR_TYPE = 2,   /* a dtype does not fit */
+  BPTT_ERR_SHAPE = 3,  /* sizes do not fit each other */
+  BPTT_ERR_RANGE = 4,  /* an index, token or target is out of range */
+  BPTT_ERR_NAME = 5,   /* an unknown, missing or repeated name */
+  BPTT_ERR_HANDLE = 6, /* a stale, foreign or NULL handle */
+  BPTT_ERR_STRUCT_SIZE =
+      7, /* struct_size is zero, garbage, or names fields this version does not know */
+  BPTT_ERR_MEMORY = 8,  /* out of memory, or a size that no memory can hold */
+  BPTT_ERR_IO = 9,      /* the operating system refused; system_error holds errno */
+  BPTT_ERR_FORMAT = 10, /* a file is not a model, is altered, truncated, or of a newer format */
+  BPTT_ERR_STATE =
+      11, /* the call does not fit the object's state (a tape whose parameters have changed) */
+  BPTT_ERR_BUSY = 12,      /* the object is in use by another thread */
+  BPTT_ERR_ISA = 13,       /* an instruction set that is unknown or that this CPU lacks */
+  BPTT_ERR_CANCELLED = 14, /* the cancel callback asked to stop; nothing was changed */
+  BPTT_ERR_INTERNAL = 15   /* a defect of this library */
 } bptt_status;
 
-typedef enum bptt_dtype { BPTT_FLOAT32 = 1, BPTT_FLOAT64 = 2, BPTT_INT64 = 3 /* extra tensors only */ } bptt_dtype;
+typedef enum bptt_dtype {
+  BPTT_FLOAT32 = 1,
+  BPTT_FLOAT64 = 2,
+  BPTT_INT64 = 3 /* extra tensors only */
+} bptt_dtype;
 typedef enum bptt_cell { BPTT_RNN = 1, BPTT_LSTM = 2, BPTT_GRU = 3 } bptt_cell;
 typedef enum bptt_nonlinearity {
   BPTT_TANH = 1,
-  BPTT_RELU = 2,    /* derivative 0 at 0 */
+  BPTT_RELU = 2, /* derivative 0 at 0 */
   BPTT_SIGMOID = 3,
   BPTT_IDENTITY = 4
 } bptt_nonlinearity;
@@ -85,25 +102,33 @@ typedef enum bptt_targets { BPTT_EVERY_STEP = 1, BPTT_LAST_STEP = 2 } bptt_targe
 typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
 typedef enum bptt_algorithm { BPTT_SGD = 1, BPTT_ADAGRAD = 2, BPTT_ADAM = 3 } bptt_algorithm;
 typedef enum bptt_weight_init {
-  BPTT_INIT_UNIFORM = 1,    /* U(-1/sqrt(H), 1/sqrt(H)) for every tensor: PyTorch's default */
-  BPTT_INIT_ORTHOGONAL = 2, /* each gate's W_hh orthogonal times gain (Saxe et al. 2014); the rest as UNIFORM */
-  BPTT_INIT_IDENTITY = 3    /* W_hh = gain * I per gate, biases 0, W_ih ~ N(0, 0.001) as in IRNN (Le et al. 2015) */
+  BPTT_INIT_UNIFORM = 1, /* U(-1/sqrt(H), 1/sqrt(H)) for every tensor: PyTorch's default */
+  BPTT_INIT_ORTHOGONAL =
+      2, /* each gate's W_hh orthogonal times gain (Saxe et al. 2014); the rest as UNIFORM */
+  BPTT_INIT_IDENTITY =
+      3 /* W_hh = gain * I per gate, biases 0, W_ih ~ N(0, 0.001) as in IRNN (Le et al. 2015) */
 } bptt_weight_init;
 
-typedef struct bptt_params_handle bptt_params;       /* the parameters of a layer or model; belongs to it */
-typedef struct bptt_layer_handle bptt_layer;         /* a stack of L recurrent layers */
-typedef struct bptt_tape_handle bptt_tape;           /* what one forward call remembers for BPTT */
-typedef struct bptt_optimizer_handle bptt_optimizer; /* moments and step count over one parameter vector */
-typedef struct bptt_model_handle bptt_model;         /* (embedding,) layers, readout, loss, optimiser */
-typedef struct bptt_stream_handle bptt_stream;       /* one sequence, one step at a time, no tape */
+typedef struct bptt_params_handle
+    bptt_params;                             /* the parameters of a layer or model; belongs to it */
+typedef struct bptt_layer_handle bptt_layer; /* a stack of L recurrent layers */
+typedef struct bptt_tape_handle bptt_tape;   /* what one forward call remembers for BPTT */
+typedef struct bptt_optimizer_handle
+    bptt_optimizer;                          /* moments and step count over one parameter vector */
+typedef struct bptt_model_handle bptt_model; /* (embedding,) layers, readout, loss, optimiser */
+typedef struct bptt_stream_handle bptt_stream; /* one sequence, one step at a time, no tape */
 
-/* ------------------------------------------------------------------------------------------------ library */
+/* ------------------------------------------------------------------------------------------------
+ * library */
 
-BPTT_API const char* bptt_version(void);     /* "0.1.0" */
-BPTT_API int32_t bptt_abi_version(void);     /* BPTT_ABI_VERSION of the library, to compare with the header's */
-BPTT_API const char* bptt_status_name(bptt_status status); /* "BPTT_ERR_SHAPE"; "BPTT_ERR_UNKNOWN" for other values */
+BPTT_API const char* bptt_version(void); /* "0.1.0" */
+BPTT_API int32_t
+bptt_abi_version(void); /* BPTT_ABI_VERSION of the library, to compare with the header's */
+BPTT_API const char* bptt_status_name(
+    bptt_status status); /* "BPTT_ERR_SHAPE"; "BPTT_ERR_UNKNOWN" for other values */
 
-/* The last failure of the calling thread. Texts are valid until its next failing call and are never NULL. */
+/* The last failure of the calling thread. Texts are valid until its next failing call and are never
+ * NULL. */
 typedef struct bptt_error {
   size_t struct_size;
   bptt_status status;
@@ -114,49 +139,65 @@ typedef struct bptt_error {
   const char* got;      /* "nan" */
   const char* text;     /* all of it: "bptt_layer_forward: argument 'h0': expected ..., got ..." */
 } bptt_error;
-BPTT_API bptt_status bptt_last_error(bptt_error* error, size_t struct_size); /* status BPTT_OK if nothing failed yet */
+BPTT_API bptt_status bptt_last_error(bptt_error* error,
+                                     size_t struct_size); /* status BPTT_OK if nothing failed yet */
 
-/* Instruction sets, best first: "avx512" "avx2" "sse2" on x86-64, "neon" on AArch64. The environment variable BPTT_ISA names
- * the one to use; if it names none of this CPU's, every create call returns BPTT_ERR_ISA and names the choices. */
-BPTT_API bptt_status bptt_isa(const char** name);                            /* the one in use */
-BPTT_API bptt_status bptt_available_isas(const char* const** names, int64_t* count); /* static storage */
-BPTT_API bptt_status bptt_use_isa(const char* name); /* for tests: switch; NULL returns to the best (or BPTT_ISA) */
+/* Instruction sets, best first: "avx512" "avx2" "sse2" on x86-64, "neon" on AArch64. The
+ * environment variable BPTT_ISA names the one to use; if it names none of this CPU's, every create
+ * call returns BPTT_ERR_ISA and names the choices. */
+BPTT_API bptt_status bptt_isa(const char** name); /* the one in use */
+BPTT_API bptt_status bptt_available_isas(const char* const** names,
+                                         int64_t* count); /* static storage */
+BPTT_API bptt_status
+bptt_use_isa(const char* name); /* for tests: switch; NULL returns to the best (or BPTT_ISA) */
 
-/* Worker threads for large calls, the caller included: 1..256. Default: BPTT_NUM_THREADS, else the CPUs this process may use. */
+/* Worker threads for large calls, the caller included: 1..256. Default: BPTT_NUM_THREADS, else the
+ * CPUs this process may use. */
 BPTT_API bptt_status bptt_set_num_threads(int64_t count);
 BPTT_API bptt_status bptt_get_num_threads(int64_t* count);
 
-/* A function that long calls of this thread ask about once per block of time steps (some ms): non-zero stops the call with
- * BPTT_ERR_CANCELLED before it changes parameters or moments (outputs are then unspecified). NULL: never. It may call this
- * library, but what waits for the layer or model that it is asked inside of is BPTT_ERR_BUSY. */
+/* A function that long calls of this thread ask about once per block of time steps (some ms):
+ * non-zero stops the call with BPTT_ERR_CANCELLED before it changes parameters or moments (outputs
+ * are then unspecified). NULL: never. It may call this library, but what waits for the layer or
+ * model that it is asked inside of is BPTT_ERR_BUSY. */
 typedef int (*bptt_cancel)(void* user);
 BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
-/* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them: to measure their accuracy. */
-BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out, int64_t count);
+/* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them: to
+ * measure their accuracy. */
+BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
+                              int64_t count);
 
-/* ------------------------------------------------------------------------------------------------ parameters */
+/* ------------------------------------------------------------------------------------------------
+ * parameters */
 
-/* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or H], weight_hh_l{l} [G*H, H], bias_ih_l{l}
- * [G*H], bias_hh_l{l} [G*H]. A model: embedding.weight [V, E], rnn.weight_ih_l0 ..., readout.weight [O, H], readout.bias [O]. */
+/* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or H], weight_hh_l{l}
+ * [G*H, H], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H]. A model: embedding.weight [V, E],
+ * rnn.weight_ih_l0 ..., readout.weight [O, H], readout.bias [O]. */
 typedef struct bptt_param_info {
   size_t struct_size;
-  const char* name;  /* lives as long as the layer or model */
-  int64_t rank;      /* 1 or 2 */
+  const char* name; /* lives as long as the layer or model */
+  int64_t rank;     /* 1 or 2 */
   int64_t shape[2];
-  int64_t offset;    /* of its first element in the flat vector */
-  int64_t count;     /* number of elements */
-  int32_t frozen;    /* 1: its gradient is 0 and steps leave it alone */
+  int64_t offset; /* of its first element in the flat vector */
+  int64_t count;  /* number of elements */
+  int32_t frozen; /* 1: its gradient is 0 and steps leave it alone */
 } bptt_param_info;
 BPTT_API bptt_status bptt_params_count(bptt_params* params, int64_t* tensors, int64_t* elements);
-BPTT_API bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info* info, size_t struct_size);
+BPTT_API bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info* info,
+                                      size_t struct_size);
 BPTT_API bptt_status bptt_params_dtype(bptt_params* params, bptt_dtype* dtype);
-BPTT_API bptt_status bptt_params_data(bptt_params* params, const void** data); /* the flat vector [P]; a view, to read */
-BPTT_API bptt_status bptt_params_get(bptt_params* params, void* values);       /* copies all P elements out */
-BPTT_API bptt_status bptt_params_set(bptt_params* params, const void* values); /* copies all P elements in */
-BPTT_API bptt_status bptt_params_freeze(bptt_params* params, const char* name, int32_t frozen); /* BPTT_ERR_NAME */
+BPTT_API bptt_status bptt_params_data(bptt_params* params,
+                                      const void** data); /* the flat vector [P]; a view, to read */
+BPTT_API bptt_status bptt_params_get(bptt_params* params,
+                                     void* values); /* copies all P elements out */
+BPTT_API bptt_status bptt_params_set(bptt_params* params,
+                                     const void* values); /* copies all P elements in */
+BPTT_API bptt_status bptt_params_freeze(bptt_params* params, const char* name,
+                                        int32_t frozen); /* BPTT_ERR_NAME */
 
-/* ------------------------------------------------------------------------------------------------ layers */
+/* ------------------------------------------------------------------------------------------------
+ * layers */
 
 typedef struct bptt_layer_options {
   size_t struct_size;
@@ -169,78 +210,87 @@ typedef struct bptt_layer_options {
   int32_t bias;                   /* 1: b_ih and b_hh; 0: none */
   bptt_weight_init init;          /* BPTT_INIT_UNIFORM */
   double init_gain;               /* 1: of ORTHOGONAL and IDENTITY */
-  double forget_bias;             /* NaN: leave; else LSTM: b_ih of the forget gates = this, b_hh of them = 0 */
-  uint64_t seed;                  /* 0: of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
-  uint64_t reserved[16];          /* 0: room for later options, so that bptt_model_options keeps its layout */
+  double forget_bias; /* NaN: leave; else LSTM: b_ih of the forget gates = this, b_hh of them = 0 */
+  uint64_t seed;      /* 0: of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
+  uint64_t
+      reserved[16]; /* 0: room for later options, so that bptt_model_options keeps its layout */
 } bptt_layer_options;
 BPTT_API bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_layer_create(const bptt_layer_options* options, bptt_layer** layer);
 BPTT_API bptt_status bptt_layer_free(bptt_layer* layer);
 BPTT_API bptt_status bptt_layer_params(bptt_layer* layer, bptt_params** params);
 
-/* A batch of sequences going in. Exactly one of x and tokens is given. h0, c0 NULL: zeros. c0: LSTM only. */
+/* A batch of sequences going in. Exactly one of x and tokens is given. h0, c0 NULL: zeros. c0: LSTM
+ * only. */
 typedef struct bptt_sequence {
   size_t struct_size;
-  int64_t time;                                 /* T >= 1 */
-  int64_t batch;                                /* N >= 1 */
-  const void* x;                                /* [T, N, I] */
+  int64_t time;  /* T >= 1 */
+  int64_t batch; /* N >= 1 */
+  const void* x; /* [T, N, I] */
   int64_t x_stride_t, x_stride_n;
-  const int64_t* tokens;                        /* [T, N], 0 <= token < I (V): means the one-hot vector of that index */
+  const int64_t* tokens; /* [T, N], 0 <= token < I (V): means the one-hot vector of that index */
   int64_t tokens_stride_t, tokens_stride_n;
-  const void* h0;                               /* [L*D, N, H] */
-  const void* c0;                               /* [L*D, N, H] */
+  const void* h0; /* [L*D, N, H] */
+  const void* c0; /* [L*D, N, H] */
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 
-/* Where results of a forward pass go; every pointer may be NULL. y is [T, N, H] for a layer. For a model it is the output:
- * [T, N, O] with BPTT_EVERY_STEP, [N, O] (y_stride_t unused) with BPTT_LAST_STEP. */
+/* Where results of a forward pass go; every pointer may be NULL. y is [T, N, H] for a layer. For a
+ * model it is the output: [T, N, O] with BPTT_EVERY_STEP, [N, O] (y_stride_t unused) with
+ * BPTT_LAST_STEP. */
 typedef struct bptt_outputs {
   size_t struct_size;
   void* y;
   int64_t y_stride_t, y_stride_n;
-  void* hn;                                     /* [L*D, N, H], the states after step T */
-  void* cn;                                     /* [L*D, N, H], LSTM only */
+  void* hn; /* [L*D, N, H], the states after step T */
+  void* cn; /* [L*D, N, H], LSTM only */
 } bptt_outputs;
 BPTT_API bptt_status bptt_outputs_init(bptt_outputs* outputs, size_t struct_size);
 
-/* tape NULL: nothing is remembered and memory does not grow with T. Else *tape serves any number of backward calls until the
- * parameters change; it holds copies, never the caller's arrays. */
-BPTT_API bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* sequence, const bptt_outputs* outputs,
-                                        bptt_tape** tape);
+/* tape NULL: nothing is remembered and memory does not grow with T. Else *tape serves any number of
+ * backward calls until the parameters change; it holds copies, never the caller's arrays. */
+BPTT_API bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* sequence,
+                                        const bptt_outputs* outputs, bptt_tape** tape);
 
 /* One backward pass. dy, dhn, dcn NULL: zeros. Every result may be NULL. */
 typedef struct bptt_backward {
   size_t struct_size;
-  const void* dy;                               /* as y of bptt_outputs: [T, N, H] (model: of the output) */
+  const void* dy; /* as y of bptt_outputs: [T, N, H] (model: of the output) */
   int64_t dy_stride_t, dy_stride_n;
-  const void* dhn;                              /* [L*D, N, H] gradient with respect to the final states */
+  const void* dhn; /* [L*D, N, H] gradient with respect to the final states */
   const void* dcn;
-  double clip_step;                             /* 0: off. c: clamp each element of da_t to [-c, c] (Graves 2013) */
-  double clip_step_norm;                        /* 0: off. c: rescale each sample's carried (dh, dc) of a layer to norm <= c */
-  void* gradients;                              /* [P] flat, in the order of the parameters */
-  int32_t accumulate;                           /* 0: overwrite gradients; 1: add to them */
-  void* dx;                                     /* [T, N, I]; must be NULL for tokens */
+  double clip_step;      /* 0: off. c: clamp each element of da_t to [-c, c] (Graves 2013) */
+  double clip_step_norm; /* 0: off. c: rescale each sample's carried (dh, dc) of a layer to norm <=
+                            c */
+  void* gradients;       /* [P] flat, in the order of the parameters */
+  int32_t accumulate;    /* 0: overwrite gradients; 1: add to them */
+  void* dx;              /* [T, N, I]; must be NULL for tokens */
   int64_t dx_stride_t, dx_stride_n;
-  void* dh0;                                    /* [L*D, N, H] */
+  void* dh0; /* [L*D, N, H] */
   void* dc0;
-  double* flow;                                 /* [L*D, T]: norm over (N, H) of the total derivative dL/dh_t */
-  double* flow_c;                               /* [L*D, T]: the same of dL/dc_t, LSTM only */
+  double* flow;   /* [L*D, T]: norm over (N, H) of the total derivative dL/dh_t */
+  double* flow_c; /* [L*D, T]: the same of dL/dc_t, LSTM only */
 } bptt_backward;
 BPTT_API bptt_status bptt_backward_init(bptt_backward* backward, size_t struct_size);
-BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape, const bptt_backward* backward);
+BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
+                                         const bptt_backward* backward);
 
 BPTT_API bptt_status bptt_tape_free(bptt_tape* tape);
 BPTT_API bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes); /* memory that it holds */
 
-/* ------------------------------------------------------------------------------------------------ gradients, optimisers */
+/* ------------------------------------------------------------------------------------------------
+ * gradients, optimisers */
 
-/* All three judge and work on the flat vector of one dtype. Norms and factors are computed and applied in double precision.
- * By global norm (Pascanu et al. 2013): if ||g|| > max_norm, g *= max_norm / (||g|| + eps). *norm is the norm before. A norm
- * that is not finite leaves the gradient as it is. */
-BPTT_API bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count, double max_norm, double eps,
-                                         double* norm);
-BPTT_API bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t count, double value);
-BPTT_API bptt_status bptt_grad_norm(bptt_dtype dtype, const void* gradients, int64_t count, double* norm);
+/* All three judge and work on the flat vector of one dtype. Norms and factors are computed and
+ * applied in double precision. By global norm (Pascanu et al. 2013): if ||g|| > max_norm, g *=
+ * max_norm / (||g|| + eps). *norm is the norm before. A norm that is not finite leaves the gradient
+ * as it is. */
+BPTT_API bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count,
+                                         double max_norm, double eps, double* norm);
+BPTT_API bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t count,
+                                          double value);
+BPTT_API bptt_status bptt_grad_norm(bptt_dtype dtype, const void* gradients, int64_t count,
+                                    double* norm);
 
 typedef struct bptt_optimizer_options {
   size_t struct_size;
@@ -249,49 +299,61 @@ typedef struct bptt_optimizer_options {
   double momentum;          /* 0; SGD only, as torch.optim.SGD */
   double beta1, beta2;      /* 0.9, 0.999; Adam (Kingma & Ba 2015) */
   double eps;               /* NaN: 1e-8 for Adam, 1e-10 for Adagrad (Duchi et al. 2011) */
-  double weight_decay;      /* 0; decoupled for Adam (Loshchilov & Hutter 2019), added to the gradient for the others */
-  uint64_t reserved[8];     /* 0: room for later options */
+  double weight_decay;  /* 0; decoupled for Adam (Loshchilov & Hutter 2019), added to the gradient
+                           for the others */
+  uint64_t reserved[8]; /* 0: room for later options */
 } bptt_optimizer_options;
-BPTT_API bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options, size_t struct_size);
-BPTT_API bptt_status bptt_optimizer_create(const bptt_optimizer_options* options, bptt_params* params, bptt_optimizer** optimizer);
+BPTT_API bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options,
+                                                 size_t struct_size);
+BPTT_API bptt_status bptt_optimizer_create(const bptt_optimizer_options* options,
+                                           bptt_params* params, bptt_optimizer** optimizer);
 BPTT_API bptt_status bptt_optimizer_free(bptt_optimizer* optimizer);
-/* *skipped = 1 and nothing changed if the gradient has a value that is not finite; skipped may be NULL. */
-BPTT_API bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients, int32_t* skipped);
+/* *skipped = 1 and nothing changed if the gradient has a value that is not finite; skipped may be
+ * NULL. */
+BPTT_API bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients,
+                                         int32_t* skipped);
 BPTT_API bptt_status bptt_optimizer_set_lr(bptt_optimizer* optimizer, double lr);
 BPTT_API bptt_status bptt_optimizer_get_lr(bptt_optimizer* optimizer, double* lr);
-/* Moments, each a flat vector [P]: SGD with momentum 1 (momentum_buffer), Adagrad 1 (sum), Adam 2 (exp_avg, exp_avg_sq). */
-BPTT_API bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count, const char* const** names);
-BPTT_API bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t moment, void* values);
-BPTT_API bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment, const void* values);
+/* Moments, each a flat vector [P]: SGD with momentum 1 (momentum_buffer), Adagrad 1 (sum), Adam 2
+ * (exp_avg, exp_avg_sq). */
+BPTT_API bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count,
+                                            const char* const** names);
+BPTT_API bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t moment,
+                                              void* values);
+BPTT_API bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
+                                              const void* values);
 BPTT_API bptt_status bptt_optimizer_get_steps(bptt_optimizer* optimizer, int64_t* steps);
 BPTT_API bptt_status bptt_optimizer_set_steps(bptt_optimizer* optimizer, int64_t steps);
 
-/* ------------------------------------------------------------------------------------------------ models */
+/* ------------------------------------------------------------------------------------------------
+ * models */
 
 typedef struct bptt_model_options {
   size_t struct_size;
-  bptt_layer_options layer;         /* its input_size is I, or 0 with vocab_size */
-  int64_t vocab_size;               /* 0: dense input; V: tokens 0..V-1 */
-  int64_t embedding_size;           /* 0: tokens are one-hot; E: a table [V, E] in front */
-  int64_t output_size;              /* O >= 1; no default */
-  bptt_loss loss;                   /* BPTT_CROSS_ENTROPY */
-  bptt_targets targets;             /* BPTT_EVERY_STEP */
-  bptt_reduction reduction;         /* BPTT_MEAN: over T*N (last: N) targets for cross-entropy, over all T*N*O elements for MSE */
+  bptt_layer_options layer; /* its input_size is I, or 0 with vocab_size */
+  int64_t vocab_size;       /* 0: dense input; V: tokens 0..V-1 */
+  int64_t embedding_size;   /* 0: tokens are one-hot; E: a table [V, E] in front */
+  int64_t output_size;      /* O >= 1; no default */
+  bptt_loss loss;           /* BPTT_CROSS_ENTROPY */
+  bptt_targets targets;     /* BPTT_EVERY_STEP */
+  bptt_reduction reduction; /* BPTT_MEAN: over T*N (last: N) targets for cross-entropy, over all
+                               T*N*O elements for MSE */
   bptt_optimizer_options optimizer;
-  double clip_norm;                 /* 0: off; global norm of the gradient */
-  double clip_tensor_norm;          /* 0: off; norm of each parameter tensor's gradient */
-  double clip_value;                /* 0: off; each element. Order: value, tensor norm, global norm */
+  double clip_norm;        /* 0: off; global norm of the gradient */
+  double clip_tensor_norm; /* 0: off; norm of each parameter tensor's gradient */
+  double clip_value;       /* 0: off; each element. Order: value, tensor norm, global norm */
   double clip_step, clip_step_norm; /* 0: off; see bptt_backward */
 } bptt_model_options;
 BPTT_API bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** model);
 BPTT_API bptt_status bptt_model_free(bptt_model* model);
-BPTT_API bptt_status bptt_model_get_options(bptt_model* model, bptt_model_options* options, size_t struct_size);
+BPTT_API bptt_status bptt_model_get_options(bptt_model* model, bptt_model_options* options,
+                                            size_t struct_size);
 BPTT_API bptt_status bptt_model_params(bptt_model* model, bptt_params** params);
 BPTT_API bptt_status bptt_model_optimizer(bptt_model* model, bptt_optimizer** optimizer);
 
-/* What to hit. Cross-entropy: classes, int64_t [T, N] (last step: [N], stride_t unused), 0 <= class < O.
- * MSE: values [T, N, O] (last step: [N, O]). The one that the loss does not use is NULL. */
+/* What to hit. Cross-entropy: classes, int64_t [T, N] (last step: [N], stride_t unused), 0 <= class
+ * < O. MSE: values [T, N, O] (last step: [N, O]). The one that the loss does not use is NULL. */
 typedef struct bptt_target {
   size_t struct_size;
   const int64_t* classes;
@@ -303,66 +365,81 @@ BPTT_API bptt_status bptt_target_init(bptt_target* target, size_t struct_size);
 typedef struct bptt_step {
   size_t struct_size;
   /* in, each may be NULL */
-  void* hn;            /* [L*D, N, H] receives the final states */
+  void* hn; /* [L*D, N, H] receives the final states */
   void* cn;
-  double* flow;        /* [L*D, T] */
+  double* flow; /* [L*D, T] */
   double* flow_c;
   /* out */
-  double loss;         /* of this batch, before the update */
-  double grad_norm;    /* global norm before clipping */
-  int32_t clipped;     /* 1 if clip_value, clip_tensor_norm or clip_norm changed the gradient */
-  int32_t skipped;     /* 1 if the gradient was not finite: no bit of parameters and moments has changed */
+  double loss;      /* of this batch, before the update */
+  double grad_norm; /* global norm before clipping */
+  int32_t clipped;  /* 1 if clip_value, clip_tensor_norm or clip_norm changed the gradient */
+  int32_t
+      skipped; /* 1 if the gradient was not finite: no bit of parameters and moments has changed */
 } bptt_step;
 BPTT_API bptt_status bptt_step_init(bptt_step* step, size_t struct_size);
 
 /* Forward, loss, BPTT, clipping and update in one call: all or nothing. */
-BPTT_API bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequence, const bptt_target* target,
-                                           bptt_step* step);
+BPTT_API bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequence,
+                                           const bptt_target* target, bptt_step* step);
 /* The loss without a tape; outputs may be NULL. */
-BPTT_API bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence, const bptt_target* target,
-                                         const bptt_outputs* outputs, double* loss);
-/* Outputs without a tape (tape NULL) or with one, for a loss of your own: then bptt_model_backward with dy = dL/d output. */
-BPTT_API bptt_status bptt_model_forward(bptt_model* model, const bptt_sequence* sequence, const bptt_outputs* outputs,
-                                        bptt_tape** tape);
-BPTT_API bptt_status bptt_model_backward(bptt_model* model, bptt_tape* tape, const bptt_backward* backward);
-BPTT_API bptt_status bptt_model_steps(bptt_model* model, int64_t* taken, int64_t* skipped); /* since creation, kept in files */
+BPTT_API bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence,
+                                         const bptt_target* target, const bptt_outputs* outputs,
+                                         double* loss);
+/* Outputs without a tape (tape NULL) or with one, for a loss of your own: then bptt_model_backward
+ * with dy = dL/d output. */
+BPTT_API bptt_status bptt_model_forward(bptt_model* model, const bptt_sequence* sequence,
+                                        const bptt_outputs* outputs, bptt_tape** tape);
+BPTT_API bptt_status bptt_model_backward(bptt_model* model, bptt_tape* tape,
+                                         const bptt_backward* backward);
+BPTT_API bptt_status bptt_model_steps(bptt_model* model, int64_t* taken,
+                                      int64_t* skipped); /* since creation, kept in files */
 
-/* ------------------------------------------------------------------------------------------------ files */
+/* ------------------------------------------------------------------------------------------------
+ * files */
 
-/* A model file is a safetensors file (little-endian; any reader of that format opens it) that holds everything needed to go
- * on training: parameters, moments, steps and options, a format name and version and the SHA-256 of the whole file. It is
- * written to a sibling, fsynced and renamed: a crash leaves the old file or the new one. Loading never maps memory or runs code. */
+/* A model file is a safetensors file (little-endian; any reader of that format opens it) that holds
+ * everything needed to go on training: parameters, moments, steps and options, a format name and
+ * version and the SHA-256 of the whole file. It is written to a sibling, fsynced and renamed: a
+ * crash leaves the old file or the new one. Loading never maps memory or runs code. */
 BPTT_API bptt_status bptt_model_save(bptt_model* model, const char* path);
 BPTT_API bptt_status bptt_model_load(const char* path, bptt_model** model);
-BPTT_API bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacity, size_t* size); /* buffer NULL: size only */
+BPTT_API bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacity,
+                                          size_t* size); /* buffer NULL: size only */
 BPTT_API bptt_status bptt_model_deserialize(const void* buffer, size_t size, bptt_model** model);
-/* Text and arrays of the caller's own that travel in the file (a vocabulary, the carried states). Keys and names are 1 to 256
- * bytes of UTF-8. Value NULL removes (BPTT_ERR_NAME if there is nothing of that name). */
+/* Text and arrays of the caller's own that travel in the file (a vocabulary, the carried states).
+ * Keys and names are 1 to 256 bytes of UTF-8. Value NULL removes (BPTT_ERR_NAME if there is nothing
+ * of that name). */
 BPTT_API bptt_status bptt_model_set_metadata(bptt_model* model, const char* key, const char* value);
-BPTT_API bptt_status bptt_model_get_metadata(bptt_model* model, const char* key, const char** value); /* valid until the next set; BPTT_ERR_NAME */
-BPTT_API bptt_status bptt_model_metadata_key(bptt_model* model, int64_t index, const char** key);     /* BPTT_ERR_RANGE past the last */
-BPTT_API bptt_status bptt_model_set_extra(bptt_model* model, const char* name, bptt_dtype dtype, int64_t rank, const int64_t* shape,
-                                          const void* values);
+BPTT_API bptt_status
+bptt_model_get_metadata(bptt_model* model, const char* key,
+                        const char** value); /* valid until the next set; BPTT_ERR_NAME */
+BPTT_API bptt_status bptt_model_metadata_key(bptt_model* model, int64_t index,
+                                             const char** key); /* BPTT_ERR_RANGE past the last */
+BPTT_API bptt_status bptt_model_set_extra(bptt_model* model, const char* name, bptt_dtype dtype,
+                                          int64_t rank, const int64_t* shape, const void* values);
 typedef struct bptt_extra_info {
   size_t struct_size;
   const char* name;
   bptt_dtype dtype;
-  int64_t rank;       /* <= 8 */
+  int64_t rank; /* <= 8 */
   int64_t shape[8];
   const void* values; /* valid until the next set */
 } bptt_extra_info;
-BPTT_API bptt_status bptt_model_extra(bptt_model* model, int64_t index, bptt_extra_info* info, size_t struct_size); /* BPTT_ERR_RANGE past the last */
+BPTT_API bptt_status bptt_model_extra(bptt_model* model, int64_t index, bptt_extra_info* info,
+                                      size_t struct_size); /* BPTT_ERR_RANGE past the last */
 
-/* ------------------------------------------------------------------------------------------------ streams */
+/* ------------------------------------------------------------------------------------------------
+ * streams */
 
-/* One sequence (N = 1), step by step, with the weights as they were at creation; the model may train on meanwhile. A step
- * allocates nothing, takes no lock and makes no system call. Equal to a window's result within rounding. */
+/* One sequence (N = 1), step by step, with the weights as they were at creation; the model may
+ * train on meanwhile. A step allocates nothing, takes no lock and makes no system call. Equal to a
+ * window's result within rounding. */
 BPTT_API bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream);
 BPTT_API bptt_status bptt_stream_free(bptt_stream* stream);
 /* x [I] without a vocabulary, a token with one; y [O] (logits or values), or NULL */
 BPTT_API bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y);
 BPTT_API bptt_status bptt_stream_step_token(bptt_stream* stream, int64_t token, void* y);
-BPTT_API bptt_status bptt_stream_reset(bptt_stream* stream);                                   /* states to zero */
+BPTT_API bptt_status bptt_stream_reset(bptt_stream* stream); /* states to zero */
 /* [L*D, 1, H]; c LSTM only; NULL: not asked for, or left as it is */
 BPTT_API bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c);
 BPTT_API bptt_status bptt_stream_set_state(bptt_stream* stream, const void* h, const void* c);

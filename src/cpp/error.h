@@ -1,4 +1,5 @@
-// error.h: what goes wrong inside the engine, as an exception that capi turns into a status and a record.
+// error.h: what goes wrong inside the engine, as an exception that capi turns into a status and a
+// record.
 #pragma once
 
 #include <exception>
@@ -11,7 +12,8 @@ namespace bptt {
 
 class Error : public std::exception {
  public:
-  Error(bptt_status status_, std::string argument_, std::string expected_, std::string got_, int system_error_ = 0)
+  Error(bptt_status status_, std::string argument_, std::string expected_, std::string got_,
+        int system_error_ = 0)
       : status(status_),
         argument(std::move(argument_)),
         expected(std::move(expected_)),

@@ -45,6 +45,7 @@ constexpr Kernels<T> table_of() {
 }  // namespace
 
 extern const KernelTable BPTT_TABLE(BPTT_KERNEL_ISA);
-const KernelTable BPTT_TABLE(BPTT_KERNEL_ISA) = {BPTT_TEXT(BPTT_KERNEL_ISA), table_of<float>(), table_of<double>()};
+const KernelTable BPTT_TABLE(BPTT_KERNEL_ISA) = {BPTT_TEXT(BPTT_KERNEL_ISA), table_of<float>(),
+                                                 table_of<double>()};
 
 }  // namespace bptt

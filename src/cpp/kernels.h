@@ -1,13 +1,16 @@
-// kernels.h: the waist inside the engine. Below it (kernels.cpp, simd/, cells/): text that is compiled once per instruction
-// set, pure functions that cannot fail and allocate nothing. Above it: text that is compiled once.
+// kernels.h: the waist inside the engine. Below it (kernels.cpp, simd/, cells/): text that is
+// compiled once per instruction set, pure functions that cannot fail and allocate nothing. Above
+// it: text that is compiled once.
 //
-// Every kernel is found in a Kernels<T> table, T = float or double. Shapes are [rows, columns], the last axis contiguous.
-// "Row length" is padded_row<T>(n): internal rows start on 64-byte boundaries. What lies between n and the row length is
-// scratch: kernels may write anything there and never let it reach a result.
+// Every kernel is found in a Kernels<T> table, T = float or double. Shapes are [rows, columns], the
+// last axis contiguous. "Row length" is padded_row<T>(n): internal rows start on 64-byte
+// boundaries. What lies between n and the row length is scratch: kernels may write anything there
+// and never let it reach a result.
 //
 // Aliasing: outputs never overlap inputs unless a comment says "in place".
-// Determinism: an element's sum over k is one chain k = 0, 1, ... of fused multiply-adds (multiply, add where the set has no
-// fma), whatever the tile it falls in: it depends on the instruction set only, never on rows, threads or batch.
+// Determinism: an element's sum over k is one chain k = 0, 1, ... of fused multiply-adds (multiply,
+// add where the set has no fma), whatever the tile it falls in: it depends on the instruction set
+// only, never on rows, threads or batch.
 #pragma once
 
 #include <stddef.h>
@@ -17,8 +20,9 @@ namespace bptt {
 
 constexpr int64_t kAlignment = 64;  // bytes; of every internal row and buffer
 
-// The length of an internal row for n elements: whole cache lines, and never a multiple of 2048 bytes, because rows that far
-// apart fall into the same few sets of the first-level cache (measured: 15-20 % of a 14-row tile).
+// The length of an internal row for n elements: whole cache lines, and never a multiple of 2048
+// bytes, because rows that far apart fall into the same few sets of the first-level cache
+// (measured: 15-20 % of a 14-row tile).
 template <class T>
 constexpr int64_t padded_row(int64_t n) {
   constexpr int64_t line = kAlignment / int64_t(sizeof(T));
@@ -36,8 +40,9 @@ constexpr int64_t padded_plane(int64_t n) {
 enum class Cell { rnn, lstm, gru };
 enum class Activation { tanh, relu, sigmoid, identity };
 
-// A matrix B [depth, units x groups] packed for products: panels of up to two vectors of units, the groups (gates) of a panel
-// of units side by side, each panel [depth, width] contiguous. packed_size(depth, units, groups) elements.
+// A matrix B [depth, units x groups] packed for products: panels of up to two vectors of units, the
+// groups (gates) of a panel of units side by side, each panel [depth, width] contiguous.
+// packed_size(depth, units, groups) elements.
 //   element (k, unit, group) = source[k * k_stride + unit * unit_stride + group * group_stride]
 template <class T>
 struct PackArgs {
@@ -46,12 +51,14 @@ struct PackArgs {
   int64_t units, groups;
   int64_t depth;             // of the whole packed matrix
   int64_t k_begin, k_count;  // which of its k this call fills
-  int64_t panel_begin, panel_end;  // which panels of units this call fills; panels = panel_count(units)
+  int64_t panel_begin,
+      panel_end;  // which panels of units this call fills; panels = panel_count(units)
   T* packed;
 };
 
 // C[r, group, unit] (+)= sum_k A[r, k] * B[k, group, unit] (+ bias[group, unit]).
-// A's row is `segments` runs of `segment_length` elements, `segment_stride` apart; depth = segments * segment_length.
+// A's row is `segments` runs of `segment_length` elements, `segment_stride` apart; depth = segments
+// * segment_length.
 template <class T>
 struct ProductArgs {
   const T* a;
@@ -66,8 +73,8 @@ struct ProductArgs {
   int64_t panel_begin, panel_end;  // which panels of units to compute
 };
 
-// C[m, n] += sum_k A[k, m] * B[k, n]: a weight gradient; A and B hold a block of rows k. The block's sum starts from zero and is
-// added to C once.
+// C[m, n] += sum_k A[k, m] * B[k, n]: a weight gradient; A and B hold a block of rows k. The
+// block's sum starts from zero and is added to C once.
 template <class T>
 struct OuterArgs {
   const T* a;  // [depth, columns], a_row apart
@@ -78,27 +85,29 @@ struct OuterArgs {
   int64_t c_row;
 };
 
-// One time step forward of some rows of the batch: product with the packed recurrent weights, then the cell, per panel of units
-// while the product is in the first-level cache. On entry `planes` holds the input part of the pre-activations, gate by gate
-// (RNN: in h itself); on return what the backward pass needs (cells/cell.h).
+// One time step forward of some rows of the batch: product with the packed recurrent weights, then
+// the cell, per panel of units while the product is in the first-level cache. On entry `planes`
+// holds the input part of the pre-activations, gate by gate (RNN: in h itself); on return what the
+// backward pass needs (cells/cell.h).
 template <class T>
 struct StepForwardArgs {
-  const T* weights;  // packed W_hh^T: depth H, units H, groups G
+  const T* weights;      // packed W_hh^T: depth H, units H, groups G
   const T* bias_hidden;  // GRU: b_hn [H]; else unused
-  const T* h_previous;  // [rows, H], state_row apart
-  const T* c_previous;  // LSTM
-  T* h;                 // [rows, H]; may be h_previous's successor, never itself
-  T* c;                 // LSTM
-  T* planes;            // [rows, planes, H], planes_row apart, plane_stride between planes
+  const T* h_previous;   // [rows, H], state_row apart
+  const T* c_previous;   // LSTM
+  T* h;                  // [rows, H]; may be h_previous's successor, never itself
+  T* c;                  // LSTM
+  T* planes;             // [rows, planes, H], planes_row apart, plane_stride between planes
   int64_t state_row, planes_row, plane_stride;
   int64_t rows, units;
   int64_t panel_begin, panel_end;  // panels of units to compute
-  Activation activation;  // RNN
+  Activation activation;           // RNN
 };
 
-// One time step backward of some rows, pointwise: from the total dL/dh_t (dh) and what flows into c_t (dc) to the
-// pre-activation gradients dz. In place: dc becomes dL/dc_{t-1}; GRU: dh becomes its direct share of dL/dh_{t-1}, to which the
-// product with W_hh adds. RNN, LSTM: dh is left alone and the product overwrites it.
+// One time step backward of some rows, pointwise: from the total dL/dh_t (dh) and what flows into
+// c_t (dc) to the pre-activation gradients dz. In place: dc becomes dL/dc_{t-1}; GRU: dh becomes
+// its direct share of dL/dh_{t-1}, to which the product with W_hh adds. RNN, LSTM: dh is left alone
+// and the product overwrites it.
 template <class T>
 struct StepBackwardArgs {
   const T* h_previous;  // [rows, H], state_row apart
@@ -113,11 +122,12 @@ struct StepBackwardArgs {
   int64_t dz_row;
   int64_t rows, units;
   Activation activation;
-  T clip;  // clamp |dz| to this; 0: off
+  T clip;          // clamp |dz| to this; 0: off
   double* flow_c;  // LSTM: per row, the norm of the total dL/dc_t; null: off
 };
 
-// Optimisers: one pass over elements of the flat vectors. `scale` multiplies the gradient first, in double precision.
+// Optimisers: one pass over elements of the flat vectors. `scale` multiplies the gradient first, in
+// double precision.
 template <class T>
 struct UpdateArgs {
   T* parameter;
@@ -148,14 +158,17 @@ struct Kernels {
   void (*scale)(T* a, int64_t n, double factor);
   // clamp to [-bound, bound]; NaN stays NaN. Returns the number of elements changed.
   int64_t (*clamp)(T* a, int64_t n, double bound);
-  // The sum of squares in double precision, four chains added at the end; may overflow or underflow for double input.
+  // The sum of squares in double precision, four chains added at the end; may overflow or underflow
+  // for double input.
   double (*sum_squares)(const T* a, int64_t n);
   // The largest |a|; NaN if any element is NaN.
   double (*max_abs)(const T* a, int64_t n);
 
-  // Softmax cross-entropy of one row. In place: logits [n] become (softmax(logits) - onehot(target)) * factor. Returns
-  // *largest = max(logits) and *sum = sum exp(logits - largest), *chosen = logits[target] as they were.
-  void (*softmax_row)(T* logits, int64_t n, int64_t target, double factor, double* largest, double* sum, double* chosen);
+  // Softmax cross-entropy of one row. In place: logits [n] become (softmax(logits) -
+  // onehot(target)) * factor. Returns *largest = max(logits) and *sum = sum exp(logits - largest),
+  // *chosen = logits[target] as they were.
+  void (*softmax_row)(T* logits, int64_t n, int64_t target, double factor, double* largest,
+                      double* sum, double* chosen);
 
   void (*update_sgd)(const UpdateArgs<T>&);
   void (*update_adagrad)(const UpdateArgs<T>&);
@@ -190,11 +203,13 @@ inline int64_t panel_count(const Kernels<T>& kernels, int64_t units) {
   return (units + 2 * kernels.lanes - 1) / (2 * kernels.lanes);
 }
 template <class T>
-inline int64_t packed_size(const Kernels<T>& kernels, int64_t depth, int64_t units, int64_t groups) {
+inline int64_t packed_size(const Kernels<T>& kernels, int64_t depth, int64_t units,
+                           int64_t groups) {
   return depth * groups * ((units + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
 }
 
-// What a cell keeps, by Cell (the cells' own headers hold the same numbers and are checked against these).
+// What a cell keeps, by Cell (the cells' own headers hold the same numbers and are checked against
+// these).
 struct CellShape {
   int64_t gates;        // groups of the weights
   int64_t planes;       // saved per step beside the states; 0: the input part goes into h

@@ -1,12 +1,14 @@
-// cell.h: the contract of a cell, and the two loops that run one: forward (product, then the cell, per panel of units) and
-// backward (pointwise). What differs from cell to cell stands in rnn.h, lstm.h and gru.h, forward above backward.
+// cell.h: the contract of a cell, and the two loops that run one: forward (product, then the cell,
+// per panel of units) and backward (pointwise). What differs from cell to cell stands in rnn.h,
+// lstm.h and gru.h, forward above backward.
 //
 // A cell is a struct template over the element type:
 //     kGates          groups of its weights, in PyTorch's order
 //     kShape          what it keeps (kernels.h: CellShape)
-//     forward(s, row, unit, product)    one vector of units of one row: product[g] = (W_hh h_{t-1}) of gate g
-//     backward(s, row, unit)            one vector of units of one row
-// with s the arguments of the step. Whatever lies between the units and the end of an internal row is scratch.
+//     forward(s, row, unit, product)    one vector of units of one row: product[g] = (W_hh h_{t-1})
+//     of gate g backward(s, row, unit)            one vector of units of one row
+// with s the arguments of the step. Whatever lies between the units and the end of an internal row
+// is scratch.
 #pragma once
 
 #include "kernels.h"
@@ -60,7 +62,8 @@ BPTT_INLINE typename Vec<T>::V first_lanes(typename Vec<T>::V v, int64_t n) {
   return load_some(lanes, n);
 }
 
-// Panels of units are handled one at a time, with few rows up to four, so that there are enough independent sums.
+// Panels of units are handled one at a time, with few rows up to four, so that there are enough
+// independent sums.
 template <class T, class CellOf>
 void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   using V = typename Vec<T>::V;

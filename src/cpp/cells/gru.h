@@ -1,6 +1,7 @@
-// gru.h: r, z = sigmoid(a);  n = tanh(W_in x_t + b_in + r q_t), q_t = W_hn h_{t-1} + b_hn;  h_t = (1 - z) n + z h_{t-1}
-// (Cho et al. 2014, reset after the product: arXiv:1406.1078v1, cuDNN, PyTorch). Saved: r, z, n, q.
-// The pre-activation gradients of W_ih are those of n, r, z, and of W_hh those of r, z, q: four planes n r z q serve both.
+// gru.h: r, z = sigmoid(a);  n = tanh(W_in x_t + b_in + r q_t), q_t = W_hn h_{t-1} + b_hn;  h_t =
+// (1 - z) n + z h_{t-1} (Cho et al. 2014, reset after the product: arXiv:1406.1078v1, cuDNN,
+// PyTorch). Saved: r, z, n, q. The pre-activation gradients of W_ih are those of n, r, z, and of
+// W_hh those of r, z, q: four planes n r z q serve both.
 #pragma once
 
 #include "cells/cell.h"
@@ -14,7 +15,8 @@ struct Gru {
   static constexpr int kGates = 3;
   static constexpr CellShape kShape = cell_shape(Cell::gru);
 
-  BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit, const V* product) const {
+  BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
+                           const V* product) const {
     T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
     const V r = sigmoid<T>(load(plane) + product[0]);
@@ -31,7 +33,8 @@ struct Gru {
   BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
-    const V r = load(plane), z = load(plane + next), n = load(plane + 2 * next), q = load(plane + 3 * next);
+    const V r = load(plane), z = load(plane + next), n = load(plane + 2 * next),
+            q = load(plane + 3 * next);
     const V one = splat<T>(T(1));
     const V dh = load(s.dh + at);
     V da_n = dh * (one - z) * fma(-n, n, one);

@@ -1,6 +1,7 @@
 // lstm.h: i, f, o = sigmoid(a), g = tanh(a);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
-// (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000). Saved: i, f, g, o. tanh(c_t) is computed again
-// on the way back: 2 % of a step at H = 128, against a fifth more memory.
+// (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000). Saved: i, f, g,
+// o. tanh(c_t) is computed again on the way back: 2 % of a step at H = 128, against a fifth more
+// memory.
 #pragma once
 
 #include "cells/cell.h"
@@ -14,7 +15,8 @@ struct Lstm {
   static constexpr int kGates = 4;
   static constexpr CellShape kShape = cell_shape(Cell::lstm);
 
-  BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit, const V* product) const {
+  BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
+                           const V* product) const {
     T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
     const V i = sigmoid<T>(load(plane) + product[0]);
@@ -34,7 +36,8 @@ struct Lstm {
   BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
-    const V i = load(plane), f = load(plane + next), g = load(plane + 2 * next), o = load(plane + 3 * next);
+    const V i = load(plane), f = load(plane + next), g = load(plane + 2 * next),
+            o = load(plane + 3 * next);
     const V one = splat<T>(T(1));
     const V tanh_c = tanh<T>(load(s.c + at));
     const V dh = load(s.dh + at);

@@ -1,5 +1,5 @@
-// rnn.h: h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). h_t alone is enough for the way back: every f
-// here has a derivative that can be written with f itself.
+// rnn.h: h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). h_t alone is
+// enough for the way back: every f here has a derivative that can be written with f itself.
 #pragma once
 
 #include "cells/cell.h"
@@ -29,7 +29,8 @@ struct Rnn {
     return dh;
   }
 
-  BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit, const V* product) const {
+  BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
+                           const V* product) const {
     T* h = s.h + row * s.state_row + unit;
     store(h, f(load(h) + product[0]));
   }

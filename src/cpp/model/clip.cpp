@@ -67,7 +67,7 @@ double gradient_norm(const T* gradient, int64_t count) {
   if (plain > 1e-280 && plain < 1e300) return std::sqrt(plain);
   double largest = 0;
   for (const double value :
-       of_chunks(gradient, count, [](const Kernels<T>&kernels, const T*values, int64_t length) {
+       of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
          return kernels.max_abs(values, length);
        })) {
     if (std::isnan(value)) return value;

@@ -1,6 +1,6 @@
-// clip.h: norms and clipping of a gradient vector; norms in double precision, safe from 1e-30 to 1e30 in float and from
-// 1e-300 to 1e300 in double (rescaled where the plain sum of squares over- or underflows), in an order that does not depend on
-// the number of threads.
+// clip.h: norms and clipping of a gradient vector; norms in double precision, safe from 1e-30 to
+// 1e30 in float and from 1e-300 to 1e300 in double (rescaled where the plain sum of squares over-
+// or underflows), in an order that does not depend on the number of threads.
 #pragma once
 
 #include <cstdint>

@@ -19,9 +19,9 @@ struct InitConfig {
   bool given = false;  // the values come from elsewhere (a file): fill nothing
 };
 
-// Fills all parameters of the network: layers by `config`, embedding.weight ~ N(0, 1) and readout U(-1/sqrt(H), 1/sqrt(H)) as
-// PyTorch's nn.Embedding and nn.Linear. Each tensor has its own stream of random numbers (the hash of its name), so that adding
-// one does not change the others.
+// Fills all parameters of the network: layers by `config`, embedding.weight ~ N(0, 1) and readout
+// U(-1/sqrt(H), 1/sqrt(H)) as PyTorch's nn.Embedding and nn.Linear. Each tensor has its own stream
+// of random numbers (the hash of its name), so that adding one does not change the others.
 template <class T>
 void initialise(Network<T>& network, const InitConfig& config);
 

@@ -5,7 +5,8 @@
 namespace bptt {
 
 template <class T>
-double cross_entropy_row(const Kernels<T>& kernels, T* out, int64_t n, int64_t target, double factor) {
+double cross_entropy_row(const Kernels<T>& kernels, T* out, int64_t n, int64_t target,
+                         double factor) {
   double largest = 0, sum = 0, chosen = 0;
   kernels.softmax_row(out, n, target, factor, &largest, &sum, &chosen);
   return std::log(sum) + (largest - chosen);

@@ -9,7 +9,8 @@ namespace bptt {
 
 // Softmax cross-entropy -log softmax(out)[target]; out [n] becomes dL/dout * factor.
 template <class T>
-double cross_entropy_row(const Kernels<T>& kernels, T* out, int64_t n, int64_t target, double factor);
+double cross_entropy_row(const Kernels<T>& kernels, T* out, int64_t n, int64_t target,
+                         double factor);
 
 // Sum of squared errors; out [n] becomes dL/dout * factor.
 template <class T>

@@ -14,16 +14,18 @@ namespace {
 template <class T>
 class RowLosses {
  public:
-  RowLosses(const ModelConfig& config, const Sequence<T>& sequence, const Target<T>& target, int64_t rows)
+  RowLosses(const ModelConfig& config, const Sequence<T>& sequence, const Target<T>& target,
+            int64_t rows)
       : kernels_(kernels_of<T>(*active_kernels())),
         config_(config),
         target_(target),
         batch_(sequence.batch),
         outputs_(config.network.output),
         losses_(rows),
-        factor_(!config.mean                         ? 1.0
-                : config.loss == Loss::cross_entropy ? 1.0 / double(rows)
-                                                     : 1.0 / (double(rows) * double(config.network.output))) {}
+        factor_(!config.mean ? 1.0
+                : config.loss == Loss::cross_entropy
+                    ? 1.0 / double(rows)
+                    : 1.0 / (double(rows) * double(config.network.output))) {}
 
   // out becomes the gradient of the loss with respect to it.
   void row(int64_t index, T* out) {
@@ -57,7 +59,8 @@ Model<T>::Model(const ModelConfig& config, Blank blank)
 }
 
 template <class T>
-StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn, double* flow, double* flow_c) {
+StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn,
+                                double* flow, double* flow_c) {
   Params<T>& params = network_.params();
   const std::unique_lock<Lock> guard(params.lock);
   const bool fits = tape_ && tape_->steps() == sequence.steps && tape_->batch() == sequence.batch &&
@@ -74,7 +77,8 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
   Outputs<T> outputs;
   outputs.hn = hn;
   outputs.cn = cn;
-  network_.forward(sequence, outputs, {[&](int64_t row, T* out) { losses.row(row, out); }, outputs_.data()}, *tape_);
+  network_.forward(sequence, outputs,
+                   {[&](int64_t row, T* out) { losses.row(row, out); }, outputs_.data()}, *tape_);
   Backward<T> backward;
   backward.clip_step = config_.clip_step;
   backward.clip_step_norm = config_.clip_step_norm;
@@ -97,13 +101,16 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
   return result;
 }
 
-// By value, by tensor, by global norm. The last is left to the optimiser's own pass: returns its factor.
+// By value, by tensor, by global norm. The last is left to the optimiser's own pass: returns its
+// factor.
 template <class T>
 double Model<T>::clip(StepResult& result) {
   const Params<T>& params = network_.params();
   T* gradient = gradient_.data();
-  if (config_.clip_value > 0 && clip_value(gradient, params.count(), config_.clip_value) > 0) result.clipped = true;
-  if (config_.clip_tensor_norm > 0 && clip_tensor_norm(params, gradient, config_.clip_tensor_norm)) result.clipped = true;
+  if (config_.clip_value > 0 && clip_value(gradient, params.count(), config_.clip_value) > 0)
+    result.clipped = true;
+  if (config_.clip_tensor_norm > 0 && clip_tensor_norm(params, gradient, config_.clip_tensor_norm))
+    result.clipped = true;
   if (config_.clip_norm <= 0) return 1;
   const double norm = result.clipped ? gradient_norm(gradient, params.count()) : result.grad_norm;
   if (norm <= config_.clip_norm) return 1;
@@ -112,14 +119,18 @@ double Model<T>::clip(StepResult& result) {
 }
 
 template <class T>
-double Model<T>::evaluate(const Sequence<T>& sequence, const Target<T>& target, const Outputs<T>& outputs) const {
+double Model<T>::evaluate(const Sequence<T>& sequence, const Target<T>& target,
+                          const Outputs<T>& outputs) const {
   const auto tape = network_.new_tape(sequence, false);
-  RowLosses<T> losses(config_, sequence, target, network_.target_rows(sequence.steps, sequence.batch));
+  RowLosses<T> losses(config_, sequence, target,
+                      network_.target_rows(sequence.steps, sequence.batch));
   const int64_t N = sequence.batch;
   const size_t bytes = size_t(config_.network.output) * sizeof(T);
   network_.forward(sequence, outputs,
                    {[&](int64_t row, T* out) {
-                      if (outputs.y) std::memcpy(outputs.y + row / N * outputs.y_t + row % N * outputs.y_n, out, bytes);
+                      if (outputs.y)
+                        std::memcpy(outputs.y + row / N * outputs.y_t + row % N * outputs.y_n, out,
+                                    bytes);
                       losses.row(row, out);
                     },
                     nullptr},

@@ -1,4 +1,5 @@
-// model.h: a network with a loss and an optimiser: one call per training step. Arguments are checked by capi.
+// model.h: a network with a loss and an optimiser: one call per training step. Arguments are
+// checked by capi.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,9 @@ struct ModelConfig {
   InitConfig init;
   OptimizerConfig optimizer;
   Loss loss = Loss::cross_entropy;
-  bool mean = true;                                     // reduction
-  double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0, clip_step_norm = 0;  // 0: off
+  bool mean = true;  // reduction
+  double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0,
+         clip_step_norm = 0;  // 0: off
 };
 
 template <class T>
@@ -56,10 +58,13 @@ class Model {
   Optimizer<T>& optimizer() { return optimizer_; }
   const Optimizer<T>& optimizer() const { return optimizer_; }
 
-  // Takes network().params().lock itself (exclusively for the whole step). Results may be null. All or nothing.
-  StepResult train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn, double* flow, double* flow_c);
+  // Takes network().params().lock itself (exclusively for the whole step). Results may be null. All
+  // or nothing.
+  StepResult train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn,
+                        double* flow, double* flow_c);
   // The caller holds the lock (shared).
-  double evaluate(const Sequence<T>& sequence, const Target<T>& target, const Outputs<T>& outputs) const;
+  double evaluate(const Sequence<T>& sequence, const Target<T>& target,
+                  const Outputs<T>& outputs) const;
 
   int64_t steps_taken = 0, steps_skipped = 0;
   std::map<std::string, std::string> metadata;
@@ -82,7 +87,9 @@ using AnyModel = std::variant<std::unique_ptr<Model<float>>, std::unique_ptr<Mod
 template <class T>
 std::vector<std::byte> serialize(const Model<T>& model);  // the caller holds the lock
 AnyModel deserialize(const std::byte* bytes, size_t size);
-void write_file(const std::string& path, const std::vector<std::byte>& bytes);  // sibling, fsync, rename, fsync of the folder
+void write_file(
+    const std::string& path,
+    const std::vector<std::byte>& bytes);  // sibling, fsync, rename, fsync of the folder
 std::vector<std::byte> read_file(const std::string& path);
 
 }  // namespace bptt

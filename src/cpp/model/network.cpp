@@ -8,8 +8,8 @@ namespace bptt {
 namespace {
 
 StackConfig stack_config(const NetworkConfig& config) {
-  return {config.cell, config.activation, config.embedding ? config.embedding : config.input, config.hidden, config.layers,
-          config.bias};
+  return {config.cell,   config.activation, config.embedding ? config.embedding : config.input,
+          config.hidden, config.layers,     config.bias};
 }
 
 // Adds all tensors in their order: embedding, layers from below, readout.
@@ -76,7 +76,8 @@ std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
   const std::lock_guard<std::mutex> guard(mutex_);
   const uint64_t version = params_.version();
   if (packed_ && packed_->version == version && packed_->table == table) return packed_;
-  auto packed = packed_ && packed_.use_count() == 1 ? std::move(packed_) : std::make_shared<PackedReadout<T>>();
+  auto packed = packed_ && packed_.use_count() == 1 ? std::move(packed_)
+                                                    : std::make_shared<PackedReadout<T>>();
   packed_.reset();
   std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
   const Kernels<T>& kernels = kernels_of<T>(*table);
@@ -87,9 +88,10 @@ std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
   const T* weight = params_.data(*readout_weight_);
   run_team(stack_.team_size(kBlockRows), [&](const Team& team) {
     const int64_t to_output = panel_count(kernels, O), to_hidden = panel_count(kernels, H);
-    kernels.pack(PackArgs<T>{weight, 1, H, 0, O, 1, H, 0, H, team.begin(to_output), team.end(to_output), packed->forward.data()});
-    kernels.pack(
-        PackArgs<T>{weight, H, 1, 0, H, 1, O, 0, O, team.begin(to_hidden), team.end(to_hidden), packed->backward.data()});
+    kernels.pack(PackArgs<T>{weight, 1, H, 0, O, 1, H, 0, H, team.begin(to_output),
+                             team.end(to_output), packed->forward.data()});
+    kernels.pack(PackArgs<T>{weight, H, 1, 0, H, 1, O, 0, O, team.begin(to_hidden),
+                             team.end(to_hidden), packed->backward.data()});
   });
   std::memcpy(packed->bias.data(), params_.data(*readout_bias_), size_t(O) * sizeof(T));
   std::fill(packed->bias.data() + O, packed->bias.data() + padded_plane<T>(O), T(0));
@@ -105,8 +107,8 @@ std::unique_ptr<Tape<T>> Network<T>::new_tape(const Sequence<T>& sequence, bool 
 }
 
 template <class T>
-void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs, const ReadoutForward<T>& readout,
-                         Tape<T>& tape) const {
+void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
+                         const ReadoutForward<T>& readout, Tape<T>& tape) const {
   ForwardCall<T> call{};
   call.parameters = params_.data();
   call.version = params_.version();
@@ -128,9 +130,11 @@ void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
   }
   const auto packed = packed_readout();
   const Kernels<T>& kernels = kernels_of<T>(*packed->table);
-  const int64_t N = sequence.batch, O = config_.output, row = output_row(), state_row = stack_.geometry().state_row;
+  const int64_t N = sequence.batch, O = config_.output, row = output_row(),
+                state_row = stack_.geometry().state_row;
   Buffer<T> block_out;
-  if (!readout.keep) block_out = Buffer<T>(checked_count(std::min(sequence.steps, block_steps(N)), N, row));
+  if (!readout.keep)
+    block_out = Buffer<T>(checked_count(std::min(sequence.steps, block_steps(N)), N, row));
   call.after_block = [&](const Team& team, const Block<T>& block) {
     const TargetRows rows = target_rows_of(block, sequence.steps, config_.last_only);
     const int64_t index = target_index(block, rows.offset, N, config_.last_only);
@@ -156,7 +160,8 @@ void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
   stack_.forward(call, tape);
 }
 
-// dL/d output of a block's target rows into dy and the readout's gradients; false if there are none.
+// dL/d output of a block's target rows into dy and the readout's gradients; false if there are
+// none.
 template <class T>
 bool Network<T>::readout_backward(const Team& team, const Block<T>& block, const Tape<T>& tape,
                                   const Kernels<T>& kernels, const PackedReadout<T>& packed,
@@ -210,7 +215,8 @@ bool Network<T>::readout_backward(const Team& team, const Block<T>& block, const
 }
 
 template <class T>
-void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in, const ReadoutBackward<T>& readout) const {
+void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in,
+                          const ReadoutBackward<T>& readout) const {
   BackwardCall<T> call{};
   call.parameters = params_.data();
   call.version = params_.version();
@@ -264,13 +270,15 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in, const Read
 }
 
 template <class T>
-void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs, std::unique_ptr<Tape<T>>* tape) const {
+void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
+                         std::unique_ptr<Tape<T>>* tape) const {
   std::unique_ptr<Tape<T>> own = new_tape(sequence, tape != nullptr);
   ReadoutForward<T> readout;
   if (config_.output && outputs.y) {
     const int64_t N = sequence.batch;
     readout.each_row = [&outputs, N, this](int64_t row, const T* out) {
-      std::memcpy(outputs.y + row / N * outputs.y_t + row % N * outputs.y_n, out, size_t(config_.output) * sizeof(T));
+      std::memcpy(outputs.y + row / N * outputs.y_t + row % N * outputs.y_n, out,
+                  size_t(config_.output) * sizeof(T));
     };
   }
   forward(sequence, outputs, readout, *own);
@@ -283,7 +291,8 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& call) const {
   if (config_.output && call.dy) {
     const int64_t N = tape.batch();
     readout.each_row = [&call, N, this](int64_t row, T* dout) {
-      std::memcpy(dout, call.dy + row / N * call.dy_t + row % N * call.dy_n, size_t(config_.output) * sizeof(T));
+      std::memcpy(dout, call.dy + row / N * call.dy_t + row % N * call.dy_n,
+                  size_t(config_.output) * sizeof(T));
     };
   }
   backward(tape, call, readout);

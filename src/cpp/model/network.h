@@ -1,5 +1,6 @@
-// network.h: (embedding,) recurrent layers (, readout) over one parameter vector; forward and backward on the caller's arrays.
-// A layer of the C API is a network without embedding and readout. Arguments are checked by capi; nothing here checks again.
+// network.h: (embedding,) recurrent layers (, readout) over one parameter vector; forward and
+// backward on the caller's arrays. A layer of the C API is a network without embedding and readout.
+// Arguments are checked by capi; nothing here checks again.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +18,15 @@ namespace bptt {
 struct NetworkConfig {
   Cell cell = Cell::lstm;
   Activation activation = Activation::tanh;
-  int64_t input = 0;      // I; with tokens: V
-  int64_t hidden = 0;     // H
-  int64_t layers = 1;     // L
+  int64_t input = 0;   // I; with tokens: V
+  int64_t hidden = 0;  // H
+  int64_t layers = 1;  // L
   bool bias = true;
-  bool tokens_only = false;   // a model with a vocabulary
-  int64_t embedding = 0;  // E; 0: no table
-  int64_t output = 0;     // O; 0: no readout, the output is h
-  bool last_only = false;  // the readout looks at the last step only
-  std::string prefix;     // of the layers' parameter names: "" or "rnn."
+  bool tokens_only = false;  // a model with a vocabulary
+  int64_t embedding = 0;     // E; 0: no table
+  int64_t output = 0;        // O; 0: no readout, the output is h
+  bool last_only = false;    // the readout looks at the last step only
+  std::string prefix;        // of the layers' parameter names: "" or "rnn."
 };
 
 // Arrays as in bptt.h.
@@ -63,12 +64,13 @@ struct Backward {
   double* flow_c = nullptr;
 };
 
-// Outputs are computed row by row ("target rows": all T*N, or the last N with last_only). What happens to a row is the caller's:
-// copied out, or turned into a loss and its gradient.
+// Outputs are computed row by row ("target rows": all T*N, or the last N with last_only). What
+// happens to a row is the caller's: copied out, or turned into a loss and its gradient.
 template <class T>
 struct ReadoutForward {
   std::function<void(int64_t row, T* out)> each_row;
-  T* keep = nullptr;  // [target rows, O], output_row() apart: where they stay; null: a block at a time
+  T* keep =
+      nullptr;  // [target rows, O], output_row() apart: where they stay; null: a block at a time
 };
 template <class T>
 struct ReadoutBackward {
@@ -85,17 +87,23 @@ class Network {
   Params<T>& params() { return params_; }
   const Params<T>& params() const { return params_; }
 
-  // tape null: nothing is remembered. The caller holds params().lock (shared). Throw std::bad_alloc, Error (cancelled).
-  void forward(const Sequence<T>& sequence, const Outputs<T>& outputs, std::unique_ptr<Tape<T>>* tape) const;
+  // tape null: nothing is remembered. The caller holds params().lock (shared). Throw
+  // std::bad_alloc, Error (cancelled).
+  void forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
+               std::unique_ptr<Tape<T>>* tape) const;
   // The tape must be fresh: tape.version() == params().version().
   void backward(const Tape<T>& tape, const Backward<T>& call) const;
 
   // The same with a readout of the caller's. y is that of a network without readout.
   std::unique_ptr<Tape<T>> new_tape(const Sequence<T>& sequence, bool remember) const;
-  void forward(const Sequence<T>& sequence, const Outputs<T>& outputs, const ReadoutForward<T>& readout, Tape<T>& tape) const;
-  void backward(const Tape<T>& tape, const Backward<T>& call, const ReadoutBackward<T>& readout) const;
+  void forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
+               const ReadoutForward<T>& readout, Tape<T>& tape) const;
+  void backward(const Tape<T>& tape, const Backward<T>& call,
+                const ReadoutBackward<T>& readout) const;
 
-  int64_t target_rows(int64_t steps, int64_t batch) const { return config_.last_only ? batch : checked_count(steps, batch); }
+  int64_t target_rows(int64_t steps, int64_t batch) const {
+    return config_.last_only ? batch : checked_count(steps, batch);
+  }
   int64_t output_row() const { return padded_row<T>(config_.output); }
 
   // For streams: everything a step needs, as it is now.
@@ -108,7 +116,9 @@ class Network {
                         const Kernels<T>& kernels, const PackedReadout<T>& packed,
                         const ReadoutBackward<T>& readout, T* dout, T* panels, T* dy) const;
   const T* table() const { return config_.embedding ? params_.data(*embedding_) : nullptr; }
-  T* gradient_of(T* gradients, const Param* tensor) const { return gradients && tensor ? gradients + tensor->offset : nullptr; }
+  T* gradient_of(T* gradients, const Param* tensor) const {
+    return gradients && tensor ? gradients + tensor->offset : nullptr;
+  }
 
   NetworkConfig config_;
   Params<T> params_;

@@ -1,4 +1,5 @@
-// optimizer.h: SGD with momentum, Adagrad, Adam with decoupled weight decay over one parameter vector (bptt.h gives sources).
+// optimizer.h: SGD with momentum, Adagrad, Adam with decoupled weight decay over one parameter
+// vector (bptt.h gives sources).
 #pragma once
 
 #include <cmath>
@@ -22,7 +23,8 @@ struct OptimizerConfig {
 template <class T>
 class Optimizer {
  public:
-  Optimizer(const OptimizerConfig& config, Params<T>& params);  // eps is resolved here; throws std::bad_alloc
+  Optimizer(const OptimizerConfig& config,
+            Params<T>& params);  // eps is resolved here; throws std::bad_alloc
 
   const OptimizerConfig& config() const { return config_; }
   double lr() const { return config_.lr; }
@@ -35,8 +37,9 @@ class Optimizer {
   std::vector<Buffer<T>>& moments() { return moments_; }
   const std::vector<Buffer<T>>& moments() const { return moments_; }
 
-  // One update with gradient * scale; frozen tensors are left alone. The caller holds params.lock exclusively and has seen
-  // that the gradient is finite. Work is split over threads; elements are independent, so bits do not depend on it.
+  // One update with gradient * scale; frozen tensors are left alone. The caller holds params.lock
+  // exclusively and has seen that the gradient is finite. Work is split over threads; elements are
+  // independent, so bits do not depend on it.
   void step(const T* gradient, double scale = 1);
 
  private:

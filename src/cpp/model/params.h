@@ -34,7 +34,8 @@ class Params {
   const T* data() const { return data_.data(); }
   const T* data(const Param& tensor) const { return data_.data() + tensor.offset; }
 
-  // To change values: hold `lock` exclusively and call this; what was packed or taped from the old values is then stale.
+  // To change values: hold `lock` exclusively and call this; what was packed or taped from the old
+  // values is then stale.
   T* change() {
     version_.fetch_add(1, std::memory_order_release);
     return data_.data();

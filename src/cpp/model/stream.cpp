@@ -5,7 +5,8 @@
 namespace bptt {
 
 template <class T>
-Stream<T>::Stream(const Model<T>& model) : config_(model.network().config()), geometry_(model.network().stack().config()) {
+Stream<T>::Stream(const Model<T>& model)
+    : config_(model.network().config()), geometry_(model.network().stack().config()) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
   weights_ = network.stack().packed_forward(params.data(), params.version(), network.one_hot());
@@ -29,7 +30,8 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
     const auto& weights = weights_->layers[size_t(l)];
     T* out = shape.planes ? planes_.data() : h(l, next);
     if (l == 0 && weights_->one_hot) {
-      std::memcpy(out, weights.token_rows.data() + token * G * plane, size_t(shape.planes ? G * plane : H) * sizeof(T));
+      std::memcpy(out, weights.token_rows.data() + token * G * plane,
+                  size_t(shape.planes ? G * plane : H) * sizeof(T));
     } else {
       ProductArgs<T> p{};
       p.a = l ? h(l - 1, next) : x;

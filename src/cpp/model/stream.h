@@ -1,4 +1,5 @@
-// stream.h: one sequence, one step at a time, with the weights as they were. A step allocates nothing and takes no lock.
+// stream.h: one sequence, one step at a time, with the weights as they were. A step allocates
+// nothing and takes no lock.
 #pragma once
 
 #include <cstdint>
@@ -10,28 +11,33 @@ namespace bptt {
 template <class T>
 class Stream {
  public:
-  explicit Stream(const Model<T>& model);  // copies and packs the weights; the caller holds the lock (shared)
+  explicit Stream(
+      const Model<T>& model);  // copies and packs the weights; the caller holds the lock (shared)
 
-  void step(const T* x, T* y);              // x [I], y [O] or null
+  void step(const T* x, T* y);  // x [I], y [O] or null
   void step_token(int64_t token, T* y);
   void reset();
-  void get_state(T* h, T* c) const;         // [L, 1, H]
+  void get_state(T* h, T* c) const;  // [L, 1, H]
   void set_state(const T* h, const T* c);
   const NetworkConfig& config() const { return config_; }
 
  private:
   void run(const T* x, int64_t token, T* y);
-  T* h(int64_t layer, int64_t which) { return h_.data() + (2 * layer + which) * geometry_.state_row; }
-  T* c(int64_t layer, int64_t which) { return c_.data() + (2 * layer + which) * geometry_.state_row; }
+  T* h(int64_t layer, int64_t which) {
+    return h_.data() + (2 * layer + which) * geometry_.state_row;
+  }
+  T* c(int64_t layer, int64_t which) {
+    return c_.data() + (2 * layer + which) * geometry_.state_row;
+  }
 
   NetworkConfig config_;
   Geometry<T> geometry_;
   std::shared_ptr<const Packed<T>> weights_;
   std::shared_ptr<const PackedReadout<T>> readout_;
-  Buffer<T> table_;        // embedding.weight as it was
-  Buffer<T> h_, c_;        // [L, 2, H]: the states before and after a step take turns
-  Buffer<T> planes_;       // what the cell saves, for one step
-  int64_t now_ = 0;        // which of the two holds the current state
+  Buffer<T> table_;   // embedding.weight as it was
+  Buffer<T> h_, c_;   // [L, 2, H]: the states before and after a step take turns
+  Buffer<T> planes_;  // what the cell saves, for one step
+  int64_t now_ = 0;   // which of the two holds the current state
 };
 
 }  // namespace bptt

@@ -16,7 +16,8 @@ namespace bptt {
 // Bytes for `count` elements of `size` bytes; throws std::bad_alloc where the product does not fit.
 inline size_t checked_bytes(int64_t count, size_t size) {
   size_t bytes = 0;
-  if (count < 0 || __builtin_mul_overflow(static_cast<size_t>(count), size, &bytes) || bytes > SIZE_MAX / 2) {
+  if (count < 0 || __builtin_mul_overflow(static_cast<size_t>(count), size, &bytes) ||
+      bytes > SIZE_MAX / 2) {
     throw std::bad_alloc();
   }
   return bytes;
@@ -74,12 +75,12 @@ class Buffer {
 };
 
 // A freed tape's memory is kept for the next one of its size: fresh pages cost about 5 % of a
-// training step. It never waits: where another thread is at the shelf, memory comes from and goes to
-// the system.
+// training step. It never waits: where another thread is at the shelf, memory comes from and goes
+// to the system.
 class Shelf {
  public:
-  // A block of at least `bytes`, from the shelf if one there fits without wasting half of it. Throws
-  // std::bad_alloc, after having emptied the shelf.
+  // A block of at least `bytes`, from the shelf if one there fits without wasting half of it.
+  // Throws std::bad_alloc, after having emptied the shelf.
   Buffer<std::byte> take(int64_t bytes);
   void give_back(Buffer<std::byte> block) noexcept;
 

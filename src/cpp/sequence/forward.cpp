@@ -9,11 +9,13 @@
 namespace bptt {
 
 template <class T>
-std::unique_ptr<Tape<T>> Stack<T>::new_tape(const Sequence<T>& sequence, bool table, bool remember) const {
+std::unique_ptr<Tape<T>> Stack<T>::new_tape(const Sequence<T>& sequence, bool table,
+                                            bool remember) const {
   const int64_t block = std::min(sequence.steps, block_steps(sequence.batch));
   const int64_t window = remember ? sequence.steps : block;
   const bool tokens = sequence.tokens != nullptr;
-  return std::make_unique<Tape<T>>(shelf_, config_, sequence.steps, sequence.batch, window, !tokens || table, tokens && remember);
+  return std::make_unique<Tape<T>>(shelf_, config_, sequence.steps, sequence.batch, window,
+                                   !tokens || table, tokens && remember);
 }
 
 namespace {
@@ -21,8 +23,8 @@ namespace {
 template <class T>
 class ForwardWalk {
  public:
-  ForwardWalk(const StackConfig& config, const Geometry<T>& geometry, const ForwardCall<T>& call, Tape<T>& tape,
-              const Packed<T>& packed)
+  ForwardWalk(const StackConfig& config, const Geometry<T>& geometry, const ForwardCall<T>& call,
+              Tape<T>& tape, const Packed<T>& packed)
       : config_(config),
         geometry_(geometry),
         shape_(cell_shape(config.cell)),
@@ -51,8 +53,10 @@ class ForwardWalk {
         for (int64_t t = first; t < last; ++t) step(l, t, n0, n1);
         team.wait();
       }
-      if (call_.after_block) call_.after_block(team, Block<T>{first, last, rows, state_after(tape_.layer(config_.layers - 1).h, first),
-                                   Shard<T>{0, 0, N, nullptr, nullptr, nullptr, nullptr}});
+      if (call_.after_block)
+        call_.after_block(
+            team, Block<T>{first, last, rows, state_after(tape_.layer(config_.layers - 1).h, first),
+                           Shard<T>{0, 0, N, nullptr, nullptr, nullptr, nullptr}});
       if (tape_.window() < T_ && last < T_) {
         team.wait();
         for (int64_t l = 0; l < config_.layers; ++l) carry_over(tape_.layer(l), last - 1, n0, n1);
@@ -63,13 +67,18 @@ class ForwardWalk {
   }
 
  private:
-  // Rows of all sequences. Where the window is one block, its slots are used by every block in turn: the state before a block's
-  // first step is in slot 0, the state after its last step in slot window.
+  // Rows of all sequences. Where the window is one block, its slots are used by every block in
+  // turn: the state before a block's first step is in slot 0, the state after its last step in slot
+  // window.
   int64_t slot(int64_t t) const { return tape_.window() == in_.steps ? t : t % tape_.window(); }
   T* planes(T* base, int64_t t) const { return base + slot(t) * in_.batch * geometry_.planes_row; }
   T* x(int64_t t) const { return tape_.x() + slot(t) * in_.batch * geometry_.input_row; }
-  T* state_before(T* base, int64_t t) const { return base + slot(t) * in_.batch * geometry_.state_row; }
-  T* state_after(T* base, int64_t t) const { return base + (slot(t) + 1) * in_.batch * geometry_.state_row; }
+  T* state_before(T* base, int64_t t) const {
+    return base + slot(t) * in_.batch * geometry_.state_row;
+  }
+  T* state_after(T* base, int64_t t) const {
+    return base + (slot(t) + 1) * in_.batch * geometry_.state_row;
+  }
 
   void start(int64_t n0, int64_t n1) const {
     for (int64_t l = 0; l < config_.layers; ++l) {
@@ -97,9 +106,12 @@ class ForwardWalk {
     }
   }
 
-  int64_t token(int64_t t, int64_t n) const { return in_.tokens[t * in_.tokens_t + n * in_.tokens_n]; }
+  int64_t token(int64_t t, int64_t n) const {
+    return in_.tokens[t * in_.tokens_t + n * in_.tokens_n];
+  }
 
-  // W_ih x_t + bias for rows [r0, r1) of the block that starts at `first`, to where the step finds it.
+  // W_ih x_t + bias for rows [r0, r1) of the block that starts at `first`, to where the step finds
+  // it.
   void input_part(int64_t l, int64_t first, int64_t r0, int64_t r1) const {
     if (r0 == r1) return;
     const int64_t N = in_.batch, G = shape_.gates, H = config_.hidden, plane = geometry_.plane;
@@ -110,7 +122,8 @@ class ForwardWalk {
     if (l == 0 && packed_.one_hot) {
       const size_t bytes = size_t(shape_.planes ? G * plane : H) * sizeof(T);
       for (int64_t r = r0; r < r1; ++r) {
-        std::memcpy(out + r * out_row, weights.token_rows.data() + token(first + r / N, r % N) * G * plane, bytes);
+        std::memcpy(out + r * out_row,
+                    weights.token_rows.data() + token(first + r / N, r % N) * G * plane, bytes);
       }
       return;
     }
@@ -120,7 +133,8 @@ class ForwardWalk {
       T* copy = x(first);
       for (int64_t r = r0; r < r1; ++r) {
         const int64_t t = first + r / N, n = r % N;
-        const T* from = in_.tokens ? call_.table + token(t, n) * I : in_.x + t * in_.x_t + n * in_.x_n;
+        const T* from =
+            in_.tokens ? call_.table + token(t, n) * I : in_.x + t * in_.x_t + n * in_.x_n;
         std::memcpy(copy + r * row, from, size_t(I) * sizeof(T));
       }
       in = copy;
@@ -170,7 +184,8 @@ class ForwardWalk {
     kernels_.step_forward[int(config_.cell)](s);
     if (call_.y && l == config_.layers - 1) {
       for (int64_t n = n0; n < n1; ++n) {
-        std::memcpy(call_.y + t * call_.y_t + n * call_.y_n, s.h + (n - n0) * row, size_t(config_.hidden) * sizeof(T));
+        std::memcpy(call_.y + t * call_.y_t + n * call_.y_n, s.h + (n - n0) * row,
+                    size_t(config_.hidden) * sizeof(T));
       }
     }
   }
@@ -190,7 +205,8 @@ class ForwardWalk {
       for (int64_t n = n0; n < n1; ++n) {
         const int64_t from = n * geometry_.state_row, to = (l * in_.batch + n) * config_.hidden;
         if (call_.hn) std::memcpy(call_.hn + to, state_after(layer.h, in_.steps - 1) + from, bytes);
-        if (call_.cn && layer.c) std::memcpy(call_.cn + to, state_after(layer.c, in_.steps - 1) + from, bytes);
+        if (call_.cn && layer.c)
+          std::memcpy(call_.cn + to, state_after(layer.c, in_.steps - 1) + from, bytes);
       }
     }
   }
@@ -214,13 +230,16 @@ void Stack<T>::forward(const ForwardCall<T>& call, Tape<T>& tape) const {
   const bool one_hot = call.sequence->tokens && !call.table;
   const auto packed = packed_forward(call.parameters, call.version, one_hot);
   ForwardWalk<T> walk(config_, geometry_, call, tape, *packed);
-  const int64_t rows = std::min(call.sequence->steps, block_steps(call.sequence->batch)) * call.sequence->batch;
+  const int64_t rows =
+      std::min(call.sequence->steps, block_steps(call.sequence->batch)) * call.sequence->batch;
   run_team(team_size(rows), [&](const Team& team) { walk.run(team); });
   if (walk.stopped()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
 }
 
-template std::unique_ptr<Tape<float>> Stack<float>::new_tape(const Sequence<float>&, bool, bool) const;
-template std::unique_ptr<Tape<double>> Stack<double>::new_tape(const Sequence<double>&, bool, bool) const;
+template std::unique_ptr<Tape<float>> Stack<float>::new_tape(const Sequence<float>&, bool,
+                                                             bool) const;
+template std::unique_ptr<Tape<double>> Stack<double>::new_tape(const Sequence<double>&, bool,
+                                                               bool) const;
 template void Stack<float>::forward(const ForwardCall<float>&, Tape<float>&) const;
 template void Stack<double>::forward(const ForwardCall<double>&, Tape<double>&) const;
 

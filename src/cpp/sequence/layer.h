@@ -1,11 +1,12 @@
 // layer.h: a stack of recurrent layers, and the only loop over time.
 //
-// Time is walked in blocks of about 256 rows (steps x batch), so that what a block needs stays in cache. Within a block, layer by
-// layer: the input part of the pre-activations for all its steps (one product), then step by step the recurrent part. Backward the
-// same from the end: step by step the pre-activation gradients dz, then the block's weight gradients and dx (products again).
-// Forward, threads share the rows of a block and of the batch. Backward, each takes whole shards of the
-// batch (or, where there is one only, its rows). Every sum is made by one thread in one order, and blocks and shards
-// depend on sizes only, so bits do not depend on the number of threads.
+// Time is walked in blocks of about 256 rows (steps x batch), so that what a block needs stays in
+// cache. Within a block, layer by layer: the input part of the pre-activations for all its steps
+// (one product), then step by step the recurrent part. Backward the same from the end: step by step
+// the pre-activation gradients dz, then the block's weight gradients and dx (products again).
+// Forward, threads share the rows of a block and of the batch. Backward, each takes whole shards of
+// the batch (or, where there is one only, its rows). Every sum is made by one thread in one order,
+// and blocks and shards depend on sizes only, so bits do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +38,8 @@ struct LayerOffsets {
   int64_t weight_ih, weight_hh, bias_ih, bias_hh;
 };
 
-// A part of the batch that a backward pass walks on its own, sequences [begin, end), and what it adds
-// to or writes.
+// A part of the batch that a backward pass walks on its own, sequences [begin, end), and what it
+// adds to or writes.
 constexpr int64_t kMostShards = 4;
 template <class T>
 struct Shard {
@@ -58,8 +59,8 @@ struct Block {
   Shard<T> shard;
 };
 
-// The rows of a block (unit by unit, `row` apart, N sequences to a step) packed as the right-hand side
-// of a product over them; a team shares the panels.
+// The rows of a block (unit by unit, `row` apart, N sequences to a step) packed as the right-hand
+// side of a product over them; a team shares the panels.
 template <class T>
 void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& block, int64_t N,
                const T* rows, int64_t row, int64_t units, T* packed) {
@@ -68,13 +69,15 @@ void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& bloc
   // Rows of all sequences follow each other from step to step; those of some do so within a step.
   const int64_t runs = count == N ? 1 : steps, length = block.rows / runs;
   for (int64_t i = 0; i < runs; ++i) {
-    kernels.pack(PackArgs<T>{rows + i * N * row, row, 1, 0, units, 1, block.rows, i * length, length,
-                             team.begin(panels), team.end(panels), packed});
+    kernels.pack(PackArgs<T>{rows + i * N * row, row, 1, 0, units, 1, block.rows, i * length,
+                             length, team.begin(panels), team.end(panels), packed});
   }
 }
 
 constexpr int64_t kBlockRows = 256;
-constexpr int64_t block_steps(int64_t batch) { return batch >= kBlockRows ? 1 : kBlockRows / batch; }
+constexpr int64_t block_steps(int64_t batch) {
+  return batch >= kBlockRows ? 1 : kBlockRows / batch;
+}
 
 template <class T>
 struct ForwardCall {
@@ -96,7 +99,8 @@ struct BackwardCall {
   uint64_t version;
   const T* dy = nullptr;  // of the top layer's h, strided
   int64_t dy_t = 0, dy_n = 0;
-  // Or: run by every member before a block; fills dy [rows, H] (state_row apart) and returns true, or returns false for zeros.
+  // Or: run by every member before a block; fills dy [rows, H] (state_row apart) and returns true,
+  // or returns false for zeros.
   std::function<bool(const Team&, const Block<T>&, T* dy)> before_block;
   const T* dhn = nullptr;
   const T* dcn = nullptr;
@@ -122,7 +126,8 @@ struct Packed {
     Buffer<T> input, recurrent;  // forward: W_ih^T, W_hh^T. backward: W_ih, W_hh
     Buffer<T> bias;              // forward: [gates, plane]: b_ih + b_hh (GRU's n: b_ih)
     Buffer<T> bias_hidden;       // forward: GRU's b_hn
-    Buffer<T> token_rows;        // forward, one-hot: [V, gates * plane], a token's part of the pre-activations with the bias
+    Buffer<T> token_rows;        // forward, one-hot: [V, gates * plane], a token's part of the
+                                 // pre-activations with the bias
   };
   std::vector<Layer> layers;
 };
@@ -143,7 +148,8 @@ class Stack {
   void forward(const ForwardCall<T>& call, Tape<T>& tape) const;
   void backward(const BackwardCall<T>& call, const Tape<T>& tape) const;
 
-  std::shared_ptr<const Packed<T>> packed_forward(const T* parameters, uint64_t version, bool one_hot) const;
+  std::shared_ptr<const Packed<T>> packed_forward(const T* parameters, uint64_t version,
+                                                  bool one_hot) const;
   std::shared_ptr<const Packed<T>> packed_backward(const T* parameters, uint64_t version) const;
 
   // Into how many parts a backward pass divides a batch.

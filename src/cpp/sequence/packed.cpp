@@ -18,7 +18,8 @@ void pack_shared(const Team& team, const Kernels<T>& kernels, PackArgs<T> args) 
 }  // namespace
 
 template <class T>
-void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const {
+void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
+                            const Kernels<T>& kernels) const {
   const CellShape shape = cell_shape(config_.cell);
   const int64_t H = config_.hidden, G = shape.gates, plane = geometry_.plane;
   packed.layers.resize(offsets_.size());
@@ -54,14 +55,17 @@ void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed, const Kernel
       const int64_t I = l ? H : config_.input;
       const T* w_ih = parameters + offsets_[l].weight_ih;
       const T* w_hh = parameters + offsets_[l].weight_hh;
-      pack_shared(team, kernels, PackArgs<T>{w_hh, 1, H, H * H, H, G, H, 0, H, 0, 0, layer.recurrent.data()});
+      pack_shared(team, kernels,
+                  PackArgs<T>{w_hh, 1, H, H * H, H, G, H, 0, H, 0, 0, layer.recurrent.data()});
       if (l > 0 || !packed.one_hot) {
-        pack_shared(team, kernels, PackArgs<T>{w_ih, 1, I, H * I, H, G, I, 0, I, 0, 0, layer.input.data()});
+        pack_shared(team, kernels,
+                    PackArgs<T>{w_ih, 1, I, H * I, H, G, I, 0, I, 0, 0, layer.input.data()});
       } else {
         for (int64_t token = team.begin(I); token < team.end(I); ++token) {
           for (int64_t g = 0; g < G; ++g) {
             T* row = layer.token_rows.data() + (token * G + g) * plane;
-            for (int64_t u = 0; u < H; ++u) row[u] = w_ih[(g * H + u) * I + token] + layer.bias[g * plane + u];
+            for (int64_t u = 0; u < H; ++u)
+              row[u] = w_ih[(g * H + u) * I + token] + layer.bias[g * plane + u];
           }
         }
       }
@@ -70,7 +74,8 @@ void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed, const Kernel
 }
 
 template <class T>
-void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const {
+void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
+                             const Kernels<T>& kernels) const {
   const CellShape shape = cell_shape(config_.cell);
   const int64_t H = config_.hidden, G = shape.gates;
   packed.layers.resize(offsets_.size());
@@ -84,10 +89,12 @@ void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed, const Kerne
       const int64_t I = l ? H : config_.input;
       const T* w_ih = parameters + offsets_[l].weight_ih;
       const T* w_hh = parameters + offsets_[l].weight_hh;
-      pack_shared(team, kernels, PackArgs<T>{w_hh, H, 1, 0, H, 1, G * H, 0, G * H, 0, 0, layer.recurrent.data()});
+      pack_shared(team, kernels,
+                  PackArgs<T>{w_hh, H, 1, 0, H, 1, G * H, 0, G * H, 0, 0, layer.recurrent.data()});
       for (int64_t p = 0; p < G; ++p) {  // in the order of the dz planes
         const T* gate = w_ih + shape.dz_input[p] * H * I;
-        pack_shared(team, kernels, PackArgs<T>{gate, I, 1, 0, I, 1, G * H, p * H, H, 0, 0, layer.input.data()});
+        pack_shared(team, kernels,
+                    PackArgs<T>{gate, I, 1, 0, I, 1, G * H, p * H, H, 0, 0, layer.input.data()});
       }
     }
   });
@@ -113,7 +120,8 @@ std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>>& ca
                                                   bool one_hot) const {
   const KernelTable* table = active_kernels();
   const std::lock_guard<std::mutex> guard(mutex_);
-  if (cached && cached->version == version && cached->table == table && cached->one_hot == one_hot) {
+  if (cached && cached->version == version && cached->table == table &&
+      cached->one_hot == one_hot) {
     return cached;
   }
   std::shared_ptr<Packed<T>> fresh = std::move(cached);
@@ -132,18 +140,20 @@ std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>>& ca
 
 template <class T>
 int64_t Stack<T>::team_size(int64_t rows) const {
-  // One thread does about 2 * 10^6 multiply-adds in the time that waking another and two barriers cost with a good margin.
-  const double work = double(rows) * double(cell_shape(config_.cell).gates) * double(config_.hidden) *
-                      double(config_.hidden + config_.input);
+  // One thread does about 2 * 10^6 multiply-adds in the time that waking another and two barriers
+  // cost with a good margin.
+  const double work = double(rows) * double(cell_shape(config_.cell).gates) *
+                      double(config_.hidden) * double(config_.hidden + config_.input);
   const double worth = work / 1e6;
   return worth < 2 ? 1 : worth > 256 ? 256 : int64_t(worth);
 }
 
-#define BPTT_INSTANTIATE(T)                                                                                              \
-  template void Stack<T>::pack_forward(const T*, Packed<T>&, const Kernels<T>&) const;                                   \
-  template void Stack<T>::pack_backward(const T*, Packed<T>&, const Kernels<T>&) const;                                  \
-  template std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T*, uint64_t, bool) const;                    \
-  template std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T*, uint64_t) const;                         \
+#define BPTT_INSTANTIATE(T)                                                                      \
+  template void Stack<T>::pack_forward(const T*, Packed<T>&, const Kernels<T>&) const;           \
+  template void Stack<T>::pack_backward(const T*, Packed<T>&, const Kernels<T>&) const;          \
+  template std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T*, uint64_t, bool)   \
+      const;                                                                                     \
+  template std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T*, uint64_t) const; \
   template int64_t Stack<T>::team_size(int64_t) const;
 BPTT_INSTANTIATE(float)
 BPTT_INSTANTIATE(double)

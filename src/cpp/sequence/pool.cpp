@@ -10,8 +10,8 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
-#include <new>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -20,8 +20,8 @@ namespace bptt {
 namespace {
 
 constexpr int64_t kMostThreads = 256;
-// A short spin finds a partner on another core; then the processor is offered to a partner on the same one (a long spin stalls
-// for minutes where two threads share a processor); then sleep.
+// A short spin finds a partner on another core; then the processor is offered to a partner on the
+// same one (a long spin stalls for minutes where two threads share a processor); then sleep.
 constexpr int kSpins = 2000, kYields = 200;
 
 void pause_processor() {
@@ -60,12 +60,13 @@ int64_t default_threads() {
   }
   cpu_set_t mask;
   CPU_ZERO(&mask);
-  if (sched_getaffinity(0, sizeof mask, &mask) == 0) return std::clamp<int64_t>(CPU_COUNT(&mask), 1, kMostThreads);
+  if (sched_getaffinity(0, sizeof mask, &mask) == 0)
+    return std::clamp<int64_t>(CPU_COUNT(&mask), 1, kMostThreads);
   return 1;
 }
 
-// How this thread rounds and treats subnormal numbers. A worker takes over its caller's, so that the
-// number of threads changes no bit there either.
+// How this thread rounds and treats subnormal numbers. A worker takes over its caller's, so that
+// the number of threads changes no bit there either.
 using FloatMode = uint64_t;
 #if defined(__x86_64__)
 FloatMode float_mode() { return __builtin_ia32_stmxcsr() & ~0x3Fu; }  // without the sticky flags
@@ -106,7 +107,8 @@ class Pool {
       worker.round.notify_one();
     }
     call(body, Team{0, members, &barrier});
-    for (int left; (left = running_.load(std::memory_order_acquire)) != 0;) wait_while(running_, left, true);
+    for (int left; (left = running_.load(std::memory_order_acquire)) != 0;)
+      wait_while(running_, left, true);
   }
 
  private:
@@ -189,7 +191,9 @@ int64_t num_threads() {
   return count;
 }
 
-void set_num_threads(int64_t count) { threads.store(std::clamp<int64_t>(count, 1, kMostThreads), std::memory_order_relaxed); }
+void set_num_threads(int64_t count) {
+  threads.store(std::clamp<int64_t>(count, 1, kMostThreads), std::memory_order_relaxed);
+}
 
 void run_team_of(int64_t wanted, void (*call)(const void*, const Team&), const void* body) {
   Pool* const workers = wanted > 1 ? pool.load(std::memory_order_acquire) : nullptr;

@@ -1,5 +1,6 @@
-// pool.h: our own threads. Import starts none; the first large call does. A team runs one function on every member, with a
-// barrier; how many members there are never changes a result, only who computes it.
+// pool.h: our own threads. Import starts none; the first large call does. A team runs one function
+// on every member, with a barrier; how many members there are never changes a result, only who
+// computes it.
 #pragma once
 
 #include <atomic>
@@ -33,12 +34,14 @@ struct Team {
 int64_t num_threads();
 void set_num_threads(int64_t count);
 
-// Runs body(team) on up to `wanted` threads (at most num_threads()), the caller's included, and returns when all are done. Where
-// another thread is using the pool, or threads cannot be had, the team is smaller. body must not throw.
+// Runs body(team) on up to `wanted` threads (at most num_threads()), the caller's included, and
+// returns when all are done. Where another thread is using the pool, or threads cannot be had, the
+// team is smaller. body must not throw.
 template <class Body>
 void run_team(int64_t wanted, const Body& body);
 
-void run_team_of(int64_t wanted, void (*call)(const void* body, const Team& team), const void* body);
+void run_team_of(int64_t wanted, void (*call)(const void* body, const Team& team),
+                 const void* body);
 
 template <class Body>
 void run_team(int64_t wanted, const Body& body) {
@@ -49,7 +52,8 @@ void run_team(int64_t wanted, const Body& body) {
 // How often this process is a forked child of the one that loaded the library.
 uint32_t fork_generation();
 
-// The calling thread's cancel callback (bptt_set_cancel): asked once per block of time steps by the thread that made the call.
+// The calling thread's cancel callback (bptt_set_cancel): asked once per block of time steps by the
+// thread that made the call.
 using Cancel = int (*)(void* user);
 void set_cancel(Cancel cancel, void* user);
 bool cancelled();

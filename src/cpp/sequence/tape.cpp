@@ -3,8 +3,8 @@
 namespace bptt {
 
 template <class T>
-Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t steps, int64_t batch, int64_t window, bool dense,
-              bool tokens)
+Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t steps, int64_t batch,
+              int64_t window, bool dense, bool tokens)
     : shelf_(std::move(shelf)), steps_(steps), batch_(batch), window_(window) {
   const Geometry<T> geometry(config);
   const CellShape shape = cell_shape(config.cell);
@@ -17,7 +17,8 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t s
   const int64_t per_layer = lines(states) * (shape.has_c ? 2 : 1) + lines(planes);
   // One line more at the end: a vector of units may be read past the end of the last row's plane.
   int64_t total = 0;
-  if (__builtin_add_overflow(checked_count(per_layer, config.layers), lines(x) + lines(ids) + kAlignment, &total)) {
+  if (__builtin_add_overflow(checked_count(per_layer, config.layers),
+                             lines(x) + lines(ids) + kAlignment, &total)) {
     throw std::bad_alloc();
   }
   block_ = shelf_->take(total);

@@ -1,9 +1,10 @@
 // tape.h: what one forward pass remembers, per layer:
-//     h, c     [window + 1, N, H]           states; slot 0 is the state before the window's first step
-//     planes   [window, N, planes, H]       what the cell saved (kernels.h: CellShape); none for RNN
-// and once: the input [window, N, I], or the tokens [T, N]. The window is all of T for BPTT, one block of time steps where
-// nothing has to be remembered. Rows have the lengths of Geometry. Bytes: sizeof(T) * N * T * L * H * (1 | 2 + 4 | 1 + 4) for
-// RNN | LSTM | GRU, and the input.
+//     h, c     [window + 1, N, H]           states; slot 0 is the state before the window's first
+//     step planes   [window, N, planes, H]       what the cell saved (kernels.h: CellShape); none
+//     for RNN
+// and once: the input [window, N, I], or the tokens [T, N]. The window is all of T for BPTT, one
+// block of time steps where nothing has to be remembered. Rows have the lengths of Geometry. Bytes:
+// sizeof(T) * N * T * L * H * (1 | 2 + 4 | 1 + 4) for RNN | LSTM | GRU, and the input.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +51,8 @@ class Tape {
   };
 
   // `dense`: the input is copied (or gathered from a table); else only its tokens are kept.
-  Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t steps, int64_t batch, int64_t window, bool dense,
-       bool tokens);
+  Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t steps, int64_t batch,
+       int64_t window, bool dense, bool tokens);
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;

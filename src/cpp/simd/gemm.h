@@ -1,4 +1,5 @@
-// gemm.h: products with a packed matrix. A tile of C stays in registers while k runs; its sums are one chain per element.
+// gemm.h: products with a packed matrix. A tile of C stays in registers while k runs; its sums are
+// one chain per element.
 #pragma once
 
 #include "kernels.h"
@@ -7,8 +8,9 @@
 namespace bptt {
 namespace {
 
-// Rows of a tile two vectors wide: accumulators, two vectors of B and one or two of A fill the registers.
-// AVX-512: 14 * 2 + 2 + 2 = 32. NEON: 12 * 2 + 2 + 2 = 28. AVX2: 6 * 2 + 2 + 1 = 15. SSE2 needs one more for the product.
+// Rows of a tile two vectors wide: accumulators, two vectors of B and one or two of A fill the
+// registers. AVX-512: 14 * 2 + 2 + 2 = 32. NEON: 12 * 2 + 2 + 2 = 28. AVX2: 6 * 2 + 2 + 1 = 15.
+// SSE2 needs one more for the product.
 #if defined(__AVX512F__)
 constexpr int kTileRows = 14;
 #elif defined(__aarch64__)
@@ -40,7 +42,7 @@ struct Tile {
   int64_t b_panel;
   T* c;
   int64_t c_row, c_panel;
-  const T* bias;       // as C without rows, or null
+  const T* bias;  // as C without rows, or null
   int64_t bias_panel;
   bool accumulate;     // C += instead of C =
   int64_t last_units;  // units of the last vector that are stored
@@ -51,7 +53,8 @@ enum class Lie { by_rows, by_columns };
 
 // One step of k for all accumulators.
 template <class T, int ROWS, int PANELS, int VECTORS, class Broadcast>
-BPTT_INLINE void tile_step(typename Vec<T>::V (&sum)[ROWS][PANELS * VECTORS], const T* b, int64_t b_panel, Broadcast a) {
+BPTT_INLINE void tile_step(typename Vec<T>::V (&sum)[ROWS][PANELS * VECTORS], const T* b,
+                           int64_t b_panel, Broadcast a) {
   using V = typename Vec<T>::V;
   if constexpr (PANELS == 1) {
     V bv[VECTORS];
@@ -105,7 +108,8 @@ void tile(const Tile<T>& t) {
         b += kWidth;
       }
     } else {
-      // One pointer for three rows: x86 addresses base, base + row and base + 2 * row without another register.
+      // One pointer for three rows: x86 addresses base, base + row and base + 2 * row without
+      // another register.
       constexpr int kBases = (ROWS + 2) / 3;
       const T* base[kBases];
 #pragma GCC unroll 8
@@ -118,8 +122,9 @@ void tile(const Tile<T>& t) {
       for (; k + 2 <= t.segment_length; k += 2) {
 #pragma GCC unroll 2
         for (int unroll = 0; unroll < 2; ++unroll) {
-          tile_step<T, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel,
-                                              [&](int r) { return base[r / 3][(r % 3) * row + unroll]; });
+          tile_step<T, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel, [&](int r) {
+            return base[r / 3][(r % 3) * row + unroll];
+          });
         }
 #pragma GCC unroll 8
         for (int i = 0; i < kBases; ++i) {
@@ -129,7 +134,8 @@ void tile(const Tile<T>& t) {
         b += 2 * kWidth;
       }
       if (k < t.segment_length) {
-        tile_step<T, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [&](int r) { return base[r / 3][(r % 3) * row]; });
+        tile_step<T, ROWS, PANELS, VECTORS>(sum, b, t.b_panel,
+                                            [&](int r) { return base[r / 3][(r % 3) * row]; });
         b += kWidth;
       }
     }
@@ -159,7 +165,8 @@ void tile(const Tile<T>& t) {
 template <class T>
 using TileFunction = void (*)(const Tile<T>&);
 
-// tiles[rows - 1] for one lie, number of panels and vectors; built by recursion because rows is a template argument.
+// tiles[rows - 1] for one lie, number of panels and vectors; built by recursion because rows is a
+// template argument.
 template <class T, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
 struct TileTable {
   TileFunction<T> of[MAX_ROWS];
@@ -184,13 +191,15 @@ constexpr TileTable<T, Lie::by_columns, 1, 1, kTileRows> kOuterTilesOne{};
 template <class T>
 constexpr TileTable<T, Lie::by_columns, 1, 2, kTileRows> kOuterTilesTwo{};
 
-// The height of the next tile when `left` rows remain: as even as possible, so that no tile is a sliver.
+// The height of the next tile when `left` rows remain: as even as possible, so that no tile is a
+// sliver.
 BPTT_INLINE int64_t tile_height(int64_t left) {
   const int64_t tiles = (left + kTileRows - 1) / kTileRows;
   return (left + tiles - 1) / tiles;
 }
 
-// `panels` full or one single-vector panel for `rows` <= kTileRows rows; as many at once as the registers allow.
+// `panels` full or one single-vector panel for `rows` <= kTileRows rows; as many at once as the
+// registers allow.
 template <class T>
 BPTT_INLINE void run_tiles(Tile<T> t, int64_t rows, int64_t panels, bool two_vectors) {
   while (panels > 0) {
@@ -245,7 +254,8 @@ void pack(const PackArgs<T>& p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {
             const int64_t left = units - v * kLanes<T>;
             store(out + k * panel.width + v * kLanes<T>,
-                  left >= kLanes<T> ? load(from + v * kLanes<T>) : load_some(from + v * kLanes<T>, left));
+                  left >= kLanes<T> ? load(from + v * kLanes<T>)
+                                    : load_some(from + v * kLanes<T>, left));
           }
         }
       } else {
@@ -255,7 +265,8 @@ void pack(const PackArgs<T>& p) {
           const int64_t k1 = k0 + kSquare < p.k_count ? k0 + kSquare : p.k_count;
           for (int64_t u = 0; u < panel.width; ++u) {
             for (int64_t k = k0; k < k1; ++k) {
-              out[k * panel.width + u] = u < units ? source[u * p.unit_stride + k * p.k_stride] : T(0);
+              out[k * panel.width + u] =
+                  u < units ? source[u * p.unit_stride + k * p.k_stride] : T(0);
             }
           }
         }
@@ -267,11 +278,13 @@ void pack(const PackArgs<T>& p) {
 template <class T>
 void product(const ProductArgs<T>& p) {
   const int64_t depth = p.segments * p.segment_length;
-  // A chunk of panels side by side for few rows; else one, so that its part of B stays in cache for all rows.
+  // A chunk of panels side by side for few rows; else one, so that its part of B stays in cache for
+  // all rows.
   const int64_t chunk = p.rows <= 3 ? 4 : 1;
   for (int64_t index = p.panel_begin; index < p.panel_end;) {
     const Panel<T> panel(p.b, depth, p.units, p.groups, index);
-    int64_t side_by_side = 1;  // panels of units; they follow each other in memory only if they are full and there is one group
+    int64_t side_by_side = 1;  // panels of units; they follow each other in memory only if they are
+                               // full and there is one group
     if (p.groups == 1 && panel.vectors == 2 && panel.last_units == kLanes<T>) {
       while (side_by_side < chunk && index + side_by_side < p.panel_end &&
              p.units - (panel.unit + side_by_side * kPanel<T>) >= kPanel<T>) {

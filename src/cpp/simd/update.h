@@ -48,7 +48,8 @@ void add_column_sums(const T* a, int64_t a_row, int64_t rows, int64_t n, T* tota
       for (int j = 0; j < 4; ++j) sum[j] = sum[j] + load_up_to(a + (row + j) * a_row + i, width);
     }
     for (; row < rows; ++row) sum[0] = sum[0] + load_up_to(a + row * a_row + i, width);
-    store_up_to<T>(total + i, load_up_to(total + i, width) + ((sum[0] + sum[1]) + (sum[2] + sum[3])), width);
+    store_up_to<T>(total + i,
+                   load_up_to(total + i, width) + ((sum[0] + sum[1]) + (sum[2] + sum[3])), width);
   });
 }
 
@@ -61,7 +62,9 @@ void add(T* a, const T* b, int64_t n) {
 
 template <class T>
 void scale(T* a, int64_t n, double factor) {
-  for_vectors<T>(n, [&](int64_t i, int64_t width) { store_up_to<T>(a + i, scaled(load_up_to(a + i, width), factor), width); });
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(a + i, scaled(load_up_to(a + i, width), factor), width);
+  });
 }
 
 template <class T>
@@ -104,7 +107,8 @@ double max_abs(const T* a, int64_t n) {
 }
 
 template <class T>
-void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* largest, double* sum, double* chosen) {
+void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* largest, double* sum,
+                 double* chosen) {
   using V = typename Vec<T>::V;
   T top = logits[0];
   for (int64_t i = 1; i < n; ++i) top = top < logits[i] ? logits[i] : top;
@@ -128,7 +132,8 @@ void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* la
   logits[target] = T(double(logits[target]) - factor);
 }
 
-// p -= lr * buffer, buffer = momentum * buffer + g; the first buffer is g. (torch.optim.SGD; weight decay is added to g.)
+// p -= lr * buffer, buffer = momentum * buffer + g; the first buffer is g. (torch.optim.SGD; weight
+// decay is added to g.)
 template <class T>
 void update_sgd(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
@@ -160,13 +165,16 @@ void update_adagrad(const UpdateArgs<T>& u) {
   });
 }
 
-// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= lr / c1 * m / (sqrt(v / c2) + eps), c = 1 - beta^t
-// (Kingma & Ba 2015); before it p *= 1 - lr * weight_decay (Loshchilov & Hutter 2019).
+// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= lr / c1 * m / (sqrt(v / c2) +
+// eps), c = 1 - beta^t (Kingma & Ba 2015); before it p *= 1 - lr * weight_decay (Loshchilov &
+// Hutter 2019).
 template <class T>
 void update_adam(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
-  const V beta1 = splat(T(u.beta1)), rest1 = splat(T(1 - u.beta1)), beta2 = splat(T(u.beta2)), rest2 = splat(T(1 - u.beta2));
-  const V step = splat(T(u.lr / u.correction1)), root2 = splat(T(1 / __builtin_sqrt(u.correction2))), eps = splat(T(u.eps));
+  const V beta1 = splat(T(u.beta1)), rest1 = splat(T(1 - u.beta1)), beta2 = splat(T(u.beta2)),
+          rest2 = splat(T(1 - u.beta2));
+  const V step = splat(T(u.lr / u.correction1)),
+          root2 = splat(T(1 / __builtin_sqrt(u.correction2))), eps = splat(T(u.eps));
   const V keep = splat(T(1 - u.lr * u.weight_decay));
   for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
     V p = load_up_to(u.parameter + i, width);
@@ -182,15 +190,21 @@ void update_adam(const UpdateArgs<T>& u) {
 
 template <class T>
 void map_tanh(const T* in, T* out, int64_t n) {
-  for_vectors<T>(n, [&](int64_t i, int64_t width) { store_up_to<T>(out + i, tanh<T>(load_up_to(in + i, width)), width); });
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(out + i, tanh<T>(load_up_to(in + i, width)), width);
+  });
 }
 template <class T>
 void map_sigmoid(const T* in, T* out, int64_t n) {
-  for_vectors<T>(n, [&](int64_t i, int64_t width) { store_up_to<T>(out + i, sigmoid<T>(load_up_to(in + i, width)), width); });
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(out + i, sigmoid<T>(load_up_to(in + i, width)), width);
+  });
 }
 template <class T>
 void map_exp(const T* in, T* out, int64_t n) {
-  for_vectors<T>(n, [&](int64_t i, int64_t width) { store_up_to<T>(out + i, exp<T>(load_up_to(in + i, width)), width); });
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(out + i, exp<T>(load_up_to(in + i, width)), width);
+  });
 }
 
 }  // namespace

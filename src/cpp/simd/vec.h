@@ -1,9 +1,10 @@
 // vec.h: how a vector computes. The only file that knows an instruction set.
 //
-// Vec<T>::V is a compiler vector: + - * / and comparisons work on it as they are. What the compiler does badly (fused multiply-
-// add, minimum and maximum with a defined NaN, masked ends) stands here as a function, once per instruction set.
-// Everything compiled for one instruction set lies in an anonymous namespace, so that the linker can never pick one set's copy
-// of a function for another set's caller.
+// Vec<T>::V is a compiler vector: + - * / and comparisons work on it as they are. What the compiler
+// does badly (fused multiply- add, minimum and maximum with a defined NaN, masked ends) stands here
+// as a function, once per instruction set. Everything compiled for one instruction set lies in an
+// anonymous namespace, so that the linker can never pick one set's copy of a function for another
+// set's caller.
 #pragma once
 
 #include <stddef.h>
@@ -100,8 +101,8 @@ BPTT_INLINE void store(T* p, V v) {
   memcpy(p, &v, sizeof v);
 }
 
-// Hides from the compiler where a value came from, so that it stays in its register: a folded load would be repeated for every
-// multiply-add that uses it.
+// Hides from the compiler where a value came from, so that it stays in its register: a folded load
+// would be repeated for every multiply-add that uses it.
 template <class V>
 BPTT_INLINE void pin(V& v) {
 #if defined(__AVX512F__)
@@ -142,7 +143,8 @@ BPTT_INLINE DoubleV fma(DoubleV a, DoubleV b, DoubleV c) {
 #endif
 }
 
-// The larger of bound and x, the smaller of bound and x: NaN if x is NaN (a diverged net must not become finite).
+// The larger of bound and x, the smaller of bound and x: NaN if x is NaN (a diverged net must not
+// become finite).
 BPTT_INLINE FloatV at_least(FloatV bound, FloatV x) {
 #if defined(__AVX512F__)
   return FloatV(_mm512_max_ps(__m512(bound), __m512(x)));
@@ -269,15 +271,18 @@ BPTT_INLINE Doubles widen(FloatV v) {
   return {DoubleV(_mm256_cvtps_pd(_mm256_castps256_ps128(__m256(v)))),
           DoubleV(_mm256_cvtps_pd(_mm256_extractf128_ps(__m256(v), 1)))};
 #elif defined(__x86_64__)
-  return {DoubleV(_mm_cvtps_pd(__m128(v))), DoubleV(_mm_cvtps_pd(_mm_movehl_ps(__m128(v), __m128(v))))};
+  return {DoubleV(_mm_cvtps_pd(__m128(v))),
+          DoubleV(_mm_cvtps_pd(_mm_movehl_ps(__m128(v), __m128(v))))};
 #else
-  return {DoubleV(vcvt_f64_f32(vget_low_f32(float32x4_t(v)))), DoubleV(vcvt_high_f64_f32(float32x4_t(v)))};
+  return {DoubleV(vcvt_f64_f32(vget_low_f32(float32x4_t(v)))),
+          DoubleV(vcvt_high_f64_f32(float32x4_t(v)))};
 #endif
 }
 // Rounded to nearest.
 BPTT_INLINE FloatV narrow(Doubles d) {
 #if defined(__AVX512F__)
-  return FloatV(_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(__m512d(d.low))), _mm512_cvtpd_ps(__m512d(d.high)), 1));
+  return FloatV(_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(__m512d(d.low))),
+                                   _mm512_cvtpd_ps(__m512d(d.high)), 1));
 #elif defined(__AVX2__)
   return FloatV(_mm256_set_m128(_mm256_cvtpd_ps(__m256d(d.high)), _mm256_cvtpd_ps(__m256d(d.low))));
 #elif defined(__x86_64__)
