@@ -930,3 +930,32 @@ def test_num_threads_can_be_set():
     finally:
         bn.set_num_threads(before)
     assert bn.isa() in bn.available_isas()
+
+
+@pytest.mark.parametrize(
+    ("rule", "moment", "bad"),
+    [
+        ("Adam", "exp_avg", np.nan),
+        ("Adam", "exp_avg_sq", -1.0),
+        ("Adagrad", "sum", -1e-3),
+        ("SGD", "momentum_buffer", np.inf),
+    ],
+)
+def test_moments_that_would_spoil_the_next_step_are_refused(
+    rule: str, moment: str, bad: float
+) -> None:
+    layer = bn.GRU(3, 4)
+    opt = getattr(bn, rule)(layer, lr=0.1, **({"momentum": 0.9} if rule == "SGD" else {}))
+    before = opt.state_dict()
+    values = before[moment].copy()
+    values[5] = bad
+    with pytest.raises(ValueError, match=f"argument '{moment}': expected finite numbers.*at 5"):
+        opt.load_state_dict({**before, moment: values})
+    np.testing.assert_array_equal(opt.state_dict()[moment], before[moment])
+
+
+@pytest.mark.parametrize("take", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_optimiser_is_not_copied_by_accident(take) -> None:
+    """It belongs to its layer: two that share moments would be a trap."""
+    with pytest.raises(TypeError, match="state_dict"):
+        take(bn.Adam(bn.GRU(3, 4)))

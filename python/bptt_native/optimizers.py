@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from . import _core
 from .arrays import Array, convert, describe, integer, message, number, refuse, refuse_type
 from .gradients import Gradients, like
@@ -135,7 +137,24 @@ class Optimizer:
         moment = convert(value, dtype, where, name, expected)
         if moment.shape != (count,):
             refuse(value, where, name, expected, describe(moment))
+        squares = name in ("exp_avg_sq", "sum")  # under a root
+        good = np.isfinite(moment) & ((moment >= 0) | (not squares))
+        if not good.all():
+            at = int(np.argmin(good))
+            wanted = "finite numbers >= 0" if squares else "finite numbers"
+            raise ValueError(message(where, name, wanted, f"{moment[at]} at {at}"))
         return moment
+
+    def __copy__(self) -> Self:
+        name = type(self).__name__
+        raise TypeError(f"{name}.__copy__: expected state_dict() of it for another one, got a copy")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        name = type(self).__name__
+        raise TypeError(f"{name}: expected its state_dict() to be pickled, got the optimiser")
 
     def __repr__(self) -> str:
         config = "".join(f", {name}={value!r}" for name, value in self._config.items())

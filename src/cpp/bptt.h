@@ -1,20 +1,24 @@
-/* bptt.h: train recurrent networks by backpropagation through time (BPTT) on a CPU. C99, ABI
- * version 1.
+/* bptt.h: train recurrent networks by backpropagation through time (BPTT) on a CPU. C99, ABI 1.
  *
  * The network (one layer; layers stack, each reading the states of the one below):
- *     RNN    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),            f = tanh, relu, sigmoid or
- * identity LSTM   i, f, o = sigmoid(.), g = tanh(.);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t) GRU
- * r, z = sigmoid(.);  n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn));  h_t = (1 - z) n + z
- * h_{t-1} A model adds a readout y_t = W_o h_t + b_o, a loss on it and an optimiser. (LSTM:
- * Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU: Cho et al. 2014 with
- * the reset after the product, arXiv:1406.1078v1; BPTT: Werbos 1990.)
+ *     RNN    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), f = tanh, relu, sigmoid or identity
+ *     LSTM   i, f, o = sigmoid(.), g = tanh(.);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
+ *     GRU    r, z = sigmoid(.);  n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn));
+ *            h_t = (1 - z) n + z h_{t-1}
+ * A model adds a readout y_t = W_o h_t + b_o, a loss on it and an optimiser. (LSTM: Hochreiter &
+ * Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU: Cho et al. 2014 with the reset
+ * after the product, arXiv:1406.1078v1; BPTT: Werbos 1990.)
  *
  * GLOSSARY
- *     T time steps   N batch (sequences side by side)   I input size   H hidden size   O output
- * size   V vocabulary size E embedding size   L layers   D directions (1)   G gates (RNN 1, LSTM 4:
- * i f g o, GRU 3: r z n) P number of parameters: all of them lie in one flat vector, in the order
- * that bptt_params_info lists a_t pre-activations (the arguments of f, sigmoid, tanh); dX means
- * dL/dX, the gradient of the loss with respect to X
+ *     T    time steps                         I    input size
+ *     N    batch: sequences side by side      H    hidden size
+ *     L    layers                             O    output size
+ *     D    directions (1)                     V    vocabulary size
+ *     G    gates: RNN 1; LSTM 4: i f g o;     E    embedding size
+ *          GRU 3: r z n                       P    number of parameters
+ *     a_t  pre-activations, the arguments of f, sigmoid and tanh
+ *     dX   dL/dX, the gradient of the loss with respect to X
+ * All P parameters lie in one flat vector, in the order that bptt_params_info lists.
  *
  * ARRAYS. The last axis changes the fastest and is contiguous. A batch of sequences is [T, N, F]:
  * element (t, n, f) lies at base[t * stride_t + n * stride_n + f], strides in elements, so [N, T,
@@ -65,24 +69,21 @@ extern "C" {
 /* Status values are pinned for ever; new ones are appended. */
 typedef enum bptt_status {
   BPTT_OK = 0,
-  BPTT_ERR_ARGUMENT =
-      1,               /* a value is not allowed (negative size, NaN learning rate, NULL pointer) */
-  BPTT_ERR_TYPE = 2,   /* a dtype does not fit */
-  BPTT_ERR_SHAPE = 3,  /* sizes do not fit each other */
-  BPTT_ERR_RANGE = 4,  /* an index, token or target is out of range */
-  BPTT_ERR_NAME = 5,   /* an unknown, missing or repeated name */
-  BPTT_ERR_HANDLE = 6, /* a stale, foreign or NULL handle */
-  BPTT_ERR_STRUCT_SIZE =
-      7, /* struct_size is zero, garbage, or names fields this version does not know */
-  BPTT_ERR_MEMORY = 8,  /* out of memory, or a size that no memory can hold */
-  BPTT_ERR_IO = 9,      /* the operating system refused; system_error holds errno */
-  BPTT_ERR_FORMAT = 10, /* a file is not a model, is altered, truncated, or of a newer format */
-  BPTT_ERR_STATE =
-      11, /* the call does not fit the object's state (a tape whose parameters have changed) */
-  BPTT_ERR_BUSY = 12,      /* the object is in use by another thread */
-  BPTT_ERR_ISA = 13,       /* an instruction set that is unknown or that this CPU lacks */
-  BPTT_ERR_CANCELLED = 14, /* the cancel callback asked to stop; nothing was changed */
-  BPTT_ERR_INTERNAL = 15   /* a defect of this library */
+  BPTT_ERR_ARGUMENT = 1,    /* a value is not allowed (negative size, NaN, NULL) */
+  BPTT_ERR_TYPE = 2,        /* a dtype does not fit */
+  BPTT_ERR_SHAPE = 3,       /* sizes do not fit each other */
+  BPTT_ERR_RANGE = 4,       /* an index, token or target is out of range */
+  BPTT_ERR_NAME = 5,        /* an unknown, missing or repeated name */
+  BPTT_ERR_HANDLE = 6,      /* a stale, foreign or NULL handle */
+  BPTT_ERR_STRUCT_SIZE = 7, /* struct_size is garbage, or of a version not known here */
+  BPTT_ERR_MEMORY = 8,      /* out of memory, or a size that no memory can hold */
+  BPTT_ERR_IO = 9,          /* the operating system refused; system_error holds errno */
+  BPTT_ERR_FORMAT = 10,     /* a file is not a model, is altered, truncated, or of a newer format */
+  BPTT_ERR_STATE = 11,      /* the call does not fit the object's state (a stale tape) */
+  BPTT_ERR_BUSY = 12,       /* the object is in use by another thread */
+  BPTT_ERR_ISA = 13,        /* an instruction set that is unknown or that this CPU lacks */
+  BPTT_ERR_CANCELLED = 14,  /* the cancel callback asked to stop; nothing was changed */
+  BPTT_ERR_INTERNAL = 15    /* a defect of this library */
 } bptt_status;
 
 typedef enum bptt_dtype {
@@ -118,8 +119,7 @@ typedef struct bptt_optimizer_handle
 typedef struct bptt_model_handle bptt_model; /* (embedding,) layers, readout, loss, optimiser */
 typedef struct bptt_stream_handle bptt_stream; /* one sequence, one step at a time, no tape */
 
-/* ------------------------------------------------------------------------------------------------
- * library */
+/* ------------------------------------------------------------------------------------- library */
 
 BPTT_API const char* bptt_version(void); /* "0.1.0" */
 BPTT_API int32_t
@@ -168,8 +168,7 @@ BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
                               int64_t count);
 
-/* ------------------------------------------------------------------------------------------------
- * parameters */
+/* ---------------------------------------------------------------------------------- parameters */
 
 /* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or H], weight_hh_l{l}
  * [G*H, H], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H]. A model: embedding.weight [V, E],
@@ -196,8 +195,7 @@ BPTT_API bptt_status bptt_params_set(bptt_params* params,
 BPTT_API bptt_status bptt_params_freeze(bptt_params* params, const char* name,
                                         int32_t frozen); /* BPTT_ERR_NAME */
 
-/* ------------------------------------------------------------------------------------------------
- * layers */
+/* -------------------------------------------------------------------------------------- layers */
 
 typedef struct bptt_layer_options {
   size_t struct_size;
@@ -278,8 +276,7 @@ BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
 BPTT_API bptt_status bptt_tape_free(bptt_tape* tape);
 BPTT_API bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes); /* memory that it holds */
 
-/* ------------------------------------------------------------------------------------------------
- * gradients, optimisers */
+/* ----------------------------------------------------------------------- gradients, optimisers */
 
 /* All three judge and work on the flat vector of one dtype. Norms and factors are computed and
  * applied in double precision. By global norm (Pascanu et al. 2013): if ||g|| > max_norm, g *=
@@ -320,13 +317,13 @@ BPTT_API bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* 
                                             const char* const** names);
 BPTT_API bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t moment,
                                               void* values);
+/* values: finite, and >= 0 for sum and exp_avg_sq */
 BPTT_API bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
                                               const void* values);
 BPTT_API bptt_status bptt_optimizer_get_steps(bptt_optimizer* optimizer, int64_t* steps);
 BPTT_API bptt_status bptt_optimizer_set_steps(bptt_optimizer* optimizer, int64_t steps);
 
-/* ------------------------------------------------------------------------------------------------
- * models */
+/* -------------------------------------------------------------------------------------- models */
 
 typedef struct bptt_model_options {
   size_t struct_size;
@@ -394,8 +391,7 @@ BPTT_API bptt_status bptt_model_backward(bptt_model* model, bptt_tape* tape,
 BPTT_API bptt_status bptt_model_steps(bptt_model* model, int64_t* taken,
                                       int64_t* skipped); /* since creation, kept in files */
 
-/* ------------------------------------------------------------------------------------------------
- * files */
+/* --------------------------------------------------------------------------------------- files */
 
 /* A model file is a safetensors file (little-endian; any reader of that format opens it) that holds
  * everything needed to go on training: parameters, moments, steps and options, a format name and
@@ -428,8 +424,7 @@ typedef struct bptt_extra_info {
 BPTT_API bptt_status bptt_model_extra(bptt_model* model, int64_t index, bptt_extra_info* info,
                                       size_t struct_size); /* BPTT_ERR_RANGE past the last */
 
-/* ------------------------------------------------------------------------------------------------
- * streams */
+/* ------------------------------------------------------------------------------------- streams */
 
 /* One sequence (N = 1), step by step, with the weights as they were at creation; the model may
  * train on meanwhile. A step allocates nothing, takes no lock and makes no system call. Equal to a

@@ -77,8 +77,8 @@ const KernelTable& kernels_in_use();
 // Refuses what this machine's memory cannot hold, before anything is touched.
 void require_memory(int64_t count, size_t element);
 
-// ---------------------------------------------------------------------------------------- the
-// caller's structs
+// ----------------------------------------------------------------------------------------------
+// the caller's structs
 
 // Copies a struct of the caller's over its defaults; refuses a struct_size of no version and fields
 // that are not known here.
@@ -104,7 +104,7 @@ void write_struct(Struct* to, size_t struct_size, const Struct& from, const char
   write_bytes(to, struct_size, &from, sizeof from, argument, struct_name<Struct>());
 }
 
-// ---------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------------
 // options (capi_options.cpp)
 
 struct LayerSettings {
@@ -118,7 +118,7 @@ ModelConfig model_settings(const bptt_model_options* options, Dtype* dtype);
 bptt_model_options model_options(const ModelConfig& config, const OptimizerConfig& optimizer,
                                  bptt_dtype dtype);
 
-// ------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------------
 // locks
 
 // The parameters that the calling thread is inside of. A cancel callback that calls back into them

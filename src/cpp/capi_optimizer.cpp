@@ -124,7 +124,17 @@ bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
     not_null(values, "values");
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
       const Changing changing(params.lock);
-      std::copy_n(static_cast<const T*>(values), params.count(), moment_of(rule, moment).data());
+      Buffer<T>& target = moment_of(rule, moment);
+      // Means and sums of squares are under a root.
+      const std::string name = rule.moment_names()[static_cast<size_t>(moment)];
+      const bool squares = name == "exp_avg_sq" || name == "sum";
+      const T* given = static_cast<const T*>(values);
+      for (int64_t i = 0; i < params.count(); ++i) {
+        if (std::isfinite(given[i]) && !(squares && given[i] < 0)) continue;
+        fail(BPTT_ERR_ARGUMENT, "values", squares ? "finite numbers >= 0" : "finite numbers",
+             text(double{given[i]}) + " at " + text(i));
+      }
+      std::copy_n(given, params.count(), target.data());
     });
   });
 }

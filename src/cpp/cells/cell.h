@@ -3,10 +3,11 @@
 // lstm.h and gru.h, forward above backward.
 //
 // A cell is a struct template over the element type:
-//     kGates          groups of its weights, in PyTorch's order
-//     kShape          what it keeps (kernels.h: CellShape)
-//     forward(s, row, unit, product)    one vector of units of one row: product[g] = (W_hh h_{t-1})
-//     of gate g backward(s, row, unit)            one vector of units of one row
+//     kGates                           groups of its weights, in PyTorch's order
+//     kShape                           what it keeps (kernels.h: CellShape)
+//     forward(s, row, unit, product)   one vector of units of one row;
+//                                      product[g] = (W_hh h_{t-1}) of gate g
+//     backward(s, row, unit)           one vector of units of one row
 // with s the arguments of the step. Whatever lies between the units and the end of an internal row
 // is scratch.
 #pragma once

@@ -1,7 +1,6 @@
 // tape.h: what one forward pass remembers, per layer:
-//     h, c     [window + 1, N, H]           states; slot 0 is the state before the window's first
-//     step planes   [window, N, planes, H]       what the cell saved (kernels.h: CellShape); none
-//     for RNN
+//     h, c     [window + 1, N, H]      states; slot 0 is the state before the window's first step
+//     planes   [window, N, planes, H]  what the cell saved (kernels.h: CellShape); none for RNN
 // and once: the input [window, N, I], or the tokens [T, N]. The window is all of T for BPTT, one
 // block of time steps where nothing has to be remembered. Rows have the lengths of Geometry. Bytes:
 // sizeof(T) * N * T * L * H * (1 | 2 + 4 | 1 + 4) for RNN | LSTM | GRU, and the input.
