@@ -245,7 +245,7 @@ typedef struct bptt_outputs {
 } bptt_outputs;
 BPTT_API bptt_status bptt_outputs_init(bptt_outputs* outputs, size_t struct_size);
 
-/* tape NULL: nothing is remembered and memory does not grow with T. Else *tape serves any number of
+/* tape NULL: nothing is remembered; only a copy of tokens grows with T. Else *tape serves any number of
  * backward calls until the parameters change; it holds copies, never the caller's arrays. */
 BPTT_API bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* sequence,
                                         const bptt_outputs* outputs, bptt_tape** tape);

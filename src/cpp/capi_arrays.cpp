@@ -121,7 +121,7 @@ void Arrays::add(const char* name, const void* base, int64_t steps, int64_t batc
 }
 
 template <class T>
-Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given, Indices& copy) {
+Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given) {
   const bptt_sequence known = read_struct(given, "sequence");
   Sequence<T> sequence;
   sequence.steps = size_argument(known.time, "time");
@@ -143,13 +143,9 @@ Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* giv
   sequence.x = static_cast<const T*>(known.x);
   sequence.x_t = known.x_stride_t;
   sequence.x_n = known.x_stride_n;
-  if (known.tokens) {
-    copy = copy_indices("tokens", known.tokens, sequence.steps, sequence.batch,
-                        known.tokens_stride_t, known.tokens_stride_n, config.input);
-    sequence.tokens = copy.data();
-    sequence.tokens_t = sequence.batch;
-    sequence.tokens_n = 1;
-  }
+  sequence.tokens = known.tokens;
+  sequence.tokens_t = known.tokens_stride_t;
+  sequence.tokens_n = known.tokens_stride_n;
   sequence.h0 = static_cast<const T*>(known.h0);
   sequence.c0 = static_cast<const T*>(known.c0);
   return sequence;
@@ -171,6 +167,8 @@ Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequenc
   Arrays arrays;
   arrays.strided("x", sequence.x, sequence.steps, sequence.batch, config.input, sequence.x_t,
                  sequence.x_n, false);
+  arrays.strided("tokens", sequence.tokens, sequence.steps, sequence.batch, 1, sequence.tokens_t,
+                 sequence.tokens_n, false);
   arrays.flat("h0", sequence.h0, states, false);
   arrays.flat("c0", sequence.c0, states, false);
   arrays.strided("y", outputs.y, config.last_only ? 1 : sequence.steps, sequence.batch,
@@ -228,7 +226,7 @@ Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
 
 template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
-                       const bptt_target* given, Indices& copy) {
+                       const bptt_target* given) {
   const bptt_target known = read_struct(given, "target");
   const bool entropy = config.loss == Loss::cross_entropy;
   const int64_t steps = config.network.last_only ? 1 : sequence.steps;
@@ -251,14 +249,28 @@ Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
   arrays.strided("classes", target.classes, steps, sequence.batch, 1, target.t, target.n, false);
   arrays.strided("values", target.values, steps, sequence.batch, config.network.output, target.t,
                  target.n, false);
-  if (entropy) {
-    copy = copy_indices("classes", known.classes, steps, sequence.batch, target.t, target.n,
-                        config.network.output);
-    target.classes = copy.data();
-    target.t = sequence.batch;
-    target.n = 1;
-  }
   return target;
+}
+
+template <class T>
+void own_tokens(const NetworkConfig& config, Sequence<T>& sequence, Indices& copy) {
+  if (!sequence.tokens) return;
+  copy = copy_indices("tokens", sequence.tokens, sequence.steps, sequence.batch, sequence.tokens_t,
+                      sequence.tokens_n, config.input);
+  sequence.tokens = copy.data();
+  sequence.tokens_t = sequence.batch;
+  sequence.tokens_n = 1;
+}
+
+template <class T>
+void own_classes(const NetworkConfig& config, const Sequence<T>& sequence, Target<T>& target,
+                 Indices& copy) {
+  if (!target.classes) return;
+  copy = copy_indices("classes", target.classes, config.last_only ? 1 : sequence.steps,
+                      sequence.batch, target.t, target.n, config.output);
+  target.classes = copy.data();
+  target.t = sequence.batch;
+  target.n = 1;
 }
 
 template <class T>
@@ -270,12 +282,13 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
 }
 
 #define BPTT_ARRAYS_OF(T)                                                                       \
-  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*, Indices&);    \
+  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);              \
+  template void own_tokens(const NetworkConfig&, Sequence<T>&, Indices&);                       \
+  template void own_classes(const NetworkConfig&, const Sequence<T>&, Target<T>&, Indices&);    \
   template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&,                   \
                                     const bptt_outputs*);                                       \
   template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*); \
-  template Target<T> check_target(const ModelConfig&, const Sequence<T>&, const bptt_target*,   \
-                                  Indices&);                                                    \
+  template Target<T> check_target(const ModelConfig&, const Sequence<T>&, const bptt_target*);  \
   template void require_tape_memory(const NetworkConfig&, const Sequence<T>&);
 BPTT_ARRAYS_OF(float)
 BPTT_ARRAYS_OF(double)

@@ -7,12 +7,8 @@
 
 namespace bptt {
 
-// Tokens and classes are copied and the copy is checked, so that a caller who changes them during
-// the call changes a result at most; `copy` must live as long as the result.
-using Indices = std::vector<int64_t>;
-
 template <class T>
-Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given, Indices& copy);
+Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given);
 template <class T>
 Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
                          const bptt_outputs* given);
@@ -21,7 +17,17 @@ Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
                            const bptt_backward* given);
 template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
-                       const bptt_target* given, Indices& copy);
+                       const bptt_target* given);
+
+// Last, when nothing else can be refused: tokens and classes are copied and the copy is checked, so
+// that a caller who changes them during the call changes a result at most. `copy` must live as long
+// as the call.
+using Indices = std::vector<int64_t>;
+template <class T>
+void own_tokens(const NetworkConfig& config, Sequence<T>& sequence, Indices& copy);
+template <class T>
+void own_classes(const NetworkConfig& config, const Sequence<T>& sequence, Target<T>& target,
+                 Indices& copy);
 
 // Memory that a tape of this sequence takes must exist.
 template <class T>

@@ -113,10 +113,12 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       const NetworkConfig& config = it->network().config();
       const bptt_step known = read_struct(step, "step");
-      Indices tokens, classes;
-      const Sequence<T> in = check_sequence<T>(config, sequence, tokens);
-      const Target<T> aim = check_target(it->config(), in, target, classes);
+      Sequence<T> in = check_sequence<T>(config, sequence);
+      Target<T> aim = check_target(it->config(), in, target);
       check_results(config, in, aim, known);
+      Indices tokens, classes;
+      own_tokens(config, in, tokens);
+      own_classes(config, in, aim, classes);
       require_tape_memory(config, in);
       const Inside inside(it->network().params().lock);
       const StepResult result = it->train_step(in, aim, static_cast<T*>(known.hn),
@@ -136,10 +138,13 @@ bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       not_null(loss, "loss");
+      const NetworkConfig& config = it->network().config();
+      Sequence<T> in = check_sequence<T>(config, sequence);
+      Target<T> aim = check_target(it->config(), in, target);
+      const Outputs<T> out = check_outputs(config, in, outputs);
       Indices tokens, classes;
-      const Sequence<T> in = check_sequence<T>(it->network().config(), sequence, tokens);
-      const Target<T> aim = check_target(it->config(), in, target, classes);
-      const Outputs<T> out = check_outputs(it->network().config(), in, outputs);
+      own_tokens(config, in, tokens);
+      own_classes(config, in, aim, classes);
       const Reading reading(it->network().params().lock);
       *loss = it->evaluate(in, aim, out);
     });

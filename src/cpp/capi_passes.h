@@ -9,9 +9,10 @@ namespace bptt {
 template <class T>
 void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence* sequence,
                  const bptt_outputs* outputs, bptt_tape** tape) {
-  Indices tokens;
-  const Sequence<T> in = check_sequence<T>(network->config(), sequence, tokens);
+  Sequence<T> in = check_sequence<T>(network->config(), sequence);
   const Outputs<T> out = check_outputs(network->config(), in, outputs);
+  Indices tokens;
+  own_tokens(network->config(), in, tokens);
   if (!tape) {
     const Reading reading(network->params().lock);
     network->forward(in, out, nullptr);

@@ -389,6 +389,8 @@ static void check_sequences(void) {
     tokens[T * N - 1] = bad[k];
     REFUSED(BPTT_ERR_RANGE, bptt_layer_forward(layer, &sequence, &outputs, NULL));
     tokens[T * N - 1] = 0;
+    outputs.hn = (void*)tokens; /* a result on the indices that it is made of */
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, &sequence, &outputs, NULL));
   }
   reset();
 }
