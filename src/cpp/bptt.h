@@ -96,7 +96,12 @@ typedef enum bptt_nonlinearity {
   BPTT_TANH = 1,
   BPTT_RELU = 2, /* derivative 0 at 0 */
   BPTT_SIGMOID = 3,
-  BPTT_IDENTITY = 4
+  BPTT_IDENTITY = 4,
+  BPTT_SOFTPLUS = 5,     /* log(1 + exp(a)) */
+  BPTT_ELU = 6,          /* a > 0 ? a : exp(a) - 1 */
+  BPTT_HARD_SIGMOID = 7, /* a / 6 + 1/2, cut to [0, 1] */
+  BPTT_SOFTSIGN = 8,     /* a / (1 + |a|) */
+  BPTT_LEAKY_RELU = 9    /* a > 0 ? a : 0.01 a; derivative 0.01 at 0 */
 } bptt_nonlinearity;
 typedef enum bptt_loss { BPTT_CROSS_ENTROPY = 1, BPTT_MSE = 2 } bptt_loss;
 typedef enum bptt_targets { BPTT_EVERY_STEP = 1, BPTT_LAST_STEP = 2 } bptt_targets;
@@ -210,8 +215,25 @@ typedef struct bptt_layer_options {
   double init_gain;               /* 1: of ORTHOGONAL and IDENTITY */
   double forget_bias; /* NaN: leave; else LSTM: b_ih of the forget gates = this, b_hh of them = 0 */
   uint64_t seed;      /* 0: of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
+  /* Structure. An option that the cell does not have is an error unless it has its default. */
+  int32_t bidirectional; /* 0; 1: D = 2, a second set of layers ("_reverse") reads from the end */
+  int32_t layer_norm;    /* 0; 1: of W_ih x, of W_hh h and of c_t (Ba et al. 2016) */
+  int32_t peephole;      /* 0; LSTM: the gates see the cell state (Gers & Schmidhuber 2000) */
+  int32_t coupled;       /* 0; LSTM: f = 1 - i, gates i g o (Greff et al. 2017) */
+  int32_t reset_before;  /* 0; GRU: n = tanh(. + W_hn (r h) + b_hn) (Cho et al. 2014, v3) */
+  int32_t variational;   /* 0; 1: dropout's mask is the same for all steps (Gal & Ghahramani 2016) */
+  int64_t proj_size;     /* 0; LSTM: h_t = W_hr (o tanh(c_t)) has R = proj_size < H elements */
+  double alpha;          /* 1; RNN: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), 0 < alpha <= 1 */
+  double dale; /* NaN: off; RNN: the first floor(dale H + 1/2) units excite, the others inhibit:
+                  W_hh acts as |W_hh| with the sign of its column (Song et al. 2016) */
+  /* Noise. Passes with a tape and training steps draw it; others have zoneout's expectation. */
+  double noise;             /* 0; RNN: a_t += sqrt(2 / alpha) noise xi, xi ~ N(0, 1) */
+  double dropout;           /* 0; in [0, 1): of the input of every layer but the first */
+  double recurrent_dropout; /* 0; in [0, 1): of h_{t-1} in W_hh h_{t-1}, one mask for all steps */
+  double zoneout;           /* 0; in [0, 1): units of h keep their value (Krueger et al. 2017) */
+  double zoneout_c;         /* 0; in [0, 1); LSTM: of c */
   uint64_t
-      reserved[16]; /* 0: room for later options, so that bptt_model_options keeps its layout */
+      reserved[5]; /* 0: room for later options, so that bptt_model_options keeps its layout */
 } bptt_layer_options;
 BPTT_API bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_layer_create(const bptt_layer_options* options, bptt_layer** layer);
@@ -228,8 +250,14 @@ typedef struct bptt_sequence {
   int64_t x_stride_t, x_stride_n;
   const int64_t* tokens; /* [T, N], 0 <= token < I (V): means the one-hot vector of that index */
   int64_t tokens_stride_t, tokens_stride_n;
-  const void* h0; /* [L*D, N, H] */
+  const void* h0; /* [L*D, N, R] */
   const void* c0; /* [L*D, N, H] */
+  const int64_t* lengths; /* [N], 1 <= length <= T; NULL: all T. What lies beyond is never read;
+                             outputs there are 0; final states are those of each sequence's end */
+  const uint8_t* resets;  /* [T, N], 0 or 1: the states are zero before this step, and no gradient
+                             passes (reverse direction: between this step and the one before) */
+  int64_t resets_stride_t, resets_stride_n;
+  uint64_t draw; /* which random masks and noise a pass with a tape draws; train_step has its own */
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 
@@ -268,6 +296,12 @@ typedef struct bptt_backward {
   void* dc0;
   double* flow;   /* [L*D, T]: norm over (N, H) of the total derivative dL/dh_t */
   double* flow_c; /* [L*D, T]: the same of dL/dc_t, LSTM only */
+  /* Truncated BPTT (Williams & Peng 1990; Sutskever 2013): the losses of k1 steps go back at most
+   * k2 >= k1 steps. Both 0: off. k2 > k1: flow and flow_c must be NULL (windows overlap). */
+  int64_t truncation_k1, truncation_k2;
+  double omega; /* 0: off; RNN: weight of the regulariser of Pascanu et al. (2013, eq. 9), whose
+                   immediate gradient is added to that of W_hh */
+  double* omega_value; /* receives it, unweighted; may be NULL */
 } bptt_backward;
 BPTT_API bptt_status bptt_backward_init(bptt_backward* backward, size_t struct_size);
 BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
@@ -275,6 +309,12 @@ BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
 
 BPTT_API bptt_status bptt_tape_free(bptt_tape* tape);
 BPTT_API bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes); /* memory that it holds */
+/* What a tape remembers of layer l, direction d (index l*D + d): every h_t [T, N, R] or c_t
+ * [T, N, H], or a gate after its nonlinearity [T, N, H] (LSTM: 0 i, 1 f, 2 g, 3 o; coupled: 0 i,
+ * 1 g, 2 o; GRU: 0 r, 1 z, 2 n); zeros beyond a sequence's length. */
+typedef enum bptt_tape_part { BPTT_TAPE_H = 1, BPTT_TAPE_C = 2, BPTT_TAPE_GATE = 3 } bptt_tape_part;
+BPTT_API bptt_status bptt_tape_read(bptt_tape* tape, bptt_tape_part part, int64_t index,
+                                    int64_t gate, void* values);
 
 /* ----------------------------------------------------------------------- gradients, optimisers */
 
@@ -340,6 +380,8 @@ typedef struct bptt_model_options {
   double clip_tensor_norm; /* 0: off; norm of each parameter tensor's gradient */
   double clip_value;       /* 0: off; each element. Order: value, tensor norm, global norm */
   double clip_step, clip_step_norm; /* 0: off; see bptt_backward */
+  int64_t truncation_k1, truncation_k2; /* 0: off; see bptt_backward */
+  double omega;                         /* 0: off; see bptt_backward */
 } bptt_model_options;
 BPTT_API bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** model);
@@ -372,6 +414,7 @@ typedef struct bptt_step {
   int32_t clipped;  /* 1 if clip_value, clip_tensor_norm or clip_norm changed the gradient */
   int32_t
       skipped; /* 1 if the gradient was not finite: no bit of parameters and moments has changed */
+  double omega; /* of the options: the regulariser's value, without its weight; not part of loss */
 } bptt_step;
 BPTT_API bptt_status bptt_step_init(bptt_step* step, size_t struct_size);
 

@@ -38,7 +38,17 @@ constexpr int64_t padded_plane(int64_t n) {
 }
 
 enum class Cell { rnn, lstm, gru };
-enum class Activation { tanh, relu, sigmoid, identity };
+enum class Activation {
+  tanh,
+  relu,
+  sigmoid,
+  identity,
+  softplus,
+  elu,
+  hard_sigmoid,
+  softsign,
+  leaky_relu
+};
 
 // A matrix B [depth, units x groups] packed for products: panels of up to two vectors of units, the
 // groups (gates) of a panel of units side by side, each panel [depth, width] contiguous.

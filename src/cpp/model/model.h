@@ -25,6 +25,8 @@ struct ModelConfig {
   bool mean = true;  // reduction
   double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0,
          clip_step_norm = 0;  // 0: off
+  int64_t k1 = 0, k2 = 0;     // truncation; 0: off
+  double omega = 0;           // weight of the regulariser; 0: off
 };
 
 template <class T>
@@ -35,7 +37,7 @@ struct Target {
 };
 
 struct StepResult {
-  double loss = 0, grad_norm = 0;
+  double loss = 0, grad_norm = 0, omega = 0;
   bool clipped = false, skipped = false;
 };
 

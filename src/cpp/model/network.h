@@ -15,13 +15,8 @@
 
 namespace bptt {
 
-struct NetworkConfig {
-  Cell cell = Cell::lstm;
-  Activation activation = Activation::tanh;
-  int64_t input = 0;   // I; with tokens: V
-  int64_t hidden = 0;  // H
-  int64_t layers = 1;  // L
-  bool bias = true;
+struct NetworkConfig : LayerConfig {
+  int64_t input = 0;         // I; with tokens: V
   bool tokens_only = false;  // a model with a vocabulary
   int64_t embedding = 0;     // E; 0: no table
   int64_t output = 0;        // O; 0: no readout, the output is h
@@ -54,6 +49,9 @@ struct Backward {
   const T* dhn = nullptr;
   const T* dcn = nullptr;
   double clip_step = 0, clip_step_norm = 0;  // 0: off
+  int64_t k1 = 0, k2 = 0;                    // truncation; 0: off
+  double omega = 0;                          // weight of the regulariser; 0: off
+  double* omega_value = nullptr;
   T* gradients = nullptr;
   bool accumulate = false;
   T* dx = nullptr;

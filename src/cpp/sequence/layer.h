@@ -31,6 +31,10 @@ struct Sequence {
   int64_t tokens_t = 0, tokens_n = 0;
   const T* h0 = nullptr;
   const T* c0 = nullptr;
+  const int64_t* lengths = nullptr;  // [N]; null: all of T
+  const uint8_t* resets = nullptr;   // 1: the states are zero before this step
+  int64_t resets_t = 0, resets_n = 0;
+  uint64_t draw = 0;  // which random masks
 };
 
 // Where a layer's tensors begin in the flat vector; biases -1 where there are none.

@@ -15,11 +15,35 @@
 
 namespace bptt {
 
-struct StackConfig {
+// What the layers of a stack are, apart from what they read (bptt.h: bptt_layer_options).
+struct LayerConfig {
   Cell cell = Cell::lstm;
-  Activation activation = Activation::tanh;
-  int64_t input = 0, hidden = 0, layers = 1;
+  Activation activation = Activation::tanh;  // RNN
+  int64_t hidden = 0, layers = 1;
   bool bias = true;
+  bool bidirectional = false;
+  int64_t projection = 0;  // LSTM: h has so many elements; 0: as many as there are units
+  bool peephole = false;   // LSTM
+  bool coupled = false;    // LSTM: f = 1 - i
+  bool reset_after = true;  // GRU
+  bool layer_norm = false;
+  double alpha = 1;                   // RNN: leak
+  double noise = 0;                   // RNN: sigma
+  double dale = -1;                   // RNN: fraction of excitatory units; negative: off
+  double dropout = 0;                 // between layers
+  bool variational = false;           // its mask is the same for all steps
+  double recurrent_dropout = 0;       // of h_{t-1} in its product
+  double zoneout = 0, zoneout_c = 0;  // of h; LSTM: of c
+  uint64_t seed = 0;                  // of the masks
+
+  int64_t directions() const { return bidirectional ? 2 : 1; }
+  int64_t state() const { return projection ? projection : hidden; }  // elements of h
+  int64_t walks() const { return layers * directions(); }             // L * D
+  int64_t features() const { return directions() * state(); }         // of a layer's output
+};
+
+struct StackConfig : LayerConfig {
+  int64_t input = 0;
 };
 
 // Lengths of internal rows, in elements.
