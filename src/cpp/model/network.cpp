@@ -8,8 +8,8 @@ namespace bptt {
 namespace {
 
 StackConfig stack_config(const NetworkConfig& config) {
-  return {config.cell,   config.activation, config.embedding ? config.embedding : config.input,
-          config.hidden, config.layers,     config.bias};
+  return {static_cast<const LayerConfig&>(config),
+          config.embedding ? config.embedding : config.input};
 }
 
 // Adds all tensors in their order: embedding, layers from below, readout.
