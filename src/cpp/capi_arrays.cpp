@@ -275,7 +275,7 @@ void own_classes(const NetworkConfig& config, const Sequence<T>& sequence, Targe
 
 template <class T>
 void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence) {
-  const CellShape shape = cell_shape(config.cell);
+  const CellShape shape = config.shape();
   const int64_t rows = checked_count(sequence.steps, sequence.batch);
   const int64_t states = checked_count(rows, config.layers, config.hidden);
   require_memory(checked_count(states, 1 + shape.planes + (shape.has_c ? 1 : 0)), sizeof(T));

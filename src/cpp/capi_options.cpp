@@ -111,7 +111,7 @@ LayerSettings check_layer(const bptt_layer_options& options, const std::string& 
 
 // Refuses sizes whose parameters alone would not fit into memory.
 void check_parameters(const NetworkConfig& network, size_t element) {
-  const int64_t gates = cell_shape(network.cell).gates;
+  const int64_t gates = network.shape().gates;
   const int64_t first = network.embedding ? network.embedding : network.input;
   const int64_t rows = checked_count(gates, network.hidden);
   require_memory(checked_count(rows, first), element);

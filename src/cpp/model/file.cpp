@@ -187,13 +187,14 @@ class Tensors {
 void check_size(const ModelConfig& config, size_t element, const SafetensorsHeader& header) {
   const NetworkConfig& network = config.network;
   const double H = double(network.hidden), L = double(network.layers), O = double(network.output),
-               I = double(network.input);
+               I = double(network.input), D = double(network.directions()),
+               R = double(network.state());
   const double E = double(network.embedding), first = E > 0 ? E : I;
-  const double columns = first + (2 * L - 1) * H + (network.bias ? 2 * L : 0);
+  const double columns = first + L * R + (L - 1) * D * R + (network.bias ? 2 * L : 0);
   const double parameters =
-      double(cell_shape(network.cell).gates) * H * columns + I * E + O * (H + 1);
+      D * double(network.shape().gates) * H * columns + I * E + O * (D * R + 1);
   const double held = double(header.file_size - header.data_begin);
-  if (parameters * double(element) > held || 2 * L > double(header.tensors.size())) {
+  if (parameters * double(element) > held || 2 * L * D > double(header.tensors.size())) {
     refuse_file("a model file whose options need more parameters than it holds");
   }
 }

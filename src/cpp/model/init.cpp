@@ -45,7 +45,7 @@ void fill_identity(double gain, int64_t gates, int64_t hidden, T* values) {
 template <class T>
 void fill_recurrent(const NetworkConfig& network, const InitConfig& config, std::string_view kind,
                     RandomStream& random, double bound, T* values, int64_t count) {
-  const int64_t gates = cell_shape(network.cell).gates, H = network.hidden;
+  const int64_t gates = network.shape().gates, H = network.hidden;
   if (kind.starts_with("weight_hh") && config.weights == WeightInit::orthogonal) {
     fill_orthogonal(random, config.gain, gates, H, values);
   } else if (kind.starts_with("weight_hh") && config.weights == WeightInit::identity) {

@@ -14,12 +14,10 @@ namespace {
 template <class T>
 class RowLosses {
  public:
-  RowLosses(const ModelConfig& config, const Sequence<T>& sequence, const Target<T>& target,
-            int64_t rows)
+  RowLosses(const ModelConfig& config, const Target<T>& target, int64_t rows)
       : kernels_(kernels_of<T>(*active_kernels())),
         config_(config),
         target_(target),
-        batch_(sequence.batch),
         outputs_(config.network.output),
         losses_(rows),
         factor_(!config.mean ? 1.0
@@ -28,8 +26,8 @@ class RowLosses {
                     : 1.0 / (double(rows) * double(config.network.output))) {}
 
   // out becomes the gradient of the loss with respect to it.
-  void row(int64_t index, T* out) {
-    const int64_t at = index / batch_ * target_.t + index % batch_ * target_.n;
+  void row(int64_t index, int64_t t, int64_t n, T* out) {
+    const int64_t at = (config_.network.last_only ? 0 : t * target_.t) + n * target_.n;
     losses_[index] = config_.loss == Loss::cross_entropy
                          ? cross_entropy_row(kernels_, out, outputs_, target_.classes[at], factor_)
                          : squared_error_row(out, target_.values + at, outputs_, factor_);
@@ -45,7 +43,7 @@ class RowLosses {
   const Kernels<T>& kernels_;
   const ModelConfig& config_;
   const Target<T>& target_;
-  int64_t batch_, outputs_;
+  int64_t outputs_;
   Buffer<double> losses_;
   double factor_;
 };
@@ -63,32 +61,39 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
                                 double* flow, double* flow_c) {
   Params<T>& params = network_.params();
   const std::unique_lock<Lock> guard(params.lock);
-  const bool fits = tape_ && tape_->steps() == sequence.steps && tape_->batch() == sequence.batch &&
-                    tape_->tokens() == (sequence.tokens != nullptr);
-  if (!fits) {
-    tape_.reset();
-    tape_ = network_.new_tape(sequence, true);
-  }
-  const int64_t rows = network_.target_rows(sequence.steps, sequence.batch);
-  outputs_.reserve(checked_count(rows, network_.output_row()));
+  tape_.reset();  // first, so that its memory is there for the next one
+  Sequence<T> in = sequence;
+  in.draw = uint64_t(steps_taken + steps_skipped);
+  tape_ = network_.new_tape(in, true);
+  const TargetRows targets = target_rows(tape_->order(), config_.network.last_only, nullptr);
+  outputs_.reserve(checked_count(targets.count, network_.output_row()));
   gradient_.reserve(params.count());
 
-  RowLosses<T> losses(config_, sequence, target, rows);
+  RowLosses<T> losses(config_, target, targets.count);
   Outputs<T> outputs;
   outputs.hn = hn;
   outputs.cn = cn;
-  network_.forward(sequence, outputs,
-                   {[&](int64_t row, T* out) { losses.row(row, out); }, outputs_.data()}, *tape_);
+  ReadoutForward<T> readout;
+  readout.targets = &targets;
+  readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) { losses.row(i, t, n, out); };
+  readout.keep = outputs_.data();
+  network_.forward(in, outputs, readout, *tape_);
+  double omega = 0;
   Backward<T> backward;
   backward.clip_step = config_.clip_step;
   backward.clip_step_norm = config_.clip_step_norm;
+  backward.k1 = config_.k1;
+  backward.k2 = config_.k2;
+  backward.omega = config_.omega;
+  backward.omega_value = &omega;
   backward.gradients = gradient_.data();
   backward.flow = flow;
   backward.flow_c = flow_c;
-  network_.backward(*tape_, backward, {nullptr, outputs_.data()});
+  network_.backward(*tape_, backward, {&targets, nullptr, outputs_.data()});
 
   StepResult result;
   result.loss = losses.total();
+  result.omega = omega;
   result.grad_norm = gradient_norm(gradient_.data(), params.count());
   if (!std::isfinite(result.grad_norm)) {
     result.skipped = true;
@@ -122,19 +127,17 @@ template <class T>
 double Model<T>::evaluate(const Sequence<T>& sequence, const Target<T>& target,
                           const Outputs<T>& outputs) const {
   const auto tape = network_.new_tape(sequence, false);
-  RowLosses<T> losses(config_, sequence, target,
-                      network_.target_rows(sequence.steps, sequence.batch));
-  const int64_t N = sequence.batch;
+  const TargetRows targets = target_rows(tape->order(), config_.network.last_only, nullptr);
+  RowLosses<T> losses(config_, target, targets.count);
   const size_t bytes = size_t(config_.network.output) * sizeof(T);
-  network_.forward(sequence, outputs,
-                   {[&](int64_t row, T* out) {
-                      if (outputs.y)
-                        std::memcpy(outputs.y + row / N * outputs.y_t + row % N * outputs.y_n, out,
-                                    bytes);
-                      losses.row(row, out);
-                    },
-                    nullptr},
-                   *tape);
+  if (outputs.y) network_.clear_padding(tape->order(), sequence.steps, outputs);
+  ReadoutForward<T> readout;
+  readout.targets = &targets;
+  readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) {
+    if (outputs.y) std::memcpy(network_.output_at(outputs, t, n), out, bytes);
+    losses.row(i, t, n, out);
+  };
+  network_.forward(sequence, outputs, readout, *tape);
   return losses.total();
 }
 

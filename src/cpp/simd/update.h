@@ -61,6 +61,22 @@ void add(T* a, const T* b, int64_t n) {
 }
 
 template <class T>
+void add_products(T* a, const T* b, const T* c, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(
+        a + i, fma(load_up_to(b + i, width), load_up_to(c + i, width), load_up_to(a + i, width)),
+        width);
+  });
+}
+
+template <class T>
+void multiply(T* a, const T* b, const T* c, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(a + i, load_up_to(b + i, width) * load_up_to(c + i, width), width);
+  });
+}
+
+template <class T>
 void scale(T* a, int64_t n, double factor) {
   for_vectors<T>(n, [&](int64_t i, int64_t width) {
     store_up_to<T>(a + i, scaled(load_up_to(a + i, width), factor), width);
