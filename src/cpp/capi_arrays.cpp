@@ -1,6 +1,9 @@
 #include "capi_arrays.h"
 
+#include <cmath>
 #include <cstdlib>
+
+#include "model/row_losses.h"
 
 namespace bptt {
 namespace {
@@ -30,20 +33,23 @@ void lstm_only(const NetworkConfig& config, const void* array, const char* argum
   }
 }
 
-// A copy [steps, batch] of indices, each in [0, limit).
-Indices copy_indices(const char* argument, const int64_t* indices, int64_t steps, int64_t batch,
-                     int64_t t, int64_t n, int64_t limit) {
+std::string place(int64_t t, int64_t n) {
+  return " at step " + text(t) + " of sequence " + text(n);
+}
+
+// A copy [steps, batch] of numbers that are right: right(number).
+template <class T, class Right>
+std::vector<T> copy_checked(bptt_status status, const char* argument, const std::string& expected,
+                            const T* from, int64_t steps, int64_t batch, int64_t t, int64_t n,
+                            const Right& right) {
   const int64_t count = checked_count(steps, batch);
-  require_memory(count, sizeof(int64_t));
-  Indices copy(static_cast<size_t>(count));
+  require_memory(count, sizeof(T));
+  std::vector<T> copy(static_cast<size_t>(count));
   auto next = copy.begin();
   for (int64_t i = 0; i < steps; ++i) {
     for (int64_t j = 0; j < batch; ++j) {
-      const int64_t index = *next++ = indices[i * t + j * n];
-      if (index < 0 || index >= limit) {
-        fail(BPTT_ERR_RANGE, argument, "integers from 0 to " + text(limit - 1),
-             text(index) + " at step " + text(i) + " of sequence " + text(j));
-      }
+      const T number = *next++ = from[i * t + j * n];
+      if (!right(number)) fail(status, argument, expected, text(number) + place(i, j));
     }
   }
   return copy;
@@ -79,7 +85,7 @@ const char* struct_name<bptt_backward>() {
 }
 template <>
 bptt_target defaults_of<bptt_target>() {
-  return {sizeof(bptt_target), nullptr, nullptr, 0, 0};
+  return {sizeof(bptt_target), nullptr, nullptr, 0, 0, nullptr, 0, 0};
 }
 template <>
 const char* struct_name<bptt_target>() {
@@ -237,40 +243,93 @@ Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
            "a pointer");
   } else {
     not_null(known.values, "values");
-    if (known.classes)
-      fail(BPTT_ERR_ARGUMENT, "classes", "NULL, because the loss is BPTT_MSE", "a pointer");
+    if (known.classes) {
+      fail(BPTT_ERR_ARGUMENT, "classes", "NULL, because the loss is not BPTT_CROSS_ENTROPY",
+           "a pointer");
+    }
   }
   Target<T> target;
   target.classes = known.classes;
   target.values = static_cast<const T*>(known.values);
   target.t = config.network.last_only ? 0 : known.stride_t;
   target.n = known.stride_n;
+  target.weights = static_cast<const T*>(known.weights);
+  target.weights_t = config.network.last_only ? 0 : known.weights_stride_t;
+  target.weights_n = known.weights_stride_n;
+  target.steps = steps;
+  target.batch = sequence.batch;
   Arrays arrays;
-  arrays.strided("classes", target.classes, steps, sequence.batch, 1, target.t, target.n, false);
-  arrays.strided("values", target.values, steps, sequence.batch, config.network.output, target.t,
-                 target.n, false);
+  add_target(config.network, target, arrays);
   return target;
+}
+
+template <class T>
+void add_target(const NetworkConfig& config, const Target<T>& target, Arrays& arrays) {
+  arrays.strided("classes", target.classes, target.steps, target.batch, 1, target.t, target.n,
+                 false);
+  arrays.strided("values", target.values, target.steps, target.batch, config.output, target.t,
+                 target.n, false);
+  arrays.strided("weights", target.weights, target.steps, target.batch, 1, target.weights_t,
+                 target.weights_n, false);
 }
 
 template <class T>
 void own_tokens(const NetworkConfig& config, Sequence<T>& sequence, Indices& copy) {
   if (!sequence.tokens) return;
-  copy = copy_indices("tokens", sequence.tokens, sequence.steps, sequence.batch, sequence.tokens_t,
-                      sequence.tokens_n, config.input);
+  copy = copy_checked(BPTT_ERR_RANGE, "tokens", "integers from 0 to " + text(config.input - 1),
+                      sequence.tokens, sequence.steps, sequence.batch, sequence.tokens_t,
+                      sequence.tokens_n,
+                      [&](int64_t token) { return token >= 0 && token < config.input; });
   sequence.tokens = copy.data();
   sequence.tokens_t = sequence.batch;
   sequence.tokens_n = 1;
 }
 
+// Values of a target that counts have to be probabilities.
 template <class T>
-void own_classes(const NetworkConfig& config, const Sequence<T>& sequence, Target<T>& target,
-                 Indices& copy) {
-  if (!target.classes) return;
-  copy = copy_indices("classes", target.classes, config.last_only ? 1 : sequence.steps,
-                      sequence.batch, target.t, target.n, config.output);
-  target.classes = copy.data();
-  target.t = sequence.batch;
-  target.n = 1;
+void check_probabilities(const Target<T>& target, int64_t outputs) {
+  for (int64_t t = 0; t < target.steps; ++t) {
+    for (int64_t n = 0; n < target.batch; ++n) {
+      if (target.weights && target.weights[t * target.weights_t + n * target.weights_n] == 0)
+        continue;
+      const T* values = target.values + t * target.t + n * target.n;
+      for (int64_t i = 0; i < outputs; ++i) {
+        if (values[i] >= 0 && values[i] <= 1) continue;
+        fail(BPTT_ERR_ARGUMENT, "target.values", "numbers in [0, 1]",
+             text(double{values[i]}) + " in output " + text(i) + place(t, n));
+      }
+    }
+  }
+}
+
+template <class T>
+void own_target(const ModelConfig& config, Target<T>& target, TargetCopy<T>& copy) {
+  if (target.classes) {
+    const int64_t outputs = config.network.output, ignored = config.ignore_index;
+    const std::string also = ignored < 0 || ignored >= outputs ? " or " + text(ignored) : "";
+    copy.classes = copy_checked(
+        BPTT_ERR_RANGE, "classes", "integers from 0 to " + text(outputs - 1) + also, target.classes,
+        target.steps, target.batch, target.t, target.n, [&](int64_t chosen) {
+          return (chosen >= 0 && chosen < outputs) || chosen == ignored;
+        });
+    target.classes = copy.classes.data();
+    target.t = target.batch;
+    target.n = 1;
+  }
+  if (target.weights) {
+    copy.weights = copy_checked(BPTT_ERR_ARGUMENT, "weights", "finite numbers >= 0", target.weights,
+                                target.steps, target.batch, target.weights_t, target.weights_n,
+                                [](T weight) { return std::isfinite(weight) && weight >= 0; });
+    target.weights = copy.weights.data();
+    target.weights_t = target.batch;
+    target.weights_n = 1;
+  }
+  if (config.loss == Loss::binary_cross_entropy) check_probabilities(target, config.network.output);
+  target.total_weight = total_weight(config, target);
+  if (!(target.total_weight > 0 && std::isfinite(target.total_weight))) {
+    fail(BPTT_ERR_ARGUMENT, target.weights ? "weights" : "classes",
+         "targets whose weights have a finite sum > 0", text(target.total_weight));
+  }
 }
 
 template <class T>
@@ -284,11 +343,12 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
 #define BPTT_ARRAYS_OF(T)                                                                       \
   template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);              \
   template void own_tokens(const NetworkConfig&, Sequence<T>&, Indices&);                       \
-  template void own_classes(const NetworkConfig&, const Sequence<T>&, Target<T>&, Indices&);    \
+  template void own_target(const ModelConfig&, Target<T>&, TargetCopy<T>&);                     \
   template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&,                   \
                                     const bptt_outputs*);                                       \
   template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*); \
   template Target<T> check_target(const ModelConfig&, const Sequence<T>&, const bptt_target*);  \
+  template void add_target(const NetworkConfig&, const Target<T>&, Arrays&);                    \
   template void require_tape_memory(const NetworkConfig&, const Sequence<T>&);
 BPTT_ARRAYS_OF(float)
 BPTT_ARRAYS_OF(double)

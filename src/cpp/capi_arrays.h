@@ -19,15 +19,19 @@ template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
                        const bptt_target* given);
 
-// Last, when nothing else can be refused: tokens and classes are copied and the copy is checked, so
-// that a caller who changes them during the call changes a result at most. `copy` must live as long
-// as the call.
+// Last, when nothing else can be refused: tokens, classes and weights are copied and the copy is
+// checked, so that a caller who changes them during the call changes a result at most. `copy` must
+// live as long as the call.
 using Indices = std::vector<int64_t>;
 template <class T>
 void own_tokens(const NetworkConfig& config, Sequence<T>& sequence, Indices& copy);
 template <class T>
-void own_classes(const NetworkConfig& config, const Sequence<T>& sequence, Target<T>& target,
-                 Indices& copy);
+struct TargetCopy {
+  Indices classes;
+  std::vector<T> weights;
+};
+template <class T>
+void own_target(const ModelConfig& config, Target<T>& target, TargetCopy<T>& copy);
 
 // Memory that a tape of this sequence takes must exist.
 template <class T>
@@ -60,5 +64,8 @@ class Arrays {
   Span spans_[12];
   int count_ = 0;
 };
+
+template <class T>
+void add_target(const NetworkConfig& config, const Target<T>& target, Arrays& arrays);
 
 }  // namespace bptt
