@@ -55,7 +55,7 @@ def data(loss, targets="every", weighted=False, ignored=False, seed=0):
         if ignored:
             y.flat[1] = IGNORED
     else:
-        y = rng.random(where + (O,))
+        y = rng.random((*where, O))
         y[..., 0] = np.round(y[..., 0])
     return x, y, weights
 

@@ -174,7 +174,7 @@ def loss_options(
         If a value is no number, or `class_weights` no vector [O]. (Their bounds are the engine's
         business.)
     """
-    options = {
+    options: dict[str, Any] = {
         "label_smoothing": number(label_smoothing, where, "label_smoothing"),
         "ignore_index": integer(ignore_index, where, "ignore_index", -(2**63)),
     }

@@ -28,7 +28,7 @@ class Steps(Parameterised):
         accumulate: Gradients | None = None,
         flow: bool = True,
     ) -> tuple[StepResult, Gradients]:
-        """Compute the loss and its gradient as `Model.train_step` does, without clipping and update.
+        """Compute loss and gradient as `Model.train_step` does, without clipping and update.
 
         ``clip_step`` and ``clip_step_norm``, which act inside BPTT, are used. Gradients of several
         batches, added and scaled, can be given to `apply`.
@@ -43,7 +43,8 @@ class Steps(Parameterised):
         Returns
         -------
         result : StepResult
-            As of `Model.train_step`; its grad_norm is that of `gradients`, nothing is clipped or skipped.
+            As of `Model.train_step`; its grad_norm is that of `gradients`, nothing is clipped or
+            skipped.
         gradients : Gradients
             By parameter name, without ``.x`` and ``.state``.
 
@@ -57,12 +58,10 @@ class Steps(Parameterised):
             flat = like(accumulate, self._layout, self._dtype, where, "accumulate")
         fields, flat = self._native.gradients(x, targets, state, weights, flow, flat)
         result = StepResult._make(fields)
-        return result, Gradients(
-            flat, self._layout, flow=result.flow, flow_c=result.flow_c
-        )
+        return result, Gradients(flat, self._layout, flow=result.flow, flow_c=result.flow_c)
 
     def apply(self, gradients: Gradients) -> UpdateResult:
-        """Clip gradients as the model is set to and update with them: the end of `Model.train_step`.
+        """Clip gradients as the model is set to, and update with them.
 
         Parameters
         ----------

@@ -346,7 +346,8 @@ typedef struct bptt_model_options {
   double clip_step, clip_step_norm; /* 0: off; see bptt_backward */
   double label_smoothing; /* 0; in [0, 1], cross-entropy (Szegedy et al. 2016): see bptt_target */
   int64_t ignore_index;   /* -100; cross-entropy: targets of this class do not count */
-  const double* class_weights; /* NULL: all 1; else c [O], finite, >= 0 and not all 0: of classes, or
+  const double*
+      class_weights; /* NULL: all 1; else c [O], finite, >= 0 and not all 0: of classes, or
                                   of outputs. Copied; bptt_model_get_options gives a view that lives
                                   as long as the model */
 } bptt_model_options;

@@ -309,9 +309,8 @@ void own_target(const ModelConfig& config, Target<T>& target, TargetCopy<T>& cop
     const std::string also = ignored < 0 || ignored >= outputs ? " or " + text(ignored) : "";
     copy.classes = copy_checked(
         BPTT_ERR_RANGE, "classes", "integers from 0 to " + text(outputs - 1) + also, target.classes,
-        target.steps, target.batch, target.t, target.n, [&](int64_t chosen) {
-          return (chosen >= 0 && chosen < outputs) || chosen == ignored;
-        });
+        target.steps, target.batch, target.t, target.n,
+        [&](int64_t chosen) { return (chosen >= 0 && chosen < outputs) || chosen == ignored; });
     target.classes = copy.classes.data();
     target.t = target.batch;
     target.n = 1;

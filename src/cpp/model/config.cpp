@@ -93,10 +93,12 @@ class Writer {
 class Reader {
  public:
   Reader(JsonReader& json, const std::string& name) : json_(json), name_(name) {}
-  int required = 0;  // how many there are
+  int required = 0;                    // how many there are
   bool known = false, needed = false;  // is this one an option, and a required one
 
-  void optional() { all_required_ = false; }  // files may lack those that follow: their defaults hold
+  void optional() {
+    all_required_ = false;
+  }  // files may lack those that follow: their defaults hold
 
   template <class Enum>
   void choice(std::string_view name, Enum& value, Texts texts) {

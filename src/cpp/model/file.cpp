@@ -322,8 +322,11 @@ std::vector<std::byte> serialize(const Model<T>& model) {
           optimizer.moments()[i].data());
   }
   if (!class_weights.empty()) {
-    tensors.push_back({kClassWeights, dtype_text<double>(), {model.config().network.output},
-                       class_weights.data(), class_weights.size() * sizeof(double)});
+    tensors.push_back({kClassWeights,
+                       dtype_text<double>(),
+                       {model.config().network.output},
+                       class_weights.data(),
+                       class_weights.size() * sizeof(double)});
   }
   for (const auto& [name, extra] : model.extras) {
     tensors.push_back({"extra." + name, dtype_text(extra.type), extra.shape, extra.bytes.data(),

@@ -41,8 +41,7 @@ double smoothed_cross_entropy_row(const Kernels<T>& kernels, T* out, int64_t n, 
 }
 
 template <class T>
-double squared_error_row(T* out, const T* target, int64_t n, double factor,
-                         const double* weights) {
+double squared_error_row(T* out, const T* target, int64_t n, double factor, const double* weights) {
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) {
     const double error = double(out[i]) - double(target[i]), weight = weight_of(weights, i);
@@ -67,11 +66,11 @@ double binary_cross_entropy_row(T* out, const T* target, int64_t n, double facto
   return sum;
 }
 
-#define BPTT_INSTANTIATE(T)                                                                       \
-  template double cross_entropy_row(const Kernels<T>&, T*, int64_t, int64_t, double);             \
-  template double smoothed_cross_entropy_row(const Kernels<T>&, T*, int64_t, int64_t, double,     \
-                                             double, const double*);                              \
-  template double squared_error_row(T*, const T*, int64_t, double, const double*);                \
+#define BPTT_INSTANTIATE(T)                                                                   \
+  template double cross_entropy_row(const Kernels<T>&, T*, int64_t, int64_t, double);         \
+  template double smoothed_cross_entropy_row(const Kernels<T>&, T*, int64_t, int64_t, double, \
+                                             double, const double*);                          \
+  template double squared_error_row(T*, const T*, int64_t, double, const double*);            \
   template double binary_cross_entropy_row(T*, const T*, int64_t, double, const double*);
 BPTT_INSTANTIATE(float)
 BPTT_INSTANTIATE(double)

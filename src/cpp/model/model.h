@@ -24,7 +24,7 @@ struct ModelConfig {
   Loss loss = Loss::cross_entropy;
   bool mean = true;  // reduction
   double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0,
-         clip_step_norm = 0;  // 0: off
+         clip_step_norm = 0;          // 0: off
   double label_smoothing = 0;         // cross-entropy
   int64_t ignore_index = -100;        // cross-entropy: a class that is no target
   std::vector<double> class_weights;  // [O], or empty: all 1
@@ -34,11 +34,11 @@ template <class T>
 struct Target {
   const int64_t* classes = nullptr;
   const T* values = nullptr;
-  int64_t t = 0, n = 0;             // strides
-  const T* weights = nullptr;       // null: all 1
+  int64_t t = 0, n = 0;        // strides
+  const T* weights = nullptr;  // null: all 1
   int64_t weights_t = 0, weights_n = 0;
-  int64_t steps = 0, batch = 0;     // targets are (t, n) below these; steps is 1 with last_only
-  double total_weight = 0;          // what a mean is divided by (row_losses.h); > 0 and finite
+  int64_t steps = 0, batch = 0;  // targets are (t, n) below these; steps is 1 with last_only
+  double total_weight = 0;       // what a mean is divided by (row_losses.h); > 0 and finite
 };
 
 struct StepResult {

@@ -91,9 +91,9 @@ double RowLosses<T>::total() const {
   return sum;
 }
 
-#define BPTT_INSTANTIATE(T)                                                              \
-  template double mean_weight(const ModelConfig&, const Target<T>&, int64_t, int64_t);   \
-  template double total_weight(const ModelConfig&, const Target<T>&);                    \
+#define BPTT_INSTANTIATE(T)                                                            \
+  template double mean_weight(const ModelConfig&, const Target<T>&, int64_t, int64_t); \
+  template double total_weight(const ModelConfig&, const Target<T>&);                  \
   template class RowLosses<T>;
 BPTT_INSTANTIATE(float)
 BPTT_INSTANTIATE(double)
