@@ -1,11 +1,13 @@
 """Losses, their options and target weights: against NumPy in a few lines and against PyTorch."""
 
+import json
 import math
 import pickle
 import re
 
 import numpy as np
 import pytest
+from test_model_file import joined, split
 
 import bptt_native as bn
 
@@ -23,6 +25,12 @@ CASES = {
     "classes": ("cross_entropy", {"class_weights": CLASS_WEIGHTS}, False, False),
     "smoothing": ("cross_entropy", {"label_smoothing": 0.1}, False, False),
     "only smoothing": ("cross_entropy", {"label_smoothing": 1.0}, True, True),
+    "smoothing, classes": (
+        "cross_entropy",
+        {"label_smoothing": 0.2, "class_weights": CLASS_WEIGHTS},
+        False,
+        True,
+    ),
     "everything": (
         "cross_entropy",
         {"label_smoothing": 0.2, "class_weights": CLASS_WEIGHTS, "ignore_index": 3},
@@ -307,6 +315,67 @@ def test_options_are_kept(tmp_path):
     loss = m.evaluate(x, y, weights=weights)[0]
     assert [twin.evaluate(x, y, weights=weights)[0] for twin in twins[:2]] == [loss, loss]
     assert model("mse").config["class_weights"] is None
+
+
+def edited(m, tmp_path, edit):
+    """A saved file after edit(header, body), signed again."""
+    m.save(tmp_path / "m")
+    header, body = split((tmp_path / "m").read_bytes())
+    body = bytearray(body)
+    edit(header, body)
+    (tmp_path / "m").write_bytes(joined(header, bytes(body)))
+    return tmp_path / "m"
+
+
+def test_files_from_before_these_options_load(tmp_path):
+    def forget(header, _body):
+        config = json.loads(header["__metadata__"]["config"])
+        del config["label_smoothing"], config["ignore_index"]
+        header["__metadata__"]["config"] = json.dumps(config)
+
+    m = model("mse")
+    twin = bn.load(edited(m, tmp_path, forget))
+    assert twin.config == m.config
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        (1.0, -1.0, 1.0, 1.0, 1.0),
+        (1.0, math.nan, 1.0, 1.0, 1.0),
+        (math.inf, 1.0, 1.0, 1.0, 1.0),
+        (0.0,) * O,
+    ],
+)
+def test_files_with_impossible_class_weights_are_refused(weights, tmp_path):
+    def spoil(header, body):
+        begin, end = header["loss.class_weights"]["data_offsets"]
+        assert np.frombuffer(body[begin:end]).tolist() == list(CLASS_WEIGHTS)
+        body[begin:end] = np.array(weights).tobytes()
+
+    m = model("mse", dtype="float32", class_weights=CLASS_WEIGHTS)
+    with pytest.raises(ValueError, match="impossible class weights"):
+        bn.load(edited(m, tmp_path, spoil))
+
+
+@pytest.mark.parametrize(
+    ("loss", "change"),
+    [
+        ("cross_entropy", {"label_smoothing": 1.5}),
+        ("cross_entropy", {"label_smoothing": -0.5}),
+        ("cross_entropy", {"label_smoothing": math.nan}),
+        ("mse", {"label_smoothing": 0.5}),
+        ("mse", {"ignore_index": 3}),
+        ("mse", {"loss": "hinge"}),
+    ],
+)
+def test_files_with_impossible_options_are_refused(loss, change, tmp_path):
+    def spoil(header, _body):
+        config = json.loads(header["__metadata__"]["config"])
+        header["__metadata__"]["config"] = json.dumps(config | change)
+
+    with pytest.raises(ValueError, match="expected a model file of bptt_native, got"):
+        bn.load(edited(model(loss), tmp_path, spoil))
 
 
 HOSTILE_OPTIONS = [

@@ -42,7 +42,7 @@
  * never prints, exits or throws.
  *
  * THREADS. Any function may be called from any thread. Calls that only read the parameters
- * (forward, evaluate, predict, backward) may run concurrently on one layer or model; calls that
+ * (forward, evaluate, gradients, backward) may run concurrently on one layer or model; calls that
  * change them (set, load, optimizer and train steps) wait for these and each other. A stream and a
  * tape's own memory belong to one thread at a time. The engine's worker threads start with the
  * first large call; results have the same bits for any number of them. fork() is safe between
