@@ -41,7 +41,7 @@ PYTHON_ORDER = [
     ["history", "diagnostics", "tasks"],
     ["__init__"],
     ["model", "modules"],
-    ["layers", "stream", "optimizers"],
+    ["layers", "steps", "stream", "optimizers"],
     ["parameters", "gradients", "extras"],
     ["options", "runtime"],
     ["arrays"],

@@ -8,6 +8,7 @@ import numpy.typing as npt
 _Array = npt.NDArray[Any]
 _State = _Array | tuple[_Array, _Array]
 _Flow = npt.NDArray[np.float64] | None
+_Step = tuple[float, float, bool, bool, _State, _Flow, _Flow]
 _Backward = tuple[_Array, _Array | None, _State, _Flow, _Flow]
 
 __version__: str
@@ -63,10 +64,25 @@ class Model:
     def serialize(self) -> bytes: ...
     def options(self) -> dict[str, Any]: ...
     def train_step(
-        self, x: npt.ArrayLike, targets: npt.ArrayLike, state: Any, flow: bool
-    ) -> tuple[float, float, bool, bool, _State, _Flow, _Flow]: ...
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any,
+        weights: npt.ArrayLike | None,
+        flow: bool,
+    ) -> _Step: ...
+    def gradients(
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any,
+        weights: npt.ArrayLike | None,
+        flow: bool,
+        accumulate: _Array | None,
+    ) -> tuple[_Step, _Array]: ...
+    def apply(self, gradients: npt.ArrayLike) -> tuple[float, bool, bool]: ...
     def evaluate(
-        self, x: npt.ArrayLike, targets: npt.ArrayLike, state: Any
+        self, x: npt.ArrayLike, targets: npt.ArrayLike, state: Any, weights: npt.ArrayLike | None
     ) -> tuple[float, _State]: ...
     def call(self, x: npt.ArrayLike, state: Any) -> tuple[_Array, _State]: ...
     def forward(self, x: npt.ArrayLike, state: Any) -> tuple[_Array, _State, Tape]: ...

@@ -4,6 +4,7 @@ from ._core import Tape, __version__
 from .gradients import (
     Gradients,
     StepResult,
+    UpdateResult,
     clip_grad_norm_,
     clip_grad_tensor_norm_,
     clip_grad_value_,
@@ -30,6 +31,7 @@ __all__ = [
     "StepResult",
     "Stream",
     "Tape",
+    "UpdateResult",
     "__version__",
     "available_isas",
     "clip_grad_norm_",

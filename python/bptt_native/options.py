@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .arrays import choice, dtype_name, flag, integer, message, number, positive
+from .arrays import choice, convert, dtype_name, flag, integer, message, number, positive, refuse
 
 CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
 NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4}
@@ -12,10 +12,11 @@ DTYPES = {"float32": 1, "float64": 2}
 INITS = {"default": 1, "orthogonal": 2, "identity": 3}
 ALGORITHMS = {"sgd": 1, "adagrad": 2, "adam": 3}
 DEFAULT_EPS = {"sgd": None, "adagrad": 1e-10, "adam": 1e-8}
-LOSSES = {"cross_entropy": 1, "mse": 2}
+LOSSES = {"cross_entropy": 1, "mse": 2, "binary_cross_entropy": 3}
 TARGETS = {"every": 1, "last": 2}
 REDUCTIONS = {"mean": 1, "sum": 2}
 THRESHOLDS = ("clip_norm", "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm")
+LOSS_OPTIONS = ("label_smoothing", "class_weights", "ignore_index")
 
 
 class Init(NamedTuple):
@@ -143,6 +144,49 @@ def optimizer_options(
     return options
 
 
+def loss_options(
+    where: str,
+    *,
+    label_smoothing: object,
+    class_weights: object,
+    ignore_index: object,
+    output_size: int,
+) -> dict[str, Any]:
+    """Turn the arguments that belong to the loss alone into the options of the engine.
+
+    Parameters
+    ----------
+    where : str
+        The class, for messages.
+    label_smoothing, class_weights, ignore_index : object
+        As the user gave them.
+    output_size : int
+        Outputs O.
+
+    Returns
+    -------
+    dict
+        Field names of ``bptt_model_options`` and their values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is no number, or `class_weights` no vector [O]. (Their bounds are the engine's
+        business.)
+    """
+    options: dict[str, Any] = {
+        "label_smoothing": number(label_smoothing, where, "label_smoothing"),
+        "ignore_index": integer(ignore_index, where, "ignore_index", -(2**63)),
+    }
+    if class_weights is not None:
+        expected = f"None or [{output_size}] finite numbers >= 0"
+        weights = convert(class_weights, "float64", where, "class_weights", expected)
+        if weights.shape != (output_size,):
+            refuse(class_weights, where, "class_weights", expected)
+        options["class_weights"] = weights.copy()
+    return options
+
+
 def model_options(
     where: str,
     *,
@@ -189,6 +233,8 @@ def model_options(
              "embedding_size": embedding_size}  # fmt: skip
     rule = {name: rest.pop(name) for name in ("lr", "momentum", "betas", "eps", "weight_decay")}
     thresholds = {name: positive(rest.pop(name), where, name) for name in THRESHOLDS}
+    of_loss = {name: rest.pop(name) for name in LOSS_OPTIONS}
+    outputs = integer(output_size, where, "output_size", 1)
     return {
         **layer_options(where, cell=choice(cell, CELLS, where, "cell"), **rest),
         **{name: integer(n, where, name, 1) for name, n in sizes.items() if n is not None},
@@ -199,6 +245,7 @@ def model_options(
             where, algorithm=choice(optimizer, ALGORITHMS, where, "optimizer"), **rule
         ),
         **thresholds,
+        **loss_options(where, output_size=outputs, **of_loss),
     }
 
 
@@ -238,4 +285,5 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
         "dtype": _name_of(DTYPES, options["dtype"]),
         "init": init if options["gain"] == 1 else Init(init, options["gain"]),
         "forget_bias": None if forget_bias != forget_bias else forget_bias,
+        **{name: options[name] for name in LOSS_OPTIONS},
     }

@@ -45,6 +45,8 @@ void fields(bptt_model_options& o, const Visit& visit) {
   visit("clip_value", o.clip_value);
   visit("clip_step", o.clip_step);
   visit("clip_step_norm", o.clip_step_norm);
+  visit("label_smoothing", o.label_smoothing);
+  visit("ignore_index", o.ignore_index);
 }
 
 struct Read {
@@ -76,12 +78,24 @@ struct Write {
 
 void read_options(const py::dict& from, bptt_layer_options& to) { fields(to, Read{from}); }
 void read_options(const py::dict& from, bptt_optimizer_options& to) { fields(to, Read{from}); }
-void read_options(const py::dict& from, bptt_model_options& to) { fields(to, Read{from}); }
+void read_options(const py::dict& from, bptt_model_options& to) {
+  fields(to, Read{from});
+  if (!from.contains("class_weights")) return;
+  to.class_weights = static_cast<const double*>(
+      take_flat(12, from["class_weights"], to.output_size, {"Model", ""}, "class_weights"));
+}
 
 py::dict write_options(const bptt_model_options& from) {
   bptt_model_options copy = from;
   py::dict options;
   fields(copy, Write{options});
+  options["class_weights"] = py::none();
+  if (from.class_weights) {
+    py::tuple weights(static_cast<size_t>(from.output_size));
+    for (int64_t i = 0; i < from.output_size; ++i)
+      weights[static_cast<size_t>(i)] = from.class_weights[i];
+    options["class_weights"] = weights;
+  }
   return options;
 }
 

@@ -42,7 +42,7 @@
  * never prints, exits or throws.
  *
  * THREADS. Any function may be called from any thread. Calls that only read the parameters
- * (forward, evaluate, predict, backward) may run concurrently on one layer or model; calls that
+ * (forward, evaluate, gradients, backward) may run concurrently on one layer or model; calls that
  * change them (set, load, optimizer and train steps) wait for these and each other. A stream and a
  * tape's own memory belong to one thread at a time. The engine's worker threads start with the
  * first large call; results have the same bits for any number of them. fork() is safe between
@@ -103,7 +103,11 @@ typedef enum bptt_nonlinearity {
   BPTT_SOFTSIGN = 8,     /* a / (1 + |a|) */
   BPTT_LEAKY_RELU = 9    /* a > 0 ? a : 0.01 a; derivative 0.01 at 0 */
 } bptt_nonlinearity;
-typedef enum bptt_loss { BPTT_CROSS_ENTROPY = 1, BPTT_MSE = 2 } bptt_loss;
+typedef enum bptt_loss {
+  BPTT_CROSS_ENTROPY = 1,       /* softmax cross-entropy of logits against a class */
+  BPTT_MSE = 2,                 /* squared errors of values */
+  BPTT_BINARY_CROSS_ENTROPY = 3 /* of the sigmoid of each logit against a value in [0, 1] */
+} bptt_loss;
 typedef enum bptt_targets { BPTT_EVERY_STEP = 1, BPTT_LAST_STEP = 2 } bptt_targets;
 typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
 typedef enum bptt_algorithm { BPTT_SGD = 1, BPTT_ADAGRAD = 2, BPTT_ADAM = 3 } bptt_algorithm;
@@ -374,7 +378,7 @@ typedef struct bptt_model_options {
   bptt_loss loss;           /* BPTT_CROSS_ENTROPY */
   bptt_targets targets;     /* BPTT_EVERY_STEP */
   bptt_reduction reduction; /* BPTT_MEAN: over T*N (last: N) targets for cross-entropy, over all
-                               T*N*O elements for MSE */
+                               T*N*O elements for the others; with weights see bptt_target */
   bptt_optimizer_options optimizer;
   double clip_norm;        /* 0: off; global norm of the gradient */
   double clip_tensor_norm; /* 0: off; norm of each parameter tensor's gradient */
@@ -382,6 +386,12 @@ typedef struct bptt_model_options {
   double clip_step, clip_step_norm; /* 0: off; see bptt_backward */
   int64_t truncation_k1, truncation_k2; /* 0: off; see bptt_backward */
   double omega;                         /* 0: off; see bptt_backward */
+  double label_smoothing; /* 0; in [0, 1], cross-entropy (Szegedy et al. 2016): see bptt_target */
+  int64_t ignore_index;   /* -100; cross-entropy: targets of this class do not count */
+  const double*
+      class_weights; /* NULL: all 1; else c [O], finite, >= 0 and not all 0: of classes, or
+                                  of outputs. Copied; bptt_model_get_options gives a view that lives
+                                  as long as the model */
 } bptt_model_options;
 BPTT_API bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** model);
@@ -392,12 +402,24 @@ BPTT_API bptt_status bptt_model_params(bptt_model* model, bptt_params** params);
 BPTT_API bptt_status bptt_model_optimizer(bptt_model* model, bptt_optimizer** optimizer);
 
 /* What to hit. Cross-entropy: classes, int64_t [T, N] (last step: [N], stride_t unused), 0 <= class
- * < O. MSE: values [T, N, O] (last step: [N, O]). The one that the loss does not use is NULL. */
+ * < O, or ignore_index. MSE: values [T, N, O] (last step: [N, O]); binary cross-entropy: the same, in
+ * [0, 1]. The one that the loss does not use is NULL.
+ * weights, NULL: all 1; else w [T, N] (last step: [N], weights_stride_t unused), finite and >= 0.
+ * Where w is 0 or the class is ignored there is no target: what stands there is not read, and no
+ * gradient comes from it. At least one must be left (BPTT_ERR_ARGUMENT).
+ * With class weights c and label smoothing e, the loss of a target with class y or values v is
+ *     -(1 - e) c_y log p_y - e/O sum_k c_k log p_k, p = softmax(out)
+ *     sum_o c_o (out_o - v_o)^2
+ *     sum_o -c_o (v_o log s_o + (1 - v_o) log(1 - s_o)), s = sigmoid(out)
+ * BPTT_SUM is the sum of w times these; BPTT_MEAN divides it by the sum of w c_y, the others by O
+ * times the sum of w (as PyTorch's losses do). */
 typedef struct bptt_target {
   size_t struct_size;
   const int64_t* classes;
   const void* values;
   int64_t stride_t, stride_n;
+  const void* weights;
+  int64_t weights_stride_t, weights_stride_n;
 } bptt_target;
 BPTT_API bptt_status bptt_target_init(bptt_target* target, size_t struct_size);
 
@@ -421,6 +443,17 @@ BPTT_API bptt_status bptt_step_init(bptt_step* step, size_t struct_size);
 /* Forward, loss, BPTT, clipping and update in one call: all or nothing. */
 BPTT_API bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequence,
                                            const bptt_target* target, bptt_step* step);
+/* The two halves of a training step, for gradients of several batches or of your own making. Loss
+ * and gradient with the model's clip_step and clip_step_norm, without an update: gradients [P] are
+ * overwritten, or with accumulate = 1 added to. step may be NULL; its grad_norm is that of gradients as
+ * they then are, clipped and skipped are 0. */
+BPTT_API bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequence,
+                                          const bptt_target* target, bptt_step* step,
+                                          void* gradients, int32_t accumulate);
+/* The model's clipping, then its optimiser, on a copy of gradients [P] (those of frozen tensors taken
+ * as 0); counted by bptt_model_steps. Of step, which may be NULL, only grad_norm, clipped and skipped
+ * are used. */
+BPTT_API bptt_status bptt_model_apply(bptt_model* model, const void* gradients, bptt_step* step);
 /* The loss without a tape; outputs may be NULL. */
 BPTT_API bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence,
                                          const bptt_target* target, const bptt_outputs* outputs,

@@ -41,8 +41,10 @@ constexpr Choice kInits[] = {{BPTT_INIT_UNIFORM, "BPTT_INIT_UNIFORM"},
                              {BPTT_INIT_IDENTITY, "BPTT_INIT_IDENTITY"}};
 constexpr WeightInit kInitOf[] = {WeightInit::uniform, WeightInit::orthogonal,
                                   WeightInit::identity};
-constexpr Choice kLosses[] = {{BPTT_CROSS_ENTROPY, "BPTT_CROSS_ENTROPY"}, {BPTT_MSE, "BPTT_MSE"}};
-constexpr Loss kLossOf[] = {Loss::cross_entropy, Loss::mse};
+constexpr Choice kLosses[] = {{BPTT_CROSS_ENTROPY, "BPTT_CROSS_ENTROPY"},
+                              {BPTT_MSE, "BPTT_MSE"},
+                              {BPTT_BINARY_CROSS_ENTROPY, "BPTT_BINARY_CROSS_ENTROPY"}};
+constexpr Loss kLossOf[] = {Loss::cross_entropy, Loss::mse, Loss::binary_cross_entropy};
 constexpr Choice kTargets[] = {{BPTT_EVERY_STEP, "BPTT_EVERY_STEP"},
                                {BPTT_LAST_STEP, "BPTT_LAST_STEP"}};
 constexpr Choice kReductions[] = {{BPTT_MEAN, "BPTT_MEAN"}, {BPTT_SUM, "BPTT_SUM"}};
@@ -109,6 +111,35 @@ LayerSettings check_layer(const bptt_layer_options& options, const std::string& 
   return settings;
 }
 
+// What belongs to the loss alone; config.loss and the sizes are known.
+void check_loss(const bptt_model_options& options, ModelConfig& config) {
+  const bool entropy = config.loss == Loss::cross_entropy;
+  const char* const otherwise = "unless the loss is BPTT_CROSS_ENTROPY";
+  config.label_smoothing = options.label_smoothing;
+  if (!(config.label_smoothing >= 0 && config.label_smoothing <= 1))
+    fail(BPTT_ERR_ARGUMENT, "label_smoothing", "a number in [0, 1]", text(config.label_smoothing));
+  if (config.label_smoothing != 0 && !entropy) {
+    fail(BPTT_ERR_ARGUMENT, "label_smoothing", std::string("0 ") + otherwise,
+         text(config.label_smoothing));
+  }
+  config.ignore_index = options.ignore_index;
+  if (config.ignore_index != ModelConfig().ignore_index && !entropy) {
+    fail(BPTT_ERR_ARGUMENT, "ignore_index", std::string("-100 ") + otherwise,
+         text(config.ignore_index));
+  }
+  if (!options.class_weights) return;
+  config.class_weights.assign(options.class_weights, options.class_weights + config.network.output);
+  bool any = false;
+  for (size_t i = 0; i < config.class_weights.size(); ++i) {
+    const double weight = config.class_weights[i];
+    any = any || weight > 0;
+    if (std::isfinite(weight) && weight >= 0) continue;
+    fail(BPTT_ERR_ARGUMENT, "class_weights", "finite numbers >= 0",
+         text(weight) + " at " + text(int64_t(i)));
+  }
+  if (!any) fail(BPTT_ERR_ARGUMENT, "class_weights", "at least one above 0", "all 0");
+}
+
 // Refuses sizes whose parameters alone would not fit into memory.
 void check_parameters(const NetworkConfig& network, size_t element) {
   const int64_t gates = network.shape().gates;
@@ -159,6 +190,7 @@ bptt_model_options defaults_of<bptt_model_options>() {
   options.targets = BPTT_EVERY_STEP;
   options.reduction = BPTT_MEAN;
   options.optimizer = defaults_of<bptt_optimizer_options>();
+  options.ignore_index = ModelConfig().ignore_index;
   return options;
 }
 
@@ -243,6 +275,7 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   not_negative(config.clip_step_norm = options.clip_step_norm, "clip_step_norm");
   check_parameters(config.network,
                    settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
+  check_loss(options, config);
   *dtype = settings.dtype;
   return config;
 }
@@ -282,6 +315,9 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
   options.clip_value = config.clip_value;
   options.clip_step = config.clip_step;
   options.clip_step_norm = config.clip_step_norm;
+  options.label_smoothing = config.label_smoothing;
+  options.ignore_index = config.ignore_index;
+  options.class_weights = config.class_weights.empty() ? nullptr : config.class_weights.data();
   return options;
 }
 

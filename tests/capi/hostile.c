@@ -190,6 +190,9 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_optimizer(handle, &made_optimizer));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_train_step(handle, &sequence, &target, &step));
   EVERY_SUSPECT(bptt_model, model, model,
+                bptt_model_gradients(handle, &sequence, &target, &step, gradients, 0));
+  EVERY_SUSPECT(bptt_model, model, model, bptt_model_apply(handle, gradients, &step));
+  EVERY_SUSPECT(bptt_model, model, model,
                 bptt_model_evaluate(handle, &sequence, &target, NULL, &real));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_forward(handle, &sequence, NULL, NULL));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_backward(handle, tape, &backward));
@@ -290,6 +293,10 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, NULL, &target, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, NULL, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, &target, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, NULL, &target, &step, gradients, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, NULL, &step, gradients, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, NULL, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_apply(model, NULL, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_evaluate(model, &sequence, &target, NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_save(model, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_save(model, ""));

@@ -15,7 +15,7 @@ constexpr std::string_view kCells[] = {"rnn", "lstm", "gru"};
 constexpr std::string_view kActivations[] = {"tanh", "relu", "sigmoid", "identity"};
 constexpr std::string_view kDtypes[] = {"float32", "float64"};
 constexpr std::string_view kWeights[] = {"uniform", "orthogonal", "identity"};
-constexpr std::string_view kLosses[] = {"cross_entropy", "mse"};
+constexpr std::string_view kLosses[] = {"cross_entropy", "mse", "binary_cross_entropy"};
 constexpr std::string_view kTargets[] = {"every", "last"};
 constexpr std::string_view kReductions[] = {"mean", "sum"};
 constexpr std::string_view kAlgorithms[] = {"sgd", "adagrad", "adam"};
@@ -63,11 +63,15 @@ void visit(Archive& archive, Options& options) {
   archive.number("clip_value", config.clip_value);
   archive.number("clip_step", config.clip_step);
   archive.number("clip_step_norm", config.clip_step_norm);
+  archive.optional();
+  archive.number("label_smoothing", config.label_smoothing);
+  archive.integer("ignore_index", config.ignore_index);
 }
 
 class Writer {
  public:
   std::string finished() const { return json_ + '}'; }
+  void optional() {}
   template <class Enum>
   void choice(std::string_view name, Enum value, Texts texts) {
     add(name, json_string(texts[static_cast<size_t>(value)]));
@@ -89,8 +93,12 @@ class Writer {
 class Reader {
  public:
   Reader(JsonReader& json, const std::string& name) : json_(json), name_(name) {}
-  int options = 0;  // how many there are
-  bool known = false;
+  int required = 0;                    // how many there are
+  bool known = false, needed = false;  // is this one an option, and a required one
+
+  void optional() {
+    all_required_ = false;
+  }  // files may lack those that follow: their defaults hold
 
   template <class Enum>
   void choice(std::string_view name, Enum& value, Texts texts) {
@@ -116,12 +124,14 @@ class Reader {
 
  private:
   bool is(std::string_view name) {
-    ++options;
+    required += all_required_;
     if (name != name_) return false;
+    needed = all_required_;
     return known = true;
   }
   JsonReader& json_;
   const std::string& name_;
+  bool all_required_ = true;
 };
 
 [[noreturn]] void refuse_option(const std::string& name) {
@@ -163,6 +173,10 @@ void check_options(const Options& options) {
   check(not_negative(config.clip_value), "clip_value");
   check(not_negative(config.clip_step), "clip_step");
   check(not_negative(config.clip_step_norm), "clip_step_norm");
+  const bool entropy = config.loss == Loss::cross_entropy;
+  check(config.label_smoothing >= 0 && config.label_smoothing <= (entropy ? 1 : 0),
+        "label_smoothing");
+  check(entropy || config.ignore_index == ModelConfig().ignore_index, "ignore_index");
 }
 
 uint64_t seed_of(const std::string& text) {
@@ -204,8 +218,8 @@ ModelConfig config_from_json(const std::string& text, Dtype* dtype) {
       Reader reader(json, name);
       visit(reader, options);
       if (!reader.known) json.fail("an unknown option '" + name + "'");
-      expected = reader.options;
-      ++given;
+      expected = reader.required;
+      given += reader.needed;
     });
     json.end();
   } catch (const JsonError& error) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <map>
@@ -18,6 +19,7 @@ namespace bptt {
 namespace {
 
 constexpr char kFormat[] = "bptt_native.model", kFormatVersion[] = "1";
+constexpr char kClassWeights[] = "loss.class_weights";
 constexpr size_t kDigits = 64;
 constexpr std::string_view kBeginning =
     R"({"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":")";
@@ -156,6 +158,7 @@ class Tensors {
                   "' has another shape than its options say");
     std::memcpy(values, data_ + tensor.begin, static_cast<size_t>(tensor.end - tensor.begin));
   }
+  bool has(const std::string& name) const { return entries_.contains(name); }
   // What is left must be the user's.
   std::map<std::string, Extra> extras() const {
     std::map<std::string, Extra> result;
@@ -217,14 +220,28 @@ void read_frozen(const std::string& text, Params<T>& params) {
   }
 }
 
+void read_class_weights(Tensors& tensors, ModelConfig& config) {
+  if (!tensors.has(kClassWeights)) return;
+  config.class_weights.resize(size_t(config.network.output));
+  tensors.take(kClassWeights, {config.network.output}, config.class_weights.data());
+  double largest = 0;
+  bool possible = true;
+  for (const double weight : config.class_weights) {
+    possible = possible && std::isfinite(weight) && weight >= 0;
+    largest = std::max(largest, weight);
+  }
+  if (!possible || largest == 0) refuse_file("a model file with impossible class weights");
+}
+
 template <class T>
-AnyModel read_model(const ModelConfig& config, Metadata metadata, const SafetensorsHeader& header,
+AnyModel read_model(ModelConfig config, Metadata metadata, const SafetensorsHeader& header,
                     const std::byte* bytes) {
   check_size(config, sizeof(T), header);
+  Tensors tensors(header, bytes);
+  read_class_weights(tensors, config);
   auto model = std::make_unique<Model<T>>(config);
   Params<T>& params = model->network().params();
   Optimizer<T>& optimizer = model->optimizer();
-  Tensors tensors(header, bytes);
   T* const values = params.change();
   for (const Param& tensor : params.tensors())
     tensors.take(tensor.name, tensor.shape, values + tensor.offset);
@@ -279,6 +296,7 @@ template <class T>
 std::vector<std::byte> serialize(const Model<T>& model) {
   const Params<T>& params = model.network().params();
   const Optimizer<T>& optimizer = model.optimizer();
+  const std::vector<double>& class_weights = model.config().class_weights;
   const Dtype dtype = sizeof(T) == sizeof(float) ? Dtype::float32 : Dtype::float64;
   std::vector<std::pair<std::string, std::string>> metadata{
       {"format", kFormat},
@@ -303,6 +321,13 @@ std::vector<std::byte> serialize(const Model<T>& model) {
   for (size_t i = 0; i < optimizer.moments().size(); ++i) {
     store(std::string("optimizer.") + optimizer.moment_names()[i] + '.',
           optimizer.moments()[i].data());
+  }
+  if (!class_weights.empty()) {
+    tensors.push_back({kClassWeights,
+                       dtype_text<double>(),
+                       {model.config().network.output},
+                       class_weights.data(),
+                       class_weights.size() * sizeof(double)});
   }
   for (const auto& [name, extra] : model.extras) {
     tensors.push_back({"extra." + name, dtype_text(extra.type), extra.shape, extra.bytes.data(),

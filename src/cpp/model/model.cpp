@@ -1,55 +1,14 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <mutex>
 
 #include "model/clip.h"
-#include "model/loss.h"
+#include "model/row_losses.h"
 
 namespace bptt {
-namespace {
-
-// The loss of every target row, summed in their order.
-template <class T>
-class RowLosses {
- public:
-  RowLosses(const ModelConfig& config, const Target<T>& target, int64_t rows)
-      : kernels_(kernels_of<T>(*active_kernels())),
-        config_(config),
-        target_(target),
-        outputs_(config.network.output),
-        losses_(rows),
-        factor_(!config.mean ? 1.0
-                : config.loss == Loss::cross_entropy
-                    ? 1.0 / double(rows)
-                    : 1.0 / (double(rows) * double(config.network.output))) {}
-
-  // out becomes the gradient of the loss with respect to it.
-  void row(int64_t index, int64_t t, int64_t n, T* out) {
-    const int64_t at = (config_.network.last_only ? 0 : t * target_.t) + n * target_.n;
-    losses_[index] = config_.loss == Loss::cross_entropy
-                         ? cross_entropy_row(kernels_, out, outputs_, target_.classes[at], factor_)
-                         : squared_error_row(out, target_.values + at, outputs_, factor_);
-  }
-
-  double total() const {
-    double sum = 0;
-    for (int64_t i = 0; i < losses_.count(); ++i) sum += losses_[i];
-    return sum * factor_;
-  }
-
- private:
-  const Kernels<T>& kernels_;
-  const ModelConfig& config_;
-  const Target<T>& target_;
-  int64_t outputs_;
-  Buffer<double> losses_;
-  double factor_;
-};
-
-}  // namespace
-
 template <class T>
 Model<T>::Model(const ModelConfig& config, Blank blank)
     : config_(config), network_(config.network), optimizer_(config.optimizer, network_.params()) {
@@ -61,40 +20,80 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
                                 double* flow, double* flow_c) {
   Params<T>& params = network_.params();
   const std::unique_lock<Lock> guard(params.lock);
-  tape_.reset();  // first, so that its memory is there for the next one
   Sequence<T> in = sequence;
   in.draw = uint64_t(steps_taken + steps_skipped);
+  tape_.reset();  // first, so that its memory is there for the next one
   tape_ = network_.new_tape(in, true);
-  const TargetRows targets = target_rows(tape_->order(), config_.network.last_only, nullptr);
-  outputs_.reserve(checked_count(targets.count, network_.output_row()));
   gradient_.reserve(params.count());
+  Outputs<T> states;
+  states.hn = hn;
+  states.cn = cn;
+  Backward<T> backward;
+  backward.gradients = gradient_.data();
+  backward.flow = flow;
+  backward.flow_c = flow_c;
+  double omega = 0;
+  backward.omega_value = &omega;
+  const double loss = loss_and_gradients(in, target, states, backward, *tape_, outputs_);
+  StepResult result = update();
+  result.loss = loss;
+  result.omega = omega;
+  return result;
+}
 
-  RowLosses<T> losses(config_, target, targets.count);
-  Outputs<T> outputs;
-  outputs.hn = hn;
-  outputs.cn = cn;
+
+template <class T>
+StepResult Model<T>::gradients(const Sequence<T>& sequence, const Target<T>& target,
+                               const Outputs<T>& states, const Backward<T>& backward) const {
+  const auto tape = network_.new_tape(sequence, true);
+  Buffer<T> outputs;
+  StepResult result;
+  Backward<T> call = backward;
+  call.omega_value = &result.omega;
+  result.loss = loss_and_gradients(sequence, target, states, call, *tape, outputs);
+  result.grad_norm = gradient_norm(backward.gradients, network_.params().count());
+  return result;
+}
+
+template <class T>
+StepResult Model<T>::apply(const T* gradients) {
+  const Params<T>& params = network_.params();
+  const std::unique_lock<Lock> guard(network_.params().lock);
+  gradient_.reserve(params.count());
+  std::memcpy(gradient_.data(), gradients, size_t(params.count()) * sizeof(T));
+  for (const Param& tensor : params.tensors()) {
+    if (tensor.frozen) std::fill_n(gradient_.data() + tensor.offset, tensor.count, T(0));
+  }
+  return update();
+}
+
+// `outputs` receives dL/d output of every target row.
+template <class T>
+double Model<T>::loss_and_gradients(const Sequence<T>& sequence, const Target<T>& target,
+                                    const Outputs<T>& states, Backward<T> backward, Tape<T>& tape,
+                                    Buffer<T>& outputs) const {
+  RowLosses<T> losses(config_, target);
+  const TargetRows targets = losses.rows(tape.order());
+  outputs.reserve(checked_count(targets.count, network_.output_row()));
   ReadoutForward<T> readout;
   readout.targets = &targets;
   readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) { losses.row(i, t, n, out); };
-  readout.keep = outputs_.data();
-  network_.forward(in, outputs, readout, *tape_);
-  double omega = 0;
-  Backward<T> backward;
+  readout.keep = outputs.data();
+  network_.forward(sequence, states, readout, tape);
   backward.clip_step = config_.clip_step;
   backward.clip_step_norm = config_.clip_step_norm;
   backward.k1 = config_.k1;
   backward.k2 = config_.k2;
   backward.omega = config_.omega;
-  backward.omega_value = &omega;
-  backward.gradients = gradient_.data();
-  backward.flow = flow;
-  backward.flow_c = flow_c;
-  network_.backward(*tape_, backward, {&targets, nullptr, outputs_.data()});
+  network_.backward(tape, backward, {&targets, nullptr, outputs.data()});
+  return losses.total();
+}
 
+// Clips gradient_ and updates with it, unless it is not finite.
+template <class T>
+StepResult Model<T>::update() {
   StepResult result;
-  result.loss = losses.total();
-  result.omega = omega;
-  result.grad_norm = gradient_norm(gradient_.data(), params.count());
+  result.grad_norm = gradient_norm(gradient_.data(), network_.params().count());
   if (!std::isfinite(result.grad_norm)) {
     result.skipped = true;
     ++steps_skipped;
@@ -127,8 +126,11 @@ template <class T>
 double Model<T>::evaluate(const Sequence<T>& sequence, const Target<T>& target,
                           const Outputs<T>& outputs) const {
   const auto tape = network_.new_tape(sequence, false);
-  const TargetRows targets = target_rows(tape->order(), config_.network.last_only, nullptr);
-  RowLosses<T> losses(config_, target, targets.count);
+  RowLosses<T> losses(config_, target);
+  // All outputs where they are asked for, not only those with a target.
+  const TargetRows targets = outputs.y ? target_rows(tape->order(), config_.network.last_only, nullptr)
+                                       : losses.rows(tape->order());
+  losses.expect(targets.count);
   const size_t bytes = size_t(config_.network.output) * sizeof(T);
   if (outputs.y) network_.clear_padding(tape->order(), sequence.steps, outputs);
   ReadoutForward<T> readout;
