@@ -27,8 +27,8 @@ class RowLosses {
   // Whether (t, n) of the caller's arrays adds to the loss: not without weight or if ignored.
   bool is_target(int64_t t, int64_t n) const;
 
-  // out [O] of target (t, n) becomes the gradient of the batch's loss with respect to it, 0 if it is
-  // no target. Its loss is the `index`-th of the sum. Rows may come from several threads.
+  // out [O] of target (t, n) becomes the gradient of the batch's loss with respect to it, 0 if it
+  // is no target. Its loss is the `index`-th of the sum. Rows may come from several threads.
   void row(int64_t index, int64_t t, int64_t n, T* out);
 
   // The batch's loss, after all rows.
