@@ -216,6 +216,20 @@ def test_binary_cross_entropy_at_the_ends(dtype):
     assert all(np.array_equal(before[k], v, equal_nan=True) for k, v in m.state_dict().items())
 
 
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("place", [0, O - 1])
+def test_nan_stays_nan(case, place, isa):
+    loss, options, weighted, ignored = CASES[case]
+    m = model(loss, **options)
+    state = m.state_dict()
+    state["readout.bias"][place] = np.nan
+    m.load_state_dict(state)
+    x, y, weights = data(loss, "every", weighted, ignored)
+    result = m.train_step(x, y, weights=weights)
+    assert math.isnan(result.loss)
+    assert result.skipped
+
+
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])
 @pytest.mark.parametrize("targets", ["every", "last"])
 def test_what_is_no_target_is_not_read(loss, targets):

@@ -402,8 +402,8 @@ BPTT_API bptt_status bptt_model_params(bptt_model* model, bptt_params** params);
 BPTT_API bptt_status bptt_model_optimizer(bptt_model* model, bptt_optimizer** optimizer);
 
 /* What to hit. Cross-entropy: classes, int64_t [T, N] (last step: [N], stride_t unused), 0 <= class
- * < O, or ignore_index. MSE: values [T, N, O] (last step: [N, O]); binary cross-entropy: the same, in
- * [0, 1]. The one that the loss does not use is NULL.
+ * < O, or ignore_index. MSE: values [T, N, O] (last step: [N, O]); binary cross-entropy: the same,
+ * in [0, 1]. The one that the loss does not use is NULL.
  * weights, NULL: all 1; else w [T, N] (last step: [N], weights_stride_t unused), finite and >= 0.
  * Where w is 0 or the class is ignored there is no target: what stands there is not read, and no
  * gradient comes from it. At least one must be left (BPTT_ERR_ARGUMENT).
@@ -445,14 +445,14 @@ BPTT_API bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequenc
                                            const bptt_target* target, bptt_step* step);
 /* The two halves of a training step, for gradients of several batches or of your own making. Loss
  * and gradient with the model's clip_step and clip_step_norm, without an update: gradients [P] are
- * overwritten, or with accumulate = 1 added to. step may be NULL; its grad_norm is that of gradients as
- * they then are, clipped and skipped are 0. */
+ * overwritten, or with accumulate = 1 added to. step may be NULL; its grad_norm is that of gradients
+ * as they then are, clipped and skipped are 0. */
 BPTT_API bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequence,
                                           const bptt_target* target, bptt_step* step,
                                           void* gradients, int32_t accumulate);
-/* The model's clipping, then its optimiser, on a copy of gradients [P] (those of frozen tensors taken
- * as 0); counted by bptt_model_steps. Of step, which may be NULL, only grad_norm, clipped and skipped
- * are used. */
+/* The model's clipping, then its optimiser, on a copy of gradients [P] (those of frozen tensors
+ * taken as 0); counted by bptt_model_steps. Of step, which may be NULL, only grad_norm, clipped and
+ * skipped are used. */
 BPTT_API bptt_status bptt_model_apply(bptt_model* model, const void* gradients, bptt_step* step);
 /* The loss without a tape; outputs may be NULL. */
 BPTT_API bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence,

@@ -10,8 +10,8 @@ void* new_model(Either<Model> model) {
   return new_handle(Tag::model, std::move(object));
 }
 
-// Results of a training step lie on no array that it reads, and not on each other. gradients [count]:
-// those of one without an update.
+// Results of a training step lie on no array that it reads, and not on each other.
+// gradients [count]: those of one without an update.
 template <class T>
 void check_results(const NetworkConfig& config, const Sequence<T>& sequence,
                    const Target<T>& target, const bptt_step& step, const T* gradients = nullptr,

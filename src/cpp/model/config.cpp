@@ -93,12 +93,11 @@ class Writer {
 class Reader {
  public:
   Reader(JsonReader& json, const std::string& name) : json_(json), name_(name) {}
-  int required = 0;                    // how many there are
-  bool known = false, needed = false;  // is this one an option, and a required one
+  int required = 0;                    // how many have to be there
+  bool known = false, needed = false;  // whether this one is an option, and a required one
 
-  void optional() {
-    all_required_ = false;
-  }  // files may lack those that follow: their defaults hold
+  // Files may lack the options that follow: their defaults hold.
+  void optional() { all_required_ = false; }
 
   template <class Enum>
   void choice(std::string_view name, Enum& value, Texts texts) {

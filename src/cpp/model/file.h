@@ -4,8 +4,8 @@
 //     {"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":"<64 digits>",
 // and holds as metadata: "config" (a JSON object of all options), "steps_taken", "steps_skipped",
 // "optimizer_steps", "frozen" (a JSON array of names) and "user.<key>". Tensors: the parameters by
-// their names, "optimizer.<moment>.<parameter>", "loss.class_weights" [O] where there are any, and "extra.<name>". The SHA-256 is of the whole
-// file with its own 64 digits taken as zeros ('0').
+// their names, "optimizer.<moment>.<parameter>", "loss.class_weights" if there are any, and
+// "extra.<name>". The SHA-256 is of the whole file with its own 64 digits taken as zeros ('0').
 #pragma once
 
 #include <cstddef>

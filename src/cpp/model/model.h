@@ -73,8 +73,8 @@ class Model {
   // or nothing.
   StepResult train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn,
                         double* flow, double* flow_c);
-  // Its second half, for gradients of the caller's own (of frozen tensors they are taken as 0); takes
-  // the lock too. The result has no loss.
+  // Its second half, for gradients of the caller's own (of frozen tensors they are taken as 0);
+  // takes the lock too. The result has no loss.
   StepResult apply(const T* gradients);
   // Its first half: loss and gradient alone. Of `backward` the results are used; the model adds its
   // thresholds. The caller holds the lock (shared).
