@@ -43,6 +43,7 @@ PYTHON_ORDER = [
     ["__init__"],
     ["model", "modules"],
     ["layers", "stream", "optimizers"],
+    ["optimizer_base"],
     ["parameters", "gradients", "extras"],
     ["options", "runtime"],
     ["arrays"],
@@ -183,7 +184,9 @@ def text_files() -> list[Path]:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).suffix not in BINARY]
+    return [
+        ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).suffix not in BINARY
+    ]
 
 
 def test_no_museum() -> None:
