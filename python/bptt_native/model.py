@@ -11,8 +11,9 @@ from . import _core
 from .arrays import Array, message, refuse_type
 from .extras import Metadata, Tensors
 from .gradients import Gradients, State, StepResult
-from .optimizers import OPTIMIZERS, Optimizer
-from .options import DEFAULT_EPS, Init, model_config, model_options
+from .optimizer_base import Optimizer
+from .optimizers import OPTIMIZERS
+from .options import Init, model_config, model_options, own_defaults
 from .steps import Steps
 from .stream import Stream
 
@@ -51,9 +52,12 @@ class Model(Steps):
         "mean" over all targets (but for cross-entropy over all their elements) or "sum". Norms and
         thresholds refer to that loss.
     optimizer : str
-        "sgd", "adagrad" or "adam".
-    lr, momentum, betas, eps, weight_decay : float
-        As of `SGD`, `Adagrad`, `Adam`; eps None means the algorithm's own.
+        "sgd", "adagrad", "adam" or "rmsprop".
+    lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
+        As of `SGD`, `Adagrad`, `Adam` and `RMSprop`; eps None means the algorithm's own.
+    rmsprop_alpha, rmsprop_form : float, str
+        `alpha` and `form` of `RMSprop`; alpha None means the form's own. (lr and momentum are as
+        given here.)
     clip_norm : float, optional
         Threshold of the gradient's global norm (Pascanu et al. 2013).
     clip_tensor_norm : float, optional
@@ -118,6 +122,12 @@ class Model(Steps):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float | None = None,
         weight_decay: float = 0.0,
+        decay_biases: bool = False,
+        nesterov: bool = False,
+        amsgrad: bool = False,
+        centered: bool = False,
+        rmsprop_alpha: float | None = None,
+        rmsprop_form: str = "torch",
         clip_norm: float | None = None,
         clip_tensor_norm: float | None = None,
         clip_value: float | None = None,
@@ -358,7 +368,8 @@ class Model(Steps):
         return _restore, (type(self), self._native.serialize())
 
     def __repr__(self) -> str:
-        defaults = {**_DEFAULTS, "eps": DEFAULT_EPS[self._config["optimizer"]]}
+        own = own_defaults(self._config["optimizer"], self._config["rmsprop_form"])
+        defaults = {**_DEFAULTS, **own}
         given = (f"{k}={v!r}" for k, v in self.config.items() if v != defaults.get(k))
         return f"{type(self).__name__}({', '.join(given)})"
 

@@ -11,7 +11,7 @@ from .gradients import (
 )
 from .layers import GRU, LSTM, RNN
 from .model import Model, load
-from .optimizers import SGD, Adagrad, Adam
+from .optimizers import SGD, Adagrad, Adam, RMSprop
 from .options import Init
 from .parameters import Parameter
 from .runtime import available_isas, get_num_threads, isa, set_num_threads
@@ -28,6 +28,7 @@ __all__ = [
     "Init",
     "Model",
     "Parameter",
+    "RMSprop",
     "StepResult",
     "Stream",
     "Tape",

@@ -56,7 +56,9 @@ std::string python_name(const char* argument) {
                                          {"beta2", "betas"},
                                          {"init_gain", "init"},
                                          {"algorithm", "optimizer"},
-                                         {"target.values", "targets"}};
+                                         {"target.values", "targets"},
+                                         {"spectral_radius", "init.spectral_radius"},
+                                         {"time_scale", "init.time_scale"}};
   const char* dot = std::strrchr(argument, '.');
   const char* last = dot ? dot + 1 : argument;
   for (const auto& pair : names) {

@@ -17,6 +17,8 @@ void fields(bptt_layer_options& o, const Visit& visit) {
   visit("gain", o.init_gain);
   visit("forget_bias", o.forget_bias);
   visit("seed", o.seed);
+  visit("spectral_radius", o.spectral_radius);
+  visit("time_scale", o.time_scale);
 }
 
 template <class Visit>
@@ -28,6 +30,12 @@ void fields(bptt_optimizer_options& o, const Visit& visit) {
   visit("beta2", o.beta2);
   visit("eps", o.eps);
   visit("weight_decay", o.weight_decay);
+  visit("decay_biases", o.decay_biases);
+  visit("nesterov", o.nesterov);
+  visit("amsgrad", o.amsgrad);
+  visit("centered", o.centered);
+  visit("rmsprop_alpha", o.rmsprop_alpha);
+  visit("rmsprop_form", o.rmsprop_form);
 }
 
 template <class Visit>

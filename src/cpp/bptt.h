@@ -110,13 +110,35 @@ typedef enum bptt_loss {
 } bptt_loss;
 typedef enum bptt_targets { BPTT_EVERY_STEP = 1, BPTT_LAST_STEP = 2 } bptt_targets;
 typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
-typedef enum bptt_algorithm { BPTT_SGD = 1, BPTT_ADAGRAD = 2, BPTT_ADAM = 3 } bptt_algorithm;
+typedef enum bptt_algorithm {
+  BPTT_SGD = 1,
+  BPTT_ADAGRAD = 2,
+  BPTT_ADAM = 3,
+  BPTT_RMSPROP = 4
+} bptt_algorithm;
+typedef enum bptt_rmsprop_form {
+  BPTT_RMSPROP_TORCH = 0, /* w -= lr g / (sqrt(n) + eps), as torch.optim.RMSprop (Tieleman & Hinton
+                             2012) */
+  BPTT_RMSPROP_GRAVES = 1 /* d = momentum d - lr g / sqrt(n - m^2 + eps), w += d (Graves 2013,
+                             arXiv:1308.0850, with lr 1e-4 and momentum 0.9) */
+} bptt_rmsprop_form;
 typedef enum bptt_weight_init {
   BPTT_INIT_UNIFORM = 1, /* U(-1/sqrt(H), 1/sqrt(H)) for every tensor: PyTorch's default */
   BPTT_INIT_ORTHOGONAL =
       2, /* each gate's W_hh orthogonal times gain (Saxe et al. 2014); the rest as UNIFORM */
   BPTT_INIT_IDENTITY =
-      3 /* W_hh = gain * I per gate, biases 0, W_ih ~ N(0, 0.001) as in IRNN (Le et al. 2015) */
+      3, /* W_hh = gain * I per gate, biases 0, W_ih ~ N(0, 0.001) as in IRNN (Le et al. 2015) */
+  BPTT_INIT_XAVIER = 4, /* W_ih and W_hh U(-b, b) per gate, b = sqrt(6 / (columns + H)), biases 0
+                           (Glorot & Bengio 2010) */
+  BPTT_INIT_NORMAL = 5, /* each gate's W_hh N(0, 1) rescaled to spectral_radius; the rest as UNIFORM
+                           (Pascanu et al. 2013) */
+  BPTT_INIT_SPARSE = 6, /* as NORMAL with 15 entries a row, the others 0 (Martens 2010; Sutskever et
+                           al. 2013) */
+  BPTT_INIT_CHRONO = 7, /* as UNIFORM but b_ih of the LSTM's forget gates = ln U[1, time_scale - 1]
+                           and of its input gates the opposite, of the GRU's gates z = ln U[1,
+                           time_scale - 1]; b_hh of these 0 (Tallec & Ollivier 2018) */
+  BPTT_INIT_KERAS = 8   /* W_ih U(-b, b), b = sqrt(6 / (I + G*H)); W_hh [G*H, H] with orthonormal
+                           columns; biases 0, b_ih of the forget gates 1: Keras's defaults */
 } bptt_weight_init;
 
 typedef struct bptt_params_handle
@@ -219,6 +241,8 @@ typedef struct bptt_layer_options {
   double init_gain;               /* 1: of ORTHOGONAL and IDENTITY */
   double forget_bias; /* NaN: leave; else LSTM: b_ih of the forget gates = this, b_hh of them = 0 */
   uint64_t seed;      /* 0: of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
+  double spectral_radius; /* 0.95; > 0: of NORMAL and SPARSE */
+  double time_scale;      /* NaN; >= 2, of CHRONO only, which needs it: the longest dependency */
   /* Structure. An option that the cell does not have is an error unless it has its default. */
   int32_t bidirectional; /* 0; 1: D = 2, a second set of layers ("_reverse") reads from the end */
   int32_t layer_norm;    /* 0; 1: of W_ih x, of W_hh h and of c_t (Ba et al. 2016) */
@@ -237,7 +261,7 @@ typedef struct bptt_layer_options {
   double zoneout;           /* 0; in [0, 1): units of h keep their value (Krueger et al. 2017) */
   double zoneout_c;         /* 0; in [0, 1); LSTM: of c */
   uint64_t
-      reserved[5]; /* 0: room for later options, so that bptt_model_options keeps its layout */
+      reserved[3]; /* 0: room for later options, so that bptt_model_options keeps its layout */
 } bptt_layer_options;
 BPTT_API bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_layer_create(const bptt_layer_options* options, bptt_layer** layer);
@@ -337,12 +361,22 @@ typedef struct bptt_optimizer_options {
   size_t struct_size;
   bptt_algorithm algorithm; /* BPTT_ADAM */
   double lr;                /* 1e-3 */
-  double momentum;          /* 0; SGD only, as torch.optim.SGD */
+  double momentum;          /* 0; SGD and RMSprop, as torch.optim */
   double beta1, beta2;      /* 0.9, 0.999; Adam (Kingma & Ba 2015) */
-  double eps;               /* NaN: 1e-8 for Adam, 1e-10 for Adagrad (Duchi et al. 2011) */
+  double eps;               /* NaN: 1e-8 for Adam, 1e-10 for Adagrad (Duchi et al. 2011), 1e-8 for
+                               RMSprop, 1e-4 in Graves' form */
   double weight_decay;  /* 0; decoupled for Adam (Loshchilov & Hutter 2019), added to the gradient
-                           for the others */
-  uint64_t reserved[8]; /* 0: room for later options */
+                           for the others; on matrices only unless decay_biases */
+  int32_t decay_biases; /* 0; 1: weight decay on tensors of rank 1 too, as torch.optim */
+  int32_t nesterov;     /* 0; SGD with a momentum (Sutskever et al. 2013) */
+  int32_t amsgrad;      /* 0; Adam (Reddi et al. 2018) */
+  int32_t centered;     /* 0; RMSprop: n - m^2 in place of n; Graves' form always has it */
+  double
+      rmsprop_alpha; /* NaN: 0.99, 0.95 in Graves' form; n = alpha n + (1 - alpha) g^2, m likewise
+                           of g */
+  bptt_rmsprop_form rmsprop_form; /* BPTT_RMSPROP_TORCH */
+  int32_t reserved32;             /* 0 */
+  uint64_t reserved[4];           /* 0: room for later options */
 } bptt_optimizer_options;
 BPTT_API bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options,
                                                  size_t struct_size);
@@ -355,13 +389,21 @@ BPTT_API bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* 
                                          int32_t* skipped);
 BPTT_API bptt_status bptt_optimizer_set_lr(bptt_optimizer* optimizer, double lr);
 BPTT_API bptt_status bptt_optimizer_get_lr(bptt_optimizer* optimizer, double* lr);
-/* Moments, each a flat vector [P]: SGD with momentum 1 (momentum_buffer), Adagrad 1 (sum), Adam 2
- * (exp_avg, exp_avg_sq). */
+/* What one parameter tensor has of its own: a factor >= 0 of the learning rate (1), and a weight
+ * decay >= 0 (NaN: as the options say). Kept in model files. BPTT_ERR_NAME if there is no tensor of
+ * that name. Results of get may be NULL. */
+BPTT_API bptt_status bptt_optimizer_set_group(bptt_optimizer* optimizer, const char* name,
+                                              double lr_scale, double weight_decay);
+BPTT_API bptt_status bptt_optimizer_get_group(bptt_optimizer* optimizer, const char* name,
+                                              double* lr_scale, double* weight_decay);
+/* Moments, each a flat vector [P], with torch.optim's names: SGD with momentum 1 (momentum_buffer),
+ * Adagrad 1 (sum), Adam 2 (exp_avg, exp_avg_sq) and with amsgrad 3 (max_exp_avg_sq), RMSprop 1
+ * (square_avg), if centred grad_avg, with momentum momentum_buffer; Graves' form has all three. */
 BPTT_API bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count,
                                             const char* const** names);
 BPTT_API bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t moment,
                                               void* values);
-/* values: finite, and >= 0 for sum and exp_avg_sq */
+/* values: finite, and >= 0 for sum, exp_avg_sq, max_exp_avg_sq and square_avg */
 BPTT_API bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
                                               const void* values);
 BPTT_API bptt_status bptt_optimizer_get_steps(bptt_optimizer* optimizer, int64_t* steps);

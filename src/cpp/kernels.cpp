@@ -42,6 +42,8 @@ constexpr Kernels<T> table_of() {
           update_sgd<T>,
           update_adagrad<T>,
           update_adam<T>,
+          update_rmsprop<T>,
+          update_graves<T>,
           map_tanh<T>,
           map_sigmoid<T>,
           map_exp<T>};

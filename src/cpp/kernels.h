@@ -196,11 +196,11 @@ template <class T>
 struct UpdateArgs {
   T* parameter;
   const T* gradient;
-  T* moment1;
-  T* moment2;
+  T* moments[3];  // each rule says which; null where it keeps none
   int64_t count;
-  double scale, lr, momentum, beta1, beta2, eps, weight_decay;
+  double scale, lr, momentum, beta1, beta2, alpha, eps, weight_decay;
   double correction1, correction2;  // Adam: 1 - beta1^t, 1 - beta2^t
+  bool nesterov;                    // SGD
   bool first;                       // SGD: the momentum buffer is empty
 };
 
@@ -243,6 +243,8 @@ struct Kernels {
   void (*update_sgd)(const UpdateArgs<T>&);
   void (*update_adagrad)(const UpdateArgs<T>&);
   void (*update_adam)(const UpdateArgs<T>&);
+  void (*update_rmsprop)(const UpdateArgs<T>&);
+  void (*update_graves)(const UpdateArgs<T>&);
 
   // out[n] = f(in[n]), for tests of the functions that the cells use
   void (*map_tanh)(const T* in, T* out, int64_t n);

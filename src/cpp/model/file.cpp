@@ -101,6 +101,19 @@ std::string frozen_to_json(const std::vector<Param>& tensors) {
   return json + ']';
 }
 
+// The groups that are not as a new optimiser's.
+std::string groups_to_json(const std::vector<Param>& tensors,
+                           const std::vector<ParamGroup>& groups) {
+  std::string json = "{";
+  for (size_t i = 0; i < groups.size(); ++i) {
+    if (groups[i].lr_scale == 1 && std::isnan(groups[i].weight_decay)) continue;
+    if (json.size() > 1) json += ',';
+    json += json_string(tensors[i].name) + ":[" + json_number(groups[i].lr_scale) + ',' +
+            json_number(groups[i].weight_decay) + ']';
+  }
+  return json + '}';
+}
+
 // ---- reading ----
 
 // The file's metadata, from which every entry is taken once.
@@ -114,6 +127,9 @@ class Metadata {
     auto node = entries_.extract(key);
     if (node.empty()) refuse_file("a model file without the metadata '" + key + "'");
     return std::move(node.mapped());
+  }
+  std::string text_or(const std::string& key, const char* missing) {
+    return entries_.contains(key) ? text(key) : missing;
   }
   int64_t count(const std::string& key) {
     const std::string digits = text(key);
@@ -234,6 +250,31 @@ void read_class_weights(Tensors& tensors, ModelConfig& config) {
 }
 
 template <class T>
+void read_groups(const std::string& text, const Params<T>& params,
+                 std::vector<ParamGroup>& groups) {
+  const auto possible = [](double value) { return value >= 0 && std::isfinite(value); };
+  try {
+    JsonReader json(text);
+    json.object(groups.size(), kLongestTensorName, [&](const std::string& name) {
+      const Param* tensor = params.find(name);
+      if (!tensor) json.fail("an unknown tensor '" + name + "'");
+      ParamGroup& group = groups[static_cast<size_t>(tensor - params.tensors().data())];
+      int place = 0;
+      json.array(2, [&] {
+        double& value = place++ == 0 ? group.lr_scale : group.weight_decay;
+        const bool inherited = place == 2 && json.null();
+        if (!inherited) value = json.number();
+        if (!inherited && !possible(value)) json.fail("a negative number");
+      });
+      if (place != 2) json.fail("not two numbers");
+    });
+    json.end();
+  } catch (const JsonError& error) {
+    refuse_file("a model file whose groups of parameters are not right at " + error.reason);
+  }
+}
+
+template <class T>
 AnyModel read_model(ModelConfig config, Metadata metadata, const SafetensorsHeader& header,
                     const std::byte* bytes) {
   check_size(config, sizeof(T), header);
@@ -254,6 +295,7 @@ AnyModel read_model(ModelConfig config, Metadata metadata, const SafetensorsHead
   }
   model->extras = tensors.extras();
   read_frozen(metadata.text("frozen"), params);
+  read_groups(metadata.text_or("groups", "{}"), params, optimizer.groups());
   model->steps_taken = metadata.count("steps_taken");
   model->steps_skipped = metadata.count("steps_skipped");
   optimizer.set_steps(metadata.count("optimizer_steps"));
@@ -307,7 +349,8 @@ std::vector<std::byte> serialize(const Model<T>& model) {
       {"steps_taken", std::to_string(model.steps_taken)},
       {"steps_skipped", std::to_string(model.steps_skipped)},
       {"optimizer_steps", std::to_string(optimizer.steps())},
-      {"frozen", frozen_to_json(params.tensors())}};
+      {"frozen", frozen_to_json(params.tensors())},
+      {"groups", groups_to_json(params.tensors(), optimizer.groups())}};
   for (const auto& [key, value] : model.metadata) metadata.emplace_back("user." + key, value);
 
   std::vector<TensorToStore> tensors;
