@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/check.h"
 #include "model/init.h"
 #include "model/network.h"
 #include "model/optimizer.h"
@@ -32,6 +33,10 @@ struct ModelConfig {
   std::vector<double> class_weights;  // [O], or empty: all 1
 };
 
+inline BpttSettings bptt_settings(const ModelConfig& config) {
+  return {config.clip_step, config.clip_step_norm, config.k1, config.k2, config.omega};
+}
+
 template <class T>
 struct Target {
   const int64_t* classes = nullptr;
@@ -42,7 +47,7 @@ struct Target {
   int64_t steps = 0, batch = 0;  // targets are (t, n) below these; steps is 1 with last_only
   const int64_t* lengths = nullptr;  // and t is below the sequence's length; null: no such limit
   double total_weight = 0;  // what a mean is divided by (row_losses.h); > 0 and finite
-  bool exists(int64_t t, int64_t n) const { return !lengths || t < lengths[n]; }
+  bool exists(int64_t step, int64_t sequence) const { return !lengths || step < lengths[sequence]; }
 };
 
 struct StepResult {

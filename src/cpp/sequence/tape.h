@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -34,7 +35,8 @@ struct LayerConfig {
   bool layer_norm = false;
   double alpha = 1;                   // RNN: leak
   double noise = 0;                   // RNN: sigma
-  double dale = -1;                   // RNN: fraction of excitatory units; negative: off
+  // RNN: fraction of excitatory units; NaN: off
+  double dale = std::numeric_limits<double>::quiet_NaN();
   double dropout = 0;                 // between layers
   bool variational = false;           // its mask is the same for all steps
   double recurrent_dropout = 0;       // of h_{t-1} in its product
