@@ -42,10 +42,12 @@ PYTHON_ORDER = [
     ["history", "diagnostics", "tasks"],
     ["__init__"],
     ["model", "modules"],
+    ["cells"],
     ["layers", "steps", "stream", "optimizers"],
     ["optimizer_base"],
     ["parameters", "gradients", "extras"],
     ["options", "runtime"],
+    ["companions"],
     ["arrays"],
     ["_core"],
 ]

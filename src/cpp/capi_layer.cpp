@@ -103,7 +103,8 @@ bptt_status bptt_tape_read(bptt_tape* tape, bptt_tape_part part, int64_t index, 
           break;
         default:
           fail(BPTT_ERR_ARGUMENT, "part",
-               "one of BPTT_TAPE_H (1), BPTT_TAPE_C (2), BPTT_TAPE_GATE (3)", text(int64_t{raw(part)}));
+               "one of BPTT_TAPE_H (1), BPTT_TAPE_C (2), BPTT_TAPE_GATE (3)",
+               text(int64_t{raw(part)}));
       }
       read_tape(*owned->tape, known, index, gate, static_cast<T*>(values));
     });

@@ -22,9 +22,10 @@ constexpr Choice kActivations[] = {{BPTT_TANH, "BPTT_TANH"},
                                    {BPTT_HARD_SIGMOID, "BPTT_HARD_SIGMOID"},
                                    {BPTT_SOFTSIGN, "BPTT_SOFTSIGN"},
                                    {BPTT_LEAKY_RELU, "BPTT_LEAKY_RELU"}};
-constexpr Activation kActivationOf[] = {Activation::tanh, Activation::relu, Activation::sigmoid,
-                                        Activation::identity, Activation::softplus, Activation::elu,
- Activation::hard_sigmoid, Activation::softsign, Activation::leaky_relu};
+constexpr Activation kActivationOf[] = {
+    Activation::tanh,         Activation::relu,     Activation::sigmoid,
+    Activation::identity,     Activation::softplus, Activation::elu,
+    Activation::hard_sigmoid, Activation::softsign, Activation::leaky_relu};
 constexpr Choice kInits[] = {
     {BPTT_INIT_UNIFORM, "BPTT_INIT_UNIFORM"},   {BPTT_INIT_ORTHOGONAL, "BPTT_INIT_ORTHOGONAL"},
     {BPTT_INIT_IDENTITY, "BPTT_INIT_IDENTITY"}, {BPTT_INIT_XAVIER, "BPTT_INIT_XAVIER"},
@@ -216,4 +217,3 @@ bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_s
     write_struct(options, struct_size, defaults_of<bptt_layer_options>(), "options");
   });
 }
-

@@ -188,6 +188,7 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   config.k1 = options.truncation_k1;
   config.k2 = options.truncation_k2;
   config.omega = options.omega;
+  config.batch_first = flag_argument(options.batch_first, "batch_first");
   check_bptt(config.network, bptt_settings(config));
   check_parameters(config.network,
                    settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
@@ -229,6 +230,7 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
   options.truncation_k1 = config.k1;
   options.truncation_k2 = config.k2;
   options.omega = config.omega;
+  options.batch_first = config.batch_first;
   options.label_smoothing = config.label_smoothing;
   options.ignore_index = config.ignore_index;
   options.class_weights = config.class_weights.empty() ? nullptr : config.class_weights.data();

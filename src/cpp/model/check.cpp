@@ -39,8 +39,8 @@ std::optional<OptionProblem> problem_of(const LayerConfig& layer) {
   checks.require(rnn || layer.alpha == 1, "alpha", "1 unless the cell is BPTT_RNN", layer.alpha);
   checks.not_negative("noise", layer.noise);
   checks.require(rnn || layer.noise == 0, "noise", "0 unless the cell is BPTT_RNN", layer.noise);
-  checks.require(!dale || (layer.dale >= 0 && layer.dale <= 1), "dale", "a number in [0, 1], or NaN",
-                 layer.dale);
+  checks.require(!dale || (layer.dale >= 0 && layer.dale <= 1), "dale",
+                 "a number in [0, 1], or NaN", layer.dale);
   checks.require(!dale || rnn, "dale", "NaN unless the cell is BPTT_RNN", layer.dale);
   checks.require(lstm || !layer.peephole, "peephole", "0 unless the cell is BPTT_LSTM", 1);
   checks.require(lstm || !layer.coupled, "coupled", "0 unless the cell is BPTT_LSTM", 1);

@@ -12,7 +12,9 @@ namespace {
 // The texts of an enum, in the order of its values.
 using Texts = std::span<const std::string_view>;
 constexpr std::string_view kCells[] = {"rnn", "lstm", "gru"};
-constexpr std::string_view kActivations[] = {"tanh",     "relu", "sigmoid",      "identity", "softplus", "elu", "hard_sigmoid", "softsign", "leaky_relu"};
+constexpr std::string_view kActivations[] = {"tanh",         "relu",     "sigmoid",
+                                             "identity",     "softplus", "elu",
+                                             "hard_sigmoid", "softsign", "leaky_relu"};
 constexpr std::string_view kDtypes[] = {"float32", "float64"};
 constexpr std::string_view kWeights[] = {"uniform", "orthogonal", "identity", "xavier",
                                          "normal",  "sparse",     "chrono",   "keras"};
@@ -94,6 +96,7 @@ void visit(Archive& archive, Options& options) {
   archive.integer("truncation_k1", config.k1);
   archive.integer("truncation_k2", config.k2);
   archive.number("omega", config.omega);
+  archive.flag("batch_first", config.batch_first);
 }
 
 class Writer {

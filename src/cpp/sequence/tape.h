@@ -33,8 +33,8 @@ struct LayerConfig {
   bool coupled = false;     // LSTM: f = 1 - i
   bool reset_after = true;  // GRU
   bool layer_norm = false;
-  double alpha = 1;                   // RNN: leak
-  double noise = 0;                   // RNN: sigma
+  double alpha = 1;  // RNN: leak
+  double noise = 0;  // RNN: sigma
   // RNN: fraction of excitatory units; NaN: off
   double dale = std::numeric_limits<double>::quiet_NaN();
   double dropout = 0;                 // between layers
