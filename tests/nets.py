@@ -145,8 +145,8 @@ def run_reference(net: Net, relu_pattern: list[np.ndarray] | None = None) -> dic
         net.params,
         net.x,
         net.state,
-        nonlinearity=net.nonlinearity,
-        relu_pattern=relu_pattern,
+        options=reference.Options(nonlinearity=net.nonlinearity),
+        sections=relu_pattern,
     )
     grads = reference.backward(
         net.cell, net.params, tape, net.dy, net.dstate,

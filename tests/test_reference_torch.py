@@ -70,7 +70,7 @@ def test_layers(cell, f, layers, bias, comparisons):
         torch.autograd.backward([out, *arrays_of(last)], seeds)
 
         given, wanted = (s if cell == "lstm" else s[0] for s in (state, dstate))
-        y, end, tape = ref.forward(cell, params, x, given, nonlinearity=f)
+        y, end, tape = ref.forward(cell, params, x, given, options=ref.Options(nonlinearity=f))
         g = ref.backward(cell, params, tape, dy, wanted)
         pairs = [("y", y, numpy(out)), ("x", g.x, numpy(leaf.grad))]
         pairs += [(n, g.params[n], numpy(p.grad)) for n, p in layer.named_parameters()]
@@ -131,7 +131,7 @@ def test_models(cell, f, loss, targets, comparisons):
         expected = torch.nn.functional.cross_entropy(*rows)
     expected.backward()
 
-    cfg = ref.ModelConfig(cell, f, loss, targets)
+    cfg = ref.ModelConfig(cell, loss, targets, nonlinearity=f)
     params = {name: numpy(p) for name, p in theirs.items()}
     result = ref.model_loss_and_gradients(cfg, params, tokens, wanted)
     assert result.gradients.keys() == theirs.keys()
@@ -189,7 +189,7 @@ def test_optimizers(name, options, comparisons):
     defaults = {"weight_decay": 0.0} if name == "Adam" else {}  # AdamW decays by default
     make = {"SGD": torch.optim.SGD, "Adagrad": torch.optim.Adagrad, "Adam": torch.optim.AdamW}
     theirs = make[name](leaves.values(), lr=0.05, **(defaults | options))
-    ours = getattr(ref, name)(0.05, **options)
+    ours = getattr(ref, name)(0.05, decay_biases=True, **options)
     pairs = []
     for step in range(25):
         grads = {n: rng.standard_normal(p.shape) for n, p in params.items()}
