@@ -1,10 +1,11 @@
 """The specification: losses, clipping of whole gradients, optimisers, random bits."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from complex_step import assert_equal_gradients, small_net
+from complex_step import assert_equal_gradients, complex_step, small_net
 
 from bptt_native import reference as ref
 
@@ -38,6 +39,92 @@ def test_mean_squared_error_of_known_values():
     assert loss == (0 + 4 + 9 + 1) / 4
     np.testing.assert_array_equal(d, [[0, 1], [1.5, -0.5]])
     assert ref.mean_squared_error(out, targets, "sum")[0] == 14
+
+
+LOSSES = [
+    ("softmax_cross_entropy", {}),
+    ("softmax_cross_entropy", {"label_smoothing": 0.2}),
+    ("softmax_cross_entropy", {"ignore_index": 1}),
+    ("softmax_cross_entropy", {"label_smoothing": 0.1, "ignore_index": 2}),
+    ("mean_squared_error", {}),
+    ("binary_cross_entropy", {}),
+]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize(("name", "options"), LOSSES)
+def test_gradients_of_losses(name, options, classes, weighted, reduction):
+    rng = np.random.default_rng(1)
+    out = 3 * rng.standard_normal((4, 3, 5))
+    targets = rng.random((4, 3, 5)) if name[0] != "s" else rng.integers(0, 5, (4, 3))
+    weights = rng.integers(0, 3, (4, 3)) * 0.75 if weighted else None
+    how = options | {"weights": weights}
+    how["class_weights"] = rng.random(5) if classes else None
+    compute = getattr(ref, name)
+    _, d = compute(out, targets, reduction, **how)
+    want = complex_step(lambda z: compute(z["out"], targets, reduction, **how)[0], {"out": out})
+    assert_equal_gradients({"out": d}, want, 1e-12)
+    if weighted:  # rows of weight 0 are not read
+        assert not d[weights == 0].any()
+        out[weights == 0] = np.nan
+        targets[weights == 0] = 99
+        np.testing.assert_array_equal(compute(out, targets, reduction, **how)[1], d)
+
+
+def test_weights_count_repeated_rows():
+    rng = np.random.default_rng(2)
+    out, targets, weights = rng.standard_normal((3, 4)), np.array([0, 2, 3]), np.array([2, 0, 1])
+    loss, _ = ref.softmax_cross_entropy(out, targets, weights=weights, label_smoothing=0.1)
+    rows = np.repeat(np.arange(3), weights)
+    same, _ = ref.softmax_cross_entropy(out[rows], targets[rows], label_smoothing=0.1)
+    assert loss == pytest.approx(same, rel=1e-14)
+
+
+@pytest.mark.parametrize("targets", ["every", "last"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])
+def test_a_model_with_lengths_is_its_sequences_one_by_one(loss, targets):
+    """The weighted mean over all targets is the sum of the sequences' sums, divided."""
+    rng = np.random.default_rng(3)
+    net = small_net(0, ("gru", "tanh"), 2, True, "embedding")
+    T, lengths = 6, np.array([4, 1, 6])
+    x = rng.integers(0, 5, (T, 3))
+    shape, outputs = ((T, 3) if targets == "every" else (3,)), len(net.params["readout.bias"])
+    weights = rng.integers(0, 3, shape) * 1.0
+    weights[..., 0] = 1.5
+    wanted = rng.integers(0, outputs, shape)
+    if loss != "cross_entropy":
+        wanted = rng.random((*shape, outputs))
+    cfg = ref.ModelConfig("gru", loss, targets, label_smoothing=0.1 * (loss == "cross_entropy"))
+    got = ref.model_loss_and_gradients(
+        cfg, net.params, x, wanted, lengths=lengths, weights=weights, training=True
+    )
+    total, divisor, sums = 0.0, 0.0, {}
+    for n, end in enumerate(lengths):
+        steps = slice(end) if targets == "every" else ...
+        own = ref.model_loss_and_gradients(
+            replace(cfg, reduction="sum"), net.params, x[:end, n : n + 1],
+            wanted[steps, n : n + 1] if targets == "every" else wanted[n : n + 1],
+            weights=weights[steps, n : n + 1] if targets == "every" else weights[n : n + 1],
+        )  # fmt: skip
+        total = total + own.loss
+        divisor += weights[steps, n].sum() if targets == "every" else weights[n]
+        sums = {name: sums.get(name, 0) + d for name, d in own.gradients.items()}
+    divisor *= 1 if loss == "cross_entropy" else outputs
+    assert got.loss == pytest.approx(total / divisor, rel=1e-13)
+    assert_equal_gradients(got.gradients, {n: d / divisor for n, d in sums.items()}, 1e-12)
+
+
+def test_losses_refuse():
+    with pytest.raises(ValueError, match="expected a target at least, got none"):
+        ref.softmax_cross_entropy(np.zeros((2, 3)), np.array([-100, -100]))
+    with pytest.raises(ValueError, match="expected a target at least, got none"):
+        ref.mean_squared_error(np.zeros((2, 3)), np.zeros((2, 3)), weights=np.zeros(2))
+    with pytest.raises(ValueError, match=r"'targets': expected 0 \.\.\. 1, got 0\.0 \.\.\. 2\.0"):
+        ref.binary_cross_entropy(np.zeros((1, 2)), np.array([[0.0, 2.0]]))
+    with pytest.raises(ValueError, match="'weights': expected numbers >= 0, got -1"):
+        ref.mean_squared_error(np.zeros((1, 2)), np.zeros((1, 2)), weights=np.array([-1.0]))
 
 
 # --- clipping whole gradients --------------------------------------------------------------------
@@ -118,6 +205,44 @@ def test_adam_by_hand():
     v2 = (0.9 * 0.1 * 0.25 + 0.1 * 0.0625) / (1 - 0.81)
     p2 = p1 * (1 - 0.1 * 0.5) - 0.1 * m2 / (math.sqrt(v2) + 0.01)
     assert got == pytest.approx([p1, p2], rel=1e-14)
+
+
+def test_rmsprop_by_hand():
+    got = run_optimizer(ref.RMSprop(0.1, 0.9, 0.01, momentum=0.5, centered=True))
+    n1, m1 = 0.1 * 0.25, 0.1 * 0.5
+    d1 = 0.5 / (math.sqrt(n1 - m1**2) + 0.01)
+    n2, m2 = 0.9 * n1 + 0.1 * 0.0625, 0.9 * m1 - 0.1 * 0.25
+    d2 = 0.5 * d1 - 0.25 / (math.sqrt(n2 - m2**2) + 0.01)
+    assert got == pytest.approx([1 - 0.1 * d1, 1 - 0.1 * d1 - 0.1 * d2], rel=1e-14)
+    graves = run_optimizer(ref.RMSprop(0.1, 0.9, 0.01, momentum=0.5, form="graves"))
+    d1 = -0.1 * 0.5 / math.sqrt(n1 - m1**2 + 0.01)
+    d2 = 0.5 * d1 + 0.1 * 0.25 / math.sqrt(n2 - m2**2 + 0.01)
+    assert graves == pytest.approx([1 + d1, 1 + d1 + d2], rel=1e-14)
+
+
+@pytest.mark.parametrize("make", [ref.SGD, ref.Adagrad, ref.Adam, ref.RMSprop])
+def test_rates_and_decay_of_each_tensor(make):
+    """A scale multiplies the rate; tensors of rank 1 do not decay unless they are told to."""
+    grads = {name: np.ones(shape) for name, shape in {"W": (2, 2), "V": (2, 2), "b": (2,)}.items()}
+    start = {name: g * 2.0 for name, g in grads.items()}
+
+    def after(optimizer, **rates):
+        params = {name: p.copy() for name, p in start.items()}
+        optimizer.lr_scale |= rates
+        for _ in range(2):
+            optimizer.step(params, grads)
+        return params
+
+    plain, scaled, other = after(make(0.1)), after(make(0.1), V=0.25), after(make(0.025))
+    np.testing.assert_array_equal(scaled["W"], plain["W"])
+    np.testing.assert_allclose(scaled["V"], other["V"], rtol=1e-15)
+    decayed = after(make(0.1, weight_decay=0.5))
+    np.testing.assert_array_equal(decayed["b"], plain["b"])
+    assert (decayed["W"] != plain["W"]).all()
+    assert (after(make(0.1, weight_decay=0.5, decay_biases=True))["b"] != plain["b"]).all()
+    optimizer = make(0.1, weight_decay=0.5)
+    optimizer.decays["V"] = 0.0
+    np.testing.assert_array_equal(after(optimizer)["V"], plain["V"])
 
 
 def test_the_defaults_of_the_optimizers_are_those_of_pytorch():

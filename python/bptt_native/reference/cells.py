@@ -8,7 +8,7 @@ layer norm, peepholes, coupled gates (three instead of four) and projection.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -154,6 +154,16 @@ NONLINEARITIES: dict[str, tuple[Callable[..., Array], ...]] = {
 
 
 # --- rnn -----------------------------------------------------------------------------------------
+class RnnSaved(NamedTuple):
+    """What ``rnn_forward`` saves: of the two products, a_t, f(a_t), and the kinks below a_t."""
+
+    x: Any
+    h: Any
+    a: Array
+    f: Array
+    section: Array
+
+
 def rnn_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
     """h_t = (1 - alpha) h_{t-1} + alpha f(a_t) (Elman 1990; leaky: Jaeger et al. 2007)."""
     (h_prev,) = prev
@@ -164,24 +174,23 @@ def rnn_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
     k = section(a) if r.section is None else r.section
     f_a = f(a, k)
     h = mix(r.zone, h_prev, mix(1 - o.alpha, h_prev, f_a))
-    return (h,), {}, (saved_x, saved_h, a, f_a, k)
+    return (h,), {}, RnnSaved(saved_x, saved_h, a, f_a, k)
 
 
-def rnn_slope(o: Options, saved: Any) -> Array:
+def rnn_slope(o: Options, saved: RnnSaved) -> Array:
     """f'(a_t), told by f(a_t) where that is exact: tanh' = 1 - f^2, sigmoid' = f (1 - f)."""
-    _, _, a, f_a, k = saved
-    return np.asarray(NONLINEARITIES[o.nonlinearity][2](a, f_a, k))
+    return np.asarray(NONLINEARITIES[o.nonlinearity][2](saved.a, saved.f, saved.section))
 
 
-def rnn_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r: Step,
+def rnn_backward(p: Params, dnow: State, prev: State, saved: RnnSaved, o: Options, r: Step,
                  clip: Limit) -> Back:  # fmt: skip
     """da_t = f'(a_t) dh_t; at a kink f' is that of the lower side, 0 for relu."""
-    (dh,), (saved_x, saved_h, *_) = dnow, saved
+    (dh,) = dnow
     kept, dh_new = unmix(r.zone, dh)
     leaked, df = unmix(1 - o.alpha, dh_new)
     da = clamp(df * rnn_slope(o, saved), clip)
-    dx, grads_x = affine_backward(p, "ih", saved_x, da)
-    dh_prev, grads_h = affine_backward(p, "hh", saved_h, da)
+    dx, grads_x = affine_backward(p, "ih", saved.x, da)
+    dh_prev, grads_h = affine_backward(p, "hh", saved.h, da)
     return Back(dx, (kept + leaked + r.keep * dh_prev,), grads_x | grads_h, (dh,), da)
 
 

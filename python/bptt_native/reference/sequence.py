@@ -148,8 +148,8 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
     per walk l*D + d integers or bool [T, N, H], say on which side of its kinks f is, in place of a.
     Returns y [T, N, D*P] of the top layer, the last state and the tape for ``backward``.
     """
-    run, layers, y = choose("forward: argument 'cell'", cells.FORWARD, cell), _walks(params), x
-    y = np.asarray(y)
+    choose("forward: argument 'cell'", cells.FORWARD, cell)
+    layers, y = _walks(params), np.asarray(x)
     W = layers[0][0]["weight_ih"]
     features, kinds = ((), "iu") if y.dtype.kind in "iu" else (W.shape[1:], "fc")
     y = check("forward: argument 'x'", y, y.shape[:2] + features, kinds)
@@ -168,22 +168,30 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
         tape.keeps.append(_keep(options, chance if l else None, l * D, T, N, y.shape[-1]))
         y, outputs = y if l == 0 else y * tape.keeps[l], []
         for d, p in enumerate(directions):
-            place, now = l * D + d, tuple(s[l * D + d] for s in states)
+            place = l * D + d
             steps = _steps(options, chance, place, T, N, sizes, sections)
-            p = p | {"weight_hh": p["weight_hh"] * _signs(p["weight_hh"], options.dale)}
-            walk: list[Record] = []
-            for t in range(T)[:: -1 if d else 1]:
-                here, cut = inside[t][:, None], _cut(zeroed, ends, t, d)
-                prev = tuple(np.where(here & ~cut[:, None], s, 0) for s in now)
-                fresh, gates, saved = run(p, y[t], prev, options, steps[t])
-                now = tuple(np.where(here, s, old) for s, old in zip(fresh, now, strict=True))
-                walk.append(Record(t, inside[t], cut, prev, now, gates, saved, steps[t]))
+            walk = _walk(tape, p, d, y, [s[place] for s in states], zeroed, steps)
             tape.walks.append(walk)
-            last.append(now)
-            outputs.append([np.where(inside[r.t][:, None], r.state[0], 0) for r in walk])
-        y = np.concatenate([np.stack(h[::-1] if d else h) for d, h in enumerate(outputs)], axis=-1)
+            last.append(walk[-1].state)
+            by_time = walk[:: -1 if d else 1]
+            outputs.append(np.stack([np.where(r.now[:, None], r.state[0], 0) for r in by_time]))
+        y = np.concatenate(outputs, axis=-1)
     h, *c = (np.stack(s) for s in zip(*last, strict=True))
     return y, (h, c[0]) if c else h, tape
+
+
+def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array], resets: Array,
+          steps: list[Step]) -> list[Record]:  # fmt: skip
+    """One direction of one layer; outside its own steps a sequence waits with its state."""
+    p = p | {"weight_hh": p["weight_hh"] * _signs(p["weight_hh"], tape.options.dale)}
+    walk, now = list[Record](), tuple(state)
+    for t in range(tape.T)[:: -1 if d else 1]:
+        inside, cut = t < tape.lengths, _cut(resets, tape.lengths, t, d)
+        prev = tuple(np.where((inside & ~cut)[:, None], s, 0) for s in now)
+        fresh, gates, saved = cells.FORWARD[tape.cell](p, x[t], prev, tape.options, steps[t])
+        now = tuple(np.where(inside[:, None], s, old) for s, old in zip(fresh, now, strict=True))
+        walk.append(Record(t, inside, cut, prev, now, gates, saved, steps[t]))
+    return walk
 
 
 def _cut(resets: Array, lengths: Array, t: int, d: int) -> Array:
