@@ -44,8 +44,8 @@ class Steps(Parameterised):
         lengths, resets : array_like, optional
             As in `LSTM.__call__`; what lies beyond a length is no target.
         weights : array_like [T, N], or [N] with ``targets="last"``, optional
-            Finite numbers >= 0: how much each target counts; or bool: whether it does. A mean is one over
-            weights. What stands where a weight is 0 is not read.
+            Finite numbers >= 0: how much each target counts; or bool: whether it does. A mean is
+            one over weights. What stands where a weight is 0 is not read.
         flow : bool
             Whether to record the norms of dL/dh_t (and dL/dc_t).
 
