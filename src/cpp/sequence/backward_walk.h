@@ -285,6 +285,7 @@ class BackwardWalk {
   }
 
   void record_flow(int64_t walk, const Block<T>& block) {
+    if (!norms_.count() && !norms_c_.count()) return;
     for (int64_t t = block.first; t < block.last; ++t) {
       const int64_t row = block.row(t), live = in.own.live(t), at = walk * in.tape.steps() + t;
       if (norms_.count()) in.shard.flow[at] = norm_of(norms_.data() + row, live);

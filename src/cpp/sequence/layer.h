@@ -11,6 +11,7 @@
 // and blocks and shards depend on sizes only, so bits do not depend on the number of threads.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -67,9 +68,13 @@ struct Block {
 // body(row, t, n) for rows [begin, end) of a block, n within its part.
 template <class T, class Body>
 void for_rows(const Block<T>& block, int64_t begin, int64_t end, const Body& body) {
-  for (int64_t t = block.first; t < block.last && block.row(t) < end; ++t) {
-    const int64_t at = block.row(t), live = block.order->live(t);
-    for (int64_t n = begin > at ? begin - at : 0; n < live && at + n < end; ++n) body(at + n, t, n);
+  const Order& order = *block.order;
+  const bool uniform = order.uniform();
+  int64_t at = 0;  // the step's first row
+  for (int64_t t = block.first; t < block.last && at < end; ++t) {
+    const int64_t live = uniform ? order.batch() : order.live(t), stop = std::min(live, end - at);
+    for (int64_t n = begin > at ? begin - at : 0; n < stop; ++n) body(at + n, t, n);
+    at += live;
   }
 }
 

@@ -7,6 +7,7 @@ namespace bptt {
 Order::Order(int64_t steps, int64_t batch, const int64_t* lengths) : steps_(steps), batch_(batch) {
   if (!lengths || std::all_of(lengths, lengths + batch, [steps](int64_t l) { return l == steps; }))
     return;
+  ragged_ = true;
   sequences_.resize(size_t(batch));
   std::iota(sequences_.begin(), sequences_.end(), int64_t(0));
   std::stable_sort(sequences_.begin(), sequences_.end(),
@@ -27,6 +28,7 @@ Order Order::part(int64_t begin, int64_t end) const {
   order.steps_ = length(begin);
   order.begin_ = begin_ + begin;
   if (uniform()) return order;
+  order.ragged_ = true;
   order.lengths_.assign(lengths_.begin() + begin, lengths_.begin() + end);
   order.sequences_.assign(sequences_.begin() + begin, sequences_.begin() + end);
   order.first_.assign(size_t(order.steps_) + 1, 0);

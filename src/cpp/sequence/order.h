@@ -46,14 +46,14 @@ class Order {
   int64_t steps() const { return steps_; }  // of the longest
   int64_t batch() const { return batch_; }
   int64_t rows() const { return first(steps_); }
-  bool uniform() const { return first_.empty(); }
+  bool uniform() const { return !ragged_; }
   int64_t first(int64_t t) const { return uniform() ? t * batch_ : first_[std::size_t(t)]; }
   int64_t live(int64_t t) const {  // sequences longer than t
     return uniform() ? (t < steps_ ? batch_ : 0) : t < steps_ ? first(t + 1) - first(t) : 0;
   }
   int64_t length(int64_t n) const { return uniform() ? steps_ : lengths_[std::size_t(n)]; }
   int64_t sequence(int64_t n) const {  // the caller's index
-    return sequences_.empty() ? begin_ + n : sequences_[std::size_t(n)];
+    return uniform() ? begin_ + n : sequences_[std::size_t(n)];
   }
   // The caller's time of step s of a walk.
   int64_t time(int64_t direction, int64_t s, int64_t n) const {
@@ -68,6 +68,7 @@ class Order {
 
  private:
   int64_t steps_ = 0, batch_ = 0, begin_ = 0;
+  bool ragged_ = false;
   std::vector<int64_t> lengths_, sequences_, first_;  // empty: uniform
 };
 
