@@ -140,11 +140,12 @@ class Layer(Parameterised):
         TypeError, ValueError, IndexError
             As in `__call__`.
         """
-        if draw is None:
-            draw, self._draws = self._draws, self._draws + 1
-        else:
-            draw = integer(draw, f"{type(self).__name__}.forward", "draw", 0, 2**64 - 1)
-        return self._native.forward(x, state, lengths, resets, draw)
+        chosen = self._draws
+        if draw is not None:
+            chosen = integer(draw, f"{type(self).__name__}.forward", "draw", 0, 2**64 - 1)
+        result = self._native.forward(x, state, lengths, resets, chosen)
+        self._draws += draw is None  # a call that is refused uses none up
+        return result
 
     def backward(
         self,

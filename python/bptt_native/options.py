@@ -158,6 +158,9 @@ def layer_options(
         **_scales(start, where),
         **_further(more, where),
     }
+    if options.get("proj_size") and start.weights in ("normal", "sparse"):
+        expected = "other weights than 'normal' and 'sparse' with proj_size"
+        raise ValueError(message(where, "init", expected, repr(start.weights)))
     if wanted is not None:
         if cell != CELLS["lstm"] or not bias:
             expected = "None, because only an LSTM with biases has one"

@@ -191,7 +191,7 @@ class Parameterised:
         k1 = k2 = 0
         if truncation is not None:
             k1, k2 = truncation_of(truncation, f"{type(self).__name__}.backward")
-        if omega:
+        if omega != 0:
             omega = number(omega, f"{type(self).__name__}.backward", "omega")
         flat, *rest = backward(
             tape, dy, dstate, flow, flat, input_gradient, each, norm, k1, k2, omega
