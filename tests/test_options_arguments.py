@@ -25,9 +25,7 @@ def layer_of(cell, **options):
 
 
 def model_of(cell, **options):
-    return bn.Model(
-        cell, input_size=I, hidden_size=H, output_size=O, **{"loss": "mse", **options}
-    )
+    return bn.Model(cell, input_size=I, hidden_size=H, output_size=O, **{"loss": "mse", **options})
 
 
 def refusal(call, error=(TypeError, ValueError)):
@@ -170,11 +168,11 @@ def test_bad_truncation(truncation):
 
 
 def test_truncation_needs_one_direction():
+    both = layer_of("lstm", bidirectional=True)
     for call in (
         lambda: model_of("lstm", bidirectional=True, truncation=(2, 2)),
         lambda: both.backward(both.forward(x)[2], None, truncation=(2, 2)),
     ):
-        both = layer_of("lstm", bidirectional=True)
         argument, expected = refusal(call)
         assert argument == "truncation"
         assert "bidirectional" in expected
@@ -293,9 +291,10 @@ def test_padding_is_never_read():
         two = b.train_step(spoilt, spoilt_goal, lengths=lengths, resets=resets)
         assert (one.loss, one.grad_norm) == (two.loss, two.grad_norm)
     assert not two.skipped
-    assert a.evaluate(x, goal, lengths=lengths)[0] == b.evaluate(
-        spoilt, spoilt_goal, lengths=lengths
-    )[0]
+    assert (
+        a.evaluate(x, goal, lengths=lengths)[0]
+        == b.evaluate(spoilt, spoilt_goal, lengths=lengths)[0]
+    )
     tokens = rng.integers(0, 7, (T, N))
     words = bn.Model("gru", vocab_size=7, hidden_size=H, output_size=7)
     want = words.evaluate(tokens, tokens, lengths=lengths)[0]
@@ -449,9 +448,10 @@ def test_a_model_with_the_batch_first(loss, targets):
     np.testing.assert_array_equal(one.state, two.state)
     outs = models[0](x, state)[0], models[1](x.swapaxes(0, 1).copy(), state)[0]
     np.testing.assert_array_equal(outs[0], swap(outs[1]))
-    assert models[0].evaluate(x, aim, state, **named)[0] == models[1].evaluate(
-        x.swapaxes(0, 1), swap(aim), state, **turned
-    )[0]
+    assert (
+        models[0].evaluate(x, aim, state, **named)[0]
+        == models[1].evaluate(x.swapaxes(0, 1), swap(aim), state, **turned)[0]
+    )
     tape = models[1].forward(x.swapaxes(0, 1))[2]
     assert models[1].backward(tape, outs[1]).x.shape == (N, T, I)
 

@@ -410,8 +410,7 @@ static void check_tape(bptt_cell cell, int32_t coupled) {
   } else {
     REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, BPTT_TAPE_GATE, 0, 0, h));
   }
-  if (cell != BPTT_LSTM)
-    REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, BPTT_TAPE_C, 0, 0, h));
+  if (cell != BPTT_LSTM) REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, BPTT_TAPE_C, 0, 0, h));
   OK(bptt_tape_free(tape));
   OK(bptt_layer_free(it.layer));
   free(data);
@@ -574,13 +573,13 @@ static void check_refusals(void) {
   bptt_layer* layer;
   bptt_model* model;
   bptt_stream* stream;
-#define LAYER(cell_, set, first, second)                 \
-  do {                                                   \
-    OK(bptt_layer_options_init(&l, sizeof l));           \
-    l.cell = cell_;                                      \
-    l.input_size = I;                                    \
-    l.hidden_size = H;                                   \
-    set;                                                 \
+#define LAYER(cell_, set, first, second)                    \
+  do {                                                      \
+    OK(bptt_layer_options_init(&l, sizeof l));              \
+    l.cell = cell_;                                         \
+    l.input_size = I;                                       \
+    l.hidden_size = H;                                      \
+    set;                                                    \
     excludes(bptt_layer_create(&l, &layer), first, second); \
   } while (0)
 #define MODEL(cell_, set, first, second)                    \
