@@ -304,6 +304,12 @@ def test_padding_is_never_read():
         words(wrong)
 
 
+def test_weights_may_say_which_targets_count():
+    mask = rng.random((T, N)) < 0.5
+    wanted = model.evaluate(x, goal, weights=mask.astype("f4"))[0]
+    assert model.evaluate(x, goal, weights=mask)[0] == wanted != model.evaluate(x, goal)[0]
+
+
 def test_an_unbatched_sequence_has_one_length():
     one = x[:, 0]
     y, (h, c) = lstm(one, lengths=[2], resets=[False] * T)
