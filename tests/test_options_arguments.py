@@ -493,6 +493,23 @@ def test_omega_is_reported():
     assert model_of("rnn").train_step(x, goal).omega == 0.0
 
 
+@pytest.mark.parametrize("options", [{"truncation": (2, 3)}, {"omega": 0.5}, {}], ids=str)
+def test_a_step_in_two_halves_is_the_same_step(options):
+    random = {} if "omega" in options else {"recurrent_dropout": 0.3, "noise": 0.1}
+    one, two = (model_of("rnn", num_layers=2, dropout=0.5, **random, **options) for _ in range(2))
+    named = {"lengths": [5, 2, 4], "resets": rng.random((T, N)) < 0.3}
+    for _ in range(3):
+        whole = one.train_step(x, goal, **named)
+        half, grads = two.gradients(x, goal, **named)
+        update = two.apply(grads)
+        assert (half.loss, half.omega, update.grad_norm) == (
+            whole.loss, whole.omega, whole.grad_norm,
+        )  # fmt: skip
+        assert (whole.omega > 0) == ("omega" in options) == (grads.omega > 0)
+    for name, value in one.state_dict().items():
+        np.testing.assert_array_equal(value, two.state_dict()[name])
+
+
 def test_layers_count_their_draws():
     layer = layer_of("lstm", num_layers=2, dropout=0.5)
     runs = [layer.forward(x) for _ in range(3)]
