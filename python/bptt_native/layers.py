@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import Array, dtype_name, flag, integer
+from .cell_options import LAYER_DEFAULTS
 from .gradients import Gradients, State
-from .options import CELLS, LAYER_DEFAULTS, layer_options
+from .options import CELLS, layer_options
 from .parameters import Parameterised
 
 
