@@ -1,13 +1,13 @@
 /* bptt.h: train recurrent networks by backpropagation through time (BPTT) on a CPU. C99, ABI 1.
  *
  * The network (one layer; layers stack, each reading the states of the one below):
- *     RNN    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), f = tanh, relu, ... (bptt_nonlinearity)
+ *     RNN    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), f = tanh, relu, ... (see below)
  *     LSTM   i, f, o = sigmoid(.), g = tanh(.);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
  *     GRU    r, z = sigmoid(.);  n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn));
  *            h_t = (1 - z) n + z h_{t-1}
  * A model adds a readout y_t = W_o h_t + b_o, a loss on it and an optimiser. (LSTM: Hochreiter &
  * Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU: Cho et al. 2014 with the reset
- * after the product, arXiv:1406.1078v1; BPTT: Werbos 1990.) bptt_layer_options has variants of them.
+ * after the product, arXiv:1406.1078v1; BPTT: Werbos 1990. bptt_layer_options has variants.)
  *
  * GLOSSARY
  *     T    time steps                         I    input size
@@ -23,8 +23,8 @@
  *
  * ARRAYS. The last axis changes the fastest and is contiguous. A batch of sequences is [T, N, F]:
  * element (t, n, f) lies at base[t * stride_t + n * stride_n + f], strides in elements, so [N, T,
- * F] is only another pair of strides. States are [L * D, N, R or H] and contiguous. Elements are float
- * or double, as the dtype of the layer or model says; tokens are int64_t. Sizes are int64_t. Input
+ * F] is only another pair of strides. States are [L*D, N, R] ([.., H] of c), contiguous. Elements are
+ * float or double, as the dtype of the layer or model says; tokens are int64_t. Sizes are int64_t. Input
  * arrays are const and never written to. Outputs must not overlap inputs or each other.
  *
  * OWNERSHIP. X_create gives a handle, X_free takes it back; free of NULL is allowed and does
@@ -202,12 +202,12 @@ BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void
 
 /* ---------------------------------------------------------------------------------- parameters */
 
-/* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or D*R], weight_hh_l{l}
- * [G*H, R], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H], weight_hr_l{l} [R, H] with proj_size; then
- * weight_peephole_l{l} [3*H] (i f o; coupled [2*H]: i o) and the gains of layer_norm
- * weight_ln_ih_l{l}, weight_ln_hh_l{l} [G*H], LSTM: weight_ln_c_l{l}, bias_ln_c_l{l} [H]. The second
- * direction of a layer follows it: weight_ih_l{l}_reverse ... A model: embedding.weight [V, E],
- * rnn.weight_ih_l0 ..., readout.weight [O, D*R], readout.bias [O]. */
+/* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or D*R],
+ * weight_hh_l{l} [G*H, R], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H]; with proj_size weight_hr_l{l}
+ * [R, H]; then weight_peephole_l{l} [3*H] (i f o; coupled [2*H]: i o) and the gains of layer_norm
+ * weight_ln_ih_l{l}, weight_ln_hh_l{l} [G*H], of an LSTM weight_ln_c_l{l}, bias_ln_c_l{l} [H]. The
+ * second direction of a layer follows it: weight_ih_l{l}_reverse ... A model: embedding.weight
+ * [V, E], rnn.weight_ih_l0 ..., readout.weight [O, D*R], readout.bias [O]. */
 typedef struct bptt_param_info {
   size_t struct_size;
   const char* name; /* lives as long as the layer or model */
@@ -292,8 +292,8 @@ typedef struct bptt_sequence {
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 
-/* Where results of a forward pass go; every pointer may be NULL. y is [T, N, D*R] for a layer. For a
- * model it is the output: [T, N, O] with BPTT_EVERY_STEP, [N, O] (y_stride_t unused) with
+/* Where results of a forward pass go; every pointer may be NULL. y is [T, N, D*R] for a layer. For
+ * a model it is the output: [T, N, O] with BPTT_EVERY_STEP, [N, O] (y_stride_t unused) with
  * BPTT_LAST_STEP. */
 typedef struct bptt_outputs {
   size_t struct_size;
