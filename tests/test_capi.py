@@ -28,6 +28,12 @@ def test_a_c_program_weighs_targets_and_takes_a_step_in_two_halves(isa, tmp_path
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 40
 
 
+def test_a_c_program_runs_ragged_batches_in_both_directions(isa, tmp_path):
+    printed = run(build("sequences", tmp_path), BPTT_ISA=isa)
+    assert printed.count("lengths, directions, truncation, resets, tape") == 3
+    assert int(re.search(r"(\d+) refusals", printed)[1]) >= 40
+
+
 def test_every_function_refuses_what_is_hostile(tmp_path):
     printed = run(build("hostile", tmp_path))
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 1000

@@ -47,7 +47,7 @@ PYTHON_ORDER = [
     ["optimizer_base"],
     ["parameters", "gradients", "extras"],
     ["options", "runtime"],
-    ["companions"],
+    ["companions", "cell_options"],
     ["arrays"],
     ["_core"],
 ]

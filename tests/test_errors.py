@@ -154,6 +154,8 @@ def cases():
     ):
         if name == "matrix" and good.ndim == 2:
             continue  # it has the right shape
+        if name == "bool" and argument == "weights":
+            continue  # which targets count
         yield pytest.param(call, spoil(good), argument, id=f"{entry}: {name}")
     for (entry, (argument, good, call)), (name, spoil) in itertools.product(
         TOKEN_ENTRIES.items(), BAD_TOKENS.items()

@@ -138,7 +138,7 @@ def test_losses_of_fifty_steps(cell: str, optimizer: str, clip: dict, comparison
     params = {k: v.copy() for k, v in m.state_dict().items()}
     step_clips = {k: v for k, v in clip.items() if k.startswith("clip_step")}
     cfg = config(cell, "cross_entropy", "every", "mean", **step_clips)
-    update = make_reference(**options)
+    update = make_reference(**options, decay_biases=True)
     state, clipped = None, 0
     for step in range(50):
         want = reference.model_loss_and_gradients(cfg, params, x, y, state)

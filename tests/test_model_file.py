@@ -167,11 +167,15 @@ def test_a_file_of_the_first_version_still_loads():
     m = bn.load(Path(__file__).parent / "data" / "model_v1.safetensors")
     assert repr(m) == (
         "Model(cell='lstm', vocab_size=3, embedding_size=2, clip_norm=0.5, hidden_size=2, "
-        "num_layers=2, output_size=3, lr=0.05, weight_decay=0.01, seed=4, "
+        "num_layers=2, output_size=3, lr=0.05, weight_decay=0.01, seed=4, decay_biases=True, "
         "init=Init(weights='orthogonal', gain=0.5, forget_bias=None, spectral_radius=0.95, "
         "time_scale=None), forget_bias=1.0)"
     )
-    assert not m.config["decay_biases"]
+    plain = bn.Model(vocab_size=3, hidden_size=2, output_size=3).config
+    later = ("bidirectional", "layer_norm", "peephole", "coupled", "reset_after", "variational",
+             "proj_size", "alpha", "dale", "noise", "dropout", "recurrent_dropout", "zoneout",
+             "zoneout_c", "truncation", "omega", "batch_first")  # fmt: skip
+    assert {name: m.config[name] for name in later} == {name: plain[name] for name in later}
     assert m.optimizer.groups == {}
     assert (m.step_count, m.optimizer.steps, m.metadata["note"]) == (3, 3, "first")
     assert [p.name for p in m.parameters() if p.frozen] == ["rnn.weight_hh_l1"]
@@ -429,6 +433,27 @@ def spoilt_headers(header, body):
     yield "chrono without a time", config(init="chrono"), body
     yield "a time without chrono", config(time_scale=50.0), body
     yield "amsgrad without its moment", config(amsgrad=True), body
+    yield "a dropout of 1", config(dropout=1.0), body
+    yield "a negative zoneout", config(zoneout=-0.1), body
+    yield "no dropout at all", config(dropout=None), body
+    yield "an alpha of an LSTM", config(alpha=0.5), body
+    yield "an alpha of 0", config(alpha=0.0), body
+    yield "a noise of an LSTM", config(noise=0.5), body
+    yield "a dale of an LSTM", config(dale=0.5), body
+    yield "a fraction above 1", config(dale=1.5), body
+    yield "a reset of an LSTM", config(reset_after=False), body
+    yield "a projection that is none", config(proj_size=2), body
+    yield "a projection without weights", config(proj_size=1), body
+    yield "a negative projection", config(proj_size=-1), body
+    yield "a flag that is a number", config(bidirectional=1), body
+    yield "another direction", config(bidirectional=True), body
+    yield "peepholes without weights", config(peephole=True), body
+    yield "gains that are missing", config(layer_norm=True), body
+    yield "a gate too many", config(coupled=True), body
+    yield "a regulariser of an LSTM", config(omega=0.5), body
+    yield "windows that do not end", config(truncation_k1=3), body
+    yield "windows that do not reach", config(truncation_k1=3, truncation_k2=2), body
+    yield "a fraction of a window", config(truncation_k1=1.5, truncation_k2=2), body
     yield "groups of unknown names", meta(groups='{"nothing":[1,null]}'), body
     yield "groups that are no JSON", meta(groups="{"), body
     yield "a group of one number", meta(groups=f'{{"{name}":[1]}}'), body

@@ -49,6 +49,35 @@ def test_a_stream_equals_the_window(cell, inputs, dtype, isa):
         np.testing.assert_allclose(a[:, 0], b, atol=TOLERANCE[dtype])
 
 
+RANDOM = {"dropout": 0.5, "recurrent_dropout": 0.5}  # in training only
+OPTIONS = [
+    ("rnn", {"nonlinearity": "softplus", "alpha": 0.3, "dale": 0.8, "noise": 0.5, "zoneout": 0.4}),
+    ("rnn", {"nonlinearity": "hard_sigmoid", "layer_norm": True, **RANDOM}),
+    ("rnn", {"nonlinearity": "leaky_relu", "bias": False, "layer_norm": True, "alpha": 0.6}),
+    ("lstm", {"proj_size": 3, "peephole": True, "layer_norm": True, **RANDOM}),
+    ("lstm", {"coupled": True, "peephole": True, "zoneout": 0.1, "zoneout_c": 0.6}),
+    ("lstm", {"coupled": True, "proj_size": 16, "bias": False}),
+    ("gru", {"reset_after": False, "zoneout": 0.3, **RANDOM}),
+    ("gru", {"layer_norm": True, "zoneout": 0.3}),
+]
+
+
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=str)
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_a_stream_of_any_cell_equals_the_window(cell, options, inputs, dtype, isa):
+    m, x = make(cell, inputs, dtype, **options), sequence(inputs, dtype)
+    want, state = m(x)
+    stream = m.stream()
+    for _ in range(2):
+        got = np.array([stream.step(step) for step in x])
+        np.testing.assert_allclose(got, want, atol=TOLERANCE[dtype])
+        for a, b in zip(arrays_of(stream.state), arrays_of(state), strict=True):
+            assert a.shape == (2, 1, b.shape[-1])
+            np.testing.assert_allclose(a[:, 0], b, atol=TOLERANCE[dtype])
+        stream.state = stream.state
+        stream.reset()
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_states_are_carried_set_and_reset(cell):
     m, x = make(cell), sequence("values")

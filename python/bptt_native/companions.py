@@ -62,7 +62,7 @@ def weights(value: object, dtype: str) -> object:
     return value.astype(dtype) if is_bool else value  # type: ignore[attr-defined]
 
 
-def truncation_of(value: object, where: str) -> tuple[int, int]:
+def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int, int]:
     """Check the two numbers of truncated BPTT.
 
     Parameters
@@ -71,6 +71,8 @@ def truncation_of(value: object, where: str) -> tuple[int, int]:
         What was given.
     where : str
         For the message.
+    bidirectional : bool
+        Whether the layers read in both directions, which excludes it.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def truncation_of(value: object, where: str) -> tuple[int, int]:
     TypeError
         It is no pair of integers.
     ValueError
-        k1 < 1 or k2 < k1.
+        k1 < 1, k2 < k1, or the layers are bidirectional.
     """
     if value is None:
         return 0, 0
@@ -91,5 +93,8 @@ def truncation_of(value: object, where: str) -> tuple[int, int]:
         raise TypeError(message(where, "truncation", expected, describe(value)))
     pair: list[Any] = [integer(k, where, "truncation", 1) for k in value]
     if pair[1] < pair[0]:
+        raise ValueError(message(where, "truncation", expected, f"({pair[0]}, {pair[1]})"))
+    if bidirectional:
+        expected = "None with bidirectional=True"
         raise ValueError(message(where, "truncation", expected, f"({pair[0]}, {pair[1]})"))
     return pair[0], pair[1]

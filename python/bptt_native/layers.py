@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import Array, dtype_name, flag, integer
+from .cell_options import LAYER_DEFAULTS
 from .gradients import Gradients, State
-from .options import CELLS, LAYER_DEFAULTS, layer_options
+from .options import CELLS, layer_options
 from .parameters import Parameterised
 
 
@@ -140,11 +141,12 @@ class Layer(Parameterised):
         TypeError, ValueError, IndexError
             As in `__call__`.
         """
-        if draw is None:
-            draw, self._draws = self._draws, self._draws + 1
-        else:
-            draw = integer(draw, f"{type(self).__name__}.forward", "draw", 0, 2**64 - 1)
-        return self._native.forward(x, state, lengths, resets, draw)
+        chosen = self._draws
+        if draw is not None:
+            chosen = integer(draw, f"{type(self).__name__}.forward", "draw", 0, 2**64 - 1)
+        result = self._native.forward(x, state, lengths, resets, chosen)
+        self._draws += draw is None  # a call that is refused uses none up
+        return result
 
     def backward(
         self,

@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .arrays import choice, convert, dtype_name, flag, integer, message, number, positive, refuse
+from .cell_options import LAYER_FLAGS, LAYER_NUMBERS, cell_options
 from .companions import truncation_of
 
 CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
 NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4, "softplus": 5, "elu": 6,
                   "hard_sigmoid": 7, "softsign": 8, "leaky_relu": 9}  # fmt: skip
-LAYER_FLAGS = {"bidirectional": False, "layer_norm": False, "variational": False, "peephole": False,
-               "coupled": False, "reset_after": True}  # fmt: skip
-LAYER_NUMBERS = {"dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "zoneout_c": 0.0,
-                 "alpha": 1.0, "noise": 0.0}  # fmt: skip
-LAYER_DEFAULTS: dict[str, Any] = {**LAYER_FLAGS, **LAYER_NUMBERS, "dale": None, "proj_size": 0}
 DTYPES = {"float32": 1, "float64": 2}
 INITS = {"default": 1, "orthogonal": 2, "identity": 3, "xavier": 4, "normal": 5, "sparse": 6,
          "chrono": 7, "keras": 8}  # fmt: skip
@@ -86,22 +82,6 @@ def _scales(init: Init, where: str) -> dict[str, float]:
     return options
 
 
-def _further(given: dict[str, object], where: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in LAYER_FLAGS:
-            options[name] = int(flag(value, where, name))
-        elif name in LAYER_NUMBERS:
-            options[name] = number(value, where, name)
-    if "reset_after" in options:
-        options["reset_before"] = 1 - options.pop("reset_after")
-    if given.get("dale") is not None:
-        options["dale"] = number(given["dale"], where, "dale")
-    if "proj_size" in given:
-        options["proj_size"] = integer(given["proj_size"], where, "proj_size", 0)
-    return options
-
-
 def layer_options(
     where: str,
     *,
@@ -127,8 +107,7 @@ def layer_options(
     nonlinearity, hidden_size, num_layers, bias, dtype, seed, init, forget_bias : object
         As the user gave them.
     **more : object
-        Those of `LAYER_DEFAULTS`, as the user gave them. (Their bounds and what excludes what are
-        the engine's business.)
+        The options of cells and their regularisation, as the user gave them.
 
     Returns
     -------
@@ -156,8 +135,14 @@ def layer_options(
         "init": choice(start.weights, INITS, where, "init"),
         "gain": number(start.gain, where, "init"),
         **_scales(start, where),
-        **_further(more, where),
+        **cell_options(more, _name_of(CELLS, cell), where),
     }
+    if options["nonlinearity"] != NONLINEARITIES["tanh"] and cell != CELLS["rnn"]:
+        expected = "'tanh' unless the cell is 'rnn'"
+        raise ValueError(message(where, "nonlinearity", expected, repr(nonlinearity)))
+    if options.get("proj_size") and start.weights in ("normal", "sparse"):
+        expected = "other weights than 'normal' and 'sparse' with proj_size"
+        raise ValueError(message(where, "init", expected, repr(start.weights)))
     if wanted is not None:
         if cell != CELLS["lstm"] or not bias:
             expected = "None, because only an LSTM with biases has one"
@@ -324,7 +309,7 @@ def model_options(
     rule |= {name: rest.pop(f"rmsprop_{name}") for name in ("alpha", "form")}
     thresholds = {name: positive(rest.pop(name), where, name) for name in THRESHOLDS}
     of_loss = {name: rest.pop(name) for name in LOSS_OPTIONS}
-    k1, k2 = truncation_of(rest.pop("truncation"), where)
+    k1, k2 = truncation_of(rest.pop("truncation"), where, rest["bidirectional"])
     of_bptt = {"truncation_k1": k1, "truncation_k2": k2,
                "omega": number(rest.pop("omega"), where, "omega"),
                "batch_first": int(flag(rest.pop("batch_first"), where, "batch_first"))}  # fmt: skip

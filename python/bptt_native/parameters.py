@@ -37,6 +37,7 @@ class Parameterised:
 
     __slots__ = ("__weakref__", "_dtype", "_layout", "_params")
 
+    _config: dict[str, Any]
     _params: _core.Params
     _layout: Layout
     _dtype: np.dtype[Any]
@@ -190,8 +191,9 @@ class Parameterised:
             norm = positive(clip_step_norm, where, "clip_step_norm")
         k1 = k2 = 0
         if truncation is not None:
-            k1, k2 = truncation_of(truncation, f"{type(self).__name__}.backward")
-        if omega:
+            both = self._config["bidirectional"]
+            k1, k2 = truncation_of(truncation, f"{type(self).__name__}.backward", both)
+        if omega != 0:
             omega = number(omega, f"{type(self).__name__}.backward", "omega")
         flat, *rest = backward(
             tape, dy, dstate, flow, flat, input_gradient, each, norm, k1, k2, omega

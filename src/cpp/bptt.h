@@ -1,29 +1,30 @@
 /* bptt.h: train recurrent networks by backpropagation through time (BPTT) on a CPU. C99, ABI 1.
  *
  * The network (one layer; layers stack, each reading the states of the one below):
- *     RNN    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), f = tanh, relu, sigmoid or identity
+ *     RNN    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), f = tanh, relu, ... (see below)
  *     LSTM   i, f, o = sigmoid(.), g = tanh(.);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
  *     GRU    r, z = sigmoid(.);  n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn));
  *            h_t = (1 - z) n + z h_{t-1}
  * A model adds a readout y_t = W_o h_t + b_o, a loss on it and an optimiser. (LSTM: Hochreiter &
  * Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU: Cho et al. 2014 with the reset
- * after the product, arXiv:1406.1078v1; BPTT: Werbos 1990.)
+ * after the product, arXiv:1406.1078v1; BPTT: Werbos 1990. bptt_layer_options has variants.)
  *
  * GLOSSARY
  *     T    time steps                         I    input size
  *     N    batch: sequences side by side      H    hidden size
  *     L    layers                             O    output size
- *     D    directions (1)                     V    vocabulary size
+ *     D    directions: 1, or 2                V    vocabulary size
  *     G    gates: RNN 1; LSTM 4: i f g o;     E    embedding size
  *          GRU 3: r z n                       P    number of parameters
+ *     R    elements of h: H, or proj_size     l*D + d  index of layer l, direction d
  *     a_t  pre-activations, the arguments of f, sigmoid and tanh
  *     dX   dL/dX, the gradient of the loss with respect to X
  * All P parameters lie in one flat vector, in the order that bptt_params_info lists.
  *
  * ARRAYS. The last axis changes the fastest and is contiguous. A batch of sequences is [T, N, F]:
  * element (t, n, f) lies at base[t * stride_t + n * stride_n + f], strides in elements, so [N, T,
- * F] is only another pair of strides. States are [L * D, N, H] and contiguous. Elements are float
- * or double, as the dtype of the layer or model says; tokens are int64_t. Sizes are int64_t. Input
+ * F] is only another pair of strides. States are [L*D, N, R] ([.., H] of c), contiguous. Elements are
+ * float or double, as the dtype of the layer or model says; tokens are int64_t. Sizes are int64_t. Input
  * arrays are const and never written to. Outputs must not overlap inputs or each other.
  *
  * OWNERSHIP. X_create gives a handle, X_free takes it back; free of NULL is allowed and does
@@ -201,9 +202,12 @@ BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void
 
 /* ---------------------------------------------------------------------------------- parameters */
 
-/* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or H], weight_hh_l{l}
- * [G*H, H], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H]. A model: embedding.weight [V, E],
- * rnn.weight_ih_l0 ..., readout.weight [O, H], readout.bias [O]. */
+/* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or D*R],
+ * weight_hh_l{l} [G*H, R], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H]; with proj_size weight_hr_l{l}
+ * [R, H]; then weight_peephole_l{l} [3*H] (i f o; coupled [2*H]: i o) and the gains of layer_norm
+ * weight_ln_ih_l{l}, weight_ln_hh_l{l} [G*H], of an LSTM weight_ln_c_l{l}, bias_ln_c_l{l} [H]. The
+ * second direction of a layer follows it: weight_ih_l{l}_reverse ... A model: embedding.weight
+ * [V, E], rnn.weight_ih_l0 ..., readout.weight [O, D*R], readout.bias [O]. */
 typedef struct bptt_param_info {
   size_t struct_size;
   const char* name; /* lives as long as the layer or model */
@@ -288,14 +292,14 @@ typedef struct bptt_sequence {
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 
-/* Where results of a forward pass go; every pointer may be NULL. y is [T, N, H] for a layer. For a
- * model it is the output: [T, N, O] with BPTT_EVERY_STEP, [N, O] (y_stride_t unused) with
+/* Where results of a forward pass go; every pointer may be NULL. y is [T, N, D*R] for a layer. For
+ * a model it is the output: [T, N, O] with BPTT_EVERY_STEP, [N, O] (y_stride_t unused) with
  * BPTT_LAST_STEP. */
 typedef struct bptt_outputs {
   size_t struct_size;
   void* y;
   int64_t y_stride_t, y_stride_n;
-  void* hn; /* [L*D, N, H], the states after step T */
+  void* hn; /* [L*D, N, R], the states after the last step */
   void* cn; /* [L*D, N, H], LSTM only */
 } bptt_outputs;
 BPTT_API bptt_status bptt_outputs_init(bptt_outputs* outputs, size_t struct_size);
@@ -308,9 +312,9 @@ BPTT_API bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* 
 /* One backward pass. dy, dhn, dcn NULL: zeros. Every result may be NULL. */
 typedef struct bptt_backward {
   size_t struct_size;
-  const void* dy; /* as y of bptt_outputs: [T, N, H] (model: of the output) */
+  const void* dy; /* as y of bptt_outputs: [T, N, D*R] (model: of the output) */
   int64_t dy_stride_t, dy_stride_n;
-  const void* dhn; /* [L*D, N, H] gradient with respect to the final states */
+  const void* dhn; /* [L*D, N, R] gradient with respect to the final states */
   const void* dcn;
   double clip_step;      /* 0: off. c: clamp each element of da_t to [-c, c] (Graves 2013) */
   double clip_step_norm; /* 0: off. c: rescale each sample's carried (dh, dc) of a layer to norm <=
@@ -319,7 +323,7 @@ typedef struct bptt_backward {
   int32_t accumulate;    /* 0: overwrite gradients; 1: add to them */
   void* dx;              /* [T, N, I]; must be NULL for tokens */
   int64_t dx_stride_t, dx_stride_n;
-  void* dh0; /* [L*D, N, H] */
+  void* dh0; /* [L*D, N, R] */
   void* dc0;
   double* flow;   /* [L*D, T]: norm over (N, H) of the total derivative dL/dh_t */
   double* flow_c; /* [L*D, T]: the same of dL/dc_t, LSTM only */
@@ -469,7 +473,7 @@ BPTT_API bptt_status bptt_target_init(bptt_target* target, size_t struct_size);
 typedef struct bptt_step {
   size_t struct_size;
   /* in, each may be NULL */
-  void* hn; /* [L*D, N, H] receives the final states */
+  void* hn; /* [L*D, N, R] receives the final states */
   void* cn;
   double* flow; /* [L*D, T] */
   double* flow_c;
@@ -554,7 +558,7 @@ BPTT_API bptt_status bptt_stream_free(bptt_stream* stream);
 BPTT_API bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y);
 BPTT_API bptt_status bptt_stream_step_token(bptt_stream* stream, int64_t token, void* y);
 BPTT_API bptt_status bptt_stream_reset(bptt_stream* stream); /* states to zero */
-/* [L*D, 1, H]; c LSTM only; NULL: not asked for, or left as it is */
+/* h [L, 1, R]; c [L, 1, H], LSTM only; NULL: not asked for, or left as it is */
 BPTT_API bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c);
 BPTT_API bptt_status bptt_stream_set_state(bptt_stream* stream, const void* h, const void* c);
 

@@ -11,7 +11,8 @@ enum { T = 3, N = 2, I = 4, H = 5, O = 3 };
 static float x[T * N * I], y[T * N * H], out[T * N * O], h[2 * N * H], c[N * H], goal[T * N * O],
     gradients[1000];
 static double flow[2 * T];
-static int64_t tokens[T * N];
+static int64_t tokens[T * N], lengths[N];
+static uint8_t resets[T * N];
 
 /* Living handles of every kind. Where bptt_params is wanted, two of them fit, and so on. */
 static bptt_layer* layer;
@@ -160,6 +161,7 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_tape, tape, model_tape, bptt_layer_backward(layer, handle, &backward));
   EVERY_SUSPECT(bptt_tape, tape, model_tape, bptt_model_backward(model, handle, &backward));
   EVERY_SUSPECT(bptt_tape, tape, tape, bptt_tape_bytes(handle, &number));
+  EVERY_SUSPECT(bptt_tape, tape, tape, bptt_tape_read(handle, BPTT_TAPE_H, 0, 0, h));
   EVERY_SUSPECT(bptt_params, layer_params, model_params,
                 bptt_params_count(handle, &number, &number));
   EVERY_SUSPECT(bptt_params, layer_params, model_params,
@@ -276,6 +278,7 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, NULL, &outputs, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_bytes(tape, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, BPTT_TAPE_H, 0, 0, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_clip_grad_norm(BPTT_FLOAT32, NULL, 1, 1, 0, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_clip_grad_value(BPTT_FLOAT32, NULL, 1, 1));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_grad_norm(BPTT_FLOAT32, x, 1, NULL));
@@ -371,6 +374,65 @@ static void check_sequences(void) {
   WITH(backward.accumulate, 2, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.clip_step, NAN, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.clip_step_norm, -1, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
+  for (k = 0; k < 4; ++k) {
+    const double numbers[] = {NAN, INFINITY, -INFINITY, -1};
+    const int64_t windows[4][2] = {{0, 3}, {3, 0}, {-1, 3}, {3, 2}};
+    WITH(backward.omega, numbers[k], BPTT_ERR_ARGUMENT,
+         bptt_layer_backward(layer, tape, &backward));
+    backward.truncation_k1 = windows[k][0];
+    backward.truncation_k2 = windows[k][1];
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
+  }
+  WITH(backward.omega, 1, BPTT_ERR_ARGUMENT, /* no RNN */
+       bptt_layer_backward(layer, tape, &backward));
+  backward.flow = flow;
+  backward.omega_value = flow + 1;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
+  backward.omega_value = NULL;
+  backward.truncation_k1 = 1;
+  backward.truncation_k2 = 2;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
+  /* Lengths and resets. */
+  for (k = 0; k < 5; ++k) {
+    const int64_t bad[] = {0, T + 1, -1, INT64_MIN, INT64_MAX};
+    int n;
+    for (n = 0; n < N; ++n) {
+      bptt_tape* made;
+      lengths[0] = lengths[1] = T;
+      lengths[n] = bad[k];
+      WITH(sequence.lengths, lengths, BPTT_ERR_ARGUMENT,
+           bptt_layer_forward(layer, &sequence, &outputs, &made));
+      WITH(sequence.lengths, lengths, BPTT_ERR_ARGUMENT,
+           bptt_model_train_step(model, &sequence, &target, &step));
+    }
+  }
+  lengths[0] = lengths[1] = T - 1;
+  resets[T * N - 1] = 7; /* beyond a length: not looked at */
+  reset();
+  sequence.lengths = lengths;
+  sequence.resets = resets;
+  sequence.resets_stride_t = N;
+  sequence.resets_stride_n = 1;
+  OK(bptt_layer_forward(layer, &sequence, &outputs, NULL));
+  sequence.lengths = NULL;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, &sequence, &outputs, NULL));
+  resets[T * N - 1] = 0;
+  sequence.resets_stride_t = INT64_MAX;
+  REFUSED(BPTT_ERR_MEMORY, bptt_layer_forward(layer, &sequence, &outputs, NULL));
+  reset();
+  sequence.lengths = lengths;
+  outputs.hn = lengths;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, &sequence, &outputs, NULL));
+  /* A tape of one GRU layer of one direction. */
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, (bptt_tape_part)0, 0, 0, h));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, (bptt_tape_part)4, 0, 0, h));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, (bptt_tape_part)INT_MIN, 0, 0, h));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, BPTT_TAPE_C, 0, 0, h));
+  REFUSED(BPTT_ERR_RANGE, bptt_tape_read(tape, BPTT_TAPE_H, 1, 0, h));
+  REFUSED(BPTT_ERR_RANGE, bptt_tape_read(tape, BPTT_TAPE_H, INT64_MIN, 0, h));
+  REFUSED(BPTT_ERR_RANGE, bptt_tape_read(tape, BPTT_TAPE_GATE, 0, 3, h));
+  REFUSED(BPTT_ERR_RANGE, bptt_tape_read(tape, BPTT_TAPE_GATE, 0, INT64_MAX, h));
+  reset();
   /* Outputs whose elements share places, with each other or with inputs. */
   WITH(outputs.y_stride_n, H - 1, BPTT_ERR_ARGUMENT,
        bptt_layer_forward(layer, &sequence, &outputs, NULL));
@@ -461,7 +523,16 @@ static void check_options(void) {
     BAD_LAYER(nonlinearity, (bptt_nonlinearity)codes[k], BPTT_ERR_ARGUMENT);
     BAD_LAYER(dtype, (bptt_dtype)codes[k], BPTT_ERR_TYPE);
     BAD_LAYER(init, (bptt_weight_init)codes[k], BPTT_ERR_ARGUMENT);
-    if (k) BAD_LAYER(bias, codes[k], BPTT_ERR_ARGUMENT);
+    if (k) {
+      BAD_LAYER(bias, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_LAYER(bidirectional, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_LAYER(layer_norm, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_LAYER(peephole, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_LAYER(coupled, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_LAYER(reset_before, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_LAYER(variational, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_MODEL(batch_first, codes[k], BPTT_ERR_ARGUMENT);
+    }
     BAD_MODEL(loss, (bptt_loss)codes[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(targets, (bptt_targets)codes[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(reduction, (bptt_reduction)codes[k], BPTT_ERR_ARGUMENT);
@@ -490,6 +561,14 @@ static void check_options(void) {
     if (k)
       REFUSED(BPTT_ERR_ARGUMENT,
               bptt_optimizer_set_group(optimizer, "weight_ih_l0", 1, numbers[k]));
+    BAD_LAYER(dropout, numbers[k], BPTT_ERR_ARGUMENT);
+    BAD_LAYER(recurrent_dropout, numbers[k], BPTT_ERR_ARGUMENT);
+    BAD_LAYER(zoneout, numbers[k], BPTT_ERR_ARGUMENT);
+    BAD_LAYER(zoneout_c, numbers[k], BPTT_ERR_ARGUMENT);
+    BAD_LAYER(cell = BPTT_RNN; l.alpha, numbers[k], BPTT_ERR_ARGUMENT);
+    BAD_LAYER(cell = BPTT_RNN; l.noise, numbers[k], BPTT_ERR_ARGUMENT);
+    if (k) BAD_LAYER(cell = BPTT_RNN; l.dale, numbers[k], BPTT_ERR_ARGUMENT);
+    BAD_MODEL(omega, numbers[k], BPTT_ERR_ARGUMENT);
     BAD_LAYER(spectral_radius, numbers[k], BPTT_ERR_ARGUMENT);
     if (k) BAD_LAYER(time_scale, numbers[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(clip_norm, numbers[k], BPTT_ERR_ARGUMENT);
@@ -517,8 +596,18 @@ static void check_options(void) {
   BAD_LAYER(spectral_radius, 0, BPTT_ERR_ARGUMENT);
   BAD_LAYER(time_scale, 9, BPTT_ERR_ARGUMENT);          /* without BPTT_INIT_CHRONO */
   BAD_LAYER(init, BPTT_INIT_CHRONO, BPTT_ERR_ARGUMENT); /* without time_scale */
-  BAD_LAYER(reserved[3], 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(layer.reserved[13], 1, BPTT_ERR_STRUCT_SIZE);
+  BAD_LAYER(dropout, 1, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(recurrent_dropout, 1, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(zoneout, 1, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(zoneout_c, 1, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(proj_size, -1, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(proj_size, INT64_MAX, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(proj_size, H, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(bidirectional = 1; l.num_layers, INT64_MAX - 1, BPTT_ERR_MEMORY);
+  BAD_MODEL(truncation_k1, 1, BPTT_ERR_ARGUMENT); /* without truncation_k2 */
+  BAD_MODEL(truncation_k2, INT64_MAX, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(reserved[0], 1, BPTT_ERR_STRUCT_SIZE);
+  BAD_MODEL(layer.reserved[2], 1, BPTT_ERR_STRUCT_SIZE);
   BAD_MODEL(optimizer.reserved32, 1, BPTT_ERR_STRUCT_SIZE);
   BAD_MODEL(optimizer.reserved[0], 1, BPTT_ERR_STRUCT_SIZE);
   BAD_MODEL(layer.struct_size, 0, BPTT_ERR_STRUCT_SIZE);
