@@ -18,10 +18,10 @@ def history(n=200):
     rng = np.random.default_rng(0)
     return [
         HistoryRow(
-            step=k + 1, loss=float(1 + 3 * np.exp(-k / 40)),
-            bpc=2.5 - k / n if k % 20 == 19 else None,
+            step=k + 1, epoch=1, loss=float(1 + 3 * np.exp(-k / 40)),
+            valid_loss=np.log(2) * (2.5 - k / n) if k % 20 == 19 else None, valid_accuracy=None,
             grad_norm=float(norm := np.exp(rng.normal(-1.2, 0.3))), clipped=bool(norm > 0.4),
-            skipped=False, lr=1e-3, chars_per_s=1e5, seconds=k / 10,
+            skipped=False, lr=1e-3, targets_per_s=1e5, seconds=k / 10,
         )
         for k in range(n)
     ]  # fmt: skip

@@ -26,16 +26,10 @@ from . import (
     set_num_threads,
 )
 from .history import Progress
+from .loop import HISTORY_FILE, MODEL_FILE, Interruption, TrainingDiverged
 from .sampling import load_text_model, sample
 from .tasks import read_text
-from .training import (
-    HISTORY_FILE,
-    MODEL_FILE,
-    Interruption,
-    TextOptions,
-    TextTrainer,
-    TrainingDiverged,
-)
+from .training import TextOptions, TextTrainer
 
 BAD_INPUT, DIVERGED, INTERRUPTED, BROKEN_PIPE = 2, 3, 130, 141
 REFUSED = (ImportError, LookupError, MemoryError, OSError, OverflowError, TypeError, ValueError)
@@ -71,8 +65,12 @@ OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # of TextOptions
     "steps": (int, "steps of training"),
     "optimizer": (str, "adam, sgd or adagrad"),
     "lr": (float, "the highest learning rate"),
-    "schedule": (str, "of the learning rate: cosine or constant"),
+    "momentum": (float, "of sgd"),
+    "weight_decay": (float, "decay of the weights"),
+    "schedule": (str, "of the learning rate: constant, step, exponential, cosine or plateau"),
     "warmup": (int, "steps in which the learning rate rises"),
+    "decay": (float, "factor of the schedules step, exponential and plateau"),
+    "decay_every": (_size, "steps between the factors of step and exponential (a third of all)"),
     "clip_norm": (_limit, "clip the gradient's global norm"),
     "clip_value": (_limit, "clip each element of the gradient"),
     "clip_step": (_limit, "clip each element of dL/da_t in the backward loop"),
@@ -166,13 +164,13 @@ def run_train(args: argparse.Namespace) -> int:
         trainer = TextTrainer(read_text(args.file), TextOptions(**given))
         if args.epochs is not None:
             trainer.set_steps(_steps(trainer, args.epochs))
-    progress = Progress(trainer.options.steps)
+    progress = Progress(trainer.steps, text=True)
     with Interruption() as stop:
         try:
             over = trainer.fit(
                 out, eval_every=args.eval_every, checkpoint_every=args.checkpoint_every,
                 max_skips=args.max_skips, stop=stop,
-                show=lambda t: progress.show(t.history, t.options.steps),
+                callbacks=[lambda _: progress.show(trainer.history, trainer.steps)],
             )  # fmt: skip
         finally:
             progress.close()
@@ -190,13 +188,13 @@ def run_train(args: argparse.Namespace) -> int:
 def _steps(trainer: TextTrainer, epochs: float) -> int:
     if not 0 < epochs < 1e9:
         raise ValueError(f"argument '--epochs': expected a number above 0, got {epochs}")
-    return max(1, round(epochs * trainer.windows_per_epoch))
+    return max(1, round(epochs * trainer.steps_per_epoch))
 
 
 def _resumed(path: Path, given: dict[str, Any], args: argparse.Namespace) -> TextTrainer:
     """Go on with a run; only its length may change."""
     trainer = TextTrainer.resume(path, read_text(args.file))
-    steps = given.pop("steps", trainer.options.steps)
+    steps = given.pop("steps", trainer.steps)
     if args.epochs is not None:
         steps = _steps(trainer, args.epochs)
     for name, value in given.items():
@@ -206,7 +204,7 @@ def _resumed(path: Path, given: dict[str, Any], args: argparse.Namespace) -> Tex
                 f"argument '{flag}': expected {old}, as the run in {str(path.parent)!r} has "
                 f"it, got {value}"
             )
-    if steps != trainer.options.steps:
+    if steps != trainer.steps:
         trainer.set_steps(steps)
     return trainer
 
