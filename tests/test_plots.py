@@ -96,8 +96,8 @@ def test_texts_stay_apart_and_inside(tmp_path):
 
 def test_runs_that_went_wrong_can_be_drawn(tmp_path):
     rows = [
-        HistoryRow(1, 2.0, None, float("inf"), False, True, 1e-3, 1.0, 0.1),
-        HistoryRow(2, float("nan"), None, float("nan"), False, True, 1e-3, 1.0, 0.2),
+        HistoryRow(1, 1, 2.0, None, None, float("inf"), False, True, 1e-3, 1.0, 0.1),
+        HistoryRow(2, 1, float("nan"), None, None, float("nan"), False, True, 1e-3, 1.0, 0.2),
     ]
     nothing = GradientFlow(np.arange(5), np.zeros(5), None, 1e-30)
     blown = GradientFlow(np.arange(5), 3.0 ** np.arange(5), None, 1e-30)
