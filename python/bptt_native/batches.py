@@ -278,19 +278,14 @@ class Sequences:
         if self._window is not None:
             lengths = np.minimum(lengths, self._window)
         form, whole = self._data.form, bool((lengths == lengths.max()).all())
-        x = _padded(
-            [self._data.x[i][start : start + t] for i, t in zip(members, lengths, strict=True)]
-        )
-        targets = [] if self._data.targets is None else [self._data.targets[i] for i in members]
-        if form.every:
-            targets = [y[start : start + t] for y, t in zip(targets, lengths, strict=True)]
-        if targets:
-            y = form.laid_out(_padded(targets)) if form.every else np.stack(targets)
-        else:
-            y = np.empty(0)
-        return Batch(
-            form.laid_out(x), y, None if whole else lengths, members, start, form.count(targets)
-        )
+        spans = [(i, slice(start, start + t)) for i, t in zip(members, lengths, strict=True)]
+        x = _padded([self._data.x[i][span] for i, span in spans])
+        y, mass, targets = np.empty(0), 0.0, self._data.targets
+        if targets is not None:
+            chosen = [targets[i][span] if form.every else targets[i] for i, span in spans]
+            y = form.laid_out(_padded(chosen)) if form.every else np.stack(chosen)
+            mass = form.count(chosen)
+        return Batch(form.laid_out(x), y, None if whole else lengths, members, start, mass)
 
 
 def _padded(arrays: list[Array]) -> Array:
