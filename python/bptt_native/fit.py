@@ -55,14 +55,17 @@ class FitResult:
 
 
 class FitTrainer(Trainer):
-    """A model, sequences to train it on and its place in them; the arguments are those of `fit`."""
+    """A model, sequences to train it on and its place in them.
+
+    The arguments are those of `fit`; further ones go to ``schedules.schedule_of``.
+    """
 
     def __init__(
         self, model: Model, x: Any, targets: Any, *, epochs: int | None = None,
         steps: int | None = None, batch_size: int | None = None, window: int | None = None,
         accumulate: int = 1, validation: tuple[Any, Any] | None = None,
         early_stopping: EarlyStopping | None = None, schedule: str | Schedule = "constant",
-        warmup: int = 0, seed: int = 0, where: str = "fit",
+        warmup: int = 0, seed: int = 0, where: str = "fit", **decays: Any,
     ) -> None:  # fmt: skip
         data = read_data(model, x, targets, where)
         held_out = None
@@ -90,14 +93,15 @@ class FitTrainer(Trainer):
         if steps is None:
             steps = integer(10 if epochs is None else epochs, where, "epochs", 1) * each
         integer(steps, where, "steps", 1)
-        self._named = (schedule, warmup) if isinstance(schedule, str) else None
-        if self._named:
-            rule = schedule_of(str(schedule), steps, warmup, where=where)
+        self._named: dict[str, Any] | None = None
+        if isinstance(schedule, str):
+            self._named = {"name": schedule, "warmup": warmup, **decays}
+            rule = schedule_of(steps=steps, where=where, **self._named)
+        elif warmup:
+            expected = "0 with a schedule that is no name; use schedules.Warmup"
+            raise ValueError(message(where, "warmup", expected, str(warmup)))
         else:
-            rule = schedule  # type: ignore[assignment]
-            if warmup:
-                expected = "0 with a schedule that is no name; use schedules.Warmup"
-                raise ValueError(message(where, "warmup", expected, str(warmup)))
+            rule = schedule
         validate = None
         if held_out is not None:
             measured = source_of(held_out, batch_size, window)
@@ -120,11 +124,11 @@ class FitTrainer(Trainer):
         """
         super().set_steps(steps)
         if self._named:
-            self.schedule = schedule_of(self._named[0], steps, self._named[1])
+            self.schedule = schedule_of(steps=steps, **self._named)
 
     def describe(self) -> dict[str, Any]:
         """Give the options and the data's SHA-256."""
-        rule: Any = list(self._named) if self._named else to_json(self.schedule)
+        rule = {"by": self._named} if self._named else to_json(self.schedule)
         stopping = self.early_stopping.to_json() if self.early_stopping else None
         options = {**self._options, "steps": self.steps, "schedule": rule,
                    "early_stopping": stopping}  # fmt: skip
@@ -144,15 +148,16 @@ class FitTrainer(Trainer):
             rule, stopping = options.pop("schedule"), options.pop("early_stopping")
             if stopping is not None:
                 options["early_stopping"] = EarlyStopping(**stopping)
-            if isinstance(rule, list):
-                options["schedule"], options["warmup"] = rule
+            if rule is not None and "by" in rule:
+                options["schedule"] = rule["by"].pop("name")
+                options |= rule["by"]
             elif rule is not None:
                 options["schedule"] = from_json(rule)
         except (KeyError, TypeError, ValueError) as error:
             expected, got = "a checkpoint of fit", f"{str(path)!r}: {error}"
             raise ValueError(message("resume", "path", expected, got)) from None
         if schedule is not None:
-            options["schedule"] = schedule
+            options = {k: options[k] for k in _OPTIONS if k in options} | {"schedule": schedule}
         elif rule is None:
             expected = "the function that the run began with"
             raise ValueError(message("resume", "schedule", expected, "None"))
@@ -164,6 +169,9 @@ class FitTrainer(Trainer):
             raise ValueError(message("resume", "x", expected, got))
         self.restore(training, path.with_name(HISTORY_FILE))
         return self
+
+
+_OPTIONS = ("batch_size", "window", "accumulate", "seed", "steps", "early_stopping")
 
 
 def _fingerprint(*parts: Data | None) -> str:

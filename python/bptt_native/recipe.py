@@ -5,7 +5,8 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from . import Model
-from .schedules import SCHEDULES, Schedule, schedule_of
+from .fit import FitTrainer
+from .schedules import SCHEDULES, EarlyStopping, Schedule, schedule_of
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,60 @@ class Recipe:
             clip_norm=self.clip_norm, **options, **sizes,
         )  # fmt: skip
 
-    def schedule_over(self, steps: int, patience: int = 10) -> Schedule:
+    def schedule_over(self, steps: int) -> Schedule:
         """Make the schedule of a run of so many steps."""
         return schedule_of(
-            self.schedule, steps, self.warmup, self.decay, self.decay_every, patience,
+            self.schedule, steps, self.warmup, self.decay, self.decay_every,
             where=type(self).__name__,
         )  # fmt: skip
 
 
 _OF_TRAINING = ("cell", "hidden", "layers", "lr", "clip_norm", "schedule", "warmup", "decay",
                 "decay_every")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SequenceRecipe(Recipe):
+    """Options of a run on sequences that ``fit`` takes.
+
+    Raises
+    ------
+    ValueError
+        A value is not allowed.
+    """
+
+    hidden: int = 32
+    lr: float = 1e-2
+    decay_patience: int = 10
+    epochs: int = 100
+    batch: int | None = None
+    seq_len: int | None = None
+    accumulate: int = 1
+    valid_fraction: float = 0.0
+    patience: int | None = None
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_integers(epochs=1, accumulate=1, decay_patience=0)
+        for name in ("batch", "seq_len", "patience"):
+            if getattr(self, name) is not None:
+                self.check_integers(**{name: 1})
+        if not 0 <= self.valid_fraction < 1:
+            self.refuse("valid_fraction", "a number at least 0 and below 1", self.valid_fraction)
+        looks = self.patience is not None or self.schedule == "plateau"
+        if looks and self.valid_fraction == 0:
+            why = "early stopping" if self.patience is not None else "the schedule plateau"
+            self.refuse("valid_fraction", f"a share above 0, which {why} looks at", 0)
+
+    def trainer(
+        self, model: Model, x: Any, targets: Any, validation: tuple[Any, Any] | None
+    ) -> FitTrainer:
+        """Make the trainer of the run."""
+        stopping = None if self.patience is None else EarlyStopping(self.patience, self.min_delta)
+        return FitTrainer(
+            model, x, targets, epochs=self.epochs, batch_size=self.batch, window=self.seq_len,
+            accumulate=self.accumulate, validation=validation, early_stopping=stopping,
+            seed=self.seed, schedule=self.schedule, warmup=self.warmup, decay=self.decay,
+            every=self.decay_every, patience=self.decay_patience, where=type(self).__name__,
+        )  # fmt: skip
