@@ -222,7 +222,7 @@ def read_data(
 
 def draw(seed: int, epoch: int, n: int = 1) -> npt.NDArray[np.uint64]:
     """Give n random words of an epoch, the same for the same seed on every platform."""
-    return np.random.Philox(key=[seed % 2**64, epoch]).random_raw(n)
+    return np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64)).random_raw(n)
 
 
 class Sequences:

@@ -93,7 +93,8 @@ def _default(name: str) -> str:
             if field.name == name and field.default != "":
                 shown[task] = "none" if field.default is None else str(field.default)
     if len(set(shown.values())) < 2:
-        return f" ({next(iter(shown.values()))})" if shown else ""
+        only = next(iter(shown.values()), "none")
+        return "" if only == "none" else f" ({only})"
     others = {v for k, v in shown.items() if k != "text"}
     return f" (text: {shown['text']}, else {', '.join(sorted(others))})"
 
@@ -147,8 +148,12 @@ def _task(args: argparse.Namespace) -> str:
     if (args.file is None) == (args.csv is None):
         got = "neither" if args.file is None else "both"
         raise ValueError(f"argument 'FILE': expected either a text FILE or --csv FILE, got {got}")
-    usual = "text" if args.csv is None else "classify" if hasattr(args, "label") else "forecast"
+    labels = hasattr(args, "label") or hasattr(args, "sequence")
+    usual = "text" if args.csv is None else "classify" if labels else "forecast"
     task: str = args.task or usual
+    if task == "forecast" and not (hasattr(args, "target") or args.resume):
+        expected = "a column to forecast, or --sequence and --label to classify sequences"
+        raise ValueError(f"argument '--target': expected {expected}, got none of them")
     if (task == "text") != (args.csv is None):
         needed = "a text FILE" if task == "text" else "--csv FILE"
         raise ValueError(f"argument '--task': expected {needed} for {task!r}")

@@ -92,8 +92,9 @@ class Forecast:
         """
         integer(horizon, "Forecast", "horizon", 1)
         if not horizon + 2 <= first_test < len(target):
-            expected = f"from {horizon + 2} to {len(target) - 1}, the last of {len(target)} rows"
-            raise ValueError(message("Forecast", "first_test", expected, str(first_test)))
+            expected = f"at least {horizon + 2} training rows, and a test row"
+            got = f"{first_test} and {len(target) - first_test}"
+            raise ValueError(message("Forecast", "first_test", expected, got))
         known = features[:first_test], target[:first_test, None]
         scaling, target_scaling = (Scaling.of(part) for part in known)
         return cls(features, target, first_test, horizon, scaling, target_scaling)
