@@ -21,6 +21,13 @@ def test_a_c_program_trains_checks_saves_and_streams(isa, tmp_path):
     assert bn.load(tmp_path / "model.safetensors").metadata["vocabulary"] == "abcdef"
 
 
+def test_a_c_program_weighs_targets_and_takes_a_step_in_two_halves(isa, tmp_path):
+    printed = run(build("targets", tmp_path), BPTT_ISA=isa)
+    assert printed.count("derivatives") == 3
+    assert printed.count("halves: the same bits") == 3
+    assert int(re.search(r"(\d+) refusals", printed)[1]) >= 40
+
+
 def test_every_function_refuses_what_is_hostile(tmp_path):
     printed = run(build("hostile", tmp_path))
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 1000

@@ -53,26 +53,44 @@ GOLDEN = {
     ("GRU", "default"): "08266fcfd3186dea",
     ("GRU", "orthogonal"): "29720c9b5e1da308",
     ("GRU", "identity"): "3843e05913198614",
+    ("RNN", "xavier"): "00f3f3a5b8314c1e",
+    ("RNN", "normal"): "5654474c23d61357",
+    ("RNN", "sparse"): "bb2c454d0d0b656a",
+    ("RNN", "keras"): "4c56b96549463eb9",
+    ("LSTM", "xavier"): "faf3d6da6fc09c41",
+    ("LSTM", "normal"): "55f62d1692634794",
+    ("LSTM", "sparse"): "46d5ff4ff15a5831",
+    ("LSTM", "chrono"): "ad8fb8bf0f67739a",
+    ("LSTM", "keras"): "d338ca5cb609edd6",
+    ("GRU", "xavier"): "52276693f76da299",
+    ("GRU", "normal"): "9f48a1a3dfd37815",
+    ("GRU", "sparse"): "0d188ef1318222fe",
+    ("GRU", "chrono"): "cd16835f3522d990",
+    ("GRU", "keras"): "44f1fc95d40d3a1e",
 }
 
 
-@pytest.mark.parametrize("init", ["default", "orthogonal", "identity"])
-@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
+def start(name: str) -> bn.Init:
+    return bn.Init(name, time_scale=50.0 if name == "chrono" else None)
+
+
+@pytest.mark.parametrize(("cell", "init"), GOLDEN)
 def test_golden_hashes(cell: str, init: str) -> None:
-    layer = getattr(bn, cell)(7, 33, num_layers=2, dtype="float64", seed=42, init=init)
+    layer = getattr(bn, cell)(7, 33, num_layers=2, dtype="float64", seed=42, init=start(init))
     assert digest(layer) == GOLDEN[cell, init]
 
 
-def test_hashes_do_not_depend_on_threads_or_instruction_set(isa: str) -> None:
+@pytest.mark.parametrize("init", ["orthogonal", "normal", "sparse", "chrono", "keras", "xavier"])
+def test_hashes_do_not_depend_on_threads_or_instruction_set(init: str, isa: str) -> None:
     before = bn.get_num_threads()
     try:
         digests = set()
         for threads in [1, 2, 3]:
             bn.set_num_threads(threads)
-            digests.add(digest(bn.LSTM(5, 150, seed=9, init="orthogonal")))
+            digests.add(digest(bn.LSTM(5, 150, seed=9, init=start(init))))
         assert len(digests) == 1
         bn._core.use_isa("sse2" if "sse2" in bn.available_isas() else isa)
-        assert digest(bn.LSTM(5, 150, seed=9, init="orthogonal")) in digests
+        assert digest(bn.LSTM(5, 150, seed=9, init=start(init))) in digests
     finally:
         bn.set_num_threads(before)
 
@@ -132,3 +150,194 @@ def test_a_tensor_does_not_depend_on_its_neighbours() -> None:
     one, two = bn.GRU(3, 8, seed=4).state_dict(), bn.GRU(3, 8, num_layers=3, seed=4).state_dict()
     for name, values in one.items():
         np.testing.assert_array_equal(values, two[name])
+
+
+def gates_of(layer, name: str = "weight_hh_l0") -> np.ndarray:
+    """The blocks [H, columns] of a matrix, gate by gate."""
+    weight = layer.state_dict()[name]
+    return weight.reshape(-1, layer.hidden_size, weight.shape[1])
+
+
+def radius(block: np.ndarray) -> float:
+    return float(np.abs(np.linalg.eigvals(block)).max())
+
+
+CELLS = [bn.RNN, bn.LSTM, bn.GRU]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_xavier(cell) -> None:
+    """U(-b, b) with b^2 = 6 / (fan in + fan out) of a gate's block; no bias."""
+    layer = cell(80, 120, num_layers=2, init="xavier", dtype="float64", seed=1)
+    for name, columns in (("weight_ih_l0", 80), ("weight_ih_l1", 120), ("weight_hh_l1", 120)):
+        bound = np.sqrt(6 / (columns + 120))
+        for block in gates_of(layer, name):
+            assert 0.99 * bound < np.abs(block).max() <= bound
+            assert abs(block.std() / (bound / np.sqrt(3)) - 1) < 0.02
+            assert abs(block.mean()) < 0.02 * bound
+    assert not any(v.any() for k, v in layer.state_dict().items() if k.startswith("bias"))
+
+
+@pytest.mark.parametrize("H", [1, 2, 3, 15, 16, 17, 40, 128])
+@pytest.mark.parametrize("init", ["normal", "sparse"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_spectral_radius_is_that_of_numpy(cell, init: str, H: int) -> None:
+    for seed, wanted in ((0, 0.95), (1, 1.2), (2, 0.5)):
+        layer = cell(3, H, init=bn.Init(init, spectral_radius=wanted), dtype="float64", seed=seed)
+        blocks = gates_of(layer)
+        for block in blocks:
+            assert abs(radius(block) - wanted) <= 1e-8 * wanted
+        plain = cell(3, H, dtype="float64", seed=seed).state_dict()
+        for name, values in layer.state_dict().items():
+            if not name.startswith("weight_hh"):
+                np.testing.assert_array_equal(values, plain[name])
+    assert bn.Init().spectral_radius == 0.95
+    kept = gates_of(cell(3, H, init=init, seed=3))
+    assert all(abs(radius(block) - 0.95) < 1e-5 for block in kept)
+
+
+def test_spectral_radius_with_real_and_with_complex_dominant_eigenvalues() -> None:
+    """Both kinds occur among random matrices, and both are found."""
+    kinds = {True: 0, False: 0}
+    for seed in range(60):
+        (block,) = gates_of(bn.RNN(1, 6, init="normal", dtype="float64", seed=seed))
+        values = np.linalg.eigvals(block)
+        dominant = values[np.abs(values).argmax()]
+        assert abs(abs(dominant) - 0.95) <= 1e-8
+        kinds[bool(abs(dominant.imag) > 1e-9)] += 1
+    assert min(kinds.values()) >= 10, kinds
+
+
+@pytest.mark.parametrize("H", [40, 200])
+def test_sparse_rows_and_normal_entries(H: int) -> None:
+    layer = bn.LSTM(3, H, init="sparse", dtype="float64", seed=6)
+    blocks = gates_of(layer)
+    used = np.zeros(H, int)
+    for block in blocks:
+        np.testing.assert_array_equal((block != 0).sum(1), 15)
+        used += (block != 0).sum(0)
+        entries = block[block != 0]
+        entries = entries / entries.std()
+        assert abs((entries**4).mean() - 3) < 0.8
+    assert abs(used.std() / np.sqrt(4 * 15 * (1 - 15 / H)) - 1) < 0.35, "columns are not even"
+    assert used.mean() == 60
+    assert not np.array_equal(blocks[0] != 0, blocks[1] != 0)
+    dense = gates_of(bn.LSTM(3, H, init="normal", dtype="float64", seed=6))
+    assert (dense != 0).all()
+    for block in dense:  # the circular law: entries of deviation s have the radius s sqrt(H)
+        assert abs(block.std() * np.sqrt(H) / 0.95 - 1) < 2 / np.sqrt(H)
+
+
+@pytest.mark.parametrize("scale", [2, 3.5, 100, 1e6])
+def test_chrono(scale: float, dtype: str) -> None:
+    H = 400
+    init = bn.Init("chrono", time_scale=scale)
+    layer, plain = (bn.LSTM(3, H, init=i, dtype=dtype, seed=8) for i in (init, "default"))
+    params, before = layer.state_dict(), plain.state_dict()
+    b = params["bias_ih_l0"].reshape(4, H).astype("f8")
+    np.testing.assert_array_equal(b[0], -b[1])
+    np.testing.assert_array_equal(params["bias_hh_l0"].reshape(4, H)[:2], 0)
+    np.testing.assert_array_equal(params["bias_hh_l0"][2 * H :], before["bias_hh_l0"][2 * H :])
+    np.testing.assert_array_equal(params["bias_ih_l0"][2 * H :], before["bias_ih_l0"][2 * H :])
+    np.testing.assert_array_equal(params["weight_hh_l0"], before["weight_hh_l0"])
+    times = np.exp(b[1])
+    assert times.min() >= 1 - 1e-6
+    assert times.max() <= (scale - 1) * (1 + 1e-5)
+    assert abs(times.mean() - scale / 2) < 0.1 * scale
+    if scale > 2:
+        assert abs(times.std() / ((scale - 2) / np.sqrt(12)) - 1) < 0.1
+    gru = bn.GRU(3, H, init=init, dtype=dtype, seed=8).state_dict()
+    before = bn.GRU(3, H, dtype=dtype, seed=8).state_dict()
+    z = gru["bias_ih_l0"].reshape(3, H)[1].astype("f8")
+    assert abs(np.exp(z).mean() - scale / 2) < 0.1 * scale
+    assert not gru["bias_hh_l0"].reshape(3, H)[1].any()
+    for gate in (0, 2):
+        rows = slice(gate * H, (gate + 1) * H)
+        np.testing.assert_array_equal(gru["bias_ih_l0"][rows], before["bias_ih_l0"][rows])
+
+
+def test_a_chrono_gate_remembers() -> None:
+    """The GRU's z keeps the state: a state decays by a factor of z a step."""
+    H, kept = 50, {}
+    for name in ("default", "chrono"):
+        layer = bn.GRU(1, H, init=start(name), dtype="float64", seed=1)
+        only_bias = {k: v * (k == "bias_ih_l0") for k, v in layer.state_dict().items()}
+        layer.load_state_dict(only_bias)
+        _, h = layer(np.zeros((10, 1, 1)), np.ones((1, 1, H)))
+        _, g = layer(np.zeros((10, 1, 1)), np.zeros((1, 1, H)))
+        kept[name] = (h - g).mean()  # z^10
+    assert kept["default"] < 0.01
+    assert kept["chrono"] > 0.3
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("I", [5, 40])
+def test_keras(cell, I: int) -> None:  # noqa: E741
+    H = 40
+    layer = cell(I, H, num_layers=2, init="keras", dtype="float64", seed=2)
+    params, G = layer.state_dict(), len(gates_of(layer))
+    for name, columns in (("weight_ih_l0", I), ("weight_ih_l1", H)):
+        bound = np.sqrt(6 / (columns + G * H))
+        assert 0.95 * bound < np.abs(params[name]).max() <= bound
+        assert abs(params[name].std() / (bound / np.sqrt(3)) - 1) < 0.1
+    for name in ("weight_hh_l0", "weight_hh_l1"):
+        assert params[name].shape == (G * H, H)
+        np.testing.assert_allclose(params[name].T @ params[name], np.eye(H), atol=1e-13)
+    want = np.zeros((G, H))
+    if cell is bn.LSTM:
+        want[1] = 1
+    np.testing.assert_array_equal(params["bias_ih_l1"].reshape(G, H), want)
+    assert not params["bias_hh_l0"].any()
+    if cell is bn.LSTM:
+        other = bn.LSTM(I, H, init=bn.Init("keras", forget_bias=2.0)).state_dict()["bias_ih_l0"]
+        np.testing.assert_array_equal(other.reshape(4, H)[1], 2)
+
+
+@pytest.mark.parametrize("init", ["xavier", "normal", "sparse", "keras", "chrono"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_models_and_their_files_keep_the_start(init: str, cell: str, tmp_path) -> None:
+    given = bn.Init(init, spectral_radius=0.75, time_scale=start(init).time_scale)
+    m = bn.Model(cell, input_size=2, hidden_size=3, output_size=1, loss="mse", init=given, seed=5)
+    assert m.config["init"] == given
+    m.save(tmp_path / "m")
+    twin = bn.load(tmp_path / "m")
+    assert twin.config == m.config
+    for name, values in bn.Model(**twin.config).state_dict().items():
+        np.testing.assert_array_equal(values, m.state_dict()[name])
+    layer = getattr(bn, cell.upper())(2, 3, init=given)
+    assert eval(repr(layer), vars(bn)).state_dict().keys() == layer.state_dict().keys()
+    if init != "chrono":
+        m = bn.Model(cell, input_size=2, hidden_size=3, output_size=1, loss="mse", init=init)
+        assert m.config["init"] == init
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (lambda: bn.LSTM(2, 3, init="chrono"), "init.time_scale"),
+        (lambda: bn.RNN(2, 3, init=bn.Init("chrono", time_scale=9)), "init"),
+        (lambda: bn.LSTM(2, 3, bias=False, init=bn.Init("chrono", time_scale=9)), "init"),
+        (lambda: bn.LSTM(2, 3, init=bn.Init("normal", time_scale=9)), "init.time_scale"),
+        (
+            lambda: bn.LSTM(2, 3, init=bn.Init("chrono", time_scale=9), forget_bias=1.0),
+            "forget_bias",
+        ),
+        (lambda: bn.GRU(2, 3, init="sparce"), "init"),
+        *[
+            (lambda b=bad: bn.GRU(2, 3, init=bn.Init("chrono", time_scale=b)), "init.time_scale")
+            for bad in (1.5, 0, -3, np.nan, np.inf, "9", True)
+        ],
+        *[
+            (
+                lambda b=bad: bn.GRU(2, 3, init=bn.Init("sparse", spectral_radius=b)),
+                "init.spectral_radius",
+            )
+            for bad in (0, -1.0, np.nan, np.inf, "1", None, True)
+        ],
+    ],
+)
+def test_bad_starts_are_refused(make, argument: str) -> None:
+    with pytest.raises(
+        (TypeError, ValueError), match=rf"^\w+: argument '{argument}': expected .+, got .+"
+    ):
+        make()

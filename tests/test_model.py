@@ -133,7 +133,7 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_losses_of_fifty_steps(cell: str, optimizer: str, clip: dict, comparisons) -> None:
     options, make_reference = OPTIMIZERS[optimizer]
-    m = make(cell, optimizer=optimizer, **options, **clip)
+    m = make(cell, optimizer=optimizer, decay_biases=True, **options, **clip)
     x, y = data("dense", "cross_entropy", "every")
     params = {k: v.copy() for k, v in m.state_dict().items()}
     step_clips = {k: v for k, v in clip.items() if k.startswith("clip_step")}

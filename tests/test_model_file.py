@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +160,26 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
     m.save(tmp_path / "a")
     bn.load(tmp_path / "a").save(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_file_of_the_first_version_still_loads():
+    """tests/data/model_v1.safetensors was written before options were added to the format."""
+    m = bn.load(Path(__file__).parent / "data" / "model_v1.safetensors")
+    assert repr(m) == (
+        "Model(cell='lstm', vocab_size=3, embedding_size=2, clip_norm=0.5, hidden_size=2, "
+        "num_layers=2, output_size=3, lr=0.05, weight_decay=0.01, seed=4, "
+        "init=Init(weights='orthogonal', gain=0.5, forget_bias=None, spectral_radius=0.95, "
+        "time_scale=None), forget_bias=1.0)"
+    )
+    assert not m.config["decay_biases"]
+    assert m.optimizer.groups == {}
+    assert (m.step_count, m.optimizer.steps, m.metadata["note"]) == (3, 3, "first")
+    assert [p.name for p in m.parameters() if p.frozen] == ["rnn.weight_hh_l1"]
+    np.testing.assert_array_equal(m.tensors["state"], np.arange(4.0))
+    np.testing.assert_allclose(m.optimizer.state_dict()["exp_avg_sq"].sum(), 5.089944e-4, rtol=1e-6)
+    tokens = np.array([[0, 1], [2, 0], [1, 1], [0, 2], [2, 2], [1, 0]])
+    np.testing.assert_allclose(m.evaluate(tokens[:-1], tokens[1:])[0], 1.12625146, rtol=1e-6)
+    assert not m.train_step(tokens[:-1], tokens[1:]).skipped
 
 
 def test_the_checksum_is_what_the_format_says(file):
@@ -400,6 +421,21 @@ def spoilt_headers(header, body):
     yield "many layers", config(num_layers=2**40), body
     yield "another dtype in the options", config(dtype="float64"), body
     yield "a negative threshold", config(clip_norm=-1.0), body
+    yield "an unknown form", config(optimizer="rmsprop", rmsprop_form="other"), body
+    yield "nesterov of Adam", config(nesterov=True), body
+    yield "a flag that is none", config(amsgrad=1), body
+    yield "alpha of Adam", config(rmsprop_alpha=0.5), body
+    yield "a radius of 0", config(spectral_radius=0.0), body
+    yield "chrono without a time", config(init="chrono"), body
+    yield "a time without chrono", config(time_scale=50.0), body
+    yield "amsgrad without its moment", config(amsgrad=True), body
+    yield "groups of unknown names", meta(groups='{"nothing":[1,null]}'), body
+    yield "groups that are no JSON", meta(groups="{"), body
+    yield "a group of one number", meta(groups=f'{{"{name}":[1]}}'), body
+    yield "a group of three numbers", meta(groups=f'{{"{name}":[1,null,1]}}'), body
+    yield "a group without a rate", meta(groups=f'{{"{name}":[null,1]}}'), body
+    yield "a negative rate", meta(groups=f'{{"{name}":[-1,null]}}'), body
+    yield "a negative decay", meta(groups=f'{{"{name}":[1,-1]}}'), body
 
 
 def test_headers_that_lie_are_refused(file, tmp_path):

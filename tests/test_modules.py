@@ -488,7 +488,8 @@ def test_reprs_are_calls():
         "LSTM(4, 6)",
         "LSTM(4, 6, num_layers=2, bias=False, batch_first=True)",
         "RNN(1, 1, nonlinearity='relu', dtype='float64', seed=9)",
-        "GRU(3, 5, init=Init(weights='orthogonal', gain=1.5, forget_bias=None))",
+        "GRU(3, 5, init=Init(weights='orthogonal', gain=1.5, forget_bias=None, "
+        "spectral_radius=0.95, time_scale=None))",
         "LSTM(4, 6, forget_bias=1.0)",
         "Model(cell='rnn', input_size=2, hidden_size=3, output_size=1, loss='mse', targets='last')",
     ):
@@ -500,7 +501,8 @@ def test_reprs_are_calls():
     assert "Tape" in repr(bn.RNN(1, 1).forward(np.zeros((1, 1, 1), "f4"))[2])
     assert (
         repr(bn.Adam(bn.RNN(1, 1)))
-        == "Adam(RNN, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"
+        == "Adam(RNN, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False, "
+        "decay_biases=False)"
     )
 
 

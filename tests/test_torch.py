@@ -92,12 +92,12 @@ def test_clip_grad_norm_with_its_eps(norm_scale, comparisons) -> None:
     ("ours", "theirs"),
     [
         (
-            lambda p: bn.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+            lambda p: bn.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01, decay_biases=True),
             lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.01),
         ),
         (lambda p: bn.Adagrad(p, lr=0.1), lambda p: torch.optim.Adagrad(p, 0.1)),
         (
-            lambda p: bn.Adam(p, lr=0.01, weight_decay=0.1),
+            lambda p: bn.Adam(p, lr=0.01, weight_decay=0.1, decay_biases=True),
             lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.1),
         ),
     ],

@@ -140,6 +140,8 @@ class ClassifyOptions(SequenceRecipe):
     features: str | None = None
     test_csv: str | None = None
     test_fraction: float = 0.2
+    bidirectional: bool = False
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -39,8 +39,21 @@ MODEL: dict[str, tuple[Kind, str]] = {
     "nonlinearity": (str, "tanh, relu, sigmoid or identity; rnn only"),
     "hidden": (int, "units per layer"),
     "layers": (int, "layers"),
+    "bidirectional": (bool, "classify: a second direction reads from the end"),
+    "layer_norm": (bool, "layer normalisation"),
+    "proj_size": (int, "LSTM: size of a projected output, 0: none"),
+    "peephole": (bool, "LSTM: gates see the cell state"),
+    "coupled": (bool, "LSTM: the forget gate is 1 - the input gate"),
+    "reset_after": (bool, "GRU: the reset gate acts after the product"),
+    "alpha": (float, "RNN: share of the new state, below 1: leaky units"),
+    "noise": (float, "RNN: noise on the units in training"),
+    "dropout": (float, "share of the inputs of each layer but the first left out in training"),
+    "variational": (bool, "the same inputs at all steps"),
+    "recurrent_dropout": (float, "share of the recurrent inputs left out, the same at all steps"),
+    "zoneout": (float, "share of the units that keep their state"),
+    "zoneout_c": (float, "LSTM: share of the cell states that are kept"),
     "embedding": (_size, "text: size of an embedding table, 0: one-hot"),
-    "init": (str, "default (PyTorch's), orthogonal or identity"),
+    "init": (str, "default (PyTorch's), orthogonal, identity, xavier, normal, sparse or keras"),
     "forget_bias": (float, "bias of the LSTM's forget gates"),
     "dtype": (str, "float32 or float64"),
     "seed": (int, "of the initial parameters and the data order"),
@@ -51,9 +64,10 @@ TRAINING: dict[str, tuple[Kind, str]] = {
     "accumulate": (int, "batches per update; not for text"),
     "steps": (int, "steps of training; text only"),
     "epochs": (float, "passes over the data; for text instead of --steps"),
-    "optimizer": (str, "adam, sgd or adagrad"),
+    "optimizer": (str, "adam, sgd, adagrad or rmsprop"),
     "lr": (float, "the highest learning rate"),
-    "momentum": (float, "of sgd"),
+    "momentum": (float, "of sgd and rmsprop"),
+    "nesterov": (bool, "Nesterov's momentum; sgd"),
     "weight_decay": (float, "decay of the weights"),
     "schedule": (str, "of the learning rate: constant, step, exponential, cosine or plateau"),
     "warmup": (int, "steps in which the learning rate rises"),
@@ -64,6 +78,7 @@ TRAINING: dict[str, tuple[Kind, str]] = {
     "clip_value": (_limit, "clip each element of the gradient"),
     "clip_step": (_limit, "clip each element of dL/da_t in the backward loop"),
     "clip_step_norm": (_limit, "clip each sample's carried dL/dh_t in the backward loop"),
+    "label_smoothing": (float, "classify: share of the target spread over all classes"),
     "valid_fraction": (float, "share of the training part held out: the end of text or series"),
     "patience": (_size, "stop after so many epochs without progress on the held-out share"),
     "min_delta": (float, "what counts as progress"),
@@ -85,13 +100,16 @@ KINDS: dict[str, type[Recipe]] = {
 }  # fmt: skip
 
 
+_SAID = {"None": "none", "False": "no", "True": "yes"}
+
+
 def _default(name: str) -> str:
     """Say what an option is when it is not given, by task where that differs."""
     shown: dict[str, str] = {}
     for task, kind in KINDS.items():
         for field in fields(kind):
             if field.name == name and field.default != "":
-                shown[task] = "none" if field.default is None else str(field.default)
+                shown[task] = _SAID.get(str(field.default), str(field.default))
     if len(set(shown.values())) < 2:
         only = next(iter(shown.values()), "none")
         return "" if only == "none" else f" ({only})"
@@ -116,11 +134,13 @@ def add_train(commands: Any) -> None:
     training = train.add_argument_group("its training (0 switches a clip off)")
     for group, options in ((data, DATA), (model, MODEL), (training, TRAINING)):
         for name, (kind, meaning) in options.items():
+            how: dict[str, Any] = {"type": kind}
+            how["metavar"] = {str: "NAME", int: "N", _size: "N"}.get(kind, "X")
+            if kind is bool:
+                how = {"action": argparse.BooleanOptionalAction}
             group.add_argument(
-                "--" + name.replace("_", "-"), type=kind, default=argparse.SUPPRESS,
-                metavar={str: "NAME", int: "N", _size: "N"}.get(kind, "X"),
-                help=meaning + _default(name),
-            )  # fmt: skip
+                _flag(name), default=argparse.SUPPRESS, help=meaning + _default(name), **how
+            )
     run = train.add_argument_group("the run")
     run.add_argument("--out", metavar="DIR", help="folder of the run (runs/ and FILE's name)")
     run.add_argument("--resume", action="store_true", help="go on with the run in --out")

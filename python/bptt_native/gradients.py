@@ -53,6 +53,24 @@ class StepResult(NamedTuple):
         )
 
 
+class UpdateResult(NamedTuple):
+    """What `Model.apply` did.
+
+    Attributes
+    ----------
+    grad_norm : float
+        Global norm of the gradient before clipping.
+    clipped : bool
+        Whether clipping by value, tensor norm or global norm changed the gradient.
+    skipped : bool
+        Whether the gradient was not finite: then no bit of parameters and moments has changed.
+    """
+
+    grad_norm: float
+    clipped: bool
+    skipped: bool
+
+
 class Gradients(Mapping[str, Array]):
     """Gradients of a loss with respect to the parameters, the input and the initial states.
 

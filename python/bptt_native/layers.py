@@ -216,7 +216,7 @@ class RNN(Layer):
     seed : int
         Of the initial parameters.
     init : str or Init
-        "default", "orthogonal", "identity", or an `Init`.
+        A name that `Init` knows, or an `Init`.
 
     Raises
     ------
@@ -283,7 +283,7 @@ class LSTM(Layer):
     seed : int
         Of the initial parameters.
     init : str or Init
-        "default", "orthogonal", "identity", or an `Init`.
+        A name that `Init` knows, or an `Init`.
     forget_bias : float, optional
         The forget gates' b_ih begins as this and their b_hh as 0.
 
@@ -347,7 +347,7 @@ class GRU(Layer):
     seed : int
         Of the initial parameters.
     init : str or Init
-        "default", "orthogonal", "identity", or an `Init`.
+        A name that `Init` knows, or an `Init`.
 
     Raises
     ------

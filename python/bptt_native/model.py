@@ -11,13 +11,14 @@ from . import _core
 from .arrays import Array, message, refuse_type
 from .extras import Metadata, Tensors
 from .gradients import Gradients, State, StepResult
-from .optimizers import OPTIMIZERS, Optimizer
-from .options import DEFAULT_EPS, Init, model_config, model_options
-from .parameters import Parameterised
+from .optimizer_base import Optimizer
+from .optimizers import OPTIMIZERS
+from .options import Init, model_config, model_options, own_defaults
+from .steps import Steps
 from .stream import Stream
 
 
-class Model(Parameterised):
+class Model(Steps):
     """Recurrent layers with a linear readout, a loss on it and an optimiser.
 
     y_t = W_o h_t + b_o at every step, or at the last one only.
@@ -43,16 +44,20 @@ class Model(Parameterised):
     bias : bool
         Whether the recurrent layers have biases.
     loss : str
-        "cross_entropy" (softmax of the outputs against integer classes) or "mse".
+        "cross_entropy" (softmax of the outputs against integer classes), "mse" or
+        "binary_cross_entropy" (sigmoid of each output against a value in [0, 1]).
     targets : str
         "every": a target at every step; "last": at the last one only.
     reduction : str
-        "mean" over all targets (MSE: over all their elements) or "sum". Norms and thresholds refer
-        to that loss.
+        "mean" over all targets (but for cross-entropy over all their elements) or "sum". Norms and
+        thresholds refer to that loss.
     optimizer : str
-        "sgd", "adagrad" or "adam".
-    lr, momentum, betas, eps, weight_decay : float
-        As of `SGD`, `Adagrad`, `Adam`; eps None means the algorithm's own.
+        "sgd", "adagrad", "adam" or "rmsprop".
+    lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
+        As of `SGD`, `Adagrad`, `Adam` and `RMSprop`; eps None means the algorithm's own.
+    rmsprop_alpha, rmsprop_form : float, str
+        `alpha` and `form` of `RMSprop`; alpha None means the form's own. (lr and momentum are as
+        given here.)
     clip_norm : float, optional
         Threshold of the gradient's global norm (Pascanu et al. 2013).
     clip_tensor_norm : float, optional
@@ -70,6 +75,14 @@ class Model(Parameterised):
         ``torch.nn.Embedding``.
     forget_bias : float, optional
         LSTM: the forget gates' bias at the beginning.
+    label_smoothing : float
+        Cross-entropy: the share e in [0, 1] of a target that is spread over all classes (Szegedy et
+        al. 2016).
+    class_weights : array_like [O], optional
+        Finite numbers >= 0, of the classes (cross-entropy) or of the outputs. The mean of
+        cross-entropy is divided by the sum of the targets' class weights, the others' as without.
+    ignore_index : int
+        Cross-entropy: targets of this class do not count.
 
     Raises
     ------
@@ -79,9 +92,8 @@ class Model(Parameterised):
         If the sizes do not fit into memory.
     """
 
-    __slots__ = ("_config", "_native", "metadata", "tensors")
+    __slots__ = ("_config", "metadata", "tensors")
 
-    _native: _core.Model
     _config: dict[str, Any]
 
     metadata: Metadata
@@ -110,6 +122,12 @@ class Model(Parameterised):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float | None = None,
         weight_decay: float = 0.0,
+        decay_biases: bool = False,
+        nesterov: bool = False,
+        amsgrad: bool = False,
+        centered: bool = False,
+        rmsprop_alpha: float | None = None,
+        rmsprop_form: str = "torch",
         clip_norm: float | None = None,
         clip_tensor_norm: float | None = None,
         clip_value: float | None = None,
@@ -119,6 +137,9 @@ class Model(Parameterised):
         seed: int = 0,
         init: str | Init = "default",
         forget_bias: float | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: npt.ArrayLike | None = None,
+        ignore_index: int = -100,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name != "self"}
         self._build(_core.Model(model_options(type(self).__name__, **arguments)))
@@ -161,7 +182,13 @@ class Model(Parameterised):
         return self._native.steps()[1]
 
     def train_step(
-        self, x: npt.ArrayLike, targets: npt.ArrayLike, state: Any = None, *, flow: bool = True
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        weights: npt.ArrayLike | None = None,
+        flow: bool = True,
     ) -> StepResult:
         """Forward pass, loss, BPTT, clipping and update: all or nothing.
 
@@ -173,6 +200,9 @@ class Model(Parameterised):
             Classes (integers [T, N]) or values [T, N, O]; with ``targets="last"`` [N] or [N, O].
         state : array_like [L*D, N, H], or (h, c), optional
             The states before the first step; zeros if not given.
+        weights : array_like [T, N], or [N] with ``targets="last"``, optional
+            Finite numbers >= 0: how much each target counts; 1 if not given. A mean is one over
+            weights. What stands where a weight is 0 is not read.
         flow : bool
             Whether to record the norms of dL/dh_t (and dL/dc_t).
 
@@ -186,20 +216,26 @@ class Model(Parameterised):
         TypeError
             If a dtype does not fit without loss.
         ValueError
-            If a shape does not fit.
+            If a shape does not fit, a weight or (binary cross-entropy) value is out of range, or no
+            target is left that counts.
         IndexError
             If a token or class is out of range.
         """
-        return StepResult._make(self._native.train_step(x, targets, state, flow))
+        return StepResult._make(self._native.train_step(x, targets, state, weights, flow))
 
     def evaluate(
-        self, x: npt.ArrayLike, targets: npt.ArrayLike, state: Any = None
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        weights: npt.ArrayLike | None = None,
     ) -> tuple[float, State]:
         """Compute the loss; nothing is remembered or changed.
 
         Parameters
         ----------
-        x, targets, state : array_like
+        x, targets, state, weights : array_like
             As in `train_step`.
 
         Returns
@@ -214,7 +250,7 @@ class Model(Parameterised):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        return self._native.evaluate(x, targets, state)
+        return self._native.evaluate(x, targets, state, weights)
 
     def __call__(self, x: npt.ArrayLike, state: Any = None) -> tuple[Array, State]:
         """Compute the outputs; nothing is remembered.
@@ -332,7 +368,8 @@ class Model(Parameterised):
         return _restore, (type(self), self._native.serialize())
 
     def __repr__(self) -> str:
-        defaults = {**_DEFAULTS, "eps": DEFAULT_EPS[self._config["optimizer"]]}
+        own = own_defaults(self._config["optimizer"], self._config["rmsprop_form"])
+        defaults = {**_DEFAULTS, **own}
         given = (f"{k}={v!r}" for k, v in self.config.items() if v != defaults.get(k))
         return f"{type(self).__name__}({', '.join(given)})"
 

@@ -4,13 +4,14 @@ from ._core import Tape, __version__
 from .gradients import (
     Gradients,
     StepResult,
+    UpdateResult,
     clip_grad_norm_,
     clip_grad_tensor_norm_,
     clip_grad_value_,
 )
 from .layers import GRU, LSTM, RNN
 from .model import Model, load
-from .optimizers import SGD, Adagrad, Adam
+from .optimizers import SGD, Adagrad, Adam, RMSprop
 from .options import Init
 from .parameters import Parameter
 from .runtime import available_isas, get_num_threads, isa, set_num_threads
@@ -27,9 +28,11 @@ __all__ = [
     "Init",
     "Model",
     "Parameter",
+    "RMSprop",
     "StepResult",
     "Stream",
     "Tape",
+    "UpdateResult",
     "__version__",
     "available_isas",
     "clip_grad_norm_",

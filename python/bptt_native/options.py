@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .arrays import choice, dtype_name, flag, integer, message, number, positive
+from .arrays import choice, convert, dtype_name, flag, integer, message, number, positive, refuse
 
 CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
 NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4}
 DTYPES = {"float32": 1, "float64": 2}
-INITS = {"default": 1, "orthogonal": 2, "identity": 3}
-ALGORITHMS = {"sgd": 1, "adagrad": 2, "adam": 3}
+INITS = {"default": 1, "orthogonal": 2, "identity": 3, "xavier": 4, "normal": 5, "sparse": 6,
+         "chrono": 7, "keras": 8}  # fmt: skip
+ALGORITHMS = {"sgd": 1, "adagrad": 2, "adam": 3, "rmsprop": 4}
+RMSPROP_FORMS = {"torch": 0, "graves": 1}
+RMSPROP_DEFAULTS = {
+    "torch": {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0},
+    "graves": {"lr": 1e-4, "alpha": 0.95, "eps": 1e-4, "momentum": 0.9},
+}
 DEFAULT_EPS = {"sgd": None, "adagrad": 1e-10, "adam": 1e-8}
-LOSSES = {"cross_entropy": 1, "mse": 2}
+OPTIMIZER_ARGUMENTS = ("lr", "momentum", "betas", "eps", "weight_decay", "decay_biases", "nesterov",
+                       "amsgrad", "centered")  # fmt: skip
+LOSSES = {"cross_entropy": 1, "mse": 2, "binary_cross_entropy": 3}
 TARGETS = {"every": 1, "last": 2}
 REDUCTIONS = {"mean": 1, "sum": 2}
 THRESHOLDS = ("clip_norm", "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm")
+LOSS_OPTIONS = ("label_smoothing", "class_weights", "ignore_index")
 
 
 class Init(NamedTuple):
@@ -26,16 +35,48 @@ class Init(NamedTuple):
     weights : str
         "default": every tensor U(-1/sqrt(H), 1/sqrt(H)), as PyTorch; "orthogonal": each gate's
         W_hh orthogonal times `gain` (Saxe et al. 2014), the rest as "default"; "identity": W_hh =
-        gain * I per gate, biases 0, W_ih ~ N(0, 0.001) (IRNN, Le et al. 2015).
+        gain * I per gate, biases 0, W_ih ~ N(0, 0.001) (IRNN, Le et al. 2015); "xavier": W_ih and
+        W_hh of each gate uniform, biases 0 (Glorot & Bengio 2010); "normal": each gate's W_hh
+        N(0, 1) rescaled to `spectral_radius`, the rest as "default" (Pascanu et al. 2013);
+        "sparse": the same with 15 entries in each row of W_hh (Martens 2010; Sutskever et al.
+        2013); "chrono": gate biases for memories of 2 to `time_scale` steps, the rest as
+        "default" (LSTM, GRU; Tallec & Ollivier 2018, arXiv:1804.11188); "keras": Keras's
+        defaults, W_ih uniform (Glorot) over all gates, W_hh with orthonormal columns over all
+        gates, biases 0, forget bias 1.
     gain : float
         Of "orthogonal" and "identity".
     forget_bias : float, optional
         LSTM: the forget gates' b_ih is set to this and their b_hh to 0 (Gers et al. 2000).
+    spectral_radius : float
+        Of each gate's W_hh with "normal" and "sparse", > 0.
+    time_scale : float, optional
+        Of "chrono", which needs it: the longest dependency in time steps, >= 2.
     """
 
     weights: str = "default"
     gain: float = 1.0
     forget_bias: float | None = None
+    spectral_radius: float = 0.95
+    time_scale: float | None = None
+
+
+def _scales(init: Init, where: str) -> dict[str, float]:
+    name, expected = "init.spectral_radius", "a finite number > 0"
+    options = {"spectral_radius": number(init.spectral_radius, where, name, expected)}
+    if options["spectral_radius"] <= 0:
+        raise ValueError(message(where, name, expected, str(init.spectral_radius)))
+    name = "init.time_scale"
+    if init.weights == "chrono":
+        expected = "a finite number >= 2 with 'chrono', as in Init('chrono', time_scale=100)"
+        if init.time_scale is None:
+            raise ValueError(message(where, name, expected, "None"))
+        options["time_scale"] = number(init.time_scale, where, name, expected)
+        if options["time_scale"] < 2:
+            raise ValueError(message(where, name, expected, str(init.time_scale)))
+    elif init.time_scale is not None:
+        expected = "None unless the weights are 'chrono'"
+        raise ValueError(message(where, name, expected, f"{init.time_scale!r:.80}"))
+    return options
 
 
 def layer_options(
@@ -87,6 +128,7 @@ def layer_options(
         "seed": integer(seed, where, "seed", 0, 2**64 - 1),
         "init": choice(start.weights, INITS, where, "init"),
         "gain": number(start.gain, where, "init"),
+        **_scales(start, where),
     }
     if wanted is not None:
         if cell != CELLS["lstm"] or not bias:
@@ -105,6 +147,13 @@ def optimizer_options(
     betas: object = (0.9, 0.999),
     eps: object = None,
     weight_decay: object = 0.0,
+    decay_biases: object = False,
+    nesterov: object = False,
+    amsgrad: object = False,
+    centered: object = False,
+    alpha: object = None,
+    form: object = "torch",
+    prefix: str = "",
 ) -> dict[str, Any]:
     """Turn an optimiser's arguments into the options of the engine.
 
@@ -114,8 +163,12 @@ def optimizer_options(
         The class, for messages.
     algorithm : int
         The engine's number of it.
-    lr, momentum, betas, eps, weight_decay : object
+    lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : object
         As the user gave them.
+    alpha, form : object
+        Of RMSprop, as the user gave them.
+    prefix : str
+        What stands before "alpha" and "form" in the arguments' names.
 
     Returns
     -------
@@ -125,21 +178,73 @@ def optimizer_options(
     Raises
     ------
     TypeError, ValueError
-        If a value is no finite number. (Their bounds are the engine's business.)
+        If a value is not of its kind. (Most bounds are the engine's business.)
     """
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         got = repr(betas)
         raise TypeError(message(where, "betas", "two numbers in [0, 1)", f"{got:.80}"))
-    options = {
+    flags = {"decay_biases": decay_biases, "nesterov": nesterov, "amsgrad": amsgrad,
+             "centered": centered}  # fmt: skip
+    options: dict[str, Any] = {
         "algorithm": algorithm,
         "lr": number(lr, where, "lr"),
         "momentum": number(momentum, where, "momentum"),
         "beta1": number(betas[0], where, "betas"),
         "beta2": number(betas[1], where, "betas"),
         "weight_decay": number(weight_decay, where, "weight_decay"),
+        "rmsprop_form": choice(form, RMSPROP_FORMS, where, f"{prefix}form"),
+        **{name: int(flag(value, where, name)) for name, value in flags.items()},
     }
     if eps is not None:
         options["eps"] = number(eps, where, "eps")
+    if alpha is not None:
+        name, expected = f"{prefix}alpha", "a number in [0, 1)"
+        options["rmsprop_alpha"] = number(alpha, where, name, expected)
+        if not 0 <= options["rmsprop_alpha"] < 1:
+            raise ValueError(message(where, name, expected, str(alpha)))
+    return options
+
+
+def loss_options(
+    where: str,
+    *,
+    label_smoothing: object,
+    class_weights: object,
+    ignore_index: object,
+    output_size: int,
+) -> dict[str, Any]:
+    """Turn the arguments that belong to the loss alone into the options of the engine.
+
+    Parameters
+    ----------
+    where : str
+        The class, for messages.
+    label_smoothing, class_weights, ignore_index : object
+        As the user gave them.
+    output_size : int
+        Outputs O.
+
+    Returns
+    -------
+    dict
+        Field names of ``bptt_model_options`` and their values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is no number, or `class_weights` no vector [O]. (Their bounds are the engine's
+        business.)
+    """
+    options: dict[str, Any] = {
+        "label_smoothing": number(label_smoothing, where, "label_smoothing"),
+        "ignore_index": integer(ignore_index, where, "ignore_index", -(2**63)),
+    }
+    if class_weights is not None:
+        expected = f"None or [{output_size}] finite numbers >= 0"
+        weights = convert(class_weights, "float64", where, "class_weights", expected)
+        if weights.shape != (output_size,):
+            refuse(class_weights, where, "class_weights", expected)
+        options["class_weights"] = weights.copy()
     return options
 
 
@@ -187,8 +292,11 @@ def model_options(
         raise ValueError(message(where, "embedding_size", expected, str(embedding_size)))
     sizes = {"input_size": input_size, "vocab_size": vocab_size, "output_size": output_size,
              "embedding_size": embedding_size}  # fmt: skip
-    rule = {name: rest.pop(name) for name in ("lr", "momentum", "betas", "eps", "weight_decay")}
+    rule = {name: rest.pop(name) for name in OPTIMIZER_ARGUMENTS}
+    rule |= {name: rest.pop(f"rmsprop_{name}") for name in ("alpha", "form")}
     thresholds = {name: positive(rest.pop(name), where, name) for name in THRESHOLDS}
+    of_loss = {name: rest.pop(name) for name in LOSS_OPTIONS}
+    outputs = integer(output_size, where, "output_size", 1)
     return {
         **layer_options(where, cell=choice(cell, CELLS, where, "cell"), **rest),
         **{name: integer(n, where, name, 1) for name, n in sizes.items() if n is not None},
@@ -196,14 +304,37 @@ def model_options(
         "targets": choice(targets, TARGETS, where, "targets"),
         "reduction": choice(reduction, REDUCTIONS, where, "reduction"),
         **optimizer_options(
-            where, algorithm=choice(optimizer, ALGORITHMS, where, "optimizer"), **rule
+            where,
+            algorithm=choice(optimizer, ALGORITHMS, where, "optimizer"),
+            prefix="rmsprop_",
+            **rule,
         ),
         **thresholds,
+        **loss_options(where, output_size=outputs, **of_loss),
     }
 
 
 def _name_of(choices: dict[str, int], value: int) -> str:
     return next(name for name, known in choices.items() if known == value)
+
+
+def own_defaults(optimizer: str, form: str) -> dict[str, Any]:
+    """Give the values that None means for the options that each optimiser has its own of.
+
+    Parameters
+    ----------
+    optimizer, form : str
+        As of `Model`: `optimizer`, `rmsprop_form`.
+
+    Returns
+    -------
+    dict
+        "eps" and "rmsprop_alpha".
+    """
+    if optimizer != "rmsprop":
+        return {"eps": DEFAULT_EPS[optimizer], "rmsprop_alpha": None}
+    own = RMSPROP_DEFAULTS[form]
+    return {"eps": own["eps"], "rmsprop_alpha": own["alpha"]}
 
 
 def model_config(options: dict[str, Any]) -> dict[str, Any]:
@@ -219,8 +350,14 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
     dict
         Arguments of `Model`.
     """
-    forget_bias, eps = options["forget_bias"], options["eps"]
-    init = _name_of(INITS, options["init"])
+    nan_means_none = {
+        name: None if options[name] != options[name] else options[name]
+        for name in ("forget_bias", "eps", "rmsprop_alpha", "time_scale")
+    }
+    time_scale = nan_means_none.pop("time_scale")
+    weights = _name_of(INITS, options["init"])
+    init = Init(weights, options["gain"], None, options["spectral_radius"], time_scale)
+    flags = ("bias", "decay_biases", "nesterov", "amsgrad", "centered")
     kept = ("hidden_size", "num_layers", "output_size", "lr", "momentum", "weight_decay", "seed")
     or_none = ("input_size", "vocab_size", "embedding_size", *THRESHOLDS)  # 0 means None
     return {
@@ -228,14 +365,15 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
         **{name: options[name] or None for name in or_none},
         **{name: options[name] for name in kept},
         "nonlinearity": _name_of(NONLINEARITIES, options["nonlinearity"]),
-        "bias": bool(options["bias"]),
+        **{name: bool(options[name]) for name in flags},
         "loss": _name_of(LOSSES, options["loss"]),
         "targets": _name_of(TARGETS, options["targets"]),
         "reduction": _name_of(REDUCTIONS, options["reduction"]),
         "optimizer": _name_of(ALGORITHMS, options["algorithm"]),
         "betas": (options["beta1"], options["beta2"]),
-        "eps": None if eps != eps else eps,
+        "rmsprop_form": _name_of(RMSPROP_FORMS, options["rmsprop_form"]),
         "dtype": _name_of(DTYPES, options["dtype"]),
-        "init": init if options["gain"] == 1 else Init(init, options["gain"]),
-        "forget_bias": None if forget_bias != forget_bias else forget_bias,
+        "init": weights if init == Init(weights) else init,
+        **nan_means_none,
+        **{name: options[name] for name in LOSS_OPTIONS},
     }

@@ -1,7 +1,7 @@
 """What decides a run from the command line: the model's options and those of its training."""
 
 import math
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from . import Model
@@ -23,9 +23,22 @@ class Recipe:
     nonlinearity: str = "tanh"
     hidden: int = 64
     layers: int = 1
+    dropout: float = 0.0
+    variational: bool = False
+    recurrent_dropout: float = 0.0
+    zoneout: float = 0.0
+    zoneout_c: float = 0.0
+    layer_norm: bool = False
+    proj_size: int = 0
+    peephole: bool = False
+    coupled: bool = False
+    reset_after: bool = True
+    alpha: float = 1.0
+    noise: float = 0.0
     optimizer: str = "adam"
     lr: float = 5e-3
     momentum: float = 0.0
+    nesterov: bool = False
     weight_decay: float = 0.0
     schedule: str = "cosine"
     warmup: int = 0
@@ -71,14 +84,11 @@ class Recipe:
         **sizes : int or str
             ``input_size`` or ``vocab_size``, ``output_size``, loss and targets.
         """
-        names = {f.name for f in fields(Recipe)} - set(_OF_TRAINING)
-        options = {
-            f.name: getattr(self, f.name) for f in fields(Recipe)
-            if f.name in names and (f.default is MISSING or getattr(self, f.name) != f.default)
-        }  # fmt: skip
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name in _OF_MODEL
+                 and getattr(self, f.name) != f.default}  # fmt: skip
         return Model(
             self.cell, hidden_size=self.hidden, num_layers=self.layers, lr=self.lr,
-            clip_norm=self.clip_norm, **options, **sizes,
+            clip_norm=self.clip_norm, **given, **sizes,
         )  # fmt: skip
 
     def schedule_over(self, steps: int) -> Schedule:
@@ -89,8 +99,12 @@ class Recipe:
         )  # fmt: skip
 
 
-_OF_TRAINING = ("cell", "hidden", "layers", "lr", "clip_norm", "schedule", "warmup", "decay",
-                "decay_every")  # fmt: skip
+_OF_MODEL = (
+    "nonlinearity", "dropout", "variational", "recurrent_dropout", "zoneout", "zoneout_c",
+    "layer_norm", "proj_size", "peephole", "coupled", "reset_after", "alpha", "noise",
+    "bidirectional", "label_smoothing", "optimizer", "momentum", "nesterov", "weight_decay",
+    "clip_value", "clip_step", "clip_step_norm", "init", "forget_bias", "dtype", "seed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -47,14 +47,22 @@ int signal_arrived(void*) {
 
 // What an argument of bptt.h is called in Python.
 std::string python_name(const char* argument) {
-  static const char* const names[][2] = {
-      {"tokens", "x"},    {"token", "x"},         {"h0", "state"},
-      {"c0", "state"},    {"classes", "targets"}, {"beta1", "betas"},
-      {"beta2", "betas"}, {"init_gain", "init"},  {"algorithm", "optimizer"}};
+  static const char* const names[][2] = {{"tokens", "x"},
+                                         {"token", "x"},
+                                         {"h0", "state"},
+                                         {"c0", "state"},
+                                         {"classes", "targets"},
+                                         {"beta1", "betas"},
+                                         {"beta2", "betas"},
+                                         {"init_gain", "init"},
+                                         {"algorithm", "optimizer"},
+                                         {"target.values", "targets"},
+                                         {"spectral_radius", "init.spectral_radius"},
+                                         {"time_scale", "init.time_scale"}};
   const char* dot = std::strrchr(argument, '.');
   const char* last = dot ? dot + 1 : argument;
   for (const auto& pair : names) {
-    if (std::strcmp(last, pair[0]) == 0) return pair[1];
+    if (std::strcmp(last, pair[0]) == 0 || std::strcmp(argument, pair[0]) == 0) return pair[1];
   }
   return last;
 }

@@ -94,6 +94,8 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
 Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features,
                   const Where& where, const char* argument);
 Given take_classes(const Net& net, py::handle value, const Extent& extent, const Where& where);
+// One number per target; None is none.
+Given take_weights(const Net& net, py::handle value, const Extent& extent, const Where& where);
 // None, h or (h, c).
 GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,
                         const char* argument);

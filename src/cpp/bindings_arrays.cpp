@@ -99,6 +99,31 @@ void read_strides(const Net& net, const Extent& extent, int64_t element, Given& 
   given.stride_n = !extent.unbatched && extent.batch > 1 ? a->strides[1 - time] / element : 0;
 }
 
+// One number per target: [T, N], or with last_only [N].
+Given take_per_target(const Net& net, py::handle value, const Extent& extent, int type,
+                      const char* kinds, const Where& where, const char* argument,
+                      const std::string& kind, const std::string& range) {
+  int64_t shape[2];
+  int rank = 0;
+  if (!net.last_only) shape[rank++] = extent.steps;
+  if (!extent.unbatched) shape[rank++] = extent.batch;
+  const std::string what = kind + " of shape " + shape_text(shape, rank) + range;
+  const int64_t element = type == 11 ? 4 : 8;
+  Given given;
+  given.array = py::reinterpret_borrow<py::object>(value);
+  if (!is_plain(value, type) || !has_steps(value, element))
+    given.array = convert(value, kinds, where, argument, what);
+  if (!has_shape(given.array, shape, rank)) refuse(value, where, argument, what);
+  const auto* a = proxy(given.array);
+  given.data = a->data;
+  if (net.last_only) {
+    given.stride_n = extent.batch > 1 ? a->strides[0] / element : 0;
+  } else {
+    read_strides(net, extent, element, given);
+  }
+  return given;
+}
+
 std::string input_text(const Net& net) {
   const std::string axes = net.batch_first ? "[N, T" : "[T, N";
   const std::string tokens =
@@ -170,25 +195,14 @@ Given take_values(const Net& net, py::handle value, const Extent& extent, int64_
 }
 
 Given take_classes(const Net& net, py::handle value, const Extent& extent, const Where& where) {
-  int64_t shape[2];
-  int rank = 0;
-  if (!net.last_only) shape[rank++] = extent.steps;
-  if (!extent.unbatched) shape[rank++] = extent.batch;
-  const std::string what = "integers of shape " + shape_text(shape, rank) + ", classes from 0 to " +
-                           text(net.output - 1);
-  Given given;
-  given.array = py::reinterpret_borrow<py::object>(value);
-  if (!is_plain_int64(value) || !has_steps(value, 8))
-    given.array = convert(value, "int64", where, "targets", what);
-  if (!has_shape(given.array, shape, rank)) refuse(value, where, "targets", what);
-  const auto* a = proxy(given.array);
-  given.data = a->data;
-  if (net.last_only) {
-    given.stride_n = extent.batch > 1 ? a->strides[0] / 8 : 0;
-  } else {
-    read_strides(net, extent, 8, given);
-  }
-  return given;
+  return take_per_target(net, value, extent, kInt64, "int64", where, "targets", "integers",
+                         ", classes from 0 to " + text(net.output - 1));
+}
+
+Given take_weights(const Net& net, py::handle value, const Extent& extent, const Where& where) {
+  if (value.is_none()) return {};
+  return take_per_target(net, value, extent, net.type_number(), net.dtype_name(), where, "weights",
+                         std::string("a ") + net.dtype_name() + " array", ", numbers >= 0");
 }
 
 GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,

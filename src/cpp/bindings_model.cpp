@@ -100,29 +100,35 @@ py::bytes Model::serialize() const {
   return bytes;
 }
 
-bptt_target Model::take_target(py::handle targets, const Extent& extent, Given& given,
-                               const Where& where) const {
+bptt_target Model::take_target(py::handle targets, py::handle weights, const Extent& extent,
+                               GivenTarget& given, const Where& where) const {
   bptt_target target = {};
   target.struct_size = sizeof target;
-  given = entropy_ ? take_classes(net_, targets, extent, where)
-                   : take_values(net_, targets, extent, net_.output, where, "targets");
+  given.target = entropy_ ? take_classes(net_, targets, extent, where)
+                          : take_values(net_, targets, extent, net_.output, where, "targets");
   if (entropy_) {
-    target.classes = static_cast<const int64_t*>(given.data);
+    target.classes = static_cast<const int64_t*>(given.target.data);
   } else {
-    target.values = given.data;
+    target.values = given.target.data;
   }
-  target.stride_t = given.stride_t;
-  target.stride_n = given.stride_n;
+  target.stride_t = given.target.stride_t;
+  target.stride_n = given.target.stride_n;
+  given.weights = take_weights(net_, weights, extent, where);
+  target.weights = given.weights.data;
+  target.weights_stride_t = given.weights.stride_t;
+  target.weights_stride_n = given.weights.stride_n;
   return target;
 }
 
-py::object Model::train_step(py::handle x, py::handle targets, py::handle state, bool flow) const {
-  const Where where = {"Model", "train_step"};
+// The fields of a StepResult of call(sequence, target, step).
+template <class Call>
+py::tuple Model::step(const Where& where, py::handle x, py::handle targets, py::handle weights,
+                      py::handle state, bool flow, const Call& call) const {
   Extent extent;
-  Given target_given;
+  GivenTarget target_given;
   const Given in = take_input(net_, x, extent, where);
   const GivenStates before = take_states(net_, state, extent, where, "state");
-  const bptt_target target = take_target(targets, extent, target_given, where);
+  const bptt_target target = take_target(targets, weights, extent, target_given, where);
   const bptt_sequence sequence = sequence_of(in, before, extent);
   const States after = new_states(net_, extent);
   bptt_step step = {};
@@ -136,21 +142,59 @@ py::object Model::train_step(py::handle x, py::handle targets, py::handle state,
   }
   bptt_status status;
   {
-    const Long call;
-    status = bptt_model_train_step(handle_.get(), &sequence, &target, &step);
+    const Long running;
+    status = call(&sequence, &target, &step);
   }
   check(status, where);
   return py::make_tuple(step.loss, step.grad_norm, step.clipped != 0, step.skipped != 0,
                         after.pack(), flow_h, flow_c);
 }
 
-py::object Model::evaluate(py::handle x, py::handle targets, py::handle state) const {
+py::object Model::train_step(py::handle x, py::handle targets, py::handle state, py::handle weights,
+                             bool flow) const {
+  return step({"Model", "train_step"}, x, targets, weights, state, flow,
+              [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
+                return bptt_model_train_step(handle_.get(), sequence, target, step);
+              });
+}
+
+py::object Model::gradients(py::handle x, py::handle targets, py::handle state, py::handle weights,
+                            bool flow, py::handle accumulate) const {
+  const Where where = {"Model", "gradients"};
+  py::object flat = py::reinterpret_borrow<py::object>(accumulate);
+  const bool add = !flat.is_none();
+  if (!add) flat = new_array(net_.type_number(), &net_.parameters, 1);
+  void* const data = take_flat(net_.type_number(), flat, net_.parameters, where, "accumulate");
+  const py::tuple result =
+      step(where, x, targets, weights, state, flow,
+           [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
+             return bptt_model_gradients(handle_.get(), sequence, target, step, data, add);
+           });
+  return py::make_tuple(result, flat);
+}
+
+py::object Model::apply(py::handle gradients) const {
+  const Where where = {"Model", "apply"};
+  const Given given = take_vector(net_, gradients, net_.parameters, where, "gradients");
+  bptt_step step = {};
+  step.struct_size = sizeof step;
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_model_apply(handle_.get(), given.data, &step);
+  }
+  check(status, where);
+  return py::make_tuple(step.grad_norm, step.clipped != 0, step.skipped != 0);
+}
+
+py::object Model::evaluate(py::handle x, py::handle targets, py::handle state,
+                           py::handle weights) const {
   const Where where = {"Model", "evaluate"};
   Extent extent;
-  Given target_given;
+  GivenTarget target_given;
   const Given in = take_input(net_, x, extent, where);
   const GivenStates before = take_states(net_, state, extent, where, "state");
-  const bptt_target target = take_target(targets, extent, target_given, where);
+  const bptt_target target = take_target(targets, weights, extent, target_given, where);
   const bptt_sequence sequence = sequence_of(in, before, extent);
   const States after = new_states(net_, extent);
   const bptt_outputs outputs = {sizeof outputs, nullptr, 0, 0, after.h_data, after.c_data};
@@ -200,8 +244,12 @@ void bind_model(py::module_& module) {
       .def("serialize", &Model::serialize)
       .def("options", [](const Model& model) { return write_options(model.read()); })
       .def("train_step", &Model::train_step, py::arg("x"), py::arg("targets"), py::arg("state"),
-           py::arg("flow"))
-      .def("evaluate", &Model::evaluate, py::arg("x"), py::arg("targets"), py::arg("state"))
+           py::arg("weights"), py::arg("flow"))
+      .def("gradients", &Model::gradients, py::arg("x"), py::arg("targets"), py::arg("state"),
+           py::arg("weights"), py::arg("flow"), py::arg("accumulate"))
+      .def("apply", &Model::apply, py::arg("gradients"))
+      .def("evaluate", &Model::evaluate, py::arg("x"), py::arg("targets"), py::arg("state"),
+           py::arg("weights"))
       .def("call", &Model::call, py::arg("x"), py::arg("state"))
       .def("forward", &Model::forward, py::arg("x"), py::arg("state"))
       .def("backward", &Model::backward, py::arg("tape"), py::arg("dout"), py::arg("dstate"),

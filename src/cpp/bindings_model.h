@@ -21,8 +21,12 @@ class Model {
 
   void save(const std::string& path) const;
   py::bytes serialize() const;
-  py::object train_step(py::handle x, py::handle targets, py::handle state, bool flow) const;
-  py::object evaluate(py::handle x, py::handle targets, py::handle state) const;
+  py::object train_step(py::handle x, py::handle targets, py::handle state, py::handle weights,
+                        bool flow) const;
+  py::object gradients(py::handle x, py::handle targets, py::handle state, py::handle weights,
+                       bool flow, py::handle accumulate) const;  // (step, flat)
+  py::object apply(py::handle gradients) const;                  // (grad_norm, clipped, skipped)
+  py::object evaluate(py::handle x, py::handle targets, py::handle state, py::handle weights) const;
   py::object call(py::handle x, py::handle state) const;
   py::object forward(py::handle x, py::handle state) const;
   py::object backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow,
@@ -37,8 +41,14 @@ class Model {
   void set_tensor(const std::string& name, const py::object& array) const;  // None removes
 
  private:
-  bptt_target take_target(py::handle targets, const Extent& extent, Given& given,
-                          const Where& where) const;
+  struct GivenTarget {
+    Given target, weights;
+  };
+  bptt_target take_target(py::handle targets, py::handle weights, const Extent& extent,
+                          GivenTarget& given, const Where& where) const;
+  template <class Call>
+  py::tuple step(const Where& where, py::handle x, py::handle targets, py::handle weights,
+                 py::handle state, bool flow, const Call& call) const;
 
   Owned<bptt_model, bptt_model_free> handle_;
   bptt_params* params_ = nullptr;

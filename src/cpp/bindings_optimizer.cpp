@@ -70,6 +70,20 @@ class Optimizer {
                 {owner_.c_str(), "load_state_dict"});
   }
 
+  void set_group(const std::string& name, double lr_scale, double weight_decay) const {
+    without_gil(
+        [&] { return bptt_optimizer_set_group(handle_, name.c_str(), lr_scale, weight_decay); },
+        {owner_.c_str(), "set_group"});
+  }
+  // The factor of the learning rate, and the weight decay (NaN: the optimiser's).
+  py::tuple get_group(const std::string& name) const {
+    double lr_scale = 0, weight_decay = 0;
+    without_gil(
+        [&] { return bptt_optimizer_get_group(handle_, name.c_str(), &lr_scale, &weight_decay); },
+        {owner_.c_str(), "groups"});
+    return py::make_tuple(lr_scale, weight_decay);
+  }
+
   py::dict moments() const {
     const Where where = {owner_.c_str(), "state_dict"};
     int64_t count = 0;
@@ -228,6 +242,9 @@ void bind_optimizer(py::module_& module) {
       .def("step", &Optimizer::step, py::arg("gradients"))
       .def_property("lr", &Optimizer::get_lr, &Optimizer::set_lr)
       .def_property("steps", &Optimizer::get_steps, &Optimizer::set_steps)
+      .def("set_group", &Optimizer::set_group, py::arg("name"), py::arg("lr_scale"),
+           py::arg("weight_decay"))
+      .def("get_group", &Optimizer::get_group, py::arg("name"))
       .def("moments", &Optimizer::moments)
       .def("set_moment", &Optimizer::set_moment, py::arg("index"), py::arg("values"));
   module.def("clip_grad_norm", &clip_grad_norm, py::arg("gradients"), py::arg("max_norm"),

@@ -17,6 +17,8 @@ void fields(bptt_layer_options& o, const Visit& visit) {
   visit("gain", o.init_gain);
   visit("forget_bias", o.forget_bias);
   visit("seed", o.seed);
+  visit("spectral_radius", o.spectral_radius);
+  visit("time_scale", o.time_scale);
 }
 
 template <class Visit>
@@ -28,6 +30,12 @@ void fields(bptt_optimizer_options& o, const Visit& visit) {
   visit("beta2", o.beta2);
   visit("eps", o.eps);
   visit("weight_decay", o.weight_decay);
+  visit("decay_biases", o.decay_biases);
+  visit("nesterov", o.nesterov);
+  visit("amsgrad", o.amsgrad);
+  visit("centered", o.centered);
+  visit("rmsprop_alpha", o.rmsprop_alpha);
+  visit("rmsprop_form", o.rmsprop_form);
 }
 
 template <class Visit>
@@ -45,6 +53,8 @@ void fields(bptt_model_options& o, const Visit& visit) {
   visit("clip_value", o.clip_value);
   visit("clip_step", o.clip_step);
   visit("clip_step_norm", o.clip_step_norm);
+  visit("label_smoothing", o.label_smoothing);
+  visit("ignore_index", o.ignore_index);
 }
 
 struct Read {
@@ -76,12 +86,24 @@ struct Write {
 
 void read_options(const py::dict& from, bptt_layer_options& to) { fields(to, Read{from}); }
 void read_options(const py::dict& from, bptt_optimizer_options& to) { fields(to, Read{from}); }
-void read_options(const py::dict& from, bptt_model_options& to) { fields(to, Read{from}); }
+void read_options(const py::dict& from, bptt_model_options& to) {
+  fields(to, Read{from});
+  if (!from.contains("class_weights")) return;
+  to.class_weights = static_cast<const double*>(
+      take_flat(12, from["class_weights"], to.output_size, {"Model", ""}, "class_weights"));
+}
 
 py::dict write_options(const bptt_model_options& from) {
   bptt_model_options copy = from;
   py::dict options;
   fields(copy, Write{options});
+  options["class_weights"] = py::none();
+  if (from.class_weights) {
+    py::tuple weights(static_cast<size_t>(from.output_size));
+    for (int64_t i = 0; i < from.output_size; ++i)
+      weights[static_cast<size_t>(i)] = from.class_weights[i];
+    options["class_weights"] = weights;
+  }
   return options;
 }
 

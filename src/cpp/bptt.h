@@ -42,7 +42,7 @@
  * never prints, exits or throws.
  *
  * THREADS. Any function may be called from any thread. Calls that only read the parameters
- * (forward, evaluate, predict, backward) may run concurrently on one layer or model; calls that
+ * (forward, evaluate, gradients, backward) may run concurrently on one layer or model; calls that
  * change them (set, load, optimizer and train steps) wait for these and each other. A stream and a
  * tape's own memory belong to one thread at a time. The engine's worker threads start with the
  * first large call; results have the same bits for any number of them. fork() is safe between
@@ -96,18 +96,49 @@ typedef enum bptt_nonlinearity {
   BPTT_TANH = 1,
   BPTT_RELU = 2, /* derivative 0 at 0 */
   BPTT_SIGMOID = 3,
-  BPTT_IDENTITY = 4
+  BPTT_IDENTITY = 4,
+  BPTT_SOFTPLUS = 5,     /* log(1 + exp(a)) */
+  BPTT_ELU = 6,          /* a > 0 ? a : exp(a) - 1 */
+  BPTT_HARD_SIGMOID = 7, /* a / 6 + 1/2, cut to [0, 1] */
+  BPTT_SOFTSIGN = 8,     /* a / (1 + |a|) */
+  BPTT_LEAKY_RELU = 9    /* a > 0 ? a : 0.01 a; derivative 0.01 at 0 */
 } bptt_nonlinearity;
-typedef enum bptt_loss { BPTT_CROSS_ENTROPY = 1, BPTT_MSE = 2 } bptt_loss;
+typedef enum bptt_loss {
+  BPTT_CROSS_ENTROPY = 1,       /* softmax cross-entropy of logits against a class */
+  BPTT_MSE = 2,                 /* squared errors of values */
+  BPTT_BINARY_CROSS_ENTROPY = 3 /* of the sigmoid of each logit against a value in [0, 1] */
+} bptt_loss;
 typedef enum bptt_targets { BPTT_EVERY_STEP = 1, BPTT_LAST_STEP = 2 } bptt_targets;
 typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
-typedef enum bptt_algorithm { BPTT_SGD = 1, BPTT_ADAGRAD = 2, BPTT_ADAM = 3 } bptt_algorithm;
+typedef enum bptt_algorithm {
+  BPTT_SGD = 1,
+  BPTT_ADAGRAD = 2,
+  BPTT_ADAM = 3,
+  BPTT_RMSPROP = 4
+} bptt_algorithm;
+typedef enum bptt_rmsprop_form {
+  BPTT_RMSPROP_TORCH = 0, /* w -= lr g / (sqrt(n) + eps), as torch.optim.RMSprop (Tieleman & Hinton
+                             2012) */
+  BPTT_RMSPROP_GRAVES = 1 /* d = momentum d - lr g / sqrt(n - m^2 + eps), w += d (Graves 2013,
+                             arXiv:1308.0850, with lr 1e-4 and momentum 0.9) */
+} bptt_rmsprop_form;
 typedef enum bptt_weight_init {
   BPTT_INIT_UNIFORM = 1, /* U(-1/sqrt(H), 1/sqrt(H)) for every tensor: PyTorch's default */
   BPTT_INIT_ORTHOGONAL =
       2, /* each gate's W_hh orthogonal times gain (Saxe et al. 2014); the rest as UNIFORM */
   BPTT_INIT_IDENTITY =
-      3 /* W_hh = gain * I per gate, biases 0, W_ih ~ N(0, 0.001) as in IRNN (Le et al. 2015) */
+      3, /* W_hh = gain * I per gate, biases 0, W_ih ~ N(0, 0.001) as in IRNN (Le et al. 2015) */
+  BPTT_INIT_XAVIER = 4, /* W_ih and W_hh U(-b, b) per gate, b = sqrt(6 / (columns + H)), biases 0
+                           (Glorot & Bengio 2010) */
+  BPTT_INIT_NORMAL = 5, /* each gate's W_hh N(0, 1) rescaled to spectral_radius; the rest as UNIFORM
+                           (Pascanu et al. 2013) */
+  BPTT_INIT_SPARSE = 6, /* as NORMAL with 15 entries a row, the others 0 (Martens 2010; Sutskever et
+                           al. 2013) */
+  BPTT_INIT_CHRONO = 7, /* as UNIFORM but b_ih of the LSTM's forget gates = ln U[1, time_scale - 1]
+                           and of its input gates the opposite, of the GRU's gates z = ln U[1,
+                           time_scale - 1]; b_hh of these 0 (Tallec & Ollivier 2018) */
+  BPTT_INIT_KERAS = 8   /* W_ih U(-b, b), b = sqrt(6 / (I + G*H)); W_hh [G*H, H] with orthonormal
+                           columns; biases 0, b_ih of the forget gates 1: Keras's defaults */
 } bptt_weight_init;
 
 typedef struct bptt_params_handle
@@ -210,8 +241,27 @@ typedef struct bptt_layer_options {
   double init_gain;               /* 1: of ORTHOGONAL and IDENTITY */
   double forget_bias; /* NaN: leave; else LSTM: b_ih of the forget gates = this, b_hh of them = 0 */
   uint64_t seed;      /* 0: of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
+  double spectral_radius; /* 0.95; > 0: of NORMAL and SPARSE */
+  double time_scale;      /* NaN; >= 2, of CHRONO only, which needs it: the longest dependency */
+  /* Structure. An option that the cell does not have is an error unless it has its default. */
+  int32_t bidirectional; /* 0; 1: D = 2, a second set of layers ("_reverse") reads from the end */
+  int32_t layer_norm;    /* 0; 1: of W_ih x, of W_hh h and of c_t (Ba et al. 2016) */
+  int32_t peephole;      /* 0; LSTM: the gates see the cell state (Gers & Schmidhuber 2000) */
+  int32_t coupled;       /* 0; LSTM: f = 1 - i, gates i g o (Greff et al. 2017) */
+  int32_t reset_before;  /* 0; GRU: n = tanh(. + W_hn (r h) + b_hn) (Cho et al. 2014, v3) */
+  int32_t variational;   /* 0; 1: dropout's mask is the same for all steps (Gal & Ghahramani 2016) */
+  int64_t proj_size;     /* 0; LSTM: h_t = W_hr (o tanh(c_t)) has R = proj_size < H elements */
+  double alpha;          /* 1; RNN: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), 0 < alpha <= 1 */
+  double dale; /* NaN: off; RNN: the first floor(dale H + 1/2) units excite, the others inhibit:
+                  W_hh acts as |W_hh| with the sign of its column (Song et al. 2016) */
+  /* Noise. Passes with a tape and training steps draw it; others have zoneout's expectation. */
+  double noise;             /* 0; RNN: a_t += sqrt(2 / alpha) noise xi, xi ~ N(0, 1) */
+  double dropout;           /* 0; in [0, 1): of the input of every layer but the first */
+  double recurrent_dropout; /* 0; in [0, 1): of h_{t-1} in W_hh h_{t-1}, one mask for all steps */
+  double zoneout;           /* 0; in [0, 1): units of h keep their value (Krueger et al. 2017) */
+  double zoneout_c;         /* 0; in [0, 1); LSTM: of c */
   uint64_t
-      reserved[16]; /* 0: room for later options, so that bptt_model_options keeps its layout */
+      reserved[3]; /* 0: room for later options, so that bptt_model_options keeps its layout */
 } bptt_layer_options;
 BPTT_API bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_layer_create(const bptt_layer_options* options, bptt_layer** layer);
@@ -228,8 +278,14 @@ typedef struct bptt_sequence {
   int64_t x_stride_t, x_stride_n;
   const int64_t* tokens; /* [T, N], 0 <= token < I (V): means the one-hot vector of that index */
   int64_t tokens_stride_t, tokens_stride_n;
-  const void* h0; /* [L*D, N, H] */
+  const void* h0; /* [L*D, N, R] */
   const void* c0; /* [L*D, N, H] */
+  const int64_t* lengths; /* [N], 1 <= length <= T; NULL: all T. What lies beyond is never read;
+                             outputs there are 0; final states are those of each sequence's end */
+  const uint8_t* resets;  /* [T, N], 0 or 1: the states are zero before this step, and no gradient
+                             passes (reverse direction: between this step and the one before) */
+  int64_t resets_stride_t, resets_stride_n;
+  uint64_t draw; /* which random masks and noise a pass with a tape draws; train_step has its own */
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 
@@ -268,6 +324,12 @@ typedef struct bptt_backward {
   void* dc0;
   double* flow;   /* [L*D, T]: norm over (N, H) of the total derivative dL/dh_t */
   double* flow_c; /* [L*D, T]: the same of dL/dc_t, LSTM only */
+  /* Truncated BPTT (Williams & Peng 1990; Sutskever 2013): the losses of k1 steps go back at most
+   * k2 >= k1 steps. Both 0: off. k2 > k1: flow and flow_c must be NULL (windows overlap). */
+  int64_t truncation_k1, truncation_k2;
+  double omega; /* 0: off; RNN: weight of the regulariser of Pascanu et al. (2013, eq. 9), whose
+                   immediate gradient is added to that of W_hh */
+  double* omega_value; /* receives it, unweighted; may be NULL */
 } bptt_backward;
 BPTT_API bptt_status bptt_backward_init(bptt_backward* backward, size_t struct_size);
 BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
@@ -275,6 +337,12 @@ BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
 
 BPTT_API bptt_status bptt_tape_free(bptt_tape* tape);
 BPTT_API bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes); /* memory that it holds */
+/* What a tape remembers of layer l, direction d (index l*D + d): every h_t [T, N, R] or c_t
+ * [T, N, H], or a gate after its nonlinearity [T, N, H] (LSTM: 0 i, 1 f, 2 g, 3 o; coupled: 0 i,
+ * 1 g, 2 o; GRU: 0 r, 1 z, 2 n); zeros beyond a sequence's length. */
+typedef enum bptt_tape_part { BPTT_TAPE_H = 1, BPTT_TAPE_C = 2, BPTT_TAPE_GATE = 3 } bptt_tape_part;
+BPTT_API bptt_status bptt_tape_read(bptt_tape* tape, bptt_tape_part part, int64_t index,
+                                    int64_t gate, void* values);
 
 /* ----------------------------------------------------------------------- gradients, optimisers */
 
@@ -293,12 +361,22 @@ typedef struct bptt_optimizer_options {
   size_t struct_size;
   bptt_algorithm algorithm; /* BPTT_ADAM */
   double lr;                /* 1e-3 */
-  double momentum;          /* 0; SGD only, as torch.optim.SGD */
+  double momentum;          /* 0; SGD and RMSprop, as torch.optim */
   double beta1, beta2;      /* 0.9, 0.999; Adam (Kingma & Ba 2015) */
-  double eps;               /* NaN: 1e-8 for Adam, 1e-10 for Adagrad (Duchi et al. 2011) */
+  double eps;               /* NaN: 1e-8 for Adam, 1e-10 for Adagrad (Duchi et al. 2011), 1e-8 for
+                               RMSprop, 1e-4 in Graves' form */
   double weight_decay;  /* 0; decoupled for Adam (Loshchilov & Hutter 2019), added to the gradient
-                           for the others */
-  uint64_t reserved[8]; /* 0: room for later options */
+                           for the others; on matrices only unless decay_biases */
+  int32_t decay_biases; /* 0; 1: weight decay on tensors of rank 1 too, as torch.optim */
+  int32_t nesterov;     /* 0; SGD with a momentum (Sutskever et al. 2013) */
+  int32_t amsgrad;      /* 0; Adam (Reddi et al. 2018) */
+  int32_t centered;     /* 0; RMSprop: n - m^2 in place of n; Graves' form always has it */
+  double
+      rmsprop_alpha; /* NaN: 0.99, 0.95 in Graves' form; n = alpha n + (1 - alpha) g^2, m likewise
+                           of g */
+  bptt_rmsprop_form rmsprop_form; /* BPTT_RMSPROP_TORCH */
+  int32_t reserved32;             /* 0 */
+  uint64_t reserved[4];           /* 0: room for later options */
 } bptt_optimizer_options;
 BPTT_API bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options,
                                                  size_t struct_size);
@@ -311,13 +389,21 @@ BPTT_API bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* 
                                          int32_t* skipped);
 BPTT_API bptt_status bptt_optimizer_set_lr(bptt_optimizer* optimizer, double lr);
 BPTT_API bptt_status bptt_optimizer_get_lr(bptt_optimizer* optimizer, double* lr);
-/* Moments, each a flat vector [P]: SGD with momentum 1 (momentum_buffer), Adagrad 1 (sum), Adam 2
- * (exp_avg, exp_avg_sq). */
+/* What one parameter tensor has of its own: a factor >= 0 of the learning rate (1), and a weight
+ * decay >= 0 (NaN: as the options say). Kept in model files. BPTT_ERR_NAME if there is no tensor of
+ * that name. Results of get may be NULL. */
+BPTT_API bptt_status bptt_optimizer_set_group(bptt_optimizer* optimizer, const char* name,
+                                              double lr_scale, double weight_decay);
+BPTT_API bptt_status bptt_optimizer_get_group(bptt_optimizer* optimizer, const char* name,
+                                              double* lr_scale, double* weight_decay);
+/* Moments, each a flat vector [P], with torch.optim's names: SGD with momentum 1 (momentum_buffer),
+ * Adagrad 1 (sum), Adam 2 (exp_avg, exp_avg_sq) and with amsgrad 3 (max_exp_avg_sq), RMSprop 1
+ * (square_avg), if centred grad_avg, with momentum momentum_buffer; Graves' form has all three. */
 BPTT_API bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count,
                                             const char* const** names);
 BPTT_API bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t moment,
                                               void* values);
-/* values: finite, and >= 0 for sum and exp_avg_sq */
+/* values: finite, and >= 0 for sum, exp_avg_sq, max_exp_avg_sq and square_avg */
 BPTT_API bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
                                               const void* values);
 BPTT_API bptt_status bptt_optimizer_get_steps(bptt_optimizer* optimizer, int64_t* steps);
@@ -334,12 +420,20 @@ typedef struct bptt_model_options {
   bptt_loss loss;           /* BPTT_CROSS_ENTROPY */
   bptt_targets targets;     /* BPTT_EVERY_STEP */
   bptt_reduction reduction; /* BPTT_MEAN: over T*N (last: N) targets for cross-entropy, over all
-                               T*N*O elements for MSE */
+                               T*N*O elements for the others; with weights see bptt_target */
   bptt_optimizer_options optimizer;
   double clip_norm;        /* 0: off; global norm of the gradient */
   double clip_tensor_norm; /* 0: off; norm of each parameter tensor's gradient */
   double clip_value;       /* 0: off; each element. Order: value, tensor norm, global norm */
   double clip_step, clip_step_norm; /* 0: off; see bptt_backward */
+  int64_t truncation_k1, truncation_k2; /* 0: off; see bptt_backward */
+  double omega;                         /* 0: off; see bptt_backward */
+  double label_smoothing; /* 0; in [0, 1], cross-entropy (Szegedy et al. 2016): see bptt_target */
+  int64_t ignore_index;   /* -100; cross-entropy: targets of this class do not count */
+  const double*
+      class_weights; /* NULL: all 1; else c [O], finite, >= 0 and not all 0: of classes, or
+                                  of outputs. Copied; bptt_model_get_options gives a view that lives
+                                  as long as the model */
 } bptt_model_options;
 BPTT_API bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** model);
@@ -350,12 +444,24 @@ BPTT_API bptt_status bptt_model_params(bptt_model* model, bptt_params** params);
 BPTT_API bptt_status bptt_model_optimizer(bptt_model* model, bptt_optimizer** optimizer);
 
 /* What to hit. Cross-entropy: classes, int64_t [T, N] (last step: [N], stride_t unused), 0 <= class
- * < O. MSE: values [T, N, O] (last step: [N, O]). The one that the loss does not use is NULL. */
+ * < O, or ignore_index. MSE: values [T, N, O] (last step: [N, O]); binary cross-entropy: the same,
+ * in [0, 1]. The one that the loss does not use is NULL.
+ * weights, NULL: all 1; else w [T, N] (last step: [N], weights_stride_t unused), finite and >= 0.
+ * Where w is 0 or the class is ignored there is no target: what stands there is not read, and no
+ * gradient comes from it. At least one must be left (BPTT_ERR_ARGUMENT).
+ * With class weights c and label smoothing e, the loss of a target with class y or values v is
+ *     -(1 - e) c_y log p_y - e/O sum_k c_k log p_k, p = softmax(out)
+ *     sum_o c_o (out_o - v_o)^2
+ *     sum_o -c_o (v_o log s_o + (1 - v_o) log(1 - s_o)), s = sigmoid(out)
+ * BPTT_SUM is the sum of w times these; BPTT_MEAN divides it by the sum of w c_y, the others by O
+ * times the sum of w (as PyTorch's losses do). */
 typedef struct bptt_target {
   size_t struct_size;
   const int64_t* classes;
   const void* values;
   int64_t stride_t, stride_n;
+  const void* weights;
+  int64_t weights_stride_t, weights_stride_n;
 } bptt_target;
 BPTT_API bptt_status bptt_target_init(bptt_target* target, size_t struct_size);
 
@@ -372,12 +478,24 @@ typedef struct bptt_step {
   int32_t clipped;  /* 1 if clip_value, clip_tensor_norm or clip_norm changed the gradient */
   int32_t
       skipped; /* 1 if the gradient was not finite: no bit of parameters and moments has changed */
+  double omega; /* of the options: the regulariser's value, without its weight; not part of loss */
 } bptt_step;
 BPTT_API bptt_status bptt_step_init(bptt_step* step, size_t struct_size);
 
 /* Forward, loss, BPTT, clipping and update in one call: all or nothing. */
 BPTT_API bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequence,
                                            const bptt_target* target, bptt_step* step);
+/* The two halves of a training step, for gradients of several batches or of your own making. Loss
+ * and gradient with the model's clip_step and clip_step_norm, without an update: gradients [P] are
+ * overwritten, or with accumulate = 1 added to. step may be NULL; its grad_norm is that of gradients
+ * as they then are, clipped and skipped are 0. */
+BPTT_API bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequence,
+                                          const bptt_target* target, bptt_step* step,
+                                          void* gradients, int32_t accumulate);
+/* The model's clipping, then its optimiser, on a copy of gradients [P] (those of frozen tensors
+ * taken as 0); counted by bptt_model_steps. Of step, which may be NULL, only grad_norm, clipped and
+ * skipped are used. */
+BPTT_API bptt_status bptt_model_apply(bptt_model* model, const void* gradients, bptt_step* step);
 /* The loss without a tape; outputs may be NULL. */
 BPTT_API bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence,
                                          const bptt_target* target, const bptt_outputs* outputs,

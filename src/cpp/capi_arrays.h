@@ -19,15 +19,59 @@ template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
                        const bptt_target* given);
 
-// Last, when nothing else can be refused: tokens and classes are copied and the copy is checked, so
-// that a caller who changes them during the call changes a result at most. `copy` must live as long
-// as the call.
-using Indices = std::vector<int64_t>;
+// Elements of h0 and hn; of c0 and cn.
+inline int64_t h_count(const NetworkConfig& config, int64_t batch) {
+  return checked_count(config.walks(), batch, config.state());
+}
+inline int64_t c_count(const NetworkConfig& config, int64_t batch) {
+  return checked_count(config.walks(), batch, config.hidden);
+}
+// Where windows overlap there is no one dL/dh_t: argument, if any, has to be NULL.
+inline void no_flow(const char* argument) {
+  if (argument) {
+    fail(BPTT_ERR_ARGUMENT, argument, "NULL, because truncation_k2 > truncation_k1", "a pointer");
+  }
+}
+
+// Last, when nothing else can be refused: lengths, resets, tokens, classes and weights are copied and
+// the copy is checked, so that a caller who changes them during the call changes a result at most.
+// What lies beyond a sequence's length is not looked at. `copy` must live as long as the call.
+struct SequenceCopy {
+  std::vector<int64_t> lengths, tokens;
+  std::vector<uint8_t> resets;
+};
 template <class T>
-void own_tokens(const NetworkConfig& config, Sequence<T>& sequence, Indices& copy);
+void own_sequence(const NetworkConfig& config, Sequence<T>& sequence, SequenceCopy& copy);
 template <class T>
-void own_classes(const NetworkConfig& config, const Sequence<T>& sequence, Target<T>& target,
-                 Indices& copy);
+struct TargetCopy {
+  std::vector<int64_t> classes;
+  std::vector<T> weights;
+};
+template <class T>
+void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T>& target,
+                TargetCopy<T>& copy);
+
+// " at step t of sequence n"
+std::string place_text(int64_t t, int64_t n);
+
+// A copy [steps, batch] of numbers that are right: right(number). Those beyond a length are 0.
+template <class T, class Right>
+std::vector<T> copy_checked(bptt_status status, const char* argument, const std::string& expected,
+                            const T* from, int64_t steps, int64_t batch, int64_t t, int64_t n,
+                            const int64_t* lengths, const Right& right) {
+  const int64_t count = checked_count(steps, batch);
+  require_memory(count, sizeof(T));
+  std::vector<T> copy(static_cast<size_t>(count));
+  auto next = copy.begin();
+  for (int64_t i = 0; i < steps; ++i) {
+    for (int64_t j = 0; j < batch; ++j, ++next) {
+      if (lengths && i >= lengths[j]) continue;
+      *next = from[i * t + j * n];
+      if (!right(*next)) fail(status, argument, expected, text(*next) + place_text(i, j));
+    }
+  }
+  return copy;
+}
 
 // Memory that a tape of this sequence takes must exist.
 template <class T>
@@ -57,8 +101,13 @@ class Arrays {
   };
   void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
            int64_t t, int64_t n, size_t element, bool output);
-  Span spans_[12];
+  Span spans_[24];
   int count_ = 0;
 };
+
+template <class T>
+void add_sequence(const NetworkConfig& config, const Sequence<T>& sequence, Arrays& arrays);
+template <class T>
+void add_target(const NetworkConfig& config, const Target<T>& target, Arrays& arrays);
 
 }  // namespace bptt

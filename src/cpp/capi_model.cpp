@@ -11,12 +11,12 @@ void* new_model(Either<Model> model) {
 }
 
 // Results of a training step lie on no array that it reads, and not on each other.
+// gradients [count]: those of one without an update.
 template <class T>
 void check_results(const NetworkConfig& config, const Sequence<T>& sequence,
-                   const Target<T>& target, const bptt_step& step) {
-  const int64_t states = checked_count(config.layers, sequence.batch, config.hidden);
-  const int64_t flows = checked_count(config.layers, sequence.steps);
-  const int64_t steps = config.last_only ? 1 : sequence.steps;
+                   const Target<T>& target, const bptt_step& step, const T* gradients = nullptr,
+                   int64_t count = 0) {
+  const int64_t flows = checked_count(config.walks(), sequence.steps);
   const void* const cell_results[] = {step.cn, step.flow_c};
   const char* const names[] = {"cn", "flow_c"};
   for (int i = 0; i < 2; ++i) {
@@ -25,19 +25,39 @@ void check_results(const NetworkConfig& config, const Sequence<T>& sequence,
     }
   }
   Arrays arrays;
-  arrays.strided("x", sequence.x, sequence.steps, sequence.batch, config.input, sequence.x_t,
-                 sequence.x_n, false);
-  arrays.strided("tokens", sequence.tokens, sequence.steps, sequence.batch, 1, sequence.tokens_t,
-                 sequence.tokens_n, false);
-  arrays.flat("h0", sequence.h0, states, false);
-  arrays.flat("c0", sequence.c0, states, false);
-  arrays.strided("classes", target.classes, steps, sequence.batch, 1, target.t, target.n, false);
-  arrays.strided("values", target.values, steps, sequence.batch, config.output, target.t, target.n,
-                 false);
-  arrays.flat("hn", static_cast<const T*>(step.hn), states, true);
-  arrays.flat("cn", static_cast<const T*>(step.cn), states, true);
+  add_sequence(config, sequence, arrays);
+  add_target(config, target, arrays);
+  arrays.flat("hn", static_cast<const T*>(step.hn), h_count(config, sequence.batch), true);
+  arrays.flat("cn", static_cast<const T*>(step.cn), c_count(config, sequence.batch), true);
   arrays.flat("flow", step.flow, flows, true);
   arrays.flat("flow_c", step.flow_c, flows, true);
+  arrays.flat("gradients", gradients, count, true);
+}
+
+// Neither do those of an evaluation lie on its target.
+template <class T>
+void check_apart(const NetworkConfig& config, const Sequence<T>& sequence, const Target<T>& target,
+                 const Outputs<T>& outputs) {
+  Arrays arrays;
+  add_target(config, target, arrays);
+  arrays.strided("y", outputs.y, target.steps, target.batch, config.output, outputs.y_t,
+                 outputs.y_n, true);
+  arrays.flat("hn", outputs.hn, h_count(config, sequence.batch), true);
+  arrays.flat("cn", outputs.cn, c_count(config, sequence.batch), true);
+}
+
+void no_overlapping_flow(const ModelConfig& config, const bptt_step& step) {
+  if (config.k2 > config.k1) no_flow(step.flow ? "flow" : step.flow_c ? "flow_c" : nullptr);
+}
+
+// step null: not asked for.
+void write_result(bptt_step* step, const StepResult& result, bool has_loss) {
+  if (!step) return;
+  if (has_loss) step->loss = result.loss;
+  step->grad_norm = result.grad_norm;
+  step->clipped = result.clipped;
+  step->skipped = result.skipped;
+  if (has_loss && step->struct_size >= sizeof *step) step->omega = result.omega;
 }
 
 }  // namespace
@@ -115,18 +135,60 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
       const bptt_step known = read_struct(step, "step");
       Sequence<T> in = check_sequence<T>(config, sequence);
       Target<T> aim = check_target(it->config(), in, target);
+      no_overlapping_flow(it->config(), known);
       check_results(config, in, aim, known);
-      Indices tokens, classes;
-      own_tokens(config, in, tokens);
-      own_classes(config, in, aim, classes);
+      SequenceCopy own;
+      TargetCopy<T> copy;
+      own_sequence(config, in, own);
+      own_target(it->config(), in, aim, copy);
       require_tape_memory(config, in);
       const Inside inside(it->network().params().lock);
       const StepResult result = it->train_step(in, aim, static_cast<T*>(known.hn),
                                                static_cast<T*>(known.cn), known.flow, known.flow_c);
-      step->loss = result.loss;
-      step->grad_norm = result.grad_norm;
-      step->clipped = result.clipped;
-      step->skipped = result.skipped;
+      write_result(step, result, true);
+    });
+  });
+}
+
+bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequence,
+                                 const bptt_target* target, bptt_step* step, void* gradients,
+                                 int32_t accumulate) {
+  return guard("bptt_model_gradients", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      const NetworkConfig& config = it->network().config();
+      const bptt_step known = step ? read_struct(step, "step") : defaults_of<bptt_step>();
+      Backward<T> backward;
+      backward.gradients = static_cast<T*>(not_null(gradients, "gradients"));
+      backward.accumulate = flag_argument(accumulate, "accumulate");
+      backward.flow = known.flow;
+      backward.flow_c = known.flow_c;
+      Outputs<T> states;
+      states.hn = static_cast<T*>(known.hn);
+      states.cn = static_cast<T*>(known.cn);
+      Sequence<T> in = check_sequence<T>(config, sequence);
+      Target<T> aim = check_target(it->config(), in, target);
+      no_overlapping_flow(it->config(), known);
+      check_results(config, in, aim, known, backward.gradients, it->network().params().count());
+      SequenceCopy own;
+      TargetCopy<T> copy;
+      own_sequence(config, in, own);
+      own_target(it->config(), in, aim, copy);
+      require_tape_memory(config, in);
+      const Reading reading(it->network().params().lock);
+      write_result(step, it->gradients(in, aim, states, backward), true);
+    });
+  });
+}
+
+bptt_status bptt_model_apply(bptt_model* model, const void* gradients, bptt_step* step) {
+  return guard("bptt_model_apply", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      not_null(gradients, "gradients");
+      if (step) read_struct(step, "step");
+      const Inside inside(it->network().params().lock);
+      write_result(step, it->apply(static_cast<const T*>(gradients)), false);
     });
   });
 }
@@ -142,9 +204,11 @@ bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence
       Sequence<T> in = check_sequence<T>(config, sequence);
       Target<T> aim = check_target(it->config(), in, target);
       const Outputs<T> out = check_outputs(config, in, outputs);
-      Indices tokens, classes;
-      own_tokens(config, in, tokens);
-      own_classes(config, in, aim, classes);
+      check_apart(config, in, aim, out);
+      SequenceCopy own;
+      TargetCopy<T> copy;
+      own_sequence(config, in, own);
+      own_target(it->config(), in, aim, copy);
       const Reading reading(it->network().params().lock);
       *loss = it->evaluate(in, aim, out);
     });

@@ -32,6 +32,14 @@ Buffer<T>& moment_of(Optimizer<T>& optimizer, int64_t moment) {
   return optimizer.moments()[size_t(moment)];
 }
 
+// The group of the tensor of that name.
+template <class T>
+ParamGroup& group_of(Optimizer<T>& optimizer, const Params<T>& params, const char* name) {
+  const Param* tensor = params.find(name);
+  if (!tensor) fail(BPTT_ERR_NAME, "name", "the name of a parameter tensor", quoted(name));
+  return optimizer.groups()[static_cast<size_t>(tensor - params.tensors().data())];
+}
+
 }  // namespace
 }  // namespace bptt
 
@@ -97,6 +105,32 @@ bptt_status bptt_optimizer_get_lr(bptt_optimizer* optimizer, double* lr) {
   });
 }
 
+bptt_status bptt_optimizer_set_group(bptt_optimizer* optimizer, const char* name, double lr_scale,
+                                     double weight_decay) {
+  return guard("bptt_optimizer_set_group", [&] {
+    not_null(name, "name");
+    not_negative(lr_scale, "lr_scale");
+    if (!std::isnan(weight_decay)) not_negative(weight_decay, "weight_decay");
+    with_optimizer(optimizer, [&](auto& rule, auto& params) {
+      const Changing changing(params.lock);
+      group_of(rule, params, name) = {lr_scale, weight_decay};
+    });
+  });
+}
+
+bptt_status bptt_optimizer_get_group(bptt_optimizer* optimizer, const char* name, double* lr_scale,
+                                     double* weight_decay) {
+  return guard("bptt_optimizer_get_group", [&] {
+    not_null(name, "name");
+    with_optimizer(optimizer, [&](auto& rule, auto& params) {
+      const Reading reading(params.lock);
+      const ParamGroup& group = group_of(rule, params, name);
+      if (lr_scale) *lr_scale = group.lr_scale;
+      if (weight_decay) *weight_decay = group.weight_decay;
+    });
+  });
+}
+
 bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count,
                                    const char* const** names) {
   return guard("bptt_optimizer_moments", [&] {
@@ -125,9 +159,7 @@ bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
       const Changing changing(params.lock);
       Buffer<T>& target = moment_of(rule, moment);
-      // Means and sums of squares are under a root.
-      const std::string name = rule.moment_names()[static_cast<size_t>(moment)];
-      const bool squares = name == "exp_avg_sq" || name == "sum";
+      const bool squares = rule.never_negative(static_cast<size_t>(moment));
       const T* given = static_cast<const T*>(values);
       for (int64_t i = 0; i < params.count(); ++i) {
         if (std::isfinite(given[i]) && !(squares && given[i] < 0)) continue;

@@ -36,19 +36,29 @@ constexpr Choice kActivations[] = {{BPTT_TANH, "BPTT_TANH"},
                                    {BPTT_IDENTITY, "BPTT_IDENTITY"}};
 constexpr Activation kActivationOf[] = {Activation::tanh, Activation::relu, Activation::sigmoid,
                                         Activation::identity};
-constexpr Choice kInits[] = {{BPTT_INIT_UNIFORM, "BPTT_INIT_UNIFORM"},
-                             {BPTT_INIT_ORTHOGONAL, "BPTT_INIT_ORTHOGONAL"},
-                             {BPTT_INIT_IDENTITY, "BPTT_INIT_IDENTITY"}};
-constexpr WeightInit kInitOf[] = {WeightInit::uniform, WeightInit::orthogonal,
-                                  WeightInit::identity};
-constexpr Choice kLosses[] = {{BPTT_CROSS_ENTROPY, "BPTT_CROSS_ENTROPY"}, {BPTT_MSE, "BPTT_MSE"}};
-constexpr Loss kLossOf[] = {Loss::cross_entropy, Loss::mse};
+constexpr Choice kInits[] = {
+    {BPTT_INIT_UNIFORM, "BPTT_INIT_UNIFORM"},   {BPTT_INIT_ORTHOGONAL, "BPTT_INIT_ORTHOGONAL"},
+    {BPTT_INIT_IDENTITY, "BPTT_INIT_IDENTITY"}, {BPTT_INIT_XAVIER, "BPTT_INIT_XAVIER"},
+    {BPTT_INIT_NORMAL, "BPTT_INIT_NORMAL"},     {BPTT_INIT_SPARSE, "BPTT_INIT_SPARSE"},
+    {BPTT_INIT_CHRONO, "BPTT_INIT_CHRONO"},     {BPTT_INIT_KERAS, "BPTT_INIT_KERAS"}};
+constexpr WeightInit kInitOf[] = {WeightInit::uniform, WeightInit::orthogonal, WeightInit::identity,
+                                  WeightInit::xavier,  WeightInit::normal,     WeightInit::sparse,
+                                  WeightInit::chrono,  WeightInit::keras};
+constexpr Choice kLosses[] = {{BPTT_CROSS_ENTROPY, "BPTT_CROSS_ENTROPY"},
+                              {BPTT_MSE, "BPTT_MSE"},
+                              {BPTT_BINARY_CROSS_ENTROPY, "BPTT_BINARY_CROSS_ENTROPY"}};
+constexpr Loss kLossOf[] = {Loss::cross_entropy, Loss::mse, Loss::binary_cross_entropy};
 constexpr Choice kTargets[] = {{BPTT_EVERY_STEP, "BPTT_EVERY_STEP"},
                                {BPTT_LAST_STEP, "BPTT_LAST_STEP"}};
 constexpr Choice kReductions[] = {{BPTT_MEAN, "BPTT_MEAN"}, {BPTT_SUM, "BPTT_SUM"}};
-constexpr Choice kAlgorithms[] = {
-    {BPTT_SGD, "BPTT_SGD"}, {BPTT_ADAGRAD, "BPTT_ADAGRAD"}, {BPTT_ADAM, "BPTT_ADAM"}};
-constexpr Algorithm kAlgorithmOf[] = {Algorithm::sgd, Algorithm::adagrad, Algorithm::adam};
+constexpr Choice kAlgorithms[] = {{BPTT_SGD, "BPTT_SGD"},
+                                  {BPTT_ADAGRAD, "BPTT_ADAGRAD"},
+                                  {BPTT_ADAM, "BPTT_ADAM"},
+                                  {BPTT_RMSPROP, "BPTT_RMSPROP"}};
+constexpr Algorithm kAlgorithmOf[] = {Algorithm::sgd, Algorithm::adagrad, Algorithm::adam,
+                                      Algorithm::rmsprop};
+constexpr Choice kForms[] = {{BPTT_RMSPROP_TORCH, "BPTT_RMSPROP_TORCH"},
+                             {BPTT_RMSPROP_GRAVES, "BPTT_RMSPROP_GRAVES"}};
 
 // The C value that stands for an engine's enumerator.
 template <class Enum, class Known, size_t count>
@@ -72,6 +82,52 @@ void fraction(double value, const std::string& argument) {
     fail(BPTT_ERR_ARGUMENT, argument, "a number in [0, 1)", text(value));
 }
 
+// How the parameters of `network` begin; its cell and bias are checked.
+InitConfig check_init(const bptt_layer_options& options, const NetworkConfig& network,
+                      const std::string& prefix) {
+  InitConfig init;
+  init.weights = kInitOf[choose(raw(options.init), kInits, prefix + "init")];
+  init.gain = options.init_gain;
+  if (!std::isfinite(init.gain))
+    fail(BPTT_ERR_ARGUMENT, prefix + "init_gain", "a finite number", text(init.gain));
+  init.forget_bias = options.forget_bias;
+  if (!std::isnan(init.forget_bias)) {
+    const bool possible = network.cell == Cell::lstm && network.bias;
+    if (!possible || std::isinf(init.forget_bias)) {
+      fail(BPTT_ERR_ARGUMENT, prefix + "forget_bias",
+           possible ? "a finite number, or NaN to leave it"
+                    : "NaN unless the cell is BPTT_LSTM with a bias",
+           text(init.forget_bias));
+    }
+  }
+  init.spectral_radius = options.spectral_radius;
+  if (!(init.spectral_radius > 0 && std::isfinite(init.spectral_radius))) {
+    fail(BPTT_ERR_ARGUMENT, prefix + "spectral_radius", "a finite number > 0",
+         text(init.spectral_radius));
+  }
+  init.time_scale = options.time_scale;
+  if (init.weights == WeightInit::chrono) {
+    if (network.cell == Cell::rnn || !network.bias) {
+      fail(BPTT_ERR_ARGUMENT, prefix + "init",
+           "another than BPTT_INIT_CHRONO unless the cell is BPTT_LSTM or BPTT_GRU with a bias",
+           "BPTT_INIT_CHRONO");
+    }
+    if (!std::isnan(init.forget_bias)) {
+      fail(BPTT_ERR_ARGUMENT, prefix + "forget_bias",
+           "NaN beside BPTT_INIT_CHRONO, which sets these biases", text(init.forget_bias));
+    }
+    if (!(init.time_scale >= 2 && std::isfinite(init.time_scale))) {
+      fail(BPTT_ERR_ARGUMENT, prefix + "time_scale", "a finite number >= 2 for BPTT_INIT_CHRONO",
+           text(init.time_scale));
+    }
+  } else if (!std::isnan(init.time_scale)) {
+    fail(BPTT_ERR_ARGUMENT, prefix + "time_scale", "NaN unless init is BPTT_INIT_CHRONO",
+         text(init.time_scale));
+  }
+  init.seed = options.seed;
+  return init;
+}
+
 // The settings of a layer, or of a model's layers (prefix "layer.") that read `inputs` features.
 LayerSettings check_layer(const bptt_layer_options& options, const std::string& prefix,
                           int64_t inputs) {
@@ -90,28 +146,42 @@ LayerSettings check_layer(const bptt_layer_options& options, const std::string& 
   network.hidden = size_argument(options.hidden_size, (prefix + "hidden_size").c_str());
   network.layers = size_argument(options.num_layers, (prefix + "num_layers").c_str());
   network.bias = flag_argument(options.bias, (prefix + "bias").c_str());
-  settings.init.weights = kInitOf[choose(raw(options.init), kInits, prefix + "init")];
-  settings.init.gain = options.init_gain;
-  if (!std::isfinite(options.init_gain)) {
-    fail(BPTT_ERR_ARGUMENT, prefix + "init_gain", "a finite number", text(options.init_gain));
-  }
-  settings.init.forget_bias = options.forget_bias;
-  if (!std::isnan(options.forget_bias)) {
-    const bool possible = network.cell == Cell::lstm && network.bias;
-    if (!possible || std::isinf(options.forget_bias)) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "forget_bias",
-           possible ? "a finite number, or NaN to leave it"
-                    : "NaN unless the cell is BPTT_LSTM with a bias",
-           text(options.forget_bias));
-    }
-  }
-  settings.init.seed = options.seed;
+  settings.init = check_init(options, network, prefix);
   return settings;
+}
+
+// What belongs to the loss alone; config.loss and the sizes are known.
+void check_loss(const bptt_model_options& options, ModelConfig& config) {
+  const bool entropy = config.loss == Loss::cross_entropy;
+  const char* const otherwise = "unless the loss is BPTT_CROSS_ENTROPY";
+  config.label_smoothing = options.label_smoothing;
+  if (!(config.label_smoothing >= 0 && config.label_smoothing <= 1))
+    fail(BPTT_ERR_ARGUMENT, "label_smoothing", "a number in [0, 1]", text(config.label_smoothing));
+  if (config.label_smoothing != 0 && !entropy) {
+    fail(BPTT_ERR_ARGUMENT, "label_smoothing", std::string("0 ") + otherwise,
+         text(config.label_smoothing));
+  }
+  config.ignore_index = options.ignore_index;
+  if (config.ignore_index != ModelConfig().ignore_index && !entropy) {
+    fail(BPTT_ERR_ARGUMENT, "ignore_index", std::string("-100 ") + otherwise,
+         text(config.ignore_index));
+  }
+  if (!options.class_weights) return;
+  config.class_weights.assign(options.class_weights, options.class_weights + config.network.output);
+  bool any = false;
+  for (size_t i = 0; i < config.class_weights.size(); ++i) {
+    const double weight = config.class_weights[i];
+    any = any || weight > 0;
+    if (std::isfinite(weight) && weight >= 0) continue;
+    fail(BPTT_ERR_ARGUMENT, "class_weights", "finite numbers >= 0",
+         text(weight) + " at " + text(int64_t(i)));
+  }
+  if (!any) fail(BPTT_ERR_ARGUMENT, "class_weights", "at least one above 0", "all 0");
 }
 
 // Refuses sizes whose parameters alone would not fit into memory.
 void check_parameters(const NetworkConfig& network, size_t element) {
-  const int64_t gates = cell_shape(network.cell).gates;
+  const int64_t gates = network.shape().gates;
   const int64_t first = network.embedding ? network.embedding : network.input;
   const int64_t rows = checked_count(gates, network.hidden);
   require_memory(checked_count(rows, first), element);
@@ -122,6 +192,10 @@ void check_parameters(const NetworkConfig& network, size_t element) {
 }
 
 }  // namespace
+
+// Options take the room that was kept for them, so that bptt_model_options stays as it was.
+static_assert(sizeof(void*) != 8 || sizeof(bptt_layer_options) == 208);
+static_assert(sizeof(void*) != 8 || sizeof(bptt_optimizer_options) == 128);
 
 template <>
 bptt_layer_options defaults_of<bptt_layer_options>() {
@@ -135,6 +209,8 @@ bptt_layer_options defaults_of<bptt_layer_options>() {
   options.init = BPTT_INIT_UNIFORM;
   options.init_gain = 1;
   options.forget_bias = kNaN;
+  options.spectral_radius = 0.95;
+  options.time_scale = kNaN;
   return options;
 }
 
@@ -147,6 +223,8 @@ bptt_optimizer_options defaults_of<bptt_optimizer_options>() {
   options.beta1 = 0.9;
   options.beta2 = 0.999;
   options.eps = kNaN;
+  options.rmsprop_alpha = kNaN;
+  options.rmsprop_form = BPTT_RMSPROP_TORCH;
   return options;
 }
 
@@ -159,6 +237,7 @@ bptt_model_options defaults_of<bptt_model_options>() {
   options.targets = BPTT_EVERY_STEP;
   options.reduction = BPTT_MEAN;
   options.optimizer = defaults_of<bptt_optimizer_options>();
+  options.ignore_index = ModelConfig().ignore_index;
   return options;
 }
 
@@ -190,11 +269,17 @@ OptimizerConfig optimizer_settings(const bptt_optimizer_options* given, const ch
   const std::string name = prefix;
   OptimizerConfig config;
   refuse_reserved(options.reserved, name + "reserved");
+  if (options.reserved32 != 0) {
+    fail(BPTT_ERR_STRUCT_SIZE, name + "reserved32", "0 (room for later versions)",
+         text(int64_t{options.reserved32}));
+  }
   config.algorithm = kAlgorithmOf[choose(raw(options.algorithm), kAlgorithms, name + "algorithm")];
   not_negative(config.lr = options.lr, (name + "lr").c_str());
   fraction(config.momentum = options.momentum, name + "momentum");
-  if (config.momentum != 0 && config.algorithm != Algorithm::sgd) {
-    fail(BPTT_ERR_ARGUMENT, name + "momentum", "0 unless the algorithm is BPTT_SGD",
+  const bool sgd = config.algorithm == Algorithm::sgd, adam = config.algorithm == Algorithm::adam,
+             rmsprop = config.algorithm == Algorithm::rmsprop;
+  if (config.momentum != 0 && !sgd && !rmsprop) {
+    fail(BPTT_ERR_ARGUMENT, name + "momentum", "0 unless the algorithm is BPTT_SGD or BPTT_RMSPROP",
          text(config.momentum));
   }
   fraction(config.beta1 = options.beta1, name + "beta1");
@@ -202,6 +287,31 @@ OptimizerConfig optimizer_settings(const bptt_optimizer_options* given, const ch
   config.eps = options.eps;
   if (!std::isnan(config.eps)) not_negative(config.eps, (name + "eps").c_str());
   not_negative(config.weight_decay = options.weight_decay, (name + "weight_decay").c_str());
+  config.decay_biases = flag_argument(options.decay_biases, (name + "decay_biases").c_str());
+  // An option that is set where it means nothing is a mistake of the caller's.
+  const auto flag = [&](int32_t value, const char* option, bool possible, const char* where) {
+    const bool set = flag_argument(value, (name + option).c_str());
+    if (set && !possible) fail(BPTT_ERR_ARGUMENT, name + option, where, "1");
+    return set;
+  };
+  config.nesterov = flag(options.nesterov, "nesterov", sgd && config.momentum != 0,
+                         "0 unless the algorithm is BPTT_SGD with a momentum");
+  config.amsgrad = flag(options.amsgrad, "amsgrad", adam, "0 unless the algorithm is BPTT_ADAM");
+  config.graves = choose(raw(options.rmsprop_form), kForms, name + "rmsprop_form") == 1;
+  if (config.graves && !rmsprop) {
+    fail(BPTT_ERR_ARGUMENT, name + "rmsprop_form",
+         "BPTT_RMSPROP_TORCH (0) unless the algorithm is BPTT_RMSPROP", "BPTT_RMSPROP_GRAVES (1)");
+  }
+  config.centered = flag(options.centered, "centered", rmsprop && !config.graves,
+                         "0 unless the algorithm is BPTT_RMSPROP in the form BPTT_RMSPROP_TORCH");
+  config.alpha = options.rmsprop_alpha;
+  if (!std::isnan(config.alpha)) {
+    fraction(config.alpha, name + "rmsprop_alpha");
+    if (!rmsprop) {
+      fail(BPTT_ERR_ARGUMENT, name + "rmsprop_alpha", "NaN unless the algorithm is BPTT_RMSPROP",
+           text(config.alpha));
+    }
+  }
   return config;
 }
 
@@ -243,6 +353,7 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   not_negative(config.clip_step_norm = options.clip_step_norm, "clip_step_norm");
   check_parameters(config.network,
                    settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
+  check_loss(options, config);
   *dtype = settings.dtype;
   return config;
 }
@@ -262,6 +373,8 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
   options.layer.init = value_of<bptt_weight_init>(config.init.weights, kInitOf, kInits);
   options.layer.init_gain = config.init.gain;
   options.layer.forget_bias = config.init.forget_bias;
+  options.layer.spectral_radius = config.init.spectral_radius;
+  options.layer.time_scale = config.init.time_scale;
   options.layer.seed = config.init.seed;
   options.vocab_size = network.tokens_only ? network.input : 0;
   options.embedding_size = network.embedding;
@@ -277,11 +390,20 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
   options.optimizer.beta2 = optimizer.beta2;
   options.optimizer.eps = optimizer.eps;
   options.optimizer.weight_decay = optimizer.weight_decay;
+  options.optimizer.decay_biases = optimizer.decay_biases;
+  options.optimizer.nesterov = optimizer.nesterov;
+  options.optimizer.amsgrad = optimizer.amsgrad;
+  options.optimizer.centered = optimizer.centered;
+  options.optimizer.rmsprop_alpha = optimizer.alpha;
+  options.optimizer.rmsprop_form = optimizer.graves ? BPTT_RMSPROP_GRAVES : BPTT_RMSPROP_TORCH;
   options.clip_norm = config.clip_norm;
   options.clip_tensor_norm = config.clip_tensor_norm;
   options.clip_value = config.clip_value;
   options.clip_step = config.clip_step;
   options.clip_step_norm = config.clip_step_norm;
+  options.label_smoothing = config.label_smoothing;
+  options.ignore_index = config.ignore_index;
+  options.class_weights = config.class_weights.empty() ? nullptr : config.class_weights.data();
   return options;
 }
 

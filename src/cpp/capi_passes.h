@@ -11,8 +11,8 @@ void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence
                  const bptt_outputs* outputs, bptt_tape** tape) {
   Sequence<T> in = check_sequence<T>(network->config(), sequence);
   const Outputs<T> out = check_outputs(network->config(), in, outputs);
-  Indices tokens;
-  own_tokens(network->config(), in, tokens);
+  SequenceCopy own;
+  own_sequence(network->config(), in, own);
   if (!tape) {
     const Reading reading(network->params().lock);
     network->forward(in, out, nullptr);

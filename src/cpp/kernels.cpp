@@ -3,6 +3,7 @@
 
 #include "cells/gru.h"
 #include "cells/lstm.h"
+#include "cells/norm.h"
 #include "cells/rnn.h"
 #include "simd/gemm.h"
 #include "simd/update.h"
@@ -27,8 +28,12 @@ constexpr Kernels<T> table_of() {
           outer<T>,
           {rnn_forward<T>, lstm_forward<T>, gru_forward<T>},
           {rnn_backward<T>, lstm_backward<T>, gru_backward<T>},
+          norm_forward<T>,
+          norm_backward<T>,
           add_column_sums<T>,
           add<T>,
+          add_products<T>,
+          multiply<T>,
           scale<T>,
           clamp_all<T>,
           sum_squares<T>,
@@ -37,6 +42,8 @@ constexpr Kernels<T> table_of() {
           update_sgd<T>,
           update_adagrad<T>,
           update_adam<T>,
+          update_rmsprop<T>,
+          update_graves<T>,
           map_tanh<T>,
           map_sigmoid<T>,
           map_exp<T>};

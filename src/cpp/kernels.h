@@ -38,7 +38,17 @@ constexpr int64_t padded_plane(int64_t n) {
 }
 
 enum class Cell { rnn, lstm, gru };
-enum class Activation { tanh, relu, sigmoid, identity };
+enum class Activation {
+  tanh,
+  relu,
+  sigmoid,
+  identity,
+  softplus,
+  elu,
+  hard_sigmoid,
+  softsign,
+  leaky_relu
+};
 
 // A matrix B [depth, units x groups] packed for products: panels of up to two vectors of units, the
 // groups (gates) of a panel of units side by side, each panel [depth, width] contiguous.
@@ -85,31 +95,64 @@ struct OuterArgs {
   int64_t c_row;
 };
 
+// What a cell computes beyond the plain one. The plain RNN, LSTM and GRU have none of it, and their
+// steps pay nothing for it.
+template <class T>
+struct CellOptions {
+  bool coupled;       // LSTM: gates i g o, f = 1 - i
+  bool reset_before;  // GRU: two stages, first r and z, then n
+  int stage;          // of these
+  T alpha;            // RNN: leak; 1: none
+  // LSTM: p_i, p_f, p_o (coupled: p_i, p_o) [H], plane_stride apart; null: none
+  const T* peephole;
+  int64_t peephole_sums, gain_c_sums;  // the dz planes that sum up to gradients (CellShape)
+  // Zoneout: how much of the state stays, 0 or 1 (or the probability) [rows, H], keep_row apart,
+  // which is 0 where all rows have the same; null: nothing.
+  const T* keep_h;
+  const T* keep_c;
+  int64_t keep_row;
+  // Layer normalisation. Forward: z [rows, gates, H] is the whole product with W_hh, normalised; the
+  // step multiplies nothing itself.
+  bool norm;
+  const T* z;
+  int64_t z_row;
+  const T* gain_c;  // LSTM: of LN(c_t) [H]
+  const T* bias_c;
+  // GRU with the reset before the product, backward: in, W_hn^T da_n; out, that times r.
+  T* reset_carry;  // [rows, H], state_row apart
+};
+
 // One time step forward of some rows of the batch: product with the packed recurrent weights, then
 // the cell, per panel of units while the product is in the first-level cache. On entry `planes`
-// holds the input part of the pre-activations, gate by gate (RNN: in h itself); on return what the
-// backward pass needs (cells/cell.h).
+// holds the input part of the pre-activations, gate by gate (plain RNN: in h itself); on return what
+// the backward pass needs (cells/cell.h).
 template <class T>
 struct StepForwardArgs {
-  const T* weights;      // packed W_hh^T: depth H, units H, groups G
+  const T* weights;      // packed W_hh^T: depth `depth`, units H, groups G
   const T* bias_hidden;  // GRU: b_hn [H]; else unused
-  const T* h_previous;   // [rows, H], state_row apart
-  const T* c_previous;   // LSTM
-  T* h;                  // [rows, H]; may be h_previous's successor, never itself
-  T* c;                  // LSTM
-  T* planes;             // [rows, planes, H], planes_row apart, plane_stride between planes
+  const T* input;        // what the product reads [rows, depth], input_row apart
+  int64_t input_row, depth;
+  const T* h_previous;  // [rows, H], state_row apart
+  const T* c_previous;  // LSTM
+  T* h;                 // [rows, H], h_row apart; may be h_previous's successor, never itself
+  int64_t h_row;
+  T* c;       // LSTM, state_row apart
+  T* planes;  // [rows, planes, H], planes_row apart, plane_stride between planes
   int64_t state_row, planes_row, plane_stride;
   int64_t rows, units;
   int64_t panel_begin, panel_end;  // panels of units to compute
   Activation activation;           // RNN
+  const CellOptions<T>* options;   // null: the plain cell
 };
 
 // One time step backward of some rows, pointwise: from the total dL/dh_t (dh) and what flows into
-// c_t (dc) to the pre-activation gradients dz. In place: dc becomes dL/dc_{t-1}; GRU: dh becomes
-// its direct share of dL/dh_{t-1}, to which the product with W_hh adds. RNN, LSTM: dh is left alone
-// and the product overwrites it.
+// c_t (dc) to the pre-activation gradients dz. In place: dc becomes dL/dc_{t-1}; dh becomes its
+// direct share of dL/dh_{t-1}, to which the product with W_hh adds, where there is one (GRU, leak,
+// zoneout). Else dh is left alone and the product overwrites it.
 template <class T>
 struct StepBackwardArgs {
+  const T* input;  // what the product read, input_row apart (GRU with the reset before the product)
+  int64_t input_row;
   const T* h_previous;  // [rows, H], state_row apart
   const T* c_previous;
   const T* h;
@@ -124,6 +167,27 @@ struct StepBackwardArgs {
   Activation activation;
   T clip;          // clamp |dz| to this; 0: off
   double* flow_c;  // LSTM: per row, the norm of the total dL/dc_t; null: off
+  const CellOptions<T>* options;
+};
+
+// Layer normalisation of rows of `gates` x `units` elements: hat = (z - mean) / sqrt(variance +
+// 1e-5) over all of them, z = gain hat + bias (Ba, Kiros & Hinton 2016).
+template <class T>
+struct NormArgs {
+  T* z;  // forward: in place. [rows, gates, units], z_row apart
+  int64_t z_row;
+  const T* gain;  // [gates, units]
+  const T* bias;  // forward, or null
+  T* hat;         // [rows, gates, units], hat_row apart: written forward, read backward
+  T* inverse;     // 1 / sqrt(variance + 1e-5), one per row, hat_row apart
+  int64_t hat_row;
+  // Backward, planes z_row apart from row to row: from dL/d(gain hat), plane p of which belongs to
+  // gate gate_of[p], to dL/dz of before the normalisation and to what sums up to the gain's gradient.
+  const T* da;
+  T* dz;
+  T* dgain;
+  const int64_t* gate_of;
+  int64_t rows, gates, units, plane_stride;
 };
 
 // Optimisers: one pass over elements of the flat vectors. `scale` multiplies the gradient first, in
@@ -132,11 +196,11 @@ template <class T>
 struct UpdateArgs {
   T* parameter;
   const T* gradient;
-  T* moment1;
-  T* moment2;
+  T* moments[3];  // each rule says which; null where it keeps none
   int64_t count;
-  double scale, lr, momentum, beta1, beta2, eps, weight_decay;
+  double scale, lr, momentum, beta1, beta2, alpha, eps, weight_decay;
   double correction1, correction2;  // Adam: 1 - beta1^t, 1 - beta2^t
+  bool nesterov;                    // SGD
   bool first;                       // SGD: the momentum buffer is empty
 };
 
@@ -149,11 +213,17 @@ struct Kernels {
   void (*outer)(const OuterArgs<T>&);
   void (*step_forward[3])(const StepForwardArgs<T>&);    // by Cell
   void (*step_backward[3])(const StepBackwardArgs<T>&);  // by Cell
+  void (*norm_forward)(const NormArgs<T>&);
+  void (*norm_backward)(const NormArgs<T>&);
 
   // total[n] += the sum over rows of a[rows, n]
   void (*add_column_sums)(const T* a, int64_t a_row, int64_t rows, int64_t n, T* total);
   // a[n] += b[n]
   void (*add)(T* a, const T* b, int64_t n);
+  // a[n] += b[n] * c[n]
+  void (*add_products)(T* a, const T* b, const T* c, int64_t n);
+  // a[n] = b[n] * c[n]
+  void (*multiply)(T* a, const T* b, const T* c, int64_t n);
   // a[n] *= factor, computed in double precision
   void (*scale)(T* a, int64_t n, double factor);
   // clamp to [-bound, bound]; NaN stays NaN. Returns the number of elements changed.
@@ -173,6 +243,8 @@ struct Kernels {
   void (*update_sgd)(const UpdateArgs<T>&);
   void (*update_adagrad)(const UpdateArgs<T>&);
   void (*update_adam)(const UpdateArgs<T>&);
+  void (*update_rmsprop)(const UpdateArgs<T>&);
+  void (*update_graves)(const UpdateArgs<T>&);
 
   // out[n] = f(in[n]), for tests of the functions that the cells use
   void (*map_tanh)(const T* in, T* out, int64_t n);
@@ -208,25 +280,64 @@ inline int64_t packed_size(const Kernels<T>& kernels, int64_t depth, int64_t uni
   return depth * groups * ((units + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
 }
 
-// What a cell keeps, by Cell (the cells' own headers hold the same numbers and are checked against
-// these).
+// Which cell it is; the default is the plain one.
+struct CellKind {
+  Cell cell = Cell::lstm;
+  bool extended = false;  // has CellOptions
+  bool coupled = false, peephole = false, projected = false, reset_before = false, norm = false;
+};
+
+// What a cell keeps and how its pre-activation gradients lie.
 struct CellShape {
   int64_t gates;        // groups of the weights
   int64_t planes;       // saved per step beside the states; 0: the input part goes into h
-  int64_t dz_planes;    // of the pre-activation gradients
+  int64_t dz_planes;    // of the pre-activation gradients, all of them
   int64_t dz_hidden;    // first dz plane of those that belong to W_hh (gates in order)
   int64_t dz_input[4];  // gate of each dz plane 0.. that belongs to W_ih
   bool has_c;
+  bool adds_carry;        // the step leaves a direct share of dL/dh_{t-1} in dh
+  int64_t product_gates;  // groups of the first product with W_hh
+  int64_t projected = 0;  // saved plane of o tanh(c_t) that the projection reads
+  int64_t norm = 0;       // first saved plane of layer normalisation: hats of x, of h, inverses
+  int64_t norm_input = 0, norm_hidden = 0;  // first dz planes behind the normalisation
+  int64_t peephole = 0, peepholes = 0;  // first dz plane that sums up to their gradient; how many
+  int64_t gain_input = 0, gain_hidden = 0, gain_c = 0;  // the same of the gains; bias_c follows
 };
-constexpr CellShape cell_shape(Cell cell) {
-  switch (cell) {
-    case Cell::lstm:
-      return {4, 4, 4, 0, {0, 1, 2, 3}, true};  // i f g o
-    case Cell::gru:
-      return {3, 4, 4, 1, {2, 0, 1, 0}, false};  // saved r z n q, q = W_hn h + b_hn; dz: n r z q
-    default:
-      return {1, 0, 1, 0, {0, 0, 0, 0}, false};
+constexpr CellShape cell_shape(const CellKind& kind) {
+  CellShape shape = {};
+  if (kind.cell == Cell::lstm) {
+    const int64_t gates = kind.coupled ? 3 : 4;  // i f g o, or i g o
+    shape = {gates, gates, gates, 0, {0, 1, 2, 3}, true, false, gates};
+  } else if (kind.cell == Cell::gru) {
+    // Saved: r z n q, q = W_hn h + b_hn; dz: n r z q. Reset before: r z n r*h; dz: n r z.
+    if (kind.reset_before) {
+      shape = {3, 4, 3, 1, {2, 0, 1, 0}, false, true, 2};
+    } else {
+      shape = {3, 4, 4, 1, {2, 0, 1, 0}, false, true, 3};
+    }
+  } else {
+    shape = {1, kind.extended, 1, 0, {0, 0, 0, 0}, false, false, 1};
   }
+  shape.adds_carry = shape.adds_carry || kind.extended;
+  shape.projected = shape.planes;
+  shape.planes += kind.projected;
+  if (kind.norm) {
+    shape.norm = shape.planes;
+    shape.planes += 2 * shape.gates + 1;
+    shape.norm_input = shape.dz_planes;
+    shape.norm_hidden = shape.norm_input + shape.gates;
+    shape.dz_planes = shape.norm_hidden + shape.gates;
+  }
+  shape.peephole = shape.dz_planes;
+  shape.peepholes = kind.peephole ? (kind.coupled ? 2 : 3) : 0;
+  shape.dz_planes += shape.peepholes;
+  if (kind.norm) {
+    shape.gain_input = shape.dz_planes;
+    shape.gain_hidden = shape.gain_input + shape.gates;
+    shape.gain_c = shape.gain_hidden + shape.gates;
+    shape.dz_planes = shape.gain_c + (shape.has_c ? 2 : 0);
+  }
+  return shape;
 }
 
 // dispatch.cpp: the tables of this build that the CPU can run, best first; the one in use (null if

@@ -177,6 +177,10 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer, bptt_optimizer_set_lr(handle, 0.1));
   EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer, bptt_optimizer_get_lr(handle, &real));
   EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
+                bptt_optimizer_set_group(handle, "weight_ih_l0", 1, 0));
+  EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
+                bptt_optimizer_get_group(handle, "weight_ih_l0", &real, &real));
+  EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
                 bptt_optimizer_moments(handle, &number, &names));
   EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
                 bptt_optimizer_get_state(handle, 0, gradients));
@@ -189,6 +193,9 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_params(handle, &made_params));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_optimizer(handle, &made_optimizer));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_train_step(handle, &sequence, &target, &step));
+  EVERY_SUSPECT(bptt_model, model, model,
+                bptt_model_gradients(handle, &sequence, &target, &step, gradients, 0));
+  EVERY_SUSPECT(bptt_model, model, model, bptt_model_apply(handle, gradients, &step));
   EVERY_SUSPECT(bptt_model, model, model,
                 bptt_model_evaluate(handle, &sequence, &target, NULL, &real));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_forward(handle, &sequence, NULL, NULL));
@@ -277,6 +284,8 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_create(&rule, layer_params, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_step(optimizer, NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_get_lr(optimizer, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_group(optimizer, NULL, 1, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_get_group(optimizer, NULL, NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_moments(optimizer, NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_get_state(optimizer, 0, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_state(optimizer, 0, NULL));
@@ -290,6 +299,10 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, NULL, &target, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, NULL, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, &target, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, NULL, &target, &step, gradients, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, NULL, &step, gradients, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, NULL, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_apply(model, NULL, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_evaluate(model, &sequence, &target, NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_save(model, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_save(model, ""));
@@ -453,6 +466,13 @@ static void check_options(void) {
     BAD_MODEL(targets, (bptt_targets)codes[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(reduction, (bptt_reduction)codes[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(optimizer.algorithm, (bptt_algorithm)codes[k], BPTT_ERR_ARGUMENT);
+    if (k) {
+      BAD_RULE(rmsprop_form, (bptt_rmsprop_form)codes[k]);
+      BAD_RULE(decay_biases, codes[k]);
+      BAD_RULE(nesterov, codes[k]);
+      BAD_RULE(amsgrad, codes[k]);
+      BAD_RULE(centered, codes[k]);
+    }
     REFUSED(BPTT_ERR_TYPE, bptt_map("tanh", (bptt_dtype)codes[k], x, y, 1));
     REFUSED(BPTT_ERR_TYPE, bptt_grad_norm((bptt_dtype)codes[k], x, 1, &norm));
     REFUSED(BPTT_ERR_TYPE, bptt_model_set_extra(model, "k", (bptt_dtype)codes[k], 0, NULL, x));
@@ -465,6 +485,13 @@ static void check_options(void) {
     BAD_RULE(beta2, numbers[k]);
     if (k) BAD_RULE(eps, numbers[k]);
     BAD_RULE(weight_decay, numbers[k]);
+    if (k) BAD_RULE(rmsprop_alpha, numbers[k]);
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_group(optimizer, "weight_ih_l0", numbers[k], 0));
+    if (k)
+      REFUSED(BPTT_ERR_ARGUMENT,
+              bptt_optimizer_set_group(optimizer, "weight_ih_l0", 1, numbers[k]));
+    BAD_LAYER(spectral_radius, numbers[k], BPTT_ERR_ARGUMENT);
+    if (k) BAD_LAYER(time_scale, numbers[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(clip_norm, numbers[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(clip_tensor_norm, numbers[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(clip_value, numbers[k], BPTT_ERR_ARGUMENT);
@@ -484,8 +511,15 @@ static void check_options(void) {
   BAD_LAYER(hidden_size, (int64_t)1 << 40, BPTT_ERR_MEMORY);
   BAD_LAYER(num_layers, INT64_MAX, BPTT_ERR_MEMORY);
   BAD_LAYER(input_size, INT64_MAX, BPTT_ERR_MEMORY);
+  BAD_RULE(nesterov, 1); /* of Adam, as the next two */
+  BAD_RULE(centered, 1);
+  BAD_RULE(rmsprop_form, BPTT_RMSPROP_GRAVES);
+  BAD_LAYER(spectral_radius, 0, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(time_scale, 9, BPTT_ERR_ARGUMENT);          /* without BPTT_INIT_CHRONO */
+  BAD_LAYER(init, BPTT_INIT_CHRONO, BPTT_ERR_ARGUMENT); /* without time_scale */
   BAD_LAYER(reserved[3], 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(layer.reserved[15], 1, BPTT_ERR_STRUCT_SIZE);
+  BAD_MODEL(layer.reserved[13], 1, BPTT_ERR_STRUCT_SIZE);
+  BAD_MODEL(optimizer.reserved32, 1, BPTT_ERR_STRUCT_SIZE);
   BAD_MODEL(optimizer.reserved[0], 1, BPTT_ERR_STRUCT_SIZE);
   BAD_MODEL(layer.struct_size, 0, BPTT_ERR_STRUCT_SIZE);
   BAD_MODEL(optimizer.struct_size, 1, BPTT_ERR_STRUCT_SIZE);
@@ -495,6 +529,13 @@ static void check_options(void) {
   REFUSED(BPTT_ERR_RANGE, bptt_params_info(layer_params, 4, &info, sizeof info));
   REFUSED(BPTT_ERR_RANGE, bptt_optimizer_get_state(optimizer, -1, gradients));
   REFUSED(BPTT_ERR_RANGE, bptt_optimizer_set_state(optimizer, 2, gradients));
+  REFUSED(BPTT_ERR_NAME, bptt_optimizer_set_group(optimizer, "weight_*", 1, 0));
+  REFUSED(BPTT_ERR_NAME, bptt_optimizer_get_group(optimizer, "nothing", &norm, &norm));
+  OK(bptt_optimizer_set_group(optimizer, "weight_hh_l0", 0.5, NAN));
+  OK(bptt_optimizer_get_group(optimizer, "weight_hh_l0", &norm, NULL));
+  REQUIRE(norm == 0.5);
+  OK(bptt_optimizer_get_group(optimizer, "weight_hh_l0", NULL, &norm));
+  REQUIRE(isnan(norm));
   REFUSED(BPTT_ERR_RANGE, bptt_model_extra(model, 0, &extra, sizeof extra));
   REFUSED(BPTT_ERR_NAME, bptt_params_freeze(layer_params, "nothing", 1));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_params_freeze(layer_params, "weight_ih_l0", 2));

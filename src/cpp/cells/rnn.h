@@ -1,5 +1,6 @@
 // rnn.h: h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). h_t alone is
-// enough for the way back: every f here has a derivative that can be written with f itself.
+// enough for the way back: every f here has a derivative that can be written with f itself. With
+// options: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), zoneout; f(a_t) is saved.
 #pragma once
 
 #include "cells/cell.h"
@@ -7,69 +8,130 @@
 namespace bptt {
 namespace {
 
-template <class T, Activation F>
+template <class T, Activation F, bool OPTIONS>
 struct Rnn {
   using V = typename Vec<T>::V;
   static constexpr int kGates = 1;
-  static constexpr CellShape kShape = cell_shape(Cell::rnn);
+  static constexpr bool kHasC = false, kOptions = OPTIONS;
+  static constexpr T kLeak = T(0.01);  // slope of leaky_relu
 
   static BPTT_INLINE V f(V a) {
+    const V one = splat<T>(T(1));
     if constexpr (F == Activation::tanh) return tanh<T>(a);
     if constexpr (F == Activation::sigmoid) return sigmoid<T>(a);
     if constexpr (F == Activation::relu) return at_least(V{}, a);
+    if constexpr (F == Activation::softplus) return softplus<T>(a);
+    if constexpr (F == Activation::elu) return select(a > V{}, a, expm1<T>(a));
+    if constexpr (F == Activation::hard_sigmoid) {
+      return at_most(one, at_least(V{}, fma(a, splat<T>(T(1) / T(6)), splat<T>(T(0.5)))));
+    }
+    if constexpr (F == Activation::softsign) return a / (one + magnitude<T>(a));
+    if constexpr (F == Activation::leaky_relu) return select(a > V{}, a, a * splat<T>(kLeak));
     return a;
   }
 
-  // dL/da from dL/dh and h = f(a). relu: 0 at 0, and a NaN state gives NaN.
+  // dL/da from dL/dh and h = f(a). relu, hard_sigmoid: 0 at the kinks, and a NaN state gives NaN.
   static BPTT_INLINE V f_backward(V dh, V h) {
     const V one = splat<T>(T(1));
     if constexpr (F == Activation::tanh) return dh * fma(-h, h, one);
     if constexpr (F == Activation::sigmoid) return dh * (h * (one - h));
     if constexpr (F == Activation::relu) return select(h > V{}, dh, h * V{});
+    if constexpr (F == Activation::softplus) return dh * -expm1<T>(-h);
+    if constexpr (F == Activation::elu) return select(h > V{}, dh, dh * (h + one));
+    if constexpr (F == Activation::hard_sigmoid) {
+      const V slope = dh * splat<T>(T(1) / T(6));
+      return select(h > V{}, select(h < one, slope, V{}), h * V{});
+    }
+    if constexpr (F == Activation::softsign) {
+      const V left = one - magnitude<T>(h);
+      return dh * (left * left);
+    }
+    if constexpr (F == Activation::leaky_relu) return select(h > V{}, dh, dh * splat<T>(kLeak));
     return dh;
   }
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
                            const V* product) const {
-    T* h = s.h + row * s.state_row + unit;
-    store(h, f(load(h) + product[0]));
+    T* h = s.h + row * s.h_row + unit;
+    if constexpr (!OPTIONS) {
+      store(h, f(load(h) + product[0]));
+    } else {
+      const CellOptions<T>& o = *s.options;
+      T* plane = s.planes + row * s.planes_row + unit;
+      const V previous = load(s.h_previous + row * s.state_row + unit);
+      const V y = f(load(plane) + product[0]);
+      V fresh = y;
+      if (o.alpha != T(1)) fresh = fma(splat<T>(T(1) - o.alpha), previous, splat<T>(o.alpha) * y);
+      if (o.keep_h) fresh = zoned(o.keep_h + row * o.keep_row + unit, previous, fresh);
+      store(plane, y);
+      store(h, fresh);
+    }
   }
+
+  BPTT_INLINE void forward_row(const StepForwardArgs<T>&, int64_t) const {}
+  BPTT_INLINE void backward_row(const StepBackwardArgs<T>&, int64_t) const {}
 
   BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const int64_t at = row * s.state_row + unit;
-    V da = f_backward(load(s.dh + at), load(s.h + at));
+    const V dh = load(s.dh + at);
+    V da;
+    if constexpr (!OPTIONS) {
+      da = f_backward(dh, load(s.h + at));
+    } else {
+      const CellOptions<T>& o = *s.options;
+      V fresh = dh, direct{};
+      if (o.keep_h) {
+        const V keep = load(o.keep_h + row * o.keep_row + unit);
+        direct = keep * dh;
+        fresh = (splat<T>(T(1)) - keep) * dh;
+      }
+      if (o.alpha != T(1)) direct = fma(splat<T>(T(1) - o.alpha), fresh, direct);
+      da = f_backward(fresh * splat<T>(o.alpha), load(s.planes + row * s.planes_row + unit));
+      store(s.dh + at, direct);
+    }
     if (s.clip > 0) da = clamp(da, s.clip);
     store(s.dz + row * s.dz_row + unit, da);
     return da;
   }
 };
 
-template <class T>
-void rnn_forward(const StepForwardArgs<T>& s) {
-  switch (s.activation) {
+// run(cell) for the cell of this activation, plain or with options.
+template <class T, bool OPTIONS, class Run>
+void with_activation(Activation activation, const Run& run) {
+  switch (activation) {
     case Activation::tanh:
-      return step_forward(s, Rnn<T, Activation::tanh>());
+      return run(Rnn<T, Activation::tanh, OPTIONS>());
     case Activation::relu:
-      return step_forward(s, Rnn<T, Activation::relu>());
+      return run(Rnn<T, Activation::relu, OPTIONS>());
     case Activation::sigmoid:
-      return step_forward(s, Rnn<T, Activation::sigmoid>());
+      return run(Rnn<T, Activation::sigmoid, OPTIONS>());
     case Activation::identity:
-      return step_forward(s, Rnn<T, Activation::identity>());
+      return run(Rnn<T, Activation::identity, OPTIONS>());
+    case Activation::softplus:
+      return run(Rnn<T, Activation::softplus, OPTIONS>());
+    case Activation::elu:
+      return run(Rnn<T, Activation::elu, OPTIONS>());
+    case Activation::hard_sigmoid:
+      return run(Rnn<T, Activation::hard_sigmoid, OPTIONS>());
+    case Activation::softsign:
+      return run(Rnn<T, Activation::softsign, OPTIONS>());
+    case Activation::leaky_relu:
+      return run(Rnn<T, Activation::leaky_relu, OPTIONS>());
   }
 }
 
 template <class T>
+void rnn_forward(const StepForwardArgs<T>& s) {
+  const auto run = [&s](const auto& cell) { step_forward(s, cell); };
+  s.options ? with_activation<T, true>(s.activation, run)
+            : with_activation<T, false>(s.activation, run);
+}
+
+template <class T>
 void rnn_backward(const StepBackwardArgs<T>& s) {
-  switch (s.activation) {
-    case Activation::tanh:
-      return step_backward(s, Rnn<T, Activation::tanh>());
-    case Activation::relu:
-      return step_backward(s, Rnn<T, Activation::relu>());
-    case Activation::sigmoid:
-      return step_backward(s, Rnn<T, Activation::sigmoid>());
-    case Activation::identity:
-      return step_backward(s, Rnn<T, Activation::identity>());
-  }
+  const auto run = [&s](const auto& cell) { step_backward(s, cell); };
+  s.options ? with_activation<T, true>(s.activation, run)
+            : with_activation<T, false>(s.activation, run);
 }
 
 }  // namespace

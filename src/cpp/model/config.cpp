@@ -14,11 +14,13 @@ using Texts = std::span<const std::string_view>;
 constexpr std::string_view kCells[] = {"rnn", "lstm", "gru"};
 constexpr std::string_view kActivations[] = {"tanh", "relu", "sigmoid", "identity"};
 constexpr std::string_view kDtypes[] = {"float32", "float64"};
-constexpr std::string_view kWeights[] = {"uniform", "orthogonal", "identity"};
-constexpr std::string_view kLosses[] = {"cross_entropy", "mse"};
+constexpr std::string_view kWeights[] = {"uniform", "orthogonal", "identity", "xavier",
+                                         "normal",  "sparse",     "chrono",   "keras"};
+constexpr std::string_view kLosses[] = {"cross_entropy", "mse", "binary_cross_entropy"};
 constexpr std::string_view kTargets[] = {"every", "last"};
 constexpr std::string_view kReductions[] = {"mean", "sum"};
-constexpr std::string_view kAlgorithms[] = {"sgd", "adagrad", "adam"};
+constexpr std::string_view kAlgorithms[] = {"sgd", "adagrad", "adam", "rmsprop"};
+constexpr std::string_view kForms[] = {"torch", "graves"};
 
 // The options as the file names them.
 struct Options {
@@ -63,11 +65,24 @@ void visit(Archive& archive, Options& options) {
   archive.number("clip_value", config.clip_value);
   archive.number("clip_step", config.clip_step);
   archive.number("clip_step_norm", config.clip_step_norm);
+  // What follows was added later: a file without it means the defaults.
+  archive.optional();
+  archive.number("label_smoothing", config.label_smoothing);
+  archive.integer("ignore_index", config.ignore_index);
+  archive.flag("decay_biases", config.optimizer.decay_biases);
+  archive.flag("nesterov", config.optimizer.nesterov);
+  archive.flag("amsgrad", config.optimizer.amsgrad);
+  archive.flag("centered", config.optimizer.centered);
+  archive.number("rmsprop_alpha", config.optimizer.alpha);
+  archive.choice("rmsprop_form", config.optimizer.graves, kForms);
+  archive.number("spectral_radius", config.init.spectral_radius);
+  archive.number("time_scale", config.init.time_scale);
 }
 
 class Writer {
  public:
   std::string finished() const { return json_ + '}'; }
+  void optional() {}
   template <class Enum>
   void choice(std::string_view name, Enum value, Texts texts) {
     add(name, json_string(texts[static_cast<size_t>(value)]));
@@ -89,8 +104,11 @@ class Writer {
 class Reader {
  public:
   Reader(JsonReader& json, const std::string& name) : json_(json), name_(name) {}
-  int options = 0;  // how many there are
-  bool known = false;
+  int required = 0;                    // how many have to be there
+  bool known = false, needed = false;  // whether this one is an option, and a required one
+
+  // Files may lack the options that follow: their defaults hold.
+  void optional() { all_required_ = false; }
 
   template <class Enum>
   void choice(std::string_view name, Enum& value, Texts texts) {
@@ -116,12 +134,14 @@ class Reader {
 
  private:
   bool is(std::string_view name) {
-    ++options;
+    required += all_required_;
     if (name != name_) return false;
+    needed = all_required_;
     return known = true;
   }
   JsonReader& json_;
   const std::string& name_;
+  bool all_required_ = true;
 };
 
 [[noreturn]] void refuse_option(const std::string& name) {
@@ -149,11 +169,23 @@ void check_options(const Options& options) {
   check(network.layers > 0, "num_layers");
   check(network.output > 0, "output_size");
   check(!std::isnan(config.init.gain), "init_gain");
-  check(std::isnan(config.init.forget_bias) || lstm_bias, "forget_bias");
+  const bool chrono = config.init.weights == WeightInit::chrono;
+  check(std::isnan(config.init.forget_bias) || (lstm_bias && !chrono), "forget_bias");
+  check(config.init.spectral_radius > 0 && std::isfinite(config.init.spectral_radius),
+        "spectral_radius");
+  check(!chrono || (network.cell != Cell::rnn && network.bias), "init");
+  check(chrono ? config.init.time_scale >= 2 && std::isfinite(config.init.time_scale)
+               : std::isnan(config.init.time_scale),
+        "time_scale");
   check(not_negative(optimizer.lr), "lr");
-  check(fraction(optimizer.momentum) &&
-            (optimizer.momentum == 0 || optimizer.algorithm == Algorithm::sgd),
-        "momentum");
+  const bool sgd = optimizer.algorithm == Algorithm::sgd,
+             rmsprop = optimizer.algorithm == Algorithm::rmsprop;
+  check(fraction(optimizer.momentum) && (optimizer.momentum == 0 || sgd || rmsprop), "momentum");
+  check(!optimizer.nesterov || (sgd && optimizer.momentum != 0), "nesterov");
+  check(!optimizer.amsgrad || optimizer.algorithm == Algorithm::adam, "amsgrad");
+  check(!optimizer.graves || rmsprop, "rmsprop_form");
+  check(!optimizer.centered || (rmsprop && !optimizer.graves), "centered");
+  check(rmsprop ? fraction(optimizer.alpha) : std::isnan(optimizer.alpha), "rmsprop_alpha");
   check(fraction(optimizer.beta1), "beta1");
   check(fraction(optimizer.beta2), "beta2");
   check(not_negative(optimizer.eps), "eps");
@@ -163,6 +195,10 @@ void check_options(const Options& options) {
   check(not_negative(config.clip_value), "clip_value");
   check(not_negative(config.clip_step), "clip_step");
   check(not_negative(config.clip_step_norm), "clip_step_norm");
+  const bool entropy = config.loss == Loss::cross_entropy;
+  check(config.label_smoothing >= 0 && config.label_smoothing <= (entropy ? 1 : 0),
+        "label_smoothing");
+  check(entropy || config.ignore_index == ModelConfig().ignore_index, "ignore_index");
 }
 
 uint64_t seed_of(const std::string& text) {
@@ -200,12 +236,12 @@ ModelConfig config_from_json(const std::string& text, Dtype* dtype) {
   int given = 0, expected = 0;
   try {
     JsonReader json(text);
-    json.object(64, 64, [&](const std::string& name) {
+    json.object(128, 64, [&](const std::string& name) {
       Reader reader(json, name);
       visit(reader, options);
       if (!reader.known) json.fail("an unknown option '" + name + "'");
-      expected = reader.options;
-      ++given;
+      expected = reader.required;
+      given += reader.needed;
     });
     json.end();
   } catch (const JsonError& error) {

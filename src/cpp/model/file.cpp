@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <map>
@@ -18,6 +19,7 @@ namespace bptt {
 namespace {
 
 constexpr char kFormat[] = "bptt_native.model", kFormatVersion[] = "1";
+constexpr char kClassWeights[] = "loss.class_weights";
 constexpr size_t kDigits = 64;
 constexpr std::string_view kBeginning =
     R"({"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":")";
@@ -99,6 +101,19 @@ std::string frozen_to_json(const std::vector<Param>& tensors) {
   return json + ']';
 }
 
+// The groups that are not as a new optimiser's.
+std::string groups_to_json(const std::vector<Param>& tensors,
+                           const std::vector<ParamGroup>& groups) {
+  std::string json = "{";
+  for (size_t i = 0; i < groups.size(); ++i) {
+    if (groups[i].lr_scale == 1 && std::isnan(groups[i].weight_decay)) continue;
+    if (json.size() > 1) json += ',';
+    json += json_string(tensors[i].name) + ":[" + json_number(groups[i].lr_scale) + ',' +
+            json_number(groups[i].weight_decay) + ']';
+  }
+  return json + '}';
+}
+
 // ---- reading ----
 
 // The file's metadata, from which every entry is taken once.
@@ -112,6 +127,9 @@ class Metadata {
     auto node = entries_.extract(key);
     if (node.empty()) refuse_file("a model file without the metadata '" + key + "'");
     return std::move(node.mapped());
+  }
+  std::string text_or(const std::string& key, const char* missing) {
+    return entries_.contains(key) ? text(key) : missing;
   }
   int64_t count(const std::string& key) {
     const std::string digits = text(key);
@@ -156,6 +174,7 @@ class Tensors {
                   "' has another shape than its options say");
     std::memcpy(values, data_ + tensor.begin, static_cast<size_t>(tensor.end - tensor.begin));
   }
+  bool has(const std::string& name) const { return entries_.contains(name); }
   // What is left must be the user's.
   std::map<std::string, Extra> extras() const {
     std::map<std::string, Extra> result;
@@ -187,13 +206,14 @@ class Tensors {
 void check_size(const ModelConfig& config, size_t element, const SafetensorsHeader& header) {
   const NetworkConfig& network = config.network;
   const double H = double(network.hidden), L = double(network.layers), O = double(network.output),
-               I = double(network.input);
+               I = double(network.input), D = double(network.directions()),
+               R = double(network.state());
   const double E = double(network.embedding), first = E > 0 ? E : I;
-  const double columns = first + (2 * L - 1) * H + (network.bias ? 2 * L : 0);
+  const double columns = first + L * R + (L - 1) * D * R + (network.bias ? 2 * L : 0);
   const double parameters =
-      double(cell_shape(network.cell).gates) * H * columns + I * E + O * (H + 1);
+      D * double(network.shape().gates) * H * columns + I * E + O * (D * R + 1);
   const double held = double(header.file_size - header.data_begin);
-  if (parameters * double(element) > held || 2 * L > double(header.tensors.size())) {
+  if (parameters * double(element) > held || 2 * L * D > double(header.tensors.size())) {
     refuse_file("a model file whose options need more parameters than it holds");
   }
 }
@@ -216,14 +236,53 @@ void read_frozen(const std::string& text, Params<T>& params) {
   }
 }
 
+void read_class_weights(Tensors& tensors, ModelConfig& config) {
+  if (!tensors.has(kClassWeights)) return;
+  config.class_weights.resize(size_t(config.network.output));
+  tensors.take(kClassWeights, {config.network.output}, config.class_weights.data());
+  double largest = 0;
+  bool possible = true;
+  for (const double weight : config.class_weights) {
+    possible = possible && std::isfinite(weight) && weight >= 0;
+    largest = std::max(largest, weight);
+  }
+  if (!possible || largest == 0) refuse_file("a model file with impossible class weights");
+}
+
 template <class T>
-AnyModel read_model(const ModelConfig& config, Metadata metadata, const SafetensorsHeader& header,
+void read_groups(const std::string& text, const Params<T>& params,
+                 std::vector<ParamGroup>& groups) {
+  const auto possible = [](double value) { return value >= 0 && std::isfinite(value); };
+  try {
+    JsonReader json(text);
+    json.object(groups.size(), kLongestTensorName, [&](const std::string& name) {
+      const Param* tensor = params.find(name);
+      if (!tensor) json.fail("an unknown tensor '" + name + "'");
+      ParamGroup& group = groups[static_cast<size_t>(tensor - params.tensors().data())];
+      int place = 0;
+      json.array(2, [&] {
+        double& value = place++ == 0 ? group.lr_scale : group.weight_decay;
+        const bool inherited = place == 2 && json.null();
+        if (!inherited) value = json.number();
+        if (!inherited && !possible(value)) json.fail("a negative number");
+      });
+      if (place != 2) json.fail("not two numbers");
+    });
+    json.end();
+  } catch (const JsonError& error) {
+    refuse_file("a model file whose groups of parameters are not right at " + error.reason);
+  }
+}
+
+template <class T>
+AnyModel read_model(ModelConfig config, Metadata metadata, const SafetensorsHeader& header,
                     const std::byte* bytes) {
   check_size(config, sizeof(T), header);
+  Tensors tensors(header, bytes);
+  read_class_weights(tensors, config);
   auto model = std::make_unique<Model<T>>(config);
   Params<T>& params = model->network().params();
   Optimizer<T>& optimizer = model->optimizer();
-  Tensors tensors(header, bytes);
   T* const values = params.change();
   for (const Param& tensor : params.tensors())
     tensors.take(tensor.name, tensor.shape, values + tensor.offset);
@@ -236,6 +295,7 @@ AnyModel read_model(const ModelConfig& config, Metadata metadata, const Safetens
   }
   model->extras = tensors.extras();
   read_frozen(metadata.text("frozen"), params);
+  read_groups(metadata.text_or("groups", "{}"), params, optimizer.groups());
   model->steps_taken = metadata.count("steps_taken");
   model->steps_skipped = metadata.count("steps_skipped");
   optimizer.set_steps(metadata.count("optimizer_steps"));
@@ -278,6 +338,7 @@ template <class T>
 std::vector<std::byte> serialize(const Model<T>& model) {
   const Params<T>& params = model.network().params();
   const Optimizer<T>& optimizer = model.optimizer();
+  const std::vector<double>& class_weights = model.config().class_weights;
   const Dtype dtype = sizeof(T) == sizeof(float) ? Dtype::float32 : Dtype::float64;
   std::vector<std::pair<std::string, std::string>> metadata{
       {"format", kFormat},
@@ -288,7 +349,8 @@ std::vector<std::byte> serialize(const Model<T>& model) {
       {"steps_taken", std::to_string(model.steps_taken)},
       {"steps_skipped", std::to_string(model.steps_skipped)},
       {"optimizer_steps", std::to_string(optimizer.steps())},
-      {"frozen", frozen_to_json(params.tensors())}};
+      {"frozen", frozen_to_json(params.tensors())},
+      {"groups", groups_to_json(params.tensors(), optimizer.groups())}};
   for (const auto& [key, value] : model.metadata) metadata.emplace_back("user." + key, value);
 
   std::vector<TensorToStore> tensors;
@@ -302,6 +364,13 @@ std::vector<std::byte> serialize(const Model<T>& model) {
   for (size_t i = 0; i < optimizer.moments().size(); ++i) {
     store(std::string("optimizer.") + optimizer.moment_names()[i] + '.',
           optimizer.moments()[i].data());
+  }
+  if (!class_weights.empty()) {
+    tensors.push_back({kClassWeights,
+                       dtype_text<double>(),
+                       {model.config().network.output},
+                       class_weights.data(),
+                       class_weights.size() * sizeof(double)});
   }
   for (const auto& [name, extra] : model.extras) {
     tensors.push_back({"extra." + name, dtype_text(extra.type), extra.shape, extra.bytes.data(),

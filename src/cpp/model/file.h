@@ -3,9 +3,11 @@
 // A model file is a safetensors file. Its header begins with
 //     {"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":"<64 digits>",
 // and holds as metadata: "config" (a JSON object of all options), "steps_taken", "steps_skipped",
-// "optimizer_steps", "frozen" (a JSON array of names) and "user.<key>". Tensors: the parameters by
-// their names, "optimizer.<moment>.<parameter>" and "extra.<name>". The SHA-256 is of the whole
-// file with its own 64 digits taken as zeros ('0').
+// "optimizer_steps", "frozen" (a JSON array of names), "groups" (a JSON object, name: [factor of the
+// learning rate, weight decay or null], of the tensors that have their own; may be missing) and
+// "user.<key>". Tensors: the parameters by their names,
+// "optimizer.<moment>.<parameter>", "loss.class_weights" if there are any, and "extra.<name>". The
+// SHA-256 is of the whole file with its own 64 digits taken as zeros ('0').
 #pragma once
 
 #include <cstddef>

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "model/linalg.h"
 #include "model/random.h"
@@ -11,6 +14,7 @@ namespace bptt {
 namespace {
 
 constexpr double kIdentityInputStd = 0.001;  // Le et al. 2015
+constexpr int64_t kSparseEntries = 15;       // a row: Martens 2010
 
 template <class T>
 void fill_uniform(RandomStream& random, double bound, T* values, int64_t count) {
@@ -22,45 +26,157 @@ void fill_normal(RandomStream& random, double deviation, T* values, int64_t coun
   for (int64_t i = 0; i < count; ++i) values[i] = static_cast<T>(deviation * random.normal());
 }
 
-// Each gate's [H, H].
+// Each gate's [H, columns] with orthonormal columns, columns <= H.
 template <class T>
-void fill_orthogonal(RandomStream& random, double gain, int64_t gates, int64_t hidden, T* values) {
-  const int64_t count = checked_count(hidden, hidden);
+void fill_orthogonal(RandomStream& random, double gain, int64_t gates, int64_t hidden,
+                     int64_t columns, T* values) {
+  const int64_t count = checked_count(hidden, columns);
   Buffer<double> block(count);
   for (int64_t gate = 0; gate < gates; ++gate) {
     for (int64_t i = 0; i < count; ++i) block[i] = random.normal();
-    orthogonal_factor(block, hidden);
+    orthogonal_factor(block, hidden, columns);
     for (int64_t i = 0; i < count; ++i) values[gate * count + i] = static_cast<T>(gain * block[i]);
   }
 }
 
 template <class T>
-void fill_identity(double gain, int64_t gates, int64_t hidden, T* values) {
-  std::fill_n(values, gates * hidden * hidden, T(0));
-  for (int64_t row = 0; row < gates * hidden; ++row)
-    values[row * hidden + row % hidden] = static_cast<T>(gain);
+void fill_identity(double gain, int64_t gates, int64_t hidden, int64_t columns, T* values) {
+  std::fill_n(values, gates * hidden * columns, T(0));
+  for (int64_t row = 0; row < gates * hidden; ++row) {
+    if (row % hidden < columns) values[row * columns + row % hidden] = static_cast<T>(gain);
+  }
 }
 
-// A tensor of a recurrent layer; `kind` is its name without prefix.
+// Each gate's [H, H] with `entries` of N(0, 1) a row, in places drawn without replacement; then
+// rescaled to the spectral radius.
 template <class T>
-void fill_recurrent(const NetworkConfig& network, const InitConfig& config, std::string_view kind,
-                    RandomStream& random, double bound, T* values, int64_t count) {
-  const int64_t gates = cell_shape(network.cell).gates, H = network.hidden;
-  if (kind.starts_with("weight_hh") && config.weights == WeightInit::orthogonal) {
-    fill_orthogonal(random, config.gain, gates, H, values);
-  } else if (kind.starts_with("weight_hh") && config.weights == WeightInit::identity) {
-    fill_identity(config.gain, gates, H, values);
-  } else if (kind.starts_with("weight_ih") && config.weights == WeightInit::identity) {
-    fill_normal(random, kIdentityInputStd, values, count);
-  } else if (kind.starts_with("bias") && config.weights == WeightInit::identity) {
-    std::fill_n(values, count, T(0));
-  } else {
-    fill_uniform(random, bound, values, count);
+void fill_rescaled(RandomStream& random, double radius, int64_t entries, int64_t gates,
+                   int64_t hidden, T* values) {
+  const int64_t count = checked_count(hidden, hidden);
+  Buffer<double> block(count);
+  std::vector<int64_t> places(static_cast<size_t>(hidden));
+  std::iota(places.begin(), places.end(), 0);
+  for (int64_t gate = 0; gate < gates; ++gate) {
+    std::fill_n(block.data(), count, 0.0);
+    for (int64_t row = 0; row < hidden; ++row) {
+      for (int64_t i = 0; i < entries; ++i) {
+        if (entries < hidden) {
+          const auto drawn = static_cast<int64_t>(random.uniform() * double(hidden - i));
+          std::swap(places[static_cast<size_t>(i)], places[static_cast<size_t>(i + drawn)]);
+        }
+        block[row * hidden + places[static_cast<size_t>(i)]] = random.normal();
+      }
+    }
+    const double found = spectral_radius(block, hidden), factor = found > 0 ? radius / found : 1;
+    for (int64_t i = 0; i < count; ++i)
+      values[gate * count + i] = static_cast<T>(factor * block[i]);
   }
-  if (network.cell == Cell::lstm && kind.starts_with("bias") && !std::isnan(config.forget_bias)) {
-    std::fill_n(
-        values + H, H,
-        kind.starts_with("bias_ih") ? static_cast<T>(config.forget_bias) : T(0));  // gates i f g o
+}
+
+// Where a gate stands among those of a tensor, -1 if it has none of the kind: LSTM i f g o or, with
+// coupled gates, i g o; GRU r z n.
+struct Gates {
+  int64_t input = -1, forget = -1, update = -1;
+};
+Gates gates_of(Cell cell, int64_t count) {
+  if (cell == Cell::lstm) return {0, count == 4 ? 1 : -1, -1};
+  return cell == Cell::gru ? Gates{-1, -1, 1} : Gates{};
+}
+
+// Biases b of the gates that keep the state a time 1 + e^b: e^b ~ U[1, time_scale - 1], and the
+// opposite for those that let the input in (Tallec & Ollivier 2018). Their b_hh is 0.
+template <class T>
+void fill_chrono(RandomStream& random, double time_scale, const Gates& gates, bool hidden_bias,
+                 int64_t hidden, T* values) {
+  for (int64_t unit = 0; unit < hidden; ++unit) {
+    const double keep = hidden_bias ? 0 : natural_logarithm(random.uniform(1, time_scale - 1));
+    for (const int64_t gate : {gates.forget, gates.update}) {
+      if (gate >= 0) values[gate * hidden + unit] = static_cast<T>(keep);
+    }
+    if (gates.input >= 0) values[gates.input * hidden + unit] = static_cast<T>(-keep);
+  }
+}
+
+// What a tensor of a recurrent layer needs to know of itself; `kind` is its name without prefix.
+struct Tensor {
+  std::string_view kind;
+  int64_t gates, columns, count;
+  bool is(std::string_view start) const { return kind.starts_with(start); }
+};
+
+template <class T>
+void fill_weight_hh(const InitConfig& config, const Tensor& tensor, int64_t H, RandomStream& random,
+                    double bound, T* values) {
+  const int64_t gates = tensor.gates, columns = tensor.columns;
+  switch (config.weights) {
+    case WeightInit::orthogonal:
+      return fill_orthogonal(random, config.gain, gates, H, columns, values);
+    case WeightInit::keras:
+      return fill_orthogonal(random, 1.0, 1, gates * H, columns, values);
+    case WeightInit::identity:
+      return fill_identity(config.gain, gates, H, columns, values);
+    case WeightInit::normal:
+      return fill_rescaled(random, config.spectral_radius, H, gates, H, values);
+    case WeightInit::sparse:
+      return fill_rescaled(random, config.spectral_radius, std::min(H, kSparseEntries), gates, H,
+                           values);
+    case WeightInit::xavier:
+      return fill_uniform(random, std::sqrt(6.0 / double(H + columns)), values, tensor.count);
+    default:
+      fill_uniform(random, bound, values, tensor.count);
+  }
+}
+
+template <class T>
+void fill_weight_ih(const InitConfig& config, const Tensor& tensor, int64_t H, RandomStream& random,
+                    double bound, T* values) {
+  switch (config.weights) {
+    case WeightInit::identity:
+      return fill_normal(random, kIdentityInputStd, values, tensor.count);
+    case WeightInit::xavier:
+      bound = std::sqrt(6.0 / double(H + tensor.columns));
+      break;
+    case WeightInit::keras:
+      bound = std::sqrt(6.0 / double(tensor.gates * H + tensor.columns));
+      break;
+    default:
+      break;
+  }
+  fill_uniform(random, bound, values, tensor.count);
+}
+
+template <class T>
+void fill_bias(Cell cell, const InitConfig& config, const Tensor& tensor, int64_t H,
+               RandomStream& random, double bound, T* values) {
+  const bool hidden_bias = tensor.is("bias_hh");
+  const Gates gates = gates_of(cell, tensor.gates);
+  if (config.weights == WeightInit::identity || config.weights == WeightInit::xavier ||
+      config.weights == WeightInit::keras) {
+    std::fill_n(values, tensor.count, T(0));
+  } else {
+    fill_uniform(random, bound, values, tensor.count);
+  }
+  if (config.weights == WeightInit::chrono)
+    fill_chrono(random, config.time_scale, gates, hidden_bias, H, values);
+  double forget = config.forget_bias;
+  if (std::isnan(forget) && config.weights == WeightInit::keras) forget = 1;
+  if (gates.forget >= 0 && !std::isnan(forget))
+    std::fill_n(values + gates.forget * H, H, static_cast<T>(hidden_bias ? 0 : forget));
+}
+
+template <class T>
+void fill_recurrent(const NetworkConfig& network, const InitConfig& config, const Tensor& tensor,
+                    RandomStream& random, double bound, T* values) {
+  if (tensor.is("weight_hh")) {
+    fill_weight_hh(config, tensor, network.hidden, random, bound, values);
+  } else if (tensor.is("weight_ih")) {
+    fill_weight_ih(config, tensor, network.hidden, random, bound, values);
+  } else if (tensor.is("bias_ih") || tensor.is("bias_hh")) {
+    fill_bias(network.cell, config, tensor, network.hidden, random, bound, values);
+  } else if (tensor.is("weight_ln") || tensor.is("bias_ln")) {
+    std::fill_n(values, tensor.count, tensor.is("weight_ln") ? T(1) : T(0));
+  } else {
+    fill_uniform(random, bound, values, tensor.count);
   }
 }
 
@@ -81,8 +197,11 @@ void initialise(Network<T>& network, const InitConfig& config) {
     } else if (tensor.name.starts_with("readout.")) {
       fill_uniform(random, bound, values, tensor.count);
     } else {
-      fill_recurrent(network.config(), config, std::string_view(tensor.name).substr(prefix.size()),
-                     random, bound, values, tensor.count);
+      const int64_t columns = tensor.shape.size() > 1 ? tensor.shape[1] : 1;
+      fill_recurrent(network.config(), config,
+                     {std::string_view(tensor.name).substr(prefix.size()),
+                      tensor.shape[0] / network.config().hidden, columns, tensor.count},
+                     random, bound, values);
     }
   }
 }

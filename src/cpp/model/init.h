@@ -9,12 +9,15 @@
 
 namespace bptt {
 
-enum class WeightInit { uniform, orthogonal, identity };
+// In the order of bptt_weight_init, which says what they are.
+enum class WeightInit { uniform, orthogonal, identity, xavier, normal, sparse, chrono, keras };
 
 struct InitConfig {
   WeightInit weights = WeightInit::uniform;
   double gain = 1;
   double forget_bias = std::numeric_limits<double>::quiet_NaN();  // NaN: leave
+  double spectral_radius = 0.95;                                  // normal, sparse
+  double time_scale = std::numeric_limits<double>::quiet_NaN();   // chrono
   uint64_t seed = 0;
   bool given = false;  // the values come from elsewhere (a file): fill nothing
 };

@@ -1,57 +1,14 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <mutex>
 
 #include "model/clip.h"
-#include "model/loss.h"
+#include "model/row_losses.h"
 
 namespace bptt {
-namespace {
-
-// The loss of every target row, summed in their order.
-template <class T>
-class RowLosses {
- public:
-  RowLosses(const ModelConfig& config, const Sequence<T>& sequence, const Target<T>& target,
-            int64_t rows)
-      : kernels_(kernels_of<T>(*active_kernels())),
-        config_(config),
-        target_(target),
-        batch_(sequence.batch),
-        outputs_(config.network.output),
-        losses_(rows),
-        factor_(!config.mean ? 1.0
-                : config.loss == Loss::cross_entropy
-                    ? 1.0 / double(rows)
-                    : 1.0 / (double(rows) * double(config.network.output))) {}
-
-  // out becomes the gradient of the loss with respect to it.
-  void row(int64_t index, T* out) {
-    const int64_t at = index / batch_ * target_.t + index % batch_ * target_.n;
-    losses_[index] = config_.loss == Loss::cross_entropy
-                         ? cross_entropy_row(kernels_, out, outputs_, target_.classes[at], factor_)
-                         : squared_error_row(out, target_.values + at, outputs_, factor_);
-  }
-
-  double total() const {
-    double sum = 0;
-    for (int64_t i = 0; i < losses_.count(); ++i) sum += losses_[i];
-    return sum * factor_;
-  }
-
- private:
-  const Kernels<T>& kernels_;
-  const ModelConfig& config_;
-  const Target<T>& target_;
-  int64_t batch_, outputs_;
-  Buffer<double> losses_;
-  double factor_;
-};
-
-}  // namespace
-
 template <class T>
 Model<T>::Model(const ModelConfig& config, Blank blank)
     : config_(config), network_(config.network), optimizer_(config.optimizer, network_.params()) {
@@ -63,33 +20,80 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
                                 double* flow, double* flow_c) {
   Params<T>& params = network_.params();
   const std::unique_lock<Lock> guard(params.lock);
-  const bool fits = tape_ && tape_->steps() == sequence.steps && tape_->batch() == sequence.batch &&
-                    tape_->tokens() == (sequence.tokens != nullptr);
-  if (!fits) {
-    tape_.reset();
-    tape_ = network_.new_tape(sequence, true);
-  }
-  const int64_t rows = network_.target_rows(sequence.steps, sequence.batch);
-  outputs_.reserve(checked_count(rows, network_.output_row()));
+  Sequence<T> in = sequence;
+  in.draw = uint64_t(steps_taken + steps_skipped);
+  tape_.reset();  // first, so that its memory is there for the next one
+  tape_ = network_.new_tape(in, true);
   gradient_.reserve(params.count());
-
-  RowLosses<T> losses(config_, sequence, target, rows);
-  Outputs<T> outputs;
-  outputs.hn = hn;
-  outputs.cn = cn;
-  network_.forward(sequence, outputs,
-                   {[&](int64_t row, T* out) { losses.row(row, out); }, outputs_.data()}, *tape_);
+  Outputs<T> states;
+  states.hn = hn;
+  states.cn = cn;
   Backward<T> backward;
-  backward.clip_step = config_.clip_step;
-  backward.clip_step_norm = config_.clip_step_norm;
   backward.gradients = gradient_.data();
   backward.flow = flow;
   backward.flow_c = flow_c;
-  network_.backward(*tape_, backward, {nullptr, outputs_.data()});
+  double omega = 0;
+  backward.omega_value = &omega;
+  const double loss = loss_and_gradients(in, target, states, backward, *tape_, outputs_);
+  StepResult result = update();
+  result.loss = loss;
+  result.omega = omega;
+  return result;
+}
 
+
+template <class T>
+StepResult Model<T>::gradients(const Sequence<T>& sequence, const Target<T>& target,
+                               const Outputs<T>& states, const Backward<T>& backward) const {
+  const auto tape = network_.new_tape(sequence, true);
+  Buffer<T> outputs;
   StepResult result;
-  result.loss = losses.total();
-  result.grad_norm = gradient_norm(gradient_.data(), params.count());
+  Backward<T> call = backward;
+  call.omega_value = &result.omega;
+  result.loss = loss_and_gradients(sequence, target, states, call, *tape, outputs);
+  result.grad_norm = gradient_norm(backward.gradients, network_.params().count());
+  return result;
+}
+
+template <class T>
+StepResult Model<T>::apply(const T* gradients) {
+  const Params<T>& params = network_.params();
+  const std::unique_lock<Lock> guard(network_.params().lock);
+  gradient_.reserve(params.count());
+  std::memcpy(gradient_.data(), gradients, size_t(params.count()) * sizeof(T));
+  for (const Param& tensor : params.tensors()) {
+    if (tensor.frozen) std::fill_n(gradient_.data() + tensor.offset, tensor.count, T(0));
+  }
+  return update();
+}
+
+// `outputs` receives dL/d output of every target row.
+template <class T>
+double Model<T>::loss_and_gradients(const Sequence<T>& sequence, const Target<T>& target,
+                                    const Outputs<T>& states, Backward<T> backward, Tape<T>& tape,
+                                    Buffer<T>& outputs) const {
+  RowLosses<T> losses(config_, target);
+  const TargetRows targets = losses.rows(tape.order());
+  outputs.reserve(checked_count(targets.count, network_.output_row()));
+  ReadoutForward<T> readout;
+  readout.targets = &targets;
+  readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) { losses.row(i, t, n, out); };
+  readout.keep = outputs.data();
+  network_.forward(sequence, states, readout, tape);
+  backward.clip_step = config_.clip_step;
+  backward.clip_step_norm = config_.clip_step_norm;
+  backward.k1 = config_.k1;
+  backward.k2 = config_.k2;
+  backward.omega = config_.omega;
+  network_.backward(tape, backward, {&targets, nullptr, outputs.data()});
+  return losses.total();
+}
+
+// Clips gradient_ and updates with it, unless it is not finite.
+template <class T>
+StepResult Model<T>::update() {
+  StepResult result;
+  result.grad_norm = gradient_norm(gradient_.data(), network_.params().count());
   if (!std::isfinite(result.grad_norm)) {
     result.skipped = true;
     ++steps_skipped;
@@ -122,19 +126,20 @@ template <class T>
 double Model<T>::evaluate(const Sequence<T>& sequence, const Target<T>& target,
                           const Outputs<T>& outputs) const {
   const auto tape = network_.new_tape(sequence, false);
-  RowLosses<T> losses(config_, sequence, target,
-                      network_.target_rows(sequence.steps, sequence.batch));
-  const int64_t N = sequence.batch;
+  RowLosses<T> losses(config_, target);
+  // All outputs where they are asked for, not only those with a target.
+  const TargetRows targets = outputs.y ? target_rows(tape->order(), config_.network.last_only, nullptr)
+                                       : losses.rows(tape->order());
+  losses.expect(targets.count);
   const size_t bytes = size_t(config_.network.output) * sizeof(T);
-  network_.forward(sequence, outputs,
-                   {[&](int64_t row, T* out) {
-                      if (outputs.y)
-                        std::memcpy(outputs.y + row / N * outputs.y_t + row % N * outputs.y_n, out,
-                                    bytes);
-                      losses.row(row, out);
-                    },
-                    nullptr},
-                   *tape);
+  if (outputs.y) network_.clear_padding(tape->order(), sequence.steps, outputs);
+  ReadoutForward<T> readout;
+  readout.targets = &targets;
+  readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) {
+    if (outputs.y) std::memcpy(network_.output_at(outputs, t, n), out, bytes);
+    losses.row(i, t, n, out);
+  };
+  network_.forward(sequence, outputs, readout, *tape);
   return losses.total();
 }
 

@@ -15,7 +15,7 @@
 
 namespace bptt {
 
-enum class Loss { cross_entropy, mse };
+enum class Loss { cross_entropy, mse, binary_cross_entropy };
 
 struct ModelConfig {
   NetworkConfig network;  // prefix "rnn.", output > 0
@@ -25,17 +25,28 @@ struct ModelConfig {
   bool mean = true;  // reduction
   double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0,
          clip_step_norm = 0;  // 0: off
+  int64_t k1 = 0, k2 = 0;     // truncation; 0: off
+  double omega = 0;           // weight of the regulariser; 0: off
+  double label_smoothing = 0;         // cross-entropy
+  int64_t ignore_index = -100;        // cross-entropy: a class that is no target
+  std::vector<double> class_weights;  // [O], or empty: all 1
 };
 
 template <class T>
 struct Target {
   const int64_t* classes = nullptr;
   const T* values = nullptr;
-  int64_t t = 0, n = 0;  // strides
+  int64_t t = 0, n = 0;        // strides
+  const T* weights = nullptr;  // null: all 1
+  int64_t weights_t = 0, weights_n = 0;
+  int64_t steps = 0, batch = 0;  // targets are (t, n) below these; steps is 1 with last_only
+  const int64_t* lengths = nullptr;  // and t is below the sequence's length; null: no such limit
+  double total_weight = 0;  // what a mean is divided by (row_losses.h); > 0 and finite
+  bool exists(int64_t t, int64_t n) const { return !lengths || t < lengths[n]; }
 };
 
 struct StepResult {
-  double loss = 0, grad_norm = 0;
+  double loss = 0, grad_norm = 0, omega = 0;
   bool clipped = false, skipped = false;
 };
 
@@ -62,6 +73,13 @@ class Model {
   // or nothing.
   StepResult train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn,
                         double* flow, double* flow_c);
+  // Its second half, for gradients of the caller's own (of frozen tensors they are taken as 0);
+  // takes the lock too. The result has no loss.
+  StepResult apply(const T* gradients);
+  // Its first half: loss and gradient alone. Of `backward` the results are used; the model adds its
+  // thresholds. The caller holds the lock (shared).
+  StepResult gradients(const Sequence<T>& sequence, const Target<T>& target,
+                       const Outputs<T>& states, const Backward<T>& backward) const;
   // The caller holds the lock (shared).
   double evaluate(const Sequence<T>& sequence, const Target<T>& target,
                   const Outputs<T>& outputs) const;
@@ -71,6 +89,10 @@ class Model {
   std::map<std::string, Extra> extras;
 
  private:
+  double loss_and_gradients(const Sequence<T>& sequence, const Target<T>& target,
+                            const Outputs<T>& states, Backward<T> backward, Tape<T>& tape,
+                            Buffer<T>& outputs) const;
+  StepResult update();
   double clip(StepResult& result);
 
   ModelConfig config_;

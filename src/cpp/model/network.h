@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "kernels.h"
 #include "model/params.h"
@@ -15,13 +16,8 @@
 
 namespace bptt {
 
-struct NetworkConfig {
-  Cell cell = Cell::lstm;
-  Activation activation = Activation::tanh;
-  int64_t input = 0;   // I; with tokens: V
-  int64_t hidden = 0;  // H
-  int64_t layers = 1;  // L
-  bool bias = true;
+struct NetworkConfig : LayerConfig {
+  int64_t input = 0;         // I; with tokens: V
   bool tokens_only = false;  // a model with a vocabulary
   int64_t embedding = 0;     // E; 0: no table
   int64_t output = 0;        // O; 0: no readout, the output is h
@@ -54,6 +50,9 @@ struct Backward {
   const T* dhn = nullptr;
   const T* dcn = nullptr;
   double clip_step = 0, clip_step_norm = 0;  // 0: off
+  int64_t k1 = 0, k2 = 0;                    // truncation; 0: off
+  double omega = 0;                          // weight of the regulariser; 0: off
+  double* omega_value = nullptr;
   T* gradients = nullptr;
   bool accumulate = false;
   T* dx = nullptr;
@@ -64,18 +63,34 @@ struct Backward {
   double* flow_c = nullptr;
 };
 
-// Outputs are computed row by row ("target rows": all T*N, or the last N with last_only). What
-// happens to a row is the caller's: copied out, or turned into a loss and its gradient.
+// The readout's rows: those of the tape's order (sequence/order.h) that have an output. All steps of
+// all sequences, each sequence's last step, or a subset of these.
+struct TargetRows {
+  const Order* order = nullptr;
+  int64_t count = 0;
+  std::vector<int64_t>
+      index;  // per row of the order its number among the targets, or -1; empty: all
+  int64_t of(int64_t row) const { return index.empty() ? row : index[size_t(row)]; }
+};
+// wanted(t, n) in the caller's numbering narrows it down; null: all.
+TargetRows target_rows(const Order& order, bool last_only,
+                       const std::function<bool(int64_t t, int64_t n)>& wanted);
+
+// What happens to a row is the caller's: copied out, or turned into a loss and its gradient. `index`
+// is its number among the targets; t and n are the caller's.
 template <class T>
 struct ReadoutForward {
-  std::function<void(int64_t row, T* out)> each_row;
-  T* keep =
-      nullptr;  // [target rows, O], output_row() apart: where they stay; null: a block at a time
+  const TargetRows* targets = nullptr;
+  std::function<void(int64_t index, int64_t t, int64_t n, T* out)> each_row;
+  // [targets, O], output_row() apart: where they stay; null: a block at a time
+  T* keep = nullptr;
 };
 template <class T>
 struct ReadoutBackward {
-  std::function<void(int64_t row, T* dout)> each_row;  // fills dL/d output of a row
-  const T* kept = nullptr;                             // or: they are all here
+  const TargetRows* targets = nullptr;
+  // Fills dL/d output of a row.
+  std::function<void(int64_t index, int64_t t, int64_t n, T* dout)> each_row;
+  const T* kept = nullptr;  // or: they are all here
 };
 
 template <class T>
@@ -101,24 +116,24 @@ class Network {
   void backward(const Tape<T>& tape, const Backward<T>& call,
                 const ReadoutBackward<T>& readout) const;
 
-  int64_t target_rows(int64_t steps, int64_t batch) const {
-    return config_.last_only ? batch : checked_count(steps, batch);
-  }
   int64_t output_row() const { return padded_row<T>(config_.output); }
+
+  // Where an output of the caller's is (with last_only t counts for nothing).
+  T* output_at(const Outputs<T>& outputs, int64_t t, int64_t n) const {
+    return outputs.y + (config_.last_only ? 0 : t * outputs.y_t) + n * outputs.y_n;
+  }
+  // Zeros where sequences have ended.
+  void clear_padding(const Order& order, int64_t steps, const Outputs<T>& outputs) const;
 
   // For streams: everything a step needs, as it is now.
   const Stack<T>& stack() const { return stack_; }
   bool one_hot() const { return config_.tokens_only && !config_.embedding; }
   std::shared_ptr<const PackedReadout<T>> packed_readout() const;
+  const Param* readout_weight() const { return readout_weight_; }
+  const Param* readout_bias() const { return readout_bias_; }
 
  private:
-  bool readout_backward(const Team& team, const Block<T>& block, const Tape<T>& tape,
-                        const Kernels<T>& kernels, const PackedReadout<T>& packed,
-                        const ReadoutBackward<T>& readout, T* dout, T* panels, T* dy) const;
   const T* table() const { return config_.embedding ? params_.data(*embedding_) : nullptr; }
-  T* gradient_of(T* gradients, const Param* tensor) const {
-    return gradients && tensor ? gradients + tensor->offset : nullptr;
-  }
 
   NetworkConfig config_;
   Params<T> params_;

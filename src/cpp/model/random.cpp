@@ -1,6 +1,5 @@
 #include "model/random.h"
 
-#include <bit>
 #include <cmath>
 
 namespace bptt {
@@ -13,38 +12,7 @@ uint64_t hash_of(std::string_view name) {
   return hash;
 }
 
-uint32_t low_word(uint64_t x) { return static_cast<uint32_t>(x); }
-uint32_t high_word(uint64_t x) { return static_cast<uint32_t>(x >> 32); }
-
 }  // namespace
-
-std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter,
-                                      std::array<uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t{0xD2511F53} * counter[0], b = uint64_t{0xCD9E8D57} * counter[2];
-    counter = {high_word(b) ^ counter[1] ^ key[0], low_word(b), high_word(a) ^ counter[3] ^ key[1],
-               low_word(a)};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
-  return counter;
-}
-
-// x = m 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 (f + f^3/3 + f^5/5 + ...), f = (m - 1)/(m +
-// 1), |f| < 0.172: twelve terms leave less than 2^-60.
-double natural_logarithm(double x) {
-  const auto bits = std::bit_cast<uint64_t>(x);
-  int exponent = static_cast<int>(bits >> 52) - 1023;
-  auto m = std::bit_cast<double>((bits & 0xFFFFFFFFFFFFFu) | uint64_t{1023} << 52);
-  if (m >= 1.4142135623730951) {
-    m *= 0.5;
-    ++exponent;
-  }
-  const double f = (m - 1) / (m + 1), square = f * f;
-  double sum = 0;
-  for (int odd = 23; odd > 1; odd -= 2) sum = (sum + 1.0 / odd) * square;
-  return exponent * 0.69314718055994531 + 2 * (f + f * sum);
-}
 
 RandomStream::RandomStream(uint64_t seed, std::string_view name)
     : seed_(seed), stream_(hash_of(name)) {}

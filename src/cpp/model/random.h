@@ -3,18 +3,12 @@
 // (-ffp-contract=off).
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string_view>
 
+#include "sequence/random_bits.h"
+
 namespace bptt {
-
-// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a counter of
-// 128 and a key of 64 bits become 128 random bits.
-std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
-
-// ln x for finite normal x > 0, within 2 ulp.
-double natural_logarithm(double x);
 
 // The sequence that belongs to a seed and a name. Different names give different sequences.
 class RandomStream {

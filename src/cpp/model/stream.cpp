@@ -1,15 +1,21 @@
 #include "model/stream.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace bptt {
 
 template <class T>
 Stream<T>::Stream(const Model<T>& model)
-    : config_(model.network().config()), geometry_(model.network().stack().config()) {
+    : config_(model.network().config()),
+      stack_(model.network().stack().config()),
+      geometry_(stack_),
+      weights_(model.network().stack().packed_forward(model.network().params().data(),
+                                                      model.network().params().version(),
+                                                      model.network().one_hot())),
+      stepper_(stack_, geometry_, kernels_of<T>(*weights_->table)) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
-  weights_ = network.stack().packed_forward(params.data(), params.version(), network.one_hot());
   readout_ = network.packed_readout();
   if (config_.embedding) {
     const Param& table = *params.find("embedding.weight");
@@ -17,60 +23,52 @@ Stream<T>::Stream(const Model<T>& model)
     std::memcpy(table_.data(), params.data(table), size_t(table.count) * sizeof(T));
   }
   h_ = Buffer<T>::zeros(checked_count(2 * config_.layers, geometry_.state_row));
-  if (cell_shape(config_.cell).has_c) c_ = Buffer<T>::zeros(h_.count());
+  if (stepper_.shape().has_c)
+    c_ = Buffer<T>::zeros(checked_count(2 * config_.layers, geometry_.cell_row));
   planes_ = Buffer<T>::zeros(geometry_.planes_row);
+  if (config_.layer_norm) z_ = Buffer<T>::zeros(stepper_.z_row());
+  keep_h_ = Buffer<T>(geometry_.cell_row);
+  keep_c_ = Buffer<T>(geometry_.cell_row);
+  std::fill_n(keep_h_.data(), keep_h_.count(), T(config_.zoneout));
+  std::fill_n(keep_c_.data(), keep_c_.count(), T(config_.zoneout_c));
 }
 
 template <class T>
 void Stream<T>::run(const T* x, int64_t token, T* y) {
   const Kernels<T>& kernels = kernels_of<T>(*weights_->table);
-  const CellShape shape = cell_shape(config_.cell);
-  const int64_t H = config_.hidden, G = shape.gates, plane = geometry_.plane, next = 1 - now_;
+  const CellShape& shape = stepper_.shape();
+  const int64_t R = config_.state(), next = 1 - now_;
   for (int64_t l = 0; l < config_.layers; ++l) {
     const auto& weights = weights_->layers[size_t(l)];
     T* out = shape.planes ? planes_.data() : h(l, next);
     if (l == 0 && weights_->one_hot) {
-      std::memcpy(out, weights.token_rows.data() + token * G * plane,
-                  size_t(shape.planes ? G * plane : H) * sizeof(T));
+      const int64_t row = shape.gates * geometry_.plane;
+      std::memcpy(out, weights.token_rows.data() + token * row,
+                  size_t(shape.planes ? row : config_.hidden) * sizeof(T));
+      if (config_.layer_norm) stepper_.normalise_input(weights, out, 1);
     } else {
-      ProductArgs<T> p{};
-      p.a = l ? h(l - 1, next) : x;
-      p.segments = 1;
-      p.segment_length = l ? H : config_.embedding ? config_.embedding : config_.input;
-      p.b = weights.input.data();
-      p.rows = 1;
-      p.units = H;
-      p.groups = G;
-      p.c = out;
-      p.c_group = plane;
-      p.bias = weights.bias.data();
-      p.bias_group = plane;
-      p.panel_end = panel_count(kernels, H);
-      kernels.product(p);
+      stepper_.input_part(weights, l ? h(l - 1, next) : x, 0, l ? R : stack_.input, out, 0, 1);
     }
-    StepForwardArgs<T> s{};
-    s.weights = weights.recurrent.data();
-    s.bias_hidden = weights.bias_hidden.data();
-    s.h_previous = h(l, now_);
-    s.h = h(l, next);
+    StepRows<T> step;
+    step.rows = 1;
+    step.input = step.h_previous = h(l, now_);
+    step.h = h(l, next);
     if (shape.has_c) {
-      s.c_previous = c(l, now_);
-      s.c = c(l, next);
+      step.c_previous = c(l, now_);
+      step.c = c(l, next);
     }
-    s.planes = planes_.data();
-    s.plane_stride = plane;
-    s.rows = 1;
-    s.units = H;
-    s.panel_end = panel_count(kernels, H);
-    s.activation = config_.activation;
-    kernels.step_forward[int(config_.cell)](s);
+    step.planes = planes_.data();
+    if (config_.zoneout > 0) step.keep_h = keep_h_.data();
+    if (config_.zoneout_c > 0) step.keep_c = keep_c_.data();
+    step.z = z_.data();
+    stepper_.forward(weights, step);
   }
   now_ = next;
   if (!y) return;
   ProductArgs<T> p{};
   p.a = h(config_.layers - 1, now_);
   p.segments = 1;
-  p.segment_length = H;
+  p.segment_length = R;
   p.b = readout_->forward.data();
   p.rows = 1;
   p.units = config_.output;
@@ -99,20 +97,27 @@ void Stream<T>::reset() {
 
 template <class T>
 void Stream<T>::get_state(T* h_out, T* c_out) const {
-  const int64_t H = config_.hidden;
   for (int64_t l = 0; l < config_.layers; ++l) {
-    const int64_t at = (2 * l + now_) * geometry_.state_row;
-    if (h_out) std::memcpy(h_out + l * H, h_.data() + at, size_t(H) * sizeof(T));
-    if (c_out && c_.count()) std::memcpy(c_out + l * H, c_.data() + at, size_t(H) * sizeof(T));
+    const int64_t from = 2 * l + now_;
+    if (h_out) {
+      std::memcpy(h_out + l * config_.state(), h_.data() + from * geometry_.state_row,
+                  size_t(config_.state()) * sizeof(T));
+    }
+    if (c_out && c_.count()) {
+      std::memcpy(c_out + l * config_.hidden, c_.data() + from * geometry_.cell_row,
+                  size_t(config_.hidden) * sizeof(T));
+    }
   }
 }
 
 template <class T>
 void Stream<T>::set_state(const T* h_in, const T* c_in) {
-  const size_t bytes = size_t(config_.hidden) * sizeof(T);
   for (int64_t l = 0; l < config_.layers; ++l) {
-    if (h_in) std::memcpy(h(l, now_), h_in + l * config_.hidden, bytes);
-    if (c_in && c_.count()) std::memcpy(c(l, now_), c_in + l * config_.hidden, bytes);
+    if (h_in) {
+      std::memcpy(h(l, now_), h_in + l * config_.state(), size_t(config_.state()) * sizeof(T));
+    }
+    if (c_in && c_.count())
+      std::memcpy(c(l, now_), c_in + l * config_.hidden, size_t(config_.hidden) * sizeof(T));
   }
 }
 

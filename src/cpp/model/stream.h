@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "model/model.h"
+#include "sequence/step.h"
 
 namespace bptt {
 
@@ -27,17 +28,21 @@ class Stream {
     return h_.data() + (2 * layer + which) * geometry_.state_row;
   }
   T* c(int64_t layer, int64_t which) {
-    return c_.data() + (2 * layer + which) * geometry_.state_row;
+    return c_.data() + (2 * layer + which) * geometry_.cell_row;
   }
 
-  NetworkConfig config_;
-  Geometry<T> geometry_;
+  const NetworkConfig config_;
+  const StackConfig stack_;
+  const Geometry<T> geometry_;
   std::shared_ptr<const Packed<T>> weights_;
+  const Stepper<T> stepper_;
   std::shared_ptr<const PackedReadout<T>> readout_;
-  Buffer<T> table_;   // embedding.weight as it was
-  Buffer<T> h_, c_;   // [L, 2, H]: the states before and after a step take turns
-  Buffer<T> planes_;  // what the cell saves, for one step
-  int64_t now_ = 0;   // which of the two holds the current state
+  Buffer<T> table_;            // embedding.weight as it was
+  Buffer<T> h_, c_;            // [L, 2, H]: the states before and after a step take turns
+  Buffer<T> planes_;           // what the cell saves, for one step
+  Buffer<T> z_;                // [gates, plane], layer normalisation
+  Buffer<T> keep_h_, keep_c_;  // [H], zoneout's expectation
+  int64_t now_ = 0;            // which of the two holds the current state
 };
 
 }  // namespace bptt

@@ -20,45 +20,79 @@ int64_t Stack<T>::shard_count(int64_t batch, int64_t parameters) const {
   return batch < 64 ? 2 : 4;
 }
 
+namespace {
+
+// Omega of all parts, and its gradient to where W_hh's is.
+template <class T>
+void add_omega(const Kernels<T>& kernels, const StackConfig& config,
+               const std::vector<LayerOffsets>& offsets, const BackwardCall<T>& call,
+               const std::vector<std::unique_ptr<BackwardWalk<T>>>& walks) {
+  double total = 0;
+  const int64_t size = config.hidden * config.hidden;
+  for (int64_t w = 0; w < config.walks(); ++w) {
+    double sum = 0;
+    int64_t count = 0;
+    for (const auto& walk : walks) {
+      sum += walk->omega().sum(w);
+      count += walk->omega().count(w);
+    }
+    if (count == 0) continue;
+    total += sum / double(count);
+    Buffer<T> shares(size);
+    for (const auto& walk : walks) {
+      if (!call.gradients) continue;
+      std::copy_n(walk->omega().gradient(w), size, shares.data());
+      kernels.scale(shares.data(), size, call.omega / double(count));
+      kernels.add(call.gradients + offsets[size_t(w)].weight_hh, shares.data(), size);
+    }
+  }
+  if (call.omega_value) *call.omega_value = total;
+}
+
+}  // namespace
+
 template <class T>
 void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const {
   const auto packed = packed_backward(call.parameters, call.version);
-  const int64_t N = tape.batch(), parts = shard_count(N, call.parameter_count);
-  const int64_t flows = config_.layers * tape.steps();
+  const Kernels<T>& kernels = kernels_of<T>(*packed->table);
+  const Order& order = tape.order();
+  const int64_t parts = shard_count(order.batch(), call.parameter_count);
+  const int64_t flows = checked_count(config_.walks(), tape.steps());
+  const bool c_flow = call.flow_c && config_.shape().has_c;
   std::atomic<bool> stop{false};
+  // The first part adds to the caller's gradients, the others to vectors of their own.
+  Buffer<T> sums;
+  if (call.gradients) sums = Buffer<T>::zeros(checked_count(parts - 1, call.parameter_count));
+  Buffer<double> norms, norms_c;
+  if (parts > 1 && call.flow) norms = Buffer<double>::zeros(checked_count(parts, flows));
+  if (parts > 1 && c_flow) norms_c = Buffer<double>::zeros(checked_count(parts, flows));
+  if (call.flow) std::fill_n(call.flow, flows, 0.0);
+  if (c_flow) std::fill_n(call.flow_c, flows, 0.0);
+  std::vector<std::unique_ptr<BackwardWalk<T>>> walks;
+  for (int64_t i = 0; i < parts; ++i) {
+    T* own =
+        i == 0 || !call.gradients ? call.gradients : sums.data() + (i - 1) * call.parameter_count;
+    T* table = call.table_gradient ? own + (call.table_gradient - call.gradients) : nullptr;
+    const Shard<T> shard{i,
+                         order.boundary(i, parts),
+                         order.boundary(i + 1, parts),
+                         own,
+                         table,
+                         norms.count() ? norms.data() + i * flows : call.flow,
+                         norms_c.count() ? norms_c.data() + i * flows : call.flow_c};
+    walks.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, call, tape,
+                                                      *packed, shard, stop));
+  }
+  const int64_t rows = std::min(order.rows(), std::max(order.batch(), kBlockRows));
   if (parts == 1) {
-    const Shard<T> whole{0, 0, N, call.gradients, call.table_gradient, call.flow, call.flow_c};
-    BackwardWalk<T> walk(config_, geometry_, offsets_, call, tape, *packed, whole, stop);
-    const int64_t rows = std::min(tape.steps(), block_steps(N)) * N;
-    run_team(team_size(rows), [&](const Team& team) { walk.run(team, team.index == 0); });
+    run_team(team_size(rows), [&](const Team& team) { walks[0]->run(team, team.index == 0); });
   } else {
-    // The first part adds to the caller's gradients, the others to vectors of their own.
-    Buffer<T> sums;
-    if (call.gradients) sums = Buffer<T>::zeros(checked_count(parts - 1, call.parameter_count));
-    Buffer<double> norms(checked_count(parts, flows)), norms_c(checked_count(parts, flows));
-    std::vector<std::unique_ptr<BackwardWalk<T>>> walks;
-    for (int64_t i = 0; i < parts; ++i) {
-      T* own =
-          i == 0 || !call.gradients ? call.gradients : sums.data() + (i - 1) * call.parameter_count;
-      T* table = call.table_gradient ? own + (call.table_gradient - call.gradients) : nullptr;
-      const Shard<T> shard{i,
-                           N * i / parts,
-                           N * (i + 1) / parts,
-                           own,
-                           table,
-                           norms.data() + i * flows,
-                           norms_c.data() + i * flows};
-      walks.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, call, tape,
-                                                        *packed, shard, stop));
-    }
-    const int64_t wanted = std::min(parts, team_size(std::min(tape.steps() * N, kBlockRows)));
-    run_team(wanted, [&](const Team& team) {
+    run_team(std::min(parts, team_size(std::min(order.rows(), kBlockRows))), [&](const Team& team) {
       for (int64_t i = team.begin(parts); i < team.end(parts); ++i) {
         walks[size_t(i)]->run(Team{0, 1, nullptr}, team.index == 0);
       }
       team.wait();
       if (stop.load()) return;
-      const Kernels<T>& kernels = kernels_of<T>(*packed->table);
       const int64_t first = team.begin(call.parameter_count), last = team.end(call.parameter_count);
       for (int64_t i = 1; i < parts && call.gradients; ++i) {
         kernels.add(call.gradients + first, sums.data() + (i - 1) * call.parameter_count + first,
@@ -67,15 +101,16 @@ void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const 
       for (int64_t at = team.begin(flows); at < team.end(flows); ++at) {
         double of_parts[2][kMostShards];
         for (int64_t i = 0; i < parts; ++i) {
-          of_parts[0][i] = norms[i * flows + at];
-          of_parts[1][i] = norms_c[i * flows + at];
+          if (call.flow) of_parts[0][i] = norms[i * flows + at];
+          if (c_flow) of_parts[1][i] = norms_c[i * flows + at];
         }
         if (call.flow) call.flow[at] = norm_of(of_parts[0], parts);
-        if (call.flow_c) call.flow_c[at] = norm_of(of_parts[1], parts);
+        if (c_flow) call.flow_c[at] = norm_of(of_parts[1], parts);
       }
     });
   }
   if (stop.load()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
+  if (call.omega > 0) add_omega(kernels, config_, offsets_, call, walks);
 }
 
 template int64_t Stack<float>::shard_count(int64_t, int64_t) const;

@@ -5,42 +5,20 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <vector>
 
-#include "sequence/layer.h"
-#include "sequence/scatter.h"
+#include "sequence/backward_step.h"
+#include "sequence/omega.h"
+#include "sequence/weight_gradients.h"
 
 namespace bptt {
-
-// sqrt of a sum of squares that over- or underflowed is found again with the row scaled to its
-// largest element.
-template <class T>
-double row_norm(const Kernels<T>& kernels, const T* row, int64_t n) {
-  const double squares = kernels.sum_squares(row, n);
-  if ((squares > 1e-280 && squares < 1e280) || std::isnan(squares)) return std::sqrt(squares);
-  const double largest = kernels.max_abs(row, n);
-  if (largest == 0 || !std::isfinite(largest)) return largest;
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += (double(row[i]) / largest) * (double(row[i]) / largest);
-  return largest * std::sqrt(sum);
-}
-
-// The norm of `count` norms, in their order.
-inline double norm_of(const double* norms, int64_t count) {
-  double largest = 0, sum = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    if (std::isnan(norms[i])) return norms[i];
-    largest = std::max(largest, norms[i]);
-  }
-  if (largest == 0 || std::isinf(largest)) return largest;
-  for (int64_t i = 0; i < count; ++i) sum += (norms[i] / largest) * (norms[i] / largest);
-  return largest * std::sqrt(sum);
-}
 
 // The walk of one shard. Rows of a block are numbered by time, then by sequence. A shard is walked
 // by one thread, or by a team that shares its rows; then each element of a weight gradient is one
 // member's.
+//
+// One direction: block by block, each through all layers. Two: layer by layer, each direction through
+// all blocks; dL/dy and dL/dx of the layers between are then kept for all steps, in the caller's time.
 template <class T>
 class BackwardWalk {
  public:
@@ -48,337 +26,297 @@ class BackwardWalk {
                const std::vector<LayerOffsets>& offsets, const BackwardCall<T>& call,
                const Tape<T>& tape, const Packed<T>& packed, const Shard<T>& shard,
                std::atomic<bool>& stop)
-      : config_(config),
-        geometry_(geometry),
-        offsets_(offsets),
-        shape_(cell_shape(config.cell)),
-        call_(call),
-        tape_(tape),
-        packed_(packed),
-        shard_(shard),
-        stop_(stop),
-        kernels_(kernels_of<T>(*packed.table)),
-        clip_(call.clip_step > 0 ? std::max(T(call.clip_step), std::numeric_limits<T>::denorm_min())
-                                 : T(0)),
-        N(tape.batch()),
-        count_(shard.end - shard.begin),
-        H(config.hidden) {
-    const int64_t rows = std::min(tape.steps(), block_steps(count_)) * count_, L = config.layers;
-    const int64_t wide = std::max(geometry.input_row, geometry.state_row);
-    carry_ = checked_count(count_, geometry.state_row);
-    dh_ = Buffer<T>(checked_count(L, carry_));
-    if (shape_.has_c) dc_ = Buffer<T>(checked_count(L, carry_));
-    dz_ = Buffer<T>(checked_count(rows, geometry.dz_row));
-    for (Buffer<T>& dx : dx_) dx = Buffer<T>(checked_count(rows, wide));
-    if (call.before_block) dy_ = Buffer<T>(checked_count(rows, geometry.state_row));
-    if (shard.gradients) {
-      if (tape.dense() || L > 1) {
-        x_panels_ = Buffer<T>(packed_size(kernels_, rows, std::max(config.input, H), 1));
-      }
-      h_panels_ = Buffer<T>(packed_size(kernels_, rows, H, 1));
-      bias_ = Buffer<T>::zeros(checked_count(L, shape_.dz_planes, geometry.plane));
-      if (!tape.dense()) {
-        token_gradient_ =
-            Buffer<T>::zeros(checked_count(config.input, shape_.gates, geometry.plane));
-      }
+      : in(config, geometry, offsets, call, tape, packed, shard),
+        weights_(in),
+        omega_(in),
+        steps_(in),
+        stop_(stop) {
+    const int64_t rows = in.block_rows, L = config.layers, count = in.count;
+    const bool both = in.D == 2;
+    const int64_t kept = both ? in.own.rows() : rows;  // rows of dL/dy and dL/dx
+    for (Buffer<T>& dx : dx_) {
+      if (L > 1) dx = Buffer<T>(checked_count(kept, geometry.features_row));
     }
-    if (tape.tokens() && (shard.gradients || shard.table_gradient)) sort_own_tokens();
-    norms_ = Buffer<double>::zeros(rows);
-    norms_c_ = Buffer<double>::zeros(rows);
+    block_dx_ = Buffer<T>(checked_count(rows, std::max(geometry.input_row, geometry.features_row)));
+    if (call.before_block) {
+      dy_ = Buffer<T>(checked_count(kept, geometry.features_row));
+      if (both) top_ = Buffer<T>(checked_count(rows, geometry.features_row));
+    }
+    if (call.flow) norms_ = Buffer<double>::zeros(kept);
+    if (call.flow_c && in.shape.has_c) {
+      norms_c_ = Buffer<double>::zeros(kept);
+      step_norms_ = Buffer<double>(count);
+    }
   }
+
+  const OmegaTerms<T>& omega() const { return omega_; }
 
   // `asks`: whether the caller's cancel callback is this thread's to ask.
   void run(const Team& team, bool asks) {
-    const int64_t per_block = block_steps(count_), steps = tape_.steps();
-    // This member's sequences.
-    const int64_t n0 = shard_.begin + team.begin(count_), n1 = shard_.begin + team.end(count_);
-    start(n0, n1);
-    for (int64_t first = (steps - 1) / per_block * per_block; first >= 0; first -= per_block) {
-      const int64_t last = std::min(first + per_block, steps), top = config_.layers - 1;
-      const Block<T> block{first, last, (last - first) * count_,
-                           state(tape_.layer(top).h, first + 1), shard_};
-      if (asks && cancelled()) stop_.store(true);
-      bool dy = call_.dy != nullptr;
-      if (call_.before_block) {
-        dy = call_.before_block(team, block, dy_.data());
-        team.wait();
-      }
-      for (int64_t l = top; l >= 0; --l) {
-        for (int64_t t = last; t-- > first;) step(l, t, first, n0, n1, dy || l < top);
-        if (shard_.gradients) pack_operands(team, l, block);
-        team.wait();
-        if (stop_.load()) return;
-        block_gradients(team, l, block);
-        team.wait();
-        if (l == 0 && shard_.table_gradient) scatter_to_table(team, block);
-      }
-    }
-    finish(team, n0, n1);
+    clear_results(team);
+    const bool done = in.D == 2 ? run_both(team, asks) : run_one(team, asks);
+    if (!done || !in.shard.gradients) return;
+    team.wait();  // all of the scattered rows and column sums
+    weights_.finish(team);
   }
 
  private:
-  // The state of this walk's first sequence before step t.
-  const T* state(const T* base, int64_t t) const {
-    return base + (t * N + shard_.begin) * geometry_.state_row;
-  }
-  int64_t local(int64_t n) const { return n - shard_.begin; }
-  T* dh(int64_t l) { return dh_.data() + l * carry_; }
-  T* dc(int64_t l) { return shape_.has_c ? dc_.data() + l * carry_ : nullptr; }
-  // dx of layer l, which is dy of the layer below; two buffers take turns.
-  T* dx(int64_t l) { return dx_[l % 2].data(); }
-  int64_t dx_row(int64_t l) const { return l ? geometry_.state_row : geometry_.input_row; }
-  bool needs_dx(int64_t l) const { return l > 0 || call_.dx || shard_.table_gradient; }
-
-  // The block's tokens in the order of its rows, sorted.
-  void sort_own_tokens() {
-    tokens_ = Buffer<int64_t>(checked_count(tape_.steps(), count_));
-    for (int64_t t = 0; t < tape_.steps(); ++t) {
-      std::memcpy(tokens_.data() + t * count_, tape_.token_ids() + t * N + shard_.begin,
-                  size_t(count_) * sizeof(int64_t));
+  // Truncation: the losses of k1 steps go back k2 steps. Without it, one window.
+  struct Window {
+    int64_t begin, end;
+    int64_t counted;  // the first step whose losses go back in this window
+  };
+  std::vector<Window> windows() const {
+    const int64_t T_ = in.tape.steps(), longest = in.own.steps();
+    const int64_t k1 = in.truncated() ? in.call.k1 : T_, k2 = in.truncated() ? in.call.k2 : T_;
+    std::vector<Window> all;
+    for (int64_t counted = 0; counted < longest; counted += k1) {
+      const int64_t end = counted + std::min(k1, T_ - counted);
+      const int64_t begin = std::max(int64_t(0), end - k2);
+      if (begin < longest) all.push_back({begin, std::min(end, longest), counted});
     }
-    sorted_ = sort_tokens(tokens_.data(), tokens_.count(), block_steps(count_) * count_);
+    return all;
   }
 
-  void start(int64_t n0, int64_t n1) {
-    auto set = [this](T* row, const T* from, int64_t index) {
-      const size_t bytes = size_t(H) * sizeof(T);
-      if (from) {
-        std::memcpy(row, from + index * H, bytes);
-      } else {
-        std::memset(row, 0, bytes);
+  Block<T> block_of(int64_t first, int64_t last, int64_t counted) const {
+    return {&in.own,        &in.all, first,   last, counted, nullptr, in.geometry.state_row,
+            in.shard.begin, &in.all, in.shard};
+  }
+
+  bool run_one(const Team& team, bool asks) {
+    int turn = 0;
+    const std::vector<Window> all = windows();
+    for (size_t w = all.size(); w-- > 0;) {
+      const Window& window = all[w];
+      const std::vector<int64_t> starts = in.own.blocks(window.begin, window.end);
+      for (size_t i = starts.size() - 1; i-- > 0; turn = !turn) {
+        Block<T> block = block_of(starts[i], starts[i + 1], window.counted);
+        const int64_t top = in.config.layers - 1;
+        block.top = in.tape.layer(top).h +
+                    (in.all.batch() + in.all.first(block.first)) * in.geometry.state_row;
+        if (asks && cancelled()) stop_.store(true);
+        bool dy = in.call.dy != nullptr;
+        if (in.call.before_block) {
+          dy = in.call.before_block(team, block, dy_.data());
+          team.wait();
+        }
+        for (int64_t l = top; l >= 0; --l) {
+          if (!walk_block(team, l, block, window.end, turn, dy || l < top)) return false;
+        }
       }
-    };
-    for (int64_t l = 0; l < config_.layers; ++l) {
-      for (int64_t n = n0; n < n1; ++n) {
-        set(dh(l) + local(n) * geometry_.state_row, call_.dhn, l * N + n);
-        if (shape_.has_c) set(dc(l) + local(n) * geometry_.state_row, call_.dcn, l * N + n);
+      if (window.begin == 0) {
+        for (int64_t l = 0; l < in.config.layers; ++l) put_initial(team, l);
+      }
+      team.wait();  // the carries are used again
+    }
+    return true;
+  }
+
+  bool run_both(const Team& team, bool asks) {
+    const std::vector<int64_t> starts = in.own.blocks(0, in.own.steps());
+    for (size_t i = 0; in.call.before_block && i + 1 < starts.size(); ++i) {
+      Block<T> block = block_of(starts[i], starts[i + 1], 0);
+      const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
+      team.wait();
+      in.gather.outputs(block, r0, r1, top_.data() + r0 * in.geometry.features_row);
+      team.wait();
+      block.top = top_.data();
+      block.top_row = in.geometry.features_row;
+      block.top_order = &in.own;
+      block.top_begin = 0;
+      T* dy = dy_.data() + in.own.first(block.first) * in.geometry.features_row;
+      if (!in.call.before_block(team, block, dy) && team.index == 0)
+        std::fill_n(dy, block.rows() * in.geometry.features_row, T(0));
+    }
+    team.wait();
+    const bool dy = in.call.dy || in.call.before_block;
+    int turn = 0;
+    for (int64_t l = in.config.layers - 1; l >= 0; --l) {
+      for (int64_t walk = l * in.D; walk < (l + 1) * in.D; ++walk) {
+        for (size_t i = starts.size() - 1; i-- > 0; turn = !turn) {
+          if (asks && cancelled()) stop_.store(true);
+          const Block<T> block = block_of(starts[i], starts[i + 1], 0);
+          const bool has_dy = dy || l < in.config.layers - 1;
+          if (!walk_block(team, walk, block, in.own.steps(), turn, has_dy)) return false;
+        }
+        put_initial(team, walk);
+        if (team.index == 0) record_flow(walk, block_of(0, in.own.steps(), 0));
+        team.wait();
+      }
+    }
+    return true;
+  }
+
+  // One block of one layer in one direction; false if the caller's cancel callback says so.
+  bool walk_block(const Team& team, int64_t walk, const Block<T>& block, int64_t end, int turn,
+                  bool has_dy) {
+    const int64_t live = in.own.live(block.first), n0 = team.begin(live), n1 = team.end(live);
+    for (int64_t t = block.last; t-- > block.first;)
+      step(walk, block, t, end, n0, std::min(n1, in.own.live(t)), has_dy);
+    const bool tokens = walk < in.D && in.tape.tokens();
+    if (tokens && team.index == 0 && (in.shard.gradients || in.shard.table_gradient))
+      weights_.sort_tokens(walk % in.D, block, turn);
+    if (omega_.on()) {
+      team.wait();
+      omega_.pack(team, block);
+    }
+    if (in.shard.gradients) weights_.pack_operands(team, walk, block);
+    team.wait();
+    if (stop_.load()) return false;
+    if (in.shard.gradients) weights_.add(team, walk, block, turn, steps_.dz(), steps_.totals());
+    if (omega_.on()) omega_.add(team, walk, block, steps_.dz());
+    const bool first_layer = walk < in.D;
+    if (!first_layer || in.call.dx || in.shard.table_gradient) input_gradient(team, walk, block);
+    if (in.D == 1 && team.index == 0) record_flow(walk, block);
+    team.wait();
+    if (first_layer && in.shard.table_gradient)
+      weights_.scatter_to_table(team, turn, block_dx_.data(), in.geometry.input_row);
+    return true;
+  }
+
+  // What has no steps here, or is only added to.
+  void clear_results(const Team& team) {
+    for (int64_t n = team.begin(in.count); n < team.end(in.count); ++n) {
+      const int64_t from = in.truncated() ? 0 : in.own.length(n);
+      for (int64_t t = from; in.call.dx && t < in.tape.steps(); ++t)
+        std::fill_n(user_dx(t, n), in.config.input, T(0));
+      for (int64_t walk = 0; in.truncated() && walk < in.config.walks(); ++walk) {
+        const int64_t at = walk * in.all.batch() + in.sequence(n);
+        if (in.call.dh0) std::fill_n(in.call.dh0 + at * in.R, in.R, T(0));
+        if (in.call.dc0) std::fill_n(in.call.dc0 + at * in.H, in.H, T(0));
       }
     }
   }
+  T* user_dx(int64_t t, int64_t n) const {
+    return in.call.dx + t * in.call.dx_t + in.sequence(n) * in.call.dx_n;
+  }
 
-  // One step of one layer for sequences [n0, n1): the total dL/dh_t, then dz_t, then dL/dh_{t-1}.
-  void step(int64_t l, int64_t t, int64_t first, int64_t n0, int64_t n1, bool has_dy) {
-    if (n0 == n1) return;
-    const int64_t row = geometry_.state_row, own = local(n0) * row;
-    const int64_t at =
-        (t - first) * count_ + local(n0);  // first of this member's rows in the block
-    const auto& layer = tape_.layer(l);
-    T* dh_rows = dh(l) + own;
-    const bool top = l == config_.layers - 1;
+  // What flows into step t from later ones, for sequences whose walk begins here.
+  void enter(int64_t walk, const Block<T>& block, int64_t t, int64_t end, int64_t n0, int64_t n1) {
+    for (int64_t n = std::max(n0, t == end - 1 ? 0 : in.own.live(t + 1)); n < n1; ++n) {
+      const bool final = in.own.length(n) - 1 == t && t >= block.counted;
+      const int64_t index = walk * in.all.batch() + in.sequence(n);
+      const auto set = [&](T* row, const T* from, int64_t count) {
+        if (from && final) {
+          std::memcpy(row, from + index * count, size_t(count) * sizeof(T));
+        } else {
+          std::memset(row, 0, size_t(count) * sizeof(T));
+        }
+      };
+      set(steps_.dh(walk, n), in.call.dhn, in.R);
+      if (in.shape.has_c) set(steps_.dc(walk, n), in.call.dcn, in.H);
+    }
+  }
+
+  // One step for sequences [n0, n1): the total dL/dh_t, then dz_t, then dL/dh_{t-1}.
+  void step(int64_t walk, const Block<T>& block, int64_t t, int64_t end, int64_t n0, int64_t n1,
+            bool has_dy) {
+    if (n0 >= n1) return;
+    const int64_t d = walk % in.D, row = in.geometry.state_row, at = block.row(t) + n0;
+    const bool top = walk / in.D == in.config.layers - 1;
+    enter(walk, block, t, end, n0, n1);
+    T* const total = steps_.dh(walk, n0);
     for (int64_t n = n0; n < n1; ++n) {
-      T* total = dh_rows + (n - n0) * row;
-      if (has_dy) kernels_.add(total, dy_row(l, top, t, n, at + n - n0), H);
-      if (call_.flow) norms_[at + n - n0] = row_norm(kernels_, total, H);
+      T* own = total + (n - n0) * row;
+      if (has_dy && (!top || t >= block.counted))
+        in.kernels.add(own, dy_row(walk, block, t, n), in.R);
+      if (norms_.count()) norms_[norm_at(d, block, t, n)] = row_norm(in.kernels, own, in.R);
     }
-    StepBackwardArgs<T> s{};
-    s.h_previous = state(layer.h, t) + own;
-    s.h = state(layer.h, t + 1) + own;
-    if (layer.c) {
-      s.c_previous = state(layer.c, t) + own;
-      s.c = state(layer.c, t + 1) + own;
-      s.dc = dc(l) + own;
-      if (call_.flow_c) s.flow_c = norms_c_.data() + at;
+    double* norms_c = norms_c_.count() ? step_norms_.data() + n0 : nullptr;
+    const StepBackwardArgs<T> s = steps_.run(walk, block, t, n0, n1, norms_c);
+    for (int64_t n = n0; norms_c && n < n1; ++n) norms_c_[norm_at(d, block, t, n)] = step_norms_[n];
+    for (int64_t n = n0; omega_.on() && n < n1; ++n) {
+      const int64_t own = n - n0;
+      omega_.step(s, d, at + own, t, n, s.dz + own * s.dz_row, total + own * row,
+                  s.h_previous + own * row);
     }
-    if (layer.planes) s.planes = layer.planes + (t * N + n0) * geometry_.planes_row;
-    s.state_row = row;
-    s.planes_row = geometry_.planes_row;
-    s.plane_stride = geometry_.plane;
-    s.dh = dh_rows;
-    s.dz = dz_.data() + at * geometry_.dz_row;
-    s.dz_row = geometry_.dz_row;
-    s.rows = n1 - n0;
-    s.units = H;
-    s.activation = config_.activation;
-    s.clip = clip_;
-    kernels_.step_backward[int(config_.cell)](s);
-
-    ProductArgs<T> p{};
-    p.a = s.dz + shape_.dz_hidden * geometry_.plane;
-    p.a_row = geometry_.dz_row;
-    p.segments = shape_.gates;
-    p.segment_length = H;
-    p.segment_stride = geometry_.plane;
-    p.b = packed_.layers[size_t(l)].recurrent.data();
-    p.rows = n1 - n0;
-    p.units = H;
-    p.groups = 1;
-    p.c = dh_rows;
-    p.c_row = row;
-    p.accumulate = config_.cell == Cell::gru;
-    p.panel_end = panel_count(kernels_, H);
-    kernels_.product(p);
-    if (call_.clip_step_norm > 0) rescale_carry(l, n0, n1);
+    steps_.finish(walk, t, n0, n1);
   }
 
-  const T* dy_row(int64_t l, bool top, int64_t t, int64_t n, int64_t row_in_block) {
-    if (!top) return dx(l + 1) + row_in_block * geometry_.state_row;
-    if (call_.dy) return call_.dy + t * call_.dy_t + n * call_.dy_n;
-    return dy_.data() + row_in_block * geometry_.state_row;
+  const T* dy_row(int64_t walk, const Block<T>& block, int64_t s, int64_t n) const {
+    const int64_t l = walk / in.D, d = walk % in.D, t = in.own.time(d, s, n);
+    const bool top = l == in.config.layers - 1;
+    if (top && in.call.dy)
+      return in.call.dy + t * in.call.dy_t + in.sequence(n) * in.call.dy_n + d * in.R;
+    const int64_t row = in.D == 2 ? in.own.first(t) + n : block.row(s) + n;
+    const Buffer<T>& from = top ? dy_ : dx_[(l + 1) % 2];
+    return from.data() + row * in.geometry.features_row + d * in.R;
   }
 
-  // Each sequence's (dh, dc) to at most clip_step_norm.
-  void rescale_carry(int64_t l, int64_t n0, int64_t n1) {
-    for (int64_t n = n0; n < n1; ++n) {
-      T* h = dh(l) + local(n) * geometry_.state_row;
-      T* c = shape_.has_c ? dc(l) + local(n) * geometry_.state_row : nullptr;
-      const double norms[2] = {row_norm(kernels_, h, H), c ? row_norm(kernels_, c, H) : 0};
-      const double norm = norm_of(norms, 2);
-      if (norm > call_.clip_step_norm && std::isfinite(norm)) {
-        kernels_.scale(h, H, call_.clip_step_norm / norm);
-        if (c) kernels_.scale(c, H, call_.clip_step_norm / norm);
-      }
-    }
-  }
-
-  // x and h_{t-1} of the block as right-hand sides of the weight gradients.
-  void pack_operands(const Team& team, int64_t l, const Block<T>& block) {
-    const int64_t row = geometry_.state_row;
-    if (l > 0) {
-      pack_rows(kernels_, team, block, N, state(tape_.layer(l - 1).h, block.first + 1), row, H,
-                x_panels_.data());
-    } else if (tape_.dense()) {
-      const T* x = tape_.x() + (block.first * N + shard_.begin) * geometry_.input_row;
-      pack_rows(kernels_, team, block, N, x, geometry_.input_row, config_.input, x_panels_.data());
-    }
-    pack_rows(kernels_, team, block, N, state(tape_.layer(l).h, block.first), row, H,
-              h_panels_.data());
-  }
-
-  // Once the block's dz is complete: its share of dW and db, dx, and the norms for the flow.
-  void block_gradients(const Team& team, int64_t l, const Block<T>& block) {
-    if (shard_.gradients) {
-      const LayerOffsets& at = offsets_[size_t(l)];
-      const int64_t I = l ? H : config_.input;
-      if (l > 0 || tape_.dense()) {
-        weight_gradient(team, block, 0, true, x_panels_.data(), I, shard_.gradients + at.weight_ih);
-      } else {
-        const int64_t columns = shape_.gates * geometry_.plane, begin = team.begin(columns),
-                      end = team.end(columns);
-        scatter_add(kernels_, sorted_, block.first * count_, block.rows, dz_.data() + begin,
-                    geometry_.dz_row, end - begin, token_gradient_.data() + begin, columns);
-      }
-      weight_gradient(team, block, shape_.dz_hidden, false, h_panels_.data(), H,
-                      shard_.gradients + at.weight_hh);
-      const int64_t columns = shape_.dz_planes * geometry_.plane, begin = team.begin(columns),
-                    end = team.end(columns);
-      kernels_.add_column_sums(dz_.data() + begin, geometry_.dz_row, block.rows, end - begin,
-                               bias_.data() + l * columns + begin);
-    }
-    if (needs_dx(l)) input_gradient(team, l, block);
-    if (team.index == 0) record_flow(l, block);
-  }
-
-  // dW[gate] += dz[plane]^T B for this member's rows of dW, counted over all gates.
-  void weight_gradient(const Team& team, const Block<T>& block, int64_t first_plane, bool input,
-                       const T* panels, int64_t units, T* gradient) {
-    const int64_t begin = team.begin(shape_.gates * H), end = team.end(shape_.gates * H);
-    for (int64_t p = 0; p < shape_.gates; ++p) {
-      const int64_t m0 = std::max(begin - p * H, int64_t(0)), m1 = std::min(end - p * H, H);
-      if (m0 >= m1) continue;
-      const int64_t gate = input ? shape_.dz_input[p] : p;
-      kernels_.outer(OuterArgs<T>{dz_.data() + (first_plane + p) * geometry_.plane + m0,
-                                  geometry_.dz_row, block.rows, panels, m1 - m0, units,
-                                  gradient + (gate * H + m0) * units, units});
-    }
-  }
-
-  void input_gradient(const Team& team, int64_t l, const Block<T>& block) {
-    const int64_t r0 = team.begin(block.rows), r1 = team.end(block.rows), I = l ? H : config_.input;
+  // dx of this member's rows of the block, to the layer below or to the caller.
+  void input_gradient(const Team& team, int64_t walk, const Block<T>& block) {
+    const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
     if (r0 == r1) return;
+    const int64_t l = walk / in.D, d = walk % in.D, I = in.input_size(walk),
+                  row = in.input_row(walk);
+    T* const out = (l > 0 && in.D == 1 ? dx_[l % 2].data() : block_dx_.data()) + r0 * row;
     ProductArgs<T> p{};
-    p.a = dz_.data() + r0 * geometry_.dz_row;
-    p.a_row = geometry_.dz_row;
-    p.segments = shape_.gates;
-    p.segment_length = H;
-    p.segment_stride = geometry_.plane;
-    p.b = packed_.layers[size_t(l)].input.data();
+    p.a = steps_.dz() + r0 * in.geometry.dz_row + in.shape.norm_input * in.geometry.plane;
+    p.a_row = in.geometry.dz_row;
+    p.segments = in.shape.gates;
+    p.segment_length = in.H;
+    p.segment_stride = in.geometry.plane;
+    p.b = in.packed.layers[size_t(walk)].input.data();
     p.rows = r1 - r0;
     p.units = I;
     p.groups = 1;
-    p.c = dx(l) + r0 * dx_row(l);
-    p.c_row = dx_row(l);
-    p.panel_end = panel_count(kernels_, I);
-    kernels_.product(p);
-    if (l > 0 || !call_.dx) return;
-    for (int64_t r = r0; r < r1; ++r) {
-      const int64_t t = block.first + r / count_, n = shard_.begin + r % count_;
-      T* to = call_.dx + t * call_.dx_t + n * call_.dx_n;
-      std::memcpy(to, dx(0) + r * dx_row(0), size_t(I) * sizeof(T));
-    }
+    p.c = out;
+    p.c_row = row;
+    p.panel_end = panel_count(in.kernels, I);
+    in.kernels.product(p);
+    if (l > 0) in.gather.drop_inputs(l, d, block, r0, r1, out);
+    if (l > 0 ? in.D == 1 : !in.call.dx) return;
+    for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
+      const int64_t t = in.own.time(d, s, n);
+      T* to = l > 0 ? dx_[l % 2].data() + (in.own.first(t) + n) * row : user_dx(t, n);
+      const T* from = out + (r - r0) * row;
+      if (d > 0 || in.truncated()) {
+        in.kernels.add(to, from, I);
+      } else {
+        std::memcpy(to, from, size_t(I) * sizeof(T));
+      }
+    });
   }
 
-  void record_flow(int64_t l, const Block<T>& block) {
+  // Row norms stand where the block's rows do, or, with two directions, all of the shard's in the
+  // caller's time.
+  int64_t norm_at(int64_t d, const Block<T>& block, int64_t s, int64_t n) const {
+    return in.D == 2 ? in.own.first(in.own.time(d, s, n)) + n : block.row(s) + n;
+  }
+
+  void record_flow(int64_t walk, const Block<T>& block) {
     for (int64_t t = block.first; t < block.last; ++t) {
-      const int64_t rows = (t - block.first) * count_, at = l * tape_.steps() + t;
-      if (call_.flow) shard_.flow[at] = norm_of(norms_.data() + rows, count_);
-      if (call_.flow_c && shape_.has_c) shard_.flow_c[at] = norm_of(norms_c_.data() + rows, count_);
+      const int64_t row = block.row(t), live = in.own.live(t), at = walk * in.tape.steps() + t;
+      if (norms_.count()) in.shard.flow[at] = norm_of(norms_.data() + row, live);
+      if (norms_c_.count()) in.shard.flow_c[at] = norm_of(norms_c_.data() + row, live);
     }
   }
 
-  void scatter_to_table(const Team& team, const Block<T>& block) {
-    const int64_t begin = team.begin(config_.input), end = team.end(config_.input);
-    scatter_add(kernels_, sorted_, block.first * count_, block.rows, dx(0) + begin, dx_row(0),
-                end - begin, shard_.table_gradient + begin, config_.input);
-  }
-
-  // dh0, dc0; biases and token gradients to their places in the flat vector.
-  void finish(const Team& team, int64_t n0, int64_t n1) {
-    const size_t bytes = size_t(H) * sizeof(T);
-    for (int64_t l = 0; l < config_.layers; ++l) {
-      for (int64_t n = n0; n < n1; ++n) {
-        if (call_.dh0)
-          std::memcpy(call_.dh0 + (l * N + n) * H, dh(l) + local(n) * geometry_.state_row, bytes);
-        if (call_.dc0 && shape_.has_c)
-          std::memcpy(call_.dc0 + (l * N + n) * H, dc(l) + local(n) * geometry_.state_row, bytes);
-      }
-    }
-    if (!shard_.gradients) return;
-    team.wait();  // all of the scattered rows and column sums
-    const int64_t plane = geometry_.plane;
-    if (team.index == 0 && config_.bias) {
-      for (int64_t l = 0; l < config_.layers; ++l) {
-        const T* sums = bias_.data() + l * shape_.dz_planes * plane;
-        for (int64_t p = 0; p < shape_.gates; ++p) {
-          kernels_.add(shard_.gradients + offsets_[size_t(l)].bias_ih + shape_.dz_input[p] * H,
-                       sums + p * plane, H);
-          kernels_.add(shard_.gradients + offsets_[size_t(l)].bias_hh + p * H,
-                       sums + (shape_.dz_hidden + p) * plane, H);
+  // dh0 and dc0.
+  void put_initial(const Team& team, int64_t walk) {
+    for (int64_t n = team.begin(in.count); n < team.end(in.count); ++n) {
+      const int64_t at = walk * in.all.batch() + in.sequence(n);
+      const auto put = [&](T* to, const T* from, int64_t count) {
+        if (in.truncated()) {
+          in.kernels.add(to, from, count);
+        } else {
+          std::memcpy(to, from, size_t(count) * sizeof(T));
         }
-      }
-    }
-    if (tape_.dense()) return;
-    const int64_t V = config_.input, columns = shape_.gates * plane;
-    for (int64_t p = 0; p < shape_.gates; ++p) {
-      for (int64_t u = team.begin(H); u < team.end(H); ++u) {
-        T* gradient = shard_.gradients + offsets_[0].weight_ih + (shape_.dz_input[p] * H + u) * V;
-        const T* column = token_gradient_.data() + p * plane + u;
-        for (int64_t token = 0; token < V; ++token) gradient[token] += column[token * columns];
-      }
+      };
+      if (in.call.dh0) put(in.call.dh0 + at * in.R, steps_.dh(walk, n), in.R);
+      if (in.call.dc0 && in.shape.has_c) put(in.call.dc0 + at * in.H, steps_.dc(walk, n), in.H);
     }
   }
 
-  const StackConfig& config_;
-  const Geometry<T>& geometry_;
-  const std::vector<LayerOffsets>& offsets_;
-  const CellShape shape_;
-  const BackwardCall<T>& call_;
-  const Tape<T>& tape_;
-  const Packed<T>& packed_;
-  const Shard<T> shard_;
+  const BackwardContext<T> in;
+  WeightGradients<T> weights_;
+  OmegaTerms<T> omega_;
+  BackwardSteps<T> steps_;
   std::atomic<bool>& stop_;
-  const Kernels<T>& kernels_;
-  const T clip_;                   // 0: off
-  const int64_t N, count_, H;      // sequences of the batch, of this walk; units
-  int64_t carry_ = 0;              // elements of one layer's dh
-  Buffer<T> dh_, dc_;              // [L, N, H]: what flows back from the step after
-  Buffer<T> dz_;                   // [rows of a block, dz planes, H]
-  Buffer<T> dx_[2], dy_;           // [rows of a block, I or H]
-  Buffer<T> x_panels_, h_panels_;  // operands of the weight gradients
-  Buffer<T> bias_;                 // [L, dz planes, H]: sums of dz
-  Buffer<T> token_gradient_;       // [V, gates, H]: one-hot input's dW_ih, transposed
-  Buffer<int64_t> tokens_;         // [T, sequences of this walk]
-  SortedTokens sorted_;
-  Buffer<double> norms_, norms_c_;  // per row of the block: norms of dL/dh_t and dL/dc_t
+  Buffer<T> dx_[2], dy_;  // [rows, D * R]: dL/d input of the layers between; of the outputs
+  Buffer<T> block_dx_;    // [rows of a block, I or D * R]
+  Buffer<T> top_;         // [rows of a block, D * R]
+  Buffer<double> norms_, norms_c_, step_norms_;
 };
 
 }  // namespace bptt

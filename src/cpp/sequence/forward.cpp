@@ -1,21 +1,23 @@
 // forward.cpp: the walk through time, forward.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 
 #include "error.h"
+#include "sequence/gather.h"
 #include "sequence/layer.h"
+#include "sequence/step.h"
 
 namespace bptt {
 
 template <class T>
 std::unique_ptr<Tape<T>> Stack<T>::new_tape(const Sequence<T>& sequence, bool table,
                                             bool remember) const {
-  const int64_t block = std::min(sequence.steps, block_steps(sequence.batch));
-  const int64_t window = remember ? sequence.steps : block;
-  const bool tokens = sequence.tokens != nullptr;
-  return std::make_unique<Tape<T>>(shelf_, config_, sequence.steps, sequence.batch, window,
-                                   !tokens || table, tokens && remember);
+  // Two directions: a layer reads both to their ends, so nothing can be forgotten in between.
+  const bool whole = remember || config_.bidirectional;
+  return std::make_unique<Tape<T>>(shelf_, config_, sequence, !sequence.tokens || table, whole,
+                                   remember);
 }
 
 namespace {
@@ -27,199 +29,310 @@ class ForwardWalk {
               Tape<T>& tape, const Packed<T>& packed)
       : config_(config),
         geometry_(geometry),
-        shape_(cell_shape(config.cell)),
         call_(call),
         in_(*call.sequence),
         tape_(tape),
+        order_(tape.order()),
         packed_(packed),
         kernels_(kernels_of<T>(*packed.table)),
-        panels_(panel_count(kernels_, config.hidden)) {}
+        stepper_(config, geometry, kernels_),
+        gather_(config, geometry, kernels_, tape),
+        blocks_(order_.blocks(0, order_.steps())) {
+    const int64_t N = order_.batch(), rows = std::min(order_.rows(), std::max(N, kBlockRows));
+    if (gather_.copies_input()) inputs_ = Buffer<T>(checked_count(rows, widest_row()));
+    if (tape.cuts() || tape.layer(0).recurrent_mask) {
+      cut_h_ = Buffer<T>(checked_count(N, geometry.state_row));
+      masked_ = Buffer<T>(cut_h_.count());
+      if (stepper_.shape().has_c) cut_c_ = Buffer<T>(checked_count(N, geometry.cell_row));
+    }
+    if (config.layer_norm) z_ = Buffer<T>(checked_count(N, stepper_.z_row()));
+    // Zoneout: a row per sequence, or its expectation once.
+    const int64_t kept = tape.training() ? N : 1;
+    if (config.zoneout > 0) keep_h_ = filled(kept, config.zoneout);
+    if (config.zoneout_c > 0) keep_c_ = filled(kept, config.zoneout_c);
+  }
 
   bool stopped() const { return stop_.load(); }
 
   void run(const Team& team) {
-    const int64_t T_ = in_.steps, N = in_.batch, per_block = block_steps(N);
-    const int64_t n0 = team.begin(N), n1 = team.end(N);  // this member's sequences
-    start(n0, n1);
+    const int64_t N = order_.batch(), D = config_.directions();
+    start(team.begin(N), team.end(N));
     if (tape_.tokens()) keep_tokens(team);
-    for (int64_t first = 0; first < T_; first += per_block) {
-      const int64_t last = std::min(first + per_block, T_);
-      const int64_t rows = (last - first) * N;
-      for (int64_t l = 0; l < config_.layers; ++l) {
-        input_part(l, first, team.begin(rows), team.end(rows));
-        if (l == 0 && team.index == 0 && cancelled()) stop_.store(true);
-        team.wait();
-        if (stopped()) return;
-        for (int64_t t = first; t < last; ++t) step(l, t, n0, n1);
-        team.wait();
+    if (call_.y) clear_padding(team);
+    if (D == 1) {
+      for (size_t i = 0; i + 1 < blocks_.size(); ++i) {
+        const Block<T> block = block_of(i);
+        for (int64_t l = 0; l < config_.layers; ++l) {
+          if (!walk_block(team, l, block)) return;
+        }
+        if (call_.after_block) {
+          Block<T> done = block;
+          done.top = after(tape_.layer(config_.layers - 1).h, block, block.first, 0);
+          call_.after_block(team, done);
+        }
+        if (!tape_.whole() && block.last < order_.steps()) {
+          team.wait();
+          carry_over(team, block);
+          team.wait();
+        }
       }
-      if (call_.after_block)
-        call_.after_block(
-            team, Block<T>{first, last, rows, state_after(tape_.layer(config_.layers - 1).h, first),
-                           Shard<T>{0, 0, N, nullptr, nullptr, nullptr, nullptr}});
-      if (tape_.window() < T_ && last < T_) {
-        team.wait();
-        for (int64_t l = 0; l < config_.layers; ++l) carry_over(tape_.layer(l), last - 1, n0, n1);
-        team.wait();
+      return;
+    }
+    for (int64_t walk = 0; walk < config_.walks(); ++walk) {
+      for (size_t i = 0; i + 1 < blocks_.size(); ++i) {
+        if (!walk_block(team, walk, block_of(i))) return;
       }
     }
-    finish(n0, n1);
+    for (size_t i = 0; call_.after_block && i + 1 < blocks_.size(); ++i) {
+      Block<T> block = block_of(i);
+      team.wait();
+      const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
+      gather_.outputs(block, r0, r1, inputs_.data() + r0 * geometry_.features_row);
+      team.wait();
+      block.top = inputs_.data();
+      block.top_row = geometry_.features_row;
+      call_.after_block(team, block);
+    }
   }
 
  private:
-  // Rows of all sequences. Where the window is one block, its slots are used by every block in
-  // turn: the state before a block's first step is in slot 0, the state after its last step in slot
-  // window.
-  int64_t slot(int64_t t) const { return tape_.window() == in_.steps ? t : t % tape_.window(); }
-  T* planes(T* base, int64_t t) const { return base + slot(t) * in_.batch * geometry_.planes_row; }
-  T* x(int64_t t) const { return tape_.x() + slot(t) * in_.batch * geometry_.input_row; }
-  T* state_before(T* base, int64_t t) const {
-    return base + slot(t) * in_.batch * geometry_.state_row;
+  int64_t widest_row() const { return std::max(geometry_.input_row, geometry_.features_row); }
+  Buffer<T> filled(int64_t rows, double value) const {
+    Buffer<T> buffer(checked_count(rows, geometry_.cell_row));
+    std::fill_n(buffer.data(), buffer.count(), T(value));
+    return buffer;
   }
-  T* state_after(T* base, int64_t t) const {
-    return base + (slot(t) + 1) * in_.batch * geometry_.state_row;
+  Block<T> block_of(size_t i) const {
+    return {&order_,
+            &order_,
+            blocks_[i],
+            blocks_[i + 1],
+            0,
+            nullptr,
+            geometry_.state_row,
+            0,
+            &order_,
+            Shard<T>{0, 0, order_.batch(), nullptr, nullptr, nullptr, nullptr}};
+  }
+
+  // Where rows are. Where the tape is not whole, every block in turn uses the same ones.
+  int64_t at(const Block<T>& block, int64_t t) const {
+    return tape_.whole() ? order_.first(t) : block.row(t);
+  }
+  T* planes(const typename Tape<T>::Layer& layer, const Block<T>& block, int64_t t,
+            int64_t n) const {
+    return layer.planes + (at(block, t) + n) * geometry_.planes_row;
+  }
+  T* after(T* states, const Block<T>& block, int64_t t, int64_t n, int64_t row) const {
+    return states + (order_.batch() + at(block, t) + n) * row;
+  }
+  T* after(T* h, const Block<T>& block, int64_t t, int64_t n) const {
+    return after(h, block, t, n, geometry_.state_row);
+  }
+  T* before(T* states, const Block<T>& block, int64_t t, int64_t n, int64_t row) const {
+    const bool first = tape_.whole() ? t == 0 : t == block.first;
+    return first ? states + n * row : after(states, block, t - 1, n, row);
+  }
+
+  // One block of one layer in one direction; false if the caller's cancel callback says so.
+  bool walk_block(const Team& team, int64_t walk, const Block<T>& block) {
+    input_part(walk, block, team.begin(block.rows()), team.end(block.rows()));
+    if ((walk == 0 || config_.bidirectional) && team.index == 0 && cancelled()) stop_.store(true);
+    team.wait();
+    if (stopped()) return false;
+    const int64_t live = order_.live(block.first), n0 = team.begin(live), n1 = team.end(live);
+    for (int64_t t = block.first; t < block.last; ++t)
+      step(walk, block, t, n0, std::min(n1, order_.live(t)));
+    team.wait();
+    return true;
   }
 
   void start(int64_t n0, int64_t n1) const {
-    for (int64_t l = 0; l < config_.layers; ++l) {
-      const auto& layer = tape_.layer(l);
+    for (int64_t walk = 0; walk < config_.walks(); ++walk) {
+      const auto& layer = tape_.layer(walk);
       for (int64_t n = n0; n < n1; ++n) {
-        set_row(layer.h + n * geometry_.state_row, in_.h0, l * in_.batch + n);
-        if (layer.c) set_row(layer.c + n * geometry_.state_row, in_.c0, l * in_.batch + n);
+        const int64_t index = walk * order_.batch() + order_.sequence(n);
+        set_row(layer.h + n * geometry_.state_row, in_.h0, index, config_.state());
+        if (layer.c) set_row(layer.c + n * geometry_.cell_row, in_.c0, index, config_.hidden);
       }
     }
   }
 
-  void set_row(T* row, const T* initial, int64_t index) const {
-    const size_t bytes = size_t(config_.hidden) * sizeof(T);
+  static void set_row(T* row, const T* initial, int64_t index, int64_t count) {
+    const size_t bytes = size_t(count) * sizeof(T);
     if (initial) {
-      std::memcpy(row, initial + index * config_.hidden, bytes);
+      std::memcpy(row, initial + index * count, bytes);
     } else {
       std::memset(row, 0, bytes);
     }
   }
 
   void keep_tokens(const Team& team) const {
-    const int64_t N = in_.batch;
-    for (int64_t t = team.begin(in_.steps); t < team.end(in_.steps); ++t) {
-      for (int64_t n = 0; n < N; ++n) tape_.token_ids()[t * N + n] = token(t, n);
+    for (int64_t t = team.begin(order_.steps()); t < team.end(order_.steps()); ++t) {
+      for (int64_t n = 0; n < order_.live(t); ++n)
+        tape_.token_ids()[order_.first(t) + n] = token(t, n);
+    }
+  }
+
+  // y beyond the sequences' ends.
+  void clear_padding(const Team& team) const {
+    for (int64_t n = team.begin(order_.batch()); n < team.end(order_.batch()); ++n) {
+      for (int64_t t = order_.length(n); t < in_.steps; ++t) {
+        std::fill_n(call_.y + t * call_.y_t + order_.sequence(n) * call_.y_n, config_.features(),
+                    T(0));
+      }
     }
   }
 
   int64_t token(int64_t t, int64_t n) const {
-    return in_.tokens[t * in_.tokens_t + n * in_.tokens_n];
+    return in_.tokens[t * in_.tokens_t + order_.sequence(n) * in_.tokens_n];
   }
 
-  // W_ih x_t + bias for rows [r0, r1) of the block that starts at `first`, to where the step finds
-  // it.
-  void input_part(int64_t l, int64_t first, int64_t r0, int64_t r1) const {
+  // W_ih x_t + bias for rows [r0, r1) of the block, to where the step finds it.
+  void input_part(int64_t walk, const Block<T>& block, int64_t r0, int64_t r1) const {
     if (r0 == r1) return;
-    const int64_t N = in_.batch, G = shape_.gates, H = config_.hidden, plane = geometry_.plane;
-    const auto& layer = tape_.layer(l);
-    const auto& weights = packed_.layers[size_t(l)];
-    T* out = shape_.planes ? planes(layer.planes, first) : state_after(layer.h, first);
-    const int64_t out_row = shape_.planes ? geometry_.planes_row : geometry_.state_row;
+    const int64_t D = config_.directions(), l = walk / D, d = walk % D;
+    const CellShape& shape = stepper_.shape();
+    const auto& layer = tape_.layer(walk);
+    const auto& weights = packed_.layers[size_t(walk)];
+    const int64_t out_row = shape.planes ? geometry_.planes_row : geometry_.state_row;
+    T* out = (shape.planes ? planes(layer, block, block.first, 0)
+                           : after(layer.h, block, block.first, 0)) +
+             r0 * out_row;
     if (l == 0 && packed_.one_hot) {
-      const size_t bytes = size_t(shape_.planes ? G * plane : H) * sizeof(T);
-      for (int64_t r = r0; r < r1; ++r) {
-        std::memcpy(out + r * out_row,
-                    weights.token_rows.data() + token(first + r / N, r % N) * G * plane, bytes);
-      }
-      return;
-    }
-    const int64_t I = l ? H : config_.input, row = l ? geometry_.state_row : geometry_.input_row;
-    const T* in = nullptr;
-    if (l == 0) {
-      T* copy = x(first);
-      for (int64_t r = r0; r < r1; ++r) {
-        const int64_t t = first + r / N, n = r % N;
-        const T* from =
-            in_.tokens ? call_.table + token(t, n) * I : in_.x + t * in_.x_t + n * in_.x_n;
-        std::memcpy(copy + r * row, from, size_t(I) * sizeof(T));
-      }
-      in = copy;
+      const int64_t row = shape.gates * geometry_.plane;
+      const size_t bytes = size_t(shape.planes ? row : config_.hidden) * sizeof(T);
+      for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
+        const T* from = weights.token_rows.data() + token(order_.time(d, s, n), n) * row;
+        std::memcpy(out + (r - r0) * out_row, from, bytes);
+      });
+      if (config_.layer_norm) stepper_.normalise_input(weights, out, r1 - r0);
+    } else if (l == 0) {
+      const int64_t row = geometry_.input_row;
+      // In the caller's time the copy is the tape's.
+      T* copy = (d == 0 ? tape_.x() + at(block, block.first) * row : inputs_.data()) + r0 * row;
+      for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
+        const int64_t t = order_.time(d, s, n);
+        const T* from = in_.tokens ? call_.table + token(t, n) * config_.input
+                                   : in_.x + t * in_.x_t + order_.sequence(n) * in_.x_n;
+        std::memcpy(copy + (r - r0) * row, from, size_t(config_.input) * sizeof(T));
+      });
+      stepper_.input_part(weights, copy, row, config_.input, out, out_row, r1 - r0);
+    } else if (gather_.copies_input()) {
+      const int64_t row = geometry_.features_row;
+      T* copy = inputs_.data() + r0 * row;
+      gather_.inputs(l, d, block, r0, r1, copy);
+      stepper_.input_part(weights, copy, row, config_.features(), out, out_row, r1 - r0);
     } else {
-      in = state_after(tape_.layer(l - 1).h, first);
+      const int64_t row = geometry_.state_row;
+      const T* below = after(tape_.layer(walk - 1).h, block, block.first, 0) + r0 * row;
+      stepper_.input_part(weights, below, row, config_.features(), out, out_row, r1 - r0);
     }
-    ProductArgs<T> p{};
-    p.a = in + r0 * row;
-    p.a_row = row;
-    p.segments = 1;
-    p.segment_length = I;
-    p.b = weights.input.data();
-    p.rows = r1 - r0;
-    p.units = H;
-    p.groups = G;
-    p.c = out + r0 * out_row;
-    p.c_row = out_row;
-    p.c_group = plane;
-    p.bias = weights.bias.data();
-    p.bias_group = plane;
-    p.panel_end = panels_;
-    kernels_.product(p);
+    if (config_.noise > 0 && tape_.training()) {
+      const Masks noise = tape_.masks(MaskKind::noise, walk);
+      const double scale = std::sqrt(2 / config_.alpha) * config_.noise;
+      for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
+        noise.add_noise(out + (r - r0) * out_row, config_.hidden, order_.time(d, s, n),
+                        order_.sequence(n), scale);
+      });
+    }
   }
 
-  void step(int64_t l, int64_t t, int64_t n0, int64_t n1) const {
-    if (n0 == n1) return;
-    const auto& layer = tape_.layer(l);
-    const auto& weights = packed_.layers[size_t(l)];
-    const int64_t row = geometry_.state_row;
-    StepForwardArgs<T> s{};
-    s.weights = weights.recurrent.data();
-    s.bias_hidden = weights.bias_hidden.data();
-    s.h_previous = state_before(layer.h, t) + n0 * row;
-    s.h = state_after(layer.h, t) + n0 * row;
+  // One step for sequences [n0, n1).
+  void step(int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1) {
+    if (n0 >= n1) return;
+    const int64_t D = config_.directions(), d = walk % D;
+    const auto& layer = tape_.layer(walk);
+    StepRows<T> rows;
+    rows.rows = n1 - n0;
+    rows.h_previous = before(layer.h, block, t, n0, geometry_.state_row);
+    rows.h = after(layer.h, block, t, n0);
     if (layer.c) {
-      s.c_previous = state_before(layer.c, t) + n0 * row;
-      s.c = state_after(layer.c, t) + n0 * row;
+      rows.c_previous = before(layer.c, block, t, n0, geometry_.cell_row);
+      rows.c = after(layer.c, block, t, n0, geometry_.cell_row);
     }
-    if (layer.planes) s.planes = planes(layer.planes, t) + n0 * geometry_.planes_row;
-    s.state_row = row;
-    s.planes_row = geometry_.planes_row;
-    s.plane_stride = geometry_.plane;
-    s.rows = n1 - n0;
-    s.units = config_.hidden;
-    s.panel_end = panels_;
-    s.activation = config_.activation;
-    kernels_.step_forward[int(config_.cell)](s);
-    if (call_.y && l == config_.layers - 1) {
-      for (int64_t n = n0; n < n1; ++n) {
-        std::memcpy(call_.y + t * call_.y_t + n * call_.y_n, s.h + (n - n0) * row,
+    if (layer.planes) rows.planes = planes(layer, block, t, n0);
+    if (tape_.cuts()) cut(d, t, n0, n1, rows);
+    rows.input = rows.h_previous;
+    if (layer.recurrent_mask) {
+      rows.input = masked_.data() + n0 * geometry_.state_row;
+      gather_.mask_recurrent(walk, n0, n1, rows.h_previous,
+                             masked_.data() + n0 * geometry_.state_row);
+    }
+    if (keep_h_.count()) rows.keep_h = kept(MaskKind::zoneout, keep_h_, walk, t, n0, n1);
+    if (keep_c_.count()) rows.keep_c = kept(MaskKind::zoneout_c, keep_c_, walk, t, n0, n1);
+    rows.keep_row = tape_.training() ? geometry_.cell_row : 0;
+    if (z_.count()) rows.z = z_.data() + n0 * stepper_.z_row();
+    stepper_.forward(packed_.layers[size_t(walk)], rows);
+
+    const size_t bytes = size_t(config_.state()) * sizeof(T);
+    for (int64_t n = n0; call_.y && walk / D == config_.layers - 1 && n < n1; ++n) {
+      std::memcpy(call_.y + order_.time(d, t, n) * call_.y_t + order_.sequence(n) * call_.y_n +
+                      d * config_.state(),
+                  rows.h + (n - n0) * geometry_.state_row, bytes);
+    }
+    // The sequences that end here.
+    for (int64_t n = std::max(n0, order_.live(t + 1)); n < n1; ++n) {
+      const int64_t to = walk * order_.batch() + order_.sequence(n);
+      if (call_.hn) {
+        std::memcpy(call_.hn + to * config_.state(), rows.h + (n - n0) * geometry_.state_row,
+                    bytes);
+      }
+      if (call_.cn && layer.c) {
+        std::memcpy(call_.cn + to * config_.hidden, rows.c + (n - n0) * geometry_.cell_row,
                     size_t(config_.hidden) * sizeof(T));
       }
     }
   }
 
-  // The state after step t becomes the first of the window.
-  void carry_over(const typename Tape<T>::Layer& layer, int64_t t, int64_t n0, int64_t n1) const {
-    const int64_t row = geometry_.state_row;
-    const size_t bytes = size_t((n1 - n0) * row) * sizeof(T);
-    std::memcpy(layer.h + n0 * row, state_after(layer.h, t) + n0 * row, bytes);
-    if (layer.c) std::memcpy(layer.c + n0 * row, state_after(layer.c, t) + n0 * row, bytes);
+  // The states before step t, with zeros where a reset cuts.
+  void cut(int64_t d, int64_t t, int64_t n0, int64_t n1, StepRows<T>& rows) {
+    if (!gather_.any_cut(d, t, n0, n1)) return;
+    T* h = cut_h_.data() + n0 * geometry_.state_row;
+    gather_.cut_rows(d, t, n0, n1, rows.h_previous, geometry_.state_row, config_.state(), h);
+    rows.h_previous = h;
+    if (!rows.c_previous) return;
+    T* c = cut_c_.data() + n0 * geometry_.cell_row;
+    gather_.cut_rows(d, t, n0, n1, rows.c_previous, geometry_.cell_row, config_.hidden, c);
+    rows.c_previous = c;
   }
 
-  void finish(int64_t n0, int64_t n1) const {
-    const size_t bytes = size_t(config_.hidden) * sizeof(T);
+  const T* kept(MaskKind kind, Buffer<T>& rows, int64_t walk, int64_t t, int64_t n0, int64_t n1) {
+    if (!tape_.training()) return rows.data();
+    T* first = rows.data() + n0 * geometry_.cell_row;
+    gather_.zoneout(kind, walk, t, n0, n1, first);
+    return first;
+  }
+
+  // The states after the block's last step become those before the next one.
+  void carry_over(const Team& team, const Block<T>& block) const {
+    const int64_t live = order_.live(block.last), n0 = team.begin(live), n1 = team.end(live);
     for (int64_t l = 0; l < config_.layers; ++l) {
       const auto& layer = tape_.layer(l);
-      for (int64_t n = n0; n < n1; ++n) {
-        const int64_t from = n * geometry_.state_row, to = (l * in_.batch + n) * config_.hidden;
-        if (call_.hn) std::memcpy(call_.hn + to, state_after(layer.h, in_.steps - 1) + from, bytes);
-        if (call_.cn && layer.c)
-          std::memcpy(call_.cn + to, state_after(layer.c, in_.steps - 1) + from, bytes);
-      }
+      const auto copy = [&](T* states, int64_t row) {
+        std::memcpy(states + n0 * row, after(states, block, block.last - 1, n0, row),
+                    size_t((n1 - n0) * row) * sizeof(T));
+      };
+      copy(layer.h, geometry_.state_row);
+      if (layer.c) copy(layer.c, geometry_.cell_row);
     }
   }
 
   const StackConfig& config_;
   const Geometry<T>& geometry_;
-  const CellShape shape_;
   const ForwardCall<T>& call_;
   const Sequence<T>& in_;
   Tape<T>& tape_;
+  const Order& order_;
   const Packed<T>& packed_;
   const Kernels<T>& kernels_;
-  const int64_t panels_;
+  const Stepper<T> stepper_;
+  const Gather<T> gather_;
+  const std::vector<int64_t> blocks_;
+  mutable Buffer<T> inputs_;          // [rows of a block, I or D*R]
+  Buffer<T> cut_h_, cut_c_, masked_;  // [N, R | H]
+  Buffer<T> keep_h_, keep_c_;         // [N or 1, H]
+  Buffer<T> z_;                       // [N, gates, plane]
   std::atomic<bool> stop_{false};
 };
 
@@ -230,8 +343,7 @@ void Stack<T>::forward(const ForwardCall<T>& call, Tape<T>& tape) const {
   const bool one_hot = call.sequence->tokens && !call.table;
   const auto packed = packed_forward(call.parameters, call.version, one_hot);
   ForwardWalk<T> walk(config_, geometry_, call, tape, *packed);
-  const int64_t rows =
-      std::min(call.sequence->steps, block_steps(call.sequence->batch)) * call.sequence->batch;
+  const int64_t rows = std::min(tape.order().rows(), std::max(tape.batch(), kBlockRows));
   run_team(team_size(rows), [&](const Team& team) { walk.run(team); });
   if (walk.stopped()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
 }

@@ -3,7 +3,9 @@
 // Time is walked in blocks of about 256 rows (steps x batch), so that what a block needs stays in
 // cache. Within a block, layer by layer: the input part of the pre-activations for all its steps
 // (one product), then step by step the recurrent part. Backward the same from the end: step by step
-// the pre-activation gradients dz, then the block's weight gradients and dx (products again).
+// the pre-activation gradients dz, then the block's weight gradients and dx (products again). Two
+// directions cannot share blocks, because each layer needs the other direction's end: then each
+// walks through all blocks before the next layer begins.
 // Forward, threads share the rows of a block and of the batch. Backward, each takes whole shards of
 // the batch (or, where there is one only, its rows). Every sum is made by one thread in one order,
 // and blocks and shards depend on sizes only, so bits do not depend on the number of threads.
@@ -17,25 +19,15 @@
 
 #include "kernels.h"
 #include "sequence/pool.h"
+#include "sequence/sequence.h"
 #include "sequence/tape.h"
 
 namespace bptt {
 
-// A batch of sequences (bptt.h: bptt_sequence). Exactly one of x and tokens is not null.
-template <class T>
-struct Sequence {
-  int64_t steps = 0, batch = 0;
-  const T* x = nullptr;
-  int64_t x_t = 0, x_n = 0;
-  const int64_t* tokens = nullptr;
-  int64_t tokens_t = 0, tokens_n = 0;
-  const T* h0 = nullptr;
-  const T* c0 = nullptr;
-};
-
-// Where a layer's tensors begin in the flat vector; biases -1 where there are none.
+// Where the tensors of a layer's direction begin in the flat vector; -1 where there is none.
 struct LayerOffsets {
-  int64_t weight_ih, weight_hh, bias_ih, bias_hh;
+  int64_t weight_ih = -1, weight_hh = -1, bias_ih = -1, bias_hh = -1;
+  int64_t weight_hr = -1, peephole = -1, ln_ih = -1, ln_hh = -1, ln_c = -1, bias_ln_c = -1;
 };
 
 // A part of the batch that a backward pass walks on its own, sequences [begin, end), and what it
@@ -50,33 +42,50 @@ struct Shard {
   double* flow_c;
 };
 
-// Some steps, [first, last), of a part of the batch (forward: of all of it).
+// Some steps, [first, last), of a part of the batch (forward: of all of it) whose rows `order`
+// numbers. Rows of a block count from its first step on.
 template <class T>
 struct Block {
+  const Order* order;
+  const Order* all;  // of the tape
   int64_t first, last;
-  int64_t rows;  // steps x sequences; numbered by step, then by sequence
-  const T* top;  // h of the top layer after step `first`, of the part's first sequence
+  int64_t counted;  // backward: the first step whose losses count here
+  // Outputs of the top layer: rows from step `first` on in the numbering of top_order, the part's
+  // from top_begin on.
+  const T* top;
+  int64_t top_row, top_begin;
+  const Order* top_order;
   Shard<T> shard;
+
+  int64_t rows() const { return order->first(last) - order->first(first); }
+  int64_t row(int64_t t) const { return order->first(t) - order->first(first); }
+  const T* top_rows(int64_t t) const {
+    return top + (top_order->first(t) - top_order->first(first) + top_begin) * top_row;
+  }
 };
 
-// The rows of a block (unit by unit, `row` apart, N sequences to a step) packed as the right-hand
-// side of a product over them; a team shares the panels.
-template <class T>
-void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& block, int64_t N,
-               const T* rows, int64_t row, int64_t units, T* packed) {
-  const int64_t panels = panel_count(kernels, units), count = block.shard.end - block.shard.begin;
-  const int64_t steps = block.rows / count;
-  // Rows of all sequences follow each other from step to step; those of some do so within a step.
-  const int64_t runs = count == N ? 1 : steps, length = block.rows / runs;
-  for (int64_t i = 0; i < runs; ++i) {
-    kernels.pack(PackArgs<T>{rows + i * N * row, row, 1, 0, units, 1, block.rows, i * length,
-                             length, team.begin(panels), team.end(panels), packed});
+// body(row, t, n) for rows [begin, end) of a block, n within its part.
+template <class T, class Body>
+void for_rows(const Block<T>& block, int64_t begin, int64_t end, const Body& body) {
+  for (int64_t t = block.first; t < block.last && block.row(t) < end; ++t) {
+    const int64_t at = block.row(t), live = block.order->live(t);
+    for (int64_t n = begin > at ? begin - at : 0; n < live && at + n < end; ++n) body(at + n, t, n);
   }
 }
 
-constexpr int64_t kBlockRows = 256;
-constexpr int64_t block_steps(int64_t batch) {
-  return batch >= kBlockRows ? 1 : kBlockRows / batch;
+// Rows of a block (unit by unit, `row` apart) packed as the right-hand side of a product over them;
+// a team shares the panels. at(t): where those of step t begin; `joined`: they follow on from step
+// to step.
+template <class T, class At>
+void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& block, bool joined,
+               const At& at, int64_t row, int64_t units, T* packed) {
+  const int64_t panels = panel_count(kernels, units), rows = block.rows();
+  for (int64_t t = block.first; t < block.last; ++t) {
+    const int64_t count = joined ? rows : block.order->live(t);
+    kernels.pack(PackArgs<T>{at(t), row, 1, 0, units, 1, rows, block.row(t), count,
+                             team.begin(panels), team.end(panels), packed});
+    if (joined) return;
+  }
 }
 
 template <class T>
@@ -105,9 +114,12 @@ struct BackwardCall {
   const T* dhn = nullptr;
   const T* dcn = nullptr;
   double clip_step = 0, clip_step_norm = 0;
-  int64_t parameter_count = 0;  // of the flat vector
-  T* gradients = nullptr;       // added to
-  T* table_gradient = nullptr;  // added to
+  int64_t k1 = 0, k2 = 0;         // truncation; 0: off
+  double omega = 0;               // weight of the regulariser; 0: off
+  double* omega_value = nullptr;  // with its weight > 0
+  int64_t parameter_count = 0;    // of the flat vector
+  T* gradients = nullptr;         // added to
+  T* table_gradient = nullptr;    // added to
   T* dx = nullptr;
   int64_t dx_t = 0, dx_n = 0;
   T* dh0 = nullptr;
@@ -124,10 +136,15 @@ struct Packed {
   bool one_hot = false;
   struct Layer {
     Buffer<T> input, recurrent;  // forward: W_ih^T, W_hh^T. backward: W_ih, W_hh
+    Buffer<T> recurrent_n;       // W_hn, with the reset before the product; then not in `recurrent`
+    Buffer<T> projection;        // forward: W_hr^T, backward: W_hr
     Buffer<T> bias;              // forward: [gates, plane]: b_ih + b_hh (GRU's n: b_ih)
     Buffer<T> bias_hidden;       // forward: GRU's b_hn
     Buffer<T> token_rows;        // forward, one-hot: [V, gates * plane], a token's part of the
-                                 // pre-activations with the bias
+                                 // pre-activations with the bias (layer norm: without)
+    Buffer<T> peephole;          // [peepholes, plane]
+    Buffer<T> gains;  // layer norm: of W_ih x, of W_hh h [gates, plane] each; LSTM: of c_t
+                      // and the bias of that [plane] each
   };
   std::vector<Layer> layers;
 };
@@ -141,7 +158,7 @@ class Stack {
   const StackConfig& config() const { return config_; }
   const Geometry<T>& geometry() const { return geometry_; }
 
-  // A tape for all of T (remember) or for one block at a time.
+  // A tape for all of T, with random masks (remember), or for as little at a time as can be.
   std::unique_ptr<Tape<T>> new_tape(const Sequence<T>& sequence, bool table, bool remember) const;
 
   // Throw std::bad_alloc; Error where the caller's cancel callback says so.
@@ -165,6 +182,15 @@ class Stack {
                                           bool one_hot) const;
   void pack_forward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const;
   void pack_backward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const;
+
+  void pack_vectors(const T* parameters, const LayerOffsets& at,
+                    typename Packed<T>::Layer& layer) const;
+  // W_hh as it acts: with the signs of Dale's law, then in `scratch`.
+  const T* acting(const T* w_hh, Buffer<T>& scratch) const;
+  bool reads_input(size_t walk) const { return int64_t(walk) < config_.directions(); }
+  int64_t input_size(size_t walk) const {
+    return reads_input(walk) ? config_.input : config_.features();
+  }
 
   StackConfig config_;
   Geometry<T> geometry_;

@@ -1,5 +1,8 @@
 // packed.cpp: weights in the order in which the kernels read them.
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <vector>
 
 #include "sequence/layer.h"
 
@@ -18,26 +21,64 @@ void pack_shared(const Team& team, const Kernels<T>& kernels, PackArgs<T> args) 
 }  // namespace
 
 template <class T>
+const T* Stack<T>::acting(const T* w_hh, Buffer<T>& scratch) const {
+  if (config_.dale < 0) return w_hh;
+  const int64_t H = config_.hidden, excitatory = excitatory_units(config_);
+  scratch.reserve(checked_count(H, H));
+  for (int64_t i = 0; i < H * H; ++i) {
+    const T strength = std::abs(w_hh[i]);
+    scratch[i] = i % H < excitatory ? strength : -strength;
+  }
+  return scratch.data();
+}
+
+// Peepholes and gains, in planes.
+template <class T>
+void Stack<T>::pack_vectors(const T* parameters, const LayerOffsets& at,
+                            typename Packed<T>::Layer& layer) const {
+  const CellShape shape = config_.shape();
+  const int64_t H = config_.hidden, G = shape.gates, plane = geometry_.plane;
+  auto copy = [&](T* to, int64_t from, int64_t planes) {
+    for (int64_t p = 0; p < planes && from >= 0; ++p) {
+      std::copy_n(parameters + from + p * H, H, to + p * plane);
+      std::fill(to + p * plane + H, to + (p + 1) * plane, T(0));
+    }
+  };
+  layer.peephole.reserve(shape.peepholes * plane);
+  copy(layer.peephole.data(), at.peephole, shape.peepholes);
+  if (!config_.layer_norm) return;
+  layer.gains.reserve((2 * G + 2) * plane);
+  T* gains = layer.gains.data();
+  copy(gains, at.ln_ih, G);
+  copy(gains + G * plane, at.ln_hh, G);
+  copy(gains + 2 * G * plane, at.ln_c, 1);
+  copy(gains + (2 * G + 1) * plane, at.bias_ln_c, 1);
+}
+
+template <class T>
 void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
                             const Kernels<T>& kernels) const {
-  const CellShape shape = cell_shape(config_.cell);
-  const int64_t H = config_.hidden, G = shape.gates, plane = geometry_.plane;
+  const CellShape shape = config_.shape();
+  const int64_t H = config_.hidden, R = config_.state(), G = shape.gates, plane = geometry_.plane;
   packed.layers.resize(offsets_.size());
-  for (size_t l = 0; l < offsets_.size(); ++l) {
-    auto& layer = packed.layers[l];
-    const int64_t I = l ? H : config_.input;
-    layer.recurrent.reserve(packed_size(kernels, H, H, G));
+  std::vector<Buffer<T>> signs(offsets_.size());
+  for (size_t w = 0; w < offsets_.size(); ++w) {
+    auto& layer = packed.layers[w];
+    const int64_t I = input_size(w);
+    layer.recurrent.reserve(packed_size(kernels, R, H, shape.product_gates));
+    if (shape.product_gates < G) layer.recurrent_n.reserve(packed_size(kernels, H, H, 1));
+    if (config_.projection) layer.projection.reserve(packed_size(kernels, H, R, 1));
     layer.bias.reserve(G * plane);
     layer.bias_hidden.reserve(plane);
-    if (l == 0 && packed.one_hot) {
+    if (reads_input(w) && packed.one_hot) {
       layer.token_rows.reserve(checked_count(I, G, plane));
     } else {
       layer.input.reserve(packed_size(kernels, I, H, G));
     }
   }
-  for (size_t l = 0; l < offsets_.size(); ++l) {
-    auto& layer = packed.layers[l];
-    const LayerOffsets& at = offsets_[l];
+  for (size_t w = 0; w < offsets_.size(); ++w) {
+    auto& layer = packed.layers[w];
+    const LayerOffsets& at = offsets_[w];
     for (int64_t g = 0; g < G; ++g) {
       const bool apart = config_.cell == Cell::gru && g == 2;  // b_hn stands inside r * (...)
       for (int64_t u = 0; u < plane; ++u) {
@@ -48,24 +89,39 @@ void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
         if (apart) layer.bias_hidden[u] = b_hh;
       }
     }
+    pack_vectors(parameters, at, layer);
+    acting(parameters + at.weight_hh, signs[w]);
   }
   run_team(team_size(kBlockRows), [&](const Team& team) {
-    for (size_t l = 0; l < offsets_.size(); ++l) {
-      auto& layer = packed.layers[l];
-      const int64_t I = l ? H : config_.input;
-      const T* w_ih = parameters + offsets_[l].weight_ih;
-      const T* w_hh = parameters + offsets_[l].weight_hh;
+    for (size_t w = 0; w < offsets_.size(); ++w) {
+      auto& layer = packed.layers[w];
+      const LayerOffsets& at = offsets_[w];
+      const int64_t I = input_size(w), first = shape.product_gates;
+      const T* w_ih = parameters + at.weight_ih;
+      const T* w_hh = signs[w].count() ? signs[w].data() : parameters + at.weight_hh;
       pack_shared(team, kernels,
-                  PackArgs<T>{w_hh, 1, H, H * H, H, G, H, 0, H, 0, 0, layer.recurrent.data()});
-      if (l > 0 || !packed.one_hot) {
+                  PackArgs<T>{w_hh, 1, R, H * R, H, first, R, 0, R, 0, 0, layer.recurrent.data()});
+      if (first < G) {
+        pack_shared(team, kernels,
+                    PackArgs<T>{w_hh + first * H * H, 1, H, H * H, H, 1, H, 0, H, 0, 0,
+                                layer.recurrent_n.data()});
+      }
+      if (config_.projection) {
+        pack_shared(team, kernels,
+                    PackArgs<T>{parameters + at.weight_hr, 1, H, H * R, R, 1, H, 0, H, 0, 0,
+                                layer.projection.data()});
+      }
+      if (!reads_input(w) || !packed.one_hot) {
         pack_shared(team, kernels,
                     PackArgs<T>{w_ih, 1, I, H * I, H, G, I, 0, I, 0, 0, layer.input.data()});
-      } else {
-        for (int64_t token = team.begin(I); token < team.end(I); ++token) {
-          for (int64_t g = 0; g < G; ++g) {
-            T* row = layer.token_rows.data() + (token * G + g) * plane;
-            for (int64_t u = 0; u < H; ++u)
-              row[u] = w_ih[(g * H + u) * I + token] + layer.bias[g * plane + u];
+        continue;
+      }
+      for (int64_t token = team.begin(I); token < team.end(I); ++token) {
+        for (int64_t g = 0; g < G; ++g) {
+          T* row = layer.token_rows.data() + (token * G + g) * plane;
+          for (int64_t u = 0; u < H; ++u) {
+            row[u] = w_ih[(g * H + u) * I + token];
+            if (!config_.layer_norm) row[u] += layer.bias[g * plane + u];
           }
         }
       }
@@ -76,21 +132,39 @@ void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
 template <class T>
 void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
                              const Kernels<T>& kernels) const {
-  const CellShape shape = cell_shape(config_.cell);
-  const int64_t H = config_.hidden, G = shape.gates;
+  const CellShape shape = config_.shape();
+  const int64_t H = config_.hidden, R = config_.state(), G = shape.gates;
+  const int64_t first = shape.product_gates;
   packed.layers.resize(offsets_.size());
-  for (size_t l = 0; l < offsets_.size(); ++l) {
-    packed.layers[l].recurrent.reserve(packed_size(kernels, G * H, H, 1));
-    packed.layers[l].input.reserve(packed_size(kernels, G * H, l ? H : config_.input, 1));
+  std::vector<Buffer<T>> signs(offsets_.size());
+  for (size_t w = 0; w < offsets_.size(); ++w) {
+    auto& layer = packed.layers[w];
+    layer.recurrent.reserve(packed_size(kernels, first * H, R, 1));
+    if (first < G) layer.recurrent_n.reserve(packed_size(kernels, H, H, 1));
+    if (config_.projection) layer.projection.reserve(packed_size(kernels, R, H, 1));
+    layer.input.reserve(packed_size(kernels, G * H, input_size(w), 1));
+    pack_vectors(parameters, offsets_[w], layer);
+    acting(parameters + offsets_[w].weight_hh, signs[w]);
   }
   run_team(team_size(kBlockRows), [&](const Team& team) {
-    for (size_t l = 0; l < offsets_.size(); ++l) {
-      auto& layer = packed.layers[l];
-      const int64_t I = l ? H : config_.input;
-      const T* w_ih = parameters + offsets_[l].weight_ih;
-      const T* w_hh = parameters + offsets_[l].weight_hh;
+    for (size_t w = 0; w < offsets_.size(); ++w) {
+      auto& layer = packed.layers[w];
+      const LayerOffsets& at = offsets_[w];
+      const int64_t I = input_size(w), K = first * H;
+      const T* w_ih = parameters + at.weight_ih;
+      const T* w_hh = signs[w].count() ? signs[w].data() : parameters + at.weight_hh;
       pack_shared(team, kernels,
-                  PackArgs<T>{w_hh, H, 1, 0, H, 1, G * H, 0, G * H, 0, 0, layer.recurrent.data()});
+                  PackArgs<T>{w_hh, R, 1, 0, R, 1, K, 0, K, 0, 0, layer.recurrent.data()});
+      if (first < G) {
+        pack_shared(
+            team, kernels,
+            PackArgs<T>{w_hh + K * H, H, 1, 0, H, 1, H, 0, H, 0, 0, layer.recurrent_n.data()});
+      }
+      if (config_.projection) {
+        pack_shared(team, kernels,
+                    PackArgs<T>{parameters + at.weight_hr, H, 1, 0, H, 1, R, 0, R, 0, 0,
+                                layer.projection.data()});
+      }
       for (int64_t p = 0; p < G; ++p) {  // in the order of the dz planes
         const T* gate = w_ih + shape.dz_input[p] * H * I;
         pack_shared(team, kernels,
@@ -142,8 +216,8 @@ template <class T>
 int64_t Stack<T>::team_size(int64_t rows) const {
   // One thread does about 2 * 10^6 multiply-adds in the time that waking another and two barriers
   // cost with a good margin.
-  const double work = double(rows) * double(cell_shape(config_.cell).gates) *
-                      double(config_.hidden) * double(config_.hidden + config_.input);
+  const double work = double(rows) * double(config_.shape().gates) * double(config_.hidden) *
+                      double(config_.hidden + config_.input);
   const double worth = work / 1e6;
   return worth < 2 ? 1 : worth > 256 ? 256 : int64_t(worth);
 }

@@ -6,29 +6,23 @@
 
 namespace bptt {
 
-SortedTokens sort_tokens(const int64_t* tokens, int64_t count, int64_t block) {
-  SortedTokens sorted;
-  sorted.tokens = tokens;
-  sorted.order.resize(size_t(count));
-  for (int64_t first = 0; first < count; first += block) {
-    const auto begin = sorted.order.begin() + first;
-    const auto end = sorted.order.begin() + std::min(first + block, count);
-    std::iota(begin, end, 0);
-    std::sort(begin, end, [at = tokens + first](int32_t a, int32_t b) {
-      return at[a] != at[b] ? at[a] < at[b] : a < b;
-    });
-  }
-  return sorted;
+void SortedTokens::sort() {
+  order.resize(tokens.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [this](int32_t a, int32_t b) {
+    const int64_t of_a = tokens[size_t(a)], of_b = tokens[size_t(b)];
+    return of_a != of_b ? of_a < of_b : a < b;
+  });
 }
 
 template <class T>
-void scatter_add(const Kernels<T>& kernels, const SortedTokens& sorted, int64_t first,
-                 int64_t count, const T* rows, int64_t row, int64_t columns, T* table,
-                 int64_t table_row) {
+void scatter_add(const Kernels<T>& kernels, const SortedTokens& sorted, const T* rows, int64_t row,
+                 int64_t columns, T* table, int64_t table_row) {
   constexpr int64_t kColumns = 1024;  // of the running sum, which stays in the first-level cache
   alignas(kAlignment) T sum[kColumns];
-  const int32_t* order = sorted.order.data() + first;
-  const int64_t* tokens = sorted.tokens + first;
+  const int32_t* order = sorted.order.data();
+  const int64_t* tokens = sorted.tokens.data();
+  const int64_t count = int64_t(sorted.tokens.size());
   for (int64_t column = 0; column < columns; column += kColumns) {
     const int64_t width = std::min(kColumns, columns - column);
     for (int64_t i = 0; i < count;) {
@@ -41,9 +35,9 @@ void scatter_add(const Kernels<T>& kernels, const SortedTokens& sorted, int64_t 
   }
 }
 
-template void scatter_add(const Kernels<float>&, const SortedTokens&, int64_t, int64_t,
-                          const float*, int64_t, int64_t, float*, int64_t);
-template void scatter_add(const Kernels<double>&, const SortedTokens&, int64_t, int64_t,
-                          const double*, int64_t, int64_t, double*, int64_t);
+template void scatter_add(const Kernels<float>&, const SortedTokens&, const float*, int64_t,
+                          int64_t, float*, int64_t);
+template void scatter_add(const Kernels<double>&, const SortedTokens&, const double*, int64_t,
+                          int64_t, double*, int64_t);
 
 }  // namespace bptt

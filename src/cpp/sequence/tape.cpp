@@ -1,23 +1,39 @@
 #include "sequence/tape.h"
 
+#include <algorithm>
+#include <cstring>
+
 namespace bptt {
 
 template <class T>
-Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t steps, int64_t batch,
-              int64_t window, bool dense, bool tokens)
-    : shelf_(std::move(shelf)), steps_(steps), batch_(batch), window_(window) {
+Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Sequence<T>& sequence,
+              bool dense, bool whole, bool training)
+    : shelf_(std::move(shelf)),
+      config_(config),
+      steps_(sequence.steps),
+      order_(sequence.steps, sequence.batch, sequence.lengths),
+      whole_(whole),
+      training_(training),
+      seed_(config.seed),
+      draw_(sequence.draw) {
   const Geometry<T> geometry(config);
-  const CellShape shape = cell_shape(config.cell);
-  const int64_t rows = checked_count(window, batch);
-  const int64_t states = checked_count(window + 1, batch, geometry.state_row, int64_t(sizeof(T)));
-  const int64_t planes = checked_count(rows, geometry.planes_row, int64_t(sizeof(T)));
-  const int64_t x = dense ? checked_count(rows, geometry.input_row, int64_t(sizeof(T))) : 0;
-  const int64_t ids = tokens ? checked_count(steps, batch, int64_t(sizeof(int64_t))) : 0;
+  const CellShape shape = config.shape();
+  const int64_t size = int64_t(sizeof(T)), batch = sequence.batch;
+  checked_count(sequence.steps, batch);
+  int64_t rows = order_.rows();
+  if (!whole) rows = std::min(rows, std::max(batch, kBlockRows));
+  const int64_t h = checked_count(rows + batch, geometry.state_row, size);
+  const int64_t c = checked_count(rows + batch, geometry.cell_row, size);
+  const int64_t planes = checked_count(rows, geometry.planes_row, size);
+  const int64_t x = dense ? checked_count(rows, geometry.input_row, size) : 0;
+  const int64_t ids = sequence.tokens && whole ? checked_count(rows, int64_t(sizeof(int64_t))) : 0;
+  const bool masked = training && config.recurrent_dropout > 0;
+  const int64_t mask = masked ? checked_count(batch, geometry.state_row, size) : 0;
   auto lines = [](int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; };
-  const int64_t per_layer = lines(states) * (shape.has_c ? 2 : 1) + lines(planes);
+  const int64_t per_layer = lines(h) + (shape.has_c ? lines(c) : 0) + lines(planes) + lines(mask);
   // One line more at the end: a vector of units may be read past the end of the last row's plane.
   int64_t total = 0;
-  if (__builtin_add_overflow(checked_count(per_layer, config.layers),
+  if (__builtin_add_overflow(checked_count(per_layer, config.walks()),
                              lines(x) + lines(ids) + kAlignment, &total)) {
     throw std::bad_alloc();
   }
@@ -30,15 +46,37 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t s
     next += lines(bytes);
     return here;
   };
-  for (int64_t l = 0; l < config.layers; ++l) {
+  for (int64_t w = 0; w < config.walks(); ++w) {
     Layer layer{};
-    layer.h = reinterpret_cast<T*>(carve(states));
-    if (shape.has_c) layer.c = reinterpret_cast<T*>(carve(states));
+    layer.h = reinterpret_cast<T*>(carve(h));
+    if (shape.has_c) layer.c = reinterpret_cast<T*>(carve(c));
     if (shape.planes) layer.planes = reinterpret_cast<T*>(carve(planes));
+    if (masked) {
+      layer.recurrent_mask = reinterpret_cast<T*>(carve(mask));
+      const Masks masks = this->masks(MaskKind::recurrent_dropout, w);
+      for (int64_t n = 0; n < batch; ++n) {
+        masks.dropout(layer.recurrent_mask + n * geometry.state_row, config.state(), 0,
+                      order_.sequence(n), config.recurrent_dropout);
+      }
+    }
     layers_.push_back(layer);
   }
   if (dense) x_ = reinterpret_cast<T*>(carve(x));
-  if (tokens) tokens_ = reinterpret_cast<int64_t*>(carve(ids));
+  if (ids) tokens_ = reinterpret_cast<int64_t*>(carve(ids));
+  if (sequence.resets) read_resets(sequence);
+}
+
+template <class T>
+void Tape<T>::read_resets(const Sequence<T>& sequence) {
+  resets_.resize(size_t(order_.rows()));
+  for (int64_t t = 0; t < order_.steps(); ++t) {
+    for (int64_t n = 0; n < order_.live(t); ++n) {
+      resets_[size_t(order_.first(t) + n)] =
+          sequence.resets[t * sequence.resets_t + order_.sequence(n) * sequence.resets_n];
+    }
+  }
+  if (std::all_of(resets_.begin(), resets_.end(), [](uint8_t r) { return r == 0; }))
+    resets_.clear();
 }
 
 template <class T>
@@ -46,7 +84,32 @@ Tape<T>::~Tape() {
   if (shelf_ && block_.count() > 0) shelf_->give_back(std::move(block_));
 }
 
+template <class T>
+void read_tape(const Tape<T>& tape, TapePart part, int64_t index, int64_t gate, T* values) {
+  const StackConfig& config = tape.config();
+  const Geometry<T> geometry(config);
+  const Order& order = tape.order();
+  const auto& layer = tape.layer(index);
+  const bool is_gate = part == TapePart::gate;
+  const T* rows = part == TapePart::h ? layer.h : is_gate ? layer.planes : layer.c;
+  const int64_t row = part == TapePart::h ? geometry.state_row
+                      : is_gate           ? geometry.planes_row
+                                          : geometry.cell_row;
+  const int64_t count = part == TapePart::h ? config.state() : config.hidden;
+  rows += is_gate ? gate * geometry.plane : order.batch() * row;
+  std::fill_n(values, tape.steps() * order.batch() * count, T(0));
+  for (int64_t s = 0; s < order.steps(); ++s) {
+    for (int64_t n = 0; n < order.live(s); ++n) {
+      const int64_t t = order.time(index % config.directions(), s, n);
+      std::memcpy(values + (t * order.batch() + order.sequence(n)) * count,
+                  rows + (order.first(s) + n) * row, size_t(count) * sizeof(T));
+    }
+  }
+}
+
 template class Tape<float>;
 template class Tape<double>;
+template void read_tape(const Tape<float>&, TapePart, int64_t, int64_t, float*);
+template void read_tape(const Tape<double>&, TapePart, int64_t, int64_t, double*);
 
 }  // namespace bptt

@@ -1,9 +1,11 @@
-// tape.h: what one forward pass remembers, per layer:
-//     h, c     [window + 1, N, H]      states; slot 0 is the state before the window's first step
-//     planes   [window, N, planes, H]  what the cell saved (kernels.h: CellShape); none for RNN
-// and once: the input [window, N, I], or the tokens [T, N]. The window is all of T for BPTT, one
-// block of time steps where nothing has to be remembered. Rows have the lengths of Geometry. Bytes:
-// sizeof(T) * N * T * L * H * (1 | 2 + 4 | 1 + 4) for RNN | LSTM | GRU, and the input.
+// tape.h: what one forward pass remembers, per layer and direction (index l * D + d), in the rows of
+// order.h:
+//     h, c     [N + rows, R | H]     states; the first N rows are those before the first step
+//     planes   [rows, planes, H]     what the cell saved (kernels.h: CellShape); none for plain RNN
+// and once: the input [rows, I], or the tokens; reset marks; masks that are the same for all steps.
+// Rows are all of the batch's steps for BPTT, or those of one block of time where nothing has to be
+// remembered. They have the lengths of Geometry. Bytes: sizeof(T) * rows * L * D * H * (1 | 2 + 4 |
+// 1 + 4) for plain RNN | LSTM | GRU, and the input.
 #pragma once
 
 #include <cstdint>
@@ -12,28 +14,73 @@
 
 #include "kernels.h"
 #include "sequence/buffer.h"
+#include "sequence/masks.h"
+#include "sequence/order.h"
+#include "sequence/sequence.h"
 
 namespace bptt {
 
-struct StackConfig {
+// What the layers of a stack are, apart from what they read (bptt.h: bptt_layer_options).
+struct LayerConfig {
   Cell cell = Cell::lstm;
-  Activation activation = Activation::tanh;
-  int64_t input = 0, hidden = 0, layers = 1;
+  Activation activation = Activation::tanh;  // RNN
+  int64_t hidden = 0, layers = 1;
   bool bias = true;
+  bool bidirectional = false;
+  int64_t projection = 0;   // LSTM: h has so many elements; 0: as many as there are units
+  bool peephole = false;    // LSTM
+  bool coupled = false;     // LSTM: f = 1 - i
+  bool reset_after = true;  // GRU
+  bool layer_norm = false;
+  double alpha = 1;                   // RNN: leak
+  double noise = 0;                   // RNN: sigma
+  double dale = -1;                   // RNN: fraction of excitatory units; negative: off
+  double dropout = 0;                 // between layers
+  bool variational = false;           // its mask is the same for all steps
+  double recurrent_dropout = 0;       // of h_{t-1} in its product
+  double zoneout = 0, zoneout_c = 0;  // of h; LSTM: of c
+  uint64_t seed = 0;                  // of the masks
+
+  // What the plain cell does not have (kernels.h: CellOptions).
+  bool extended() const {
+    return projection || peephole || coupled || !reset_after || layer_norm || alpha != 1 ||
+           noise > 0 || zoneout > 0 || zoneout_c > 0;
+  }
+  CellShape shape() const {
+    return cell_shape(
+        {cell, extended(), coupled, peephole, projection > 0, !reset_after, layer_norm});
+  }
+  int64_t directions() const { return bidirectional ? 2 : 1; }
+  int64_t state() const { return projection ? projection : hidden; }  // elements of h
+  int64_t walks() const { return layers * directions(); }             // L * D
+  int64_t features() const { return directions() * state(); }         // of a layer's output
+};
+
+// Of Dale's law: the first so many units excite.
+inline int64_t excitatory_units(const LayerConfig& config) {
+  return int64_t(config.dale * double(config.hidden) + 0.5);
+}
+
+struct StackConfig : LayerConfig {
+  int64_t input = 0;
 };
 
 // Lengths of internal rows, in elements.
 template <class T>
 struct Geometry {
-  int64_t input_row;   // of x of the first layer
-  int64_t state_row;   // of h, c, and of x of the upper layers
-  int64_t plane;       // between the planes of a row
-  int64_t planes_row;  // of the saved planes
-  int64_t dz_row;      // of the pre-activation gradients
+  int64_t input_row;     // of x of the first layer
+  int64_t state_row;     // of h
+  int64_t cell_row;      // of c, and of what the cell itself calls h
+  int64_t features_row;  // of x of the upper layers: h of all directions
+  int64_t plane;         // between the planes of a row
+  int64_t planes_row;    // of the saved planes
+  int64_t dz_row;        // of the pre-activation gradients
   explicit Geometry(const StackConfig& config) {
-    const CellShape shape = cell_shape(config.cell);
+    const CellShape shape = config.shape();
     input_row = padded_row<T>(config.input);
-    state_row = padded_row<T>(config.hidden);
+    state_row = padded_row<T>(config.state());
+    cell_row = padded_row<T>(config.hidden);
+    features_row = padded_row<T>(config.features());
     plane = padded_plane<T>(config.hidden);
     planes_row = shape.planes ? padded_row<T>(shape.planes * plane) : 0;
     dz_row = padded_row<T>(shape.dz_planes * plane);
@@ -47,18 +94,24 @@ class Tape {
     T* h;
     T* c;
     T* planes;
+    T* recurrent_mask;  // [N, R], state_row apart; null: none
   };
 
-  // `dense`: the input is copied (or gathered from a table); else only its tokens are kept.
-  Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, int64_t steps, int64_t batch,
-       int64_t window, bool dense, bool tokens);
+  // `dense`: the input is copied (or gathered from a table); else only its tokens are kept. `whole`:
+  // all steps are remembered. `training`: random masks are drawn.
+  Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Sequence<T>& sequence,
+       bool dense, bool whole, bool training);
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  int64_t steps() const { return steps_; }
-  int64_t batch() const { return batch_; }
-  int64_t window() const { return window_; }
+  int64_t steps() const { return steps_; }  // the caller's T
+  int64_t batch() const { return order_.batch(); }
+  const Order& order() const { return order_; }
+  const StackConfig& config() const { return config_; }
+  bool whole() const { return whole_; }
+  bool training() const { return training_; }
+  uint64_t draw() const { return draw_; }
   int64_t bytes() const { return bytes_; }
   bool dense() const { return x_ != nullptr; }
   bool tokens() const { return tokens_ != nullptr; }
@@ -68,17 +121,37 @@ class Tape {
   T* x() const { return x_; }
   int64_t* token_ids() const { return tokens_; }
 
+  // Whether the state of row n is cut before step s of a walk.
+  bool cuts() const { return !resets_.empty(); }
+  bool cut(int64_t direction, int64_t s, int64_t n) const {
+    if (resets_.empty()) return false;
+    const int64_t t = order_.time(direction, s, n) + direction;  // the boundary before time t
+    return t < order_.length(n) && resets_[size_t(order_.first(t) + n)] != 0;
+  }
+  Masks masks(MaskKind kind, int64_t index) const { return {seed_, draw_, kind, index}; }
+
   void stamp(uint64_t version) { version_ = version; }
 
  private:
+  void read_resets(const Sequence<T>& sequence);
+
   std::shared_ptr<Shelf> shelf_;
-  int64_t steps_, batch_, window_;
-  uint64_t version_ = 0;
+  StackConfig config_;
+  int64_t steps_;
+  Order order_;
+  bool whole_, training_;
+  uint64_t version_ = 0, seed_, draw_;
   int64_t bytes_ = 0;
   Buffer<std::byte> block_;
   std::vector<Layer> layers_;
+  std::vector<uint8_t> resets_;  // [rows]; empty: none
   T* x_ = nullptr;
   int64_t* tokens_ = nullptr;
 };
+
+// What a caller may read of a tape; zeros beyond a sequence's length.
+enum class TapePart { h, c, gate };
+template <class T>
+void read_tape(const Tape<T>& tape, TapePart part, int64_t index, int64_t gate, T* values);
 
 }  // namespace bptt

@@ -93,6 +93,37 @@ BPTT_INLINE V sigmoid(V x) {
   return one / fma(one + e.expm1_r, power_of_two<T>(e.n), one);
 }
 
+template <class T, class V>
+BPTT_INLINE V magnitude(V x) {
+  using Int = typename Vec<T>::Int;
+  using Ints = typename Vec<T>::Ints;
+  return V(Ints(x) & ~(Ints{} + (Int(1) << (sizeof(T) * 8 - 1))));
+}
+
+// exp(x) - 1 without cancellation near 0, for x <= exp_high.
+template <class T, class V>
+BPTT_INLINE V expm1(V x) {
+  using C = MathConstants<T>;
+  const V inside = at_most(splat<T>(C::exp_high), at_least(splat<T>(C::one_plus_low), x));
+  const Reduced<T> e = reduce<T>(inside);
+  const V scale = power_of_two<T>(e.n);
+  return fma(scale, e.expm1_r, scale - splat<T>(T(1)));
+}
+
+// log(1 + exp(x)) = max(x, 0) + log1p(y), y = exp(-|x|), and log1p(y) = 2 artanh(s), s = y / (2 + y)
+// <= 1/3: the odd series in s, whose terms fall by a factor of 9.
+template <class T, class V>
+BPTT_INLINE V softplus(V x) {
+  const V y = exp<T>(-magnitude<T>(x));
+  const V s = y / (splat<T>(T(2)) + y), s2 = s * s;
+  constexpr int last = sizeof(T) == 4 ? 15 : 33;
+  V sum = splat<T>(T(1.0 / last));
+#pragma GCC unroll 16
+  for (int k = last - 2; k >= 3; k -= 2) sum = fma(sum, s2, splat<T>(T(1.0 / k)));
+  const V log1p = fma(s2 * s, sum, s);
+  return at_least(V{}, x) + (log1p + log1p);
+}
+
 // e / (e + 2) with e = expm1(2 |x|), and the sign of x: odd to the bit, never above 1, no
 // cancellation anywhere.
 template <class T, class V>

@@ -61,6 +61,22 @@ void add(T* a, const T* b, int64_t n) {
 }
 
 template <class T>
+void add_products(T* a, const T* b, const T* c, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(
+        a + i, fma(load_up_to(b + i, width), load_up_to(c + i, width), load_up_to(a + i, width)),
+        width);
+  });
+}
+
+template <class T>
+void multiply(T* a, const T* b, const T* c, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    store_up_to<T>(a + i, load_up_to(b + i, width) * load_up_to(c + i, width), width);
+  });
+}
+
+template <class T>
 void scale(T* a, int64_t n, double factor) {
   for_vectors<T>(n, [&](int64_t i, int64_t width) {
     store_up_to<T>(a + i, scaled(load_up_to(a + i, width), factor), width);
@@ -132,42 +148,48 @@ void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* la
   logits[target] = T(double(logits[target]) - factor);
 }
 
-// p -= lr * buffer, buffer = momentum * buffer + g; the first buffer is g. (torch.optim.SGD; weight
-// decay is added to g.)
+// The gradient in use: scaled, with the weight decay of all rules but Adam.
+template <class T, class V>
+BPTT_INLINE V decayed_gradient(const UpdateArgs<T>& u, int64_t i, int64_t width, V p) {
+  const V g = scaled(load_up_to(u.gradient + i, width), u.scale);
+  return u.weight_decay != 0 ? fma(splat(T(u.weight_decay)), p, g) : g;
+}
+
+// p -= lr * buffer, buffer = momentum * buffer + g; the first buffer is g. Nesterov's: p -= lr * (g +
+// momentum * buffer). (torch.optim.SGD.) moments[0]: buffer.
 template <class T>
 void update_sgd(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
-  const V lr = splat(T(u.lr)), momentum = splat(T(u.momentum)), decay = splat(T(u.weight_decay));
+  const V lr = splat(T(u.lr)), momentum = splat(T(u.momentum));
   for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
-    const V p = load_up_to(u.parameter + i, width);
-    V g = scaled(load_up_to(u.gradient + i, width), u.scale);
-    if (u.weight_decay != 0) g = fma(decay, p, g);
+    const V p = load_up_to(u.parameter + i, width), g = decayed_gradient(u, i, width, p);
+    V step = g;
     if (u.momentum != 0) {
-      if (!u.first) g = fma(momentum, load_up_to(u.moment1 + i, width), g);
-      store_up_to<T>(u.moment1 + i, g, width);
+      const V buffer = u.first ? g : fma(momentum, load_up_to(u.moments[0] + i, width), g);
+      store_up_to<T>(u.moments[0] + i, buffer, width);
+      step = u.nesterov ? fma(momentum, buffer, g) : buffer;
     }
-    store_up_to<T>(u.parameter + i, fma(-lr, g, p), width);
+    store_up_to<T>(u.parameter + i, fma(-lr, step, p), width);
   });
 }
 
-// sum += g^2; p -= lr * g / (sqrt(sum) + eps) (Duchi, Hazan & Singer 2011).
+// sum += g^2; p -= lr * g / (sqrt(sum) + eps) (Duchi, Hazan & Singer 2011). moments[0]: sum.
 template <class T>
 void update_adagrad(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
-  const V lr = splat(T(u.lr)), eps = splat(T(u.eps)), decay = splat(T(u.weight_decay));
+  const V lr = splat(T(u.lr)), eps = splat(T(u.eps));
   for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
-    const V p = load_up_to(u.parameter + i, width);
-    V g = scaled(load_up_to(u.gradient + i, width), u.scale);
-    if (u.weight_decay != 0) g = fma(decay, p, g);
-    const V sum = fma(g, g, load_up_to(u.moment1 + i, width));
-    store_up_to<T>(u.moment1 + i, sum, width);
+    const V p = load_up_to(u.parameter + i, width), g = decayed_gradient(u, i, width, p);
+    const V sum = fma(g, g, load_up_to(u.moments[0] + i, width));
+    store_up_to<T>(u.moments[0] + i, sum, width);
     store_up_to<T>(u.parameter + i, p - lr * g / (square_root(sum) + eps), width);
   });
 }
 
 // m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= lr / c1 * m / (sqrt(v / c2) +
 // eps), c = 1 - beta^t (Kingma & Ba 2015); before it p *= 1 - lr * weight_decay (Loshchilov &
-// Hutter 2019).
+// Hutter 2019). AMSGrad: the largest v so far in v's place (Reddi et al. 2018). moments: m, v, and
+// that largest or null.
 template <class T>
 void update_adam(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
@@ -179,12 +201,63 @@ void update_adam(const UpdateArgs<T>& u) {
   for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
     V p = load_up_to(u.parameter + i, width);
     const V g = scaled(load_up_to(u.gradient + i, width), u.scale);
-    const V m = fma(beta1, load_up_to(u.moment1 + i, width), rest1 * g);
-    const V v = fma(beta2, load_up_to(u.moment2 + i, width), rest2 * g * g);
-    store_up_to<T>(u.moment1 + i, m, width);
-    store_up_to<T>(u.moment2 + i, v, width);
+    const V m = fma(beta1, load_up_to(u.moments[0] + i, width), rest1 * g);
+    V v = fma(beta2, load_up_to(u.moments[1] + i, width), rest2 * g * g);
+    store_up_to<T>(u.moments[0] + i, m, width);
+    store_up_to<T>(u.moments[1] + i, v, width);
+    if (u.moments[2]) {
+      v = at_least(load_up_to(u.moments[2] + i, width), v);
+      store_up_to<T>(u.moments[2] + i, v, width);
+    }
     if (u.weight_decay != 0) p = p * keep;
     store_up_to<T>(u.parameter + i, p - step * m / (square_root(v) * root2 + eps), width);
+  });
+}
+
+// n = alpha n + (1 - alpha) g^2; d = g / (sqrt(n) + eps); centred: n - m^2 in n's place, m = alpha m
+// + (1 - alpha) g; with momentum d = buffer = momentum * buffer + d; p -= lr * d (Tieleman & Hinton
+// 2012; torch.optim.RMSprop). n - m^2 is a variance: below 0 by rounding only. moments: n, m or
+// null, buffer or null.
+template <class T>
+void update_rmsprop(const UpdateArgs<T>& u) {
+  using V = typename Vec<T>::V;
+  const V lr = splat(T(u.lr)), alpha = splat(T(u.alpha)), rest = splat(T(1 - u.alpha)),
+          momentum = splat(T(u.momentum)), eps = splat(T(u.eps));
+  for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
+    const V p = load_up_to(u.parameter + i, width), g = decayed_gradient(u, i, width, p);
+    V n = fma(alpha, load_up_to(u.moments[0] + i, width), rest * g * g);
+    store_up_to<T>(u.moments[0] + i, n, width);
+    if (u.moments[1]) {
+      const V m = fma(alpha, load_up_to(u.moments[1] + i, width), rest * g);
+      store_up_to<T>(u.moments[1] + i, m, width);
+      n = at_least(V{}, fma(-m, m, n));
+    }
+    V step = g / (square_root(n) + eps);
+    if (u.moments[2]) {
+      step = fma(momentum, load_up_to(u.moments[2] + i, width), step);
+      store_up_to<T>(u.moments[2] + i, step, width);
+    }
+    store_up_to<T>(u.parameter + i, fma(-lr, step, p), width);
+  });
+}
+
+// n and m as above; d = momentum * d - lr * g / sqrt(n - m^2 + eps); p += d (Graves 2013,
+// arXiv:1308.0850, eq. 38-41). moments: n, m, d.
+template <class T>
+void update_graves(const UpdateArgs<T>& u) {
+  using V = typename Vec<T>::V;
+  const V lr = splat(T(u.lr)), alpha = splat(T(u.alpha)), rest = splat(T(1 - u.alpha)),
+          momentum = splat(T(u.momentum)), eps = splat(T(u.eps));
+  for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
+    const V p = load_up_to(u.parameter + i, width), g = decayed_gradient(u, i, width, p);
+    const V n = fma(alpha, load_up_to(u.moments[0] + i, width), rest * g * g);
+    const V m = fma(alpha, load_up_to(u.moments[1] + i, width), rest * g);
+    const V root = square_root(at_least(V{}, fma(-m, m, n)) + eps);
+    const V d = fma(momentum, load_up_to(u.moments[2] + i, width), -lr * g / root);
+    store_up_to<T>(u.moments[0] + i, n, width);
+    store_up_to<T>(u.moments[1] + i, m, width);
+    store_up_to<T>(u.moments[2] + i, d, width);
+    store_up_to<T>(u.parameter + i, p + d, width);
   });
 }
 

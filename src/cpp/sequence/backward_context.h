@@ -1,0 +1,99 @@
+// backward_context.h: what the parts of a backward walk share: whose walk it is and where rows are.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "sequence/gather.h"
+#include "sequence/layer.h"
+#include "sequence/step.h"
+
+namespace bptt {
+
+// sqrt of a sum of squares that over- or underflowed is found again with the row scaled to its
+// largest element.
+template <class T>
+double row_norm(const Kernels<T>& kernels, const T* row, int64_t n) {
+  const double squares = kernels.sum_squares(row, n);
+  if ((squares > 1e-280 && squares < 1e280) || std::isnan(squares)) return std::sqrt(squares);
+  const double largest = kernels.max_abs(row, n);
+  if (largest == 0 || !std::isfinite(largest)) return largest;
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += (double(row[i]) / largest) * (double(row[i]) / largest);
+  return largest * std::sqrt(sum);
+}
+
+// The norm of `count` norms, in their order.
+inline double norm_of(const double* norms, int64_t count) {
+  double largest = 0, sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    if (std::isnan(norms[i])) return norms[i];
+    largest = std::max(largest, norms[i]);
+  }
+  if (largest == 0 || std::isinf(largest)) return largest;
+  for (int64_t i = 0; i < count; ++i) sum += (norms[i] / largest) * (norms[i] / largest);
+  return largest * std::sqrt(sum);
+}
+
+// Sequences n count from the shard's first one; `own` numbers the shard's rows, `all` the tape's.
+template <class T>
+struct BackwardContext {
+  BackwardContext(const StackConfig& config_, const Geometry<T>& geometry_,
+                  const std::vector<LayerOffsets>& offsets_, const BackwardCall<T>& call_,
+                  const Tape<T>& tape_, const Packed<T>& packed_, const Shard<T>& shard_)
+      : config(config_),
+        geometry(geometry_),
+        offsets(offsets_),
+        call(call_),
+        tape(tape_),
+        packed(packed_),
+        shard(shard_),
+        kernels(kernels_of<T>(*packed_.table)),
+        stepper(config_, geometry_, kernels),
+        gather(config_, geometry_, kernels, tape_),
+        shape(config_.shape()),
+        all(tape_.order()),
+        own(tape_.order().part(shard_.begin, shard_.end)),
+        count(shard_.end - shard_.begin),
+        H(config_.hidden),
+        R(config_.state()),
+        D(config_.directions()),
+        block_rows(std::min(own.rows(), std::max(count, kBlockRows))),
+        joined(all.uniform() && count == all.batch()) {}
+
+  const StackConfig& config;
+  const Geometry<T>& geometry;
+  const std::vector<LayerOffsets>& offsets;
+  const BackwardCall<T>& call;
+  const Tape<T>& tape;
+  const Packed<T>& packed;
+  const Shard<T> shard;
+  const Kernels<T>& kernels;
+  const Stepper<T> stepper;
+  const Gather<T> gather;
+  const CellShape shape;
+  const Order& all;
+  const Order own;
+  const int64_t count, H, R, D;
+  const int64_t block_rows;  // of the largest block
+  const bool joined;         // rows of the shard follow on from step to step
+
+  const T* after(const T* states, int64_t t, int64_t n, int64_t row) const {
+    return states + (all.batch() + all.first(t) + shard.begin + n) * row;
+  }
+  const T* before(const T* states, int64_t t, int64_t n, int64_t row) const {
+    return t == 0 ? states + (shard.begin + n) * row : after(states, t - 1, n, row);
+  }
+  const T* planes(const typename Tape<T>::Layer& layer, int64_t t, int64_t n) const {
+    return layer.planes + (all.first(t) + shard.begin + n) * geometry.planes_row;
+  }
+  int64_t sequence(int64_t n) const { return all.sequence(shard.begin + n); }
+  int64_t input_size(int64_t walk) const { return walk < D ? config.input : config.features(); }
+  int64_t input_row(int64_t walk) const {
+    return walk < D ? geometry.input_row : geometry.features_row;
+  }
+  bool truncated() const { return call.k1 > 0; }
+};
+
+}  // namespace bptt

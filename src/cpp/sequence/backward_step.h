@@ -1,0 +1,267 @@
+// backward_step.h: one time step of one layer backward, in one direction, for some sequences: from the
+// total dL/dh_t to the pre-activation gradients dz and to dL/dh_{t-1}. The twin of step.h.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "sequence/backward_context.h"
+
+namespace bptt {
+
+template <class T>
+class BackwardSteps {
+ public:
+  explicit BackwardSteps(const BackwardContext<T>& context)
+      : in(context),
+        clip_(in.call.clip_step > 0
+                  ? std::max(T(in.call.clip_step), std::numeric_limits<T>::denorm_min())
+                  : T(0)) {
+    const StackConfig& config = in.config;
+    const int64_t state_row = in.geometry.state_row, cell_row = in.geometry.cell_row;
+    const auto rows = [](int64_t count, int64_t row) {
+      return Buffer<T>(checked_count(count, row));
+    };
+    dh_ = Buffer<T>(checked_count(config.walks(), in.count, state_row));
+    if (in.shape.has_c) dc_ = Buffer<T>(checked_count(config.walks(), in.count, cell_row));
+    dz_ = rows(in.block_rows, in.geometry.dz_row);
+    if (in.tape.cuts()) cut_h_ = rows(in.count, state_row);
+    if (in.tape.cuts() && in.shape.has_c) cut_c_ = rows(in.count, cell_row);
+    if (in.tape.layer(0).recurrent_mask) {
+      masked_ = rows(in.count, state_row);
+      share_ = rows(in.count, state_row);
+    }
+    if (!config.reset_after) reset_carry_ = rows(in.count, state_row);
+    if (config.projection) {
+      total_ = rows(in.block_rows, state_row);
+      dm_ = rows(in.count, cell_row);
+    }
+    if (config.zoneout > 0) keep_h_ = rows(in.count, cell_row);
+    if (config.zoneout_c > 0) keep_c_ = rows(in.count, cell_row);
+  }
+
+  // What flows back from the step after: on entry of run, with dL/dh_t of the step itself.
+  T* dh(int64_t walk, int64_t n) {
+    return dh_.data() + (walk * in.count + n) * in.geometry.state_row;
+  }
+  T* dc(int64_t walk, int64_t n) {
+    return dc_.data() + (walk * in.count + n) * in.geometry.cell_row;
+  }
+  T* dz() { return dz_.data(); }  // [rows of a block, dz planes, H]
+  const T* totals() const {
+    return total_.data();
+  }  // with a projection: dL/dh_t [rows of a block, R]
+
+  // Sequences [n0, n1). norms_c: per sequence, of the total dL/dc_t; or null.
+  StepBackwardArgs<T> run(int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1,
+                          double* norms_c) {
+    StepBackwardArgs<T> s = step_args(walk, block, t, n0, n1, norms_c);
+    CellOptions<T> options{};
+    if (in.config.extended()) {
+      options = cell_options(walk, t, n0, n1);
+      s.options = &options;
+    }
+    if (in.config.projection)
+      s.dh = through_projection(walk, dh(walk, n0), block.row(t) + n0, n1 - n0);
+    in.kernels.step_backward[int(in.config.cell)](s);
+    if (in.config.layer_norm) through_norms(walk, s, t, n0);
+    carry_back(walk, s, n0, n1);
+    s.options = nullptr;
+    return s;
+  }
+
+  // Cuts and rescales what goes on to step t - 1.
+  void finish(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
+    for (int64_t n = n0; in.tape.cuts() && n < n1; ++n) {
+      if (!in.tape.cut(walk % in.D, t, in.shard.begin + n)) continue;
+      std::fill_n(dh(walk, n), in.R, T(0));
+      if (in.shape.has_c) std::fill_n(dc(walk, n), in.H, T(0));
+    }
+    if (in.call.clip_step_norm > 0) rescale_carry(walk, n0, n1);
+  }
+
+ private:
+  StepBackwardArgs<T> step_args(int64_t walk, const Block<T>& block, int64_t t, int64_t n0,
+                                int64_t n1, double* norms_c) {
+    const auto& layer = in.tape.layer(walk);
+    const int64_t row = in.geometry.state_row, cell_row = in.geometry.cell_row, d = walk % in.D;
+    const int64_t g0 = in.shard.begin + n0, g1 = in.shard.begin + n1;
+    StepBackwardArgs<T> s{};
+    s.h_previous = in.before(layer.h, t, n0, row);
+    s.h = in.after(layer.h, t, n0, row);
+    if (layer.c) {
+      s.c_previous = in.before(layer.c, t, n0, cell_row);
+      s.c = in.after(layer.c, t, n0, cell_row);
+      s.dc = dc(walk, n0);
+      s.flow_c = norms_c;
+    }
+    if (in.gather.any_cut(d, t, g0, g1)) {
+      T* h = cut_h_.data() + n0 * row;
+      in.gather.cut_rows(d, t, g0, g1, s.h_previous, row, in.R, h);
+      s.h_previous = h;
+      if (layer.c) {
+        T* c = cut_c_.data() + n0 * cell_row;
+        in.gather.cut_rows(d, t, g0, g1, s.c_previous, cell_row, in.H, c);
+        s.c_previous = c;
+      }
+    }
+    s.input = s.h_previous;
+    s.input_row = row;
+    if (masked_.count() && !in.config.reset_after) {
+      T* masked = masked_.data() + n0 * row;
+      in.gather.mask_recurrent(walk, g0, g1, s.h_previous, masked);
+      s.input = masked;
+    }
+    if (layer.planes) s.planes = in.planes(layer, t, n0);
+    s.state_row = cell_row;
+    s.planes_row = in.geometry.planes_row;
+    s.plane_stride = in.geometry.plane;
+    s.dh = dh(walk, n0);
+    s.dz = dz_.data() + (block.row(t) + n0) * in.geometry.dz_row;
+    s.dz_row = in.geometry.dz_row;
+    s.rows = n1 - n0;
+    s.units = in.H;
+    s.activation = in.config.activation;
+    s.clip = clip_;
+    return s;
+  }
+
+  CellOptions<T> cell_options(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
+    CellOptions<T> o = in.stepper.options(in.packed.layers[size_t(walk)]);
+    const int64_t row = in.geometry.cell_row, g0 = in.shard.begin + n0, g1 = in.shard.begin + n1;
+    o.keep_row = row;
+    if (keep_h_.count()) {
+      in.gather.zoneout(MaskKind::zoneout, walk, t, g0, g1, keep_h_.data() + n0 * row);
+      o.keep_h = keep_h_.data() + n0 * row;
+    }
+    if (keep_c_.count()) {
+      in.gather.zoneout(MaskKind::zoneout_c, walk, t, g0, g1, keep_c_.data() + n0 * row);
+      o.keep_c = keep_c_.data() + n0 * row;
+    }
+    if (reset_carry_.count()) o.reset_carry = reset_carry_.data() + n0 * in.geometry.state_row;
+    return o;
+  }
+
+  // dL/d(o tanh(c_t)) from the total dL/dh_t, which is kept for dW_hr.
+  T* through_projection(int64_t walk, const T* total, int64_t at, int64_t rows) {
+    const int64_t row = in.geometry.state_row;
+    std::memcpy(total_.data() + at * row, total, size_t(rows * row) * sizeof(T));
+    T* dm = dm_.data() + (total - dh(walk, 0)) / row * in.geometry.cell_row;
+    ProductArgs<T> p{};
+    p.a = total;
+    p.a_row = row;
+    p.segments = 1;
+    p.segment_length = in.R;
+    p.b = in.packed.layers[size_t(walk)].projection.data();
+    p.rows = rows;
+    p.units = in.H;
+    p.groups = 1;
+    p.c = dm;
+    p.c_row = in.geometry.cell_row;
+    p.panel_end = panel_count(in.kernels, in.H);
+    in.kernels.product(p);
+    return dm;
+  }
+
+  // From da to the gradients before the normalisations of W_ih x and W_hh h.
+  void through_norms(int64_t walk, const StepBackwardArgs<T>& s, int64_t t, int64_t n0) {
+    static constexpr int64_t kInOrder[4] = {0, 1, 2, 3};
+    T* planes = const_cast<T*>(in.planes(in.tape.layer(walk), t, n0));
+    const T* gains = in.packed.layers[size_t(walk)].gains.data();
+    const int64_t G = in.shape.gates, plane = in.geometry.plane;
+    for (const bool hidden : {false, true}) {
+      NormArgs<T> a = in.stepper.norm(planes, gains + (hidden ? G * plane : 0), s.rows,
+                                      in.shape.norm + (hidden ? G : 0), hidden);
+      a.z_row = s.dz_row;
+      a.da = s.dz + (hidden ? in.shape.dz_hidden : 0) * plane;
+      a.dz = s.dz + (hidden ? in.shape.norm_hidden : in.shape.norm_input) * plane;
+      a.dgain = s.dz + (hidden ? in.shape.gain_hidden : in.shape.gain_input) * plane;
+      a.gate_of = hidden ? kInOrder : in.shape.dz_input;
+      in.kernels.norm_backward(a);
+    }
+  }
+
+  // dL/dh_{t-1}: the product with W_hh, and what the cell has left in dh.
+  void carry_back(int64_t walk, const StepBackwardArgs<T>& s, int64_t n0, int64_t n1) {
+    const auto& weights = in.packed.layers[size_t(walk)];
+    const int64_t row = in.geometry.state_row, plane = in.geometry.plane, rows = n1 - n0;
+    const int64_t first = in.config.layer_norm ? in.shape.norm_hidden : in.shape.dz_hidden;
+    T* const carry = dh(walk, n0);
+    const bool adds = in.shape.adds_carry && !in.config.projection;
+    const auto product = [&](int64_t from, int64_t planes, const Buffer<T>& packed, T* to,
+                             bool accumulate) {
+      ProductArgs<T> p{};
+      p.a = s.dz + from * plane;
+      p.a_row = s.dz_row;
+      p.segments = planes;
+      p.segment_length = in.H;
+      p.segment_stride = plane;
+      p.b = packed.data();
+      p.rows = rows;
+      p.units = in.R;
+      p.groups = 1;
+      p.c = to;
+      p.c_row = row;
+      p.accumulate = accumulate;
+      p.panel_end = panel_count(in.kernels, in.R);
+      in.kernels.product(p);
+    };
+    const bool masked = share_.count() > 0;
+    if (!masked && in.config.reset_after)
+      return product(first, in.shape.product_gates, weights.recurrent, carry, adds);
+    T* share = masked ? share_.data() + n0 * row : nullptr;
+    if (in.config.reset_after) {
+      product(first, in.shape.product_gates, weights.recurrent, share, false);
+    } else {
+      share = s.options->reset_carry;
+      product(0, 1, weights.recurrent_n, share, false);
+      CellOptions<T> second = *s.options;
+      second.stage = 1;
+      StepBackwardArgs<T> again = s;
+      again.options = &second;
+      in.kernels.step_backward[int(in.config.cell)](again);
+      product(first, in.shape.product_gates, weights.recurrent, share, true);
+    }
+    const T* mask = masked ? in.tape.layer(walk).recurrent_mask : nullptr;
+    for (int64_t n = n0; n < n1; ++n) {
+      T* to = carry + (n - n0) * row;
+      const T* from = share + (n - n0) * row;
+      if (!masked) {
+        in.kernels.add(to, from, in.R);
+      } else if (adds) {
+        in.kernels.add_products(to, from, mask + (in.shard.begin + n) * row, in.R);
+      } else {
+        in.kernels.multiply(to, from, mask + (in.shard.begin + n) * row, in.R);
+      }
+    }
+  }
+
+  // Each sequence's (dh, dc) to at most clip_step_norm.
+  void rescale_carry(int64_t walk, int64_t n0, int64_t n1) {
+    for (int64_t n = n0; n < n1; ++n) {
+      T* h = dh(walk, n);
+      T* c = in.shape.has_c ? dc(walk, n) : nullptr;
+      const double norms[2] = {row_norm(in.kernels, h, in.R),
+                               c ? row_norm(in.kernels, c, in.H) : 0};
+      const double norm = norm_of(norms, 2);
+      if (norm > in.call.clip_step_norm && std::isfinite(norm)) {
+        in.kernels.scale(h, in.R, in.call.clip_step_norm / norm);
+        if (c) in.kernels.scale(c, in.H, in.call.clip_step_norm / norm);
+      }
+    }
+  }
+
+  const BackwardContext<T>& in;
+  const T clip_;               // 0: off
+  Buffer<T> dh_, dc_;          // [L * D, sequences, R | H]
+  Buffer<T> dz_;               // [rows of a block, dz planes, H]
+  Buffer<T> cut_h_, cut_c_;    // [sequences, R | H]
+  Buffer<T> masked_, share_;   // [sequences, R]: recurrent dropout
+  Buffer<T> reset_carry_;      // [sequences, R]
+  Buffer<T> total_, dm_;       // [rows of a block, R], [sequences, H]
+  Buffer<T> keep_h_, keep_c_;  // [sequences, H]
+};
+
+}  // namespace bptt

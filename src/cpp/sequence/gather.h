@@ -1,0 +1,121 @@
+// gather.h: rows put together from a tape where they do not lie as they are needed: the inputs of
+// layers with two directions or dropout, states cut by resets, masks. Sequences n are those of the
+// whole batch; rows given by a pointer begin with the first one asked for.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels.h"
+#include "sequence/layer.h"
+#include "sequence/tape.h"
+
+namespace bptt {
+
+template <class T>
+class Gather {
+ public:
+  Gather(const StackConfig& config, const Geometry<T>& geometry, const Kernels<T>& kernels,
+         const Tape<T>& tape)
+      : config_(config),
+        geometry_(geometry),
+        kernels_(kernels),
+        tape_(tape),
+        order_(tape.order()),
+        dropout_(tape.training() && config.dropout > 0 && config.layers > 1) {}
+
+  bool drops_inputs() const { return dropout_; }
+  // Whether what the upper layers read has to be put together.
+  bool copies_input() const { return config_.bidirectional || dropout_; }
+
+  // What direction d of layer l >= 1 reads, rows [r0, r1) of the block: [h | h of the reverse
+  // direction] of the layer below, with dropout.
+  void inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1, T* out) const {
+    for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t part_n) {
+      const int64_t n = block.shard.begin + part_n;
+      features(l - 1, order_.time(d, s, n), n, out + (r - r0) * geometry_.features_row);
+    });
+    drop_inputs(l, d, block, r0, r1, out);
+  }
+
+  // The top layer's outputs, rows of the block in the caller's time.
+  void outputs(const Block<T>& block, int64_t r0, int64_t r1, T* out) const {
+    for_rows(block, r0, r1, [&](int64_t r, int64_t t, int64_t n) {
+      features(config_.layers - 1, t, block.shard.begin + n,
+               out + (r - r0) * geometry_.features_row);
+    });
+  }
+
+  // Times the mask of layer l's input; its gradient, too.
+  void drop_inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1,
+                   T* rows) const {
+    if (!dropout_) return;
+    const Masks masks = tape_.masks(MaskKind::dropout, l * config_.directions());
+    for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t part_n) {
+      const int64_t n = block.shard.begin + part_n;
+      masks.drop(rows + (r - r0) * geometry_.features_row, config_.features(),
+                 config_.variational ? 0 : order_.time(d, s, n), order_.sequence(n),
+                 config_.dropout);
+    });
+  }
+
+  // h_{t-1} as the product with W_hh reads it, with recurrent dropout.
+  void mask_recurrent(int64_t walk, int64_t n0, int64_t n1, const T* h, T* out) const {
+    const T* mask = tape_.layer(walk).recurrent_mask;
+    for (int64_t n = n0; n < n1; ++n) {
+      const int64_t at = (n - n0) * geometry_.state_row;
+      kernels_.multiply(out + at, h + at, mask + n * geometry_.state_row, config_.state());
+    }
+  }
+
+  // Whether a reset cuts any of these states before step s.
+  bool any_cut(int64_t d, int64_t s, int64_t n0, int64_t n1) const {
+    for (int64_t n = n0; tape_.cuts() && n < n1; ++n) {
+      if (tape_.cut(d, s, n)) return true;
+    }
+    return false;
+  }
+
+  // States before step s, zero where a reset cuts.
+  void cut_rows(int64_t d, int64_t s, int64_t n0, int64_t n1, const T* states, int64_t row,
+                int64_t count, T* out) const {
+    for (int64_t n = n0; n < n1; ++n) {
+      const int64_t at = (n - n0) * row;
+      if (tape_.cut(d, s, n)) {
+        std::memset(out + at, 0, size_t(count) * sizeof(T));
+      } else {
+        std::memcpy(out + at, states + at, size_t(count) * sizeof(T));
+      }
+    }
+  }
+
+  // How much of the states stays: 0 or 1.
+  void zoneout(MaskKind kind, int64_t walk, int64_t s, int64_t n0, int64_t n1, T* out) const {
+    const Masks masks = tape_.masks(kind, walk);
+    const double p = kind == MaskKind::zoneout ? config_.zoneout : config_.zoneout_c;
+    for (int64_t n = n0; n < n1; ++n) {
+      masks.zoneout(out + (n - n0) * geometry_.cell_row, config_.hidden,
+                    order_.time(walk % config_.directions(), s, n), order_.sequence(n), p);
+    }
+  }
+
+ private:
+  // h of layer l at the caller's time t, of all directions.
+  void features(int64_t l, int64_t t, int64_t n, T* out) const {
+    for (int64_t d = 0; d < config_.directions(); ++d) {
+      const T* h = tape_.layer(l * config_.directions() + d).h;
+      const int64_t row = order_.batch() + order_.first(order_.time(d, t, n)) + n;
+      std::memcpy(out + d * config_.state(), h + row * geometry_.state_row,
+                  size_t(config_.state()) * sizeof(T));
+    }
+  }
+
+  const StackConfig& config_;
+  const Geometry<T>& geometry_;
+  const Kernels<T>& kernels_;
+  const Tape<T>& tape_;
+  const Order& order_;
+  const bool dropout_;
+};
+
+}  // namespace bptt

@@ -1,0 +1,264 @@
+/* targets.c: losses with all their options and target weights through the C API, a training step in
+ * two halves, and what of these is refused. */
+#include "check.h"
+
+enum { T = 5, N = 3, I = 2, H = 4, O = 3, MOST = 400 };
+
+static double x[T * N * I], goal[T * N * O], weights[N * T], h[2 * N * H];
+static int64_t classes[T * N];
+static double first[MOST], second[MOST], values[MOST];
+
+static bptt_sequence sequence;
+static bptt_target target;
+static bptt_step step;
+
+/* Weights lie as [N, T], so that their strides matter. */
+static void reset(bptt_loss loss) {
+  OK(bptt_sequence_init(&sequence, sizeof sequence));
+  sequence.time = T;
+  sequence.batch = N;
+  sequence.x = x;
+  sequence.x_stride_t = N * I;
+  sequence.x_stride_n = I;
+  OK(bptt_target_init(&target, sizeof target));
+  REQUIRE(target.weights == NULL);
+  if (loss == BPTT_CROSS_ENTROPY) {
+    target.classes = classes;
+    target.stride_t = N;
+    target.stride_n = 1;
+  } else {
+    target.values = goal;
+    target.stride_t = N * O;
+    target.stride_n = O;
+  }
+  target.weights = weights;
+  target.weights_stride_t = 1;
+  target.weights_stride_n = T;
+  OK(bptt_step_init(&step, sizeof step));
+}
+
+static bptt_model_options options_of(bptt_loss loss, const double* class_weights) {
+  bptt_model_options options;
+  OK(bptt_model_options_init(&options, sizeof options));
+  REQUIRE(options.label_smoothing == 0 && options.ignore_index == -100 && !options.class_weights);
+  options.layer.cell = BPTT_LSTM;
+  options.layer.dtype = BPTT_FLOAT64;
+  options.layer.input_size = I;
+  options.layer.hidden_size = H;
+  options.layer.num_layers = 2;
+  options.output_size = O;
+  options.loss = loss;
+  options.clip_norm = 0.01;
+  options.class_weights = class_weights;
+  if (loss == BPTT_CROSS_ENTROPY) {
+    options.label_smoothing = 0.1;
+    options.ignore_index = -1;
+  }
+  return options;
+}
+
+static bptt_model* new_model(bptt_loss loss) {
+  double class_weights[O] = {0.5, 2, 1};
+  const double wanted[O] = {0.5, 2, 1};
+  bptt_model_options options = options_of(loss, class_weights), kept;
+  bptt_model* model;
+  OK(bptt_model_create(&options, &model));
+  class_weights[0] = NAN; /* they were copied */
+  OK(bptt_model_get_options(model, &kept, sizeof kept));
+  REQUIRE(kept.loss == loss && kept.label_smoothing == options.label_smoothing &&
+          kept.ignore_index == options.ignore_index && kept.class_weights != class_weights &&
+          !memcmp(kept.class_weights, wanted, sizeof wanted));
+  return model;
+}
+
+/* Every derivative by bptt_model_gradients and by central differences of bptt_model_evaluate. */
+static void check_gradient(bptt_loss loss) {
+  bptt_model* model = new_model(loss);
+  bptt_params* params;
+  int64_t count, i;
+  double worst = 0, largest = 0, value;
+  reset(loss);
+  OK(bptt_model_params(model, &params));
+  OK(bptt_params_count(params, NULL, &count));
+  REQUIRE(count <= MOST);
+  OK(bptt_model_gradients(model, &sequence, &target, &step, first, 0));
+  OK(bptt_model_evaluate(model, &sequence, &target, NULL, &value));
+  REQUIRE(value == step.loss && !step.clipped && !step.skipped);
+  OK(bptt_params_get(params, values));
+  for (i = 0; i < count; ++i) {
+    const double kept = values[i], by = 1e-5;
+    double above, below;
+    values[i] = kept + by;
+    OK(bptt_params_set(params, values));
+    OK(bptt_model_evaluate(model, &sequence, &target, NULL, &above));
+    values[i] = kept - by;
+    OK(bptt_params_set(params, values));
+    OK(bptt_model_evaluate(model, &sequence, &target, NULL, &below));
+    values[i] = kept;
+    worst = fmax(worst, fabs((above - below) / (2 * by) - first[i]));
+    largest = fmax(largest, fabs(first[i]));
+  }
+  REQUIRE(largest > 0.01 && worst < 1e-9);
+  printf("loss %d: %d derivatives, worst difference %.1e\n", (int)loss, (int)count, worst);
+  OK(bptt_model_free(model));
+}
+
+static void check_halves(bptt_loss loss) {
+  bptt_model *whole = new_model(loss), *halves = new_model(loss);
+  bptt_params *whole_params, *params;
+  int64_t count, i, taken, skipped;
+  int round;
+  OK(bptt_model_params(whole, &whole_params));
+  OK(bptt_model_params(halves, &params));
+  OK(bptt_params_count(params, NULL, &count));
+  reset(loss);
+  for (round = 0; round < 3; ++round) {
+    bptt_step train = step, half = step, update = step;
+    double hn[2 * N * H], flow[2 * T];
+    train.hn = h;
+    OK(bptt_model_train_step(whole, &sequence, &target, &train));
+    half.hn = hn;
+    half.flow = flow;
+    OK(bptt_model_gradients(halves, &sequence, &target, &half, first, 0));
+    REQUIRE(!memcmp(h, hn, sizeof hn) && flow[0] > 0);
+    memcpy(second, first, sizeof first);
+    OK(bptt_model_gradients(halves, &sequence, &target, NULL, second, 1));
+    for (i = 0; i < count; ++i) REQUIRE(fabs(second[i] - 2 * first[i]) <= 1e-15);
+    update.loss = 7;
+    OK(bptt_model_apply(halves, first, &update));
+    REQUIRE(half.loss == train.loss && half.grad_norm == train.grad_norm && train.clipped);
+    REQUIRE(update.grad_norm == train.grad_norm && update.clipped && !update.skipped &&
+            update.loss == 7);
+    OK(bptt_params_get(whole_params, values));
+    OK(bptt_params_get(params, second));
+    REQUIRE(!memcmp(values, second, (size_t)count * sizeof *values));
+  }
+  first[3] = INFINITY;
+  OK(bptt_model_apply(halves, first, NULL));
+  OK(bptt_params_get(params, second));
+  REQUIRE(!memcmp(values, second, (size_t)count * sizeof *values));
+  OK(bptt_model_steps(halves, &taken, &skipped));
+  REQUIRE(taken == 3 && skipped == 1);
+  OK(bptt_model_free(whole));
+  OK(bptt_model_free(halves));
+  printf("loss %d: halves: the same bits\n", (int)loss);
+}
+
+static void check_options(void) {
+  const double impossible[][O] = {
+      {1, -1, 1}, {NAN, 1, 1}, {1, 1, INFINITY}, {0, 0, 0}, {-INFINITY, 1, 1}};
+  const double shares[] = {-0.1, 1.1, NAN, INFINITY};
+  bptt_model_options options;
+  bptt_model* model;
+  size_t k;
+  for (k = 0; k < 5; ++k) {
+    options = options_of(BPTT_MSE, impossible[k]);
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+  }
+  for (k = 0; k < 4; ++k) {
+    options = options_of(BPTT_CROSS_ENTROPY, NULL);
+    options.label_smoothing = shares[k];
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+  }
+  options = options_of(BPTT_MSE, NULL);
+  options.label_smoothing = 0.1;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+  options = options_of(BPTT_BINARY_CROSS_ENTROPY, NULL);
+  options.ignore_index = 0;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+  options.ignore_index = -100;
+  options.loss = (bptt_loss)4;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+}
+
+#define EACH_CALL(status)                                                               \
+  do {                                                                                  \
+    REFUSED(status, bptt_model_train_step(model, &sequence, &target, &step));           \
+    REFUSED(status, bptt_model_gradients(model, &sequence, &target, &step, second, 0)); \
+    REFUSED(status, bptt_model_evaluate(model, &sequence, &target, NULL, &loss));       \
+  } while (0)
+
+static void check_targets(void) {
+  const double bad[] = {-1, NAN, INFINITY};
+  bptt_model *model = new_model(BPTT_BINARY_CROSS_ENTROPY), *entropy;
+  bptt_outputs outputs;
+  bptt_params* params;
+  double loss, zeros[N * T] = {0};
+  int64_t count, taken, skipped;
+  size_t k;
+  OK(bptt_model_params(model, &params));
+  OK(bptt_params_count(params, NULL, &count));
+  OK(bptt_params_get(params, values));
+  for (k = 0; k < 3; ++k) {
+    const double kept = weights[4];
+    reset(BPTT_BINARY_CROSS_ENTROPY);
+    weights[4] = bad[k];
+    EACH_CALL(BPTT_ERR_ARGUMENT);
+    weights[4] = kept;
+    goal[4] = k ? bad[k] : 1.5;
+    EACH_CALL(BPTT_ERR_ARGUMENT);
+    goal[4] = 0.5;
+  }
+  target.weights = zeros;
+  EACH_CALL(BPTT_ERR_ARGUMENT);
+  reset(BPTT_BINARY_CROSS_ENTROPY);
+  target.weights_stride_t = INT64_MAX;
+  EACH_CALL(BPTT_ERR_MEMORY);
+  reset(BPTT_BINARY_CROSS_ENTROPY);
+  target.classes = classes;
+  EACH_CALL(BPTT_ERR_ARGUMENT);
+  /* Results on what is read, or on each other. */
+  reset(BPTT_BINARY_CROSS_ENTROPY);
+  step.hn = weights;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, &target, &step));
+  step.hn = goal;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, second, 0));
+  step.hn = second + 1;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, second, 0));
+  step.hn = NULL;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, x, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, goal, 0));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, second, 2));
+  OK(bptt_outputs_init(&outputs, sizeof outputs));
+  outputs.y = goal;
+  outputs.y_stride_t = N * O;
+  outputs.y_stride_n = O;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_evaluate(model, &sequence, &target, &outputs, &loss));
+  outputs.y = NULL;
+  outputs.hn = weights;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_evaluate(model, &sequence, &target, &outputs, &loss));
+  OK(bptt_params_get(params, second));
+  OK(bptt_model_steps(model, &taken, &skipped));
+  REQUIRE(taken == 0 && skipped == 0 && !memcmp(values, second, (size_t)count * sizeof *values));
+  OK(bptt_model_free(model));
+  model = entropy = new_model(BPTT_CROSS_ENTROPY);
+  reset(BPTT_CROSS_ENTROPY);
+  for (k = 0; k < 3; ++k) {
+    const int64_t none[] = {-100, O, INT64_MIN}, kept = classes[4];
+    classes[4] = none[k];
+    EACH_CALL(BPTT_ERR_RANGE);
+    classes[4] = kept;
+  }
+  for (k = 0; k < T * N; ++k) classes[k] = -1;
+  EACH_CALL(BPTT_ERR_ARGUMENT);
+  OK(bptt_model_free(entropy));
+}
+
+int main(void) {
+  const bptt_loss losses[] = {BPTT_CROSS_ENTROPY, BPTT_MSE, BPTT_BINARY_CROSS_ENTROPY};
+  int i;
+  for (i = 0; i < T * N * I; ++i) x[i] = random_number();
+  for (i = 0; i < T * N * O; ++i) goal[i] = (random_number() + 1) / 2;
+  for (i = 0; i < T * N; ++i) {
+    weights[i] = i % 4 ? random_number() + 1 : 0;
+    classes[i] = i % 5 ? (int64_t)(random_bits() % O) : -1;
+  }
+  for (i = 0; i < 3; ++i) {
+    check_gradient(losses[i]);
+    check_halves(losses[i]);
+  }
+  check_options();
+  check_targets();
+  printf("%d refusals\n", refusals);
+  return 0;
+}
