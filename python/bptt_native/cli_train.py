@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -193,8 +194,7 @@ def _given(args: argparse.Namespace, task: str) -> dict[str, Any]:
                 f"got it with {task}"
             )
     if task != "text" and "epochs" in given:
-        if given["epochs"] != int(min(max(given["epochs"], 0), 2**53)):
-            got = given["epochs"]
+        if not math.isfinite(got := given["epochs"]) or got != int(got):
             raise ValueError(f"argument '--epochs': expected a whole number, got {got}")
         given["epochs"] = int(given["epochs"])
     return given

@@ -240,6 +240,7 @@ class Progress:
         self._stream, self._text = stream or sys.stderr, text
         self._every, self._last, self._total = every, -math.inf, total
         self._bar: Any = None
+        self._unsaid: tuple[Sequence[HistoryRow], int] | None = None
         if self._stream.isatty():
             try:
                 from tqdm import tqdm
@@ -259,13 +260,19 @@ class Progress:
                 self._last = now
             self._bar.update(step - self._bar.n)
         elif now - self._last > self._every or step == total:
-            figures = "  ".join(
-                f"{name} {text}" for name, text in summary(rows, self._text).items()
-            )
-            print(f"step {step}/{total}  {figures}", file=self._stream, flush=True)
+            self._write(rows, total)
             self._last = now
+        else:
+            self._unsaid = rows, total
+
+    def _write(self, rows: Sequence[HistoryRow], total: int) -> None:
+        figures = "  ".join(f"{name} {text}" for name, text in summary(rows, self._text).items())
+        print(f"step {rows[-1].step}/{total}  {figures}", file=self._stream, flush=True)
+        self._unsaid = None
 
     def close(self) -> None:
-        """End the bar."""
+        """Say how far the run has come, if that is still to be said, and end the bar."""
+        if self._unsaid is not None:
+            self._write(*self._unsaid)
         if self._bar is not None:
             self._bar.close()
