@@ -16,7 +16,7 @@ import numpy as np
 import bptt_native as bn
 from bptt_native.fit import evaluate, fit
 
-CHOSEN = {"cell": "gru", "hidden": 128, "lr": 5e-3}  # by --search
+CHOSEN = {"cell": "gru", "hidden": 128, "lr": 1e-2}  # by --search
 GRID = {"cell": ("lstm", "gru"), "hidden": (64, 128), "lr": (2e-3, 5e-3, 1e-2)}
 EPOCHS = 60
 

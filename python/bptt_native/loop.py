@@ -201,7 +201,8 @@ class Trainer:
             loss, mass = loss + part.loss * weight, mass + weight
             targets += batch.mass
         if mean:
-            loss, total = loss / mass, total.__imul__(1 / mass)
+            loss /= mass
+            total *= 1 / mass
         result = model.apply(total)
         return _Update(
             float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),
