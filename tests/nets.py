@@ -10,6 +10,8 @@ from bptt_native import reference
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 NONLINEARITIES = ["tanh", "relu", "sigmoid", "identity"]
+# Where a nonlinearity has kinks: float32 may meet them on the other side.
+KINKS = {"relu": [0.0], "leaky_relu": [0.0], "hard_sigmoid": [-3.0, 3.0]}
 # Around the widths of vectors and panels, and primes.
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 23, 29, 31, 32, 33, 37, 47, 48, 49, 61, 63, 64]
 SIZES += [65, 71, 96, 97, 127]
@@ -35,22 +37,75 @@ class Net:
     state: Any = field(default=None, repr=False)
     dy: Any = field(default=None, repr=False)
     dstate: Any = field(default=None, repr=False)
+    options: dict[str, Any] = field(default_factory=dict)  # further ones of the layer
+    lengths: Any = None
+    resets: Any = field(default=None, repr=False)
+    truncation: tuple[int, int] | None = None
+    omega: float = 0.0
+    seed: int = 0
+    draw: int | None = None
+    inside: bool = False  # also look at all states and gates of the tape
+
+    @property
+    def D(self) -> int:  # noqa: N802
+        """Directions."""
+        return 2 if self.options.get("bidirectional") else 1
+
+    @property
+    def P(self) -> int:  # noqa: N802
+        """Elements of h."""
+        return self.options.get("proj_size") or self.H
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parameters in the order of the flat vector."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        coupled = bool(self.options.get("coupled"))
+        rows = (GATES[self.cell] - coupled) * self.H
+        for k in range(self.L):
+            for suffix in [f"_l{k}", f"_l{k}_reverse"][: self.D]:
+                own = {"weight_ih": (rows, self.D * self.P if k else self.I)}
+                own["weight_hh"] = (rows, self.P)
+                if self.bias:
+                    own |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+                if self.options.get("proj_size"):
+                    own["weight_hr"] = (self.P, self.H)
+                if self.options.get("peephole"):
+                    own["weight_peephole"] = ((3 - coupled) * self.H,)
+                if self.options.get("layer_norm"):
+                    own |= {"weight_ln_ih": (rows,), "weight_ln_hh": (rows,)}
+                    if self.cell == "lstm":
+                        own |= {"weight_ln_c": (self.H,), "bias_ln_c": (self.H,)}
+                shapes |= {name + suffix: shape for name, shape in own.items()}
+        return shapes
 
     def layer(self, dtype: str) -> Any:
         """The native layer with these parameters."""
-        options = {"num_layers": self.L, "bias": self.bias, "dtype": dtype}
+        options = {"num_layers": self.L, "bias": self.bias, "dtype": dtype, "seed": self.seed}
         if self.cell == "rnn":
             options["nonlinearity"] = self.nonlinearity
         make = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}[self.cell]
-        layer = make(self.I, self.H, **options)
+        layer = make(self.I, self.H, **options, **self.options)
         layer.load_state_dict({k: v.astype(dtype) for k, v in self.params.items()})
         return layer
 
-    def relu_pattern(self, dtype: str) -> list[np.ndarray] | None:
-        """Which units the engine itself finds active, layer by layer."""
-        if self.nonlinearity != "relu":
+    def passage(self) -> dict[str, Any]:
+        """What a forward pass takes beside x and state."""
+        given = {"lengths": self.lengths, "resets": self.resets, "draw": self.draw}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def way_back(self) -> dict[str, Any]:
+        """What a backward pass takes beside gradients."""
+        given: dict[str, Any] = {"clip_step": self.clip_step, "clip_step_norm": self.clip_step_norm}
+        if self.truncation is not None:
+            given["truncation"] = self.truncation
+        return given | ({"omega": self.omega} if self.omega else {})
+
+    def sections(self, dtype: str) -> list[np.ndarray] | None:
+        """On which side of its kinks the engine itself finds each unit, layer by layer."""
+        if self.nonlinearity not in KINKS:
             return None
-        pattern, x = [], cast(self.x, dtype)
+        assert not self.options, "h tells the side only where it is f(a)"
+        sections, x = [], cast(self.x, dtype)
         for k in range(self.L):
             suffix = f"_l{k}"
             params = {
@@ -60,8 +115,10 @@ class Net:
             state = None if self.state is None else self.state[k : k + 1]
             one = replace(self, I=I, L=1, params=params, state=state)
             x, _ = one.layer(dtype)(x, cast(state, dtype))
-            pattern.append(x > 0)
-        return pattern
+            sections.append(
+                (x > 0) + 1 * (x >= 1) if self.nonlinearity == "hard_sigmoid" else x > 0
+            )
+        return sections
 
 
 def cast(array: Any, dtype: str) -> Any:
@@ -71,6 +128,11 @@ def cast(array: Any, dtype: str) -> Any:
     if isinstance(array, tuple):
         return tuple(cast(a, dtype) for a in array)
     return array if array.dtype.kind == "i" else array.astype(dtype)
+
+
+def normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndarray:
+    """Float32 numbers in float64."""
+    return (scale * rng.standard_normal(shape)).astype(np.float32).astype(np.float64)
 
 
 def random_net(rng: np.random.Generator, large: bool = False, clipped: bool = False) -> Net:
@@ -96,76 +158,122 @@ def random_net(rng: np.random.Generator, large: bool = False, clipped: bool = Fa
     if clipped:
         net.clip_step = float(10 ** rng.uniform(-3, 0)) if rng.integers(2) else None
         net.clip_step_norm = float(10 ** rng.uniform(-2, 1)) if rng.integers(2) else None
+    return fill(net, rng)
 
-    def normal(*shape: int, scale: float = 1.0) -> np.ndarray:
-        return (scale * rng.standard_normal(shape)).astype(np.float32).astype(np.float64)
 
-    bound = rng.uniform(0.5, 2.0) / np.sqrt(H)
-    for k in range(L):
-        shapes = {
-            "weight_ih": (GATES[cell] * H, I if k == 0 else H),
-            "weight_hh": (GATES[cell] * H, H),
-        }
-        if net.bias:
-            shapes |= {"bias_ih": (GATES[cell] * H,), "bias_hh": (GATES[cell] * H,)}
-        for name, shape in shapes.items():
-            values = rng.uniform(-bound, bound, shape).astype(np.float32)
-            net.params[f"{name}_l{k}"] = values.astype(np.float64)
-    net.x = rng.integers(0, I, (T, N)) if net.tokens else normal(T, N, I)
-    net.dy = normal(T, N, H)
-    pair = (
-        (lambda s: (normal(L, N, H, scale=s), normal(L, N, H, scale=s)))
-        if cell == "lstm"
-        else (lambda s: normal(L, N, H, scale=s))
-    )
-    net.state = pair(0.5) if rng.integers(2) else None
-    net.dstate = pair(1.0) if rng.integers(2) else None
+def fill(net: Net, rng: np.random.Generator) -> Net:
+    """Draw parameters and data."""
+    bound = rng.uniform(0.5, 2.0) / np.sqrt(net.H)
+    for name, shape in net.shapes().items():
+        values = rng.uniform(-bound, bound, shape).astype(np.float32).astype(np.float64)
+        net.params[name] = values + (1.0 if name.startswith("weight_ln") else 0.0)
+    T, N = net.T, net.N
+    net.x = rng.integers(0, net.I, (T, N)) if net.tokens else normal(rng, T, N, net.I)
+    net.dy = normal(rng, T, N, net.D * net.P)
+    walks, sizes = net.L * net.D, [net.P, net.H]
+
+    def state(scale: float) -> Any:
+        if net.cell == "lstm":
+            return tuple(normal(rng, walks, N, size, scale=scale) for size in sizes)
+        return normal(rng, walks, N, net.H, scale=scale)
+
+    net.state = state(0.5) if rng.integers(2) else None
+    net.dstate = state(1.0) if rng.integers(2) else None
     return net
+
+
+def option_net(rng: np.random.Generator, options: dict[str, Any], small: bool = False) -> Net:
+    """A net with these options: those of a layer, and of a Net.
+
+    `lengths` and `resets` that are True are drawn. `small` is for derivatives element by element.
+    Nets are drawn anew until no unit is so near to a kink that float32 may be on its other side.
+    """
+    options = dict(options)
+    cell = options.pop("cell", None) or str(rng.choice(["rnn", "lstm", "gru"]))
+    nonlinearity = options.pop("nonlinearity", "tanh")
+    own = {name: options.pop(name, None) for name in ("lengths", "resets", "tokens", "bias", "T")}
+    back = {n: options.pop(n) for n in ("clip_step", "clip_step_norm") if n in options}
+    back |= {n: options.pop(n) for n in ("truncation", "omega") if n in options}
+    while True:
+        H = 5 if small else int(rng.choice([7, 8, 9, 13, 16, 17, 24]))
+        I, N = int(rng.integers(2, 4 if small else 10)), int(rng.integers(2, 4 if small else 6))  # noqa: E741
+        T = own["T"] or int(rng.integers(4, 6 if small else 12))
+        L = 2 if small or "dropout" in options else int(rng.integers(1, 3))
+        bias = bool(rng.integers(4)) if own["bias"] is None else own["bias"]
+        tokens = not rng.integers(4) if own["tokens"] is None else own["tokens"]
+        net = Net(cell, nonlinearity, I, H, L, bias, T, N, bool(tokens), options=options, **back)
+        net.seed, net.draw, net.inside = int(rng.integers(2**40)), int(rng.integers(2**40)), True
+        fill(net, rng)
+        if own["lengths"]:
+            net.lengths = rng.integers(1, T + 1, N)
+            net.lengths[rng.integers(N)] = T
+        if own["resets"]:
+            net.resets = rng.random((T, N)) < 0.25
+        if net.nonlinearity not in KINKS or distance_from_kinks(net) > 1e-4:
+            return net
+
+
+def distance_from_kinks(net: Net) -> float:
+    """The smallest distance of a pre-activation from a kink, relative to the largest of them."""
+    _, _, tape = reference_forward(net)
+    a = np.concatenate([r.saved.a[r.now] for walk in tape.walks for r in walk])
+    nearest = min(float(np.abs(a - kink).min()) for kink in KINKS[net.nonlinearity])
+    return nearest / max(1.0, float(np.abs(a).max()))
+
+
+def reference_options(net: Net) -> reference.Options:
+    """What the parameters do not say."""
+    named = reference.Options.__dataclass_fields__
+    own = {name: value for name, value in net.options.items() if name in named}
+    return reference.Options(nonlinearity=net.nonlinearity, **own)
+
+
+def reference_forward(net: Net, sections: list[np.ndarray] | None = None, **changed: Any) -> Any:
+    """The forward pass of a training step by the reference; `changed`: params, x or state."""
+    given = {"params": net.params, "x": net.x, "state": net.state} | changed
+    return reference.forward(
+        net.cell, **given, options=reference_options(net), sections=sections,
+        lengths=net.lengths, resets=net.resets, training=True, seed=net.seed, draw=net.draw or 0,
+    )  # fmt: skip
 
 
 def run_native(net: Net, dtype: str, **options: Any) -> dict[str, np.ndarray]:
     """All results of a forward and a backward pass, by name."""
     layer = net.layer(dtype)
-    y, state, tape = layer.forward(cast(net.x, dtype), cast(net.state, dtype))
-    grads = layer.backward(
-        tape,
-        cast(net.dy, dtype),
-        cast(net.dstate, dtype),
-        clip_step=net.clip_step,
-        clip_step_norm=net.clip_step_norm,
-        **options,
-    )
-    return flatten(net, y, state, grads, {k: grads[k] for k in grads})
+    y, state, tape = layer.forward(cast(net.x, dtype), cast(net.state, dtype), **net.passage())
+    if net.truncation is not None and net.truncation[1] > net.truncation[0]:
+        options = {"flow": False} | options
+    dy, dstate = cast(net.dy, dtype), cast(net.dstate, dtype)
+    grads = layer.backward(tape, dy, dstate, **net.way_back(), **options)
+    return flatten(net, y, state, grads, {k: grads[k] for k in grads}, tape)
 
 
-def run_reference(net: Net, relu_pattern: list[np.ndarray] | None = None) -> dict[str, np.ndarray]:
+def run_reference(net: Net, sections: list[np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """The same in float64 by the reference."""
-    y, state, tape = reference.forward(
-        net.cell,
-        net.params,
-        net.x,
-        net.state,
-        nonlinearity=net.nonlinearity,
-        relu_pattern=relu_pattern,
-    )
-    grads = reference.backward(
-        net.cell, net.params, tape, net.dy, net.dstate,
-        clip_step=net.clip_step, clip_step_norm=net.clip_step_norm,
-    )  # fmt: skip
-    return flatten(net, y, state, grads, grads.params)
+    y, state, tape = reference_forward(net, sections)
+    grads = reference.backward(net.cell, net.params, tape, net.dy, net.dstate, **net.way_back())
+    return flatten(net, y, state, grads, grads.params, tape)
 
 
-def flatten(net: Net, y: Any, state: Any, grads: Any, params: Any) -> dict[str, np.ndarray]:
+def flatten(
+    net: Net, y: Any, state: Any, grads: Any, params: Any, tape: Any = None
+) -> dict[str, np.ndarray]:
     states = state if net.cell == "lstm" else (state,)
     dstates = grads.state if net.cell == "lstm" else (grads.state,)
     out = {"y": y, **dict(zip(["hn", "cn"], states, strict=False))}
     out |= {f"d{name}": params[name] for name in net.params}
     out |= dict(zip(["dh0", "dc0"], dstates, strict=False))
-    out["flow"] = grads.flow
-    if net.cell == "lstm":
-        out["flow_c"] = grads.flow_c
+    flows = {"flow": grads.flow} | ({"flow_c": grads.flow_c} if net.cell == "lstm" else {})
+    out |= {name: flow for name, flow in flows.items() if flow is not None}
     if not net.tokens:
         out["dx"] = grads.x
+    if net.omega:
+        out["omega"] = grads.omega
+    if net.inside:
+        seen = tape.states()
+        seen = seen if isinstance(seen, tuple) else (seen,)
+        out |= dict(zip(["states_h", "states_c"], seen, strict=False))
+        out |= {f"gate_{name}": gate for name, gate in tape.gates().items()}
     return {name: np.asarray(value) for name, value in out.items()}
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nets import Net, cast, compare, kind_of, random_net, run_native, run_reference
+from nets import KINKS, Net, cast, compare, kind_of, random_net, run_native, run_reference
 
 import bptt_native as bn
 
@@ -23,8 +23,8 @@ def check(net: Net, errors, comparisons) -> dict[str, list[float]]:
         for isa in bn.available_isas():
             bn._core.use_isa(isa)
             want = plain
-            if net.nonlinearity == "relu" and dtype == "float32":
-                want = run_reference(net, net.relu_pattern(dtype))
+            if net.nonlinearity in KINKS and dtype == "float32":
+                want = run_reference(net, net.sections(dtype))
             got = run_native(net, dtype)
             for name, error in compare(got, want).items():
                 errors.add(isa, dtype, kind_of(name), error)
@@ -33,7 +33,7 @@ def check(net: Net, errors, comparisons) -> dict[str, list[float]]:
                 )
                 if dtype == "float32":
                     seen.setdefault(isa, []).append(error)
-            if net.nonlinearity != "relu":  # a kink may be met on different sides
+            if net.nonlinearity not in KINKS:  # a kink may be met on different sides
                 first = first or got
                 for name, error in compare(
                     got, {k: v.astype(float) for k, v in first.items()}

@@ -38,11 +38,11 @@ def numpy(tensors):
     return tensors.detach().numpy().copy()
 
 
-def torch_layer(cell, nonlinearity, features, hidden, layers, bias):
+def torch_layer(cell, nonlinearity, features, hidden, layers, bias, **more):
     """Make torch.nn.RNN, LSTM or GRU in float64."""
     options = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
     make = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
-    return make(features, hidden, layers, bias=bias, dtype=torch.float64, **options)
+    return make(features, hidden, layers, bias=bias, dtype=torch.float64, **options, **more)
 
 
 def arrays_of(state):
@@ -70,7 +70,7 @@ def test_layers(cell, f, layers, bias, comparisons):
         torch.autograd.backward([out, *arrays_of(last)], seeds)
 
         given, wanted = (s if cell == "lstm" else s[0] for s in (state, dstate))
-        y, end, tape = ref.forward(cell, params, x, given, nonlinearity=f)
+        y, end, tape = ref.forward(cell, params, x, given, options=ref.Options(nonlinearity=f))
         g = ref.backward(cell, params, tape, dy, wanted)
         pairs = [("y", y, numpy(out)), ("x", g.x, numpy(leaf.grad))]
         pairs += [(n, g.params[n], numpy(p.grad)) for n, p in layer.named_parameters()]
@@ -81,6 +81,78 @@ def test_layers(cell, f, layers, bias, comparisons):
             parts = zip(arrays_of(mine), arrays_of(theirs), strict=True)
             pairs += [(f"{name} {'hc'[k]}", m, numpy(t)) for k, (m, t) in enumerate(parts)]
         assert_agree(comparisons, pairs)
+
+
+@pytest.mark.parametrize("ragged", [False, True], ids=["whole", "ragged"])
+@pytest.mark.parametrize(
+    ("cell", "f", "proj_size"), [(*kind, 0) for kind in KINDS] + [("lstm", "tanh", 3)]
+)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_directions_projection_and_lengths(cell, f, proj_size, bidirectional, ragged, comparisons):
+    torch.manual_seed(1)
+    rng, (T, N, H, L) = np.random.default_rng(1), (6, 4, 5, 2)
+    P, D = proj_size or H, 1 + bidirectional
+    options = {"proj_size": proj_size} if proj_size else {}
+    layer = torch_layer(cell, f, 3, H, L, True, bidirectional=bidirectional, **options)
+    params = {name: numpy(p) for name, p in layer.named_parameters()}
+    lengths = np.array([3, 6, 1, 4]) if ragged else np.full(N, T)
+    x, dy = rng.standard_normal((T, N, 3)), rng.standard_normal((T, N, D * P))
+    sizes = (P, H) if cell == "lstm" else (H,)
+    state, dstate = (
+        tuple(rng.standard_normal((L * D, N, size)) for size in sizes) for _ in range(2)
+    )
+    leaf, start = tensor(x), tuple(tensor(s) for s in state)
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+    packed = pack(leaf, torch.tensor(lengths), enforce_sorted=False)
+    out, last = layer(packed, start if cell == "lstm" else start[0])
+    out, _ = torch.nn.utils.rnn.pad_packed_sequence(out, total_length=T)
+    torch.autograd.backward([out, *arrays_of(last)], [torch.tensor(d) for d in (dy, *dstate)])
+
+    given, wanted = (s if cell == "lstm" else s[0] for s in (state, dstate))
+    how = {"options": ref.Options(nonlinearity=f), "lengths": lengths}
+    y, end, tape = ref.forward(cell, params, x, given, **how)
+    g = ref.backward(cell, params, tape, dy, wanted)
+    assert list(g.params) == [name for name, _ in layer.named_parameters()]
+    pairs = [("y", y, numpy(out)), ("x", g.x, numpy(leaf.grad))]
+    pairs += [(n, g.params[n], numpy(p.grad)) for n, p in layer.named_parameters()]
+    pairs += [("last", m, numpy(t)) for m, t in zip(arrays_of(end), arrays_of(last), strict=True)]
+    pairs += [("initial", m, numpy(t.grad)) for m, t in zip(arrays_of(g.state), start, strict=True)]
+    assert_agree(comparisons, pairs)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("classes", [False, True])
+def test_cross_entropy_options(classes, smoothing, reduction, comparisons):
+    rng = np.random.default_rng(5)
+    logits, c = 3 * rng.standard_normal((7, 5)), rng.random(5) if classes else None
+    targets = rng.integers(0, 5, 7)
+    targets[[1, 4]] = -100
+    leaf = tensor(logits)
+    expected = torch.nn.functional.cross_entropy(
+        leaf, torch.tensor(targets), label_smoothing=smoothing, reduction=reduction,
+        weight=None if c is None else torch.tensor(c),
+    )  # fmt: skip
+    expected.backward()
+    loss, d = ref.softmax_cross_entropy(
+        logits, targets, reduction, class_weights=c, label_smoothing=smoothing
+    )
+    assert_agree(comparisons, [("loss", loss, numpy(expected)), ("d", d, numpy(leaf.grad))])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("classes", [False, True])
+def test_binary_cross_entropy(classes, reduction, comparisons):
+    rng = np.random.default_rng(6)
+    logits, c = 5 * rng.standard_normal((3, 4, 5)), rng.random(5) if classes else None
+    targets, leaf = rng.random((3, 4, 5)), tensor(logits)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        leaf, torch.tensor(targets), reduction=reduction,
+        weight=None if c is None else torch.tensor(c),
+    )  # fmt: skip
+    expected.backward()
+    loss, d = ref.binary_cross_entropy(logits, targets, reduction, class_weights=c)
+    assert_agree(comparisons, [("loss", loss, numpy(expected)), ("d", d, numpy(leaf.grad))])
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -131,7 +203,7 @@ def test_models(cell, f, loss, targets, comparisons):
         expected = torch.nn.functional.cross_entropy(*rows)
     expected.backward()
 
-    cfg = ref.ModelConfig(cell, f, loss, targets)
+    cfg = ref.ModelConfig(cell, loss, targets, nonlinearity=f)
     params = {name: numpy(p) for name, p in theirs.items()}
     result = ref.model_loss_and_gradients(cfg, params, tokens, wanted)
     assert result.gradients.keys() == theirs.keys()
@@ -179,6 +251,12 @@ def test_clipping(comparisons):
         ("Adagrad", {"eps": 0.1, "weight_decay": 0.1}),
         ("Adam", {}),
         ("Adam", {"betas": (0.5, 0.9), "eps": 0.1, "weight_decay": 0.3}),
+        ("SGD", {"momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
+        ("Adam", {"amsgrad": True, "betas": (0.5, 0.6), "weight_decay": 0.3}),
+        ("RMSprop", {}),
+        ("RMSprop", {"alpha": 0.9, "eps": 0.1, "weight_decay": 0.2}),
+        ("RMSprop", {"alpha": 0.9, "centered": True}),
+        ("RMSprop", {"alpha": 0.9, "momentum": 0.7, "centered": True, "weight_decay": 0.2}),
     ],
     ids=str,
 )
@@ -188,8 +266,9 @@ def test_optimizers(name, options, comparisons):
     leaves = {n: tensor(p) for n, p in params.items()}
     defaults = {"weight_decay": 0.0} if name == "Adam" else {}  # AdamW decays by default
     make = {"SGD": torch.optim.SGD, "Adagrad": torch.optim.Adagrad, "Adam": torch.optim.AdamW}
+    make["RMSprop"] = torch.optim.RMSprop
     theirs = make[name](leaves.values(), lr=0.05, **(defaults | options))
-    ours = getattr(ref, name)(0.05, **options)
+    ours = getattr(ref, name)(0.05, decay_biases=True, **options)
     pairs = []
     for step in range(25):
         grads = {n: rng.standard_normal(p.shape) for n, p in params.items()}

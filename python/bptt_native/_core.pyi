@@ -8,8 +8,9 @@ import numpy.typing as npt
 _Array = npt.NDArray[Any]
 _State = _Array | tuple[_Array, _Array]
 _Flow = npt.NDArray[np.float64] | None
-_Step = tuple[float, float, bool, bool, _State, _Flow, _Flow]
-_Backward = tuple[_Array, _Array | None, _State, _Flow, _Flow]
+_Step = tuple[float, float, bool, bool, _State, _Flow, _Flow, float]
+_Backward = tuple[_Array, _Array | None, _State, _Flow, _Flow, float]
+_Given = npt.ArrayLike | None
 
 __version__: str
 
@@ -30,6 +31,10 @@ class Tape:
     def steps(self) -> int: ...
     @property
     def batch(self) -> int: ...
+    @property
+    def draw(self) -> int: ...
+    def states(self) -> _State: ...
+    def gates(self) -> dict[str, _Array]: ...
 
 class Params:
     def table(self) -> list[tuple[str, tuple[int, ...], int, int, bool]]: ...
@@ -39,8 +44,12 @@ class Params:
 
 class Layer:
     def __init__(self, owner: str, options: dict[str, Any], batch_first: bool) -> None: ...
-    def call(self, x: npt.ArrayLike, state: Any) -> tuple[_Array, _State]: ...
-    def forward(self, x: npt.ArrayLike, state: Any) -> tuple[_Array, _State, Tape]: ...
+    def call(
+        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given
+    ) -> tuple[_Array, _State]: ...
+    def forward(
+        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int
+    ) -> tuple[_Array, _State, Tape]: ...
     def backward(
         self,
         tape: Tape,
@@ -51,6 +60,9 @@ class Layer:
         input_gradient: bool,
         clip_step: float,
         clip_step_norm: float,
+        k1: int,
+        k2: int,
+        omega: float,
     ) -> _Backward: ...
     def params(self) -> Params: ...
 
@@ -70,6 +82,8 @@ class Model:
         state: Any,
         weights: npt.ArrayLike | None,
         flow: bool,
+        lengths: _Given,
+        resets: _Given,
     ) -> _Step: ...
     def gradients(
         self,
@@ -79,13 +93,26 @@ class Model:
         weights: npt.ArrayLike | None,
         flow: bool,
         accumulate: _Array | None,
+        lengths: _Given,
+        resets: _Given,
+        draw: int,
     ) -> tuple[_Step, _Array]: ...
     def apply(self, gradients: npt.ArrayLike) -> tuple[float, bool, bool]: ...
     def evaluate(
-        self, x: npt.ArrayLike, targets: npt.ArrayLike, state: Any, weights: npt.ArrayLike | None
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any,
+        weights: npt.ArrayLike | None,
+        lengths: _Given,
+        resets: _Given,
     ) -> tuple[float, _State]: ...
-    def call(self, x: npt.ArrayLike, state: Any) -> tuple[_Array, _State]: ...
-    def forward(self, x: npt.ArrayLike, state: Any) -> tuple[_Array, _State, Tape]: ...
+    def call(
+        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given
+    ) -> tuple[_Array, _State]: ...
+    def forward(
+        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int
+    ) -> tuple[_Array, _State, Tape]: ...
     def backward(
         self,
         tape: Tape,
@@ -96,6 +123,9 @@ class Model:
         input_gradient: bool,
         clip_step: float,
         clip_step_norm: float,
+        k1: int,
+        k2: int,
+        omega: float,
     ) -> _Backward: ...
     def params(self) -> Params: ...
     def steps(self) -> tuple[int, int]: ...

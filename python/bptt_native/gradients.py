@@ -35,6 +35,8 @@ class StepResult(NamedTuple):
         The norm over (N, H) of the total derivative dL/dh_t, before clipping.
     flow_c : ndarray of float64 [L*D, T], or None
         The same of dL/dc_t (LSTM).
+    omega : float
+        The regulariser against vanishing gradients, without its weight; 0 if it is off.
     """
 
     loss: float
@@ -44,6 +46,7 @@ class StepResult(NamedTuple):
     state: State
     flow: npt.NDArray[np.float64] | None
     flow_c: npt.NDArray[np.float64] | None
+    omega: float = 0.0
 
     def __repr__(self) -> str:
         """Give the numbers; the arrays are long."""
@@ -88,9 +91,11 @@ class Gradients(Mapping[str, Array]):
         The norm over (N, H) of the total derivative dL/dh_t of each layer, before clipping.
     flow_c : ndarray of float64 [L*D, T], or None
         The same of dL/dc_t (LSTM).
+    omega : float
+        The regulariser against vanishing gradients, without its weight; 0 if it was not asked for.
     """
 
-    __slots__ = ("_flat", "_layout", "flow", "flow_c", "state", "x")
+    __slots__ = ("_flat", "_layout", "flow", "flow_c", "omega", "state", "x")
 
     def __init__(
         self,
@@ -100,6 +105,7 @@ class Gradients(Mapping[str, Array]):
         state: State | None = None,
         flow: npt.NDArray[np.float64] | None = None,
         flow_c: npt.NDArray[np.float64] | None = None,
+        omega: float = 0.0,
     ) -> None:
         self._flat = flat
         self._layout = layout
@@ -107,6 +113,7 @@ class Gradients(Mapping[str, Array]):
         self.state = state
         self.flow = flow
         self.flow_c = flow_c
+        self.omega = omega
 
     @property
     def flat(self) -> Array:
@@ -132,7 +139,7 @@ class Gradients(Mapping[str, Array]):
         Gradients
             With the same `x`, `state` and flow.
         """
-        rest = (self.x, self.state, self.flow, self.flow_c)
+        rest = (self.x, self.state, self.flow, self.flow_c, self.omega)
         return Gradients(self._flat.copy(), self._layout, *rest)
 
     def __getitem__(self, name: str) -> Array:

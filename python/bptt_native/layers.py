@@ -9,18 +9,19 @@ import numpy.typing as npt
 from . import _core
 from .arrays import Array, dtype_name, flag, integer
 from .gradients import Gradients, State
-from .options import CELLS, Init, layer_options
+from .options import CELLS, LAYER_DEFAULTS, layer_options
 from .parameters import Parameterised
 
 
 class Layer(Parameterised):
     """What RNN, LSTM and GRU have in common. Make one of these instead."""
 
-    __slots__ = ("_config", "_native")
+    __slots__ = ("_config", "_draws", "_native")
 
     _cell = ""
     _config: dict[str, Any]
     _native: _core.Layer
+    _draws: int  # forward passes so far, each with random masks of its own
 
     def _build(self, config: dict[str, Any]) -> None:
         where = type(self).__name__
@@ -31,6 +32,7 @@ class Layer(Parameterised):
         self._native = _core.Layer(where, {**options, "input_size": inputs}, batch_first)
         self._adopt(self._native.params(), dtype_name(config["dtype"], where))
         self._config = {**config, "dtype": str(self._dtype)}
+        self._draws = 0
 
     @property
     def input_size(self) -> int:
@@ -57,22 +59,43 @@ class Layer(Parameterised):
         """Whether sequences are [N, T, ...] instead of [T, N, ...]."""
         return bool(self._config["batch_first"])
 
-    def __call__(self, x: npt.ArrayLike, state: Any = None) -> tuple[Array, State]:
-        """Run the layer without remembering anything.
+    @property
+    def bidirectional(self) -> bool:
+        """Whether a second set of layers reads the sequences from their ends (D = 2)."""
+        return bool(self._config["bidirectional"])
+
+    def __call__(
+        self,
+        x: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+    ) -> tuple[Array, State]:
+        """Run the layer without remembering anything, and without dropout or noise.
 
         Parameters
         ----------
         x : array_like [T, N, I] or [T, I], or integers [T, N] or [T]
             The input (with `batch_first` [N, T, ...]). Integers are tokens: token k means the
             one-hot vector e_k of length I.
-        state : array_like [L*D, N, H] or [L*D, H], or (h, c), optional
-            The states before the first step; zeros if not given. LSTM: ``(h_0, c_0)``.
+        state : array_like [L*D, N, R] or [L*D, R], or (h, c), optional
+            The states before the first step; zeros if not given. LSTM: ``(h_0, c_0)``, c_0 with H
+            units. R is `proj_size`, or else H.
+        lengths : array_like of int [N], optional
+            How many steps each sequence has, in any order; all T if not given. What lies beyond is
+            never read, and y is 0 there; final states are those of each sequence's own end, where
+            the reverse direction begins.
+        resets : array_like of bool [T, N], optional
+            Where the states are set to zero before the step (the beginning of an episode or a
+            document), so that nothing passes, forward or backward. Reverse direction: between the
+            step and the one before it.
 
         Returns
         -------
-        y : ndarray [T, N, H] or [T, H]
-            The states h_t of the top layer.
-        state : ndarray [L*D, N, H] or [L*D, H], or (h, c)
+        y : ndarray [T, N, D*R] or [T, D*R]
+            The states h_t of the top layer, those of the reverse direction behind.
+        state : ndarray [L*D, N, R] or [L*D, R], or (h, c)
             The states after the last step.
 
         Raises
@@ -84,15 +107,26 @@ class Layer(Parameterised):
         IndexError
             If a token is out of range.
         """
-        return self._native.call(x, state)
+        return self._native.call(x, state, lengths, resets)
 
-    def forward(self, x: npt.ArrayLike, state: Any = None) -> tuple[Array, State, _core.Tape]:
-        """Run the layer and remember what BPTT needs.
+    def forward(
+        self,
+        x: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        draw: int | None = None,
+    ) -> tuple[Array, State, _core.Tape]:
+        """Run the layer as in training, with dropout and noise, and remember what BPTT needs.
 
         Parameters
         ----------
-        x, state : array_like
+        x, state, lengths, resets : array_like
             As in `__call__`.
+        draw : int, optional
+            Which random masks and noise: the same number (and seed) gives the same bits. None: a
+            new one each time, counted from 0.
 
         Returns
         -------
@@ -106,7 +140,11 @@ class Layer(Parameterised):
         TypeError, ValueError, IndexError
             As in `__call__`.
         """
-        return self._native.forward(x, state)
+        if draw is None:
+            draw, self._draws = self._draws, self._draws + 1
+        else:
+            draw = integer(draw, f"{type(self).__name__}.forward", "draw", 0, 2**64 - 1)
+        return self._native.forward(x, state, lengths, resets, draw)
 
     def backward(
         self,
@@ -119,6 +157,8 @@ class Layer(Parameterised):
         input_gradient: bool = True,
         clip_step: float | None = None,
         clip_step_norm: float | None = None,
+        truncation: tuple[int, int] | None = None,
+        omega: float = 0.0,
     ) -> Gradients:
         """Walk back through time: gradients of the parameters, the input and the first states.
 
@@ -141,11 +181,17 @@ class Layer(Parameterised):
             Clamp each element of the pre-activation gradients to [-clip_step, clip_step].
         clip_step_norm : float, optional
             Rescale each sample's carried (dh, dc) of each layer to at most this norm, every step.
+        truncation : (k1, k2), optional
+            Truncated BPTT: dy of each k1 steps goes back at most k2 >= k1 steps from their end.
+            With k2 > k1 windows overlap and there is no flow.
+        omega : float
+            RNN: weight of the regulariser against vanishing gradients (Pascanu et al. 2013, eq. 9),
+            whose immediate gradient is added to that of W_hh.
 
         Returns
         -------
         Gradients
-            By parameter name, with ``.x``, ``.state``, ``.flow`` and ``.flow_c``.
+            By parameter name, with ``.x``, ``.state``, ``.flow``, ``.flow_c`` and ``.omega``.
 
         Raises
         ------
@@ -157,15 +203,22 @@ class Layer(Parameterised):
         References
         ----------
         Werbos 1990, "Backpropagation through time: what it does and how to do it"; `clip_step`:
-        Graves 2013, arXiv:1308.0850.
+        Graves 2013, arXiv:1308.0850; `truncation`: Williams & Peng 1990, Sutskever 2013; `omega`:
+        arXiv:1211.5063.
         """
         return self._backward(
             self._native.backward, tape, dy, dstate, flow, accumulate, input_gradient,
-            clip_step, clip_step_norm,
+            clip_step, clip_step_norm, truncation, omega,
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._config, self._params.get(), self._frozen_names())
+        return _restore, (
+            type(self),
+            self._config,
+            self._params.get(),
+            self._frozen_names(),
+            self._draws,
+        )
 
     def __repr__(self) -> str:
         config = dict(self._config)
@@ -183,203 +236,17 @@ _DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "init": "default",
     "forget_bias": None,
+    **LAYER_DEFAULTS,
 }
+PARAMETERS = frozenset(("input_size", "hidden_size", *_DEFAULTS))  # that a layer may have
 
 
-def _restore(cls: type[Layer], config: dict[str, Any], flat: Array, frozen: list[str]) -> Layer:
+def _restore(
+    cls: type[Layer], config: dict[str, Any], flat: Array, frozen: list[str], draws: int
+) -> Layer:
     layer = cls.__new__(cls)
     layer._build(config)
+    layer._draws = draws
     layer._params.set(flat)
     layer.freeze(*frozen)
     return layer
-
-
-class RNN(Layer):
-    """Simple recurrent layers: h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh).
-
-    Parameters
-    ----------
-    input_size : int
-        Features I of the input, or number of tokens.
-    hidden_size : int
-        Units H.
-    num_layers : int
-        Layers L; each reads the states of the one below.
-    nonlinearity : str
-        f: "tanh", "relu" (with derivative 0 at 0), "sigmoid" or "identity".
-    bias : bool
-        Whether there are biases.
-    batch_first : bool
-        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
-    dtype : str or dtype
-        "float32" or "float64".
-    seed : int
-        Of the initial parameters.
-    init : str or Init
-        A name that `Init` knows, or an `Init`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not allowed.
-    MemoryError
-        If the sizes do not fit into memory.
-
-    References
-    ----------
-    Elman 1990, "Finding structure in time"; Werbos 1990 for BPTT.
-    """
-
-    __slots__ = ()
-    _cell = "rnn"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        *,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dtype: npt.DTypeLike = "float32",
-        seed: int = 0,
-        init: str | Init = "default",
-    ) -> None:
-        self._build(
-            {
-                "input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers,
-                "nonlinearity": nonlinearity, "bias": bias, "batch_first": batch_first,
-                "dtype": dtype, "seed": seed, "init": init, "forget_bias": None,
-            }
-        )  # fmt: skip
-
-    @property
-    def nonlinearity(self) -> str:
-        """The name of f."""
-        return str(self._config["nonlinearity"])
-
-
-class LSTM(Layer):
-    """Long short-term memory layers, gates in PyTorch's order i, f, g, o.
-
-    i, f, o = sigmoid(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), g = tanh(the same),
-    c_t = f c_{t-1} + i g, h_t = o tanh(c_t). States are pairs (h, c).
-
-    Parameters
-    ----------
-    input_size : int
-        Features I of the input, or number of tokens.
-    hidden_size : int
-        Units H.
-    num_layers : int
-        Layers L; each reads the states of the one below.
-    bias : bool
-        Whether there are biases.
-    batch_first : bool
-        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
-    dtype : str or dtype
-        "float32" or "float64".
-    seed : int
-        Of the initial parameters.
-    init : str or Init
-        A name that `Init` knows, or an `Init`.
-    forget_bias : float, optional
-        The forget gates' b_ih begins as this and their b_hh as 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not allowed.
-    MemoryError
-        If the sizes do not fit into memory.
-
-    References
-    ----------
-    Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000.
-    """
-
-    __slots__ = ()
-    _cell = "lstm"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        *,
-        bias: bool = True,
-        batch_first: bool = False,
-        dtype: npt.DTypeLike = "float32",
-        seed: int = 0,
-        init: str | Init = "default",
-        forget_bias: float | None = None,
-    ) -> None:
-        self._build(
-            {
-                "input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers,
-                "bias": bias, "batch_first": batch_first, "dtype": dtype, "seed": seed,
-                "init": init, "forget_bias": forget_bias,
-            }
-        )  # fmt: skip
-
-
-class GRU(Layer):
-    """Gated recurrent units, gates in PyTorch's order r, z, n, the reset after the product.
-
-    r, z = sigmoid(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),
-    n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn)), h_t = (1 - z) n + z h_{t-1}.
-
-    Parameters
-    ----------
-    input_size : int
-        Features I of the input, or number of tokens.
-    hidden_size : int
-        Units H.
-    num_layers : int
-        Layers L; each reads the states of the one below.
-    bias : bool
-        Whether there are biases.
-    batch_first : bool
-        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
-    dtype : str or dtype
-        "float32" or "float64".
-    seed : int
-        Of the initial parameters.
-    init : str or Init
-        A name that `Init` knows, or an `Init`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not allowed.
-    MemoryError
-        If the sizes do not fit into memory.
-
-    References
-    ----------
-    Cho et al. 2014, arXiv:1406.1078v1.
-    """
-
-    __slots__ = ()
-    _cell = "gru"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        *,
-        bias: bool = True,
-        batch_first: bool = False,
-        dtype: npt.DTypeLike = "float32",
-        seed: int = 0,
-        init: str | Init = "default",
-    ) -> None:
-        self._build(
-            {
-                "input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers,
-                "bias": bias, "batch_first": batch_first, "dtype": dtype, "seed": seed,
-                "init": init, "forget_bias": None,
-            }
-        )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from . import _core
 from .arrays import Array, message, refuse_type
 from .extras import Metadata, Tensors
-from .gradients import Gradients, State, StepResult
+from .gradients import Gradients, State
 from .optimizer_base import Optimizer
 from .optimizers import OPTIMIZERS
 from .options import Init, model_config, model_options, own_defaults
@@ -40,7 +40,7 @@ class Model(Steps):
     output_size : int
         Outputs O: classes for cross-entropy, values for MSE.
     nonlinearity : str
-        Of an RNN: "tanh", "relu", "sigmoid" or "identity".
+        Of an RNN, see `RNN`.
     bias : bool
         Whether the recurrent layers have biases.
     loss : str
@@ -83,6 +83,18 @@ class Model(Steps):
         cross-entropy is divided by the sum of the targets' class weights, the others' as without.
     ignore_index : int
         Cross-entropy: targets of this class do not count.
+    batch_first : bool
+        Whether arrays are [N, T, ...] instead of [T, N, ...]. States never are.
+    bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
+        As of `RNN`, `LSTM`, `GRU`; dropout, zoneout and noise in training steps and `forward` only.
+    alpha, noise, dale : optional
+        As of `RNN`.
+    zoneout_c, peephole, coupled, proj_size : optional
+        As of `LSTM`.
+    reset_after : bool
+        As of `GRU`.
+    truncation, omega : optional
+        Of training steps, see `LSTM.backward`.
 
     Raises
     ------
@@ -140,6 +152,23 @@ class Model(Steps):
         label_smoothing: float = 0.0,
         class_weights: npt.ArrayLike | None = None,
         ignore_index: int = -100,
+        batch_first: bool = False,
+        bidirectional: bool = False,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_c: float = 0.0,
+        alpha: float = 1.0,
+        noise: float = 0.0,
+        dale: float | None = None,
+        peephole: bool = False,
+        coupled: bool = False,
+        proj_size: int = 0,
+        reset_after: bool = True,
+        truncation: tuple[int, int] | None = None,
+        omega: float = 0.0,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name != "self"}
         self._build(_core.Model(model_options(type(self).__name__, **arguments)))
@@ -181,89 +210,25 @@ class Model(Steps):
         """How many updates were skipped because the gradient was not finite; kept in files."""
         return self._native.steps()[1]
 
-    def train_step(
+    def __call__(
         self,
         x: npt.ArrayLike,
-        targets: npt.ArrayLike,
         state: Any = None,
         *,
-        weights: npt.ArrayLike | None = None,
-        flow: bool = True,
-    ) -> StepResult:
-        """Forward pass, loss, BPTT, clipping and update: all or nothing.
-
-        Parameters
-        ----------
-        x : array_like [T, N, I], or integers [T, N]
-            The input, or tokens; also [T, I] or [T] for one sequence.
-        targets : array_like
-            Classes (integers [T, N]) or values [T, N, O]; with ``targets="last"`` [N] or [N, O].
-        state : array_like [L*D, N, H], or (h, c), optional
-            The states before the first step; zeros if not given.
-        weights : array_like [T, N], or [N] with ``targets="last"``, optional
-            Finite numbers >= 0: how much each target counts; 1 if not given. A mean is one over
-            weights. What stands where a weight is 0 is not read.
-        flow : bool
-            Whether to record the norms of dL/dh_t (and dL/dc_t).
-
-        Returns
-        -------
-        StepResult
-            loss, grad_norm, clipped, skipped, state, flow, flow_c.
-
-        Raises
-        ------
-        TypeError
-            If a dtype does not fit without loss.
-        ValueError
-            If a shape does not fit, a weight or (binary cross-entropy) value is out of range, or no
-            target is left that counts.
-        IndexError
-            If a token or class is out of range.
-        """
-        return StepResult._make(self._native.train_step(x, targets, state, weights, flow))
-
-    def evaluate(
-        self,
-        x: npt.ArrayLike,
-        targets: npt.ArrayLike,
-        state: Any = None,
-        *,
-        weights: npt.ArrayLike | None = None,
-    ) -> tuple[float, State]:
-        """Compute the loss; nothing is remembered or changed.
-
-        Parameters
-        ----------
-        x, targets, state, weights : array_like
-            As in `train_step`.
-
-        Returns
-        -------
-        loss : float
-            As `train_step` would report it.
-        state : ndarray or (h, c)
-            The states after the last step.
-
-        Raises
-        ------
-        TypeError, ValueError, IndexError
-            As in `train_step`.
-        """
-        return self._native.evaluate(x, targets, state, weights)
-
-    def __call__(self, x: npt.ArrayLike, state: Any = None) -> tuple[Array, State]:
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+    ) -> tuple[Array, State]:
         """Compute the outputs; nothing is remembered.
 
         Parameters
         ----------
-        x, state : array_like
+        x, state, lengths, resets : array_like
             As in `train_step`.
 
         Returns
         -------
         out : ndarray [T, N, O], or [N, O] with ``targets="last"``
-            Logits or values.
+            Logits or values; 0 beyond a length. "last" is each sequence's own last step.
         state : ndarray or (h, c)
             The states after the last step.
 
@@ -272,15 +237,25 @@ class Model(Steps):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        return self._native.call(x, state)
+        return self._native.call(x, state, lengths, resets)
 
-    def forward(self, x: npt.ArrayLike, state: Any = None) -> tuple[Array, State, _core.Tape]:
+    def forward(
+        self,
+        x: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        draw: int | None = None,
+    ) -> tuple[Array, State, _core.Tape]:
         """Compute the outputs and remember what `backward` needs, for a loss of your own.
 
         Parameters
         ----------
-        x, state : array_like
+        x, state, lengths, resets : array_like
             As in `train_step`.
+        draw : int, optional
+            Which random masks and noise; None: those that the next `train_step` draws.
 
         Returns
         -------
@@ -294,7 +269,7 @@ class Model(Steps):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        return self._native.forward(x, state)
+        return self._native.forward(x, state, lengths, resets, self._draw(draw, "forward"))
 
     def backward(
         self,
@@ -307,6 +282,8 @@ class Model(Steps):
         input_gradient: bool = True,
         clip_step: float | None = None,
         clip_step_norm: float | None = None,
+        truncation: tuple[int, int] | None = None,
+        omega: float = 0.0,
     ) -> Gradients:
         """Walk back through time from dL/d out.
 
@@ -317,7 +294,9 @@ class Model(Steps):
         dout : array_like like out, or None
             dL/d out; None means zeros.
         dstate, flow, accumulate, input_gradient, clip_step, clip_step_norm : optional
-            As in `LSTM.backward`. The model's own thresholds are not used here.
+            As in `LSTM.backward`. The model's own settings are not used here.
+        truncation, omega : optional
+            As in `LSTM.backward`.
 
         Returns
         -------
@@ -331,7 +310,7 @@ class Model(Steps):
         """
         return self._backward(
             self._native.backward, tape, dout, dstate, flow, accumulate, input_gradient,
-            clip_step, clip_step_norm,
+            clip_step, clip_step_norm, truncation, omega,
         )  # fmt: skip
 
     def stream(self) -> Stream:

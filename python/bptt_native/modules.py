@@ -1,6 +1,7 @@
 """Layers, models, streams, gradients and optimisers: NumPy in, NumPy out."""
 
 from ._core import Tape, __version__
+from .cells import GRU, LSTM, RNN
 from .gradients import (
     Gradients,
     StepResult,
@@ -9,7 +10,6 @@ from .gradients import (
     clip_grad_tensor_norm_,
     clip_grad_value_,
 )
-from .layers import GRU, LSTM, RNN
 from .model import Model, load
 from .optimizers import SGD, Adagrad, Adam, RMSprop
 from .options import Init

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any, Self
 
 import numpy as np
@@ -94,6 +93,8 @@ class Optimizer:
         TypeError, ValueError
             If a value is not allowed or a name fits no parameter; then nothing changes.
         """
+        from fnmatch import fnmatchcase
+
         where, layout = f"{type(self).__name__}.set_group", self._owner._layout
         expected = f"names or patterns of {', '.join(layout)}"
         if not isinstance(names, str | list | tuple | set | frozenset):

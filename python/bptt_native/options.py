@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .arrays import choice, convert, dtype_name, flag, integer, message, number, positive, refuse
+from .companions import truncation_of
 
 CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
-NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4}
+NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4, "softplus": 5, "elu": 6,
+                  "hard_sigmoid": 7, "softsign": 8, "leaky_relu": 9}  # fmt: skip
+LAYER_FLAGS = {"bidirectional": False, "layer_norm": False, "variational": False, "peephole": False,
+               "coupled": False, "reset_after": True}  # fmt: skip
+LAYER_NUMBERS = {"dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "zoneout_c": 0.0,
+                 "alpha": 1.0, "noise": 0.0}  # fmt: skip
+LAYER_DEFAULTS: dict[str, Any] = {**LAYER_FLAGS, **LAYER_NUMBERS, "dale": None, "proj_size": 0}
 DTYPES = {"float32": 1, "float64": 2}
 INITS = {"default": 1, "orthogonal": 2, "identity": 3, "xavier": 4, "normal": 5, "sparse": 6,
          "chrono": 7, "keras": 8}  # fmt: skip
@@ -79,6 +86,22 @@ def _scales(init: Init, where: str) -> dict[str, float]:
     return options
 
 
+def _further(given: dict[str, object], where: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in LAYER_FLAGS:
+            options[name] = int(flag(value, where, name))
+        elif name in LAYER_NUMBERS:
+            options[name] = number(value, where, name)
+    if "reset_after" in options:
+        options["reset_before"] = 1 - options.pop("reset_after")
+    if given.get("dale") is not None:
+        options["dale"] = number(given["dale"], where, "dale")
+    if "proj_size" in given:
+        options["proj_size"] = integer(given["proj_size"], where, "proj_size", 0)
+    return options
+
+
 def layer_options(
     where: str,
     *,
@@ -90,7 +113,8 @@ def layer_options(
     dtype: object,
     seed: object,
     init: object,
-    forget_bias: object,
+    forget_bias: object = None,
+    **more: object,
 ) -> dict[str, Any]:
     """Turn a constructor's arguments into the options of the engine.
 
@@ -102,6 +126,9 @@ def layer_options(
         The engine's number of the cell.
     nonlinearity, hidden_size, num_layers, bias, dtype, seed, init, forget_bias : object
         As the user gave them.
+    **more : object
+        Those of `LAYER_DEFAULTS`, as the user gave them. (Their bounds and what excludes what are
+        the engine's business.)
 
     Returns
     -------
@@ -129,6 +156,7 @@ def layer_options(
         "init": choice(start.weights, INITS, where, "init"),
         "gain": number(start.gain, where, "init"),
         **_scales(start, where),
+        **_further(more, where),
     }
     if wanted is not None:
         if cell != CELLS["lstm"] or not bias:
@@ -296,6 +324,10 @@ def model_options(
     rule |= {name: rest.pop(f"rmsprop_{name}") for name in ("alpha", "form")}
     thresholds = {name: positive(rest.pop(name), where, name) for name in THRESHOLDS}
     of_loss = {name: rest.pop(name) for name in LOSS_OPTIONS}
+    k1, k2 = truncation_of(rest.pop("truncation"), where)
+    of_bptt = {"truncation_k1": k1, "truncation_k2": k2,
+               "omega": number(rest.pop("omega"), where, "omega"),
+               "batch_first": int(flag(rest.pop("batch_first"), where, "batch_first"))}  # fmt: skip
     outputs = integer(output_size, where, "output_size", 1)
     return {
         **layer_options(where, cell=choice(cell, CELLS, where, "cell"), **rest),
@@ -310,6 +342,7 @@ def model_options(
             **rule,
         ),
         **thresholds,
+        **of_bptt,
         **loss_options(where, output_size=outputs, **of_loss),
     }
 
@@ -352,13 +385,16 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
     """
     nan_means_none = {
         name: None if options[name] != options[name] else options[name]
-        for name in ("forget_bias", "eps", "rmsprop_alpha", "time_scale")
+        for name in ("forget_bias", "eps", "rmsprop_alpha", "time_scale", "dale")
     }
     time_scale = nan_means_none.pop("time_scale")
     weights = _name_of(INITS, options["init"])
     init = Init(weights, options["gain"], None, options["spectral_radius"], time_scale)
-    flags = ("bias", "decay_biases", "nesterov", "amsgrad", "centered")
-    kept = ("hidden_size", "num_layers", "output_size", "lr", "momentum", "weight_decay", "seed")
+    flags = ("bias", "decay_biases", "nesterov", "amsgrad", "centered", "batch_first",
+             *(name for name in LAYER_FLAGS if name != "reset_after"))  # fmt: skip
+    kept = ("hidden_size", "num_layers", "output_size", "lr", "momentum", "weight_decay", "seed",
+            "proj_size", "omega", *LAYER_NUMBERS)  # fmt: skip
+    windows = (options["truncation_k1"], options["truncation_k2"])
     or_none = ("input_size", "vocab_size", "embedding_size", *THRESHOLDS)  # 0 means None
     return {
         "cell": _name_of(CELLS, options["cell"]),
@@ -375,5 +411,7 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
         "dtype": _name_of(DTYPES, options["dtype"]),
         "init": weights if init == Init(weights) else init,
         **nan_means_none,
+        "reset_after": not options["reset_before"],
+        "truncation": windows if windows[0] else None,
         **{name: options[name] for name in LOSS_OPTIONS},
     }

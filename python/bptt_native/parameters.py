@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .arrays import Array, convert, describe, message, positive, refuse, refuse_type
+from .arrays import Array, convert, describe, message, number, positive, refuse, refuse_type
+from .companions import truncation_of
 from .gradients import Gradients, Layout, like
 
 
@@ -163,7 +164,7 @@ class Parameterised:
 
     def _backward(
         self,
-        backward: Callable[..., tuple[Array, Any, Any, Any, Any]],
+        backward: Callable[..., tuple[Array, Any, Any, Any, Any, Any]],
         tape: _core.Tape,
         dy: npt.ArrayLike | None,
         dstate: Any,
@@ -172,6 +173,8 @@ class Parameterised:
         input_gradient: bool,
         clip_step: float | None,
         clip_step_norm: float | None,
+        truncation: tuple[int, int] | None,
+        omega: float,
     ) -> Gradients:
         """Run the engine's `backward` of a layer or model and dress its results."""
         if type(tape) is not _core.Tape:
@@ -185,5 +188,12 @@ class Parameterised:
             where = f"{type(self).__name__}.backward"
             each = positive(clip_step, where, "clip_step")
             norm = positive(clip_step_norm, where, "clip_step_norm")
-        flat, *rest = backward(tape, dy, dstate, flow, flat, input_gradient, each, norm)
+        k1 = k2 = 0
+        if truncation is not None:
+            k1, k2 = truncation_of(truncation, f"{type(self).__name__}.backward")
+        if omega:
+            omega = number(omega, f"{type(self).__name__}.backward", "omega")
+        flat, *rest = backward(
+            tape, dy, dstate, flow, flat, input_gradient, each, norm, k1, k2, omega
+        )
         return Gradients(flat, self._layout, *rest)

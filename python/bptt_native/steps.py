@@ -1,4 +1,4 @@
-"""The two halves of a model's training step: loss and gradient, and the update."""
+"""A model's training step, whole and in its two halves: loss and gradient, and the update."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy.typing as npt
 
 from . import _core
-from .gradients import Gradients, StepResult, UpdateResult, like
+from .arrays import integer
+from .gradients import Gradients, State, StepResult, UpdateResult, like
 from .parameters import Parameterised
 
 
@@ -18,15 +19,103 @@ class Steps(Parameterised):
 
     _native: _core.Model
 
+    def train_step(
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+        flow: bool = True,
+    ) -> StepResult:
+        """Forward pass, loss, BPTT, clipping and update: all or nothing.
+
+        Parameters
+        ----------
+        x : array_like [T, N, I], or integers [T, N]
+            The input, or tokens; also [T, I] or [T] for one sequence.
+        targets : array_like
+            Classes (integers [T, N]) or values [T, N, O]; with ``targets="last"`` [N] or [N, O].
+            With `batch_first` N comes before T here and in `weights`.
+        state : array_like [L*D, N, R], or (h, c), optional
+            The states before the first step; zeros if not given.
+        lengths, resets : array_like, optional
+            As in `LSTM.__call__`; what lies beyond a length is no target.
+        weights : array_like [T, N], or [N] with ``targets="last"``, optional
+            Finite numbers >= 0: how much each target counts; or bool: whether it does. A mean is
+            one over weights. What stands where a weight is 0 is not read.
+        flow : bool
+            Whether to record the norms of dL/dh_t (and dL/dc_t).
+
+        Returns
+        -------
+        StepResult
+            loss, grad_norm, clipped, skipped, state, flow, flow_c, omega.
+
+        Raises
+        ------
+        TypeError
+            If a dtype does not fit without loss.
+        ValueError
+            If a shape does not fit, a weight or (binary cross-entropy) value is out of range, or no
+            target is left that counts.
+        IndexError
+            If a token or class is out of range.
+        """
+        return StepResult._make(
+            self._native.train_step(x, targets, state, weights, flow, lengths, resets)
+        )
+
+    def evaluate(
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+    ) -> tuple[float, State]:
+        """Compute the loss; nothing is remembered or changed.
+
+        Parameters
+        ----------
+        x, targets, state, lengths, resets, weights : array_like
+            As in `train_step`.
+
+        Returns
+        -------
+        loss : float
+            As `train_step` would report it.
+        state : ndarray or (h, c)
+            The states after the last step.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `train_step`.
+        """
+        return self._native.evaluate(x, targets, state, weights, lengths, resets)
+
+    def _draw(self, draw: int | None, method: str) -> int:
+        if draw is None:
+            return sum(self._native.steps())
+        return integer(draw, f"Model.{method}", "draw", 0, 2**64 - 1)
+
     def gradients(
         self,
         x: npt.ArrayLike,
         targets: npt.ArrayLike,
         state: Any = None,
         *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
         accumulate: Gradients | None = None,
         flow: bool = True,
+        draw: int | None = None,
     ) -> tuple[StepResult, Gradients]:
         """Compute loss and gradient as `Model.train_step` does, without clipping and update.
 
@@ -35,10 +124,12 @@ class Steps(Parameterised):
 
         Parameters
         ----------
-        x, targets, state, weights, flow : array_like
+        x, targets, state, lengths, resets, weights, flow : array_like
             As in `Model.train_step`.
         accumulate : Gradients, optional
             Gradients of this model to add to, in place; then the result is a view of them.
+        draw : int, optional
+            Which random masks and noise; None: those that the next `train_step` draws.
 
         Returns
         -------
@@ -56,9 +147,12 @@ class Steps(Parameterised):
         where, flat = "Model.gradients", None
         if accumulate is not None:
             flat = like(accumulate, self._layout, self._dtype, where, "accumulate")
-        fields, flat = self._native.gradients(x, targets, state, weights, flow, flat)
+        fields, flat = self._native.gradients(
+            x, targets, state, weights, flow, flat, lengths, resets, self._draw(draw, "gradients")
+        )
         result = StepResult._make(fields)
-        return result, Gradients(flat, self._layout, flow=result.flow, flow_c=result.flow_c)
+        return result, Gradients(flat, self._layout, flow=result.flow, flow_c=result.flow_c,
+                                 omega=result.omega)  # fmt: skip
 
     def apply(self, gradients: Gradients) -> UpdateResult:
         """Clip gradients as the model is set to, and update with them.

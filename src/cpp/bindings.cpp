@@ -56,6 +56,9 @@ std::string python_name(const char* argument) {
                                          {"beta2", "betas"},
                                          {"init_gain", "init"},
                                          {"algorithm", "optimizer"},
+                                         {"reset_before", "reset_after"},
+                                         {"truncation_k1", "truncation"},
+                                         {"truncation_k2", "truncation"},
                                          {"target.values", "targets"},
                                          {"spectral_radius", "init.spectral_radius"},
                                          {"time_scale", "init.time_scale"}};
@@ -65,6 +68,25 @@ std::string python_name(const char* argument) {
     if (std::strcmp(last, pair[0]) == 0 || std::strcmp(argument, pair[0]) == 0) return pair[1];
   }
   return last;
+}
+
+// What an expectation of bptt.h says, in Python's words.
+std::string python_text(std::string text) {
+  static const char* const words[][2] = {{"BPTT_RNN", "'rnn'"},
+                                         {"BPTT_LSTM", "'lstm'"},
+                                         {"BPTT_GRU", "'gru'"},
+                                         {"BPTT_TANH (1)", "'tanh'"},
+                                         {"reset_before", "reset_after=False"},
+                                         {"truncation_k2 0", "k2 0"},
+                                         {"truncation_k1", "truncation k1"},
+                                         {"NaN", "None"}};
+  for (const auto& pair : words) {
+    for (size_t at = 0; (at = text.find(pair[0], at)) != std::string::npos;) {
+      text.replace(at, std::strlen(pair[0]), pair[1]);
+      at += std::strlen(pair[1]);
+    }
+  }
+  return text;
 }
 
 PyObject* exception_of(bptt_status status) {
@@ -169,7 +191,7 @@ void check(bptt_status status, const Where& where, const char* filename) {
   bptt_last_error(&error, sizeof error);
   std::string text = where.text() + ": ";
   if (*error.argument) text += "argument '" + python_name(error.argument) + "': ";
-  text += std::string("expected ") + error.expected + ", got " + error.got;
+  text += "expected " + python_text(error.expected) + ", got " + error.got;
   PyObject* type = exception_of(status);
   if (status == BPTT_ERR_IO && error.system_error != 0) {
     const py::object name =

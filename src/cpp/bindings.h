@@ -57,8 +57,11 @@ class Long {
 struct Net {
   std::string owner;  // "LSTM", "Model"
   bptt_dtype dtype = BPTT_FLOAT32;
-  int64_t input = 0, hidden = 0, layers = 1, output = 0;  // output: features of y
+  int64_t input = 0, hidden = 0, output = 0;  // output: features of y
+  int64_t walks = 1, state = 0;               // L * D; R
   int64_t parameters = 0;
+  bptt_cell cell = BPTT_LSTM;
+  bool coupled = false;
   bool lstm = false, batch_first = false, tokens_only = false, last_only = false;
 
   int type_number() const { return dtype == BPTT_FLOAT32 ? 11 : 12; }  // NPY_FLOAT, NPY_DOUBLE
@@ -82,6 +85,17 @@ struct GivenStates {
   Given h, c;
 };
 
+// What goes with an input, as Python gave it.
+struct Companions {
+  py::handle state, lengths, resets;
+  uint64_t draw = 0;
+};
+struct GivenCompanions {
+  GivenStates states;
+  Given lengths, resets;
+  uint64_t draw = 0;
+};
+
 constexpr int kInt64 = 7;  // NPY_LONG: 64 bits on every platform that this is built for
 
 // An array of `dims` that is not initialised. type: NumPy's number.
@@ -99,6 +113,8 @@ Given take_weights(const Net& net, py::handle value, const Extent& extent, const
 // None, h or (h, c).
 GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,
                         const char* argument);
+GivenCompanions take_companions(const Net& net, const Companions& companions, const Extent& extent,
+                                const Where& where);
 // A contiguous vector of `count` elements of the dtype.
 Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where,
                   const char* argument);
@@ -127,7 +143,9 @@ struct Strided {
 Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool last_only);
 py::object new_flow(const Net& net, const Extent& extent, double** data);
 
-bptt_sequence sequence_of(const Given& x, const GivenStates& states, const Extent& extent);
+bptt_sequence sequence_of(const Given& x, const GivenCompanions& companions, const Extent& extent);
+// Fills in what the options of a layer say of its arrays.
+void describe(const bptt_layer_options& options, Net& net);
 
 // A handle that is freed with the object that holds it.
 template <class Type, bptt_status (*release)(Type*)>
@@ -151,6 +169,8 @@ class Owned {
 struct Tape {
   Owned<bptt_tape, bptt_tape_free> handle;
   Extent extent;
+  Net net;
+  uint64_t draw = 0;
 };
 
 // The parameters of a layer or model, which they keep alive.
@@ -170,14 +190,14 @@ using BackwardFunction = bptt_status (*)(Type*, bptt_tape*, const bptt_backward*
 // (y, state) or (y, state, tape).
 template <class Type>
 py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> function, py::handle x,
-                       py::handle state, bool remember) {
+                       const Companions& companions, bool remember) {
   const Where where = {net.owner.c_str(), remember ? "forward" : "__call__"};
   Extent extent;
   const Given in = take_input(net, x, extent, where);
-  const GivenStates before = take_states(net, state, extent, where, "state");
+  const GivenCompanions given = take_companions(net, companions, extent, where);
   const Strided y = new_batch(net, extent, net.output, net.last_only);
   const States after = new_states(net, extent);
-  const bptt_sequence sequence = sequence_of(in, before, extent);
+  const bptt_sequence sequence = sequence_of(in, given, extent);
   const bptt_outputs outputs = {sizeof outputs, y.data,       y.stride_t,
                                 y.stride_n,     after.h_data, after.c_data};
   auto tape = remember ? std::make_unique<Tape>() : nullptr;
@@ -189,6 +209,8 @@ py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> funct
   check(status, where);
   if (!remember) return py::make_tuple(y.array, after.pack());
   tape->extent = extent;
+  tape->net = net;
+  tape->draw = companions.draw;
   return py::make_tuple(y.array, after.pack(), py::cast(std::move(tape)));
 }
 
@@ -197,9 +219,11 @@ struct BackwardOptions {
   bool flow, input_gradient;
   const char* name;  // of the output's gradient: dy or dout
   double clip_step, clip_step_norm;
+  int64_t k1, k2;  // truncation
+  double omega;
 };
 
-// (flat, dx, dstate, flow, flow_c).
+// (flat, dx, dstate, flow, flow_c, omega).
 template <class Type>
 py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> function,
                         const Tape& tape, py::handle dy, const BackwardOptions& options) {
@@ -223,6 +247,11 @@ py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> fun
   call.dcn = dstate.c.data;
   call.clip_step = options.clip_step;
   call.clip_step_norm = options.clip_step_norm;
+  double omega = 0;
+  call.truncation_k1 = options.k1;
+  call.truncation_k2 = options.k2;
+  call.omega = options.omega;
+  call.omega_value = &omega;
   call.gradients = take_flat(net.type_number(), flat, net.parameters, where, "accumulate");
   call.accumulate = accumulate;
   call.dx = dx.data;
@@ -231,7 +260,7 @@ py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> fun
   call.dh0 = before.h_data;
   call.dc0 = before.c_data;
   py::object flow = py::none(), flow_c = py::none();
-  if (options.flow) {
+  if (options.flow && options.k2 <= options.k1) {
     flow = new_flow(net, extent, &call.flow);
     if (net.lstm) flow_c = new_flow(net, extent, &call.flow_c);
   }
@@ -241,7 +270,7 @@ py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> fun
     status = function(handle, tape.handle.get(), &call);
   }
   check(status, where);
-  return py::make_tuple(flat, dx.data ? dx.array : py::none(), before.pack(), flow, flow_c);
+  return py::make_tuple(flat, dx.data ? dx.array : py::none(), before.pack(), flow, flow_c, omega);
 }
 
 void bind_layer(py::module_& module);

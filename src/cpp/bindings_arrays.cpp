@@ -105,8 +105,9 @@ Given take_per_target(const Net& net, py::handle value, const Extent& extent, in
                       const std::string& kind, const std::string& range) {
   int64_t shape[2];
   int rank = 0;
+  if (!extent.unbatched && net.batch_first) shape[rank++] = extent.batch;
   if (!net.last_only) shape[rank++] = extent.steps;
-  if (!extent.unbatched) shape[rank++] = extent.batch;
+  if (!extent.unbatched && !net.batch_first) shape[rank++] = extent.batch;
   const std::string what = kind + " of shape " + shape_text(shape, rank) + range;
   const int64_t element = type == 11 ? 4 : 8;
   Given given;
@@ -201,37 +202,45 @@ Given take_classes(const Net& net, py::handle value, const Extent& extent, const
 
 Given take_weights(const Net& net, py::handle value, const Extent& extent, const Where& where) {
   if (value.is_none()) return {};
-  return take_per_target(net, value, extent, net.type_number(), net.dtype_name(), where, "weights",
-                         std::string("a ") + net.dtype_name() + " array", ", numbers >= 0");
+  const py::object weights =
+      py::module_::import("bptt_native.companions").attr("weights")(value, net.dtype_name());
+  return take_per_target(net, weights, extent, net.type_number(), net.dtype_name(), where,
+                         "weights", std::string("a ") + net.dtype_name() + " array",
+                         ", numbers >= 0");
 }
 
 GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,
                         const char* argument) {
   GivenStates given;
   if (state.is_none()) return given;
-  int64_t shape[3] = {net.layers, net.hidden, 0};
-  int rank = 2;
-  if (!extent.unbatched) {
+  const auto shape_of = [&](int64_t units, int64_t (&shape)[3]) {
+    const int rank = extent.unbatched ? 2 : 3;
+    shape[0] = net.walks;
     shape[1] = extent.batch;
-    shape[2] = net.hidden;
-    rank = 3;
-  }
-  const std::string what = array_text(net, shape_text(shape, rank));
-  const auto take = [&](py::handle value, const std::string& expected) {
+    shape[rank - 1] = units;
+    return rank;
+  };
+  int64_t h_shape[3], c_shape[3];
+  const int rank = shape_of(net.state, h_shape);
+  shape_of(net.hidden, c_shape);
+  const std::string what = array_text(net, shape_text(h_shape, rank));
+  const auto take = [&](py::handle value, const int64_t* shape, const std::string& expected) {
     return take_exact(value, net.type_number(), net.dtype_name(), shape, rank, true, where,
                       argument, expected);
   };
   if (!net.lstm) {
-    given.h = take(state, what);
+    given.h = take(state, h_shape, what);
     return given;
   }
-  const std::string pair = "None or (h, c), each " + what;
+  const std::string pair = net.state == net.hidden ? "None or (h, c), each " + what
+                                                   : "None or (h, c), " + what + " and of shape " +
+                                                         shape_text(c_shape, rank);
   PyObject* items = state.ptr();
   if (!(PyTuple_Check(items) || PyList_Check(items)) || PySequence_Fast_GET_SIZE(items) != 2) {
     refuse(state, where, argument, pair);
   }
-  given.h = take(PySequence_Fast_GET_ITEM(items, 0), pair);
-  given.c = take(PySequence_Fast_GET_ITEM(items, 1), pair);
+  given.h = take(PySequence_Fast_GET_ITEM(items, 0), h_shape, pair);
+  given.c = take(PySequence_Fast_GET_ITEM(items, 1), c_shape, pair);
   return given;
 }
 
@@ -279,17 +288,16 @@ void* take_flat(int type, py::handle value, int64_t count, const Where& where,
 py::object States::pack() const { return c_data ? py::object(py::make_tuple(h, c)) : h; }
 
 States new_states(const Net& net, const Extent& extent) {
-  const int64_t batched[3] = {net.layers, extent.batch, net.hidden},
-                single[2] = {net.layers, net.hidden};
-  const auto make = [&] {
+  const auto make = [&](int64_t units) {
+    const int64_t batched[3] = {net.walks, extent.batch, units}, single[2] = {net.walks, units};
     return extent.unbatched ? new_array(net.type_number(), single, 2)
                             : new_array(net.type_number(), batched, 3);
   };
   States states;
-  states.h = make();
+  states.h = make(net.state);
   states.h_data = data_of(states.h);
   if (net.lstm) {
-    states.c = make();
+    states.c = make(net.hidden);
     states.c_data = data_of(states.c);
   }
   return states;
@@ -312,13 +320,54 @@ Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool l
 }
 
 py::object new_flow(const Net& net, const Extent& extent, double** data) {
-  const int64_t dims[2] = {net.layers, extent.steps};
+  const int64_t dims[2] = {net.walks, extent.steps};
   py::object flow = new_array(12, dims, 2);
   *data = static_cast<double*>(data_of(flow));
   return flow;
 }
 
-bptt_sequence sequence_of(const Given& x, const GivenStates& states, const Extent& extent) {
+GivenCompanions take_companions(const Net& net, const Companions& companions, const Extent& extent,
+                                const Where& where) {
+  GivenCompanions given;
+  given.states = take_states(net, companions.state, extent, where, "state");
+  given.draw = companions.draw;
+  if (!companions.lengths.is_none()) {
+    const std::string what =
+        "integers of shape [" + text(extent.batch) + "], steps from 1 to " + text(extent.steps);
+    given.lengths.array = convert(companions.lengths, "int64", where, "lengths", what);
+    if (!has_shape(given.lengths.array, &extent.batch, 1))
+      refuse(companions.lengths, where, "lengths", what);
+    given.lengths.data = data_of(given.lengths.array);
+  }
+  if (!companions.resets.is_none()) {
+    const int64_t rows[2] = {net.batch_first ? extent.batch : extent.steps,
+                             net.batch_first ? extent.steps : extent.batch};
+    const int rank = extent.unbatched ? 1 : 2;
+    const int64_t* shape = extent.unbatched ? &extent.steps : rows;
+    const std::string what = "a bool array of shape " + shape_text(shape, rank);
+    given.resets.array = py::module_::import("bptt_native.companions")
+                             .attr("mask")(companions.resets, where.text(), "resets", what);
+    if (!has_shape(given.resets.array, shape, rank))
+      refuse(companions.resets, where, "resets", what);
+    given.resets.data = data_of(given.resets.array);
+    read_strides(net, extent, 1, given.resets);
+  }
+  return given;
+}
+
+void describe(const bptt_layer_options& options, Net& net) {
+  net.dtype = options.dtype;
+  net.hidden = options.hidden_size;
+  net.state = options.proj_size ? options.proj_size : options.hidden_size;
+  const int64_t directions = options.bidirectional ? 2 : 1;
+  net.walks = options.num_layers * directions;
+  net.output = directions * net.state;
+  net.cell = options.cell;
+  net.coupled = options.coupled != 0;
+  net.lstm = options.cell == BPTT_LSTM;
+}
+
+bptt_sequence sequence_of(const Given& x, const GivenCompanions& given, const Extent& extent) {
   bptt_sequence sequence = {};
   sequence.struct_size = sizeof sequence;
   sequence.time = extent.steps;
@@ -332,8 +381,13 @@ bptt_sequence sequence_of(const Given& x, const GivenStates& states, const Exten
     sequence.x_stride_t = x.stride_t;
     sequence.x_stride_n = x.stride_n;
   }
-  sequence.h0 = states.h.data;
-  sequence.c0 = states.c.data;
+  sequence.h0 = given.states.h.data;
+  sequence.c0 = given.states.c.data;
+  sequence.lengths = static_cast<const int64_t*>(given.lengths.data);
+  sequence.resets = static_cast<const uint8_t*>(given.resets.data);
+  sequence.resets_stride_t = given.resets.stride_t;
+  sequence.resets_stride_n = given.resets.stride_n;
+  sequence.draw = given.draw;
   return sequence;
 }
 

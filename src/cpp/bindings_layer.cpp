@@ -13,11 +13,8 @@ class Layer {
     read_options(options, layer);
     net_.owner = owner;
     net_.batch_first = batch_first;
-    net_.dtype = layer.dtype;
     net_.input = layer.input_size;
-    net_.hidden = net_.output = layer.hidden_size;
-    net_.layers = layer.num_layers;
-    net_.lstm = layer.cell == BPTT_LSTM;
+    describe(layer, net_);
     bptt_status status;
     {
       const Released call;
@@ -27,20 +24,23 @@ class Layer {
     net_.parameters = parameter_count(params_handle());
   }
 
-  py::object call(py::handle x, py::handle state) const {
-    return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x, state, false);
+  py::object call(py::handle x, py::handle state, py::handle lengths, py::handle resets) const {
+    return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x,
+                                   {state, lengths, resets}, false);
   }
 
-  py::object forward(py::handle x, py::handle state) const {
-    return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x, state, true);
+  py::object forward(py::handle x, py::handle state, py::handle lengths, py::handle resets,
+                     uint64_t draw) const {
+    return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x,
+                                   {state, lengths, resets, draw}, true);
   }
 
   py::object backward(const Tape& tape, py::handle dy, py::handle dstate, bool flow,
                       py::handle accumulate, bool input_gradient, double clip_step,
-                      double clip_step_norm) const {
+                      double clip_step_norm, int64_t k1, int64_t k2, double omega) const {
     return run_backward<bptt_layer>(
         net_, handle_.get(), bptt_layer_backward, tape, dy,
-        {dstate, accumulate, flow, input_gradient, "dy", clip_step, clip_step_norm});
+        {dstate, accumulate, flow, input_gradient, "dy", clip_step, clip_step_norm, k1, k2, omega});
   }
 
   static Params params(const py::object& self) {
@@ -63,6 +63,43 @@ int64_t tape_bytes(const Tape& tape) {
   int64_t bytes = 0;
   check(bptt_tape_bytes(tape.handle.get(), &bytes), {"Tape", "nbytes"});
   return bytes;
+}
+
+// [walks, T, N, units] of one part of a tape ([walks, T, units] where it is not batched).
+py::object read(const Tape& tape, bptt_tape_part part, int64_t gate, int64_t units,
+                const char* method) {
+  const Net& net = tape.net;
+  const Extent& extent = tape.extent;
+  const int64_t batched[4] = {net.walks, extent.steps, extent.batch, units};
+  const int64_t single[3] = {net.walks, extent.steps, units};
+  const py::object array = extent.unbatched ? new_array(net.type_number(), single, 3)
+                                            : new_array(net.type_number(), batched, 4);
+  char* values = static_cast<char*>(data_of(array));
+  for (int64_t walk = 0; walk < net.walks; ++walk) {
+    bptt_status status;
+    {
+      const Released call;
+      status = bptt_tape_read(tape.handle.get(), part, walk, gate,
+                              values + walk * extent.steps * extent.batch * units * net.element());
+    }
+    check(status, {"Tape", method});
+  }
+  return array;
+}
+
+py::object tape_states(const Tape& tape) {
+  const py::object h = read(tape, BPTT_TAPE_H, 0, tape.net.state, "states");
+  if (!tape.net.lstm) return h;
+  return py::make_tuple(h, read(tape, BPTT_TAPE_C, 0, tape.net.hidden, "states"));
+}
+
+py::dict tape_gates(const Tape& tape) {
+  const char* const names = tape.net.cell == BPTT_GRU ? "rzn" : tape.net.coupled ? "igo" : "ifgo";
+  py::dict gates;
+  for (int64_t i = 0; tape.net.cell != BPTT_RNN && names[i]; ++i)
+    gates[py::str(std::string(1, names[i]))] =
+        read(tape, BPTT_TAPE_GATE, i, tape.net.hidden, "gates");
+  return gates;
 }
 
 // A list of (name, shape, offset, count, frozen).
@@ -140,8 +177,18 @@ void bind_layer(py::module_& module) {
           "steps", [](const Tape& tape) { return tape.extent.steps; },
           "The number of time steps T.")
       .def_property_readonly(
-          "batch", [](const Tape& tape) { return tape.extent.batch; },
-          "The number of sequences N.");
+          "batch", [](const Tape& tape) { return tape.extent.batch; }, "The number of sequences N.")
+      .def_property_readonly(
+          "draw", [](const Tape& tape) { return tape.draw; },
+          "Which random masks and noise the forward pass drew.")
+      .def("states", &tape_states,
+           "Read every state: h [L*D, T, N, R], for an LSTM (h, c) with c [L*D, T, N, H].\n\n"
+           "Time comes first whatever `batch_first` says; what lies beyond a sequence's length is "
+           "zero.")
+      .def("gates", &tape_gates,
+           "Read every gate after its nonlinearity, by name: [L*D, T, N, H] each.\n\n"
+           "LSTM: i, f, g, o (coupled: i, g, o); GRU: r, z, n; RNN: none. Zero beyond a sequence's "
+           "length.");
   py::class_<Params>(module, "Params")
       .def("table", &table)
       .def("get", &get_values)
@@ -150,11 +197,13 @@ void bind_layer(py::module_& module) {
   py::class_<Layer>(module, "Layer")
       .def(py::init<const std::string&, const py::dict&, bool>(), py::arg("owner"),
            py::arg("options"), py::arg("batch_first"))
-      .def("call", &Layer::call, py::arg("x"), py::arg("state"))
-      .def("forward", &Layer::forward, py::arg("x"), py::arg("state"))
+      .def("call", &Layer::call, py::arg("x"), py::arg("state"), py::arg("lengths"),
+           py::arg("resets"))
+      .def("forward", &Layer::forward, py::arg("x"), py::arg("state"), py::arg("lengths"),
+           py::arg("resets"), py::arg("draw"))
       .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"),
            py::arg("flow"), py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"),
-           py::arg("clip_step_norm"))
+           py::arg("clip_step_norm"), py::arg("k1"), py::arg("k2"), py::arg("omega"))
       .def("params", &Layer::params);
 }
 

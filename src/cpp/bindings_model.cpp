@@ -25,15 +25,14 @@ Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where,
 Model::Model(Owned<bptt_model, bptt_model_free> handle) : handle_(std::move(handle)) {
   const bptt_model_options options = read();
   net_.owner = "Model";
-  net_.dtype = options.layer.dtype;
+  net_.batch_first = options.batch_first != 0;
   net_.tokens_only = options.vocab_size != 0;
   net_.input = net_.tokens_only ? options.vocab_size : options.layer.input_size;
-  net_.hidden = options.layer.hidden_size;
-  net_.layers = options.layer.num_layers;
+  describe(options.layer, net_);
   net_.output = options.output_size;
-  net_.lstm = options.layer.cell == BPTT_LSTM;
   net_.last_only = options.targets == BPTT_LAST_STEP;
   entropy_ = options.loss == BPTT_CROSS_ENTROPY;
+  overlapping_ = options.truncation_k2 > options.truncation_k1;
   check(bptt_model_params(handle_.get(), &params_), {"Model", ""});
   net_.parameters = parameter_count(params_);
 }
@@ -123,20 +122,20 @@ bptt_target Model::take_target(py::handle targets, py::handle weights, const Ext
 // The fields of a StepResult of call(sequence, target, step).
 template <class Call>
 py::tuple Model::step(const Where& where, py::handle x, py::handle targets, py::handle weights,
-                      py::handle state, bool flow, const Call& call) const {
+                      const Companions& companions, bool flow, const Call& call) const {
   Extent extent;
   GivenTarget target_given;
   const Given in = take_input(net_, x, extent, where);
-  const GivenStates before = take_states(net_, state, extent, where, "state");
+  const GivenCompanions given = take_companions(net_, companions, extent, where);
   const bptt_target target = take_target(targets, weights, extent, target_given, where);
-  const bptt_sequence sequence = sequence_of(in, before, extent);
+  const bptt_sequence sequence = sequence_of(in, given, extent);
   const States after = new_states(net_, extent);
   bptt_step step = {};
   step.struct_size = sizeof step;
   step.hn = after.h_data;
   step.cn = after.c_data;
   py::object flow_h = py::none(), flow_c = py::none();
-  if (flow) {
+  if (flow && !overlapping_) {
     flow_h = new_flow(net_, extent, &step.flow);
     if (net_.lstm) flow_c = new_flow(net_, extent, &step.flow_c);
   }
@@ -147,26 +146,27 @@ py::tuple Model::step(const Where& where, py::handle x, py::handle targets, py::
   }
   check(status, where);
   return py::make_tuple(step.loss, step.grad_norm, step.clipped != 0, step.skipped != 0,
-                        after.pack(), flow_h, flow_c);
+                        after.pack(), flow_h, flow_c, step.omega);
 }
 
 py::object Model::train_step(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                             bool flow) const {
-  return step({"Model", "train_step"}, x, targets, weights, state, flow,
+                             bool flow, py::handle lengths, py::handle resets) const {
+  return step({"Model", "train_step"}, x, targets, weights, {state, lengths, resets}, flow,
               [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
                 return bptt_model_train_step(handle_.get(), sequence, target, step);
               });
 }
 
 py::object Model::gradients(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                            bool flow, py::handle accumulate) const {
+                            bool flow, py::handle accumulate, py::handle lengths, py::handle resets,
+                            uint64_t draw) const {
   const Where where = {"Model", "gradients"};
   py::object flat = py::reinterpret_borrow<py::object>(accumulate);
   const bool add = !flat.is_none();
   if (!add) flat = new_array(net_.type_number(), &net_.parameters, 1);
   void* const data = take_flat(net_.type_number(), flat, net_.parameters, where, "accumulate");
   const py::tuple result =
-      step(where, x, targets, weights, state, flow,
+      step(where, x, targets, weights, {state, lengths, resets, draw}, flow,
            [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
              return bptt_model_gradients(handle_.get(), sequence, target, step, data, add);
            });
@@ -187,15 +187,15 @@ py::object Model::apply(py::handle gradients) const {
   return py::make_tuple(step.grad_norm, step.clipped != 0, step.skipped != 0);
 }
 
-py::object Model::evaluate(py::handle x, py::handle targets, py::handle state,
-                           py::handle weights) const {
+py::object Model::evaluate(py::handle x, py::handle targets, py::handle state, py::handle weights,
+                           py::handle lengths, py::handle resets) const {
   const Where where = {"Model", "evaluate"};
   Extent extent;
   GivenTarget target_given;
   const Given in = take_input(net_, x, extent, where);
-  const GivenStates before = take_states(net_, state, extent, where, "state");
+  const GivenCompanions given = take_companions(net_, {state, lengths, resets}, extent, where);
   const bptt_target target = take_target(targets, weights, extent, target_given, where);
-  const bptt_sequence sequence = sequence_of(in, before, extent);
+  const bptt_sequence sequence = sequence_of(in, given, extent);
   const States after = new_states(net_, extent);
   const bptt_outputs outputs = {sizeof outputs, nullptr, 0, 0, after.h_data, after.c_data};
   double loss = 0;
@@ -208,20 +208,24 @@ py::object Model::evaluate(py::handle x, py::handle targets, py::handle state,
   return py::make_tuple(loss, after.pack());
 }
 
-py::object Model::call(py::handle x, py::handle state) const {
-  return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x, state, false);
+py::object Model::call(py::handle x, py::handle state, py::handle lengths,
+                       py::handle resets) const {
+  return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x,
+                                 {state, lengths, resets}, false);
 }
 
-py::object Model::forward(py::handle x, py::handle state) const {
-  return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x, state, true);
+py::object Model::forward(py::handle x, py::handle state, py::handle lengths, py::handle resets,
+                          uint64_t draw) const {
+  return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x,
+                                 {state, lengths, resets, draw}, true);
 }
 
 py::object Model::backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow,
                            py::handle accumulate, bool input_gradient, double clip_step,
-                           double clip_step_norm) const {
+                           double clip_step_norm, int64_t k1, int64_t k2, double omega) const {
   return run_backward<bptt_model>(
       net_, handle_.get(), bptt_model_backward, tape, dout,
-      {dstate, accumulate, flow, input_gradient, "dout", clip_step, clip_step_norm});
+      {dstate, accumulate, flow, input_gradient, "dout", clip_step, clip_step_norm, k1, k2, omega});
 }
 
 py::tuple Model::steps() const {
@@ -244,17 +248,20 @@ void bind_model(py::module_& module) {
       .def("serialize", &Model::serialize)
       .def("options", [](const Model& model) { return write_options(model.read()); })
       .def("train_step", &Model::train_step, py::arg("x"), py::arg("targets"), py::arg("state"),
-           py::arg("weights"), py::arg("flow"))
+           py::arg("weights"), py::arg("flow"), py::arg("lengths"), py::arg("resets"))
       .def("gradients", &Model::gradients, py::arg("x"), py::arg("targets"), py::arg("state"),
-           py::arg("weights"), py::arg("flow"), py::arg("accumulate"))
+           py::arg("weights"), py::arg("flow"), py::arg("accumulate"), py::arg("lengths"),
+           py::arg("resets"), py::arg("draw"))
       .def("apply", &Model::apply, py::arg("gradients"))
       .def("evaluate", &Model::evaluate, py::arg("x"), py::arg("targets"), py::arg("state"),
-           py::arg("weights"))
-      .def("call", &Model::call, py::arg("x"), py::arg("state"))
-      .def("forward", &Model::forward, py::arg("x"), py::arg("state"))
+           py::arg("weights"), py::arg("lengths"), py::arg("resets"))
+      .def("call", &Model::call, py::arg("x"), py::arg("state"), py::arg("lengths"),
+           py::arg("resets"))
+      .def("forward", &Model::forward, py::arg("x"), py::arg("state"), py::arg("lengths"),
+           py::arg("resets"), py::arg("draw"))
       .def("backward", &Model::backward, py::arg("tape"), py::arg("dout"), py::arg("dstate"),
            py::arg("flow"), py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"),
-           py::arg("clip_step_norm"))
+           py::arg("clip_step_norm"), py::arg("k1"), py::arg("k2"), py::arg("omega"))
       .def("params",
            [](const py::object& self) {
              const auto& model = py::cast<const Model&>(self);

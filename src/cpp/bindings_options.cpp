@@ -17,6 +17,20 @@ void fields(bptt_layer_options& o, const Visit& visit) {
   visit("gain", o.init_gain);
   visit("forget_bias", o.forget_bias);
   visit("seed", o.seed);
+  visit("bidirectional", o.bidirectional);
+  visit("layer_norm", o.layer_norm);
+  visit("peephole", o.peephole);
+  visit("coupled", o.coupled);
+  visit("reset_before", o.reset_before);
+  visit("variational", o.variational);
+  visit("proj_size", o.proj_size);
+  visit("alpha", o.alpha);
+  visit("noise", o.noise);
+  visit("dale", o.dale);
+  visit("dropout", o.dropout);
+  visit("recurrent_dropout", o.recurrent_dropout);
+  visit("zoneout", o.zoneout);
+  visit("zoneout_c", o.zoneout_c);
   visit("spectral_radius", o.spectral_radius);
   visit("time_scale", o.time_scale);
 }
@@ -53,6 +67,10 @@ void fields(bptt_model_options& o, const Visit& visit) {
   visit("clip_value", o.clip_value);
   visit("clip_step", o.clip_step);
   visit("clip_step_norm", o.clip_step_norm);
+  visit("truncation_k1", o.truncation_k1);
+  visit("truncation_k2", o.truncation_k2);
+  visit("omega", o.omega);
+  visit("batch_first", o.batch_first);
   visit("label_smoothing", o.label_smoothing);
   visit("ignore_index", o.ignore_index);
 }

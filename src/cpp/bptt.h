@@ -249,9 +249,9 @@ typedef struct bptt_layer_options {
   int32_t peephole;      /* 0; LSTM: the gates see the cell state (Gers & Schmidhuber 2000) */
   int32_t coupled;       /* 0; LSTM: f = 1 - i, gates i g o (Greff et al. 2017) */
   int32_t reset_before;  /* 0; GRU: n = tanh(. + W_hn (r h) + b_hn) (Cho et al. 2014, v3) */
-  int32_t variational;   /* 0; 1: dropout's mask is the same for all steps (Gal & Ghahramani 2016) */
-  int64_t proj_size;     /* 0; LSTM: h_t = W_hr (o tanh(c_t)) has R = proj_size < H elements */
-  double alpha;          /* 1; RNN: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), 0 < alpha <= 1 */
+  int32_t variational; /* 0; 1: dropout's mask is the same for all steps (Gal & Ghahramani 2016) */
+  int64_t proj_size;   /* 0; LSTM: h_t = W_hr (o tanh(c_t)) has R = proj_size < H elements */
+  double alpha;        /* 1; RNN: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), 0 < alpha <= 1 */
   double dale; /* NaN: off; RNN: the first floor(dale H + 1/2) units excite, the others inhibit:
                   W_hh acts as |W_hh| with the sign of its column (Song et al. 2016) */
   /* Noise. Passes with a tape and training steps draw it; others have zoneout's expectation. */
@@ -260,8 +260,7 @@ typedef struct bptt_layer_options {
   double recurrent_dropout; /* 0; in [0, 1): of h_{t-1} in W_hh h_{t-1}, one mask for all steps */
   double zoneout;           /* 0; in [0, 1): units of h keep their value (Krueger et al. 2017) */
   double zoneout_c;         /* 0; in [0, 1); LSTM: of c */
-  uint64_t
-      reserved[3]; /* 0: room for later options, so that bptt_model_options keeps its layout */
+  uint64_t reserved[3]; /* 0: room for later options, so that bptt_model_options keeps its layout */
 } bptt_layer_options;
 BPTT_API bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size);
 BPTT_API bptt_status bptt_layer_create(const bptt_layer_options* options, bptt_layer** layer);
@@ -278,8 +277,8 @@ typedef struct bptt_sequence {
   int64_t x_stride_t, x_stride_n;
   const int64_t* tokens; /* [T, N], 0 <= token < I (V): means the one-hot vector of that index */
   int64_t tokens_stride_t, tokens_stride_n;
-  const void* h0; /* [L*D, N, R] */
-  const void* c0; /* [L*D, N, H] */
+  const void* h0;         /* [L*D, N, R] */
+  const void* c0;         /* [L*D, N, H] */
   const int64_t* lengths; /* [N], 1 <= length <= T; NULL: all T. What lies beyond is never read;
                              outputs there are 0; final states are those of each sequence's end */
   const uint8_t* resets;  /* [T, N], 0 or 1: the states are zero before this step, and no gradient
@@ -425,9 +424,11 @@ typedef struct bptt_model_options {
   double clip_norm;        /* 0: off; global norm of the gradient */
   double clip_tensor_norm; /* 0: off; norm of each parameter tensor's gradient */
   double clip_value;       /* 0: off; each element. Order: value, tensor norm, global norm */
-  double clip_step, clip_step_norm; /* 0: off; see bptt_backward */
+  double clip_step, clip_step_norm;     /* 0: off; see bptt_backward */
   int64_t truncation_k1, truncation_k2; /* 0: off; see bptt_backward */
   double omega;                         /* 0: off; see bptt_backward */
+  int32_t batch_first;    /* 0; 1: callers lay their arrays out as [N, T, F]. A note for them that
+                          travels in files: here strides decide */
   double label_smoothing; /* 0; in [0, 1], cross-entropy (Szegedy et al. 2016): see bptt_target */
   int64_t ignore_index;   /* -100; cross-entropy: targets of this class do not count */
   const double*
@@ -477,7 +478,7 @@ typedef struct bptt_step {
   double grad_norm; /* global norm before clipping */
   int32_t clipped;  /* 1 if clip_value, clip_tensor_norm or clip_norm changed the gradient */
   int32_t
-      skipped; /* 1 if the gradient was not finite: no bit of parameters and moments has changed */
+      skipped;  /* 1 if the gradient was not finite: no bit of parameters and moments has changed */
   double omega; /* of the options: the regulariser's value, without its weight; not part of loss */
 } bptt_step;
 BPTT_API bptt_status bptt_step_init(bptt_step* step, size_t struct_size);

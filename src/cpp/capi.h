@@ -17,6 +17,7 @@
 #include "error.h"
 #include "handles.h"
 #include "kernels.h"
+#include "model/check.h"
 #include "model/model.h"
 #include "model/network.h"
 #include "model/optimizer.h"
@@ -113,12 +114,6 @@ struct LayerSettings {
   Dtype dtype;
 };
 LayerSettings layer_settings(const bptt_layer_options* options);
-// What is asked of a backward pass beyond the gradients, checked against each other and the layers.
-struct BpttSettings {
-  double clip_step, clip_step_norm;  // 0: off
-  int64_t k1, k2;
-  double omega;
-};
 void check_bptt(const LayerConfig& layer, const BpttSettings& settings);
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* options, const char* prefix);
 ModelConfig model_settings(const bptt_model_options* options, Dtype* dtype);

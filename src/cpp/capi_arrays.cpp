@@ -174,7 +174,7 @@ void own_sequence(const NetworkConfig& config, Sequence<T>& sequence, SequenceCo
     for (int64_t n = 0; n < batch; ++n) {
       const int64_t length = copy.lengths[size_t(n)];
       if (length >= 1 && length <= steps) continue;
-      fail(BPTT_ERR_RANGE, "lengths", "numbers of steps from 1 to " + text(steps),
+      fail(BPTT_ERR_ARGUMENT, "lengths", "numbers of steps from 1 to " + text(steps),
            text(length) + " for sequence " + text(n));
     }
   }

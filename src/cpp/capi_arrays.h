@@ -59,6 +59,7 @@ template <class T, class Right>
 std::vector<T> copy_checked(bptt_status status, const char* argument, const std::string& expected,
                             const T* from, int64_t steps, int64_t batch, int64_t t, int64_t n,
                             const int64_t* lengths, const Right& right) {
+  using Number = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
   const int64_t count = checked_count(steps, batch);
   require_memory(count, sizeof(T));
   std::vector<T> copy(static_cast<size_t>(count));
@@ -67,7 +68,7 @@ std::vector<T> copy_checked(bptt_status status, const char* argument, const std:
     for (int64_t j = 0; j < batch; ++j, ++next) {
       if (lengths && i >= lengths[j]) continue;
       *next = from[i * t + j * n];
-      if (!right(*next)) fail(status, argument, expected, text(*next) + place_text(i, j));
+      if (!right(*next)) fail(status, argument, expected, text(Number(*next)) + place_text(i, j));
     }
   }
   return copy;

@@ -71,3 +71,42 @@ bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes) {
     *bytes = on(use.as<TapeObject>().owned, [](const auto& owned) { return owned->tape->bytes(); });
   });
 }
+
+bptt_status bptt_tape_read(bptt_tape* tape, bptt_tape_part part, int64_t index, int64_t gate,
+                           void* values) {
+  return guard("bptt_tape_read", [&] {
+    not_null(values, "values");
+    const Use use(tape, {Tag::tape}, "tape");
+    on(use.as<TapeObject>().owned, [&]<class T>(const std::shared_ptr<OwnedTape<T>>& owned) {
+      const StackConfig& config = owned->tape->config();
+      const auto below = [](int64_t value, int64_t count, const char* argument) {
+        if (value >= 0 && value < count) return;
+        fail(BPTT_ERR_RANGE, argument, "an index from 0 to " + text(count - 1), text(value));
+      };
+      below(index, config.walks(), "index");
+      TapePart known = TapePart::h;
+      switch (raw(part)) {
+        case BPTT_TAPE_H:
+          break;
+        case BPTT_TAPE_C:
+          if (config.cell != Cell::lstm)
+            fail(BPTT_ERR_ARGUMENT, "part", "another than BPTT_TAPE_C unless the cell is BPTT_LSTM",
+                 "BPTT_TAPE_C");
+          known = TapePart::c;
+          break;
+        case BPTT_TAPE_GATE:
+          if (config.cell == Cell::rnn)
+            fail(BPTT_ERR_ARGUMENT, "part", "another than BPTT_TAPE_GATE for BPTT_RNN",
+                 "BPTT_TAPE_GATE");
+          below(gate, config.shape().gates, "gate");
+          known = TapePart::gate;
+          break;
+        default:
+          fail(BPTT_ERR_ARGUMENT, "part",
+               "one of BPTT_TAPE_H (1), BPTT_TAPE_C (2), BPTT_TAPE_GATE (3)",
+               text(int64_t{raw(part)}));
+      }
+      read_tape(*owned->tape, known, index, gate, static_cast<T*>(values));
+    });
+  });
+}

@@ -1,49 +1,15 @@
-// capi_options.cpp: option structs: their defaults, and the way from them to the engine's
-// configurations and back.
+// capi_options.cpp: options of models and optimisers: their defaults, and the way from them to the
+// engine's configurations and back.
 #include <cmath>
 #include <limits>
 
-#include "capi.h"
+#include "capi_choices.h"
 
 namespace bptt {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-struct Choice {
-  int32_t value;
-  const char* name;
-};
-
-// The position of `value` among the choices; an enum in C may hold anything.
-template <size_t count>
-size_t choose(int32_t value, const Choice (&choices)[count], const std::string& argument) {
-  std::string names;
-  for (size_t i = 0; i < count; ++i) {
-    if (choices[i].value == value) return i;
-    names += (i ? ", " : "") + std::string(choices[i].name) + " (" +
-             std::to_string(choices[i].value) + ")";
-  }
-  fail(BPTT_ERR_ARGUMENT, argument, "one of " + names, std::to_string(value));
-}
-
-constexpr Choice kCells[] = {
-    {BPTT_RNN, "BPTT_RNN"}, {BPTT_LSTM, "BPTT_LSTM"}, {BPTT_GRU, "BPTT_GRU"}};
-constexpr Cell kCellOf[] = {Cell::rnn, Cell::lstm, Cell::gru};
-constexpr Choice kActivations[] = {{BPTT_TANH, "BPTT_TANH"},
-                                   {BPTT_RELU, "BPTT_RELU"},
-                                   {BPTT_SIGMOID, "BPTT_SIGMOID"},
-                                   {BPTT_IDENTITY, "BPTT_IDENTITY"}};
-constexpr Activation kActivationOf[] = {Activation::tanh, Activation::relu, Activation::sigmoid,
-                                        Activation::identity};
-constexpr Choice kInits[] = {
-    {BPTT_INIT_UNIFORM, "BPTT_INIT_UNIFORM"},   {BPTT_INIT_ORTHOGONAL, "BPTT_INIT_ORTHOGONAL"},
-    {BPTT_INIT_IDENTITY, "BPTT_INIT_IDENTITY"}, {BPTT_INIT_XAVIER, "BPTT_INIT_XAVIER"},
-    {BPTT_INIT_NORMAL, "BPTT_INIT_NORMAL"},     {BPTT_INIT_SPARSE, "BPTT_INIT_SPARSE"},
-    {BPTT_INIT_CHRONO, "BPTT_INIT_CHRONO"},     {BPTT_INIT_KERAS, "BPTT_INIT_KERAS"}};
-constexpr WeightInit kInitOf[] = {WeightInit::uniform, WeightInit::orthogonal, WeightInit::identity,
-                                  WeightInit::xavier,  WeightInit::normal,     WeightInit::sparse,
-                                  WeightInit::chrono,  WeightInit::keras};
 constexpr Choice kLosses[] = {{BPTT_CROSS_ENTROPY, "BPTT_CROSS_ENTROPY"},
                               {BPTT_MSE, "BPTT_MSE"},
                               {BPTT_BINARY_CROSS_ENTROPY, "BPTT_BINARY_CROSS_ENTROPY"}};
@@ -59,96 +25,6 @@ constexpr Algorithm kAlgorithmOf[] = {Algorithm::sgd, Algorithm::adagrad, Algori
                                       Algorithm::rmsprop};
 constexpr Choice kForms[] = {{BPTT_RMSPROP_TORCH, "BPTT_RMSPROP_TORCH"},
                              {BPTT_RMSPROP_GRAVES, "BPTT_RMSPROP_GRAVES"}};
-
-// The C value that stands for an engine's enumerator.
-template <class Enum, class Known, size_t count>
-Enum value_of(Known known, const Known (&meanings)[count], const Choice (&choices)[count]) {
-  size_t i = 0;
-  while (meanings[i] != known) ++i;
-  return static_cast<Enum>(choices[i].value);
-}
-
-template <size_t count>
-void refuse_reserved(const uint64_t (&reserved)[count], const std::string& argument) {
-  for (const uint64_t field : reserved) {
-    if (field != 0)
-      fail(BPTT_ERR_STRUCT_SIZE, argument, "zeros (room for later versions)",
-           std::to_string(field));
-  }
-}
-
-void fraction(double value, const std::string& argument) {
-  if (!(value >= 0 && value < 1))
-    fail(BPTT_ERR_ARGUMENT, argument, "a number in [0, 1)", text(value));
-}
-
-// How the parameters of `network` begin; its cell and bias are checked.
-InitConfig check_init(const bptt_layer_options& options, const NetworkConfig& network,
-                      const std::string& prefix) {
-  InitConfig init;
-  init.weights = kInitOf[choose(raw(options.init), kInits, prefix + "init")];
-  init.gain = options.init_gain;
-  if (!std::isfinite(init.gain))
-    fail(BPTT_ERR_ARGUMENT, prefix + "init_gain", "a finite number", text(init.gain));
-  init.forget_bias = options.forget_bias;
-  if (!std::isnan(init.forget_bias)) {
-    const bool possible = network.cell == Cell::lstm && network.bias;
-    if (!possible || std::isinf(init.forget_bias)) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "forget_bias",
-           possible ? "a finite number, or NaN to leave it"
-                    : "NaN unless the cell is BPTT_LSTM with a bias",
-           text(init.forget_bias));
-    }
-  }
-  init.spectral_radius = options.spectral_radius;
-  if (!(init.spectral_radius > 0 && std::isfinite(init.spectral_radius))) {
-    fail(BPTT_ERR_ARGUMENT, prefix + "spectral_radius", "a finite number > 0",
-         text(init.spectral_radius));
-  }
-  init.time_scale = options.time_scale;
-  if (init.weights == WeightInit::chrono) {
-    if (network.cell == Cell::rnn || !network.bias) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "init",
-           "another than BPTT_INIT_CHRONO unless the cell is BPTT_LSTM or BPTT_GRU with a bias",
-           "BPTT_INIT_CHRONO");
-    }
-    if (!std::isnan(init.forget_bias)) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "forget_bias",
-           "NaN beside BPTT_INIT_CHRONO, which sets these biases", text(init.forget_bias));
-    }
-    if (!(init.time_scale >= 2 && std::isfinite(init.time_scale))) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "time_scale", "a finite number >= 2 for BPTT_INIT_CHRONO",
-           text(init.time_scale));
-    }
-  } else if (!std::isnan(init.time_scale)) {
-    fail(BPTT_ERR_ARGUMENT, prefix + "time_scale", "NaN unless init is BPTT_INIT_CHRONO",
-         text(init.time_scale));
-  }
-  init.seed = options.seed;
-  return init;
-}
-
-// The settings of a layer, or of a model's layers (prefix "layer.") that read `inputs` features.
-LayerSettings check_layer(const bptt_layer_options& options, const std::string& prefix,
-                          int64_t inputs) {
-  LayerSettings settings;
-  NetworkConfig& network = settings.network;
-  refuse_reserved(options.reserved, prefix + "reserved");
-  network.cell = kCellOf[choose(raw(options.cell), kCells, prefix + "cell")];
-  network.activation =
-      kActivationOf[choose(raw(options.nonlinearity), kActivations, prefix + "nonlinearity")];
-  if (network.cell != Cell::rnn && network.activation != Activation::tanh) {
-    fail(BPTT_ERR_ARGUMENT, prefix + "nonlinearity", "BPTT_TANH (1) unless the cell is BPTT_RNN",
-         std::to_string(raw(options.nonlinearity)));
-  }
-  settings.dtype = dtype_argument(raw(options.dtype), (prefix + "dtype").c_str());
-  network.input = inputs;
-  network.hidden = size_argument(options.hidden_size, (prefix + "hidden_size").c_str());
-  network.layers = size_argument(options.num_layers, (prefix + "num_layers").c_str());
-  network.bias = flag_argument(options.bias, (prefix + "bias").c_str());
-  settings.init = check_init(options, network, prefix);
-  return settings;
-}
 
 // What belongs to the loss alone; config.loss and the sizes are known.
 void check_loss(const bptt_model_options& options, ModelConfig& config) {
@@ -179,40 +55,11 @@ void check_loss(const bptt_model_options& options, ModelConfig& config) {
   if (!any) fail(BPTT_ERR_ARGUMENT, "class_weights", "at least one above 0", "all 0");
 }
 
-// Refuses sizes whose parameters alone would not fit into memory.
-void check_parameters(const NetworkConfig& network, size_t element) {
-  const int64_t gates = network.shape().gates;
-  const int64_t first = network.embedding ? network.embedding : network.input;
-  const int64_t rows = checked_count(gates, network.hidden);
-  require_memory(checked_count(rows, first), element);
-  require_memory(checked_count(rows, network.layers, 2), element);
-  require_memory(checked_count(rows, network.layers, network.hidden, 2), element);
-  require_memory(checked_count(network.input, network.embedding, 2), element);
-  require_memory(checked_count(network.output, network.hidden, 2), element);
-}
-
 }  // namespace
 
 // Options take the room that was kept for them, so that bptt_model_options stays as it was.
 static_assert(sizeof(void*) != 8 || sizeof(bptt_layer_options) == 208);
 static_assert(sizeof(void*) != 8 || sizeof(bptt_optimizer_options) == 128);
-
-template <>
-bptt_layer_options defaults_of<bptt_layer_options>() {
-  bptt_layer_options options = {};
-  options.struct_size = sizeof options;
-  options.cell = BPTT_LSTM;
-  options.nonlinearity = BPTT_TANH;
-  options.dtype = BPTT_FLOAT32;
-  options.num_layers = 1;
-  options.bias = 1;
-  options.init = BPTT_INIT_UNIFORM;
-  options.init_gain = 1;
-  options.forget_bias = kNaN;
-  options.spectral_radius = 0.95;
-  options.time_scale = kNaN;
-  return options;
-}
 
 template <>
 bptt_optimizer_options defaults_of<bptt_optimizer_options>() {
@@ -242,25 +89,12 @@ bptt_model_options defaults_of<bptt_model_options>() {
 }
 
 template <>
-const char* struct_name<bptt_layer_options>() {
-  return "bptt_layer_options";
-}
-template <>
 const char* struct_name<bptt_optimizer_options>() {
   return "bptt_optimizer_options";
 }
 template <>
 const char* struct_name<bptt_model_options>() {
   return "bptt_model_options";
-}
-
-LayerSettings layer_settings(const bptt_layer_options* given) {
-  const bptt_layer_options options = read_struct(given, "options");
-  const LayerSettings settings =
-      check_layer(options, "", size_argument(options.input_size, "input_size"));
-  check_parameters(settings.network,
-                   settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
-  return settings;
 }
 
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* given, const char* prefix) {
@@ -349,8 +183,13 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   not_negative(config.clip_norm = options.clip_norm, "clip_norm");
   not_negative(config.clip_tensor_norm = options.clip_tensor_norm, "clip_tensor_norm");
   not_negative(config.clip_value = options.clip_value, "clip_value");
-  not_negative(config.clip_step = options.clip_step, "clip_step");
-  not_negative(config.clip_step_norm = options.clip_step_norm, "clip_step_norm");
+  config.clip_step = options.clip_step;
+  config.clip_step_norm = options.clip_step_norm;
+  config.k1 = options.truncation_k1;
+  config.k2 = options.truncation_k2;
+  config.omega = options.omega;
+  config.batch_first = flag_argument(options.batch_first, "batch_first");
+  check_bptt(config.network, bptt_settings(config));
   check_parameters(config.network,
                    settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
   check_loss(options, config);
@@ -362,20 +201,7 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
                                  bptt_dtype dtype) {
   const NetworkConfig& network = config.network;
   bptt_model_options options = defaults_of<bptt_model_options>();
-  options.layer.cell = value_of<bptt_cell>(network.cell, kCellOf, kCells);
-  options.layer.nonlinearity =
-      value_of<bptt_nonlinearity>(network.activation, kActivationOf, kActivations);
-  options.layer.dtype = dtype;
-  options.layer.input_size = network.tokens_only ? 0 : network.input;
-  options.layer.hidden_size = network.hidden;
-  options.layer.num_layers = network.layers;
-  options.layer.bias = network.bias;
-  options.layer.init = value_of<bptt_weight_init>(config.init.weights, kInitOf, kInits);
-  options.layer.init_gain = config.init.gain;
-  options.layer.forget_bias = config.init.forget_bias;
-  options.layer.spectral_radius = config.init.spectral_radius;
-  options.layer.time_scale = config.init.time_scale;
-  options.layer.seed = config.init.seed;
+  options.layer = layer_options(network, config.init, dtype);
   options.vocab_size = network.tokens_only ? network.input : 0;
   options.embedding_size = network.embedding;
   options.output_size = network.output;
@@ -401,6 +227,10 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
   options.clip_value = config.clip_value;
   options.clip_step = config.clip_step;
   options.clip_step_norm = config.clip_step_norm;
+  options.truncation_k1 = config.k1;
+  options.truncation_k2 = config.k2;
+  options.omega = config.omega;
+  options.batch_first = config.batch_first;
   options.label_smoothing = config.label_smoothing;
   options.ignore_index = config.ignore_index;
   options.class_weights = config.class_weights.empty() ? nullptr : config.class_weights.data();
@@ -410,12 +240,6 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
 }  // namespace bptt
 
 using namespace bptt;
-
-bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size) {
-  return guard("bptt_layer_options_init", [&] {
-    write_struct(options, struct_size, defaults_of<bptt_layer_options>(), "options");
-  });
-}
 
 bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options, size_t struct_size) {
   return guard("bptt_optimizer_options_init", [&] {

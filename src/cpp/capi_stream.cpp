@@ -27,6 +27,10 @@ bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream) {
     const Use use(model, {Tag::model}, "model");
     kernels_in_use();
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      if (it->config().network.bidirectional) {
+        fail(BPTT_ERR_STATE, "model",
+             "one without bidirectional, because a stream cannot see the end", "bidirectional 1");
+      }
       auto object = std::make_unique<StreamObject>();
       {
         const Reading reading(it->network().params().lock);

@@ -92,9 +92,10 @@ void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T
     target.n = 1;
   }
   if (target.weights) {
-    copy.weights = copy_checked(BPTT_ERR_ARGUMENT, "weights", "finite numbers >= 0", target.weights,
-                                target.steps, target.batch, target.weights_t, target.weights_n,
-                                target.lengths, [](T weight) { return std::isfinite(weight) && weight >= 0; });
+    copy.weights =
+        copy_checked(BPTT_ERR_ARGUMENT, "weights", "finite numbers >= 0", target.weights,
+                     target.steps, target.batch, target.weights_t, target.weights_n, target.lengths,
+                     [](T weight) { return std::isfinite(weight) && weight >= 0; });
     target.weights = copy.weights.data();
     target.weights_t = target.batch;
     target.weights_n = 1;

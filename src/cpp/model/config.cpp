@@ -12,7 +12,9 @@ namespace {
 // The texts of an enum, in the order of its values.
 using Texts = std::span<const std::string_view>;
 constexpr std::string_view kCells[] = {"rnn", "lstm", "gru"};
-constexpr std::string_view kActivations[] = {"tanh", "relu", "sigmoid", "identity"};
+constexpr std::string_view kActivations[] = {"tanh",         "relu",     "sigmoid",
+                                             "identity",     "softplus", "elu",
+                                             "hard_sigmoid", "softsign", "leaky_relu"};
 constexpr std::string_view kDtypes[] = {"float32", "float64"};
 constexpr std::string_view kWeights[] = {"uniform", "orthogonal", "identity", "xavier",
                                          "normal",  "sparse",     "chrono",   "keras"};
@@ -77,6 +79,24 @@ void visit(Archive& archive, Options& options) {
   archive.choice("rmsprop_form", config.optimizer.graves, kForms);
   archive.number("spectral_radius", config.init.spectral_radius);
   archive.number("time_scale", config.init.time_scale);
+  archive.flag("bidirectional", network.bidirectional);
+  archive.integer("proj_size", network.projection);
+  archive.flag("peephole", network.peephole);
+  archive.flag("coupled", network.coupled);
+  archive.flag("reset_after", network.reset_after);
+  archive.flag("layer_norm", network.layer_norm);
+  archive.number("alpha", network.alpha);
+  archive.number("noise", network.noise);
+  archive.number("dale", network.dale);
+  archive.number("dropout", network.dropout);
+  archive.flag("variational", network.variational);
+  archive.number("recurrent_dropout", network.recurrent_dropout);
+  archive.number("zoneout", network.zoneout);
+  archive.number("zoneout_c", network.zoneout_c);
+  archive.integer("truncation_k1", config.k1);
+  archive.integer("truncation_k2", config.k2);
+  archive.number("omega", config.omega);
+  archive.flag("batch_first", config.batch_first);
 }
 
 class Writer {
@@ -159,8 +179,7 @@ void check_options(const Options& options) {
   const ModelConfig& config = options.config;
   const NetworkConfig& network = config.network;
   const OptimizerConfig& optimizer = config.optimizer;
-  const bool lstm_bias = network.cell == Cell::lstm && network.bias;
-  check(network.cell == Cell::rnn || network.activation == Activation::tanh, "nonlinearity");
+  const bool lstm_bias = network.cell == Cell::lstm && network.bias && !network.coupled;
   check(options.input_size >= 0 && options.vocab_size >= 0, "input_size");
   check((options.input_size > 0) != (options.vocab_size > 0), "vocab_size");
   check(network.embedding >= 0 && (network.embedding == 0 || options.vocab_size > 0),
@@ -193,8 +212,9 @@ void check_options(const Options& options) {
   check(not_negative(config.clip_norm), "clip_norm");
   check(not_negative(config.clip_tensor_norm), "clip_tensor_norm");
   check(not_negative(config.clip_value), "clip_value");
-  check(not_negative(config.clip_step), "clip_step");
-  check(not_negative(config.clip_step_norm), "clip_step_norm");
+  if (const auto problem = problem_of(network)) refuse_option(problem->option);
+  if (const auto problem = problem_of(network, bptt_settings(config)))
+    refuse_option(problem->option);
   const bool entropy = config.loss == Loss::cross_entropy;
   check(config.label_smoothing >= 0 && config.label_smoothing <= (entropy ? 1 : 0),
         "label_smoothing");
@@ -233,6 +253,7 @@ std::string config_to_json(const ModelConfig& config, const OptimizerConfig& opt
 
 ModelConfig config_from_json(const std::string& text, Dtype* dtype) {
   Options options;
+  options.config.optimizer.decay_biases = true;  // as it was before there was the choice
   int given = 0, expected = 0;
   try {
     JsonReader json(text);
@@ -256,7 +277,7 @@ ModelConfig config_from_json(const std::string& text, Dtype* dtype) {
   config.network.last_only = options.last;
   config.network.prefix = "rnn.";
   config.mean = !options.sum;
-  config.init.seed = seed_of(options.seed);
+  config.init.seed = config.network.seed = seed_of(options.seed);
   config.init.given = true;
   return config;
 }

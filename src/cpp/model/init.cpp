@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "error.h"
 #include "model/linalg.h"
 #include "model/random.h"
 
@@ -51,7 +53,13 @@ void fill_identity(double gain, int64_t gates, int64_t hidden, int64_t columns, 
 // rescaled to the spectral radius.
 template <class T>
 void fill_rescaled(RandomStream& random, double radius, int64_t entries, int64_t gates,
-                   int64_t hidden, T* values) {
+                   int64_t hidden, int64_t columns, T* values) {
+  if (columns != hidden) {
+    throw Error(BPTT_ERR_ARGUMENT, "init",
+                "a start without spectral_radius where W_hh is not square",
+                "W_hh with " + std::to_string(columns) + " columns for " + std::to_string(hidden) +
+                    " units");
+  }
   const int64_t count = checked_count(hidden, hidden);
   Buffer<double> block(count);
   std::vector<int64_t> places(static_cast<size_t>(hidden));
@@ -116,10 +124,10 @@ void fill_weight_hh(const InitConfig& config, const Tensor& tensor, int64_t H, R
     case WeightInit::identity:
       return fill_identity(config.gain, gates, H, columns, values);
     case WeightInit::normal:
-      return fill_rescaled(random, config.spectral_radius, H, gates, H, values);
+      return fill_rescaled(random, config.spectral_radius, H, gates, H, columns, values);
     case WeightInit::sparse:
       return fill_rescaled(random, config.spectral_radius, std::min(H, kSparseEntries), gates, H,
-                           values);
+                           columns, values);
     case WeightInit::xavier:
       return fill_uniform(random, std::sqrt(6.0 / double(H + columns)), values, tensor.count);
     default:

@@ -41,7 +41,6 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
   return result;
 }
 
-
 template <class T>
 StepResult Model<T>::gradients(const Sequence<T>& sequence, const Target<T>& target,
                                const Outputs<T>& states, const Backward<T>& backward) const {
@@ -128,8 +127,9 @@ double Model<T>::evaluate(const Sequence<T>& sequence, const Target<T>& target,
   const auto tape = network_.new_tape(sequence, false);
   RowLosses<T> losses(config_, target);
   // All outputs where they are asked for, not only those with a target.
-  const TargetRows targets = outputs.y ? target_rows(tape->order(), config_.network.last_only, nullptr)
-                                       : losses.rows(tape->order());
+  const TargetRows targets = outputs.y
+                                 ? target_rows(tape->order(), config_.network.last_only, nullptr)
+                                 : losses.rows(tape->order());
   losses.expect(targets.count);
   const size_t bytes = size_t(config_.network.output) * sizeof(T);
   if (outputs.y) network_.clear_padding(tape->order(), sequence.steps, outputs);

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/check.h"
 #include "model/init.h"
 #include "model/network.h"
 #include "model/optimizer.h"
@@ -24,13 +25,18 @@ struct ModelConfig {
   Loss loss = Loss::cross_entropy;
   bool mean = true;  // reduction
   double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0,
-         clip_step_norm = 0;  // 0: off
-  int64_t k1 = 0, k2 = 0;     // truncation; 0: off
-  double omega = 0;           // weight of the regulariser; 0: off
+         clip_step_norm = 0;          // 0: off
+  int64_t k1 = 0, k2 = 0;             // truncation; 0: off
+  double omega = 0;                   // weight of the regulariser; 0: off
+  bool batch_first = false;           // callers' note
   double label_smoothing = 0;         // cross-entropy
   int64_t ignore_index = -100;        // cross-entropy: a class that is no target
   std::vector<double> class_weights;  // [O], or empty: all 1
 };
+
+inline BpttSettings bptt_settings(const ModelConfig& config) {
+  return {config.clip_step, config.clip_step_norm, config.k1, config.k2, config.omega};
+}
 
 template <class T>
 struct Target {
@@ -39,10 +45,10 @@ struct Target {
   int64_t t = 0, n = 0;        // strides
   const T* weights = nullptr;  // null: all 1
   int64_t weights_t = 0, weights_n = 0;
-  int64_t steps = 0, batch = 0;  // targets are (t, n) below these; steps is 1 with last_only
+  int64_t steps = 0, batch = 0;      // targets are (t, n) below these; steps is 1 with last_only
   const int64_t* lengths = nullptr;  // and t is below the sequence's length; null: no such limit
-  double total_weight = 0;  // what a mean is divided by (row_losses.h); > 0 and finite
-  bool exists(int64_t t, int64_t n) const { return !lengths || t < lengths[n]; }
+  double total_weight = 0;           // what a mean is divided by (row_losses.h); > 0 and finite
+  bool exists(int64_t step, int64_t sequence) const { return !lengths || step < lengths[sequence]; }
 };
 
 struct StepResult {

@@ -51,11 +51,10 @@ template <class T>
 TargetRows RowLosses<T>::rows(const Order& order) {
   const bool last_only = config_.network.last_only;
   const bool some = target_.weights || config_.loss == Loss::cross_entropy;
-  const TargetRows rows = some ? target_rows(order, last_only,
-                                             [&](int64_t t, int64_t n) {
-                                               return is_target(last_only ? 0 : t, n);
-                                             })
-                               : target_rows(order, last_only, nullptr);
+  const TargetRows rows =
+      some ? target_rows(order, last_only,
+                         [&](int64_t t, int64_t n) { return is_target(last_only ? 0 : t, n); })
+           : target_rows(order, last_only, nullptr);
   expect(rows.count);
   return rows;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -32,9 +33,10 @@ struct LayerConfig {
   bool coupled = false;     // LSTM: f = 1 - i
   bool reset_after = true;  // GRU
   bool layer_norm = false;
-  double alpha = 1;                   // RNN: leak
-  double noise = 0;                   // RNN: sigma
-  double dale = -1;                   // RNN: fraction of excitatory units; negative: off
+  double alpha = 1;  // RNN: leak
+  double noise = 0;  // RNN: sigma
+  // RNN: fraction of excitatory units; NaN: off
+  double dale = std::numeric_limits<double>::quiet_NaN();
   double dropout = 0;                 // between layers
   bool variational = false;           // its mask is the same for all steps
   double recurrent_dropout = 0;       // of h_{t-1} in its product

@@ -1,0 +1,76 @@
+"""Backpropagation through time in plain NumPy: the specification of bptt_native.
+
+Each forward function stands beside its backward twin, in which ``da`` means dL/da. The articles'
+equations, and where they are (with a row per sample, so that W x is ``x @ W.T``)::
+
+    a_t = W_x x_t + W_h h_{t-1} + b           cells: weight_ih, bias_ih; weight_hh, bias_hh
+    h_t = f(a_t)                              cells: rnn_forward (also lstm_forward, gru_forward)
+    y_t = softmax(W_o h_t + b_o)              model_forward, then softmax_cross_entropy
+    dL/da_t = f'(a_t) dL/dh_t                 cells: rnn_backward
+    dL/dh_{t-1} = W_h^T dL/da_t + dy_{t-1}    sequence: the carry, met by the gradient of y_{t-1}
+    dL/dW_h = sum_t dL/da_t h_{t-1}^T         linear_backward, summed over t in sequence
+
+T steps, N samples, I inputs, H hidden units, P elements of h (H, or fewer by a projection), L
+layers, D directions, O outputs, G gates (lstm: i f g o, coupled: i g o; gru: r z n; else one).
+Parameters have PyTorch's names and shapes, ``_l{k}`` of layer k, ``_l{k}_reverse`` of its second
+direction: ``weight_ih`` [G*H, in], ``weight_hh`` [G*H, P], ``bias_ih`` and ``bias_hh`` [G*H],
+``weight_hr`` [P, H]; then ``weight_peephole`` [3*H] (i f o; coupled [2*H]: i o), and the gains of
+layer norm: ``weight_ln_ih`` and ``weight_ln_hh`` [G*H], for lstm also ``weight_ln_c`` and
+``bias_ln_c`` [H]. Which of these are there says what the network is; ``Options`` say the rest.
+
+All runs in float64, or in complex128 if an input is complex, since f(x + 1e-100j).imag / 1e-100 is
+f'(x) to the last digit: hence comparisons look at real parts, and norms are sqrt(sum z*z).
+"""
+
+from .basics import linear_backward, linear_forward
+from .cells import NONLINEARITIES, Options, sigmoid
+from .losses import binary_cross_entropy, mean_squared_error, softmax_cross_entropy
+from .model import (
+    ModelConfig,
+    ModelResult,
+    model_backward,
+    model_forward,
+    model_loss,
+    model_loss_and_gradients,
+)
+from .optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    RMSprop,
+    clip_grad_norm,
+    clip_grad_tensor_norm,
+    clip_grad_value,
+)
+from .random import Draw, philox4x32_10
+from .sequence import Gradients, Tape, backward, forward
+
+__all__ = [
+    "NONLINEARITIES",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "Draw",
+    "Gradients",
+    "ModelConfig",
+    "ModelResult",
+    "Options",
+    "RMSprop",
+    "Tape",
+    "backward",
+    "binary_cross_entropy",
+    "clip_grad_norm",
+    "clip_grad_tensor_norm",
+    "clip_grad_value",
+    "forward",
+    "linear_backward",
+    "linear_forward",
+    "mean_squared_error",
+    "model_backward",
+    "model_forward",
+    "model_loss",
+    "model_loss_and_gradients",
+    "philox4x32_10",
+    "sigmoid",
+    "softmax_cross_entropy",
+]

@@ -1,0 +1,317 @@
+"""The cells: one step of one layer, each forward function beside its backward twin.
+
+``p`` holds a layer's parameters without their suffix (``weight_hh`` ...), ``prev`` the state
+before the step, ``r`` what is particular to the step. A forward function gives the new state, the
+gates by name and what its twin needs. Variants are told from the parameters where they can be:
+layer norm, peepholes, coupled gates (three instead of four) and projection.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .basics import (
+    Array,
+    Limit,
+    Params,
+    choose,
+    clamp,
+    layer_norm_backward,
+    layer_norm_forward,
+    linear_backward,
+    linear_forward,
+)
+
+State = tuple[Array, ...]  # the state of one layer at one time: (h,) or (h, c), each [N, units]
+Fresh = tuple[State, dict[str, Array], Any]  # the new state, the gates, and what is saved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a recurrent network is, apart from what the names and sizes of its parameters say."""
+
+    nonlinearity: str = "tanh"  # rnn: f
+    alpha: float = 1.0  # rnn: leak, dt / tau
+    noise: float = 0.0  # rnn, training: standard deviation sigma
+    dale: float | None = None  # rnn: fraction of excitatory units
+    reset_after: bool = True  # gru: r acts after the product with W_hn
+    dropout: float = 0.0  # training: of the input of each layer but the first
+    variational: bool = False  # dropout with one mask for all steps
+    recurrent_dropout: float = 0.0  # training: of h_{t-1} in its product, one mask for all steps
+    zoneout: float = 0.0  # probability that a unit of h keeps its old value
+    zoneout_c: float = 0.0  # lstm: the same of c
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is particular to one step of one layer: its random numbers, and sides of kinks."""
+
+    keep: Array | float = 1.0  # factor of h_{t-1} in its product [N, P]: recurrent dropout
+    zone: Array | float = 0.0  # weight of the old h [N, H]: zoneout
+    zone_c: Array | float = 0.0  # weight of the old c [N, H]
+    noise: Array | float = 0.0  # joins a_t [N, H]
+    section: Array | None = None  # how many kinks of f lie below a_t [N, H]; None: by a_t itself
+
+
+@dataclass(frozen=True)
+class Back:
+    """What one step back gives."""
+
+    x: Array | None  # dL/dx_t; None for tokens
+    prev: State  # dL/d(state before)
+    params: Params  # dL/d(parameter), each summed over the samples
+    flow: State  # the total dL/dh_t, and dL/dc~_t also through h_t (lstm)
+    da: Array  # dL/da_t of the recurrent product
+
+
+# --- parts of a cell -----------------------------------------------------------------------------
+def mix(weight: Array | float, old: Array, new: Array) -> Array:
+    """Give weight * old + (1 - weight) * new. Without a weight an infinite old one is no matter."""
+    plain = np.ndim(weight) == 0 and weight == 0
+    return new if plain else weight * old + (1 - np.asarray(weight)) * new
+
+
+def unmix(weight: Array | float, d: Array) -> tuple[Array, Array]:
+    """Give dL/d(old) and dL/d(new)."""
+    plain = np.ndim(weight) == 0 and weight == 0
+    return (np.zeros_like(d), d) if plain else (weight * d, (1 - np.asarray(weight)) * d)
+
+
+def affine_forward(p: Params, kind: str, v: Array) -> tuple[Array, Any]:
+    """Give W v + b, or gain * LN(W v) + b; kind is "ih" or "hh"."""
+    W, b, gain = (p.get(f"{name}_{kind}") for name in ("weight", "bias", "weight_ln"))
+    bias = 0.0 if b is None else b
+    if gain is None:
+        return linear_forward(np.asarray(W), bias, v), (v, None)
+    a, normed = layer_norm_forward(gain, bias, linear_forward(np.asarray(W), 0.0, v))
+    return a, (v, normed)
+
+
+def affine_backward(p: Params, kind: str, saved: Any, da: Array) -> tuple[Any, Params]:
+    """Give dL/dv (None for tokens) and the gradients of the parameters."""
+    (v, normed), d = saved, Params()
+    if normed is not None:
+        gain = p[f"weight_ln_{kind}"]
+        d[f"weight_ln_{kind}"], d[f"bias_{kind}"], da = layer_norm_backward(gain, normed, da)
+    dW, db, dv = linear_backward(p[f"weight_{kind}"], v, da)
+    return dv, {f"weight_{kind}": dW, f"bias_{kind}": db} | d
+
+
+def sigmoid(a: Array) -> Array:
+    """Give 1 / (1 + exp(-a)), with an exponent that never overflows."""
+    e = np.exp(np.where(a.real > 0, -a, a))
+    return np.asarray(np.where(a.real > 0, 1, e) / (1 + e))
+
+
+def softplus(a: Array) -> Array:
+    """Give log(1 + exp(a)), with an exponent that never overflows."""
+    positive = a.real > 0
+    return np.asarray(np.where(positive, a, 0) + np.log1p(np.exp(np.where(positive, -a, a))))
+
+
+def _absolute(a: Array) -> Array:  # |a|, which a complex step can pass
+    return np.asarray(np.where(a.real < 0, -a, a))
+
+
+def _positive(a: Array) -> Array:  # so that a NaN passes
+    return np.asarray(~(a.real <= 0))
+
+
+def _negative(a: Array) -> Array:  # min(a, 0)
+    return np.asarray(np.where(_positive(a), 0, a))
+
+
+# Name -> section(a), f(a, k), f'(a, h, k): k = section(a) counts the kinks of f that lie below a.
+NONLINEARITIES: dict[str, tuple[Callable[..., Array], ...]] = {
+    "tanh": (_positive, lambda a, k: np.tanh(a), lambda a, h, k: 1 - h * h),
+    "relu": (_positive, lambda a, k: np.where(k, a, 0), lambda a, h, k: np.where(k, 1.0, 0.0)),
+    "sigmoid": (_positive, lambda a, k: sigmoid(a), lambda a, h, k: h * (1 - h)),
+    "identity": (_positive, lambda a, k: a, lambda a, h, k: np.ones(a.shape)),
+    "softplus": (_positive, lambda a, k: softplus(a), lambda a, h, k: sigmoid(a)),
+    "elu": (
+        _positive,
+        lambda a, k: np.where(k, a, np.expm1(_negative(a))),
+        lambda a, h, k: np.where(k, 1.0, np.exp(_negative(a))),
+    ),
+    "hard_sigmoid": (
+        lambda a: (a.real / 6 + 0.5 > 0) + 1 * (a.real / 6 + 0.5 >= 1),
+        lambda a, k: np.where((k == 1) | np.isnan(a), a / 6 + 0.5, np.where(k > 1, 1.0, 0.0)),
+        lambda a, h, k: np.where((k == 1) | np.isnan(a), 1 / 6, 0.0),
+    ),
+    "softsign": (
+        _positive,
+        lambda a, k: a / (1 + _absolute(a)),
+        lambda a, h, k: 1 / (1 + _absolute(a)) ** 2,
+    ),
+    "leaky_relu": (
+        _positive,
+        lambda a, k: np.where(k, a, 0.01 * a),
+        lambda a, h, k: np.where(k, 1.0, 0.01),
+    ),
+}
+
+
+# --- rnn -----------------------------------------------------------------------------------------
+class RnnSaved(NamedTuple):
+    """What ``rnn_forward`` saves: of the two products, a_t, f(a_t), and the kinks below a_t."""
+
+    x: Any
+    h: Any
+    a: Array
+    f: Array
+    section: Array
+
+
+def rnn_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
+    """h_t = (1 - alpha) h_{t-1} + alpha f(a_t) (Elman 1990; leaky: Jaeger et al. 2007)."""
+    (h_prev,) = prev
+    a_x, saved_x = affine_forward(p, "ih", x)
+    a_h, saved_h = affine_forward(p, "hh", r.keep * h_prev)
+    section, f, _ = choose("forward: argument 'nonlinearity'", NONLINEARITIES, o.nonlinearity)
+    a = a_x + a_h + r.noise
+    k = section(a) if r.section is None else r.section
+    f_a = f(a, k)
+    h = mix(r.zone, h_prev, mix(1 - o.alpha, h_prev, f_a))
+    return (h,), {}, RnnSaved(saved_x, saved_h, a, f_a, k)
+
+
+def rnn_slope(o: Options, saved: RnnSaved) -> Array:
+    """f'(a_t), told by f(a_t) where that is exact: tanh' = 1 - f^2, sigmoid' = f (1 - f)."""
+    return np.asarray(NONLINEARITIES[o.nonlinearity][2](saved.a, saved.f, saved.section))
+
+
+def rnn_backward(p: Params, dnow: State, prev: State, saved: RnnSaved, o: Options, r: Step,
+                 clip: Limit) -> Back:  # fmt: skip
+    """da_t = f'(a_t) dh_t; at a kink f' is that of the lower side, 0 for relu."""
+    (dh,) = dnow
+    kept, dh_new = unmix(r.zone, dh)
+    leaked, df = unmix(1 - o.alpha, dh_new)
+    da = clamp(df * rnn_slope(o, saved), clip)
+    dx, grads_x = affine_backward(p, "ih", saved.x, da)
+    dh_prev, grads_h = affine_backward(p, "hh", saved.h, da)
+    return Back(dx, (kept + leaked + r.keep * dh_prev,), grads_x | grads_h, (dh,), da)
+
+
+# --- lstm ----------------------------------------------------------------------------------------
+def lstm_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
+    """c_t = f c_{t-1} + i g, h_t = o tanh(c_t) (Hochreiter & Schmidhuber 1997, Gers 2000).
+
+    Peepholes let i and f see c_{t-1}, and o see c_t (Gers & Schmidhuber 2000); coupled: f = 1 - i
+    (Greff et al. 2017); weight_hr projects h_t (Sak et al. 2014).
+    """
+    h_prev, c_prev = prev
+    a_x, saved_x = affine_forward(p, "ih", x)
+    a_h, saved_h = affine_forward(p, "hh", r.keep * h_prev)
+    a_i, *a_f, a_g, a_o = np.split(a_x + a_h, (a_x + a_h).shape[-1] // c_prev.shape[-1], axis=-1)
+    p_i, p_f, p_o = _peepholes(p, len(a_f))
+    i, g = sigmoid(a_i + p_i * c_prev), np.tanh(a_g)
+    f = sigmoid(a_f[0] + p_f * c_prev) if a_f else 1 - i
+    c = f * c_prev + i * g
+    out, v, normed = sigmoid(a_o + p_o * c), c, None
+    if "weight_ln_c" in p:
+        v, normed = layer_norm_forward(p["weight_ln_c"], p["bias_ln_c"], c)
+    tanh_v = np.tanh(v)
+    h = linear_forward(p["weight_hr"], 0.0, out * tanh_v) if "weight_hr" in p else out * tanh_v
+    now = mix(r.zone, h_prev, h), mix(r.zone_c, c_prev, c)
+    gates = {"i": i, **({"f": f} if a_f else {}), "g": g, "o": out}
+    return now, gates, (saved_x, saved_h, i, f, g, out, c, tanh_v, normed)
+
+
+def _peepholes(p: Params, forget: int) -> list[Any]:  # of i, f and o
+    if "weight_peephole" not in p:
+        return [0.0, 0.0, 0.0]
+    i, *f, o = np.split(p["weight_peephole"], 2 + forget)
+    return [i, f[0] if f else 0.0, o]
+
+
+def lstm_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r: Step,
+                  clip: Limit) -> Back:  # fmt: skip
+    """dc_t adds what comes through h_t; c_{t-1} receives f dc_t: a factor near 1, no matrix."""
+    (saved_x, saved_h, i, f, g, out, c, tanh_v, normed), (_, c_prev), (dh, dc) = saved, prev, dnow
+    coupled, grads = p["weight_hh"].shape[0] == 3 * c.shape[-1], Params()
+    p_i, p_f, p_o = _peepholes(p, not coupled)
+    kept_h, dm = unmix(r.zone, dh)
+    kept_c, dc = unmix(r.zone_c, dc)
+    if "weight_hr" in p:
+        grads["weight_hr"], _, projected = linear_backward(p["weight_hr"], out * tanh_v, dm)
+        dm = np.asarray(projected)
+    da_o = clamp(dm * tanh_v * out * (1 - out), clip)
+    dv = dm * out * (1 - tanh_v * tanh_v)
+    if normed is not None:
+        grads["weight_ln_c"], grads["bias_ln_c"], dv = layer_norm_backward(
+            p["weight_ln_c"], normed, dv
+        )
+    dc = dc + dv + p_o * da_o
+    di = dc * (g - c_prev) if coupled else dc * g
+    da_i = clamp(di * i * (1 - i), clip)
+    da_f = [] if coupled else [clamp(dc * c_prev * f * (1 - f), clip)]
+    da_g = clamp(dc * i * (1 - g * g), clip)
+    da = np.concatenate([da_i, *da_f, da_g, da_o], axis=-1)
+    dx, grads_x = affine_backward(p, "ih", saved_x, da)
+    dh_prev, grads_h = affine_backward(p, "hh", saved_h, da)
+    dc_prev = kept_c + dc * f + p_i * da_i
+    for d_f in da_f:
+        dc_prev = dc_prev + p_f * d_f
+    if "weight_peephole" in p:
+        seen = [da_i * c_prev, *(d_f * c_prev for d_f in da_f), da_o * c]
+        grads["weight_peephole"] = np.concatenate(seen, axis=-1).sum(axis=0)
+    prev_d = kept_h + r.keep * dh_prev, dc_prev
+    return Back(dx, prev_d, grads | grads_x | grads_h, (dh, dc), da)
+
+
+# --- gru -----------------------------------------------------------------------------------------
+def gru_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
+    """h_t = (1-z) n + z h_{t-1}, n = tanh(a_xn + r a_hn): r after the product (Cho et al. 2014).
+
+    Or before it, as in the first version of that article: n = tanh(a_xn + W_hn (r h_{t-1}) + b_hn).
+    """
+    (h_prev,), H = prev, prev[0].shape[-1]
+    a_x, saved_x = affine_forward(p, "ih", x)
+    read = r.keep * h_prev
+    both, last = _split(p, H)
+    a_h, saved_h = affine_forward(p if o.reset_after else both, "hh", read)
+    reset, z = (sigmoid(a_x[..., k : k + H] + a_h[..., k : k + H]) for k in (0, H))
+    if o.reset_after:
+        a_hn, saved_n = a_h[..., 2 * H :], None
+        n = np.tanh(a_x[..., 2 * H :] + reset * a_hn)
+    else:
+        a_hn, saved_n = affine_forward(last, "hh", reset * read)
+        n = np.tanh(a_x[..., 2 * H :] + a_hn)
+    h = mix(r.zone, h_prev, (1 - z) * n + z * h_prev)
+    saved = saved_x, saved_h, saved_n, reset, z, n, a_hn, read
+    return (h,), {"r": reset, "z": z, "n": n}, saved
+
+
+def _split(p: Params, H: int) -> tuple[Params, Params]:  # W_hh and b_hh: rows of r and z, of n
+    rows = {name: p[name] for name in ("weight_hh", "bias_hh") if name in p}
+    return {n: a[: 2 * H] for n, a in rows.items()}, {n: a[2 * H :] for n, a in rows.items()}
+
+
+def gru_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r: Step,
+                 clip: Limit) -> Back:  # fmt: skip
+    """da_n reaches a_hn by the factor r, and r by the factor a_hn; h_{t-1} receives z dh_t."""
+    (saved_x, saved_h, saved_n, reset, z, n, a_hn, read), (h_prev,), (dh,) = saved, prev, dnow
+    kept, dh_new = unmix(r.zone, dh)
+    da_n = clamp(dh_new * (1 - z) * (1 - n * n), clip)
+    da_z = clamp(dh_new * (h_prev - n) * z * (1 - z), clip)
+    both, last = _split(p, h_prev.shape[-1])
+    if o.reset_after:
+        da_r = clamp(da_n * a_hn * reset * (1 - reset), clip)
+        da_h = np.concatenate([da_r, da_z, da_n * reset], axis=-1)
+        dread, grads_h = affine_backward(p, "hh", saved_h, da_h)
+    else:
+        dreset_read, grads_n = affine_backward(last, "hh", saved_n, da_n)
+        da_r = clamp(dreset_read * read * reset * (1 - reset), clip)
+        dread, grads_rz = affine_backward(both, "hh", saved_h, np.concatenate([da_r, da_z], -1))
+        dread = dread + dreset_read * reset
+        grads_h = {name: np.concatenate([grads_rz[name], grads_n[name]]) for name in grads_n}
+        da_h = np.concatenate([da_r, da_z, da_n], axis=-1)
+    dx, grads_x = affine_backward(p, "ih", saved_x, np.concatenate([da_r, da_z, da_n], axis=-1))
+    dh_prev = kept + dh_new * z + r.keep * dread
+    return Back(dx, (dh_prev,), grads_x | grads_h, (dh,), da_h)
+
+
+FORWARD: dict[str, Any] = {"rnn": rnn_forward, "lstm": lstm_forward, "gru": gru_forward}
+BACKWARD: dict[str, Any] = {"rnn": rnn_backward, "lstm": lstm_backward, "gru": gru_backward}

@@ -1,0 +1,98 @@
+"""The losses, each with its gradient.
+
+Rows are targets with a weight each; rows of weight 0 are no targets and are not read. ``reduction``
+"mean" divides by the weights (as each loss says), "sum" does not. Class weights are one factor per
+output. A mean without any target is refused.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .basics import Array, check, choose
+from .cells import sigmoid, softplus
+
+
+def _weights(where: str, weights: Any, shape: tuple[int, ...]) -> Array:
+    if weights is None:
+        return np.ones(shape)
+    weights = check(f"{where}: argument 'weights'", weights, shape)
+    if not (weights >= 0).all():
+        raise ValueError(f"{where}: argument 'weights': expected numbers >= 0, got {weights.min()}")
+    return np.asarray(weights)
+
+
+def _classes(where: str, class_weights: Any, count: int) -> Array:
+    if class_weights is None:
+        return np.ones(count)
+    return check(f"{where}: argument 'class_weights'", class_weights, (count,))
+
+
+def _divisor(where: str, reduction: str, total: Any) -> Any:
+    if choose("argument 'reduction'", {"mean": True, "sum": False}, reduction) and total == 0:
+        raise ValueError(f"{where}: argument 'targets': expected a target at least, got none")
+    return total if reduction == "mean" else 1
+
+
+def softmax_cross_entropy(logits: Array, targets: Array, reduction: str = "mean", *,
+                          weights: Array | None = None, class_weights: Array | None = None,
+                          ignore_index: int = -100, label_smoothing: float = 0.0,
+                          ) -> Any:  # fmt: skip
+    """Give the loss sum_i w_i l_i / sum_i w_i c_{y_i} and its gradient by the logits [..., O].
+
+    With y the target, c the class weights, p = softmax(logits) and e the label smoothing (Szegedy
+    et al. 2016), l = -(1-e) c_y log p_y - e/O sum_k c_k log p_k. Targets that are ``ignore_index``
+    are none.
+    """
+    where, O = "softmax_cross_entropy", logits.shape[-1]  # noqa: E741
+    targets = check(f"{where}: argument 'targets'", targets, logits.shape[:-1], "iu")
+    w, c = _weights(where, weights, targets.shape), _classes(where, class_weights, O)
+    w = np.where(targets == ignore_index, 0, w)
+    targets = np.where(w > 0, targets, 0)
+    if targets.min() < 0 or targets.max() >= O:
+        got = f"{targets.min()} ... {targets.max()}"
+        raise IndexError(f"{where}: argument 'targets': expected 0 ... {O - 1}, got {got}")
+    divisor = _divisor(where, reduction, np.sum(w * c[targets]))
+    logits = np.where((w > 0)[..., None], logits, 0)
+    q = (1 - label_smoothing) * c * np.eye(O)[targets] + label_smoothing / O * c
+    shifted = logits - logits.real.max(axis=-1, keepdims=True).astype(np.float64)
+    sums = np.exp(shifted).sum(axis=-1, keepdims=True)
+    minus_log_p = np.where(q > 0, np.log(sums) - shifted, 0)
+    loss = np.sum(w[..., None] * np.where(q > 0, q, 0) * minus_log_p) / divisor
+    d = q.sum(axis=-1, keepdims=True) * np.exp(shifted) / sums - q
+    return loss, w[..., None] * d / divisor
+
+
+def mean_squared_error(out: Array, targets: Array, reduction: str = "mean", *,
+                       weights: Array | None = None, class_weights: Array | None = None,
+                       ) -> Any:  # fmt: skip
+    """Give sum_io w_i c_o (out - target)^2 / (O sum_i w_i), no factor 1/2, and its gradient."""
+    return _by_elements("mean_squared_error", out, targets, reduction, weights, class_weights)
+
+
+def binary_cross_entropy(out: Array, targets: Array, reduction: str = "mean", *,
+                         weights: Array | None = None, class_weights: Array | None = None,
+                         ) -> Any:  # fmt: skip
+    """Give sum_io w_i c_o l_io / (O sum_i w_i) of logits, and its gradient.
+
+    l = -t log p - (1-t) log(1-p) with p = sigmoid(out) and a target t in [0, 1].
+    """
+    return _by_elements("binary_cross_entropy", out, targets, reduction, weights, class_weights)
+
+
+def _by_elements(where: str, out: Array, targets: Array, reduction: str, weights: Any,
+                 class_weights: Any) -> Any:  # fmt: skip
+    targets = check(f"{where}: argument 'targets'", targets, out.shape)
+    w = _weights(where, weights, out.shape[:-1])
+    c = _classes(where, class_weights, out.shape[-1])
+    divisor = _divisor(where, reduction, out.shape[-1] * np.sum(w))
+    read = (w > 0)[..., None]
+    out, targets, factor = np.where(read, out, 0), np.where(read, targets, 0), w[..., None] * c
+    if where == "mean_squared_error":
+        error = out - targets
+        return np.sum(factor * error * error) / divisor, 2 * factor * error / divisor
+    if not ((targets >= 0) & (targets <= 1)).all():
+        got = f"{targets.min()} ... {targets.max()}"
+        raise ValueError(f"{where}: argument 'targets': expected 0 ... 1, got {got}")
+    loss = np.sum(factor * (softplus(out) - targets * out)) / divisor
+    return loss, factor * (sigmoid(out) - targets) / divisor

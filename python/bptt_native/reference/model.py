@@ -1,0 +1,107 @@
+"""The model: embedding (optional), recurrent layers, readout, loss."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import losses
+from .basics import Array, Limit, Params, check, choose, linear_backward, linear_forward
+from .cells import Options
+from .sequence import State, backward, forward
+
+
+@dataclass(frozen=True)
+class ModelConfig(Options):
+    """What a model is, apart from its parameters (which carry the sizes) and its ``Options``."""
+
+    cell: str
+    loss: str = "cross_entropy"  # or "mse", "binary_cross_entropy"
+    targets: str = "every"  # step of a sequence, or only its "last"
+    reduction: str = "mean"  # or "sum"
+    clip_step: Limit = None
+    clip_step_norm: Limit = None
+    truncation: tuple[int, int] | None = None
+    omega: float = 0.0
+    class_weights: Any = None  # [O]
+    label_smoothing: float = 0.0  # cross_entropy
+    ignore_index: int = -100  # cross_entropy
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """Loss, outputs, last state, gradients by parameter name, the gradient flow and omega."""
+
+    loss: Any
+    out: Array
+    state: State
+    gradients: Params
+    flow: Array | None
+    flow_c: Array | None
+    omega: Any = 0.0
+
+
+def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = None,
+                  **passage: Any) -> Any:  # fmt: skip
+    """Give out = W_o h + b_o [T, N, O] (targets "last": [N, O]), the last state and a tape.
+
+    Names: "embedding.weight" [V, E] (optional), "rnn." + those of ``forward``, "readout.weight"
+    [O, D*P], "readout.bias" [O]. An embedding is a linear map of one-hot tokens. ``passage``:
+    lengths, resets, training, seed, draw, sections, as for ``forward``.
+    """
+    E, x = params.get("embedding.weight"), np.asarray(x)
+    if passage.get("lengths") is not None:  # padding is never read
+        inside = np.arange(len(x))[:, None] < np.asarray(passage["lengths"])
+        x = np.where(inside if x.ndim == 2 else inside[..., None], x, 0)
+    inputs = x if E is None else linear_forward(E.T, 0.0, x)
+    rnn = {name[4:]: p for name, p in params.items() if name.startswith("rnn.")}
+    y, last, tape = forward(cfg.cell, rnn, inputs, state, options=cfg, **passage)
+    ends: Any = (tape.lengths - 1, np.arange(y.shape[1]))
+    part = choose("ModelConfig: 'targets'", {"every": slice(None), "last": ends}, cfg.targets)
+    out = linear_forward(params["readout.weight"], params.get("readout.bias", 0.0), y[part])
+    return out, last, (x, rnn, tape, y, part)
+
+
+def model_backward(cfg: ModelConfig, params: Params, tape: Any, dout: Array) -> Any:
+    """Give the gradients of all parameters by name, and the ``Gradients`` of the recurrent part."""
+    (x, rnn, rnn_tape, y, part), dy = tape, np.zeros(tape[3].shape, np.result_type(tape[3], dout))
+    dW, db, dy[part] = linear_backward(params["readout.weight"], y[part], dout)
+    how: Any = {name: getattr(cfg, name) for name in ("clip_step", "clip_step_norm", "truncation")}
+    g = backward(cfg.cell, rnn, rnn_tape, dy, omega=cfg.omega, **how)
+    grads = {f"rnn.{name}": d for name, d in g.params.items()}
+    grads |= {"readout.weight": dW, "readout.bias": db}
+    if "embedding.weight" in params and g.x is not None:
+        grads["embedding.weight"] = linear_backward(params["embedding.weight"].T, x, g.x)[0].T
+    return {name: grads[name] for name in params}, g
+
+
+def model_loss(cfg: ModelConfig, out: Array, targets: Array, weights: Array | None = None,
+               lengths: Array | None = None) -> Any:  # fmt: skip
+    """Give the loss and dL/dout; steps beyond a length are no targets."""
+    w = np.ones(out.shape[:-1]) if weights is None else weights
+    w = check("model_loss: argument 'weights'", w, out.shape[:-1])
+    if cfg.targets == "every" and lengths is not None:
+        w = w * (np.arange(len(out))[:, None] < np.asarray(lengths))
+    how: Any = {"weights": w, "class_weights": cfg.class_weights}
+    if cfg.loss == "cross_entropy":
+        how |= {"ignore_index": cfg.ignore_index, "label_smoothing": cfg.label_smoothing}
+    functions = {
+        "cross_entropy": losses.softmax_cross_entropy,
+        "mse": losses.mean_squared_error,
+        "binary_cross_entropy": losses.binary_cross_entropy,
+    }
+    compute = choose("ModelConfig: 'loss'", functions, cfg.loss)
+    return compute(out, targets, cfg.reduction, **how)
+
+
+def model_loss_and_gradients(cfg: ModelConfig, params: Params, x: Array, targets: Array,
+                             state: State = None, *, weights: Array | None = None,
+                             **passage: Any) -> ModelResult:  # fmt: skip
+    """Loss and gradients of one window; targets [T, N] or [N], but for classes with a last axis O.
+
+    ``weights`` of the targets are [T, N] or [N]; ``passage`` as for ``model_forward``.
+    """
+    out, last, tape = model_forward(cfg, params, x, state, **passage)
+    loss, dout = model_loss(cfg, out, targets, weights, passage.get("lengths"))
+    grads, g = model_backward(cfg, params, tape, dout)
+    return ModelResult(loss, out, last, grads, g.flow, g.flow_c, g.omega)

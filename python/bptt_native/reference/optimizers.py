@@ -1,0 +1,148 @@
+"""Clipping whole gradients, and the optimisers: step() changes parameters in place."""
+
+import numpy as np
+
+from .basics import Array, Params, choose, clamp
+
+
+# --- clipping whole gradients --------------------------------------------------------------------
+def clip_grad_value(grads: Params, value: float) -> Params:
+    """Clamp every element to +-value; a NaN stays a NaN."""
+    return {name: clamp(g, value) for name, g in grads.items()}
+
+
+def clip_grad_tensor_norm(grads: Params, max_norm: float) -> Params:
+    """Rescale each tensor to norm <= max_norm."""
+    return {name: clip_grad_norm({name: g}, max_norm)[0][name] for name, g in grads.items()}
+
+
+def clip_grad_norm(grads: Params, max_norm: float, eps: float = 0.0) -> tuple[Params, float]:
+    """Rescale all together (Pascanu et al. 2013, arXiv 1211.5063); also give the norm before."""
+    norm = float(np.sqrt(sum(np.sum(np.square(g, dtype=np.float64)) for g in grads.values())))
+    scale = 1.0 if norm <= max_norm else max_norm / (norm + eps)
+    return {name: g * scale for name, g in grads.items()}, norm
+
+
+# --- optimisers: step() changes in place the parameters that have a gradient ---------------------
+class Optimizer:
+    """Learning rate and weight decay of each tensor.
+
+    The rate is ``lr`` times ``lr_scale[name]``. Weights decay by ``weight_decay``, or by
+    ``decays[name]``; tensors of rank 1 (biases, gains, peepholes) only if ``decay_biases``.
+    """
+
+    def __init__(self, lr: float, weight_decay: float = 0.0, decay_biases: bool = False) -> None:
+        self.lr, self.weight_decay, self.decay_biases = lr, weight_decay, decay_biases
+        self.lr_scale: dict[str, float] = {}
+        self.decays: dict[str, float] = {}
+
+    def rate(self, name: str) -> float:
+        """Give the learning rate of a tensor."""
+        return self.lr * self.lr_scale.get(name, 1.0)
+
+    def decay(self, name: str, p: Array) -> float:
+        """Give the weight decay of a tensor."""
+        decays = p.ndim > 1 or self.decay_biases
+        return self.decays.get(name, self.weight_decay) if decays else 0.0
+
+
+class SGD(Optimizer):
+    """v = momentum v + g + weight_decay p (the first v without its past), p -= lr v.
+
+    With ``nesterov`` p -= lr (g + weight_decay p + momentum v) (Sutskever et al. 2013).
+    """
+
+    def __init__(self, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, *,
+                 nesterov: bool = False, decay_biases: bool = False) -> None:  # fmt: skip
+        super().__init__(lr, weight_decay, decay_biases)
+        self.momentum, self.nesterov = momentum, nesterov
+        self.v: Params = {}
+
+    def step(self, params: Params, grads: Params) -> None:
+        """Update the parameters."""
+        for name, grad in grads.items():
+            p = params[name]
+            g = grad + self.decay(name, p) * p
+            v = self.v[name] = self.momentum * self.v.get(name, 0.0) + g
+            p -= self.rate(name) * (g + self.momentum * v if self.nesterov else v)
+
+
+class Adagrad(Optimizer):
+    """s += g^2, p -= lr g / (sqrt(s) + eps); g += weight_decay p before (Duchi et al. 2011)."""
+
+    def __init__(self, lr: float, eps: float = 1e-10, weight_decay: float = 0.0, *,
+                 decay_biases: bool = False) -> None:  # fmt: skip
+        super().__init__(lr, weight_decay, decay_biases)
+        self.eps = eps
+        self.s: Params = {}
+
+    def step(self, params: Params, grads: Params) -> None:
+        """Update the parameters."""
+        for name, grad in grads.items():
+            p = params[name]
+            g = grad + self.decay(name, p) * p
+            self.s[name] = self.s.get(name, 0.0) + g * g
+            p -= self.rate(name) * g / (np.sqrt(self.s[name]) + self.eps)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019).
+
+    ``amsgrad`` divides by the largest mean of g^2 so far (Reddi et al. 2018).
+    """
+
+    def __init__(self, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0.0, *, amsgrad: bool = False, decay_biases: bool = False,
+                 ) -> None:  # fmt: skip
+        super().__init__(lr, weight_decay, decay_biases)
+        self.betas, self.eps, self.amsgrad = betas, eps, amsgrad
+        self.past: dict[str, tuple[int, Array, Array]] = {}  # steps, and the means of g and g^2
+        self.largest: Params = {}  # mean of g^2 so far
+
+    def step(self, params: Params, grads: Params) -> None:
+        """Update the parameters: p *= 1 - lr weight_decay, then p -= lr m' / (sqrt(v') + eps)."""
+        (b1, b2), none = self.betas, np.zeros(())
+        for name, g in grads.items():
+            p, lr = params[name], self.rate(name)
+            t, m, v = self.past.get(name, (0, none, none))
+            t, m, v = self.past[name] = t + 1, b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+            if self.amsgrad:
+                v = self.largest[name] = np.maximum(self.largest.get(name, none), v)
+            denominator = np.sqrt(v) / np.sqrt(1 - b2**t) + self.eps
+            p *= 1 - lr * self.decay(name, p)
+            p -= lr / (1 - b1**t) * m / denominator
+
+
+class RMSprop(Optimizer):
+    """g += weight_decay p; n = alpha n + (1 - alpha) g^2, and ``centered`` m likewise of g.
+
+    Form "torch": d = momentum d + g / (sqrt(n - m^2) + eps), p -= lr d (m = 0 unless centered).
+    Form "graves" (arXiv 1308.0850, eq. 38-41): d = momentum d - lr g / sqrt(n - m^2 + eps),
+    p += d, always centered.
+    """
+
+    def __init__(self, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+                 weight_decay: float = 0.0, momentum: float = 0.0, *, centered: bool = False,
+                 form: str = "torch", decay_biases: bool = False) -> None:  # fmt: skip
+        super().__init__(lr, weight_decay, decay_biases)
+        self.alpha, self.eps, self.momentum = alpha, eps, momentum
+        self.graves = choose("RMSprop: argument 'form'", {"torch": False, "graves": True}, form)
+        self.centered = centered or self.graves
+        self.past: dict[str, tuple[Array, Array, Array]] = {}  # n, m and d
+
+    def step(self, params: Params, grads: Params) -> None:
+        """Update the parameters."""
+        none = np.zeros(())
+        for name, grad in grads.items():
+            p, lr, a = params[name], self.rate(name), self.alpha
+            g = grad + self.decay(name, p) * p
+            n, m, d = self.past.get(name, (none, none, none))
+            n = a * n + (1 - a) * g * g
+            m = a * m + (1 - a) * g if self.centered else none
+            if self.graves:
+                d = self.momentum * d - lr * g / np.sqrt(n - m * m + self.eps)
+                p += d
+            else:
+                d = self.momentum * d + g / (np.sqrt(n - m * m) + self.eps)
+                p -= lr * d
+            self.past[name] = n, m, d

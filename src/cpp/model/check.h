@@ -1,0 +1,28 @@
+// check.h: what options of layers and of BPTT have to be, alone and together. The C API and the reader
+// of model files ask here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sequence/tape.h"
+
+namespace bptt {
+
+// The option (as bptt.h names it) that is wrong, what it has to be and what it is.
+struct OptionProblem {
+  std::string option, expected, got;
+};
+
+// What is asked of a backward pass beyond the gradients.
+struct BpttSettings {
+  double clip_step = 0, clip_step_norm = 0;  // 0: off
+  int64_t k1 = 0, k2 = 0;
+  double omega = 0;
+};
+
+std::optional<OptionProblem> problem_of(const LayerConfig& layer);  // sizes are positive
+std::optional<OptionProblem> problem_of(const LayerConfig& layer, const BpttSettings& settings);
+
+}  // namespace bptt

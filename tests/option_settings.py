@@ -1,0 +1,76 @@
+"""The options of a layer and of its passes, one setting each, and which of them go together."""
+
+import itertools
+from typing import Any
+
+from bptt_native import reference
+
+# Name of a setting -> what `nets.option_net` takes. A setting without "cell" is of every cell.
+SETTINGS: dict[str, dict[str, Any]] = {
+    **{f: {"cell": "rnn", "nonlinearity": f} for f in reference.NONLINEARITIES if f != "tanh"},
+    "alpha": {"cell": "rnn", "alpha": 0.3},
+    "noise": {"cell": "rnn", "noise": 0.2},
+    "dale": {"cell": "rnn", "dale": 0.7},
+    "omega": {"cell": "rnn", "omega": 0.75},
+    "reset_after": {"cell": "gru", "reset_after": False},
+    "peephole": {"cell": "lstm", "peephole": True},
+    "coupled": {"cell": "lstm", "coupled": True},
+    "proj_size": {"cell": "lstm", "proj_size": 3},
+    "zoneout_c": {"cell": "lstm", "zoneout_c": 0.3},
+    "bidirectional": {"bidirectional": True},
+    "layer_norm": {"layer_norm": True},
+    "dropout": {"dropout": 0.3},
+    "variational": {"dropout": 0.4, "variational": True},
+    "recurrent_dropout": {"recurrent_dropout": 0.25},
+    "zoneout": {"zoneout": 0.2},
+    "lengths": {"lengths": True},
+    "resets": {"resets": True},
+    "truncation": {"truncation": (2, 5), "T": 11},
+    "chunks": {"truncation": (3, 3), "T": 9},
+    "clip_step": {"clip_step": 0.02},
+    "clip_step_norm": {"clip_step_norm": 0.3},
+    "tokens": {"tokens": True},
+    "no bias": {"bias": False},
+}
+CLIPPED = {"clip_step", "clip_step_norm"}  # kinks at values that rounding moves
+RANDOM = {"noise", "dropout", "variational", "recurrent_dropout", "zoneout", "zoneout_c"}
+_BACK = {"truncation", "chunks"}
+_NOT_WITH_OMEGA = {"layer_norm", "alpha", "zoneout", "recurrent_dropout", "dale", "noise"}
+_NOT_WITH_OMEGA |= CLIPPED | _BACK
+
+
+def refused(a: str, b: str) -> bool:
+    """Whether an error names these two."""
+    pair = {a, b}
+    return (
+        pair == {"layer_norm", "reset_after"}
+        or ("proj_size" in pair and bool(pair & {"zoneout", "zoneout_c"}))
+        or ("bidirectional" in pair and bool(pair & _BACK))
+        or ("omega" in pair and bool(pair & _NOT_WITH_OMEGA))
+    )
+
+
+def fit(a: str, b: str) -> bool:
+    """Whether the two are of one cell and not two values of one option."""
+    first, second = SETTINGS[a], SETTINGS[b]
+    cells = {setting["cell"] for setting in (first, second) if "cell" in setting}
+    return len(cells) <= 1 and not (first.keys() & second.keys()) - {"cell", "T"}
+
+
+PAIRS = [pair for pair in itertools.combinations(SETTINGS, 2) if fit(*pair)]
+COMPATIBLE = [pair for pair in PAIRS if not refused(*pair)]
+REFUSED = [pair for pair in PAIRS if refused(*pair)]
+
+
+def merged(*names: str) -> dict[str, Any]:
+    """One setting of several."""
+    return {key: value for name in names for key, value in SETTINGS[name].items()}
+
+
+def combination(rng: Any, without: set[str] = frozenset()) -> list[str]:
+    """Random settings that go together."""
+    chosen: list[str] = []
+    for name in rng.permutation([n for n in SETTINGS if n not in without])[: rng.integers(3, 16)]:
+        if all(fit(name, other) and not refused(name, other) for other in chosen):
+            chosen.append(str(name))
+    return chosen
