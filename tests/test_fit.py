@@ -151,18 +151,38 @@ def test_streams_of_one_sequence():
     assert [len(whole.batch(0, i).x) for i in range(whole.batches)] == [50, 50, 3]
 
 
-def test_batch_first_and_arrays():
+def test_an_array_is_the_list_of_its_sequences():
     x, y = sequences(6)
     array = np.stack(x, axis=1)
-    for given, first in ((array, False), (array.swapaxes(0, 1), True)):
-        model = classifier()
-        data = read_data(model, array, y, "fit")
-        data.form.batch_first = first
-        if first:
-            model_like = type("M", (), {"config": model.config | {"batch_first": True}})()
-            data = read_data(model_like, given, y, "fit")
-        batch = source_of(data, 6).batch(0, 0)
-        np.testing.assert_array_equal(batch.x, given)
+    batch = source_of(read_data(classifier(), array, y, "fit"), 6).batch(0, 0)
+    np.testing.assert_array_equal(batch.x, array)
+    np.testing.assert_array_equal(predict(classifier(), array), predict(classifier(), x))
+    one, two, tags = classifier(), classifier(), np.arange(42).reshape(7, 6) % 4
+    fit(one, array, y, batch_size=4, epochs=2)
+    fit(two, x, y, batch_size=4, epochs=2)
+    assert bits(one) == bits(two)
+    out = predict(tagger(), array)
+    assert out.shape == (7, 6, 4)
+    np.testing.assert_array_equal(out[:, 2], predict(tagger(), x)[2])
+    got = evaluate(tagger(), array, tags)
+    assert got == evaluate(tagger(), x, list(tags.T))
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_batch_first(window):
+    """The same bits, whichever axis comes first; ragged too."""
+    x, _ = sequences(6, T=9, equal=False)
+    y = [np.arange(len(s)) % 4 for s in x]
+    one, two = tagger(), tagger(batch_first=True)
+    fit(one, x, y, batch_size=4, epochs=3, window=window)
+    fit(two, x, y, batch_size=4, epochs=3, window=window)
+    assert bits(one) == bits(two)
+    assert evaluate(one, x, y, window=window) == evaluate(two, x, y, window=window)
+    array, tags = np.stack([s[:2] for s in x], axis=1), np.stack([t[:2] for t in y], axis=1)
+    assert evaluate(one, array, tags) == evaluate(two, array.swapaxes(0, 1), tags.T)
+    np.testing.assert_array_equal(
+        predict(one, array), predict(two, array.swapaxes(0, 1)).swapaxes(0, 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,6 +236,12 @@ def test_wrong_data_per_step():
 def test_wrong_options(changes, text):
     with pytest.raises((TypeError, ValueError), match=f"fit: argument {text}"):
         fit(classifier(), *sequences(), **changes)
+
+
+def test_a_window_of_two_directions_is_refused():
+    x, y = series()
+    with pytest.raises(ValueError, match="'window': expected None for a bidirectional model"):
+        fit(regressor(bidirectional=True), x, y, window=20)
 
 
 # ----------------------------------------------------------------------------------------- learning
@@ -308,14 +334,21 @@ def test_ragged_sequences_are_learnt():
     assert evaluate(model, *sequences(100, T=12, seed=1, equal=False)).accuracy > 0.8
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("equal", [True, False])
-def test_accumulated_batches_are_one_batch(reduction, equal):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"reduction": "sum"}, {"class_weights": [1.0, 0.5, 3.0, 2.0], "ignore_index": 1},
+        {"class_weights": [1.0, 0.5, 3.0, 2.0], "label_smoothing": 0.2},
+    ],
+    ids=["mean", "sum", "ignored", "weighted"],
+)  # fmt: skip
+def test_accumulated_batches_are_one_batch(changes, equal):
     """Two batches of four, also ragged ones, give the update of the eight together."""
     x, _ = sequences(16, T=9, equal=equal)
     x = [s.astype(np.float64) for s in x]
-    y = [np.arange(len(s)) % 4 for s in x]
-    options = {"dtype": "float64", "reduction": reduction, "optimizer": "sgd", "lr": 0.05}
+    y = [np.random.default_rng(k).integers(0, 4, len(s)) for k, s in enumerate(x)]
+    options = {"dtype": "float64", "optimizer": "sgd", "lr": 0.05, **changes}
     one, two = tagger(**options, clip_norm=0.1), tagger(**options, clip_norm=0.1)
     a = fit(one, x, y, epochs=3, batch_size=8)
     b = fit(two, x, y, epochs=3, batch_size=4, accumulate=2)
@@ -395,11 +428,23 @@ def test_progress_lines(monkeypatch):
 
 # ----------------------------------------------------------------------------------------- resuming
 
+
+def random_classifier():
+    return classifier(num_layers=2, dropout=0.3, recurrent_dropout=0.2, zoneout=0.1,
+                      bidirectional=True)  # fmt: skip
+
+
+def ragged(seed=0):
+    return sequences(seed=seed, equal=False)
+
+
 CASES = {
     "classes": (classifier, sequences, {"batch_size": 3, "schedule": "cosine", "warmup": 3}),
     "windows": (regressor, series, {"batch_size": 2, "window": 15, "schedule": StepDecay(4, 0.5)}),
     "plateau": (classifier, sequences, {"schedule": Plateau(0.5, 0), "batch_size": 4}),
     "accumulate": (classifier, sequences, {"batch_size": 2, "accumulate": 2}),
+    "masks": (random_classifier, ragged, {"batch_size": 3}),
+    "masks, accumulated": (random_classifier, ragged, {"batch_size": 2, "accumulate": 2}),
 }
 
 
