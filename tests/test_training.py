@@ -464,6 +464,16 @@ def test_progress_is_quiet_between_its_lines():
     assert [line.split()[1] for line in lines] == ["1/100", "100/100"]
 
 
+def test_progress_ends_with_the_last_step():
+    """Also where a run ends before its last step: early stopping, Ctrl-C."""
+    stream = io.StringIO()
+    progress = Progress(100, every=1000.0, stream=stream)
+    for k in range(7):
+        progress.show([row(k + 1)], 100)
+    progress.close()
+    assert [line.split()[1] for line in stream.getvalue().splitlines()] == ["1/100", "7/100"]
+
+
 def test_progress_bar_on_a_terminal():
     pytest.importorskip("tqdm")
 

@@ -37,7 +37,10 @@ _limit.__name__, _size.__name__ = "number", "integer"  # argparse names them in 
 Kind = Callable[[str], Any]
 MODEL: dict[str, tuple[Kind, str]] = {
     "cell": (str, "rnn, lstm or gru"),
-    "nonlinearity": (str, "tanh, relu, sigmoid or identity; rnn only"),
+    "nonlinearity": (
+        str,
+        "RNN: tanh, relu, sigmoid, identity, softplus, elu, hard_sigmoid, softsign or leaky_relu",
+    ),
     "hidden": (int, "units per layer"),
     "layers": (int, "layers"),
     "bidirectional": (bool, "classify: a second direction reads from the end"),
@@ -48,6 +51,7 @@ MODEL: dict[str, tuple[Kind, str]] = {
     "reset_after": (bool, "GRU: the reset gate acts after the product"),
     "alpha": (float, "RNN: share of the new state, below 1: leaky units"),
     "noise": (float, "RNN: noise on the units in training"),
+    "dale": (float, "RNN: share of the units that excite; the others inhibit (Dale's law)"),
     "dropout": (float, "share of the inputs of each layer but the first left out in training"),
     "variational": (bool, "the same inputs at all steps"),
     "recurrent_dropout": (float, "share of the recurrent inputs left out, the same at all steps"),
@@ -76,9 +80,11 @@ TRAINING: dict[str, tuple[Kind, str]] = {
     "decay_every": (_size, "steps between the factors of step and exponential; a third of all"),
     "decay_patience": (int, "measurements without progress before the factor of plateau"),
     "clip_norm": (_limit, "clip the gradient's global norm"),
+    "clip_tensor_norm": (_limit, "clip each parameter tensor's norm"),
     "clip_value": (_limit, "clip each element of the gradient"),
     "clip_step": (_limit, "clip each element of dL/da_t in the backward loop"),
     "clip_step_norm": (_limit, "clip each sample's carried dL/dh_t in the backward loop"),
+    "omega": (float, "RNN: weight of the penalty on a vanishing gradient (Pascanu et al. 2013)"),
     "label_smoothing": (float, "classify: share of the target spread over all classes"),
     "valid_fraction": (float, "share of the training part held out: the end of text or series"),
     "patience": (_size, "stop after so many epochs without progress on the held-out share"),

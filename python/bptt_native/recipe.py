@@ -35,6 +35,8 @@ class Recipe:
     reset_after: bool = True
     alpha: float = 1.0
     noise: float = 0.0
+    dale: float | None = None
+    omega: float = 0.0
     optimizer: str = "adam"
     lr: float = 5e-3
     momentum: float = 0.0
@@ -45,6 +47,7 @@ class Recipe:
     decay: float = 0.1
     decay_every: int | None = None
     clip_norm: float | None = 1.0
+    clip_tensor_norm: float | None = None
     clip_value: float | None = None
     clip_step: float | None = None
     clip_step_norm: float | None = None
@@ -102,8 +105,10 @@ class Recipe:
 _OF_MODEL = (
     "nonlinearity", "dropout", "variational", "recurrent_dropout", "zoneout", "zoneout_c",
     "layer_norm", "proj_size", "peephole", "coupled", "reset_after", "alpha", "noise",
+    "dale", "omega",
     "bidirectional", "label_smoothing", "optimizer", "momentum", "nesterov", "weight_decay",
-    "clip_value", "clip_step", "clip_step_norm", "init", "forget_bias", "dtype", "seed",
+    "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm", "init", "forget_bias",
+    "dtype", "seed",
 )  # fmt: skip
 
 
