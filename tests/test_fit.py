@@ -264,6 +264,7 @@ def test_it_learns_classes():
     assert rates[0] == pytest.approx(1e-3)
     assert rates[9] == rates.max() == 1e-2
     assert rates[-1] < 1e-5
+    assert model.lr == 1e-2  # for another run
     means = [np.mean([r.loss for r in result.rows if r.epoch == e + 1]) for e in range(30)]
     np.testing.assert_allclose(result.epochs["loss"], means)
 

@@ -161,7 +161,6 @@ class FitTrainer(Trainer):
         elif rule is None:
             expected = "the function that the run began with"
             raise ValueError(message("resume", "schedule", expected, "None"))
-        model.lr = training["lr"]
         self = cls(model, x, targets, validation=validation, where="resume", **options)
         if self._sha256 != training["data_sha256"]:
             expected = f"the data of the run, SHA-256 {training['data_sha256'][:16]}..."
@@ -217,7 +216,7 @@ def fit(
     Parameters
     ----------
     model : Model
-        Trained in place; its learning rate is the highest one of the schedule.
+        Trained in place; its learning rate, which stays, is the highest one of the schedule.
     x : array_like, or list of array_like
         Several sequences: a list of arrays [T_i, I] of any lengths (tokens: integers [T_i]), or an
         array [T, N, I] (tokens: [T, N]; [N, T, ...] for a model with ``batch_first``). One long

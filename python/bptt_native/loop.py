@@ -153,8 +153,11 @@ class Trainer:
         began = time.perf_counter()
         epoch, index = divmod(self.step, self.steps_per_epoch)
         lr = self.lr * self.schedule(self.step, [metrics.loss for metrics in self.measured])
-        self.model.optimizer.lr = lr
-        done = self._update(epoch, index) if self.accumulate == 1 else self._sum(epoch, index)
+        self.model.lr = lr
+        try:
+            done = self._update(epoch, index) if self.accumulate == 1 else self._sum(epoch, index)
+        finally:
+            self.model.lr = self.lr
         self._state = None if done.skipped else self._state
         self._skips = self._skips + 1 if done.skipped else 0
         self.step += 1
@@ -309,7 +312,7 @@ class Trainer:
         """Write the model file with all that is needed to go on."""
         model = self.model
         place = {
-            "step": self.step, "seconds": self.seconds, "skips": self._skips, "lr": self.lr,
+            "step": self.step, "seconds": self.seconds, "skips": self._skips,
             "measured": self.measured,
         }  # fmt: skip
         model.metadata["training"] = json.dumps(self.describe() | place)
@@ -342,7 +345,7 @@ class Trainer:
             The file says something else.
         """
         self.step, self.seconds = training["step"], training["seconds"]
-        self._skips, self.lr = training["skips"], training["lr"]
+        self._skips = training["skips"]
         self.measured = [Metrics(*metrics) for metrics in training["measured"]]
         tensors = dict(self.model.tensors)
         if "training.state.h" in tensors:

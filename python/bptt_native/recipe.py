@@ -87,8 +87,7 @@ class Recipe:
         **sizes : int or str
             ``input_size`` or ``vocab_size``, ``output_size``, loss and targets.
         """
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name in _OF_MODEL
-                 and getattr(self, f.name) != f.default}  # fmt: skip
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name in _OF_MODEL}
         return Model(
             self.cell, hidden_size=self.hidden, num_layers=self.layers, lr=self.lr,
             clip_norm=self.clip_norm, **given, **sizes,

@@ -38,9 +38,8 @@ def load_text_model(path: str | Path) -> tuple[Model, Vocabulary, dict[str, Any]
     try:
         vocabulary = Vocabulary(json.loads(model.metadata["vocabulary"]))
         training = json.loads(model.metadata["training"])
-        missing = {"options", "step", "seconds", "skips", "lr", "measured", "data_sha256"} - set(
-            training
-        )
+        needed = {"options", "step", "seconds", "skips", "measured", "data_sha256"}
+        missing = needed - set(training)
     except (KeyError, TypeError, ValueError) as error:
         missing = {str(error)}
     if missing:
