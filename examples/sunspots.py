@@ -4,8 +4,8 @@
     python examples/sunspots.py --search    # the search itself, on the years before 1921 only
 
 The numbers from 1700 on come with statsmodels (`pip install 'bptt_native[examples]'`); nothing is
-downloaded. Trained on the years to 1920, tested on 1921-1979, as in Weigend, Huberman & Rumelhart
-(1990), but with one more recurrent state in the place of the window of twelve years.
+downloaded. Trained on the years to 1920 and tested on 1921-1979, the split of Weigend, Huberman &
+Rumelhart (1990).
 """
 
 import argparse
