@@ -73,7 +73,7 @@ ARGUMENT = {"chunks": "truncation"}  # the argument of a setting, where it has a
 
 @pytest.mark.parametrize("names", REFUSED, ids="+".join)
 def test_pairs_that_are_refused(names: tuple[str, str]) -> None:
-    net = option_net(np.random.Generator(np.random.Philox(3)), merged(*names))
+    net = option_net(np.random.Generator(np.random.Philox(3)), merged(*names), small=True)
     with pytest.raises(ValueError, match=": expected ") as raised:
         run_native(net, "float32")
     for name in names:
@@ -86,7 +86,7 @@ def test_the_pairs_are_complete() -> None:
     assert together == set(SETTINGS)
     assert len(COMPATIBLE) > 300
     assert len(REFUSED) == 3 + 2 + 10
-    assert CLIPPED < together
+    assert together > CLIPPED
 
 
 def test_projections_are_smaller_than_the_hidden_state() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from complex_step import STEP, arrays_of, assert_equal_gradients, complex_step
-from nets import Net, option_net, reference_forward, reference_options
-from option_settings import CLIPPED, COMPATIBLE, SETTINGS, combination, merged
+from nets import Net, option_net, reference_forward, reference_options, run_reference
+from option_settings import CLIPPED, COMPATIBLE, REFUSED, SETTINGS, combination, merged
 
 from bptt_native import reference as ref
 
@@ -82,6 +82,15 @@ def test_pairs(names: tuple[str, str]) -> None:
 def test_random_combinations(seed: int) -> None:
     rng = np.random.default_rng(seed)
     check_along_directions(option_net(rng, merged(*combination(rng, NO_LOSS)), small=True))
+
+
+@pytest.mark.parametrize("names", REFUSED, ids="+".join)
+def test_pairs_that_are_refused(names: tuple[str, str]) -> None:
+    net = option_net(np.random.default_rng(7), merged(*names), small=True)
+    with pytest.raises(ValueError, match=": expected ") as raised:
+        run_reference(net)
+    for name in names:
+        assert name.replace("chunks", "truncation") in str(raised.value)
 
 
 # --- truncation: windows, each a whole backward pass from a recorded state -----------------------

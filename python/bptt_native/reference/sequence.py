@@ -136,6 +136,12 @@ def _steps(o: Options, draw: Draw | None, place: int, T: int, N: int, sizes: lis
     ]
 
 
+def _refuse(where: str, clashes: dict[tuple[str, str], Any]) -> None:
+    for (a, b), clash in clashes.items():
+        if clash:
+            raise ValueError(f"{where}: expected {a} without {b}, got both")
+
+
 def forward(cell: str, params: Params, x: Array, state: State = None, *, options: Options = PLAIN,
             lengths: Array | None = None, resets: Array | None = None, training: bool = False,
             seed: int = 0, draw: int = 0, sections: Sequence[Array] | None = None,
@@ -154,6 +160,12 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
     features, kinds = ((), "iu") if y.dtype.kind in "iu" else (W.shape[1:], "fc")
     y = check("forward: argument 'x'", y, y.shape[:2] + features, kinds)
     (T, N), D, sizes = y.shape[:2], len(layers[0]), _sizes(layers[0][0])
+    normed, projected = "weight_ln_ih" in layers[0][0], "weight_hr" in layers[0][0]
+    _refuse("forward", {
+        ("layer_norm", "reset_after=False"): normed and not options.reset_after,
+        ("proj_size", "zoneout"): projected and options.zoneout,
+        ("proj_size", "zoneout_c"): projected and options.zoneout_c,
+    })  # fmt: skip
     ends = check("forward: argument 'lengths'", [T] * N if lengths is None else lengths, (N,), "iu")
     if ends.min() < 1 or ends.max() > T:
         raise ValueError(f"forward: argument 'lengths': expected 1 ... {T}, got {ends.tolist()}")
@@ -224,6 +236,16 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
     D, sizes = len(layers[0]), _sizes(layers[0][0])
     dy = check("backward: argument 'dy'", dy, (T, N, D * P))
     states = _states("backward: argument 'dstate'", dstate, cell, len(tape.walks), N, sizes)
+    o, normed = tape.options, "weight_ln_ih" in layers[0][0]
+    _refuse("backward", {("truncation", "bidirectional"): truncation is not None and D > 1} | {
+        ("omega", name): omega and clash
+        for name, clash in {
+            "layer_norm": normed, "alpha": o.alpha != 1, "zoneout": o.zoneout, "noise": o.noise,
+            "recurrent_dropout": o.recurrent_dropout, "dale": o.dale is not None,
+            "clip_step": clip_step, "clip_step_norm": clip_step_norm, "truncation": truncation,
+            "lstm or gru": cell != "rnn",
+        }.items()
+    })  # fmt: skip
     k1, k2 = (T, T) if truncation is None else truncation
     total: list[Any] = []
     for begin in range(0, T, k1):  # the losses of steps begin ... end-1, and what they reach

@@ -85,7 +85,7 @@ struct Lstm {
     }
   }
 
-  // Returns the total dL/dc_t, for the gradient flow.
+  // Returns the total dL/dc_t (of the fresh one), for the gradient flow.
   BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
@@ -157,7 +157,7 @@ struct Lstm {
         store(sums + (kO - 1) * next, da_o * c);
       }
       store(s.dc + at, before);
-      return options.keep_c ? carried : dc;
+      return dc;
     }
   }
 
