@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import math
 import sys
 
 import numpy as np
@@ -11,9 +10,10 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.batches import Sequences, Streams, read_data, source_of
-from bptt_native.fit import FitTrainer, evaluate, fit, predict, resume
+from bptt_native.fit import evaluate, fit, predict, resume
 from bptt_native.history import read_history
-from bptt_native.schedules import Cosine, EarlyStopping, Plateau, StepDecay
+from bptt_native.loop import TrainingDiverged
+from bptt_native.schedules import Cosine, EarlyStopping, Plateau, StepDecay, Warmup
 
 
 def classifier(**changes):
@@ -228,6 +228,8 @@ def test_wrong_data_per_step():
         ({"window": 3}, "'window': expected None with targets"), ({"seed": -1}, "'seed'"),
         ({"early_stopping": EarlyStopping()}, "'validation': expected data"),
         ({"schedule": "cosin"}, "'schedule'"),
+        ({"schedule": "plateau"}, "'validation': expected data, which plateau"),
+        ({"schedule": Warmup(3, Plateau())}, "'validation': expected data, which plateau"),
         ({"schedule": Cosine(3), "warmup": 2}, "'warmup': expected 0"),
         ({"validation": ([1], [2], [3])}, "'validation': expected"),
         ({"validation": (np.zeros((3, 2), "f"), [1])}, r"'validation\[0\]': expected float32"),
@@ -524,14 +526,26 @@ def test_what_the_user_put_into_the_file_stays(tmp_path):
     assert json.loads(loaded.metadata["training"])["fit"]["early_stopping"]["patience"] == 10
 
 
-def test_a_skipped_update_is_in_the_history():
-    model = classifier(optimizer="sgd", lr=1e30, dtype="float64")
-    x, y = [s.astype(np.float64) for s in sequences()[0]], sequences()[1]
-    trainer = FitTrainer(model, x, y, epochs=3, batch_size=5)
-    trainer.model.load_state_dict({k: v * 1e200 for k, v in model.state_dict().items()})
-    trainer.model.lr = 1e-3
-    row = trainer.train_step()
-    assert row.skipped == (not math.isfinite(row.grad_norm))
+def test_numbers_of_numpy_are_options_too(tmp_path):
+    x, y = sequences()
+    three = np.int64(3)
+    fit(classifier(), x, y, epochs=three, batch_size=three, seed=np.uint64(2**64 - 1), out=tmp_path,
+        accumulate=three, schedule=StepDecay(three, np.float32(0.5)))  # fmt: skip
+    assert resume(tmp_path, x, y, epochs=np.int32(5)).ended == "steps"
+
+
+def test_an_update_that_is_skipped_is_counted_and_changes_nothing():
+    x, y = sequences()
+    model = classifier()
+    x[3][2, 1] = np.nan
+    before = bits(model)
+    result = fit(model, x, y, epochs=3, batch_size=10)
+    assert result.steps["skipped"].all()
+    assert result.epochs["skipped"].tolist() == [1, 1, 1]
+    assert bits(model) == before
+    assert (model.step_count, model.skipped_count) == (0, 3)
+    with pytest.raises(TrainingDiverged, match="2 steps in a row"):
+        fit(model, x, y, epochs=3, batch_size=10, max_skips=2)
 
 
 def test_one_sequence_of_a_classifier_is_no_stream():

@@ -16,7 +16,15 @@ from .batches import Data, read_data, source_of
 from .evaluation import Metrics, evaluate, measure, predict
 from .history import HistoryFile, HistoryRow, Progress, columns, epochs
 from .loop import HISTORY_FILE, MODEL_FILE, Callback, Trainer
-from .schedules import EarlyStopping, Schedule, from_json, schedule_of, to_json
+from .schedules import (
+    EarlyStopping,
+    Plateau,
+    Schedule,
+    Warmup,
+    from_json,
+    schedule_of,
+    to_json,
+)
 
 __all__ = ["FitResult", "FitTrainer", "Metrics", "evaluate", "fit", "predict", "resume"]
 
@@ -74,8 +82,8 @@ class FitTrainer(Trainer):
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise TypeError(message(where, "validation", "(x, targets)", describe(pair)))
             held_out = read_data(model, pair[0], pair[1], where, ("validation[0]", "validation[1]"))
-        integer(seed, where, "seed", 0, 2**64 - 1)
-        integer(accumulate, where, "accumulate", 1)
+        seed = integer(seed, where, "seed", 0, 2**64 - 1)
+        accumulate = integer(accumulate, where, "accumulate", 1)
         if epochs is not None and steps is not None:
             raise ValueError(message(where, "epochs", "only one of epochs and steps", "both"))
         if window is not None and model.config.get("bidirectional"):
@@ -92,7 +100,7 @@ class FitTrainer(Trainer):
         each = -(-source.batches // accumulate)
         if steps is None:
             steps = integer(10 if epochs is None else epochs, where, "epochs", 1) * each
-        integer(steps, where, "steps", 1)
+        steps = integer(steps, where, "steps", 1)
         self._named: dict[str, Any] | None = None
         if isinstance(schedule, str):
             self._named = {"name": schedule, "warmup": warmup, **decays}
@@ -102,6 +110,9 @@ class FitTrainer(Trainer):
             raise ValueError(message(where, "warmup", expected, str(warmup)))
         else:
             rule = schedule
+        after = rule.then if isinstance(rule, Warmup) else rule
+        if isinstance(after, Plateau) and held_out is None:
+            raise ValueError(message(where, "validation", "data, which plateau looks at", "None"))
         validate = None
         if held_out is not None:
             measured = source_of(held_out, batch_size, window)

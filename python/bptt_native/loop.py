@@ -315,7 +315,8 @@ class Trainer:
             "step": self.step, "seconds": self.seconds, "skips": self._skips,
             "measured": self.measured,
         }  # fmt: skip
-        model.metadata["training"] = json.dumps(self.describe() | place)
+        whole = self.describe() | place
+        model.metadata["training"] = json.dumps(whole, default=lambda number: number.item())
         for name in [name for name in model.tensors if name.startswith("training.")]:
             del model.tensors[name]
         if self._state is not None:
