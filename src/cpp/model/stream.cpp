@@ -49,7 +49,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
     } else {
       stepper_.input_part(weights, l ? h(l - 1, next) : x, 0, l ? R : stack_.input, out, 0, 1);
     }
-    StepRows<T> step;
+    StepForwardArgs<T> step = stepper_.begin(weights);
     step.rows = 1;
     step.input = step.h_previous = h(l, now_);
     step.h = h(l, next);
@@ -58,10 +58,11 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
       step.c = c(l, next);
     }
     step.planes = planes_.data();
-    if (config_.zoneout > 0) step.keep_h = keep_h_.data();
-    if (config_.zoneout_c > 0) step.keep_c = keep_c_.data();
-    step.z = z_.data();
-    stepper_.forward(weights, step);
+    StepExtras<T> extras;
+    if (config_.zoneout > 0) extras.keep_h = keep_h_.data();
+    if (config_.zoneout_c > 0) extras.keep_c = keep_c_.data();
+    extras.z = z_.data();
+    stepper_.forward(weights, step, extras);
   }
   now_ = next;
   if (!y) return;

@@ -58,7 +58,7 @@ void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const 
   const Order& order = tape.order();
   const int64_t parts = shard_count(order.batch(), call.parameter_count);
   const int64_t flows = checked_count(config_.walks(), tape.steps());
-  const bool c_flow = call.flow_c && config_.shape().has_c;
+  const bool c_flow = call.flow_c && geometry_.shape.has_c;
   std::atomic<bool> stop{false};
   // The first part adds to the caller's gradients, the others to vectors of their own.
   Buffer<T> sums;

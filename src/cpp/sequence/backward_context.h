@@ -52,7 +52,7 @@ struct BackwardContext {
         kernels(kernels_of<T>(*packed_.table)),
         stepper(config_, geometry_, kernels),
         gather(config_, geometry_, kernels, tape_),
-        shape(config_.shape()),
+        shape(geometry_.shape),
         all(tape_.order()),
         own(tape_.order().part(shard_.begin, shard_.end)),
         count(shard_.end - shard_.begin),
@@ -60,7 +60,9 @@ struct BackwardContext {
         R(config_.state()),
         D(config_.directions()),
         block_rows(std::min(own.rows(), std::max(count, kBlockRows))),
-        joined(all.uniform() && count == all.batch()) {}
+        joined(all.uniform() && count == all.batch()),
+        cuts(tape_.cuts()),
+        extended(config_.extended()) {}
 
   const StackConfig& config;
   const Geometry<T>& geometry;
@@ -72,12 +74,13 @@ struct BackwardContext {
   const Kernels<T>& kernels;
   const Stepper<T> stepper;
   const Gather<T> gather;
-  const CellShape shape;
+  const CellShape& shape;
   const Order& all;
   const Order own;
   const int64_t count, H, R, D;
   const int64_t block_rows;  // of the largest block
   const bool joined;         // rows of the shard follow on from step to step
+  const bool cuts, extended;
 
   const T* after(const T* states, int64_t t, int64_t n, int64_t row) const {
     return states + (all.batch() + all.first(t) + shard.begin + n) * row;

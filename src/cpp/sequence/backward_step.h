@@ -54,27 +54,53 @@ class BackwardSteps {
     return total_.data();
   }  // with a projection: dL/dh_t [rows of a block, R]
 
-  // Sequences [n0, n1). norms_c: per sequence, of the total dL/dc_t; or null.
-  StepBackwardArgs<T> run(int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1,
-                          double* norms_c) {
-    StepBackwardArgs<T> s = step_args(walk, block, t, n0, n1, norms_c);
-    CellOptions<T> options{};
-    if (in.config.extended()) {
-      options = cell_options(walk, t, n0, n1);
-      s.options = &options;
-    }
-    if (in.config.projection)
-      s.dh = through_projection(walk, dh(walk, n0), block.row(t) + n0, n1 - n0);
-    in.kernels.step_backward[int(in.config.cell)](s);
-    if (in.config.layer_norm) through_norms(walk, s, t, n0);
-    carry_back(walk, s, n0, n1);
-    s.options = nullptr;
-    return s;
+  // What all steps of a layer's direction have in common.
+  struct Common {
+    StepBackwardArgs<T> step;
+    ProductArgs<T> product;  // with W_hh
+  };
+  Common begin(int64_t walk) const {
+    Common common{};
+    StepBackwardArgs<T>& s = common.step;
+    s.input_row = in.geometry.state_row;
+    s.state_row = in.geometry.cell_row;
+    s.planes_row = in.geometry.planes_row;
+    s.plane_stride = in.geometry.plane;
+    s.dz_row = in.geometry.dz_row;
+    s.units = in.H;
+    s.activation = in.config.activation;
+    s.clip = clip_;
+    ProductArgs<T>& p = common.product;
+    p.a_row = in.geometry.dz_row;
+    p.segments = in.shape.product_gates;
+    p.segment_length = in.H;
+    p.segment_stride = in.geometry.plane;
+    p.b = in.packed.layers[size_t(walk)].recurrent.data();
+    p.units = in.R;
+    p.groups = 1;
+    p.c_row = in.geometry.state_row;
+    p.accumulate = in.shape.adds_carry && !in.config.projection;
+    p.panel_end = panel_count(in.kernels, in.R);
+    return common;
+  }
+
+  // Sequences [n0, n1). norms_c: per sequence, of the total dL/dc_t; or null. common.step is then that
+  // of this step.
+  void run(Common& common, int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1,
+           double* norms_c) {
+    set_step(common.step, walk, block, t, n0, n1, norms_c);
+    if (in.extended || share_.count()) return run_extended(common, walk, block, t, n0, n1);
+    in.kernels.step_backward[int(in.config.cell)](common.step);
+    ProductArgs<T>& p = common.product;
+    p.a = common.step.dz + in.shape.dz_hidden * in.geometry.plane;
+    p.rows = n1 - n0;
+    p.c = common.step.dh;
+    in.kernels.product(p);
   }
 
   // Cuts and rescales what goes on to step t - 1.
   void finish(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
-    for (int64_t n = n0; in.tape.cuts() && n < n1; ++n) {
+    for (int64_t n = n0; in.cuts && n < n1; ++n) {
       if (!in.tape.cut(walk % in.D, t, in.shard.begin + n)) continue;
       std::fill_n(dh(walk, n), in.R, T(0));
       if (in.shape.has_c) std::fill_n(dc(walk, n), in.H, T(0));
@@ -83,12 +109,10 @@ class BackwardSteps {
   }
 
  private:
-  StepBackwardArgs<T> step_args(int64_t walk, const Block<T>& block, int64_t t, int64_t n0,
-                                int64_t n1, double* norms_c) {
+  void set_step(StepBackwardArgs<T>& s, int64_t walk, const Block<T>& block, int64_t t, int64_t n0,
+                int64_t n1, double* norms_c) {
     const auto& layer = in.tape.layer(walk);
-    const int64_t row = in.geometry.state_row, cell_row = in.geometry.cell_row, d = walk % in.D;
-    const int64_t g0 = in.shard.begin + n0, g1 = in.shard.begin + n1;
-    StepBackwardArgs<T> s{};
+    const int64_t row = in.geometry.state_row, cell_row = in.geometry.cell_row;
     s.h_previous = in.before(layer.h, t, n0, row);
     s.h = in.after(layer.h, t, n0, row);
     if (layer.c) {
@@ -97,35 +121,48 @@ class BackwardSteps {
       s.dc = dc(walk, n0);
       s.flow_c = norms_c;
     }
-    if (in.gather.any_cut(d, t, g0, g1)) {
-      T* h = cut_h_.data() + n0 * row;
-      in.gather.cut_rows(d, t, g0, g1, s.h_previous, row, in.R, h);
-      s.h_previous = h;
-      if (layer.c) {
-        T* c = cut_c_.data() + n0 * cell_row;
-        in.gather.cut_rows(d, t, g0, g1, s.c_previous, cell_row, in.H, c);
-        s.c_previous = c;
-      }
-    }
+    if (in.cuts) cut_states(s, walk % in.D, t, n0, n1);
     s.input = s.h_previous;
-    s.input_row = row;
-    if (masked_.count() && !in.config.reset_after) {
-      T* masked = masked_.data() + n0 * row;
-      in.gather.mask_recurrent(walk, g0, g1, s.h_previous, masked);
-      s.input = masked;
-    }
     if (layer.planes) s.planes = in.planes(layer, t, n0);
-    s.state_row = cell_row;
-    s.planes_row = in.geometry.planes_row;
-    s.plane_stride = in.geometry.plane;
     s.dh = dh(walk, n0);
     s.dz = dz_.data() + (block.row(t) + n0) * in.geometry.dz_row;
-    s.dz_row = in.geometry.dz_row;
     s.rows = n1 - n0;
-    s.units = in.H;
-    s.activation = in.config.activation;
-    s.clip = clip_;
-    return s;
+  }
+
+  // The states before the step, with zeros where a reset cuts.
+  void cut_states(StepBackwardArgs<T>& s, int64_t d, int64_t t, int64_t n0, int64_t n1) {
+    const int64_t row = in.geometry.state_row, cell_row = in.geometry.cell_row;
+    const int64_t g0 = in.shard.begin + n0, g1 = in.shard.begin + n1;
+    if (!in.gather.any_cut(d, t, g0, g1)) return;
+    T* h = cut_h_.data() + n0 * row;
+    in.gather.cut_rows(d, t, g0, g1, s.h_previous, row, in.R, h);
+    s.h_previous = h;
+    if (!s.c_previous) return;
+    T* c = cut_c_.data() + n0 * cell_row;
+    in.gather.cut_rows(d, t, g0, g1, s.c_previous, cell_row, in.H, c);
+    s.c_previous = c;
+  }
+
+  void run_extended(Common& common, int64_t walk, const Block<T>& block, int64_t t, int64_t n0,
+                    int64_t n1) {
+    StepBackwardArgs<T>& s = common.step;
+    T* const carry = s.dh;
+    if (masked_.count() && !in.config.reset_after) {
+      T* masked = masked_.data() + n0 * in.geometry.state_row;
+      in.gather.mask_recurrent(walk, in.shard.begin + n0, in.shard.begin + n1, s.h_previous,
+                               masked);
+      s.input = masked;
+    }
+    CellOptions<T> options{};
+    if (in.extended) {
+      options = cell_options(walk, t, n0, n1);
+      s.options = &options;
+    }
+    if (in.config.projection) s.dh = through_projection(walk, carry, block.row(t) + n0, n1 - n0);
+    in.kernels.step_backward[int(in.config.cell)](s);
+    if (in.config.layer_norm) through_norms(walk, s, t, n0);
+    carry_back(common, walk, carry, n0, n1);
+    s.options = nullptr;
   }
 
   CellOptions<T> cell_options(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
@@ -184,46 +221,33 @@ class BackwardSteps {
   }
 
   // dL/dh_{t-1}: the product with W_hh, and what the cell has left in dh.
-  void carry_back(int64_t walk, const StepBackwardArgs<T>& s, int64_t n0, int64_t n1) {
-    const auto& weights = in.packed.layers[size_t(walk)];
-    const int64_t row = in.geometry.state_row, plane = in.geometry.plane, rows = n1 - n0;
-    const int64_t first = in.config.layer_norm ? in.shape.norm_hidden : in.shape.dz_hidden;
-    T* const carry = dh(walk, n0);
-    const bool adds = in.shape.adds_carry && !in.config.projection;
-    const auto product = [&](int64_t from, int64_t planes, const Buffer<T>& packed, T* to,
-                             bool accumulate) {
-      ProductArgs<T> p{};
-      p.a = s.dz + from * plane;
-      p.a_row = s.dz_row;
-      p.segments = planes;
-      p.segment_length = in.H;
-      p.segment_stride = plane;
-      p.b = packed.data();
-      p.rows = rows;
-      p.units = in.R;
-      p.groups = 1;
-      p.c = to;
-      p.c_row = row;
-      p.accumulate = accumulate;
-      p.panel_end = panel_count(in.kernels, in.R);
-      in.kernels.product(p);
-    };
+  void carry_back(Common& common, int64_t walk, T* carry, int64_t n0, int64_t n1) {
+    const StepBackwardArgs<T>& s = common.step;
+    const int64_t row = in.geometry.state_row, plane = in.geometry.plane;
     const bool masked = share_.count() > 0;
-    if (!masked && in.config.reset_after)
-      return product(first, in.shape.product_gates, weights.recurrent, carry, adds);
-    T* share = masked ? share_.data() + n0 * row : nullptr;
-    if (in.config.reset_after) {
-      product(first, in.shape.product_gates, weights.recurrent, share, false);
-    } else {
-      share = s.options->reset_carry;
-      product(0, 1, weights.recurrent_n, share, false);
+    ProductArgs<T> p = common.product;
+    p.rows = n1 - n0;
+    p.a = s.dz + (in.config.layer_norm ? in.shape.norm_hidden : in.shape.dz_hidden) * plane;
+    p.c = carry;
+    if (!masked && in.config.reset_after) return in.kernels.product(p);
+    const bool adds = p.accumulate;
+    T* const share = in.config.reset_after ? share_.data() + n0 * row : s.options->reset_carry;
+    p.c = share;
+    p.accumulate = false;
+    if (!in.config.reset_after) {
+      ProductArgs<T> first = p;
+      first.a = s.dz;
+      first.segments = 1;
+      first.b = in.packed.layers[size_t(walk)].recurrent_n.data();
+      in.kernels.product(first);
       CellOptions<T> second = *s.options;
       second.stage = 1;
       StepBackwardArgs<T> again = s;
       again.options = &second;
       in.kernels.step_backward[int(in.config.cell)](again);
-      product(first, in.shape.product_gates, weights.recurrent, share, true);
+      p.accumulate = true;
     }
+    in.kernels.product(p);
     const T* mask = masked ? in.tape.layer(walk).recurrent_mask : nullptr;
     for (int64_t n = n0; n < n1; ++n) {
       T* to = carry + (n - n0) * row;

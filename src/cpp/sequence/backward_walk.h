@@ -66,16 +66,12 @@ class BackwardWalk {
     int64_t begin, end;
     int64_t counted;  // the first step whose losses go back in this window
   };
-  std::vector<Window> windows() const {
-    const int64_t T_ = in.tape.steps(), longest = in.own.steps();
-    const int64_t k1 = in.truncated() ? in.call.k1 : T_, k2 = in.truncated() ? in.call.k2 : T_;
-    std::vector<Window> all;
-    for (int64_t counted = 0; counted < longest; counted += k1) {
-      const int64_t end = counted + std::min(k1, T_ - counted);
-      const int64_t begin = std::max(int64_t(0), end - k2);
-      if (begin < longest) all.push_back({begin, std::min(end, longest), counted});
-    }
-    return all;
+  int64_t window_steps() const { return in.truncated() ? in.call.k1 : in.tape.steps(); }
+  Window window(int64_t i) const {
+    const int64_t counted = i * window_steps(), longest = in.own.steps();
+    const int64_t end = std::min(counted + window_steps(), in.tape.steps());
+    const int64_t begin = in.truncated() ? std::max(int64_t(0), end - in.call.k2) : 0;
+    return {begin, std::min(end, longest), counted};
   }
 
   Block<T> block_of(int64_t first, int64_t last, int64_t counted) const {
@@ -85,12 +81,12 @@ class BackwardWalk {
 
   bool run_one(const Team& team, bool asks) {
     int turn = 0;
-    const std::vector<Window> all = windows();
-    for (size_t w = all.size(); w-- > 0;) {
-      const Window& window = all[w];
-      const std::vector<int64_t> starts = in.own.blocks(window.begin, window.end);
-      for (size_t i = starts.size() - 1; i-- > 0; turn = !turn) {
-        Block<T> block = block_of(starts[i], starts[i + 1], window.counted);
+    // Windows whose losses lie beyond the longest sequence have none.
+    for (int64_t w = (in.own.steps() - 1) / window_steps() + 1; w-- > 0;) {
+      const Window own = window(w);
+      const Blocks blocks = in.own.blocks(own.begin, own.end);
+      for (int64_t i = blocks.count(); i-- > 0; turn = !turn) {
+        Block<T> block = block_of(blocks.first(i), blocks.last(i), own.counted);
         const int64_t top = in.config.layers - 1;
         block.top = in.tape.layer(top).h +
                     (in.all.batch() + in.all.first(block.first)) * in.geometry.state_row;
@@ -101,10 +97,10 @@ class BackwardWalk {
           team.wait();
         }
         for (int64_t l = top; l >= 0; --l) {
-          if (!walk_block(team, l, block, window.end, turn, dy || l < top)) return false;
+          if (!walk_block(team, l, block, own.end, turn, dy || l < top)) return false;
         }
       }
-      if (window.begin == 0) {
+      if (own.begin == 0) {
         for (int64_t l = 0; l < in.config.layers; ++l) put_initial(team, l);
       }
       team.wait();  // the carries are used again
@@ -113,9 +109,9 @@ class BackwardWalk {
   }
 
   bool run_both(const Team& team, bool asks) {
-    const std::vector<int64_t> starts = in.own.blocks(0, in.own.steps());
-    for (size_t i = 0; in.call.before_block && i + 1 < starts.size(); ++i) {
-      Block<T> block = block_of(starts[i], starts[i + 1], 0);
+    const Blocks blocks = in.own.blocks(0, in.own.steps());
+    for (int64_t i = 0; in.call.before_block && i < blocks.count(); ++i) {
+      Block<T> block = block_of(blocks.first(i), blocks.last(i), 0);
       const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
       team.wait();
       in.gather.outputs(block, r0, r1, top_.data() + r0 * in.geometry.features_row);
@@ -133,9 +129,9 @@ class BackwardWalk {
     int turn = 0;
     for (int64_t l = in.config.layers - 1; l >= 0; --l) {
       for (int64_t walk = l * in.D; walk < (l + 1) * in.D; ++walk) {
-        for (size_t i = starts.size() - 1; i-- > 0; turn = !turn) {
+        for (int64_t i = blocks.count(); i-- > 0; turn = !turn) {
           if (asks && cancelled()) stop_.store(true);
-          const Block<T> block = block_of(starts[i], starts[i + 1], 0);
+          const Block<T> block = block_of(blocks.first(i), blocks.last(i), 0);
           const bool has_dy = dy || l < in.config.layers - 1;
           if (!walk_block(team, walk, block, in.own.steps(), turn, has_dy)) return false;
         }
@@ -151,8 +147,11 @@ class BackwardWalk {
   bool walk_block(const Team& team, int64_t walk, const Block<T>& block, int64_t end, int turn,
                   bool has_dy) {
     const int64_t live = in.own.live(block.first), n0 = team.begin(live), n1 = team.end(live);
-    for (int64_t t = block.last; t-- > block.first;)
-      step(walk, block, t, end, n0, std::min(n1, in.own.live(t)), has_dy);
+    typename BackwardSteps<T>::Common common = steps_.begin(walk);
+    for (int64_t t = block.last; t-- > block.first;) {
+      const int64_t own = in.own.uniform() ? n1 : std::min(n1, in.own.live(t));
+      step(common, walk, block, t, end, n0, own, has_dy);
+    }
     const bool tokens = walk < in.D && in.tape.tokens();
     if (tokens && team.index == 0 && (in.shard.gradients || in.shard.table_gradient))
       weights_.sort_tokens(walk % in.D, block, turn);
@@ -209,12 +208,12 @@ class BackwardWalk {
   }
 
   // One step for sequences [n0, n1): the total dL/dh_t, then dz_t, then dL/dh_{t-1}.
-  void step(int64_t walk, const Block<T>& block, int64_t t, int64_t end, int64_t n0, int64_t n1,
-            bool has_dy) {
+  void step(typename BackwardSteps<T>::Common& common, int64_t walk, const Block<T>& block,
+            int64_t t, int64_t end, int64_t n0, int64_t n1, bool has_dy) {
     if (n0 >= n1) return;
     const int64_t d = walk % in.D, row = in.geometry.state_row, at = block.row(t) + n0;
     const bool top = walk / in.D == in.config.layers - 1;
-    enter(walk, block, t, end, n0, n1);
+    if (t == end - 1 || !in.own.uniform()) enter(walk, block, t, end, n0, n1);
     T* const total = steps_.dh(walk, n0);
     for (int64_t n = n0; n < n1; ++n) {
       T* own = total + (n - n0) * row;
@@ -223,8 +222,9 @@ class BackwardWalk {
       if (norms_.count()) norms_[norm_at(d, block, t, n)] = row_norm(in.kernels, own, in.R);
     }
     double* norms_c = norms_c_.count() ? step_norms_.data() + n0 : nullptr;
-    const StepBackwardArgs<T> s = steps_.run(walk, block, t, n0, n1, norms_c);
+    steps_.run(common, walk, block, t, n0, n1, norms_c);
     for (int64_t n = n0; norms_c && n < n1; ++n) norms_c_[norm_at(d, block, t, n)] = step_norms_[n];
+    const StepBackwardArgs<T>& s = common.step;
     for (int64_t n = n0; omega_.on() && n < n1; ++n) {
       const int64_t own = n - n0;
       omega_.step(s, d, at + own, t, n, s.dz + own * s.dz_row, total + own * row,

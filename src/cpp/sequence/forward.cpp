@@ -16,8 +16,8 @@ std::unique_ptr<Tape<T>> Stack<T>::new_tape(const Sequence<T>& sequence, bool ta
                                             bool remember) const {
   // Two directions: a layer reads both to their ends, so nothing can be forgotten in between.
   const bool whole = remember || config_.bidirectional;
-  return std::make_unique<Tape<T>>(shelf_, config_, sequence, !sequence.tokens || table, whole,
-                                   remember);
+  return std::make_unique<Tape<T>>(shelf_, config_, geometry_, sequence, !sequence.tokens || table,
+                                   whole, remember);
 }
 
 namespace {
@@ -37,7 +37,9 @@ class ForwardWalk {
         kernels_(kernels_of<T>(*packed.table)),
         stepper_(config, geometry, kernels_),
         gather_(config, geometry, kernels_, tape),
-        blocks_(order_.blocks(0, order_.steps())) {
+        blocks_(order_.blocks(0, order_.steps())),
+        cuts_(tape.cuts()),
+        first_of_top_((config.layers - 1) * config.directions()) {
     const int64_t N = order_.batch(), rows = std::min(order_.rows(), std::max(N, kBlockRows));
     if (gather_.copies_input()) inputs_ = Buffer<T>(checked_count(rows, widest_row()));
     if (tape.cuts() || tape.layer(0).recurrent_mask) {
@@ -60,7 +62,7 @@ class ForwardWalk {
     if (tape_.tokens()) keep_tokens(team);
     if (call_.y) clear_padding(team);
     if (D == 1) {
-      for (size_t i = 0; i + 1 < blocks_.size(); ++i) {
+      for (int64_t i = 0; i < blocks_.count(); ++i) {
         const Block<T> block = block_of(i);
         for (int64_t l = 0; l < config_.layers; ++l) {
           if (!walk_block(team, l, block)) return;
@@ -79,11 +81,11 @@ class ForwardWalk {
       return;
     }
     for (int64_t walk = 0; walk < config_.walks(); ++walk) {
-      for (size_t i = 0; i + 1 < blocks_.size(); ++i) {
+      for (int64_t i = 0; i < blocks_.count(); ++i) {
         if (!walk_block(team, walk, block_of(i))) return;
       }
     }
-    for (size_t i = 0; call_.after_block && i + 1 < blocks_.size(); ++i) {
+    for (int64_t i = 0; call_.after_block && i < blocks_.count(); ++i) {
       Block<T> block = block_of(i);
       team.wait();
       const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
@@ -102,11 +104,11 @@ class ForwardWalk {
     std::fill_n(buffer.data(), buffer.count(), T(value));
     return buffer;
   }
-  Block<T> block_of(size_t i) const {
+  Block<T> block_of(int64_t i) const {
     return {&order_,
             &order_,
-            blocks_[i],
-            blocks_[i + 1],
+            blocks_.first(i),
+            blocks_.last(i),
             0,
             nullptr,
             geometry_.state_row,
@@ -141,8 +143,9 @@ class ForwardWalk {
     team.wait();
     if (stopped()) return false;
     const int64_t live = order_.live(block.first), n0 = team.begin(live), n1 = team.end(live);
+    StepForwardArgs<T> args = stepper_.begin(packed_.layers[size_t(walk)]);
     for (int64_t t = block.first; t < block.last; ++t)
-      step(walk, block, t, n0, std::min(n1, order_.live(t)));
+      step(walk, block, t, n0, order_.uniform() ? n1 : std::min(n1, order_.live(t)), args);
     team.wait();
     return true;
   }
@@ -239,54 +242,64 @@ class ForwardWalk {
   }
 
   // One step for sequences [n0, n1).
-  void step(int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1) {
+  void step(int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1,
+            StepForwardArgs<T>& s) {
     if (n0 >= n1) return;
-    const int64_t D = config_.directions(), d = walk % D;
     const auto& layer = tape_.layer(walk);
-    StepRows<T> rows;
-    rows.rows = n1 - n0;
-    rows.h_previous = before(layer.h, block, t, n0, geometry_.state_row);
-    rows.h = after(layer.h, block, t, n0);
+    s.rows = n1 - n0;
+    s.h_previous = before(layer.h, block, t, n0, geometry_.state_row);
+    s.h = after(layer.h, block, t, n0);
     if (layer.c) {
-      rows.c_previous = before(layer.c, block, t, n0, geometry_.cell_row);
-      rows.c = after(layer.c, block, t, n0, geometry_.cell_row);
+      s.c_previous = before(layer.c, block, t, n0, geometry_.cell_row);
+      s.c = after(layer.c, block, t, n0, geometry_.cell_row);
     }
-    if (layer.planes) rows.planes = planes(layer, block, t, n0);
-    if (tape_.cuts()) cut(d, t, n0, n1, rows);
-    rows.input = rows.h_previous;
+    if (layer.planes) s.planes = planes(layer, block, t, n0);
+    if (cuts_) cut(walk % config_.directions(), t, n0, n1, s);
+    s.input = s.h_previous;
     if (layer.recurrent_mask) {
-      rows.input = masked_.data() + n0 * geometry_.state_row;
-      gather_.mask_recurrent(walk, n0, n1, rows.h_previous,
-                             masked_.data() + n0 * geometry_.state_row);
+      T* masked = masked_.data() + n0 * geometry_.state_row;
+      gather_.mask_recurrent(walk, n0, n1, s.h_previous, masked);
+      s.input = masked;
     }
-    if (keep_h_.count()) rows.keep_h = kept(MaskKind::zoneout, keep_h_, walk, t, n0, n1);
-    if (keep_c_.count()) rows.keep_c = kept(MaskKind::zoneout_c, keep_c_, walk, t, n0, n1);
-    rows.keep_row = tape_.training() ? geometry_.cell_row : 0;
-    if (z_.count()) rows.z = z_.data() + n0 * stepper_.z_row();
-    stepper_.forward(packed_.layers[size_t(walk)], rows);
+    StepExtras<T> extras;
+    if (stepper_.extended()) {
+      if (keep_h_.count()) extras.keep_h = kept(MaskKind::zoneout, keep_h_, walk, t, n0, n1);
+      if (keep_c_.count()) extras.keep_c = kept(MaskKind::zoneout_c, keep_c_, walk, t, n0, n1);
+      extras.keep_row = tape_.training() ? geometry_.cell_row : 0;
+      if (z_.count()) extras.z = z_.data() + n0 * stepper_.z_row();
+    }
+    stepper_.forward(packed_.layers[size_t(walk)], s, extras);
+    if (call_.y && walk >= first_of_top_) copy_outputs(walk, t, n0, n1, s.h);
+    if (t + 1 == order_.steps() || !order_.uniform()) copy_ends(walk, t, n0, n1, s);
+  }
 
-    const size_t bytes = size_t(config_.state()) * sizeof(T);
-    for (int64_t n = n0; call_.y && walk / D == config_.layers - 1 && n < n1; ++n) {
+  void copy_outputs(int64_t walk, int64_t t, int64_t n0, int64_t n1, const T* h) const {
+    const int64_t d = walk % config_.directions();
+    for (int64_t n = n0; n < n1; ++n) {
       std::memcpy(call_.y + order_.time(d, t, n) * call_.y_t + order_.sequence(n) * call_.y_n +
                       d * config_.state(),
-                  rows.h + (n - n0) * geometry_.state_row, bytes);
+                  h + (n - n0) * geometry_.state_row, size_t(config_.state()) * sizeof(T));
     }
-    // The sequences that end here.
+  }
+
+  // States of the sequences that end here.
+  void copy_ends(int64_t walk, int64_t t, int64_t n0, int64_t n1,
+                 const StepForwardArgs<T>& s) const {
     for (int64_t n = std::max(n0, order_.live(t + 1)); n < n1; ++n) {
       const int64_t to = walk * order_.batch() + order_.sequence(n);
       if (call_.hn) {
-        std::memcpy(call_.hn + to * config_.state(), rows.h + (n - n0) * geometry_.state_row,
-                    bytes);
+        std::memcpy(call_.hn + to * config_.state(), s.h + (n - n0) * geometry_.state_row,
+                    size_t(config_.state()) * sizeof(T));
       }
-      if (call_.cn && layer.c) {
-        std::memcpy(call_.cn + to * config_.hidden, rows.c + (n - n0) * geometry_.cell_row,
+      if (call_.cn && s.c) {
+        std::memcpy(call_.cn + to * config_.hidden, s.c + (n - n0) * geometry_.cell_row,
                     size_t(config_.hidden) * sizeof(T));
       }
     }
   }
 
   // The states before step t, with zeros where a reset cuts.
-  void cut(int64_t d, int64_t t, int64_t n0, int64_t n1, StepRows<T>& rows) {
+  void cut(int64_t d, int64_t t, int64_t n0, int64_t n1, StepForwardArgs<T>& rows) {
     if (!gather_.any_cut(d, t, n0, n1)) return;
     T* h = cut_h_.data() + n0 * geometry_.state_row;
     gather_.cut_rows(d, t, n0, n1, rows.h_previous, geometry_.state_row, config_.state(), h);
@@ -328,7 +341,9 @@ class ForwardWalk {
   const Kernels<T>& kernels_;
   const Stepper<T> stepper_;
   const Gather<T> gather_;
-  const std::vector<int64_t> blocks_;
+  const Blocks blocks_;
+  const bool cuts_;
+  const int64_t first_of_top_;        // walk of the top layer
   mutable Buffer<T> inputs_;          // [rows of a block, I or D*R]
   Buffer<T> cut_h_, cut_c_, masked_;  // [N, R | H]
   Buffer<T> keep_h_, keep_c_;         // [N or 1, H]

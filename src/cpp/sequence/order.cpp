@@ -1,6 +1,5 @@
 #include "sequence/order.h"
 
-#include <algorithm>
 #include <numeric>
 
 namespace bptt {
@@ -46,7 +45,8 @@ int64_t Order::boundary(int64_t i, int64_t parts) const {
   return std::clamp(n, i, batch_ - (parts - i));  // no part is empty
 }
 
-std::vector<int64_t> Order::blocks(int64_t begin, int64_t end) const {
+Blocks Order::blocks(int64_t begin, int64_t end) const {
+  if (uniform()) return {begin, end, batch_ >= kBlockRows ? 1 : kBlockRows / batch_};
   std::vector<int64_t> starts;
   for (int64_t t = begin; t < end;) {
     starts.push_back(t);

@@ -6,11 +6,36 @@
 // end: its step s is the caller's time length - 1 - s.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace bptt {
+
+// Steps divided into blocks of about kBlockRows rows.
+constexpr int64_t kBlockRows = 256;
+class Blocks {
+ public:
+  Blocks(int64_t begin, int64_t end, int64_t steps) : begin_(begin), end_(end), steps_(steps) {}
+  Blocks(std::vector<int64_t> starts) : starts_(std::move(starts)) {}
+  int64_t count() const {
+    if (!starts_.empty()) return int64_t(starts_.size()) - 1;
+    return (end_ - begin_ + steps_ - 1) / steps_;
+  }
+  int64_t first(int64_t i) const {
+    return starts_.empty() ? begin_ + i * steps_ : starts_[std::size_t(i)];
+  }
+  int64_t last(int64_t i) const {
+    return starts_.empty() ? std::min(end_, begin_ + (i + 1) * steps_)
+                           : starts_[std::size_t(i) + 1];
+  }
+
+ private:
+  int64_t begin_ = 0, end_ = 0, steps_ = 1;
+  std::vector<int64_t> starts_;  // of sequences with lengths; and the end
+};
 
 class Order {
  public:
@@ -39,14 +64,11 @@ class Order {
   Order part(int64_t begin, int64_t end) const;
   // Where the i-th of `parts` parts of about the same number of rows begins.
   int64_t boundary(int64_t i, int64_t parts) const;
-  // The first steps of the blocks of about kBlockRows rows that make up steps [begin, end), and end.
-  std::vector<int64_t> blocks(int64_t begin, int64_t end) const;
+  Blocks blocks(int64_t begin, int64_t end) const;  // of steps [begin, end)
 
  private:
   int64_t steps_ = 0, batch_ = 0, begin_ = 0;
   std::vector<int64_t> lengths_, sequences_, first_;  // empty: uniform
 };
-
-constexpr int64_t kBlockRows = 256;
 
 }  // namespace bptt

@@ -36,7 +36,7 @@ const T* Stack<T>::acting(const T* w_hh, Buffer<T>& scratch) const {
 template <class T>
 void Stack<T>::pack_vectors(const T* parameters, const LayerOffsets& at,
                             typename Packed<T>::Layer& layer) const {
-  const CellShape shape = config_.shape();
+  const CellShape& shape = geometry_.shape;
   const int64_t H = config_.hidden, G = shape.gates, plane = geometry_.plane;
   auto copy = [&](T* to, int64_t from, int64_t planes) {
     for (int64_t p = 0; p < planes && from >= 0; ++p) {
@@ -58,7 +58,7 @@ void Stack<T>::pack_vectors(const T* parameters, const LayerOffsets& at,
 template <class T>
 void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
                             const Kernels<T>& kernels) const {
-  const CellShape shape = config_.shape();
+  const CellShape& shape = geometry_.shape;
   const int64_t H = config_.hidden, R = config_.state(), G = shape.gates, plane = geometry_.plane;
   packed.layers.resize(offsets_.size());
   std::vector<Buffer<T>> signs(offsets_.size());
@@ -132,7 +132,7 @@ void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
 template <class T>
 void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
                              const Kernels<T>& kernels) const {
-  const CellShape shape = config_.shape();
+  const CellShape& shape = geometry_.shape;
   const int64_t H = config_.hidden, R = config_.state(), G = shape.gates;
   const int64_t first = shape.product_gates;
   packed.layers.resize(offsets_.size());
@@ -216,7 +216,7 @@ template <class T>
 int64_t Stack<T>::team_size(int64_t rows) const {
   // One thread does about 2 * 10^6 multiply-adds in the time that waking another and two barriers
   // cost with a good margin.
-  const double work = double(rows) * double(config_.shape().gates) * double(config_.hidden) *
+  const double work = double(rows) * double(geometry_.shape.gates) * double(config_.hidden) *
                       double(config_.hidden + config_.input);
   const double worth = work / 1e6;
   return worth < 2 ? 1 : worth > 256 ? 256 : int64_t(worth);

@@ -9,16 +9,9 @@
 
 namespace bptt {
 
-// What a step reads and writes: rows of Geometry's lengths.
+// What a step with options reads beyond StepForwardArgs.
 template <class T>
-struct StepRows {
-  int64_t rows = 0;
-  const T* input = nullptr;       // h_{t-1} as the product reads it
-  const T* h_previous = nullptr;  // as the cell does
-  const T* c_previous = nullptr;
-  T* h = nullptr;
-  T* c = nullptr;
-  T* planes = nullptr;
+struct StepExtras {
   const T* keep_h = nullptr;  // zoneout (kernels.h: CellOptions)
   const T* keep_c = nullptr;
   int64_t keep_row = 0;
@@ -31,11 +24,13 @@ class Stepper {
   Stepper(const StackConfig& config, const Geometry<T>& geometry, const Kernels<T>& kernels)
       : config_(config),
         geometry_(geometry),
-        shape_(config.shape()),
+        shape_(geometry.shape),
+        extended_(config.extended()),
         kernels_(kernels),
         panels_(panel_count(kernels, config.hidden)) {}
 
   const CellShape& shape() const { return shape_; }
+  bool extended() const { return extended_; }
   int64_t z_row() const { return padded_row<T>(shape_.gates * geometry_.plane); }
 
   // The options that forward and backward steps share.
@@ -86,51 +81,28 @@ class Stepper {
     if (config_.layer_norm) normalise_input(weights, out, rows);
   }
 
-  void forward(const typename Packed<T>::Layer& weights, const StepRows<T>& at) const {
+  // What all steps of a layer's direction have in common. The caller sets rows, input, h_previous, h,
+  // c_previous, c and planes of each.
+  StepForwardArgs<T> begin(const typename Packed<T>::Layer& weights) const {
     StepForwardArgs<T> s{};
     s.weights = weights.recurrent.data();
     s.bias_hidden = weights.bias_hidden.data();
-    s.input = at.input;
     s.input_row = geometry_.state_row;
     s.depth = config_.state();
-    s.h_previous = at.h_previous;
-    s.c_previous = at.c_previous;
-    s.h = at.h;
     s.h_row = geometry_.state_row;
-    s.c = at.c;
-    s.planes = at.planes;
     s.state_row = geometry_.cell_row;
     s.planes_row = geometry_.planes_row;
     s.plane_stride = geometry_.plane;
-    s.rows = at.rows;
     s.units = config_.hidden;
     s.panel_end = panels_;
     s.activation = config_.activation;
-    if (!config_.extended()) return kernels_.step_forward[int(config_.cell)](s);
+    return s;
+  }
 
-    CellOptions<T> o = options(weights);
-    o.keep_h = at.keep_h;
-    o.keep_c = at.keep_c;
-    o.keep_row = at.keep_row;
-    s.options = &o;
-    if (o.norm) {
-      normalised_product(weights, at);
-      o.z = at.z;
-      o.z_row = z_row();
-    }
-    if (config_.projection) {
-      s.h = at.planes + shape_.projected * geometry_.plane;
-      s.h_row = geometry_.planes_row;
-    }
-    kernels_.step_forward[int(config_.cell)](s);
-    if (o.reset_before) {
-      o.stage = 1;
-      s.weights = weights.recurrent_n.data();
-      s.input = at.planes + 3 * geometry_.plane;  // r h
-      s.input_row = geometry_.planes_row;
-      kernels_.step_forward[int(config_.cell)](s);
-    }
-    if (config_.projection) project(weights, s.h, at);
+  void forward(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& step,
+               const StepExtras<T>& extras) const {
+    if (!extended_) return kernels_.step_forward[int(config_.cell)](step);
+    forward_extended(weights, step, extras);
   }
 
   // Layer normalisation of rows of saved planes; backward, `gates` of the dz planes.
@@ -148,40 +120,68 @@ class Stepper {
   }
 
  private:
-  void normalised_product(const typename Packed<T>::Layer& weights, const StepRows<T>& at) const {
+  void forward_extended(const typename Packed<T>::Layer& weights, StepForwardArgs<T> s,
+                        const StepExtras<T>& extras) const {
+    T* const h = s.h;
+    CellOptions<T> o = options(weights);
+    o.keep_h = extras.keep_h;
+    o.keep_c = extras.keep_c;
+    o.keep_row = extras.keep_row;
+    s.options = &o;
+    if (o.norm) {
+      normalised_product(weights, s, extras.z);
+      o.z = extras.z;
+      o.z_row = z_row();
+    }
+    if (config_.projection) {
+      s.h = s.planes + shape_.projected * geometry_.plane;
+      s.h_row = geometry_.planes_row;
+    }
+    kernels_.step_forward[int(config_.cell)](s);
+    if (o.reset_before) {
+      o.stage = 1;
+      s.weights = weights.recurrent_n.data();
+      s.input = s.planes + 3 * geometry_.plane;  // r h
+      s.input_row = geometry_.planes_row;
+      kernels_.step_forward[int(config_.cell)](s);
+    }
+    if (config_.projection) project(weights, s, h);
+  }
+
+  void normalised_product(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& s,
+                          T* z) const {
     ProductArgs<T> p{};
-    p.a = at.input;
+    p.a = s.input;
     p.a_row = geometry_.state_row;
     p.segments = 1;
     p.segment_length = config_.state();
     p.b = weights.recurrent.data();
-    p.rows = at.rows;
+    p.rows = s.rows;
     p.units = config_.hidden;
     p.groups = shape_.gates;
-    p.c = at.z;
+    p.c = z;
     p.c_row = z_row();
     p.c_group = geometry_.plane;
     p.panel_end = panels_;
     kernels_.product(p);
-    NormArgs<T> a = norm(at.planes, weights.gains.data() + shape_.gates * geometry_.plane, at.rows,
+    NormArgs<T> a = norm(s.planes, weights.gains.data() + shape_.gates * geometry_.plane, s.rows,
                          shape_.norm + shape_.gates, 1);
-    a.z = at.z;
+    a.z = z;
     a.z_row = z_row();
     kernels_.norm_forward(a);
   }
 
-  void project(const typename Packed<T>::Layer& weights, const T* from,
-               const StepRows<T>& at) const {
+  void project(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& s, T* h) const {
     ProductArgs<T> p{};
-    p.a = from;
+    p.a = s.h;
     p.a_row = geometry_.planes_row;
     p.segments = 1;
     p.segment_length = config_.hidden;
     p.b = weights.projection.data();
-    p.rows = at.rows;
+    p.rows = s.rows;
     p.units = config_.projection;
     p.groups = 1;
-    p.c = at.h;
+    p.c = h;
     p.c_row = geometry_.state_row;
     p.panel_end = panel_count(kernels_, config_.projection);
     kernels_.product(p);
@@ -189,7 +189,8 @@ class Stepper {
 
   const StackConfig& config_;
   const Geometry<T>& geometry_;
-  const CellShape shape_;
+  const CellShape& shape_;
+  const bool extended_;
   const Kernels<T>& kernels_;
   const int64_t panels_;
 };

@@ -6,8 +6,8 @@
 namespace bptt {
 
 template <class T>
-Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Sequence<T>& sequence,
-              bool dense, bool whole, bool training)
+Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geometry<T>& geometry,
+              const Sequence<T>& sequence, bool dense, bool whole, bool training)
     : shelf_(std::move(shelf)),
       config_(config),
       steps_(sequence.steps),
@@ -16,8 +16,7 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Seq
       training_(training),
       seed_(config.seed),
       draw_(sequence.draw) {
-  const Geometry<T> geometry(config);
-  const CellShape shape = config.shape();
+  const CellShape& shape = geometry.shape;
   const int64_t size = int64_t(sizeof(T)), batch = sequence.batch;
   checked_count(sequence.steps, batch);
   int64_t rows = order_.rows();

@@ -70,6 +70,7 @@ struct StackConfig : LayerConfig {
 // Lengths of internal rows, in elements.
 template <class T>
 struct Geometry {
+  CellShape shape;
   int64_t input_row;     // of x of the first layer
   int64_t state_row;     // of h
   int64_t cell_row;      // of c, and of what the cell itself calls h
@@ -77,8 +78,7 @@ struct Geometry {
   int64_t plane;         // between the planes of a row
   int64_t planes_row;    // of the saved planes
   int64_t dz_row;        // of the pre-activation gradients
-  explicit Geometry(const StackConfig& config) {
-    const CellShape shape = config.shape();
+  explicit Geometry(const StackConfig& config) : shape(config.shape()) {
     input_row = padded_row<T>(config.input);
     state_row = padded_row<T>(config.state());
     cell_row = padded_row<T>(config.hidden);
@@ -101,8 +101,8 @@ class Tape {
 
   // `dense`: the input is copied (or gathered from a table); else only its tokens are kept. `whole`:
   // all steps are remembered. `training`: random masks are drawn.
-  Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Sequence<T>& sequence,
-       bool dense, bool whole, bool training);
+  Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geometry<T>& geometry,
+       const Sequence<T>& sequence, bool dense, bool whole, bool training);
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
