@@ -117,6 +117,29 @@ def test_epochs_and_zero_clip(run, tmp_path):
     assert not any(row.clipped for row in read_history(tmp_path / "runs/text/history.csv"))
 
 
+def test_options_of_the_model(run):
+    options = ["--layers", 2, "--dropout", 0.1, "--variational", "--recurrent-dropout", 0.2,
+               "--layer-norm", "--peephole", "--proj-size", 4,
+               "--clip-tensor-norm", 0.5]  # fmt: skip
+    assert run("train", "text.txt", *SMALL, *options)[0] == 0
+    config = bn.load("runs/text/model.safetensors").config
+    assert (config["dropout"], config["recurrent_dropout"], config["proj_size"]) == (0.1, 0.2, 4)
+    assert config["variational"] is config["layer_norm"] is config["peephole"] is True
+    assert config["clip_tensor_norm"] == 0.5
+    options = ["--cell", "gru", "--no-reset-after", "--zoneout", 0.1]
+    assert run("train", "text.txt", *SMALL, *options, "--out", "gru")[0] == 0
+    config = bn.load("gru/model.safetensors").config
+    assert (config["reset_after"], config["zoneout"]) == (False, 0.1)
+    options = ["--cell", "rnn", "--alpha", 0.5, "--noise", 0.1, "--dale", 0.8]
+    assert run("train", "text.txt", *SMALL, *options, "--out", "rnn")[0] == 0
+    config = bn.load("rnn/model.safetensors").config
+    assert (config["alpha"], config["noise"], config["dale"]) == (0.5, 0.1, 0.8)
+    options = ["--cell", "rnn", "--omega", 0.3]
+    assert run("train", "text.txt", *SMALL, *options, "--out", "omega")[0] == 0
+    assert bn.load("omega/model.safetensors").config["omega"] == 0.3
+    assert refused(run("train", "text.txt", *SMALL, "--bidirectional"), "only with the task")
+
+
 def test_threads(run):
     before = bn.get_num_threads()
     try:

@@ -8,8 +8,8 @@ from safetensors.numpy import load_file
 
 from bptt_native import demo
 from bptt_native.history import read_history
+from bptt_native.loop import Interruption
 from bptt_native.sampling import load_text_model
-from bptt_native.training import Interruption, learning_rate
 
 
 def run(tmp_path, capsys, **settings):
@@ -29,8 +29,8 @@ def test_a_short_demonstration(tmp_path, capsys):
     model, _, training = load_text_model(folder / "model.safetensors")
     assert len(rows) == training["step"] == training["options"]["steps"] < demo.RECIPE.steps
     assert rows[-1].seconds < 1.5 + 1.0  # at most one step and one measurement late
-    last = learning_rate(len(rows) - 1, demo.RECIPE.lr, len(rows), warmup=demo.RECIPE.warmup)
-    assert rows[-1].lr == last  # the schedule came to its end
+    schedule = demo.RECIPE.schedule_over(len(rows))
+    assert rows[-1].lr == demo.RECIPE.lr * schedule(len(rows) - 1)  # it came to its end
     assert bits(out, "Held-out text") == pytest.approx(rows[-1].bpc, abs=1e-3)
     assert 1.6 < bits(out, "order-4 n-gram") < 2.2
     assert (folder / "gradient.png").read_bytes().startswith(b"\x89PNG")

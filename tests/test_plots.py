@@ -18,10 +18,10 @@ def history(n=200):
     rng = np.random.default_rng(0)
     return [
         HistoryRow(
-            step=k + 1, loss=float(1 + 3 * np.exp(-k / 40)),
-            bpc=2.5 - k / n if k % 20 == 19 else None,
+            step=k + 1, epoch=1, loss=float(1 + 3 * np.exp(-k / 40)),
+            valid_loss=np.log(2) * (2.5 - k / n) if k % 20 == 19 else None, valid_accuracy=None,
             grad_norm=float(norm := np.exp(rng.normal(-1.2, 0.3))), clipped=bool(norm > 0.4),
-            skipped=False, lr=1e-3, chars_per_s=1e5, seconds=k / 10,
+            skipped=False, lr=1e-3, targets_per_s=1e5, seconds=k / 10,
         )
         for k in range(n)
     ]  # fmt: skip
@@ -96,8 +96,8 @@ def test_texts_stay_apart_and_inside(tmp_path):
 
 def test_runs_that_went_wrong_can_be_drawn(tmp_path):
     rows = [
-        HistoryRow(1, 2.0, None, float("inf"), False, True, 1e-3, 1.0, 0.1),
-        HistoryRow(2, float("nan"), None, float("nan"), False, True, 1e-3, 1.0, 0.2),
+        HistoryRow(1, 1, 2.0, None, None, float("inf"), False, True, 1e-3, 1.0, 0.1),
+        HistoryRow(2, 1, float("nan"), None, None, float("nan"), False, True, 1e-3, 1.0, 0.2),
     ]
     nothing = GradientFlow(np.arange(5), np.zeros(5), None, 1e-30)
     blown = GradientFlow(np.arange(5), 3.0 ** np.arange(5), None, 1e-30)

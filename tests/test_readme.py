@@ -1,20 +1,28 @@
-"""The examples of README.md run as they stand, in their order, in an empty folder."""
+"""The Python of README.md and docs/training.md runs as it stands, in an empty folder."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
-def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("page", "least", "written"),
+    [
+        ("README.md", 2, "model.safetensors"),
+        ("docs/training.md", 4, "runs/stopped/model.safetensors"),
+    ],
+)
+def test_the_examples_run(
+    page: str, least: int, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-    assert len(blocks) >= 2
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= least
     names: dict[str, object] = {}
     for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
-    assert Path("model.safetensors").exists()
+        exec(compile(block, page, "exec"), names)
+    assert Path(written).exists()

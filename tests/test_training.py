@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,10 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.history import COLUMNS, HistoryFile, HistoryRow, Progress, read_history, summary
+from bptt_native.loop import HISTORY_FILE, MODEL_FILE, Interruption, TrainingDiverged
 from bptt_native.sampling import load_text_model, sample
 from bptt_native.tasks import Vocabulary
-from bptt_native.training import (
-    HISTORY_FILE,
-    MODEL_FILE,
-    Interruption,
-    TextOptions,
-    TextTrainer,
-    TrainingDiverged,
-    learning_rate,
-)
+from bptt_native.training import TextOptions, TextTrainer
 
 TEXT = "".join(
     f"{a} {verb} the {b} {where}.\n"
@@ -45,7 +37,7 @@ def small(**changes):
 
 def figures(rows):
     """What a run decides; the clock decides the rest."""
-    return [dataclasses.replace(row, seconds=0.0, chars_per_s=0.0) for row in rows]
+    return [dataclasses.replace(row, seconds=0.0, targets_per_s=0.0) for row in rows]
 
 
 def assert_same(a, b):
@@ -70,25 +62,15 @@ def assert_same_tree(a, b):
         np.testing.assert_array_equal(a, b)
 
 
-# ---------------------------------------------------------------------------------------- schedules
-
-
-def test_learning_rates():
-    assert [learning_rate(s, 8.0, 100, "constant", 4) for s in range(6)] == [2, 4, 6, 8, 8, 8]
-    cosine = [learning_rate(s, 2.0, 14, "cosine", 4) for s in range(15)]
-    assert cosine[:4] == [0.5, 1.0, 1.5, 2.0]
-    assert cosine[4] == 2.0
-    assert cosine[9] == pytest.approx(1.0)
-    assert cosine[14] == 0.0
-    assert all(a > b for a, b in pairwise(cosine[4:]))
-    assert learning_rate(20, 2.0, 14) == 0.0  # a run that goes on beyond its schedule
+# ------------------------------------------------------------------------------------------ options
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"seq_len": 0}, {"batch": -1}, {"steps": 0}, {"steps": 1.5}, {"warmup": -1},
-        {"schedule": "linear"}, {"valid_fraction": 1.0}, {"valid_fraction": math.nan},
+        {"schedule": "linear"}, {"schedule": "plateau"}, {"decay": -1.0}, {"decay_every": 0},
+        {"valid_fraction": 1.0}, {"valid_fraction": math.nan},
         {"lr": math.nan}, {"lr": math.inf}, {"lr": 0.0},
     ],
 )  # fmt: skip
@@ -152,19 +134,18 @@ def test_the_state_is_carried_within_an_epoch_only():
     h, c = trainer._state
     assert h.shape == c.shape == (1, 6, 12)
     assert np.any(h)
-    trainer.step = trainer.windows_per_epoch
-    trainer._window()
-    assert trainer._state is None
+    trainer.step = trainer.steps_per_epoch
+    batch = trainer.source.batch(1, 0)
+    assert batch.carried(trainer._state) is None
+    assert trainer.source.batch(1, 1).carried(trainer._state)[0].tobytes() == h.tobytes()
 
 
 def test_data_order_follows_the_seed():
     def order(seed):
         trainer = TextTrainer(TEXT, small(seed=seed))
-        seen = []
-        for step in range(4 * trainer.windows_per_epoch):
-            trainer.step = step
-            seen.append(trainer._window()[0].copy())
-        return np.stack(seen), trainer.windows_per_epoch
+        each = trainer.steps_per_epoch
+        batches = (trainer.source.batch(*divmod(step, each)) for step in range(4 * each))
+        return np.stack([batch.x for batch in batches]), each
 
     one, each = order(3)
     assert one.tobytes() == order(3)[0].tobytes()
@@ -220,7 +201,7 @@ def test_resuming_at_the_start_and_after_a_kill(tmp_path):
     ahead = TextTrainer.resume(tmp_path / MODEL_FILE, TEXT)
     with (tmp_path / HISTORY_FILE).open("a") as file:
         ahead_rows = [ahead.train_step() for _ in range(3)]
-        file.write("".join(f"{row.step},1.5,,0.25,1,0,0.003,100,1.5\n" for row in ahead_rows))
+        file.write("".join(f"{row.step},1,1.5,,,0.25,1,0,0.003,100,1.5\n" for row in ahead_rows))
         file.write("12,1.4")
     resumed = TextTrainer.resume(tmp_path / MODEL_FILE, TEXT)
     assert len(resumed.history) == 8
@@ -341,7 +322,7 @@ def test_first_interrupt_is_a_flag():
 
 def test_second_interrupt_ends_at_once():
     code = (
-        "import os, signal, time; from bptt_native.training import Interruption\n"
+        "import os, signal, time; from bptt_native.loop import Interruption\n"
         "with Interruption() as stop:\n"
         "    os.kill(os.getpid(), signal.SIGINT); assert stop(); print('one', flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
@@ -421,15 +402,16 @@ def test_interrupt_between_steps_in_process(tmp_path):
 
 def row(step=1, **changes):
     values = {
-        "step": step, "loss": 1 / 3, "bpc": None, "grad_norm": 0.1 + 0.2, "clipped": False,
-        "skipped": False, "lr": 1e-3, "chars_per_s": 123456.0, "seconds": 0.125,
+        "step": step, "epoch": 1, "loss": 1 / 3, "valid_loss": None, "valid_accuracy": None,
+        "grad_norm": 0.1 + 0.2, "clipped": False, "skipped": False, "lr": 1e-3,
+        "targets_per_s": 123456.0, "seconds": 0.125,
     }  # fmt: skip
     return HistoryRow(**(values | changes))
 
 
 def test_history_file_keeps_every_bit(tmp_path):
     rows = [
-        row(1), row(2, bpc=2.0**0.5, clipped=True),
+        row(1), row(2, valid_loss=2.0**0.5, valid_accuracy=1 / 7, clipped=True),
         row(3, loss=math.inf, grad_norm=math.inf, skipped=True),
     ]  # fmt: skip
     file = HistoryFile(tmp_path / "h.csv", rows[:2])
@@ -446,7 +428,9 @@ def test_history_file_keeps_every_bit(tmp_path):
         assert next(lines) == ",".join(COLUMNS) + "\n"
 
 
-@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", ",".join(COLUMNS) + "\n1,x,,1,0,0,1,1,1\n"])
+@pytest.mark.parametrize(
+    "content", ["", "a,b\n1,2\n", ",".join(COLUMNS) + "\n1,1,x,,,1,0,0,1,1,1\n"]
+)
 def test_other_files_are_no_history(tmp_path, content):
     (tmp_path / "h.csv").write_text(content)
     with pytest.raises(ValueError, match="read_history: argument 'path': expected"):
@@ -455,8 +439,12 @@ def test_other_files_are_no_history(tmp_path, content):
 
 def test_progress_in_plain_lines():
     stream = io.StringIO()
-    progress = Progress(3, every=0.0, stream=stream)
-    rows = [row(1, bpc=3.0), row(2, clipped=True), row(3, skipped=True, grad_norm=math.nan)]
+    progress = Progress(3, every=0.0, stream=stream, text=True)
+    rows = [
+        row(1, valid_loss=3 * math.log(2)),
+        row(2, clipped=True),
+        row(3, skipped=True, grad_norm=math.nan),
+    ]
     for k in range(3):
         progress.show(rows[: k + 1], 3)
     progress.close()
@@ -474,6 +462,16 @@ def test_progress_is_quiet_between_its_lines():
         progress.show([row(k + 1)], 100)
     lines = stream.getvalue().splitlines()
     assert [line.split()[1] for line in lines] == ["1/100", "100/100"]
+
+
+def test_progress_ends_with_the_last_step():
+    """Also where a run ends before its last step: early stopping, Ctrl-C."""
+    stream = io.StringIO()
+    progress = Progress(100, every=1000.0, stream=stream)
+    for k in range(7):
+        progress.show([row(k + 1)], 100)
+    progress.close()
+    assert [line.split()[1] for line in stream.getvalue().splitlines()] == ["1/100", "7/100"]
 
 
 def test_progress_bar_on_a_terminal():

@@ -1,4 +1,4 @@
-"""``bptt-native``: train and sample character language models, see what the library runs on.
+"""``bptt-native``: train recurrent networks on texts and tables, see what the library runs on.
 
 Results go to the standard output and progress to the standard error. Exit codes: 0 done, 2 bad
 input (one line says which), 3 training diverged, 130 interrupted, 141 nobody reads the output.
@@ -6,11 +6,11 @@ input (one line says which), 3 training diverged, 130 interrupted, 141 nobody re
 
 import argparse
 import io
+import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,19 +25,11 @@ from . import (
     load,
     set_num_threads,
 )
-from .history import Progress
+from .cli_train import INTERRUPTED, add_predict, add_train
+from .loop import MODEL_FILE, TrainingDiverged
 from .sampling import load_text_model, sample
-from .tasks import read_text
-from .training import (
-    HISTORY_FILE,
-    MODEL_FILE,
-    Interruption,
-    TextOptions,
-    TextTrainer,
-    TrainingDiverged,
-)
 
-BAD_INPUT, DIVERGED, INTERRUPTED, BROKEN_PIPE = 2, 3, 130, 141
+BAD_INPUT, DIVERGED, BROKEN_PIPE = 2, 3, 141
 REFUSED = (ImportError, LookupError, MemoryError, OSError, OverflowError, TypeError, ValueError)
 
 
@@ -49,49 +41,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def _limit(text: str) -> float | None:
-    """Read a threshold; 0 means none."""
-    return float(text) or None
-
-
-def _size(text: str) -> int | None:
-    return int(text) or None
-
-
-_limit.__name__, _size.__name__ = "number", "integer"  # argparse names them in its errors
-
-OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # of TextOptions
-    "cell": (str, "rnn, lstm or gru"),
-    "nonlinearity": (str, "tanh, relu, sigmoid or identity; rnn only"),
-    "hidden": (int, "units per layer"),
-    "layers": (int, "layers"),
-    "embedding": (_size, "size of an embedding table, 0: one-hot"),
-    "seq_len": (int, "steps of BPTT"),
-    "batch": (int, "streams side by side"),
-    "steps": (int, "steps of training"),
-    "optimizer": (str, "adam, sgd, adagrad or rmsprop"),
-    "lr": (float, "the highest learning rate"),
-    "schedule": (str, "of the learning rate: cosine or constant"),
-    "warmup": (int, "steps in which the learning rate rises"),
-    "clip_norm": (_limit, "clip the gradient's global norm"),
-    "clip_value": (_limit, "clip each element of the gradient"),
-    "clip_step": (_limit, "clip each element of dL/da_t in the backward loop"),
-    "clip_step_norm": (_limit, "clip each sample's carried dL/dh_t in the backward loop"),
-    "init": (str, "default (PyTorch's), orthogonal, identity, xavier, normal, sparse or keras"),
-    "forget_bias": (float, "bias of the LSTM's forget gates"),
-    "dtype": (str, "float32 or float64"),
-    "seed": (int, "of the initial parameters and the data order"),
-    "valid_fraction": (float, "share of the text held out at its end"),
-}
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Give the parser of the command line."""
     parser = Parser(prog="bptt-native", description=__doc__.splitlines()[0].split(": ", 1)[1])
     parser.add_argument("--version", action="version", version=f"bptt_native {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_train(commands)
+    add_train(commands)
     _add_sample(commands)
+    add_predict(commands)
     info = commands.add_parser("info", help="the library, or a model file")
     info.add_argument("model", nargs="?", help="a model file")
     info.set_defaults(run=run_info)
@@ -104,36 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_train(commands: Any) -> None:
-    train = commands.add_parser(
-        "train", help="train a character language model on a text",
-        description="Train a character language model on a UTF-8 text. Ctrl-C saves; --resume goes "
-        "on to the same bits.",
-    )  # fmt: skip
-    train.set_defaults(run=run_train)
-    train.add_argument("file", metavar="FILE", help="the text, - for the standard input")
-    options = train.add_argument_group("the model and its training (0 switches a clip off)")
-    for field in fields(TextOptions):
-        kind, meaning = OPTIONS[field.name]
-        options.add_argument(
-            "--" + field.name.replace("_", "-"),
-            type=kind,
-            default=argparse.SUPPRESS,
-            metavar={str: "NAME", int: "N", _size: "N"}.get(kind, "X"),
-            help=f"{meaning} ({'none' if field.default is None else field.default})",
-        )
-    options.add_argument("--epochs", type=float, metavar="X", help="instead of --steps")
-    run = train.add_argument_group("the run")
-    run.add_argument("--out", metavar="DIR", help="folder of the run (runs/ and FILE's name)")
-    run.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    run.add_argument("--overwrite", action="store_true", help="replace the run in --out")
-    run.add_argument("--eval-every", type=int, metavar="N", help="steps (a twentieth of the run)")
-    run.add_argument("--checkpoint-every", type=int, metavar="N", help="steps (likewise)")
-    skips = "give up after so many non-finite gradients in a row (%(default)s)"
-    run.add_argument("--max-skips", type=int, default=20, metavar="N", help=skips)
-    run.add_argument("--threads", type=int, metavar="N", help="worker threads")
-
-
 def _add_sample(commands: Any) -> None:
     command = commands.add_parser("sample", help="let a trained model write")
     command.set_defaults(run=run_sample)
@@ -143,72 +70,6 @@ def _add_sample(commands: Any) -> None:
     command.add_argument("--temperature", type=float, default=0.8, help="(%(default)s)")
     command.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     command.add_argument("--threads", type=int, help="worker threads")
-
-
-def run_train(args: argparse.Namespace) -> int:
-    """Train on a text."""
-    given = {f.name: getattr(args, f.name) for f in fields(TextOptions) if hasattr(args, f.name)}
-    if args.epochs is not None and "steps" in given:
-        raise ValueError("argument '--epochs': expected only one of --steps and --epochs")
-    for name in ("eval_every", "checkpoint_every", "max_skips"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            flag = "--" + name.replace("_", "-")
-            raise ValueError(f"argument '{flag}': expected at least 1, got {value}")
-    name = "stdin" if args.file == "-" else Path(args.file).stem
-    out = Path(args.out) if args.out is not None else Path("runs") / name
-    if args.resume:
-        trainer = _resumed(out / MODEL_FILE, given, args)
-    else:
-        if (out / MODEL_FILE).exists() and not args.overwrite:
-            cures = "--resume goes on with it, --overwrite replaces it"
-            expected = "a folder that holds no run yet"
-            raise ValueError(f"argument '--out': expected {expected}, got '{out}': {cures}")
-        trainer = TextTrainer(read_text(args.file), TextOptions(**given))
-        if args.epochs is not None:
-            trainer.set_steps(_steps(trainer, args.epochs))
-    progress = Progress(trainer.options.steps)
-    with Interruption() as stop:
-        try:
-            over = trainer.fit(
-                out, eval_every=args.eval_every, checkpoint_every=args.checkpoint_every,
-                max_skips=args.max_skips, stop=stop,
-                show=lambda t: progress.show(t.history, t.options.steps),
-            )  # fmt: skip
-        finally:
-            progress.close()
-    if not over:
-        again = "the same command with --resume goes on"
-        print(f"interrupted at step {trainer.step}, saved in {out}: {again}", file=sys.stderr)
-        return INTERRUPTED
-    bpc = next((row.bpc for row in reversed(trainer.history) if row.bpc is not None), None)
-    held_out = "" if bpc is None else f"{bpc:.4f} bits per character on the held-out text, "
-    print(f"{trainer.step} steps, {held_out}{trainer.seconds:.1f} s")
-    print(f"{out / MODEL_FILE}\n{out / HISTORY_FILE}")
-    return 0
-
-
-def _steps(trainer: TextTrainer, epochs: float) -> int:
-    if not 0 < epochs < 1e9:
-        raise ValueError(f"argument '--epochs': expected a number above 0, got {epochs}")
-    return max(1, round(epochs * trainer.windows_per_epoch))
-
-
-def _resumed(path: Path, given: dict[str, Any], args: argparse.Namespace) -> TextTrainer:
-    """Go on with a run; only its length may change."""
-    trainer = TextTrainer.resume(path, read_text(args.file))
-    steps = given.pop("steps", trainer.options.steps)
-    if args.epochs is not None:
-        steps = _steps(trainer, args.epochs)
-    for name, value in given.items():
-        if value != (old := getattr(trainer.options, name)):
-            flag = "--" + name.replace("_", "-")
-            raise ValueError(
-                f"argument '{flag}': expected {old}, as the run in {str(path.parent)!r} has "
-                f"it, got {value}"
-            )
-    if steps != trainer.options.steps:
-        trainer.set_steps(steps)
-    return trainer
 
 
 def _model_file(path: str) -> Path:
@@ -241,7 +102,11 @@ def run_info(args: argparse.Namespace) -> int:
     print(model)
     for name, value in model.state_dict().items():
         print(f"  {name:24} {list(value.shape)}")
-    if "training" in model.metadata:
+    if "task" in model.metadata:
+        for name, value in json.loads(model.metadata["task"]).items():
+            text = ", ".join(f"{k}={v}" for k, v in value.items()) if name == "options" else value
+            print(f"{name}: {text}")
+    elif "vocabulary" in model.metadata:
         _, vocabulary, training = load_text_model(path)
         steps, seconds = training["options"]["steps"], training["seconds"]
         print(f"vocabulary: {len(vocabulary)} characters")

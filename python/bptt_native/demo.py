@@ -10,11 +10,12 @@ from pathlib import Path
 
 from . import get_num_threads, isa
 from .diagnostics import GradientFlow, gradient_flow
-from .history import Progress, summary
+from .history import HistoryRow, Progress, summary
+from .loop import HISTORY_FILE, MODEL_FILE, Interruption
 from .plots import save_figure, training_figure
 from .sampling import sample
 from .tasks import ngram_bits, pydoc_prose, windows
-from .training import HISTORY_FILE, MODEL_FILE, Interruption, TextOptions, TextTrainer
+from .training import TextOptions, TextTrainer
 
 RECIPE = TextOptions(
     cell="lstm", hidden=256, embedding=128, seq_len=100, batch=32, steps=1000, optimizer="adam",
@@ -40,19 +41,19 @@ def train_within(trainer: TextTrainer, out: Path, seconds: float, stop: Interrup
     A shorter run has its learning rates over fewer steps, so that it ends well too. The first
     steps, from which the time is estimated, are those of the warm-up and do not depend on that.
     """
-    progress = Progress(trainer.options.steps)
+    progress = Progress(trainer.steps, text=True)
 
-    def show(trainer: TextTrainer) -> None:
+    def show(row: HistoryRow) -> None:
         rows = trainer.history
-        if trainer.step % 20 == 0 and trainer.step < trainer.options.steps:
+        if trainer.step % 20 == 0 and trainer.step < trainer.steps:
             each = (trainer.seconds - rows[4].seconds) / (trainer.step - 5)
             fits = trainer.step + max(1, int((seconds - trainer.seconds) / each))
-            if fits < trainer.options.steps:
+            if fits < trainer.steps:
                 trainer.set_steps(fits)
-        progress.show(rows, trainer.options.steps)
+        progress.show(rows, trainer.steps)
 
     try:
-        return trainer.fit(out, eval_every=50, checkpoint_every=200, stop=stop, show=show)
+        return trainer.fit(out, eval_every=50, checkpoint_every=200, stop=stop, callbacks=[show])
     finally:
         progress.close()
 
@@ -122,9 +123,9 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
     ngram = ngram_bits(trainer.train, trainer.valid, len(trainer.vocabulary), order=4)
     with Interruption() as stop:
         over = train_within(trainer, out, seconds, stop)
-        rows, figures = trainer.history, summary(trainer.history)
+        rows, figures = trainer.history, summary(trainer.history, text=True)
         say(
-            f"Trained {trainer.step} steps ({trainer.step / trainer.windows_per_epoch:.1f} times "
+            f"Trained {trainer.step} steps ({trainer.step / trainer.steps_per_epoch:.1f} times "
             f"through the text) in {trainer.seconds:.1f} s, {figures['chars/s']} characters/s; "
             f"{figures['clipped']} of the steps clipped to norm {o.clip_norm}."
         )

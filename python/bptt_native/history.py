@@ -7,43 +7,54 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
+
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """What one step of training did.
+    """What one step of training (one update) did.
 
     Attributes
     ----------
-    step : int
+    step, epoch : int
         1 for the first.
     loss : float
-        Of the step's window before the update, in nats per character.
-    bpc : float or None
-        Bits per character of the held-out text after the update, where it was measured.
+        Of the step's batch before the update (text: in nats per character).
+    valid_loss, valid_accuracy : float or None
+        Of the held-out data after the update, where they were measured.
     grad_norm : float
         Global norm of the gradient before clipping.
     clipped, skipped : bool
         The gradient was clipped; it was not finite, so the update was left out.
     lr : float
         Learning rate.
-    chars_per_s : float
-        Characters trained on per second of this step.
+    targets_per_s : float
+        Targets (text: characters) trained on per second of this step.
     seconds : float
         Since the beginning of training, evaluations included, earlier runs included.
     """
 
     step: int
+    epoch: int
     loss: float
-    bpc: float | None
+    valid_loss: float | None
+    valid_accuracy: float | None
     grad_norm: float
     clipped: bool
     skipped: bool
     lr: float
-    chars_per_s: float
+    targets_per_s: float
     seconds: float
+
+    @property
+    def bpc(self) -> float | None:
+        """The validation loss in bits: bits per character of a text."""
+        return None if self.valid_loss is None else self.valid_loss / math.log(2)
 
 
 COLUMNS = tuple(field.name for field in fields(HistoryRow))
@@ -52,20 +63,22 @@ COLUMNS = tuple(field.name for field in fields(HistoryRow))
 def _cells(row: HistoryRow) -> list[str]:
     values = asdict(row)
     values |= {"clipped": int(row.clipped), "skipped": int(row.skipped)}
-    values |= {"chars_per_s": f"{row.chars_per_s:.0f}", "seconds": f"{row.seconds:.3f}"}
+    values |= {"targets_per_s": f"{row.targets_per_s:.0f}", "seconds": f"{row.seconds:.3f}"}
     return ["" if value is None else str(value) for value in values.values()]
 
 
 def _row(cells: dict[str, str]) -> HistoryRow:
     return HistoryRow(
         step=int(cells["step"]),
+        epoch=int(cells["epoch"]),
         loss=float(cells["loss"]),
-        bpc=float(cells["bpc"]) if cells["bpc"] else None,
+        valid_loss=float(cells["valid_loss"]) if cells["valid_loss"] else None,
+        valid_accuracy=float(cells["valid_accuracy"]) if cells["valid_accuracy"] else None,
         grad_norm=float(cells["grad_norm"]),
         clipped=cells["clipped"] == "1",
         skipped=cells["skipped"] == "1",
         lr=float(cells["lr"]),
-        chars_per_s=float(cells["chars_per_s"]),
+        targets_per_s=float(cells["targets_per_s"]),
         seconds=float(cells["seconds"]),
     )
 
@@ -143,23 +156,66 @@ class HistoryFile:
         self._file.close()
 
 
-def summary(rows: Sequence[HistoryRow]) -> dict[str, str]:
+def columns(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
+    """Give a history as arrays, one value per step.
+
+    Returns
+    -------
+    dict of ndarray [steps]
+        By the names of ``HistoryRow``; NaN where nothing was measured.
+    """
+    kinds = {"step": np.int64, "epoch": np.int64, "clipped": np.bool_, "skipped": np.bool_}
+    nan = math.nan
+    return {
+        name: np.array(
+            [nan if (value := getattr(row, name)) is None else value for row in rows],
+            kinds.get(name, np.float64),
+        )
+        for name in COLUMNS
+    }
+
+
+def epochs(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
+    """Give a history as arrays, one value per epoch.
+
+    Returns
+    -------
+    dict of ndarray [epochs]
+        As `columns`: ``loss`` and ``grad_norm`` are means over the epoch's steps, ``clipped`` and
+        ``skipped`` say how many, the rest is that of its last step.
+    """
+    steps = columns(rows)
+    numbers, first = np.unique(steps["epoch"], return_index=True)
+    parts = [slice(a, b) for a, b in pairwise([*first.tolist(), len(rows)])]
+    result = {name: values[[part.stop - 1 for part in parts]] for name, values in steps.items()}
+    for name in ("loss", "grad_norm"):
+        result[name] = np.array([steps[name][part].mean() for part in parts])
+    for name in ("clipped", "skipped"):
+        result[name] = np.array([steps[name][part].sum() for part in parts], np.int64)
+    return result | {"epoch": numbers}
+
+
+def summary(rows: Sequence[HistoryRow], text: bool = False) -> dict[str, str]:
     """Give the figures of a run so far, by short names, as texts.
 
     Loss and norm are of the last step; ``clipped`` is the share of steps; speed is the median of
-    the last 50 steps.
+    the last 50 steps. With ``text`` the validation loss is in bits per character.
     """
     row = rows[-1]
-    bpc = next((r.bpc for r in reversed(rows) if r.bpc is not None), None)
-    speeds = sorted(r.chars_per_s for r in rows[-50:])
-    figures = {"loss": f"{row.loss:.3f}"}
-    if bpc is not None:
-        figures["bpc"] = f"{bpc:.3f}"
+    measured = next((r for r in reversed(rows) if r.valid_loss is not None), None)
+    speeds = sorted(r.targets_per_s for r in rows[-50:])
+    figures = {"loss": f"{row.loss:.3f}" if text else f"{row.loss:.4g}"}
+    if measured is not None and text:
+        figures["bpc"] = f"{measured.bpc:.3f}"
+    elif measured is not None:
+        figures["valid"] = f"{measured.valid_loss:.4g}"
+        if measured.valid_accuracy is not None:
+            figures["accuracy"] = f"{measured.valid_accuracy:.2%}"
     figures["norm"] = f"{row.grad_norm:.3g}"
     figures["clipped"] = f"{sum(r.clipped for r in rows) / len(rows):.0%}"
     if skipped := sum(r.skipped for r in rows):
         figures["skipped"] = str(skipped)
-    figures["chars/s"] = f"{speeds[len(speeds) // 2]:,.0f}"
+    figures["chars/s" if text else "targets/s"] = f"{speeds[len(speeds) // 2]:,.0f}"
     return figures
 
 
@@ -172,12 +228,19 @@ class Progress:
         Steps of the run.
     every : float
         Seconds between lines.
+    stream : file, optional
+        Instead of the standard error.
+    text : bool
+        Whether the run's targets are characters; see `summary`.
     """
 
-    def __init__(self, total: int, every: float = 3.0, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(
+        self, total: int, every: float = 3.0, stream: TextIO | None = None, text: bool = False
+    ) -> None:
+        self._stream, self._text = stream or sys.stderr, text
         self._every, self._last, self._total = every, -math.inf, total
         self._bar: Any = None
+        self._unsaid: tuple[Sequence[HistoryRow], int] | None = None
         if self._stream.isatty():
             try:
                 from tqdm import tqdm
@@ -193,15 +256,23 @@ class Progress:
                 self._bar.initial = self._bar.n = step - 1
             self._bar.total = total
             if now - self._last > 0.2 or step == total:
-                self._bar.set_postfix(summary(rows), refresh=False)
+                self._bar.set_postfix(summary(rows, self._text), refresh=False)
                 self._last = now
             self._bar.update(step - self._bar.n)
         elif now - self._last > self._every or step == total:
-            figures = "  ".join(f"{name} {text}" for name, text in summary(rows).items())
-            print(f"step {step}/{total}  {figures}", file=self._stream, flush=True)
+            self._write(rows, total)
             self._last = now
+        else:
+            self._unsaid = rows, total
+
+    def _write(self, rows: Sequence[HistoryRow], total: int) -> None:
+        figures = "  ".join(f"{name} {text}" for name, text in summary(rows, self._text).items())
+        print(f"step {rows[-1].step}/{total}  {figures}", file=self._stream, flush=True)
+        self._unsaid = None
 
     def close(self) -> None:
-        """End the bar."""
+        """Say how far the run has come, if that is still to be said, and end the bar."""
+        if self._unsaid is not None:
+            self._write(*self._unsaid)
         if self._bar is not None:
             self._bar.close()

@@ -25,7 +25,7 @@ def load_text_model(path: str | Path) -> tuple[Model, Vocabulary, dict[str, Any]
     model : Model
     vocabulary : Vocabulary
     training : dict
-        "options" (those of ``TextOptions``), "step", "seconds", "skips", "text_sha256".
+        "options" (those of ``TextOptions``), "step", "seconds", "skips", "data_sha256".
 
     Raises
     ------
@@ -38,7 +38,8 @@ def load_text_model(path: str | Path) -> tuple[Model, Vocabulary, dict[str, Any]
     try:
         vocabulary = Vocabulary(json.loads(model.metadata["vocabulary"]))
         training = json.loads(model.metadata["training"])
-        missing = {"options", "step", "seconds", "skips", "text_sha256"} - set(training)
+        needed = {"options", "step", "seconds", "skips", "measured", "data_sha256"}
+        missing = needed - set(training)
     except (KeyError, TypeError, ValueError) as error:
         missing = {str(error)}
     if missing:

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from .batches import side_by_side
+
 Tokens = npt.NDArray[np.int64]
 
 
@@ -203,8 +205,7 @@ def windows(
         Views; in the window after, the streams read on.
     """
     length = max(0, len(tokens) - 1 - offset) // streams
-    inputs = tokens[offset : offset + streams * length].reshape(streams, length).T
-    targets = tokens[offset + 1 : offset + 1 + streams * length].reshape(streams, length).T
+    inputs, targets = (side_by_side(tokens, streams, length, offset + k) for k in (0, 1))
     end = length - length % time if whole else length
     for t in range(0, end, time):
         yield inputs[t : min(t + time, end)], targets[t : min(t + time, end)]

@@ -1,0 +1,336 @@
+"""Training a model on arrays and on lists of sequences: ``fit``, and going on with ``resume``."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from . import Model, load
+from .arrays import describe, integer, message
+from .batches import Data, read_data, source_of
+from .evaluation import Metrics, evaluate, measure, predict
+from .history import HistoryFile, HistoryRow, Progress, columns, epochs
+from .loop import HISTORY_FILE, MODEL_FILE, Callback, Trainer
+from .schedules import (
+    EarlyStopping,
+    Plateau,
+    Schedule,
+    Warmup,
+    from_json,
+    schedule_of,
+    to_json,
+)
+
+__all__ = ["FitResult", "FitTrainer", "Metrics", "evaluate", "fit", "predict", "resume"]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a run did.
+
+    Attributes
+    ----------
+    model : Model
+        Trained; with early stopping that restores, as it was at its best measurement.
+    rows : list of HistoryRow
+        One per step.
+    ended : str
+        "steps" (all were taken), "early stopping", or "stopped" (by a callback).
+    """
+
+    model: Model
+    rows: list[HistoryRow]
+    ended: str
+
+    @property
+    def steps(self) -> dict[str, npt.NDArray[Any]]:
+        """The history per step, arrays by the names of ``HistoryRow``."""
+        return columns(self.rows)
+
+    @property
+    def epochs(self) -> dict[str, npt.NDArray[Any]]:
+        """The history per epoch, see ``bptt_native.history.epochs``."""
+        return epochs(self.rows)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the history per step; ``bptt_native.history.read_history`` reads it."""
+        HistoryFile(path, self.rows).close()
+
+
+class FitTrainer(Trainer):
+    """A model, sequences to train it on and its place in them.
+
+    The arguments are those of `fit`; further ones go to ``schedules.schedule_of``.
+    """
+
+    def __init__(
+        self, model: Model, x: Any, targets: Any, *, epochs: int | None = None,
+        steps: int | None = None, batch_size: int | None = None, window: int | None = None,
+        accumulate: int = 1, validation: tuple[Any, Any] | None = None,
+        early_stopping: EarlyStopping | None = None, schedule: str | Schedule = "constant",
+        warmup: int = 0, seed: int = 0, where: str = "fit", **decays: Any,
+    ) -> None:  # fmt: skip
+        data = read_data(model, x, targets, where)
+        held_out = None
+        pair: Any = validation
+        if pair is not None:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise TypeError(message(where, "validation", "(x, targets)", describe(pair)))
+            held_out = read_data(model, pair[0], pair[1], where, ("validation[0]", "validation[1]"))
+        seed = integer(seed, where, "seed", 0, 2**64 - 1)
+        accumulate = integer(accumulate, where, "accumulate", 1)
+        if epochs is not None and steps is not None:
+            raise ValueError(message(where, "epochs", "only one of epochs and steps", "both"))
+        if window is not None and model.config.get("bidirectional"):
+            expected = "None for a bidirectional model, which reads a sequence as a whole"
+            raise ValueError(message(where, "window", expected, str(window)))
+        if early_stopping is not None:
+            if held_out is None:
+                expected = "data, which early_stopping looks at"
+                raise ValueError(message(where, "validation", expected, "None"))
+            if early_stopping.monitor == "accuracy" and not data.form.classes:
+                expected = "to monitor the loss, as there are no classes"
+                raise ValueError(message(where, "early_stopping", expected, "'accuracy'"))
+        source = source_of(data, batch_size, window, seed)
+        each = -(-source.batches // accumulate)
+        if steps is None:
+            steps = integer(10 if epochs is None else epochs, where, "epochs", 1) * each
+        steps = integer(steps, where, "steps", 1)
+        self._named: dict[str, Any] | None = None
+        if isinstance(schedule, str):
+            self._named = {"name": schedule, "warmup": warmup, **decays}
+            rule = schedule_of(steps=steps, where=where, **self._named)
+        elif warmup:
+            expected = "0 with a schedule that is no name; use schedules.Warmup"
+            raise ValueError(message(where, "warmup", expected, str(warmup)))
+        else:
+            rule = schedule
+        after = rule.then if isinstance(rule, Warmup) else rule
+        if isinstance(after, Plateau) and held_out is None:
+            raise ValueError(message(where, "validation", "data, which plateau looks at", "None"))
+        validate = None
+        if held_out is not None:
+            measured = source_of(held_out, batch_size, window)
+            validate = lambda: measure(self.model, measured)  # noqa: E731
+        super().__init__(
+            model, source, steps=steps, schedule=rule, accumulate=accumulate, validate=validate,
+            early_stopping=early_stopping,
+        )  # fmt: skip
+        self._options = {"batch_size": batch_size, "window": window, "accumulate": accumulate,
+                         "seed": seed}  # fmt: skip
+        self._sha256 = _fingerprint(data, held_out)
+
+    def set_steps(self, steps: int) -> None:
+        """Change the length of the run, and with it the rates of a schedule given by name.
+
+        Parameters
+        ----------
+        steps : int
+            More than have been taken.
+        """
+        super().set_steps(steps)
+        if self._named:
+            self.schedule = schedule_of(steps=steps, **self._named)
+
+    def describe(self) -> dict[str, Any]:
+        """Give the options and the data's SHA-256."""
+        rule = {"by": self._named} if self._named else to_json(self.schedule)
+        stopping = self.early_stopping.to_json() if self.early_stopping else None
+        options = {**self._options, "steps": self.steps, "schedule": rule,
+                   "early_stopping": stopping}  # fmt: skip
+        return {"fit": options, "data_sha256": self._sha256}
+
+    @classmethod
+    def resume(
+        cls, path: str | Path, x: Any, targets: Any, *, validation: tuple[Any, Any] | None = None,
+        schedule: Schedule | None = None,
+    ) -> Self:  # fmt: skip
+        """Go on where a checkpoint was; see the function `resume`."""
+        path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
+        model = load(path)
+        try:
+            training = json.loads(model.metadata["training"])
+            options = training["fit"]
+            rule, stopping = options.pop("schedule"), options.pop("early_stopping")
+            if stopping is not None:
+                options["early_stopping"] = EarlyStopping(**stopping)
+            if rule is not None and "by" in rule:
+                options["schedule"] = rule["by"].pop("name")
+                options |= rule["by"]
+            elif rule is not None:
+                options["schedule"] = from_json(rule)
+        except (KeyError, TypeError, ValueError) as error:
+            expected, got = "a checkpoint of fit", f"{str(path)!r}: {error}"
+            raise ValueError(message("resume", "path", expected, got)) from None
+        if schedule is not None:
+            options = {k: options[k] for k in _OPTIONS if k in options} | {"schedule": schedule}
+        elif rule is None:
+            expected = "the function that the run began with"
+            raise ValueError(message("resume", "schedule", expected, "None"))
+        self = cls(model, x, targets, validation=validation, where="resume", **options)
+        if self._sha256 != training["data_sha256"]:
+            expected = f"the data of the run, SHA-256 {training['data_sha256'][:16]}..."
+            got = f"others, {self._sha256[:16]}..."
+            raise ValueError(message("resume", "x", expected, got))
+        self.restore(training, path.with_name(HISTORY_FILE))
+        return self
+
+
+_OPTIONS = ("batch_size", "window", "accumulate", "seed", "steps", "early_stopping")
+
+
+def _fingerprint(*parts: Data | None) -> str:
+    sha256 = hashlib.sha256()
+    for data in parts:
+        arrays = [] if data is None else [*data.x, *(data.targets or [])]
+        for array in arrays:
+            sha256.update(f"{array.dtype}{array.shape}".encode())
+            sha256.update(np.ascontiguousarray(array).data)
+        sha256.update(b"|")
+    return sha256.hexdigest()
+
+
+def _run(
+    trainer: FitTrainer, out: str | Path | None, callbacks: Sequence[Callback], progress: bool,
+    checkpoint_every: int | None, max_skips: int,
+) -> FitResult:  # fmt: skip
+    shown = Progress(trainer.steps) if progress else None
+    calls = list(callbacks)
+    if shown is not None:
+        calls.append(lambda _: shown.show(trainer.history, trainer.steps))
+    try:
+        over = trainer.fit(
+            out, checkpoint_every=checkpoint_every, max_skips=max_skips, callbacks=calls
+        )
+    finally:
+        if shown is not None:
+            shown.close()
+    ended = "steps" if trainer.step >= trainer.steps else "early stopping" if over else "stopped"
+    return FitResult(trainer.model, trainer.history, ended)
+
+
+def fit(
+    model: Model, x: Any, targets: Any, *, epochs: int | None = None, steps: int | None = None,
+    batch_size: int | None = None, window: int | None = None, accumulate: int = 1,
+    validation: tuple[Any, Any] | None = None, early_stopping: EarlyStopping | None = None,
+    schedule: str | Schedule = "constant", warmup: int = 0, seed: int = 0,
+    callbacks: Sequence[Callback] = (), out: str | Path | None = None,
+    checkpoint_every: int | None = None, max_skips: int = 20, progress: bool = False,
+) -> FitResult:  # fmt: skip
+    """Train a model on sequences.
+
+    Parameters
+    ----------
+    model : Model
+        Trained in place; its learning rate, which stays, is the highest one of the schedule.
+    x : array_like, or list of array_like
+        Several sequences: a list of arrays [T_i, I] of any lengths (tokens: integers [T_i]), or an
+        array [T, N, I] (tokens: [T, N]; [N, T, ...] for a model with ``batch_first``). One long
+        sequence: an array [T, I] (tokens: [T]). Of the model's dtype.
+    targets : array_like, or list of array_like
+        With ``targets="every"`` in the form of x, classes or [..., O] values (for O = 1 the last
+        axis may be missing); with ``targets="last"`` one per sequence, [N] or [N, O].
+    epochs, steps : int, optional
+        Length of the run, in passes over the data or in updates; 10 epochs by default.
+    batch_size : int, optional
+        Sequences side by side, 32 by default. One long sequence is cut into so many streams, which
+        are read side by side; 1 by default.
+    window : int, optional
+        Truncated BPTT: so many steps at a time, the states carried from window to window. By
+        default sequences are read as a whole.
+    accumulate : int
+        Batches per update. The gradient is that of one batch of all their targets.
+    validation : (x, targets), optional
+        Held-out data, measured after each epoch.
+    early_stopping : EarlyStopping, optional
+        When to stop, by what was measured.
+    schedule : str or callable
+        Of the learning rate: "constant", "step", "exponential", "cosine" or "plateau", over the
+        whole run (``schedules.schedule_of``), or a function like those in
+        ``bptt_native.schedules``.
+    warmup : int
+        Steps in which the rate rises, for a schedule given by name.
+    seed : int
+        Of the order of the sequences, which changes from epoch to epoch.
+    callbacks : sequence of callable
+        Called with the ``HistoryRow`` of each step; one that returns True stops the run.
+    out : str or Path, optional
+        Folder for checkpoints (``model.safetensors``) and the history (``history.csv``).
+    checkpoint_every : int, optional
+        Steps between checkpoints; an epoch by default.
+    max_skips : int
+        Steps in a row with a gradient that is not finite before giving up.
+    progress : bool
+        Whether to show lines (or with tqdm on a terminal a bar) on the standard error.
+
+    Returns
+    -------
+    FitResult
+        model, history, and why the run ended.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape or option does not fit; nothing has changed then.
+    IndexError
+        A token or class is out of range.
+    TrainingDiverged
+        After ``max_skips``.
+    OSError
+        A file cannot be written.
+    """
+    trainer = FitTrainer(
+        model, x, targets, epochs=epochs, steps=steps, batch_size=batch_size, window=window,
+        accumulate=accumulate, validation=validation, early_stopping=early_stopping,
+        schedule=schedule, warmup=warmup, seed=seed,
+    )  # fmt: skip
+    return _run(trainer, out, callbacks, progress, checkpoint_every, max_skips)
+
+
+def resume(
+    path: str | Path, x: Any, targets: Any, *, epochs: int | None = None, steps: int | None = None,
+    validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
+    callbacks: Sequence[Callback] = (), checkpoint_every: int | None = None, max_skips: int = 20,
+    progress: bool = False,
+) -> FitResult:  # fmt: skip
+    """Go on with a run that `fit` began with ``out``: to the same bits as without interruption.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run's folder, or its model file. It is written to.
+    x, targets, validation : array_like
+        The data that the run began with.
+    epochs, steps : int, optional
+        Another length of the whole run, longer than what is done.
+    schedule : callable, optional
+        Needed if the run began with a function of your own.
+    callbacks, checkpoint_every, max_skips, progress : optional
+        As in `fit`.
+
+    Returns
+    -------
+    FitResult
+        As `fit`; ``model`` is a new object.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read or written.
+    ValueError
+        It is no checkpoint of `fit`, or the data are others.
+    TypeError, IndexError, TrainingDiverged
+        As in `fit`.
+    """
+    trainer = FitTrainer.resume(path, x, targets, validation=validation, schedule=schedule)
+    if epochs is not None:
+        steps = integer(epochs, "resume", "epochs", 1) * trainer.steps_per_epoch
+    if steps is not None:
+        trainer.set_steps(steps)
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    return _run(trainer, folder, callbacks, progress, checkpoint_every, max_skips)

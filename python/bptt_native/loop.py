@@ -1,0 +1,361 @@
+"""The training loop: updates, measurements, checkpoints that lose nothing, and ways to stop.
+
+All that decides the bits of a run is in its options, its data and the number of the step, so that
+a run that was stopped goes on as if it had not been.
+"""
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from . import Model
+from .batches import Source
+from .evaluation import Metrics
+from .history import HistoryFile, HistoryRow, read_history
+from .schedules import EarlyStopping, Schedule
+
+MODEL_FILE, HISTORY_FILE = "model.safetensors", "history.csv"
+Callback = Callable[[HistoryRow], object]
+
+
+class TrainingDiverged(RuntimeError):  # noqa: N818 - it names what happened
+    """The gradients of too many steps in a row were not finite."""
+
+
+class Interruption:
+    """Turn the first Ctrl-C (SIGINT) into a flag; the second one ends the process at once.
+
+    A context manager; in threads other than the main one it leaves signals alone.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._old: Any = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._old = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._old is not None:
+            signal.signal(signal.SIGINT, self._old)
+
+    def __call__(self) -> bool:
+        """Tell whether Ctrl-C was pressed."""
+        return self.asked
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class _Update(NamedTuple):
+    loss: float
+    grad_norm: float
+    clipped: bool
+    skipped: bool
+    targets: int
+
+
+class Trainer:
+    """A model, its data and its place in them.
+
+    Parameters
+    ----------
+    model : Model
+        Its learning rate is the one that the schedule multiplies.
+    source : Source
+        The batches.
+    steps : int
+        Updates of the whole run.
+    schedule : callable
+        The factor of the learning rate, see ``bptt_native.schedules``.
+    accumulate : int
+        Batches per update: the gradient is that of the mean over all their targets.
+    validate : callable, optional
+        Measures the held-out data.
+    early_stopping : EarlyStopping, optional
+        Looks at what ``validate`` measured.
+
+    Attributes
+    ----------
+    step : int
+        Updates made.
+    seconds : float
+        That they took, measurements included.
+    history : list of HistoryRow
+        One row per step.
+    measured : list of Metrics
+        What ``validate`` gave.
+    """
+
+    def __init__(
+        self, model: Model, source: Source, *, steps: int, schedule: Schedule, accumulate: int = 1,
+        validate: Callable[[], Metrics] | None = None, early_stopping: EarlyStopping | None = None,
+    ) -> None:  # fmt: skip
+        self.model, self.source, self.steps, self.schedule = model, source, steps, schedule
+        self.lr, self.accumulate, self.validate = model.lr, accumulate, validate
+        self.early_stopping = early_stopping
+        self.steps_per_epoch = -(-source.batches // accumulate)
+        self.step, self.seconds, self.history = 0, 0.0, list[HistoryRow]()
+        self.measured = list[Metrics]()
+        self._state: Any = None
+        self._skips = 0
+        self._best: dict[str, Any] = {}  # parameters of the best measurement
+        self._last: dict[str, Any] = {}  # of the last step, where the model has the best ones
+
+    def set_steps(self, steps: int) -> None:
+        """Change the length of the run.
+
+        Parameters
+        ----------
+        steps : int
+            More than have been taken.
+        """
+        if steps <= self.step:
+            where, expected = type(self).__name__, f"more than the {self.step} steps taken"
+            raise ValueError(
+                f"{where}.set_steps: argument 'steps': expected {expected}, got {steps}"
+            )
+        self.steps = steps
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do: all steps are taken, or early stopping says so."""
+        return self.step >= self.steps or self.stopped_early
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether early stopping ends the run."""
+        return self.early_stopping is not None and self.early_stopping.over(self._monitored())
+
+    def _monitored(self) -> list[float]:
+        monitor = self.early_stopping.monitor if self.early_stopping else "loss"
+        values = (getattr(metrics, monitor) for metrics in self.measured)
+        return [math.nan if value is None else value for value in values]
+
+    def train_step(self) -> HistoryRow:
+        """Make one update.
+
+        A gradient that is not finite changes nothing, and the next window starts from a zero state
+        (the carried one may be spoilt).
+        """
+        began = time.perf_counter()
+        epoch, index = divmod(self.step, self.steps_per_epoch)
+        lr = self.lr * self.schedule(self.step, [metrics.loss for metrics in self.measured])
+        self.model.lr = lr
+        try:
+            done = self._update(epoch, index) if self.accumulate == 1 else self._sum(epoch, index)
+        finally:
+            self.model.lr = self.lr
+        self._state = None if done.skipped else self._state
+        self._skips = self._skips + 1 if done.skipped else 0
+        self.step += 1
+        took = time.perf_counter() - began
+        self.seconds += took
+        row = HistoryRow(
+            self.step, epoch + 1, done.loss, None, None, done.grad_norm, done.clipped,
+            done.skipped, lr, done.targets / took, self.seconds,
+        )  # fmt: skip
+        self.history.append(row)
+        return row
+
+    def _update(self, epoch: int, index: int) -> _Update:
+        batch = self.source.batch(epoch, index)
+        result = self.model.train_step(
+            batch.x, batch.targets, batch.carried(self._state), flow=False, **batch.options
+        )
+        self._state = result.state
+        return _Update(
+            float(result.loss), float(result.grad_norm), bool(result.clipped),
+            bool(result.skipped), int(batch.mass),
+        )  # fmt: skip
+
+    def _sum(self, epoch: int, index: int) -> _Update:
+        """Update by the gradient of several batches: that of one batch of all their targets."""
+        model, k = self.model, self.accumulate
+        mean = model.config["reduction"] == "mean"
+        first = (model.step_count + model.skipped_count) * k
+        loss = mass = targets = 0.0
+        total: Any = None
+        for i in range(index * k, min((index + 1) * k, self.source.batches)):
+            batch = self.source.batch(epoch, i)
+            part, gradients = model.gradients(
+                batch.x, batch.targets, batch.carried(self._state), draw=first + i - index * k,
+                flow=False, **batch.options,
+            )  # fmt: skip
+            self._state = part.state
+            weight = batch.mass if mean else 1.0
+            gradients *= weight
+            if total is None:
+                total = gradients
+            else:
+                total += gradients
+            loss, mass = loss + part.loss * weight, mass + weight
+            targets += batch.mass
+        if mean:
+            loss /= mass
+            total *= 1 / mass
+        result = model.apply(total)
+        return _Update(
+            float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),
+            int(targets),
+        )  # fmt: skip
+
+    def _measure(self, row: HistoryRow) -> HistoryRow:
+        """Measure the held-out data and put it into the row."""
+        assert self.validate is not None
+        began = time.perf_counter()
+        metrics = self.validate()
+        self.measured.append(metrics)
+        stopping, values = self.early_stopping, self._monitored()
+        if stopping and stopping.restore_best and stopping.best(values) == len(values) - 1:
+            self._best = self.model.state_dict()
+        self.seconds += time.perf_counter() - began
+        row = replace(row, valid_loss=metrics.loss, valid_accuracy=metrics.accuracy)
+        self.history[-1] = row
+        return row
+
+    def fit(
+        self, out: str | Path | None = None, *, until: int | None = None,
+        eval_every: int | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
+        stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback] = (),
+    ) -> bool:  # fmt: skip
+        """Train until the run is over or asked to stop, and leave a checkpoint.
+
+        Parameters
+        ----------
+        out : str or Path, optional
+            Folder of ``model.safetensors`` and ``history.csv``; without it nothing is written.
+        until : int, optional
+            Stop after this step, although the run may be longer.
+        eval_every, checkpoint_every : int, optional
+            Steps between measurements of the held-out data and between checkpoints; an epoch when
+            not given. Both also happen at the run's last step.
+        max_skips : int
+            Steps in a row with a gradient that is not finite before giving up.
+        stop : callable
+            Asked after each step (``Interruption``).
+        callbacks : sequence of callable
+            Each is called with the row of each step; one that returns True stops the run after
+            this step. They may change the length of the run.
+
+        Returns
+        -------
+        bool
+            Whether the run is over.
+
+        Raises
+        ------
+        TrainingDiverged
+            After ``max_skips``; the last checkpoint of a finite step stays.
+        OSError
+            A file cannot be written.
+        """
+        often = self.steps_per_epoch
+        eval_every, checkpoint_every = eval_every or often, checkpoint_every or often
+        record = None
+        if out is not None:
+            Path(out).mkdir(parents=True, exist_ok=True)
+            record = HistoryFile(Path(out) / HISTORY_FILE, self.history)
+            if self.step == 0:
+                self.save(Path(out) / MODEL_FILE)
+        try:
+            ended = self.over or self.step >= (until or math.inf)
+            if not ended and self._last:
+                self.model.load_state_dict(self._last)
+                self._last = {}
+            while not ended:
+                row = self.train_step()
+                due = self.step % eval_every == 0 or self.step == self.steps
+                if due and self.validate is not None:
+                    row = self._measure(row)
+                asked = [callback(row) is True for callback in callbacks]
+                ended = self.over or self.step >= (until or math.inf) or any(asked) or stop()
+                if self.over and self._best:
+                    self._last = self.model.state_dict()
+                    self.model.load_state_dict(self._best)
+                if record is not None:
+                    record.append(row)
+                    due = ended or self.step % checkpoint_every == 0
+                    if due and self._skips == 0 and self._finite():
+                        record.flush()
+                        self.save(record.path.with_name(MODEL_FILE))
+                if self._skips >= max_skips:
+                    raise TrainingDiverged(
+                        f"the gradients of {max_skips} steps in a row, up to step {self.step}, "
+                        "were not finite: lower the learning rate or the clip norm"
+                    )
+        finally:
+            if record is not None:
+                record.close()
+        return self.over
+
+    def _finite(self) -> bool:
+        return all(np.isfinite(values).all() for values in self.model.state_dict().values())
+
+    def describe(self) -> dict[str, Any]:
+        """Give what JSON holds of the run beside its place: options and the data's SHA-256."""
+        return {}
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file with all that is needed to go on."""
+        model = self.model
+        place = {
+            "step": self.step, "seconds": self.seconds, "skips": self._skips,
+            "measured": self.measured,
+        }  # fmt: skip
+        whole = self.describe() | place
+        model.metadata["training"] = json.dumps(whole, default=lambda number: number.item())
+        for name in [name for name in model.tensors if name.startswith("training.")]:
+            del model.tensors[name]
+        if self._state is not None:
+            parts = self._state if isinstance(self._state, tuple) else (self._state,)
+            names = ("training.state.h", "training.state.c")
+            model.tensors.update(zip(names, parts, strict=False))
+        for kind, values in (("best", self._best), ("last", self._last)):
+            if not (kind == "best" and self._last):  # then the model's own are the best ones
+                model.tensors.update({f"training.{kind}.{k}": v for k, v in values.items()})
+        model.save(str(path))
+
+    def restore(self, training: dict[str, Any], record: Path) -> None:
+        """Take the place that ``save`` wrote, the model being the one of that file.
+
+        Parameters
+        ----------
+        training : dict
+            What the file says.
+        record : Path
+            The history; it is left out if there is none.
+
+        Raises
+        ------
+        OSError, ValueError
+            The history cannot be read.
+        KeyError, TypeError
+            The file says something else.
+        """
+        self.step, self.seconds = training["step"], training["seconds"]
+        self._skips = training["skips"]
+        self.measured = [Metrics(*metrics) for metrics in training["measured"]]
+        tensors = dict(self.model.tensors)
+        if "training.state.h" in tensors:
+            h, c = tensors["training.state.h"], tensors.get("training.state.c")
+            self._state = h if c is None else (h, c)
+        for kind, values in (("best", self._best), ("last", self._last)):
+            prefix = f"training.{kind}."
+            values.update({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        if self._last:
+            self._best = self.model.state_dict()
+        if record.exists():
+            self.history = [row for row in read_history(record) if row.step <= self.step]
