@@ -103,8 +103,8 @@ def sum_of_windows(net: Net, k1: int, k2: int) -> dict[str, np.ndarray]:
         resets = None if net.resets is None else net.resets[:, n : n + 1]
         start = [s[:, n : n + 1] for s in arrays_of(net.state)]
         dlast = [s[:, n : n + 1] for s in arrays_of(net.dstate)]
-        for e in [*range(k1, net.T, k1), net.T]:
-            begin, first, stop = max(0, e - k2), (e - 1) // k1 * k1, min(e, end)
+        for e in range(k1, net.T + k1, k1):
+            begin, first, stop = max(0, e - k2), e - k1, min(e, end)
             if stop <= begin:
                 continue
 

@@ -184,8 +184,9 @@ class Layer(Parameterised):
         clip_step_norm : float, optional
             Rescale each sample's carried (dh, dc) of each layer to at most this norm, every step.
         truncation : (k1, k2), optional
-            Truncated BPTT: dy of each k1 steps goes back at most k2 >= k1 steps from their end.
-            With k2 > k1 windows overlap and there is no flow.
+            Truncated BPTT: dy of steps (j-1) k1 ... j k1 - 1 goes back to step j k1 - k2, with
+            k2 >= k1; k1 = k2 cuts the gradient every k1 steps. With k2 > k1 windows overlap and
+            there is no flow.
         omega : float
             RNN: weight of the regulariser against vanishing gradients (Pascanu et al. 2013, eq. 9),
             whose immediate gradient is added to that of W_hh.

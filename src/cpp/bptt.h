@@ -327,8 +327,9 @@ typedef struct bptt_backward {
   void* dc0;
   double* flow;   /* [L*D, T]: norm over (N, H) of the total derivative dL/dh_t */
   double* flow_c; /* [L*D, T]: the same of dL/dc_t, LSTM only */
-  /* Truncated BPTT (Williams & Peng 1990; Sutskever 2013): the losses of k1 steps go back at most
-   * k2 >= k1 steps. Both 0: off. k2 > k1: flow and flow_c must be NULL (windows overlap). */
+  /* Truncated BPTT (Williams & Peng 1990; Sutskever 2013): the losses of steps (j-1) k1 .. j k1 - 1
+   * go back to step j k1 - k2, k2 >= k1. Both 0: off. k1 = k2: the gradient is cut every k1 steps.
+   * k2 > k1: flow and flow_c must be NULL (windows overlap). */
   int64_t truncation_k1, truncation_k2;
   double omega; /* 0: off; RNN: weight of the regulariser of Pascanu et al. (2013, eq. 9), whose
                    immediate gradient is added to that of W_hh */

@@ -280,7 +280,7 @@ static void check_truncation(bptt_cell cell) {
       bptt_sequence window;
       bptt_backward back;
       end = from + k1 < T ? from + k1 : T;
-      begin = end > k2 ? end - k2 : 0;
+      begin = from + k1 > k2 ? from + k1 - k2 : 0;
       window = sequence_of(part, end - begin);
       window.x = whole->x + begin * N * I;
       if (begin) {

@@ -228,8 +228,8 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
 
     ``clip_step`` clamps each element of each dL/da_t (Graves, arXiv 1308.0850); ``clip_step_norm``
     rescales what a sample carries to step t-1, its dL/dh and dL/dc together, to at most this norm.
-    ``truncation`` (k1, k2): the losses of each k1 steps go back at most k2 steps from the last of
-    them (Williams & Peng 1990), and the gradients are the sums over these windows. ``omega`` times
+    ``truncation`` (k1, k2): the losses of steps (j-1) k1 ... j k1 - 1 go back to step j k1 - k2
+    (Williams & Peng 1990), also where T ends before j k1; gradients are sums over these windows. ``omega`` times
     the immediate gradient of the regulariser (``_regulariser``) joins that of weight_hh.
     """
     layers, T, (N, P) = _walks(params), tape.T, tape.walks[0][0].state[0].shape
@@ -254,7 +254,7 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
         own = (begin < tape.lengths) & (tape.lengths <= end)
         found = _window(
             layers, tape, np.where(here[:, None, None], dy, 0),
-            [np.where(own[:, None], s, 0) for s in states], range(max(0, end - k2), end),
+            [np.where(own[:, None], s, 0) for s in states], range(max(0, begin + k1 - k2), end),
             (clip_step, clip_step_norm), omega,
         )  # fmt: skip
         found[-2] = found[-2] * here  # a step's flow is of the window that has its loss

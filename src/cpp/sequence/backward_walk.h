@@ -69,9 +69,10 @@ class BackwardWalk {
   int64_t window_steps() const { return in.truncated() ? in.call.k1 : in.tape.steps(); }
   Window window(int64_t i) const {
     const int64_t counted = i * window_steps(), longest = in.own.steps();
-    const int64_t end = std::min(counted + window_steps(), in.tape.steps());
-    const int64_t begin = in.truncated() ? std::max(int64_t(0), end - in.call.k2) : 0;
-    return {begin, std::min(end, longest), counted};
+    const int64_t end = counted + std::min(window_steps(), longest - counted);
+    const int64_t begin =
+        in.truncated() ? std::max(int64_t(0), counted - (in.call.k2 - in.call.k1)) : 0;
+    return {begin, end, counted};
   }
 
   Block<T> block_of(int64_t first, int64_t last, int64_t counted) const {
