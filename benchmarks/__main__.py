@@ -98,6 +98,11 @@ def main() -> int:
     parser.add_argument(
         "--scaling", action="store_true", help="ours on 2 threads against ours on 1"
     )
+    parser.add_argument(
+        "--options", action="store_true",
+        help="ours with lengths uniform in [T/2, T], with two directions and in the other dtype, "
+        "against ours plain",
+    )  # fmt: skip
     parser.add_argument("--budget", type=float, default=3.0, help="seconds for each item")
     parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
@@ -115,6 +120,8 @@ def main() -> int:
             item = Item(cell, shape, options.dtype)
             if options.scaling:
                 steps = {f"{n} thread(s)": peers.ours(item, threads=n) for n in (1, 2)}
+            elif options.options:
+                steps = peers.options(item)
             else:
                 steps = peers.all_of(item, options.threads)
             times = time_in_turn(steps, options.budget)
@@ -123,7 +130,7 @@ def main() -> int:
                 median = statistics.median(taken)
                 rate = item.operations / median
                 print(
-                    f"{shape:7} {cell:5} {name:12} {1e3 * median:9.3f} ms  "
+                    f"{shape:7} {cell:5} {name:15} {1e3 * median:9.3f} ms  "
                     f"({spread(taken)}, {len(taken)} runs) "
                     f"{rate / 1e9:6.1f} GFLOP/s  x{median / first:.2f}"
                 )

@@ -30,6 +30,37 @@ def ours(item: Any, threads: int | None = None) -> Step:
     return step
 
 
+def options(item: Any) -> dict[str, Step]:
+    """Ours plain, and with what changes how a batch is walked: times are to be compared."""
+    rng = np.random.Generator(np.random.Philox(1))
+    lengths = rng.integers((item.T + 1) // 2, item.T + 1, item.N)
+    ordered = np.sort(lengths)[::-1].copy()
+    wide = np.concatenate([item.dy, item.dy], axis=2)
+    other = np.dtype("float64" if item.dtype == "float32" else "float32")
+    x, dy = item.x.astype(other), item.dy.astype(other)
+    return {
+        "plain": layer_step(item, item.x, item.dy),
+        "lengths": layer_step(item, item.x, item.dy, lengths=lengths),
+        "lengths, sorted": layer_step(item, item.x, item.dy, lengths=ordered),
+        "bidirectional": layer_step(item, item.x, wide, bidirectional=True),
+        str(other): layer_step(item, x, dy, dtype=str(other)),
+    }
+
+
+def layer_step(
+    item: Any, x: Any, dy: Any, *, lengths: Any = None, dtype: str | None = None, **options: Any
+) -> Step:
+    """Forward, backward and clip of a layer of this item with further options."""
+    make = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}[item.cell]
+    layer = make(item.I, item.H, num_layers=item.L, dtype=dtype or item.dtype, **options)
+
+    def step() -> float:
+        _, _, tape = layer.forward(x, lengths=lengths)
+        return bn.clip_grad_norm_(layer.backward(tape, dy, flow=False), 1.0)
+
+    return step
+
+
 def torch_eager(item: Any, threads: int) -> Step:
     """torch.nn.RNN, LSTM or GRU; its LSTM runs on oneDNN."""
     import torch
