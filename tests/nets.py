@@ -182,10 +182,13 @@ def fill(net: Net, rng: np.random.Generator) -> Net:
     return net
 
 
-def option_net(rng: np.random.Generator, options: dict[str, Any], small: bool = False) -> Net:
+def option_net(
+    rng: np.random.Generator, options: dict[str, Any], small: bool = False, divided: bool = False
+) -> Net:
     """A net with these options: those of a layer, and of a Net.
 
     `lengths` and `resets` that are True are drawn. `small` is for derivatives element by element.
+    `divided` batches make two or four shards and more than two blocks of time each.
     Others are drawn anew until float32 can be held to its tolerance: until no unit is near a kink,
     and rounding the parameters alone moves no result by more than a fifth of it.
     """
@@ -199,6 +202,9 @@ def option_net(rng: np.random.Generator, options: dict[str, Any], small: bool = 
         H = 5 if small else int(rng.choice([7, 8, 9, 13, 16, 17, 24]))
         I, N = int(rng.integers(2, 4 if small else 10)), int(rng.integers(2, 4 if small else 6))  # noqa: E741
         T = own["T"] or int(rng.integers(4, 6 if small else 12))
+        if divided:
+            N = int(rng.choice([16, 19, 33, 64, 70]))
+            T = (1200 if N < 64 else 2200) // N + int(rng.integers(6))
         L = 2 if small or "dropout" in options else int(rng.integers(1, 3))
         bias = bool(rng.integers(4)) if own["bias"] is None else own["bias"]
         tokens = not rng.integers(4) if own["tokens"] is None else own["tokens"]
