@@ -1,4 +1,4 @@
-"""The pages: their Python runs in an empty folder, their commands parse, their links lead somewhere."""
+"""The pages: their Python runs in an empty folder, commands parse, links lead somewhere."""
 
 import re
 import shlex
