@@ -20,7 +20,8 @@ class RNN(Layer):
     num_layers : int
         Layers L; each reads the states of the one below.
     nonlinearity : str
-        f: "tanh", "relu" (with derivative 0 at 0), "sigmoid" or "identity".
+        f: "tanh", "relu" (with derivative 0 at 0), "sigmoid", "identity", "softplus", "elu",
+        "hard_sigmoid" (a / 6 + 1/2, cut to [0, 1]), "softsign" or "leaky_relu" (slope 0.01).
     bias : bool
         Whether there are biases.
     batch_first : bool
@@ -130,7 +131,7 @@ class LSTM(Layer):
         Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
         stand side by side (D = 2).
     layer_norm : bool
-        Whether W_ih x_t and W_hh h_{t-1} and c_t are normalised over all units (Ba et al. 2016).
+        Whether W_ih x_t, W_hh h_{t-1} and c_t are normalised over all units (Ba et al. 2016).
     dropout : float
         In [0, 1): of the input of every layer but the first, in `forward` only.
     variational : bool

@@ -263,9 +263,9 @@ def lstm_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r
 
 # --- gru -----------------------------------------------------------------------------------------
 def gru_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
-    """h_t = (1-z) n + z h_{t-1}, n = tanh(a_xn + r a_hn): r after the product (Cho et al. 2014).
+    """h_t = (1-z) n + z h_{t-1}, n = tanh(a_xn + r a_hn): r after the product (arXiv 1406.1078v1).
 
-    Or before it, as in the first version of that article: n = tanh(a_xn + W_hn (r h_{t-1}) + b_hn).
+    Or before it, as in that article's third version: n = tanh(a_xn + W_hn (r h_{t-1}) + b_hn).
     """
     (h_prev,), H = prev, prev[0].shape[-1]
     a_x, saved_x = affine_forward(p, "ih", x)
