@@ -42,6 +42,10 @@ class BackwardWalk {
       dy_ = Buffer<T>(checked_count(kept, geometry.features_row));
       if (both) top_ = Buffer<T>(checked_count(rows, geometry.features_row));
     }
+    for (int64_t w = 0; w < window_count(); ++w) {
+      const Window own = window(w);
+      blocks_.push_back(in.own.blocks(own.begin, own.end));
+    }
     if (call.flow) norms_ = Buffer<double>::zeros(kept);
     if (call.flow_c && in.shape.has_c) {
       norms_c_ = Buffer<double>::zeros(kept);
@@ -67,6 +71,8 @@ class BackwardWalk {
     int64_t counted;  // the first step whose losses go back in this window
   };
   int64_t window_steps() const { return in.truncated() ? in.call.k1 : in.tape.steps(); }
+  // Losses beyond the longest sequence have no window.
+  int64_t window_count() const { return (in.own.steps() - 1) / window_steps() + 1; }
   Window window(int64_t i) const {
     const int64_t counted = i * window_steps(), longest = in.own.steps();
     const int64_t end = counted + std::min(window_steps(), longest - counted);
@@ -82,10 +88,9 @@ class BackwardWalk {
 
   bool run_one(const Team& team, bool asks) {
     int turn = 0;
-    // Windows whose losses lie beyond the longest sequence have none.
-    for (int64_t w = (in.own.steps() - 1) / window_steps() + 1; w-- > 0;) {
+    for (int64_t w = window_count(); w-- > 0;) {
       const Window own = window(w);
-      const Blocks blocks = in.own.blocks(own.begin, own.end);
+      const Blocks& blocks = blocks_[size_t(w)];
       for (int64_t i = blocks.count(); i-- > 0; turn = !turn) {
         Block<T> block = block_of(blocks.first(i), blocks.last(i), own.counted);
         const int64_t top = in.config.layers - 1;
@@ -110,7 +115,7 @@ class BackwardWalk {
   }
 
   bool run_both(const Team& team, bool asks) {
-    const Blocks blocks = in.own.blocks(0, in.own.steps());
+    const Blocks& blocks = blocks_[0];
     for (int64_t i = 0; in.call.before_block && i < blocks.count(); ++i) {
       Block<T> block = block_of(blocks.first(i), blocks.last(i), 0);
       const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
@@ -315,9 +320,10 @@ class BackwardWalk {
   OmegaTerms<T> omega_;
   BackwardSteps<T> steps_;
   std::atomic<bool>& stop_;
-  Buffer<T> dx_[2], dy_;  // [rows, D * R]: dL/d input of the layers between; of the outputs
-  Buffer<T> block_dx_;    // [rows of a block, I or D * R]
-  Buffer<T> top_;         // [rows of a block, D * R]
+  std::vector<Blocks> blocks_;  // of each window; here, because a walk itself must not throw
+  Buffer<T> dx_[2], dy_;        // [rows, D * R]: dL/d input of the layers between; of the outputs
+  Buffer<T> block_dx_;          // [rows of a block, I or D * R]
+  Buffer<T> top_;               // [rows of a block, D * R]
   Buffer<double> norms_, norms_c_, step_norms_;
 };
 
