@@ -101,7 +101,7 @@ void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T
     target.weights_n = 1;
   }
   if (config.loss == Loss::binary_cross_entropy) check_probabilities(target, config.network.output);
-  target.total_weight = total_weight(config, target);
+  weigh(config, target);
   if (!(target.total_weight > 0 && std::isfinite(target.total_weight))) {
     fail(BPTT_ERR_ARGUMENT, target.weights ? "weights" : "classes",
          "targets whose weights have a finite sum > 0", text(target.total_weight));

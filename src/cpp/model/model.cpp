@@ -22,8 +22,10 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
   const std::unique_lock<Lock> guard(params.lock);
   Sequence<T> in = sequence;
   in.draw = uint64_t(steps_taken + steps_skipped);
-  tape_.reset();  // first, so that its memory is there for the next one
-  tape_ = network_.new_tape(in, true);
+  if (!tape_ || !tape_->renew(in)) {
+    tape_.reset();  // first, so that its memory is there for the next one
+    tape_ = network_.new_tape(in, true);
+  }
   gradient_.reserve(params.count());
   Outputs<T> states;
   states.hn = hn;

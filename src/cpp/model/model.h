@@ -48,6 +48,7 @@ struct Target {
   int64_t steps = 0, batch = 0;      // targets are (t, n) below these; steps is 1 with last_only
   const int64_t* lengths = nullptr;  // and t is below the sequence's length; null: no such limit
   double total_weight = 0;           // what a mean is divided by (row_losses.h); > 0 and finite
+  bool all = false;                  // every one of them counts
   bool exists(int64_t step, int64_t sequence) const { return !lengths || step < lengths[sequence]; }
 };
 

@@ -27,14 +27,17 @@ double mean_weight(const ModelConfig& config, const Target<T>& target, int64_t t
 }
 
 template <class T>
-double total_weight(const ModelConfig& config, const Target<T>& target) {
-  double sum = 0;
+void weigh(const ModelConfig& config, Target<T>& target) {
+  target.total_weight = 0;
+  target.all = true;
   for (int64_t t = 0; t < target.steps; ++t) {
     for (int64_t n = 0; n < target.batch; ++n) {
-      if (target.exists(t, n)) sum += mean_weight(config, target, t, n);
+      if (!target.exists(t, n)) continue;
+      const double weight = mean_weight(config, target, t, n);
+      target.total_weight += weight;
+      target.all = target.all && weight > 0;
     }
   }
-  return sum;
 }
 
 template <class T>
@@ -50,11 +53,11 @@ RowLosses<T>::RowLosses(const ModelConfig& config, const Target<T>& target)
 template <class T>
 TargetRows RowLosses<T>::rows(const Order& order) {
   const bool last_only = config_.network.last_only;
-  const bool some = target_.weights || config_.loss == Loss::cross_entropy;
   const TargetRows rows =
-      some ? target_rows(order, last_only,
-                         [&](int64_t t, int64_t n) { return is_target(last_only ? 0 : t, n); })
-           : target_rows(order, last_only, nullptr);
+      !target_.all
+          ? target_rows(order, last_only,
+                        [&](int64_t t, int64_t n) { return is_target(last_only ? 0 : t, n); })
+          : target_rows(order, last_only, nullptr);
   expect(rows.count);
   return rows;
 }
@@ -107,7 +110,7 @@ double RowLosses<T>::total() const {
 
 #define BPTT_INSTANTIATE(T)                                                            \
   template double mean_weight(const ModelConfig&, const Target<T>&, int64_t, int64_t); \
-  template double total_weight(const ModelConfig&, const Target<T>&);                  \
+  template void weigh(const ModelConfig&, Target<T>&);                                 \
   template class RowLosses<T>;
 BPTT_INSTANTIATE(float)
 BPTT_INSTANTIATE(double)

@@ -13,10 +13,10 @@ namespace bptt {
 template <class T>
 double mean_weight(const ModelConfig& config, const Target<T>& target, int64_t t, int64_t n);
 
-// The sum of these over all targets, step by step: what a mean is divided by (MSE and binary
-// cross-entropy: and by the number of outputs).
+// Sets target.total_weight, the sum of these over all targets, step by step: what a mean is divided by
+// (MSE and binary cross-entropy: and by the number of outputs); and target.all.
 template <class T>
-double total_weight(const ModelConfig& config, const Target<T>& target);
+void weigh(const ModelConfig& config, Target<T>& target);
 
 template <class T>
 class RowLosses {

@@ -79,6 +79,18 @@ void Tape<T>::read_resets(const Sequence<T>& sequence) {
 }
 
 template <class T>
+bool Tape<T>::renew(const Sequence<T>& sequence) {
+  const bool plain = order_.uniform() && !sequence.lengths && resets_.empty() && !sequence.resets &&
+                     !layers_[0].recurrent_mask;
+  if (!plain || steps_ != sequence.steps || batch() != sequence.batch ||
+      tokens() != (sequence.tokens != nullptr)) {
+    return false;
+  }
+  draw_ = sequence.draw;
+  return true;
+}
+
+template <class T>
 Tape<T>::~Tape() {
   if (shelf_ && block_.count() > 0) shelf_->give_back(std::move(block_));
 }

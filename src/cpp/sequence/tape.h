@@ -133,6 +133,8 @@ class Tape {
   Masks masks(MaskKind kind, int64_t index) const { return {seed_, draw_, kind, index}; }
 
   void stamp(uint64_t version) { version_ = version; }
+  // Whether the tape would be the same, but for its draw, for this sequence; then it has that.
+  bool renew(const Sequence<T>& sequence);
 
  private:
   void read_resets(const Sequence<T>& sequence);
