@@ -183,7 +183,8 @@ LOSSES = [
 @pytest.mark.parametrize("targets", ["every", "last"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize(("loss", "options"), LOSSES, ids=str)
-def test_models(loss, options, bidirectional, targets, reduction, comparisons) -> None:
+@pytest.mark.parametrize("weighted", [False, True], ids=["all alike", "weights"])
+def test_models(loss, options, bidirectional, targets, reduction, weighted, comparisons) -> None:
     """An embedding, layers and a readout on ragged batches, with a loss of torch.nn.functional."""
     T, N, V, O = 6, 5, 9, 4  # noqa: E741
     rng, last = generator(7), targets == "last"
@@ -217,10 +218,22 @@ def test_models(loss, options, bidirectional, targets, reduction, comparisons) -
     if "class_weights" in options:
         more["weight"] = torch.tensor(options["class_weights"], dtype=torch.float64)
     name = {"mse": "mse_loss", "binary_cross_entropy": "binary_cross_entropy_with_logits"}
-    value = getattr(F, name.get(loss, loss))(out, goals, reduction=reduction, **more)
+    function, weights = getattr(F, name.get(loss, loss)), None
+    if weighted:
+        weights = rng.choice([0.0, 0.5, 3.0], where, p=[0.2, 0.4, 0.4])
+        w = torch.from_numpy(weights) if last else torch.from_numpy(weights)[inside]
+        each = function(out, goals, reduction="none", **more)
+        value = (each * (w if classes else w[:, None])).sum()
+        if reduction == "mean" and classes:
+            counts = more.get("weight", torch.ones(O))[goals]
+            value = value / (w * counts * (goals != options.get("ignore_index", -100))).sum()
+        elif reduction == "mean":
+            value = value / (O * w.sum())
+    else:
+        value = function(out, goals, reduction=reduction, **more)
     value.backward()
 
-    result, grads = m.gradients(x, wanted, lengths=lengths)
+    result, grads = m.gradients(x, wanted, lengths=lengths, weights=weights)
     assert abs(result.loss - float(value.detach())) <= 1e-12 * abs(result.loss)
     assert list(grads) == list(params)
     for key, p in params.items():
