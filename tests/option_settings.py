@@ -57,6 +57,12 @@ def fit(a: str, b: str) -> bool:
     return len(cells) <= 1 and not (first.keys() & second.keys()) - {"cell", "T"}
 
 
+ALONE = [
+    (name, cell)
+    for name, setting in SETTINGS.items()
+    for cell in ("rnn", "lstm", "gru")
+    if setting.get("cell", cell) == cell
+]
 PAIRS = [pair for pair in itertools.combinations(SETTINGS, 2) if fit(*pair)]
 COMPATIBLE = [pair for pair in PAIRS if not refused(*pair)]
 REFUSED = [pair for pair in PAIRS if refused(*pair)]

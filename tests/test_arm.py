@@ -5,13 +5,16 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import NONLINEARITIES, Net, compare, kind_of, random_net, run_reference
+from nets import Net, compare, kind_of, option_net, random_net, run_reference
+from option_settings import CLIPPED, SETTINGS, combination, merged
 
 import bptt_native as bn
+from bptt_native import reference
 
 ROOT = Path(__file__).parents[1]
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", ["qemu-aarch64", "qemu-aarch64-static"]
@@ -98,15 +101,30 @@ def native_layer_io(folder: Path) -> list[str]:
     return [str(program)]
 
 
+# Fields and numbers of a case that are options of a layer, with their defaults, as layer_io.c has.
+FLAGS = {"bidirectional": 0, "layer_norm": 0, "peephole": 0, "coupled": 0, "reset_before": 0}
+FLAGS |= {"variational": 0, "proj_size": 0}
+NUMBERS = {"alpha": 1.0, "dale": np.nan, "noise": 0.0, "dropout": 0.0, "recurrent_dropout": 0.0}
+NUMBERS |= {"zoneout": 0.0, "zoneout_c": 0.0}
+
+
 def write_case(net: Net, dtype: str, file) -> None:
+    options = dict(net.options)
+    options["reset_before"] = not options.pop("reset_after", True)
+    assert options.keys() <= FLAGS.keys() | NUMBERS.keys()
     fields = [
         ["rnn", "lstm", "gru"].index(net.cell) + 1,
-        NONLINEARITIES.index(net.nonlinearity) + 1,
+        [*reference.NONLINEARITIES].index(net.nonlinearity) + 1,
         ["float32", "float64"].index(dtype) + 1,
         net.I, net.H, net.L, net.bias, net.T, net.N,
         net.tokens, net.state is not None, net.dstate is not None,
+        *(options.get(name, default) for name, default in FLAGS.items()),
+        net.lengths is not None, net.resets is not None, *(net.truncation or (0, 0)),
+        net.seed, net.draw or 0,
     ]  # fmt: skip
-    file.write(np.array(fields, np.int64).tobytes())
+    numbers = [options.get(name, default) for name, default in NUMBERS.items()]
+    numbers += [net.clip_step or 0.0, net.clip_step_norm or 0.0, net.omega]
+    file.write(np.array(fields, np.int64).tobytes() + np.array(numbers).tobytes())
 
     def parts(state) -> list[np.ndarray]:
         return [] if state is None else list(state) if net.cell == "lstm" else [state]
@@ -116,34 +134,42 @@ def write_case(net: Net, dtype: str, file) -> None:
         file.write(
             np.ascontiguousarray(array, np.int64 if array.dtype.kind == "i" else dtype).tobytes()
         )
+    for array, kind in [(net.lengths, np.int64), (net.resets, np.uint8)]:
+        file.write(b"" if array is None else np.ascontiguousarray(array, kind).tobytes())
 
 
 def read_result(net: Net, dtype: str, file) -> dict[str, np.ndarray]:
     def take(*shape: int, kind: str = dtype) -> np.ndarray:
         return np.fromfile(file, kind, int(np.prod(shape))).reshape(shape)
 
-    out = {"y": take(net.T, net.N, net.H), "hn": take(net.L, net.N, net.H)}
-    if net.cell == "lstm":
-        out["cn"] = take(net.L, net.N, net.H)
+    walks, lstm = net.L * net.D, net.cell == "lstm"
+    sizes = {"h": net.P} | ({"c": net.H} if lstm else {})
+    out = {"y": take(net.T, net.N, net.D * net.P)}
+    out |= {f"{name}n": take(walks, net.N, size) for name, size in sizes.items()}
     out |= {f"d{name}": take(*value.shape) for name, value in net.params.items()}
     if not net.tokens:
         out["dx"] = take(net.T, net.N, net.I)
-    out["dh0"] = take(net.L, net.N, net.H)
-    if net.cell == "lstm":
-        out["dc0"] = take(net.L, net.N, net.H)
-    out["flow"] = take(net.L, net.T, kind="float64")
-    if net.cell == "lstm":
-        out["flow_c"] = take(net.L, net.T, kind="float64")
-    return out
+    out |= {f"d{name}0": take(walks, net.N, size) for name, size in sizes.items()}
+    if net.truncation is None or net.truncation[0] == net.truncation[1]:
+        flows = ["flow", "flow_c"][: len(sizes)]
+        out |= {name: take(walks, net.T, kind="float64") for name in flows}
+    omega = take(kind="float64")
+    return out | ({"omega": omega} if net.omega else {})
 
 
-def check(command: list[str], isa: str, folder: Path, count: int, errors) -> int:
-    rng = np.random.Generator(np.random.Philox(77))
-    nets = []
+def nets_to_run(count: int) -> list[Net]:
+    """Random nets: plain ones, one with each setting of a layer, and combinations of them."""
+    rng, nets = np.random.Generator(np.random.Philox(77)), []
     while len(nets) < count:
         net = random_net(rng)
         if net.nonlinearity != "relu" and net.T * net.N * net.H < 20_000:
             nets.append(net)
+    settings = [merged(name) for name in SETTINGS if name not in CLIPPED]
+    settings += [merged(*combination(rng, CLIPPED)) for _ in range(count)]
+    return nets + [replace(option_net(rng, setting), inside=False) for setting in settings]
+
+
+def check(command: list[str], isa: str, folder: Path, nets: list[Net], errors) -> int:
     for dtype in ["float32", "float64"]:
         with (folder / "cases").open("wb") as file:
             for net in nets:
@@ -170,9 +196,8 @@ def check(command: list[str], isa: str, folder: Path, count: int, errors) -> int
 
 
 def test_neon_kernels_against_the_reference(layer_io, tmp_path: Path, errors, comparisons) -> None:
-    comparisons.add(
-        "the reference, nets on emulated NEON", check(layer_io, "neon", tmp_path, 60, errors)
-    )
+    count = check(layer_io, "neon", tmp_path, nets_to_run(60), errors)
+    comparisons.add("the reference, nets on emulated NEON", count)
 
 
 def test_a_layer_through_the_c_api(tmp_path: Path, errors, comparisons) -> None:
@@ -180,5 +205,5 @@ def test_a_layer_through_the_c_api(tmp_path: Path, errors, comparisons) -> None:
         pytest.skip("no C compiler")
     if platform.system() != "Linux":
         pytest.skip("links as on Linux")
-    count = check(native_layer_io(tmp_path), bn.isa(), tmp_path, 60, errors)
+    count = check(native_layer_io(tmp_path), bn.isa(), tmp_path, nets_to_run(60), errors)
     comparisons.add("the reference, nets through the C API", count)

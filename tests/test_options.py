@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from nets import Net, compare, kind_of, option_net, run_native, run_reference
-from option_settings import CLIPPED, COMPATIBLE, REFUSED, SETTINGS, combination, merged
+from option_settings import ALONE, CLIPPED, COMPATIBLE, REFUSED, SETTINGS, combination, merged
 
 import bptt_native as bn
 
@@ -31,14 +31,6 @@ def check(net: Net, errors, comparisons) -> None:
                 errors.add(isa, dtype, kind_of(name), error)
                 assert error <= limit, f"{name} of {net} on {isa} in {dtype}: {error:.2e}"
             comparisons.add("the reference, nets with options")
-
-
-ALONE = [
-    (name, cell)
-    for name in SETTINGS
-    for cell in ("rnn", "lstm", "gru")
-    if SETTINGS[name].get("cell", cell) == cell
-]
 
 
 @pytest.mark.parametrize(("name", "cell"), ALONE)

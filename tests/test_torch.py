@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
+from torch_nets import error, torch
 
 import bptt_native as bn
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed", exc_type=ImportError)
-
 LIMIT = {"float64": 1e-10, "float32": 2e-5}
-
-
-def error(got: np.ndarray, want) -> float:
-    want = want.detach().numpy()
-    assert got.shape == want.shape
-    return float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-30))
 
 
 def pair(cell: str, dtype: str, layers: int, bias: bool, batch_first: bool):

@@ -1,17 +1,58 @@
 /* Runs layers forward and backward for cases read from a file and writes the results: `layer_io
  * CASES RESULTS`.
  *
- * A case: 12 int64 (cell, nonlinearity, dtype, I, H, L, bias, T, N, tokens?, state?, dstate?), then
- * in the case's dtype the flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and c0, dy [T,
- * N, H], dhn and dcn. c0, dcn for LSTM only. The results begin with the initial parameters of one
- * layer. A result: y, hn, cn, gradients, dx, dh0, dc0 in the case's dtype, then flow and flow_c as
- * double. */
+ * A case: int64 fields and double numbers in the order of the enumerations below, then in the case's
+ * dtype the flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and c0, dy [T, N, D*R], dhn and
+ * dcn, then int64 lengths [N] and bytes resets [T, N]. c0, dcn for LSTM only; states, lengths and
+ * resets where their field says so. The results begin with the initial parameters of one layer. A
+ * result: y, hn, cn, gradients, dx, dh0, dc0 in the case's dtype, then flow and flow_c (not where
+ * windows overlap) and omega as double. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "bptt.h"
 
-enum { CELL, NONLINEARITY, DTYPE, I, H, L, BIAS, T, N, TOKENS, STATE, DSTATE, FIELDS };
+enum {
+  CELL,
+  NONLINEARITY,
+  DTYPE,
+  I,
+  H,
+  L,
+  BIAS,
+  T,
+  N,
+  TOKENS,
+  STATE,
+  DSTATE,
+  BIDIRECTIONAL,
+  LAYER_NORM,
+  PEEPHOLE,
+  COUPLED,
+  RESET_BEFORE,
+  VARIATIONAL,
+  PROJ_SIZE,
+  LENGTHS,
+  RESETS,
+  K1,
+  K2,
+  SEED,
+  DRAW,
+  FIELDS
+};
+enum {
+  ALPHA,
+  DALE,
+  NOISE,
+  DROPOUT,
+  RECURRENT_DROPOUT,
+  ZONEOUT,
+  ZONEOUT_C,
+  CLIP_STEP,
+  CLIP_STEP_NORM,
+  OMEGA,
+  NUMBERS
+};
 
 static void check(bptt_status status, int line) {
   bptt_error error;
@@ -42,22 +83,9 @@ static void give(FILE* file, void* values, int64_t count, size_t size) {
   free(values);
 }
 
-static void run(const int64_t* c, FILE* in, FILE* out) {
-  const size_t size = c[DTYPE] == BPTT_FLOAT32 ? sizeof(float) : sizeof(double);
-  const int lstm = c[CELL] == BPTT_LSTM;
-  const int64_t states = c[L] * c[N] * c[H], outputs = c[T] * c[N] * c[H],
-                inputs = c[T] * c[N] * c[I];
+static bptt_layer* create(const int64_t* c, const double* v) {
   bptt_layer_options options;
-  bptt_sequence sequence;
-  bptt_outputs results;
-  bptt_backward backward;
   bptt_layer* layer;
-  bptt_params* params;
-  bptt_tape* tape;
-  int64_t tensors, count;
-  void *flat, *x = NULL, *h0 = NULL, *c0 = NULL, *dy, *dhn = NULL, *dcn = NULL;
-  int64_t* tokens = NULL;
-
   CHECK(bptt_layer_options_init(&options, sizeof options));
   options.cell = (bptt_cell)c[CELL];
   options.nonlinearity = (bptt_nonlinearity)c[NONLINEARITY];
@@ -66,7 +94,42 @@ static void run(const int64_t* c, FILE* in, FILE* out) {
   options.hidden_size = c[H];
   options.num_layers = c[L];
   options.bias = (int32_t)c[BIAS];
+  options.seed = (uint64_t)c[SEED];
+  options.bidirectional = (int32_t)c[BIDIRECTIONAL];
+  options.layer_norm = (int32_t)c[LAYER_NORM];
+  options.peephole = (int32_t)c[PEEPHOLE];
+  options.coupled = (int32_t)c[COUPLED];
+  options.reset_before = (int32_t)c[RESET_BEFORE];
+  options.variational = (int32_t)c[VARIATIONAL];
+  options.proj_size = c[PROJ_SIZE];
+  options.alpha = v[ALPHA];
+  options.dale = v[DALE];
+  options.noise = v[NOISE];
+  options.dropout = v[DROPOUT];
+  options.recurrent_dropout = v[RECURRENT_DROPOUT];
+  options.zoneout = v[ZONEOUT];
+  options.zoneout_c = v[ZONEOUT_C];
   CHECK(bptt_layer_create(&options, &layer));
+  return layer;
+}
+
+static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
+  const size_t size = c[DTYPE] == BPTT_FLOAT32 ? sizeof(float) : sizeof(double);
+  const int lstm = c[CELL] == BPTT_LSTM, overlap = c[K2] > c[K1];
+  const int64_t D = c[BIDIRECTIONAL] ? 2 : 1, R = c[PROJ_SIZE] ? c[PROJ_SIZE] : c[H],
+                walks = c[L] * D, states = walks * c[N] * R, cells = walks * c[N] * c[H],
+                outputs = c[T] * c[N] * D * R, inputs = c[T] * c[N] * c[I];
+  bptt_layer* layer = create(c, v);
+  bptt_sequence sequence;
+  bptt_outputs results;
+  bptt_backward backward;
+  bptt_params* params;
+  bptt_tape* tape;
+  int64_t tensors, count, *tokens = NULL, *lengths = NULL;
+  double* omega = room(1, sizeof(double));
+  uint8_t* resets = NULL;
+  void *flat, *x = NULL, *h0 = NULL, *c0 = NULL, *dy, *dhn = NULL, *dcn = NULL;
+
   CHECK(bptt_layer_params(layer, &params));
   CHECK(bptt_params_count(params, &tensors, &count));
   flat = take(in, count, size);
@@ -78,13 +141,15 @@ static void run(const int64_t* c, FILE* in, FILE* out) {
   }
   if (c[STATE]) {
     h0 = take(in, states, size);
-    if (lstm) c0 = take(in, states, size);
+    if (lstm) c0 = take(in, cells, size);
   }
   dy = take(in, outputs, size);
   if (c[DSTATE]) {
     dhn = take(in, states, size);
-    if (lstm) dcn = take(in, states, size);
+    if (lstm) dcn = take(in, cells, size);
   }
+  if (c[LENGTHS]) lengths = take(in, c[N], sizeof(int64_t));
+  if (c[RESETS]) resets = take(in, c[T] * c[N], 1);
 
   CHECK(bptt_sequence_init(&sequence, sizeof sequence));
   sequence.time = c[T];
@@ -97,20 +162,31 @@ static void run(const int64_t* c, FILE* in, FILE* out) {
   sequence.tokens_stride_n = 1;
   sequence.h0 = h0;
   sequence.c0 = c0;
+  sequence.lengths = lengths;
+  sequence.resets = resets;
+  sequence.resets_stride_t = c[N];
+  sequence.resets_stride_n = 1;
+  sequence.draw = (uint64_t)c[DRAW];
   CHECK(bptt_outputs_init(&results, sizeof results));
   results.y = room(outputs, size);
-  results.y_stride_t = c[N] * c[H];
-  results.y_stride_n = c[H];
+  results.y_stride_t = c[N] * D * R;
+  results.y_stride_n = D * R;
   results.hn = room(states, size);
-  results.cn = lstm ? room(states, size) : NULL;
+  results.cn = lstm ? room(cells, size) : NULL;
   CHECK(bptt_layer_forward(layer, &sequence, &results, &tape));
 
   CHECK(bptt_backward_init(&backward, sizeof backward));
   backward.dy = dy;
-  backward.dy_stride_t = c[N] * c[H];
-  backward.dy_stride_n = c[H];
+  backward.dy_stride_t = c[N] * D * R;
+  backward.dy_stride_n = D * R;
   backward.dhn = dhn;
   backward.dcn = dcn;
+  backward.clip_step = v[CLIP_STEP];
+  backward.clip_step_norm = v[CLIP_STEP_NORM];
+  backward.truncation_k1 = c[K1];
+  backward.truncation_k2 = c[K2];
+  backward.omega = v[OMEGA];
+  backward.omega_value = omega;
   backward.gradients = room(count, size);
   if (!c[TOKENS]) {
     backward.dx = room(inputs, size);
@@ -118,20 +194,21 @@ static void run(const int64_t* c, FILE* in, FILE* out) {
     backward.dx_stride_n = c[I];
   }
   backward.dh0 = room(states, size);
-  backward.dc0 = lstm ? room(states, size) : NULL;
-  backward.flow = room(c[L] * c[T], sizeof(double));
-  backward.flow_c = lstm ? room(c[L] * c[T], sizeof(double)) : NULL;
+  backward.dc0 = lstm ? room(cells, size) : NULL;
+  backward.flow = overlap ? NULL : room(walks * c[T], sizeof(double));
+  backward.flow_c = lstm && !overlap ? room(walks * c[T], sizeof(double)) : NULL;
   CHECK(bptt_layer_backward(layer, tape, &backward));
 
   give(out, results.y, outputs, size);
   give(out, results.hn, states, size);
-  if (lstm) give(out, results.cn, states, size);
+  if (lstm) give(out, results.cn, cells, size);
   give(out, backward.gradients, count, size);
   if (!c[TOKENS]) give(out, backward.dx, inputs, size);
   give(out, backward.dh0, states, size);
-  if (lstm) give(out, backward.dc0, states, size);
-  give(out, backward.flow, c[L] * c[T], sizeof(double));
-  if (lstm) give(out, backward.flow_c, c[L] * c[T], sizeof(double));
+  if (lstm) give(out, backward.dc0, cells, size);
+  if (!overlap) give(out, backward.flow, walks * c[T], sizeof(double));
+  if (lstm && !overlap) give(out, backward.flow_c, walks * c[T], sizeof(double));
+  give(out, omega, 1, sizeof(double));
   CHECK(bptt_tape_free(tape));
   CHECK(bptt_layer_free(layer));
   free(flat);
@@ -142,6 +219,8 @@ static void run(const int64_t* c, FILE* in, FILE* out) {
   free(dy);
   free(dhn);
   free(dcn);
+  free(lengths);
+  free(resets);
 }
 
 /* The initial parameters of an LSTM with orthogonal weights, in double precision. */
@@ -168,6 +247,7 @@ static void write_initial(FILE* out) {
 
 int main(int argc, char** argv) {
   int64_t fields[FIELDS];
+  double numbers[NUMBERS];
   const char* isa;
   FILE *in, *out;
   if (argc != 3 || !(in = fopen(argv[1], "rb")) || !(out = fopen(argv[2], "wb"))) {
@@ -177,7 +257,10 @@ int main(int argc, char** argv) {
   CHECK(bptt_isa(&isa));
   printf("%s\n", isa);
   write_initial(out);
-  while (fread(fields, sizeof fields[0], FIELDS, in) == FIELDS) run(fields, in, out);
+  while (fread(fields, sizeof fields[0], FIELDS, in) == FIELDS) {
+    if (fread(numbers, sizeof numbers[0], NUMBERS, in) != NUMBERS) return 1;
+    run(fields, numbers, in, out);
+  }
   fclose(in);
   return fclose(out) == 0 ? 0 : 1;
 }
