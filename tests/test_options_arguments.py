@@ -169,6 +169,17 @@ def test_bad_truncation(truncation):
         assert refusal(call)[0] == "truncation"
 
 
+def test_refusals_speak_python():
+    for options in (
+        {"omega": 0.5, "truncation": (2, 2)},
+        {"loss": "mse", "label_smoothing": 0.1},
+        {"loss": "mse", "ignore_index": 3},
+        {"omega": 0.5, "clip_step": 1.0},
+    ):
+        _, expected = refusal(lambda options=options: model_of("rnn", **options))
+        assert not re.search(r"BPTT_|_k[12]|\bk[12]\b", expected), expected
+
+
 def test_truncation_needs_one_direction():
     both = layer_of("lstm", bidirectional=True)
     for call in (

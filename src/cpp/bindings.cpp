@@ -77,7 +77,9 @@ std::string python_text(std::string text) {
                                          {"BPTT_GRU", "'gru'"},
                                          {"BPTT_TANH (1)", "'tanh'"},
                                          {"reset_before", "reset_after=False"},
+                                         {"BPTT_CROSS_ENTROPY", "'cross_entropy'"},
                                          {"truncation_k2 0", "k2 0"},
+                                         {"with truncation_k1", "with truncation"},
                                          {"truncation_k1", "truncation k1"},
                                          {"NaN", "None"}};
   for (const auto& pair : words) {
