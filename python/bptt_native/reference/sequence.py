@@ -229,8 +229,9 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
     ``clip_step`` clamps each element of each dL/da_t (Graves, arXiv 1308.0850); ``clip_step_norm``
     rescales what a sample carries to step t-1, its dL/dh and dL/dc together, to at most this norm.
     ``truncation`` (k1, k2): the losses of steps (j-1) k1 ... j k1 - 1 go back to step j k1 - k2
-    (Williams & Peng 1990), also where T ends before j k1; gradients are sums over these windows. ``omega`` times
-    the immediate gradient of the regulariser (``_regulariser``) joins that of weight_hh.
+    (Williams & Peng 1990), also where T ends before j k1; gradients are sums over these windows.
+    ``omega`` times the immediate gradient of the regulariser (``_regulariser``) joins that of
+    weight_hh.
     """
     layers, T, (N, P) = _walks(params), tape.T, tape.walks[0][0].state[0].shape
     D, sizes = len(layers[0]), _sizes(layers[0][0])
