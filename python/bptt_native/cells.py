@@ -20,7 +20,8 @@ class RNN(Layer):
     num_layers : int
         Layers L; each reads the states of the one below.
     nonlinearity : str
-        f: "tanh", "relu" (with derivative 0 at 0), "sigmoid" or "identity".
+        f: "tanh", "relu" (with derivative 0 at 0), "sigmoid", "identity", "softplus", "elu",
+        "hard_sigmoid" (a / 6 + 1/2 cut to [0, 1]), "softsign" or "leaky_relu" (slope 0.01).
     bias : bool
         Whether there are biases.
     batch_first : bool
