@@ -373,6 +373,17 @@ def test_sizes_that_no_memory_holds(call):
     assert snapshot() == before
 
 
+def test_two_directions_need_memory_for_all_steps_without_a_tape_too():
+    both = bn.Model(
+        "lstm", vocab_size=2, hidden_size=512, num_layers=2, output_size=2, targets="last",
+        bidirectional=True, dtype="float64",
+    )  # fmt: skip
+    tokens = np.broadcast_to(np.zeros((1, 1), np.int64), (2**23, 1))
+    for call in (lambda: both(tokens), lambda: both.evaluate(tokens, [0])):
+        with pytest.raises(MemoryError, match="sizes that fit into this machine"):
+            call()
+
+
 # ----------------------------------------------------------------------------- tapes, streams, rest
 
 

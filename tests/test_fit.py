@@ -552,3 +552,45 @@ def test_one_sequence_of_a_classifier_is_no_stream():
     x, _ = sequences(1)
     assert isinstance(source_of(read_data(classifier(), x[0], 1, "fit")), Sequences)
     fit(classifier(), x[0], 1, epochs=1)
+
+
+# ------------------------------------------------------------------------------- ignored targets
+
+
+def prompts(n=5, ignored=8):
+    """Sequences whose first classes do not count, so that whole windows have no target."""
+    x, _ = sequences(n, 20, equal=False, seed=3)
+    x = [np.concatenate([s, s, s, s])[:24] for s in x]
+    y = [s.argmax(axis=1) for s in x]
+    for classes in y:
+        classes[:ignored] = -100
+    return x, y
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 20])
+def test_a_window_without_targets_carries_the_states_on(accumulate, tmp_path):
+    x, y = prompts()
+    model = tagger()
+    assert evaluate(model, x, y, window=4).loss == pytest.approx(evaluate(model, x, y).loss)
+    options = {"window": 4, "batch_size": 2, "accumulate": accumulate}
+    result = fit(model, x, y, epochs=3, validation=(x, y), out=tmp_path / "a", **options)
+    empty = np.isnan(result.steps["loss"])
+    assert empty.any() == (accumulate < 20)
+    assert model.step_count == (~empty).sum()
+    assert (result.steps["grad_norm"][empty] == 0).all()
+    assert np.isfinite(result.epochs["loss"]).all()
+    assert np.isfinite(result.epochs["valid_loss"]).all()
+    written = figures(read_history(tmp_path / "a" / "history.csv"))
+    assert list(map(repr, written)) == list(map(repr, figures(result.rows)))
+
+
+def test_data_of_which_no_target_counts_are_refused():
+    x, y = prompts(ignored=24)
+    model = tagger()
+    before = bits(model)
+    expected = r"argument 'targets': expected at least one that is not ignored .*, got none"
+    with pytest.raises(ValueError, match=rf"^fit: {expected}"):
+        fit(model, x, y)
+    with pytest.raises(ValueError, match=rf"^evaluate: {expected}"):
+        evaluate(model, x, y)
+    assert bits(model) == before

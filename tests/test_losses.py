@@ -269,6 +269,19 @@ def test_a_row_without_weight_has_a_gradient_of_exactly_zero():
     assert close(gradients.flat, alone.flat)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])
+def test_what_stands_where_a_weight_is_zero_is_not_read(loss):
+    m = model(loss)
+    x, y, _ = data(loss)
+    weights = np.ones((T, N))
+    weights[3] = weights[0, 2] = 0
+    wanted, gradients = m.gradients(x, y, weights=weights)
+    y[weights == 0] = 10**6 if loss == "cross_entropy" else np.nan
+    got, same = m.gradients(x, y, weights=weights)
+    assert got.loss == wanted.loss == m.evaluate(x, y, weights=weights > 0)[0]
+    assert np.array_equal(same.flat, gradients.flat)
+
+
 def test_weights_are_multiplicities():
     """A weight of 2 is the target twice; scaling all weights changes no mean."""
     m = model("cross_entropy", targets="last")
@@ -428,6 +441,7 @@ def bad(array, value, at=(1, 1)):
 CLASSES, VALUES, ONES = np.zeros((T, N), "i8"), np.full((T, N, O), 0.5), np.ones((T, N))
 HOSTILE_TARGETS = [
     ("mse", VALUES, bad(ONES, -1.0), ValueError, "weights", "-1 at step 1 of sequence 1"),
+    ("cross_entropy", CLASSES + O, bad(0 * ONES, 1.0), IndexError, "targets", "at step 1 of"),
     ("mse", VALUES, bad(ONES, math.nan), ValueError, "weights", "nan at step 1"),
     ("mse", VALUES, bad(ONES, math.inf), ValueError, "weights", "inf at step 1"),
     ("mse", VALUES, 0 * ONES, ValueError, "weights", "finite sum > 0"),

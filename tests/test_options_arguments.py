@@ -169,6 +169,25 @@ def test_bad_truncation(truncation):
         assert refusal(call)[0] == "truncation"
 
 
+def test_refusals_speak_python():
+    for options in (
+        {"omega": 0.5, "truncation": (2, 2)},
+        {"loss": "mse", "label_smoothing": 0.1},
+        {"loss": "mse", "ignore_index": 3},
+        {"omega": 0.5, "clip_step": 1.0},
+        {"optimizer": "sgd", "nesterov": True},
+        {"optimizer": "sgd", "amsgrad": True},
+        {"optimizer": "adam", "momentum": 0.9},
+        {"optimizer": "adam", "rmsprop_alpha": 0.9},
+        {"optimizer": "adam", "rmsprop_form": "graves"},
+        {"optimizer": "rmsprop", "rmsprop_form": "graves", "centered": True},
+        {"init": bn.Init("chrono", time_scale=4)},
+    ):
+        with pytest.raises(ValueError, match=MESSAGE) as caught:
+            model_of("rnn", **options)
+        assert not re.search(r"BPTT_|algorithm|_k[12]|\bk[12]\b", str(caught.value))
+
+
 def test_truncation_needs_one_direction():
     both = layer_of("lstm", bidirectional=True)
     for call in (
@@ -310,6 +329,7 @@ def test_weights_may_say_which_targets_count():
     mask = rng.random((T, N)) < 0.5
     wanted = model.evaluate(x, goal, weights=mask.astype("f4"))[0]
     assert model.evaluate(x, goal, weights=mask)[0] == wanted != model.evaluate(x, goal)[0]
+    assert model.evaluate(x, goal, weights=mask.tolist())[0] == wanted
 
 
 def test_an_unbatched_sequence_has_one_length():

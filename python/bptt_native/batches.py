@@ -34,7 +34,8 @@ class Batch(NamedTuple):
     start : int
         Where the window begins. At 0 the states are zero, elsewhere those after the window before.
     mass : float
-        Targets in it, each times its class's weight: what a mean loss was divided by.
+        Targets in it, each times its class's weight: what a mean loss is divided by. At 0 there is
+        no loss, only states to carry on.
     """
 
     x: Array
@@ -186,7 +187,7 @@ def read_data(
     Raises
     ------
     TypeError, ValueError
-        A dtype or shape does not fit.
+        A dtype or shape does not fit, or no target counts.
     IndexError
         A token or class is out of range.
     """
@@ -203,21 +204,31 @@ def read_data(
         inputs = [array] if single else list(np.moveaxis(array, 1 - time, 0))
     if targets is None:
         return Data(form, inputs, None, single)
-    n = len(inputs)
+    ys = _read_targets(form, x, inputs, single, targets, y_name)
+    if form.count(ys) == 0:
+        expected = "at least one that is not ignored and whose class has a weight"
+        raise ValueError(message(where, y_name, expected, "none"))
+    return Data(form, inputs, ys, single)
+
+
+def _read_targets(
+    form: Form, x: object, inputs: list[Array], single: bool, targets: object, y_name: str
+) -> list[Array]:
+    """Check the targets of these inputs, and give those of each."""
+    n, where, time = len(inputs), form.where, 1 if form.batch_first else 0
     if not form.every:
         y = form.target(targets, y_name, () if single else (n,))
-        return Data(form, inputs, [y] if single else list(y), single)
+        return [y] if single else list(y)
     if single:
-        return Data(form, inputs, [form.target(targets, y_name, (len(inputs[0]),))], single)
+        return [form.target(targets, y_name, (len(inputs[0]),))]
     if isinstance(x, list | tuple):
         if not isinstance(targets, list | tuple) or len(targets) != n:
             got = describe(targets) if not isinstance(targets, list | tuple) else str(len(targets))
             raise ValueError(message(where, y_name, f"a list of {n} arrays, as x", got))
-        ys = [form.target(t, f"{y_name}[{i}]", (len(inputs[i]),)) for i, t in enumerate(targets)]
-        return Data(form, inputs, ys, single)
+        return [form.target(t, f"{y_name}[{i}]", (len(inputs[i]),)) for i, t in enumerate(targets)]
     shape = (n, len(inputs[0])) if form.batch_first else (len(inputs[0]), n)
     y = form.target(targets, y_name, shape)
-    return Data(form, inputs, list(np.moveaxis(y, 1 - time, 0)), single)
+    return list(np.moveaxis(y, 1 - time, 0))
 
 
 def draw(seed: int, epoch: int, n: int = 1) -> npt.NDArray[np.uint64]:

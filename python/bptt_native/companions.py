@@ -49,7 +49,7 @@ def weights(value: object, dtype: str) -> object:
     Parameters
     ----------
     value : array_like
-        Weights, or a bool array: which targets count.
+        Weights, or bools: which targets count.
     dtype : str
         Of the model.
 
@@ -58,8 +58,16 @@ def weights(value: object, dtype: str) -> object:
     object
         `value`, or an array of `dtype`.
     """
-    is_bool = isinstance(value, np.ndarray) and value.dtype.kind == "b" and not is_masked(value)
-    return value.astype(dtype) if is_bool else value  # type: ignore[attr-defined]
+    if isinstance(value, list | tuple):
+        try:
+            array = np.asarray(value)
+        except ValueError:  # ragged: refused where the shape is known
+            return value
+    elif isinstance(value, np.ndarray) and not is_masked(value):
+        array = value
+    else:
+        return value
+    return array.astype(dtype) if array.dtype.kind == "b" else value
 
 
 def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """How well a model does on sequences it is not trained on: loss, accuracy, its outputs."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,9 @@ def measure(model: Model, source: Source, accuracy: bool = True) -> Metrics:
     for index in range(source.batches):
         batch = source.batch(0, index)
         begin = batch.carried(state)
+        if batch.mass == 0:
+            _, state = model(batch.x, begin, **batch.options)
+            continue
         loss, state = model.evaluate(batch.x, batch.targets, begin, **batch.options)
         weight = batch.mass if mean else 1.0
         total, mass = total + loss * weight, mass + weight
@@ -57,6 +61,8 @@ def measure(model: Model, source: Source, accuracy: bool = True) -> Metrics:
                 real &= inside
             right += int((out.argmax(axis=-1) == batch.targets)[real].sum())
             targets += int(real.sum())
+    if mass == 0:  # all targets lie in what fills no window
+        return Metrics(math.nan, math.nan if classes else None)
     return Metrics(total / mass if mean else total, right / targets if classes else None)
 
 

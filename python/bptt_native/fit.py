@@ -234,7 +234,8 @@ def fit(
         sequence: an array [T, I] (tokens: [T]). Of the model's dtype.
     targets : array_like, or list of array_like
         With ``targets="every"`` in the form of x, classes or [..., O] values (for O = 1 the last
-        axis may be missing); with ``targets="last"`` one per sequence, [N] or [N, O].
+        axis may be missing); with ``targets="last"`` one per sequence, [N] or [N, O]. A batch of
+        which none counts (``ignore_index``) makes no update.
     epochs, steps : int, optional
         Length of the run, in passes over the data or in updates; 10 epochs by default.
     batch_size : int, optional

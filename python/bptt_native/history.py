@@ -181,15 +181,18 @@ def epochs(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
     Returns
     -------
     dict of ndarray [epochs]
-        As `columns`: ``loss`` and ``grad_norm`` are means over the epoch's steps, ``clipped`` and
-        ``skipped`` say how many, the rest is that of its last step.
+        As `columns`: ``loss`` and ``grad_norm`` are means over the epoch's steps (without those
+        that had no target), ``clipped`` and ``skipped`` say how many, the rest is that of its last
+        step.
     """
     steps = columns(rows)
     numbers, first = np.unique(steps["epoch"], return_index=True)
     parts = [slice(a, b) for a, b in pairwise([*first.tolist(), len(rows)])]
     result = {name: values[[part.stop - 1 for part in parts]] for name, values in steps.items()}
+    counted = ~np.isnan(steps["loss"]) | steps["skipped"]
     for name in ("loss", "grad_norm"):
-        result[name] = np.array([steps[name][part].mean() for part in parts])
+        chosen = [steps[name][part][counted[part]] for part in parts]
+        result[name] = np.array([values.mean() if values.size else math.nan for values in chosen])
     for name in ("clipped", "skipped"):
         result[name] = np.array([steps[name][part].sum() for part in parts], np.int64)
     return result | {"epoch": numbers}

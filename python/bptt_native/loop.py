@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from . import Model
-from .batches import Source
+from .batches import Batch, Source
 from .evaluation import Metrics
 from .history import HistoryFile, HistoryRow, read_history
 from .schedules import EarlyStopping, Schedule
@@ -60,11 +60,11 @@ class Interruption:
 
 
 class _Update(NamedTuple):
-    loss: float
-    grad_norm: float
-    clipped: bool
-    skipped: bool
-    targets: int
+    loss: float = math.nan
+    grad_norm: float = 0.0
+    clipped: bool = False
+    skipped: bool = False
+    targets: int = 0
 
 
 class Trainer:
@@ -148,7 +148,8 @@ class Trainer:
         """Make one update.
 
         A gradient that is not finite changes nothing, and the next window starts from a zero state
-        (the carried one may be spoilt).
+        (the carried one may be spoilt). Where no target counts (``ignore_index``) nothing changes
+        but the carried state; the loss is NaN.
         """
         began = time.perf_counter()
         epoch, index = divmod(self.step, self.steps_per_epoch)
@@ -172,6 +173,8 @@ class Trainer:
 
     def _update(self, epoch: int, index: int) -> _Update:
         batch = self.source.batch(epoch, index)
+        if batch.mass == 0:
+            return self._read(batch)
         result = self.model.train_step(
             batch.x, batch.targets, batch.carried(self._state), flow=False, **batch.options
         )
@@ -180,6 +183,11 @@ class Trainer:
             float(result.loss), float(result.grad_norm), bool(result.clipped),
             bool(result.skipped), int(batch.mass),
         )  # fmt: skip
+
+    def _read(self, batch: Batch) -> _Update:
+        """Carry the state on over a batch without targets."""
+        _, self._state = self.model(batch.x, batch.carried(self._state), **batch.options)
+        return _Update()
 
     def _sum(self, epoch: int, index: int) -> _Update:
         """Update by the gradient of several batches: that of one batch of all their targets."""
@@ -190,6 +198,9 @@ class Trainer:
         total: Any = None
         for i in range(index * k, min((index + 1) * k, self.source.batches)):
             batch = self.source.batch(epoch, i)
+            if batch.mass == 0:
+                self._read(batch)
+                continue
             part, gradients = model.gradients(
                 batch.x, batch.targets, batch.carried(self._state), draw=first + i - index * k,
                 flow=False, **batch.options,
@@ -203,6 +214,8 @@ class Trainer:
                 total += gradients
             loss, mass = loss + part.loss * weight, mass + weight
             targets += batch.mass
+        if total is None:
+            return _Update()
         if mean:
             loss /= mass
             total *= 1 / mass

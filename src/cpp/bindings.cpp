@@ -77,7 +77,17 @@ std::string python_text(std::string text) {
                                          {"BPTT_GRU", "'gru'"},
                                          {"BPTT_TANH (1)", "'tanh'"},
                                          {"reset_before", "reset_after=False"},
+                                         {"BPTT_CROSS_ENTROPY", "'cross_entropy'"},
+                                         {"BPTT_INIT_CHRONO", "'chrono'"},
+                                         {"BPTT_RMSPROP_TORCH (0)", "'torch'"},
+                                         {"BPTT_RMSPROP_GRAVES (1)", "'graves'"},
+                                         {"BPTT_RMSPROP_TORCH", "'torch'"},
+                                         {"BPTT_RMSPROP", "'rmsprop'"},
+                                         {"BPTT_SGD", "'sgd'"},
+                                         {"BPTT_ADAM", "'adam'"},
+                                         {"the algorithm", "the optimizer"},
                                          {"truncation_k2 0", "k2 0"},
+                                         {"with truncation_k1", "with truncation"},
                                          {"truncation_k1", "truncation k1"},
                                          {"NaN", "None"}};
   for (const auto& pair : words) {
@@ -191,7 +201,10 @@ void check(bptt_status status, const Where& where, const char* filename) {
   bptt_last_error(&error, sizeof error);
   std::string text = where.text() + ": ";
   if (*error.argument) text += "argument '" + python_name(error.argument) + "': ";
-  text += "expected " + python_text(error.expected) + ", got " + error.got;
+  // What was given is the user's own text, unless it is a choice of bptt.h.
+  const bool choice = std::strncmp(error.got, "BPTT_", 5) == 0;
+  text += "expected " + python_text(error.expected) + ", got " +
+          (choice ? python_text(error.got) : error.got);
   PyObject* type = exception_of(status);
   if (status == BPTT_ERR_IO && error.system_error != 0) {
     const py::object name =

@@ -247,7 +247,8 @@ typedef struct bptt_layer_options {
   uint64_t seed;      /* 0: of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
   double spectral_radius; /* 0.95; > 0: of NORMAL and SPARSE */
   double time_scale;      /* NaN; >= 2, of CHRONO only, which needs it: the longest dependency */
-  /* Structure. An option that the cell does not have is an error unless it has its default. */
+  /* Structure. An option that the cell does not have is an error unless it has its default; so are
+   * layer_norm with reset_before, and zoneout or zoneout_c with proj_size. */
   int32_t bidirectional; /* 0; 1: D = 2, a second set of layers ("_reverse") reads from the end */
   int32_t layer_norm;    /* 0; 1: of W_ih x, of W_hh h and of c_t (Ba et al. 2016) */
   int32_t peephole;      /* 0; LSTM: the gates see the cell state (Gers & Schmidhuber 2000) */
@@ -304,8 +305,9 @@ typedef struct bptt_outputs {
 } bptt_outputs;
 BPTT_API bptt_status bptt_outputs_init(bptt_outputs* outputs, size_t struct_size);
 
-/* tape NULL: nothing is remembered; only a copy of tokens grows with T. Else *tape serves any number of
- * backward calls until the parameters change; it holds copies, never the caller's arrays. */
+/* tape NULL: nothing is remembered; with one direction only copies of tokens and resets grow with T
+ * (two directions: all states, until the call returns). Else *tape serves any number of backward calls
+ * until the parameters change; it holds copies, never the caller's arrays. */
 BPTT_API bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* sequence,
                                         const bptt_outputs* outputs, bptt_tape** tape);
 
@@ -314,8 +316,8 @@ typedef struct bptt_backward {
   size_t struct_size;
   const void* dy; /* as y of bptt_outputs: [T, N, D*R] (model: of the output) */
   int64_t dy_stride_t, dy_stride_n;
-  const void* dhn; /* [L*D, N, R] gradient with respect to the final states */
-  const void* dcn;
+  const void* dhn;       /* [L*D, N, R] gradient with respect to the final states */
+  const void* dcn;       /* [L*D, N, H], LSTM only */
   double clip_step;      /* 0: off. c: clamp each element of da_t to [-c, c] (Graves 2013) */
   double clip_step_norm; /* 0: off. c: rescale each sample's carried (dh, dc) of a layer to norm <=
                             c */
@@ -323,16 +325,17 @@ typedef struct bptt_backward {
   int32_t accumulate;    /* 0: overwrite gradients; 1: add to them */
   void* dx;              /* [T, N, I]; must be NULL for tokens */
   int64_t dx_stride_t, dx_stride_n;
-  void* dh0; /* [L*D, N, R] */
-  void* dc0;
+  void* dh0;      /* [L*D, N, R] */
+  void* dc0;      /* [L*D, N, H], LSTM only */
   double* flow;   /* [L*D, T]: norm over (N, H) of the total derivative dL/dh_t */
   double* flow_c; /* [L*D, T]: the same of dL/dc_t, LSTM only */
   /* Truncated BPTT (Williams & Peng 1990; Sutskever 2013): the losses of steps (j-1) k1 .. j k1 - 1
    * go back to step j k1 - k2, k2 >= k1. Both 0: off. k1 = k2: the gradient is cut every k1 steps.
-   * k2 > k1: flow and flow_c must be NULL (windows overlap). */
+   * k2 > k1: flow and flow_c must be NULL (windows overlap). Not with bidirectional. */
   int64_t truncation_k1, truncation_k2;
   double omega; /* 0: off; RNN: weight of the regulariser of Pascanu et al. (2013, eq. 9), whose
-                   immediate gradient is added to that of W_hh */
+                   immediate gradient is added to that of W_hh. Not with layer_norm, alpha < 1, noise,
+                   dale, zoneout, recurrent_dropout, clip_step, clip_step_norm or truncation */
   double* omega_value; /* receives it, unweighted; may be NULL */
 } bptt_backward;
 BPTT_API bptt_status bptt_backward_init(bptt_backward* backward, size_t struct_size);
@@ -474,9 +477,9 @@ BPTT_API bptt_status bptt_target_init(bptt_target* target, size_t struct_size);
 typedef struct bptt_step {
   size_t struct_size;
   /* in, each may be NULL */
-  void* hn; /* [L*D, N, R] receives the final states */
-  void* cn;
-  double* flow; /* [L*D, T] */
+  void* hn;     /* [L*D, N, R] receives the final states */
+  void* cn;     /* [L*D, N, H], LSTM only */
+  double* flow; /* [L*D, T]; NULL with truncation_k2 > truncation_k1 */
   double* flow_c;
   /* out */
   double loss;      /* of this batch, before the update */
@@ -551,7 +554,7 @@ BPTT_API bptt_status bptt_model_extra(bptt_model* model, int64_t index, bptt_ext
 /* ------------------------------------------------------------------------------------- streams */
 
 /* One sequence (N = 1), step by step, with the weights as they were at creation; the model may
- * train on meanwhile. A step allocates nothing, takes no lock and makes no system call. Equal to a
+ * train on meanwhile. The model has one direction (else BPTT_ERR_STATE). A step allocates nothing, takes no lock and makes no system call. Equal to a
  * window's result within rounding. */
 BPTT_API bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream);
 BPTT_API bptt_status bptt_stream_free(bptt_stream* stream);

@@ -178,26 +178,30 @@ void own_sequence(const NetworkConfig& config, Sequence<T>& sequence, SequenceCo
            text(length) + " for sequence " + text(n));
     }
   }
+  const auto lives = [lengths = sequence.lengths](int64_t t, int64_t n) {
+    return !lengths || t < lengths[n];
+  };
   if (sequence.resets) {
     copy.resets = copy_checked(BPTT_ERR_ARGUMENT, "resets", "0 or 1", sequence.resets, steps, batch,
-                               sequence.resets_t, sequence.resets_n, sequence.lengths,
+                               sequence.resets_t, sequence.resets_n, lives,
                                [](uint8_t reset) { return reset <= 1; });
     sequence.resets = copy.resets.data();
     sequence.resets_t = batch;
     sequence.resets_n = 1;
   }
   if (!sequence.tokens) return;
-  copy.tokens = copy_checked(BPTT_ERR_RANGE, "tokens",
-                             "integers from 0 to " + text(config.input - 1), sequence.tokens, steps,
-                             batch, sequence.tokens_t, sequence.tokens_n, sequence.lengths,
-                             [&](int64_t token) { return token >= 0 && token < config.input; });
+  copy.tokens =
+      copy_checked(BPTT_ERR_RANGE, "tokens", "integers from 0 to " + text(config.input - 1),
+                   sequence.tokens, steps, batch, sequence.tokens_t, sequence.tokens_n, lives,
+                   [&](int64_t token) { return token >= 0 && token < config.input; });
   sequence.tokens = copy.tokens.data();
   sequence.tokens_t = batch;
   sequence.tokens_n = 1;
 }
 
 template <class T>
-void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence) {
+void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence, bool remember) {
+  if (!remember && !config.bidirectional) return;
   const CellShape shape = config.shape();
   int64_t rows = checked_count(sequence.steps, sequence.batch);
   if (sequence.lengths)
@@ -214,7 +218,7 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
   template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&,                   \
                                     const bptt_outputs*);                                       \
   template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*); \
-  template void require_tape_memory(const NetworkConfig&, const Sequence<T>&);
+  template void require_tape_memory(const NetworkConfig&, const Sequence<T>&, bool);
 BPTT_ARRAYS_OF(float)
 BPTT_ARRAYS_OF(double)
 #undef BPTT_ARRAYS_OF

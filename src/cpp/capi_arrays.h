@@ -35,7 +35,8 @@ inline void no_flow(const char* argument) {
 
 // Last, when nothing else can be refused: lengths, resets, tokens, classes and weights are copied and
 // the copy is checked, so that a caller who changes them during the call changes a result at most.
-// What lies beyond a sequence's length is not looked at. `copy` must live as long as the call.
+// What lies beyond a sequence's length is not looked at, nor a class whose weight is 0. `copy` must
+// live as long as the call.
 struct SequenceCopy {
   std::vector<int64_t> lengths, tokens;
   std::vector<uint8_t> resets;
@@ -54,11 +55,12 @@ void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T
 // " at step t of sequence n"
 std::string place_text(int64_t t, int64_t n);
 
-// A copy [steps, batch] of numbers that are right: right(number). Those beyond a length are 0.
-template <class T, class Right>
+// A copy [steps, batch] of numbers that are right: right(number). Those for which not counts(t, n)
+// are not read; the copy has 0 there.
+template <class T, class Counts, class Right>
 std::vector<T> copy_checked(bptt_status status, const char* argument, const std::string& expected,
                             const T* from, int64_t steps, int64_t batch, int64_t t, int64_t n,
-                            const int64_t* lengths, const Right& right) {
+                            const Counts& counts, const Right& right) {
   using Number = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
   const int64_t count = checked_count(steps, batch);
   require_memory(count, sizeof(T));
@@ -66,7 +68,7 @@ std::vector<T> copy_checked(bptt_status status, const char* argument, const std:
   auto next = copy.begin();
   for (int64_t i = 0; i < steps; ++i) {
     for (int64_t j = 0; j < batch; ++j, ++next) {
-      if (lengths && i >= lengths[j]) continue;
+      if (!counts(i, j)) continue;
       *next = from[i * t + j * n];
       if (!right(*next)) fail(status, argument, expected, text(Number(*next)) + place_text(i, j));
     }
@@ -74,9 +76,9 @@ std::vector<T> copy_checked(bptt_status status, const char* argument, const std:
   return copy;
 }
 
-// Memory that a tape of this sequence takes must exist.
+// Memory for all steps must exist: where a tape remembers them, and with two directions always.
 template <class T>
-void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence);
+void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence, bool remember);
 
 // The arrays of one call: no output may lie on another array.
 class Arrays {

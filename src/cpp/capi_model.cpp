@@ -141,7 +141,7 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
       TargetCopy<T> copy;
       own_sequence(config, in, own);
       own_target(it->config(), in, aim, copy);
-      require_tape_memory(config, in);
+      require_tape_memory(config, in, true);
       const Inside inside(it->network().params().lock);
       const StepResult result = it->train_step(in, aim, static_cast<T*>(known.hn),
                                                static_cast<T*>(known.cn), known.flow, known.flow_c);
@@ -174,7 +174,7 @@ bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequenc
       TargetCopy<T> copy;
       own_sequence(config, in, own);
       own_target(it->config(), in, aim, copy);
-      require_tape_memory(config, in);
+      require_tape_memory(config, in, true);
       const Reading reading(it->network().params().lock);
       write_result(step, it->gradients(in, aim, states, backward), true);
     });
@@ -209,6 +209,7 @@ bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence
       TargetCopy<T> copy;
       own_sequence(config, in, own);
       own_target(it->config(), in, aim, copy);
+      require_tape_memory(config, in, false);
       const Reading reading(it->network().params().lock);
       *loss = it->evaluate(in, aim, out);
     });

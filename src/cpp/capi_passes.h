@@ -13,12 +13,12 @@ void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence
   const Outputs<T> out = check_outputs(network->config(), in, outputs);
   SequenceCopy own;
   own_sequence(network->config(), in, own);
+  require_tape_memory(network->config(), in, tape != nullptr);
   if (!tape) {
     const Reading reading(network->params().lock);
     network->forward(in, out, nullptr);
     return;
   }
-  require_tape_memory(network->config(), in);
   auto owned = std::make_shared<OwnedTape<T>>();
   owned->network = network;
   {

@@ -59,13 +59,11 @@ void add_target(const NetworkConfig& config, const Target<T>& target, Arrays& ar
 }
 
 // Values of a target that counts have to be probabilities.
-template <class T>
-void check_probabilities(const Target<T>& target, int64_t outputs) {
+template <class T, class Counts>
+void check_probabilities(const Target<T>& target, int64_t outputs, const Counts& counts) {
   for (int64_t t = 0; t < target.steps; ++t) {
     for (int64_t n = 0; n < target.batch; ++n) {
-      if (!target.exists(t, n)) continue;
-      if (target.weights && target.weights[t * target.weights_t + n * target.weights_n] == 0)
-        continue;
+      if (!counts(t, n)) continue;
       const T* values = target.values + t * target.t + n * target.n;
       for (int64_t i = 0; i < outputs; ++i) {
         if (values[i] >= 0 && values[i] <= 1) continue;
@@ -80,27 +78,33 @@ template <class T>
 void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T>& target,
                 TargetCopy<T>& copy) {
   target.lengths = config.network.last_only ? nullptr : sequence.lengths;
+  if (target.weights) {
+    copy.weights = copy_checked(
+        BPTT_ERR_ARGUMENT, "weights", "finite numbers >= 0", target.weights, target.steps,
+        target.batch, target.weights_t, target.weights_n,
+        [&](int64_t t, int64_t n) { return target.exists(t, n); },
+        [](T weight) { return std::isfinite(weight) && weight >= 0; });
+    target.weights = copy.weights.data();
+    target.weights_t = target.batch;
+    target.weights_n = 1;
+  }
+  const auto counts = [&](int64_t t, int64_t n) {
+    return target.exists(t, n) &&
+           !(target.weights && target.weights[t * target.weights_t + n * target.weights_n] == 0);
+  };
   if (target.classes) {
     const int64_t outputs = config.network.output, ignored = config.ignore_index;
     const std::string also = ignored < 0 || ignored >= outputs ? " or " + text(ignored) : "";
     copy.classes = copy_checked(
         BPTT_ERR_RANGE, "classes", "integers from 0 to " + text(outputs - 1) + also, target.classes,
-        target.steps, target.batch, target.t, target.n, target.lengths,
+        target.steps, target.batch, target.t, target.n, counts,
         [&](int64_t chosen) { return (chosen >= 0 && chosen < outputs) || chosen == ignored; });
     target.classes = copy.classes.data();
     target.t = target.batch;
     target.n = 1;
   }
-  if (target.weights) {
-    copy.weights =
-        copy_checked(BPTT_ERR_ARGUMENT, "weights", "finite numbers >= 0", target.weights,
-                     target.steps, target.batch, target.weights_t, target.weights_n, target.lengths,
-                     [](T weight) { return std::isfinite(weight) && weight >= 0; });
-    target.weights = copy.weights.data();
-    target.weights_t = target.batch;
-    target.weights_n = 1;
-  }
-  if (config.loss == Loss::binary_cross_entropy) check_probabilities(target, config.network.output);
+  if (config.loss == Loss::binary_cross_entropy)
+    check_probabilities(target, config.network.output, counts);
   weigh(config, target);
   if (!(target.total_weight > 0 && std::isfinite(target.total_weight))) {
     fail(BPTT_ERR_ARGUMENT, target.weights ? "weights" : "classes",

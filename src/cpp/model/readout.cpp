@@ -47,6 +47,7 @@ TargetRows target_rows(const Order& order, bool last_only,
         targets.index[size_t(order.first(t) + n)] = targets.count++;
     }
   }
+  if (targets.count == order.rows()) targets.index.clear();  // all rows: nothing to look up or copy
   return targets;
 }
 

@@ -37,8 +37,8 @@ class WeightGradients {
           Buffer<T>(checked_count(rows, std::max(in.geometry.input_row, in.geometry.features_row)));
     }
     if (gathers_states()) states_ = Buffer<T>(checked_count(rows, in.geometry.state_row));
-    if (in.config.projection) cells_ = Buffer<T>(packed_size(in.kernels, rows, in.H, 1));
-    if (resets_before()) cells_ = Buffer<T>(packed_size(in.kernels, rows, in.H, 1));
+    if (in.config.projection || resets_before())
+      cells_ = Buffer<T>(packed_size(in.kernels, rows, in.H, 1));
     if (in.config.dale >= 0) acting_ = Buffer<T>::zeros(checked_count(L, in.H, in.H));
   }
 
