@@ -230,6 +230,20 @@ def distance_from_kinks(net: Net) -> float:
     return nearest / max(1.0, float(np.abs(a).max()))
 
 
+def change_by_an_ulp(net: Net, rng: np.random.Generator) -> dict[str, float]:
+    """How much each result moves if all that goes in has noise of one float32 ulp, in float64."""
+
+    def noisy(array: Any) -> Any:
+        if array is None or isinstance(array, tuple):
+            return array and tuple(noisy(a) for a in array)
+        return array * (1 + 2.0**-23 * rng.uniform(-1, 1, array.shape))
+
+    given = {"state": noisy(net.state), "dy": noisy(net.dy), "dstate": noisy(net.dstate)}
+    given |= {"x": net.x if net.tokens else noisy(net.x)}
+    params = {name: noisy(p) for name, p in net.params.items()}
+    return compare(run_reference(replace(net, params=params, **given)), run_reference(net))
+
+
 def sensitivity(net: Net, rng: np.random.Generator) -> float:
     """The largest error that rounding errors of float32 in the parameters alone make."""
     rounded = {n: p * (1 + 2.0**-25 * rng.standard_normal(p.shape)) for n, p in net.params.items()}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nets import Net, compare, kind_of, option_net, run_native, run_reference
+from nets import Net, change_by_an_ulp, compare, kind_of, option_net, run_native, run_reference
 from option_settings import ALONE, CLIPPED, COMPATIBLE, REFUSED, SETTINGS, combination, merged
 
 import bptt_native as bn
@@ -19,6 +19,14 @@ def best_isa_afterwards():
     bn._core.use_isa(before)
 
 
+def is_amplifying(net: Net) -> bool:
+    """LN(c_t) of an LSTM divides by the deviation of a few cell states, which may be small.
+
+    Rounding errors then grow as noise in the input does: such a net is judged by that.
+    """
+    return net.cell == "lstm" and bool(net.options.get("layer_norm"))
+
+
 def check(net: Net, errors, comparisons) -> None:
     """One net on all instruction sets, in both dtypes; clipped ones in float64 only."""
     want = run_reference(net)
@@ -29,7 +37,10 @@ def check(net: Net, errors, comparisons) -> None:
             bn._core.use_isa(isa)
             for name, error in compare(run_native(net, dtype), want).items():
                 errors.add(isa, dtype, kind_of(name), error)
-                assert error <= limit, f"{name} of {net} on {isa} in {dtype}: {error:.2e}"
+                allowed = limit
+                if error > limit and dtype == "float32" and is_amplifying(net):
+                    allowed = 16 * change_by_an_ulp(net, np.random.default_rng(0))[name]
+                assert error <= allowed, f"{name} of {net} on {isa} in {dtype}: {error:.2e}"
             comparisons.add("the reference, nets with options")
 
 

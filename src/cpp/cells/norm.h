@@ -18,8 +18,10 @@ BPTT_INLINE DoubleV add_to(DoubleV v, DoubleV sum) { return sum + v; }
 template <class T>
 struct RowStatistics {
   using V = typename Vec<T>::V;
-  T mean, inverse;
-  BPTT_INLINE V normalised(V v) const { return (v - splat<T>(mean)) * splat<T>(inverse); }
+  T mean, rest, inverse;  // mean + rest is the mean in double precision
+  BPTT_INLINE V normalised(V v) const {
+    return ((v - splat<T>(mean)) - splat<T>(rest)) * splat<T>(inverse);
+  }
 };
 
 // Of `groups` runs of n elements, `stride` apart.
@@ -34,13 +36,14 @@ BPTT_INLINE RowStatistics<T> row_statistics(const T* v, int64_t n, int64_t group
     }
   }
   const double mean = sum_lanes(sum) / count;
-  const auto centre = splat<T>(T(mean));
+  const T high = T(mean), low = T(mean - double(high));
+  const auto centre = splat<T>(high);
   for (int64_t g = 0; g < groups; ++g) {
     for (int64_t i = 0; i < n; i += kLanes<T>) {
       squares = add_squares(first_lanes<T>(load(v + g * stride + i) - centre, n - i), squares);
     }
   }
-  return {T(mean), T(1 / __builtin_sqrt(sum_lanes(squares) / count + 1e-5))};
+  return {high, low, T(1 / __builtin_sqrt(sum_lanes(squares) / count + 1e-5))};
 }
 
 // The two sums over a row that the way back needs.
