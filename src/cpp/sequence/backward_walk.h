@@ -134,7 +134,8 @@ class BackwardWalk {
     const bool dy = in.call.dy || in.call.before_block;
     int turn = 0;
     for (int64_t l = in.config.layers - 1; l >= 0; --l) {
-      for (int64_t walk = l * in.D; walk < (l + 1) * in.D; ++walk) {
+      // The last direction first: what it left is still in the caches.
+      for (int64_t walk = (l + 1) * in.D; walk-- > l * in.D;) {
         for (int64_t i = blocks.count(); i-- > 0; turn = !turn) {
           if (asks && cancelled()) stop_.store(true);
           const Block<T> block = block_of(blocks.first(i), blocks.last(i), 0);
@@ -276,7 +277,7 @@ class BackwardWalk {
       const int64_t t = in.own.time(d, s, n);
       T* to = l > 0 ? dx_[l % 2].data() + (in.own.first(t) + n) * row : user_dx(t, n);
       const T* from = out + (r - r0) * row;
-      if (d > 0 || in.truncated()) {
+      if (d + 1 < in.D || in.truncated()) {
         in.kernels.add(to, from, I);
       } else {
         std::memcpy(to, from, size_t(I) * sizeof(T));
