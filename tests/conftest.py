@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -152,6 +153,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs behind
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(Summary())
     if config.getoption("long_budget") is not None:
         config.pluginmanager.register(LongBudget(config.getoption("long_budget")))
