@@ -66,7 +66,6 @@ struct Backward {
 // The readout's rows: those of the tape's order (sequence/order.h) that have an output. All steps of
 // all sequences, each sequence's last step, or a subset of these.
 struct TargetRows {
-  const Order* order = nullptr;
   int64_t count = 0;
   std::vector<int64_t>
       index;  // per row of the order its number among the targets, or -1; empty: all

@@ -35,7 +35,6 @@ int64_t target_count(const Block<T>& block, const TargetRows& targets) {
 TargetRows target_rows(const Order& order, bool last_only,
                        const std::function<bool(int64_t t, int64_t n)>& wanted) {
   TargetRows targets;
-  targets.order = &order;
   targets.count = order.rows();
   if (!last_only && !wanted) return targets;
   targets.index.assign(size_t(order.rows()), -1);
@@ -89,7 +88,7 @@ ReadoutForwardPass<T>::ReadoutForwardPass(const Network<T>& network,
       readout_(readout),
       packed_(network.packed_readout()),
       kernels_(kernels_of<T>(*packed_->table)) {
-  const int64_t rows = std::min(tape.order().rows(), std::max(tape.batch(), kBlockRows));
+  const int64_t rows = tape.order().block_rows();
   if (!readout.keep) out_ = Buffer<T>(checked_count(rows, network.output_row()));
   if (!readout.targets->index.empty())
     gathered_ = Buffer<T>(checked_count(rows, network.stack().geometry().features_row));

@@ -83,9 +83,9 @@ void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const 
     walks.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, call, tape,
                                                       *packed, shard, stop));
   }
-  const int64_t rows = std::min(order.rows(), std::max(order.batch(), kBlockRows));
   if (parts == 1) {
-    run_team(team_size(rows), [&](const Team& team) { walks[0]->run(team, team.index == 0); });
+    run_team(team_size(order.block_rows()),
+             [&](const Team& team) { walks[0]->run(team, team.index == 0); });
   } else {
     run_team(std::min(parts, team_size(std::min(order.rows(), kBlockRows))), [&](const Team& team) {
       for (int64_t i = team.begin(parts); i < team.end(parts); ++i) {

@@ -59,7 +59,7 @@ struct BackwardContext {
         H(config_.hidden),
         R(config_.state()),
         D(config_.directions()),
-        block_rows(std::min(own.rows(), std::max(count, kBlockRows))),
+        block_rows(own.block_rows()),
         joined(all.uniform() && count == all.batch()),
         cuts(tape_.cuts()),
         extended(config_.extended()) {}

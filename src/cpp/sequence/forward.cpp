@@ -40,7 +40,7 @@ class ForwardWalk {
         blocks_(order_.blocks(0, order_.steps())),
         cuts_(tape.cuts()),
         first_of_top_((config.layers - 1) * config.directions()) {
-    const int64_t N = order_.batch(), rows = std::min(order_.rows(), std::max(N, kBlockRows));
+    const int64_t N = order_.batch(), rows = order_.block_rows();
     if (gather_.copies_input()) inputs_ = Buffer<T>(checked_count(rows, widest_row()));
     if (tape.cuts() || tape.layer(0).recurrent_mask) {
       cut_h_ = Buffer<T>(checked_count(N, geometry.state_row));
@@ -358,8 +358,7 @@ void Stack<T>::forward(const ForwardCall<T>& call, Tape<T>& tape) const {
   const bool one_hot = call.sequence->tokens && !call.table;
   const auto packed = packed_forward(call.parameters, call.version, one_hot);
   ForwardWalk<T> walk(config_, geometry_, call, tape, *packed);
-  const int64_t rows = std::min(tape.order().rows(), std::max(tape.batch(), kBlockRows));
-  run_team(team_size(rows), [&](const Team& team) { walk.run(team); });
+  run_team(team_size(tape.order().block_rows()), [&](const Team& team) { walk.run(team); });
   if (walk.stopped()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
 }
 

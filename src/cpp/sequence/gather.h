@@ -24,7 +24,6 @@ class Gather {
         order_(tape.order()),
         dropout_(tape.training() && config.dropout > 0 && config.layers > 1) {}
 
-  bool drops_inputs() const { return dropout_; }
   // Whether what the upper layers read has to be put together.
   bool copies_input() const { return config_.bidirectional || dropout_; }
 

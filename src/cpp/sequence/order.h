@@ -46,6 +46,9 @@ class Order {
   int64_t steps() const { return steps_; }  // of the longest
   int64_t batch() const { return batch_; }
   int64_t rows() const { return first(steps_); }
+  int64_t block_rows() const {  // of the largest block
+    return std::min(rows(), std::max(batch_, kBlockRows));
+  }
   bool uniform() const { return !ragged_; }
   int64_t first(int64_t t) const { return uniform() ? t * batch_ : first_[std::size_t(t)]; }
   int64_t live(int64_t t) const {  // sequences longer than t

@@ -19,8 +19,7 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geo
   const CellShape& shape = geometry.shape;
   const int64_t size = int64_t(sizeof(T)), batch = sequence.batch;
   checked_count(sequence.steps, batch);
-  int64_t rows = order_.rows();
-  if (!whole) rows = std::min(rows, std::max(batch, kBlockRows));
+  const int64_t rows = whole ? order_.rows() : order_.block_rows();
   const int64_t h = checked_count(rows + batch, geometry.state_row, size);
   const int64_t c = checked_count(rows + batch, geometry.cell_row, size);
   const int64_t planes = checked_count(rows, geometry.planes_row, size);
