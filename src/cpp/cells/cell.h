@@ -128,7 +128,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.bias_panel = 0;
       t.accumulate = false;
       t.last_units = kLanes<T>;
-      run_tiles(t, height, together * kGates, panel.vectors == 2);
+      run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2);
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t p = 0; p < together; ++p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {
