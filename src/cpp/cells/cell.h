@@ -176,7 +176,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
         t.b_panel = input.size;
         t.bias = s.bias + panel.unit;
         t.bias_panel = kGates == 1 ? kPanel<T> : s.plane_stride;
-        run_tiles(t, height, together * kGates, panel.vectors == 2, [](Tile<T>& now, int64_t) {
+        run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2, [](Tile<T>& now, int64_t) {
           now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
         });
         t.bias = nullptr;
@@ -187,7 +187,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.segment_length = s.depth;
       t.b = panel.packed;
       t.b_panel = panel.size;
-      run_tiles(t, height, together * kGates, panel.vectors == 2, [&](Tile<T>& now, int64_t gate) {
+      run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2, [&](Tile<T>& now, int64_t gate) {
         fetch_rows<CellOf>(s, row, height, panel.unit, gate, now.ahead);
         if (CellOf::kApart && fused && gate == kGates - 1) {
           now.accumulate = false;
