@@ -127,9 +127,7 @@ BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t ro
                  : gate == 2 ? h
                              : y;
     } else {
-      ahead[1] = gate == 0   ? h
-                 : gate == 1 ? y
-                             : piece(s.planes + 3 * s.plane_stride, s.planes_row);
+      ahead[1] = gate == 0 ? h : gate == 1 ? y : piece(s.planes + 3 * s.plane_stride, s.planes_row);
     }
   }
 }
@@ -176,9 +174,9 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
         t.b_panel = input.size;
         t.bias = s.bias + panel.unit;
         t.bias_panel = kGates == 1 ? kPanel<T> : s.plane_stride;
-        run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2, [](Tile<T>& now, int64_t) {
-          now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
-        });
+        run_tiles(
+            kTiles<T>, t, height, together * kGates, panel.vectors == 2,
+            [](Tile<T>& now, int64_t) { now.ahead[0] = now.ahead[1] = nothing_ahead(now.b); });
         t.bias = nullptr;
         t.accumulate = true;
       }
@@ -187,13 +185,14 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.segment_length = s.depth;
       t.b = panel.packed;
       t.b_panel = panel.size;
-      run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2, [&](Tile<T>& now, int64_t gate) {
-        fetch_rows<CellOf>(s, row, height, panel.unit, gate, now.ahead);
-        if (CellOf::kApart && fused && gate == kGates - 1) {
-          now.accumulate = false;
-          now.c += kPanel<T>;
-        }
-      });
+      run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2,
+                [&](Tile<T>& now, int64_t gate) {
+                  fetch_rows<CellOf>(s, row, height, panel.unit, gate, now.ahead);
+                  if (CellOf::kApart && fused && gate == kGates - 1) {
+                    now.accumulate = false;
+                    now.c += kPanel<T>;
+                  }
+                });
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t p = 0; p < together; ++p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {

@@ -172,8 +172,7 @@ class BackwardWalk {
     if (in.shard.gradients) of = weights_.operands(team, walk, block);
     team.wait();
     if (stop_.load()) return false;
-    if (in.shard.gradients)
-      weights_.add(team, walk, block, turn, of, steps_.dz(), steps_.totals());
+    if (in.shard.gradients) weights_.add(team, walk, block, turn, of, steps_.dz(), steps_.totals());
     if (omega_.on()) omega_.add(team, walk, block, steps_.dz());
     const bool first_layer = walk < in.D;
     if (!first_layer || in.call.dx || in.shard.table_gradient) input_gradient(team, walk, block);

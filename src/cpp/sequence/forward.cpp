@@ -217,8 +217,7 @@ class ForwardWalk {
       const T* rows = d == 0 ? tape_.x() + at(block, block.first) * row : inputs_.data();
       return {rows, row, config_.input};
     }
-    if (gather_.copies_input())
-      return {inputs_.data(), geometry_.features_row, config_.features()};
+    if (gather_.copies_input()) return {inputs_.data(), geometry_.features_row, config_.features()};
     return {after(tape_.layer(walk - 1).h, block, block.first, 0), geometry_.state_row,
             config_.features()};
   }
@@ -388,7 +387,7 @@ class ForwardWalk {
   const Gather<T> gather_;
   const Blocks blocks_;
   const bool cuts_;
-  const bool direct_y_;  // the cell itself writes the caller's outputs
+  const bool direct_y_;               // the cell itself writes the caller's outputs
   const int64_t first_of_top_;        // walk of the top layer
   mutable Buffer<T> inputs_;          // [rows of a block, I or D*R]
   Buffer<T> cut_h_, cut_c_, masked_;  // [N, R | H]

@@ -110,8 +110,7 @@ class WeightGradients {
     const int64_t l = walk / in.D, d = walk % in.D, I = in.input_size(walk);
     const T* input = dz + in.shape.norm_input * plane;
     if (l > 0 || in.tape.dense()) {
-      weight_gradient(team, block, input, in.shape.dz_input, G, of.x, I,
-                      gradients + at.weight_ih);
+      weight_gradient(team, block, input, in.shape.dz_input, G, of.x, I, gradients + at.weight_ih);
     } else {
       const int64_t columns = token_columns(), begin = team.begin(columns), end = team.end(columns);
       scatter_add(in.kernels, sorted_[turn], input + begin, dz_row, end - begin,
@@ -120,8 +119,7 @@ class WeightGradients {
     const T* hidden =
         dz + (in.config.layer_norm ? in.shape.norm_hidden : in.shape.dz_hidden) * plane;
     T* weight_hh = acting_.count() ? acting_.data() + walk * in.H * in.H : gradients + at.weight_hh;
-    weight_gradient(team, block, hidden, kInOrder, in.shape.product_gates, of.h, in.R,
-                    weight_hh);
+    weight_gradient(team, block, hidden, kInOrder, in.shape.product_gates, of.h, in.R, weight_hh);
     if (resets_before()) {
       weight_gradient(team, block, dz, kInOrder, 1, of.cells, in.H,
                       weight_hh + in.shape.product_gates * in.H * in.H);
@@ -178,8 +176,7 @@ class WeightGradients {
   }
   OuterArgs<T> outer(const Block<T>& block, const T* a, int64_t a_row, const Operand& b,
                      int64_t columns, int64_t units, T* c) const {
-    return {a,       a_row, block.rows(), b.b, b.row, b.run_length, b.run,
-            columns, units, c,            units};
+    return {a, a_row, block.rows(), b.b, b.row, b.run_length, b.run, columns, units, c, units};
   }
 
   void gather_inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1) {
@@ -270,10 +267,10 @@ class WeightGradients {
 
   const BackwardContext<T>& in;
   Buffer<T> x_panels_, h_panels_, cells_;  // operands, packed
-  Buffer<T> inputs_, states_;      // rows put together
-  Buffer<T> sums_;                 // [L * D, dz planes, H]: column sums of dz
-  Buffer<T> token_gradient_;       // [D, V, gates, H]: one-hot input's dW_ih, transposed
-  Buffer<T> acting_;               // [L * D, H, H]: of W_hh as it acts under Dale's law
+  Buffer<T> inputs_, states_;              // rows put together
+  Buffer<T> sums_;                         // [L * D, dz planes, H]: column sums of dz
+  Buffer<T> token_gradient_;               // [D, V, gates, H]: one-hot input's dW_ih, transposed
+  Buffer<T> acting_;                       // [L * D, H, H]: of W_hh as it acts under Dale's law
   SortedTokens sorted_[2];
 };
 

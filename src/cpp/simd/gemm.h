@@ -20,8 +20,8 @@ struct Tile {
   int64_t c_row, c_panel;
   const T* bias;  // as C without rows, or null
   int64_t bias_panel;
-  bool accumulate;     // C += instead of C =
-  int64_t last_units;  // units of the last vector that are stored
+  bool accumulate;       // C += instead of C =
+  int64_t last_units;    // units of the last vector that are stored
   int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
   Ahead ahead[2];        // by_rows, one panel: fetched during the first and the second half of k
 };
@@ -332,7 +332,8 @@ class FetchPlan {
       if (range_ == 3) continue;
       const Ahead& range = ranges_[range_];
       const int64_t left = range.count - done_, count = left < room_ ? left : room_;
-      if (count > 0) ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
+      if (count > 0)
+        ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
       done_ += count;
       if (done_ >= range.count) {
         done_ = 0;
