@@ -10,7 +10,8 @@
 // Aliasing: outputs never overlap inputs unless a comment says "in place".
 // Determinism: an element's sum over k is one chain k = 0, 1, ... of fused multiply-adds (multiply,
 // add where the set has no fma), whatever the tile it falls in: it depends on the instruction set
-// only, never on rows, threads or batch.
+// only, never on rows, threads or batch. But recurrent products of a batch of one sequence and few
+// units are four chains each (simd/gemm.h: lone_tile).
 #pragma once
 
 #include <stddef.h>
@@ -87,6 +88,7 @@ struct ProductArgs {
   const T* bias;  // [groups] rows, bias_group apart, or null
   int64_t bias_group;
   bool accumulate;
+  bool lone;  // one row, of a batch of one sequence: few units are summed in four chains
   int64_t panel_begin, panel_end;  // which panels of units to compute
   Ahead ahead[3];
 };
@@ -152,6 +154,7 @@ struct StepForwardArgs {
   int64_t state_row, planes_row, plane_stride;
   int64_t rows, units;
   int64_t panel_begin, panel_end;  // panels of units to compute
+  bool lone;                       // a batch of one sequence (ProductArgs)
   Activation activation;           // RNN
   const CellOptions<T>* options;   // null: the plain cell
   // The input, where the step multiplies it too: planes (or h) then hold nothing on entry. Null: they

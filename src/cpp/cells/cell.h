@@ -150,6 +150,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   const bool large = s.depth * kGates * kPanel<T> * int64_t(sizeof(T)) > kResident;
   alignas(64) T z[kTogether * kTileRows][kMost][kSums][kPanel<T>];
   const bool fused = !CellOf::kOptions && s.x != nullptr;
+  const bool lone = s.lone && few_chains<T>(s.units, kGates);
   for (int64_t index = s.panel_begin; index < s.panel_end;) {
     const Panel<T> panel(s.weights, s.depth, s.units, kGates, index);
     int64_t together = 1;
@@ -173,6 +174,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.last_units = kLanes<T>;
       t.accumulate = false;
       t.bias = nullptr;
+      t.lone = false;
       if (fused) {
         const Panel<T> input(s.input_weights, s.x_depth, s.units, kGates, index);
         t.a = s.x + row * s.x_row;
@@ -194,6 +196,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.segment_length = s.depth;
       t.b = panel.packed;
       t.b_panel = panel.size;
+      t.lone = lone;
       run_tiles(kTiles<T>, t, rows, together * kGates, panel.vectors == 2,
                 [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
                   fetch_rows<CellOf>(s, row + from, height, panel.unit, gate, now.ahead);

@@ -49,7 +49,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
     } else {
       stepper_.input_part(weights, l ? h(l - 1, next) : x, 0, l ? R : stack_.input, out, 0, 1);
     }
-    StepForwardArgs<T> step = stepper_.begin(weights);
+    StepForwardArgs<T> step = stepper_.begin(weights, 1);
     step.rows = 1;
     step.input = step.h_previous = h(l, now_);
     step.h = h(l, next);

@@ -80,6 +80,7 @@ class BackwardSteps {
     p.groups = 1;
     p.c_row = in.geometry.state_row;
     p.accumulate = in.shape.adds_carry && !in.config.projection;
+    p.lone = in.all.batch() == 1;
     p.panel_end = panel_count(in.kernels, in.R);
     return common;
   }
@@ -95,7 +96,7 @@ class BackwardSteps {
     p.a = common.step.dz + in.shape.dz_hidden * in.geometry.plane;
     p.rows = n1 - n0;
     p.c = common.step.dh;
-    fetch_ahead(common, walk, t, n0);
+    if (p.rows > 3) fetch_ahead(common, walk, t, n0);
     in.kernels.product(p);
   }
 

@@ -296,9 +296,10 @@ class BackwardWalk {
 
   // The product of input_gradient to where the caller wants it: all rows at once, or step by step.
   void put_dx(const Block<T>& block, int64_t r0, int64_t r1, ProductArgs<T> p) const {
-    const bool at_once = in.joined && in.call.dx_t == in.count * in.call.dx_n;
+    const int64_t row = in.count == 1 ? in.call.dx_t : in.call.dx_n;
+    const bool at_once = in.joined && in.call.dx_t == in.count * row;
     const T* const first = p.a;
-    p.c_row = in.call.dx_n;
+    p.c_row = row;
     for (int64_t r = r0; r < r1; r += p.rows) {
       const int64_t t = block.first + r / in.count, n = r % in.count;
       p.rows = at_once ? r1 - r : std::min(r1 - r, in.count - n);

@@ -149,7 +149,7 @@ class ForwardWalk {
     team.wait();
     if (stopped()) return false;
     const int64_t live = order_.live(block.first), n0 = team.begin(live), n1 = team.end(live);
-    StepForwardArgs<T> args = stepper_.begin(packed_.layers[size_t(walk)]);
+    StepForwardArgs<T> args = stepper_.begin(packed_.layers[size_t(walk)], order_.batch());
     Input input{};
     if (fuses(walk)) input = input_of(walk, block);
     args.x_row = input.row;

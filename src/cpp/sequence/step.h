@@ -81,10 +81,11 @@ class Stepper {
     if (config_.layer_norm) normalise_input(weights, out, rows);
   }
 
-  // What all steps of a layer's direction have in common. The caller sets rows, input, h_previous, h,
-  // c_previous, c and planes of each.
-  StepForwardArgs<T> begin(const typename Packed<T>::Layer& weights) const {
+  // What all steps of a layer's direction have in common, of a batch of so many sequences. The caller
+  // sets rows, input, h_previous, h, c_previous, c and planes of each.
+  StepForwardArgs<T> begin(const typename Packed<T>::Layer& weights, int64_t batch) const {
     StepForwardArgs<T> s{};
+    s.lone = batch == 1;
     s.weights = weights.recurrent.data();
     s.bias_hidden = weights.bias_hidden.data();
     s.input_weights = weights.input.data();
