@@ -1,0 +1,193 @@
+"""The run: every peer a process, their turns interleaved, rows printed as they come."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import itertools
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import programs
+from items import JOBS, Item, Skip
+from peers import Peer, Setting, Worker
+from results import Row, order_statistics
+
+MIN_ROUNDS, MIN_ROUNDS_SLOW = 5, 3  # where a run takes less than a second, or more
+LIMIT_OF_ERROR = {"float32": 2e-5, "float64": 1e-10, "bfloat16": 5e-2}
+
+
+def pin(threads: int) -> list[int]:
+    """Keep this process and its workers on the last CPUs that it may use."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    allowed = sorted(os.sched_getaffinity(0))
+    if threads > len(allowed):
+        raise SystemExit(f"benchmarks: {threads} threads on {len(allowed)} CPU(s)")
+    os.sched_setaffinity(0, set(allowed[-threads:]))
+    return allowed[-threads:]
+
+
+def turns(workers: list[Worker], budget: float, rounds: int) -> dict[str, list[float]]:
+    """Seconds by worker: rounds in which each has a turn, the first one another each time."""
+    pause = 0.01 if workers[0].threads > 1 else 0.0  # in which a peer's threads stop spinning
+    counts, times = {}, {worker.name: [] for worker in workers}
+    for worker in workers:
+        estimate = worker.run(1)[0]
+        if estimate < 1:
+            estimate = min(estimate, *worker.run(2))
+        repeats = worker.repeats
+        seconds = estimate * repeats
+        fit = int(budget / rounds / seconds)
+        counts[worker.name] = max(2 if seconds < 0.15 else 1, min(fit, 1000))
+        worker.seconds = seconds
+    slowest = max(worker.seconds for worker in workers)
+    least = min(rounds, MIN_ROUNDS if slowest < 1 else MIN_ROUNDS_SLOW)
+    end = time.perf_counter() + budget * len(workers)
+    for k in range(rounds):
+        if k >= least and time.perf_counter() > end:
+            break
+        for worker in workers[k % len(workers) :] + workers[: k % len(workers)]:
+            time.sleep(pause)
+            times[worker.name] += worker.run(counts[worker.name])
+    return times
+
+
+class Run:
+    """The workers of a run and what they have shown so far."""
+
+    def __init__(self, options: argparse.Namespace, peers: dict[str, Peer]) -> None:
+        self.options, self.peers = options, peers
+        self.setting = Setting(options.threads, options.isa, options.limit_peers, dict(options.env))
+        self.workers: dict[str, Worker] = {}
+        self.missing: dict[str, str] = {}
+        self.peaks: dict[str, list[float]] = {}
+        self.rows: list[Row] = []
+        self.worst: dict[str, float] = {}
+        for name, peer in peers.items():
+            if set(options.jobs) & set(peer.jobs):
+                self._start(name, peer)
+        if "bptt" not in self.workers:
+            raise SystemExit(f"benchmarks: bptt_native: {self.missing['bptt']}")
+        self.isa = self.workers["bptt"].version.split("(")[1].rstrip(")")
+
+    def _start(self, name: str, peer: Peer) -> None:
+        try:
+            self.workers[name] = Worker(name, peer, self.setting)
+        except Skip as why:
+            self.missing[name] = str(why)
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()
+
+    def header(self) -> dict[str, str]:
+        """What the figures depend on."""
+        options = self.options
+        versions = {name: worker.version for name, worker in self.workers.items()}
+        return {
+            "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "cpu": programs.cpu_name(),
+            "system": f"{platform.system()} {platform.release()}, Python "
+            f"{platform.python_version()}, NumPy {np.__version__}",
+            "isa": self.isa + (", peers limited to it" if options.limit_peers else ""),
+            "threads": str(options.threads), "dtype": options.dtype,
+            "peak": ", ".join(f"{k} {v:.1f} Gflop/s" for k, v in self.peak().items()),
+            "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+            "missing": ", ".join(f"{k} ({v})" for k, v in self.missing.items()) or "none",
+        }  # fmt: skip
+
+    def peak(self) -> dict[str, float]:
+        """Of one core, by type: the median of what was measured so far."""
+        return {name: statistics.median(found) for name, found in self.peaks.items()}
+
+    def items(self) -> Iterator[Item]:
+        for job in self.options.jobs:
+            shapes, cells = JOBS[job]
+            for shape, cell in itertools.product(shapes, cells):
+                wanted = self.options.shapes is None or shape in self.options.shapes
+                if wanted and cell in self.options.cells:
+                    yield Item.named(job, cell, shape, self.options.dtype)
+
+    def measure(self) -> None:
+        """All items."""
+        for item in self.items():
+            with tempfile.NamedTemporaryFile() as data:
+                item.flat().tofile(data.name)
+                ready = self._ready(item, Path(data.name))
+            if ready:
+                self._measure(item, ready)
+
+    def _ready(self, item: Item, data: Path) -> list[Worker]:
+        ready = []
+        for name, worker in list(self.workers.items()):
+            if item.job not in worker.peer.jobs:
+                continue
+            try:
+                worker.setup(item, data)
+            except Skip as why:
+                print(f"{'':22}{worker.peer.label}: {why}")
+                if worker.ended:
+                    self._restart(name)
+                continue
+            ready.append(worker)
+        if self.options.check:
+            self._check(item, ready)
+        return ready
+
+    def _restart(self, name: str) -> None:
+        self.workers.pop(name).close()
+        self._start(name, self.peers[name])
+
+    def _check(self, item: Item, ready: list[Worker]) -> None:
+        """All workers' results against ours; those of other work (a model's) are not compared."""
+        expected = None
+        for worker in ready:
+            if worker.peer.other_work:
+                continue
+            found = worker.result()
+            if expected is None:
+                expected = found
+                continue
+            error = float(np.abs(found - expected).max() / np.abs(expected).max())
+            rounding = "bfloat16" if "bfloat16" in worker.peer.variants else item.dtype
+            label = f"{item.job} {item.cell} {item.shape} {worker.name}"
+            self.worst[worker.name] = max(self.worst.get(worker.name, 0.0), error)
+            if not error < LIMIT_OF_ERROR[rounding]:
+                raise SystemExit(f"benchmarks: {label}: the result differs by {error:.1e}")
+
+    def _measure(self, item: Item, ready: list[Worker]) -> None:
+        with contextlib.suppress(Skip):
+            for name, value in programs.peak(self.isa).items():
+                self.peaks.setdefault(name, []).append(value)
+        times = turns(ready, self.options.budget, self.options.rounds)
+        ours = statistics.median(times[ready[0].name])
+        for worker in ready:
+            taken = times[worker.name]
+            median, q1, q3, low, high = (1e3 * t for t in order_statistics(taken))
+            rate = item.operations / median / 1e6
+            kind = "bfloat16" if "bfloat16" in worker.peer.variants else item.dtype
+            if "float64" in worker.peer.variants:
+                kind = "float64"
+            limit = self.peak().get(kind, float("nan")) * worker.threads
+            self.rows.append(Row(
+                item.job, item.cell, item.shape, item.dtype, self.options.threads, worker.name,
+                median, q1, q3, low, high, len(taken), rate, 100 * rate / limit,
+                median / 1e3 / ours,
+            ))  # fmt: skip
+            print(line(self.rows[-1], worker.peer.label), flush=True)
+
+
+def line(row: Row, label: str) -> str:
+    return (
+        f"{row.job:11} {row.shape:7} {row.cell:4} {label:28} {row.ms:10.4g} ms "
+        f"({row.q1_ms:.4g} to {row.q3_ms:.4g}, {row.runs} runs) {row.gflops:6.1f} Gflop/s "
+        f"{row.percent_of_peak:3.0f} %  x{row.times_ours:.2f}"
+    )
