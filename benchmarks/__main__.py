@@ -62,6 +62,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--isa", choices=programs.ISA_FLAGS, help="ours on this instruction set")
     parser.add_argument("--limit-peers", action="store_true",
                         help="with --isa: the peers too, as on a CPU that has no more")  # fmt: skip
+    parser.add_argument("--memory", default="kept", choices=["kept", "returned"],
+                        help="whether all processes' malloc keeps what is freed, the best setting "
+                        "for most, or works as it does by default")  # fmt: skip
     parser.add_argument("--scaling", action="store_true", help="ours on 2 threads and on 1 only")
     parser.add_argument(
         "--options", action="store_true",

@@ -65,7 +65,10 @@ class Run:
 
     def __init__(self, options: argparse.Namespace, peers: dict[str, Peer]) -> None:
         self.options, self.peers = options, peers
-        self.setting = Setting(options.threads, options.isa, options.limit_peers, dict(options.env))
+        self.setting = Setting(
+            options.threads, options.isa, options.limit_peers, options.memory == "kept",
+            dict(options.env),
+        )  # fmt: skip
         self.workers: dict[str, Worker] = {}
         self.missing: dict[str, str] = {}
         self.peaks: dict[str, list[float]] = {}
@@ -99,14 +102,15 @@ class Run:
             f"{platform.python_version()}, NumPy {np.__version__}",
             "isa": self.isa + (", peers limited to it" if options.limit_peers else ""),
             "threads": str(options.threads), "dtype": options.dtype,
+            "memory": f"{options.memory} by malloc",
             "peak": ", ".join(f"{k} {v:.1f} Gflop/s" for k, v in self.peak().items()),
             "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
             "missing": ", ".join(f"{k} ({v})" for k, v in self.missing.items()) or "none",
         }  # fmt: skip
 
     def peak(self) -> dict[str, float]:
-        """Of one core, by type: the median of what was measured so far."""
-        return {name: statistics.median(found) for name, found in self.peaks.items()}
+        """Of one core, by type: the best that was measured so far."""
+        return {name: max(found) for name, found in self.peaks.items()}
 
     def items(self) -> Iterator[Item]:
         for job in self.options.jobs:
@@ -124,6 +128,14 @@ class Run:
                 ready = self._ready(item, Path(data.name))
             if ready:
                 self._measure(item, ready)
+        for row in self.rows:
+            row.percent_of_peak = 100 * row.gflops / self._limit(row.who, row.dtype)
+
+    def _limit(self, name: str, dtype: str) -> float:
+        """The peak of all cores that a worker uses, in the type that it computes in."""
+        worker = self.workers[name]
+        kinds = {"bfloat16", "float64"} & set(worker.peer.variants) or {dtype}
+        return self.peak().get(kinds.pop(), float("nan")) * worker.threads
 
     def _ready(self, item: Item, data: Path) -> list[Worker]:
         ready = []
@@ -173,13 +185,10 @@ class Run:
             taken = times[worker.name]
             median, q1, q3, low, high = (1e3 * t for t in order_statistics(taken))
             rate = item.operations / median / 1e6
-            kind = "bfloat16" if "bfloat16" in worker.peer.variants else item.dtype
-            if "float64" in worker.peer.variants:
-                kind = "float64"
-            limit = self.peak().get(kind, float("nan")) * worker.threads
+            percent = 100 * rate / self._limit(worker.name, item.dtype)
             self.rows.append(Row(
                 item.job, item.cell, item.shape, item.dtype, self.options.threads, worker.name,
-                median, q1, q3, low, high, len(taken), rate, 100 * rate / limit,
+                median, q1, q3, low, high, len(taken), rate, percent,
                 median / 1e3 / ours,
             ))  # fmt: skip
             print(line(self.rows[-1], worker.peer.label), flush=True)
