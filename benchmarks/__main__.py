@@ -131,7 +131,7 @@ def main(given: list[str]) -> int:
     if not run.rows:
         print("benchmarks: nothing was measured:", run.missing or "no job has such items")
         return 1
-    summary = report.text(run.rows, run.header())
+    summary = report.text(run.rows, run.header(), not (options.options or options.scaling))
     print(f"\n{summary}")
     if options.check:
         print("\nlargest difference of a result from ours, over its largest element:",

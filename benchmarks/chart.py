@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,12 +25,12 @@ TITLES = {
 }  # fmt: skip
 
 
-def bars(axis: plt.Axes, table: Table, names: list[str], value: str) -> None:
+def bars(axis: plt.Axes, table: Table, names: list[str], value: Callable[[Row], float]) -> None:
     """Groups of bars, one for each item of `table`; a value is written above ours."""
     width = 0.85 / len(names)
     for k, name in enumerate(names):
         places = [i for i, found in enumerate(table.values()) if name in found]
-        heights = [getattr(found[name], value) for found in table.values() if name in found]
+        heights = [value(found[name]) for found in table.values() if name in found]
         offsets = [i + (k - (len(names) - 1) / 2) * width for i in places]
         drawn = axis.bar(offsets, heights, width, color=COLOURS[name], label=PEERS[name].label)
         if name == OURS:
@@ -52,14 +53,14 @@ def draw(path: Path, job: str, rows: list[Row], header: dict[str, str]) -> None:
     )
     for axis, cell in zip(axes[:, 0], cells, strict=True):
         part = {key: found for key, found in table.items() if key[1] == cell}
-        bars(axis, part, names, "percent_of_peak" if whole else "ms")
+        bars(axis, part, names, lambda row: row.percent_of_peak if whole else 1e3 * row.ms)
         axis.set_title(cell.upper(), loc="left", fontsize=11, fontweight="bold")
         if whole:
             axis.set_ylim(0, 105)
             axis.set_ylabel("% of FMA peak")
         else:
             axis.set_yscale("log")
-            axis.set_ylabel("ms, logarithmic")
+            axis.set_ylabel("µs, logarithmic")
     threads = header["threads"] + (" threads" if header["threads"] != "1" else " thread")
     figure.suptitle(f"{TITLES[job]}: {header['cpu']}, {header['isa']}, {threads}, "
                     f"{header['dtype']}", fontsize=11)  # fmt: skip

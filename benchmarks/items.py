@@ -42,6 +42,7 @@ JOBS: dict[str, tuple[dict[str, tuple[int, ...]], tuple[str, ...]]] = {  # shape
 }
 MINCHAR_UPDATES = 20
 CLIP_NORM, LM_CLIP_NORM, MINCHAR_CLIP = 1.0, 5.0, 5.0
+CLIP_EPS = 1e-6  # added to the norm that is divided by, as PyTorch does
 LM_LR, MINCHAR_LR = 1e-3, 1e-3  # small enough for the peers' losses to stay together
 
 

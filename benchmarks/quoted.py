@@ -1,10 +1,10 @@
-"""Peers that are not run here: their time over oneDNN's, and where the figures are from."""
+"""Peers that are not run here: their time over that of one that is, and where this is from."""
 
 SOURCE = (
     "quoted: KANN (github.com/attractivechaos/kann, with OpenBLAS) and RTNeural "
     "(github.com/jatinchowdhury18/RTNeural, with Eigen and -ffast-math) were measured in one "
-    "interleaved run with oneDNN 2023.2 on one core of an AMD Zen 4 server, float32; here their "
-    "ratio to oneDNN there times oneDNN's time in this run"
+    "interleaved run with oneDNN 2023.2 and JAX on one core of an AMD Zen 4 server, float32; here "
+    "their ratio there to oneDNN (lm and minchar: to JAX) times that peer's time in this run"
 )
 
 # Milliseconds (train) or microseconds (step) there: the peer's, oneDNN's.
@@ -27,17 +27,23 @@ _RTNEURAL_STEP = {
     "H=128": (None, (5.15, 7.3), (3.76, 5.5)),
     "H=512": (None, (105, 108), (74.7, 86)),
 }
+# Updates, and characters, a second there: the peer's, JAX's.
+_KANN_TEXT = {"lm128": (41, 80.7), "minchar": (152e3, 135e3)}
 _TABLES = {
-    "KANN": {"train": _KANN_TRAIN, "step": _KANN_STEP}, "RTNeural": {"step": _RTNEURAL_STEP},
-}  # fmt: skip
+    "KANN": {"train": _KANN_TRAIN, "train-fixed": _KANN_TRAIN, "step": _KANN_STEP},
+    "RTNeural": {"step": _RTNEURAL_STEP},
+}
 
 
-def ratios(job: str, cell: str, shape: str) -> dict[str, float]:
-    """Time over oneDNN's, by name; empty where nothing is known."""
-    found = {}
+def ratios(job: str, cell: str, shape: str) -> list[tuple[str, str, float]]:
+    """Name, the peer that it is compared with, and its time over that peer's."""
+    if job in ("lm", "minchar"):
+        theirs, jax = _KANN_TEXT.get(shape, (None, None))
+        return [("KANN", "jax", jax / theirs)] if theirs and jax else []
+    found = []
     for name, jobs in _TABLES.items():
         pairs = jobs.get(job, {}).get(shape)
         pair = pairs[("rnn", "lstm", "gru").index(cell)] if pairs else None
         if pair:
-            found[name] = pair[0] / pair[1]
+            found.append((name, "onednn", pair[0] / pair[1]))
     return found

@@ -22,10 +22,13 @@ def by_item(rows: Iterable[Row]) -> Table:
 def quoted_ms(key: Key, found: dict[str, Row]) -> dict[str, float]:
     """Milliseconds that quoted peers would take here, by name."""
     job, cell, shape, dtype, threads = key
-    if "onednn" not in found or dtype != "float32" or threads != 1:
+    if dtype != "float32" or threads != 1:
         return {}
-    ratios = quoted.ratios("train" if job == "train-fixed" else job, cell, shape)
-    return {name: ratio * found["onednn"].ms for name, ratio in ratios.items()}
+    return {
+        name: ratio * found[base].ms
+        for name, base, ratio in quoted.ratios(job, cell, shape)
+        if base in found
+    }
 
 
 def is_peer(who: str) -> bool:
@@ -75,7 +78,8 @@ def means(job: str, table: Table) -> list[str]:
     names = dict.fromkeys(name for found in table.values() for name in found)
     for name in names:
         if name != OURS:
-            label = f"{PEERS[name].label} alone" if name in PEERS else name
+            alone = " alone" if is_peer(name) else ""
+            label = f"{PEERS[name].label if name in PEERS else name}{alone}"
             lines.append(mean_line(label, table, lambda _, f, name=name: best(f, [name])))
     if "bptt-bf16" in names:
         lines.append(
@@ -127,14 +131,15 @@ def two_threads(job: str, table: Table) -> list[str]:
     return [*lines, text]
 
 
-def text(rows: list[Row], header: dict[str, str]) -> str:
-    """The whole summary."""
+def text(rows: list[Row], header: dict[str, str], with_peers: bool) -> str:
+    """The whole summary; without peers only what compares ours with ours."""
     table = by_item(rows)
     lines = [f"{name}: {value}" for name, value in header.items()]
-    whole = all("onednn" in found for key, found in table.items()
-                if key[0] in ("train", "train-fixed", "infer"))  # fmt: skip
-    if not whole or not table:
-        lines.insert(0, "INCOMPLETE: oneDNN, the strongest peer, is missing")
+    strongest = [
+        "onednn" in found for key, found in table.items() if key[0] not in ("lm", "minchar")
+    ]
+    if with_peers and not all(strongest):
+        lines.insert(0, "INCOMPLETE: oneDNN, the strongest peer, is not in this table")
     for job in dict.fromkeys(key[0] for key in table):
         part = {key: found for key, found in table.items() if key[0] == job}
         lines += ["", *means(job, part)]

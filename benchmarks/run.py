@@ -18,6 +18,7 @@ import numpy as np
 import programs
 from items import JOBS, Item, Skip
 from peers import Peer, Setting, Worker
+from report import quoted_ms
 from results import Row, order_statistics
 
 MIN_ROUNDS, MIN_ROUNDS_SLOW = 5, 3  # where a run takes less than a second, or more
@@ -192,6 +193,10 @@ class Run:
                 median / 1e3 / ours,
             ))  # fmt: skip
             print(line(self.rows[-1], worker.peer.label), flush=True)
+        found = {row.who: row for row in self.rows[-len(ready) :]}
+        for name, ms in quoted_ms(self.rows[-1].key, found).items():
+            label = f"{item.job:11} {item.shape:7} {item.cell:4} {name + ', quoted':28}"
+            print(f"{label} {ms:10.4g} ms  x{ms / 1e3 / ours:.2f}")
 
 
 def line(row: Row, label: str) -> str:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from items import (
+    CLIP_EPS,
     CLIP_NORM,
     LM_CLIP_NORM,
     LM_LR,
@@ -137,7 +138,7 @@ def stack(cell: str, layers: Any, x: Any, states: Any) -> Any:
 
 def clipped(grads: Any, limit: float) -> Any:
     norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads)))
-    scale = jnp.minimum(1.0, limit / (norm + 1e-6))
+    scale = jnp.minimum(1.0, limit / (norm + CLIP_EPS))
     return jax.tree.map(lambda g: g * scale, grads)
 
 

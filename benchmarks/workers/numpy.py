@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from items import (
+    CLIP_EPS,
     CLIP_NORM,
     LM_CLIP_NORM,
     LM_LR,
@@ -120,7 +121,7 @@ def clip(grads: Arrays, limit: float) -> None:
     norm = np.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
     if norm > limit:
         for g in grads.values():
-            g *= g.dtype.type(limit / (norm + 1e-6))
+            g *= g.dtype.type(limit / (norm + CLIP_EPS))
 
 
 def make(item: Item, variants: list[str]) -> Task:

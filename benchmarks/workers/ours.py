@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from items import (
+    CLIP_EPS,
     CLIP_NORM,
     LM_CLIP_NORM,
     LM_LR,
@@ -77,7 +78,7 @@ def layer(item: Item, variants: list[str], options: dict[str, Any]) -> Task:
     def train() -> bn.Gradients:
         _, _, tape = rnn.forward(data["x"], state, lengths=lengths)
         grads = rnn.backward(tape, data["dy"], flow=False)
-        bn.clip_grad_norm_(grads, CLIP_NORM)
+        bn.clip_grad_norm_(grads, CLIP_NORM, CLIP_EPS)
         return grads
 
     def gradients() -> list[np.ndarray]:
