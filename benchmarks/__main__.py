@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import re
 import sys
 from pathlib import Path
@@ -33,13 +32,10 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def environment(text: str) -> tuple[str, Path]:
-    name, _, prefix = text.partition("=")
-    known = {peer.environment for peer in peers.PEERS.values()}
-    if name not in known or not Path(prefix).is_dir():
-        raise argparse.ArgumentTypeError(
-            f"expected PEER=FOLDER with PEER one of {', '.join(sorted(known))}, got {text!r}"
-        )
-    return name, Path(prefix).absolute()
+    try:
+        return peers.prefix_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -82,8 +78,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--save", type=Path, nargs="?", const=True, metavar="FOLDER",
                         help="keep CSV, summary and charts; default: results/CPU-ISA")  # fmt: skip
     options = parser.parse_args(given)
-    more = os.environ.get("BPTT_BENCH_ENVS", "").split()
-    options.env = [*(environment(text) for text in more), *options.env]
+    options.env = {**peers.prefixes(), **dict(options.env)}
     if options.all:
         options.jobs = [job for job in JOBS if job != "train-fixed"]
     if options.scaling:

@@ -86,6 +86,20 @@ LIMITS = {
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 
 
+def prefix_of(text: str) -> tuple[str, Path]:
+    """The environment that "PEER=FOLDER" names."""
+    name, _, prefix = text.partition("=")
+    known = sorted({peer.environment for peer in PEERS.values()})
+    if name not in known or not Path(prefix).is_dir():
+        raise ValueError(f"expected PEER=FOLDER with PEER one of {', '.join(known)}, got {text!r}")
+    return name, Path(prefix).absolute()
+
+
+def prefixes() -> dict[str, Path]:
+    """Those of the environment variable BPTT_BENCH_ENVS."""
+    return dict(prefix_of(text) for text in os.environ.get("BPTT_BENCH_ENVS", "").split())
+
+
 @dataclass
 class Setting:
     """What holds for all workers of a run."""
@@ -133,15 +147,21 @@ class Worker:
         self.name, self.peer = name, peer
         self.threads = peer.threads or setting.threads
         self.repeats, self.seconds = 1, 0.0
+        command, environment = setting.command(peer), setting.environment(peer)
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         try:
             self.process = subprocess.Popen(
-                setting.command(peer), env=setting.environment(peer), text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+                command, env=environment, text=True, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=self.errors,
             )  # fmt: skip
         except OSError as error:
+            self.errors.close()
             raise Skip(str(error)) from error
-        self.version = self._answer("ready").removeprefix("ready").strip()
+        try:
+            self.version = self._answer("ready").removeprefix("ready").strip()
+        except Skip:
+            self.close()
+            raise
 
     def _answer(self, expected: str) -> str:
         assert self.process.stdout

@@ -57,7 +57,12 @@ def turns(workers: list[Worker], budget: float, rounds: int) -> dict[str, list[f
             break
         for worker in workers[k % len(workers) :] + workers[: k % len(workers)]:
             time.sleep(pause)
-            times[worker.name] += worker.run(counts[worker.name])
+            if worker.name in times:
+                try:
+                    times[worker.name] += worker.run(counts[worker.name])
+                except Skip as why:
+                    print(f"{'':24}{worker.peer.label}: {why}")
+                    del times[worker.name]
     return times
 
 
@@ -68,7 +73,7 @@ class Run:
         self.options, self.peers = options, peers
         self.setting = Setting(
             options.threads, options.isa, options.limit_peers, options.memory == "kept",
-            dict(options.env),
+            options.env,
         )  # fmt: skip
         self.workers: dict[str, Worker] = {}
         self.missing: dict[str, str] = {}
@@ -146,7 +151,7 @@ class Run:
             try:
                 worker.setup(item, data)
             except Skip as why:
-                print(f"{'':22}{worker.peer.label}: {why}")
+                print(f"{'':24}{worker.peer.label}: {why}")
                 if worker.ended:
                     self._restart(name)
                 continue
@@ -182,7 +187,7 @@ class Run:
                 self.peaks.setdefault(name, []).append(value)
         times = turns(ready, self.options.budget, self.options.rounds)
         ours = statistics.median(times[ready[0].name])
-        for worker in ready:
+        for worker in (worker for worker in ready if worker.name in times):
             taken = times[worker.name]
             median, q1, q3, low, high = (1e3 * t for t in order_statistics(taken))
             rate = item.operations / median / 1e6
@@ -193,7 +198,7 @@ class Run:
                 median / 1e3 / ours,
             ))  # fmt: skip
             print(line(self.rows[-1], worker.peer.label), flush=True)
-        found = {row.who: row for row in self.rows[-len(ready) :]}
+        found = {row.who: row for row in self.rows[-len(times) :]}
         for name, ms in quoted_ms(self.rows[-1].key, found).items():
             label = f"{item.job:11} {item.shape:7} {item.cell:4} {name + ', quoted':28}"
             print(f"{label} {ms:10.4g} ms  x{ms / 1e3 / ours:.2f}")

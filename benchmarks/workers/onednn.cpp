@@ -50,7 +50,7 @@ struct Layer {
 class Net {
  public:
   Net(const Item& item, const float* data);
-  void change();
+  void change() { use(1 - current_); }
   void run();
   bool result(FILE* file);
 
@@ -113,7 +113,7 @@ Net::Net(const Item& item, const float* data)
     values_.push_back(zeros(y));
     gradients_.push_back(k + 1 < item.L ? zeros(y) : filled(y, data + parts.dy));
   }
-  layers_.resize(static_cast<size_t>(item.L));
+  layers_.resize(size_t(item.L));
   for (int k = 0; k < item.L; ++k) make_layer(k, data, parts);
   use(0);
 }
@@ -144,6 +144,7 @@ void Net::use(int which) {
       memcpy(plain[k]->get_data_handle(), layer.sets[which][k].data(),
              layer.sets[which][k].size() * sizeof(float));
     }
+    if (changing_) continue;  // then packing is part of the run
     all(layer.pack_forward);
     all(layer.pack_backward);
   }
@@ -202,7 +203,7 @@ void Net::make_primitives(Layer& layer, int64_t inputs) {
 }
 
 void Net::make_layer(int k, const float* data, const Parts& parts) {
-  Layer& layer = layers_[static_cast<size_t>(k)];
+  Layer& layer = layers_[size_t(k)];
   const int64_t N = item_.N, G = item_.gates, H = item_.H, inputs = k ? H : item_.I;
   const int64_t before = k ? G * H * (item_.I + H + 2) + (k - 1) * G * H * (2 * H + 2) : 0;
   make_primitives(layer, inputs);
@@ -223,12 +224,12 @@ void Net::make_layer(int k, const float* data, const Parts& parts) {
   layer.state[0][1] = filled(s, c0_.data() + k * N * H);
   layer.state[1][0] = zeros(s);
   layer.state[1][1] = zeros(s);
-  layer.arguments = {{DNNL_ARG_SRC_LAYER, values_[static_cast<size_t>(k)]},
+  layer.arguments = {{DNNL_ARG_SRC_LAYER, values_[size_t(k)]},
                      {DNNL_ARG_SRC_ITER, layer.state[0][0]},
                      {DNNL_ARG_WEIGHTS_LAYER, layer.Wf},
                      {DNNL_ARG_WEIGHTS_ITER, layer.Uf},
                      {DNNL_ARG_BIAS, layer.b},
-                     {DNNL_ARG_DST_LAYER, values_[static_cast<size_t>(k) + 1]},
+                     {DNNL_ARG_DST_LAYER, values_[size_t(k) + 1]},
                      {DNNL_ARG_DST_ITER, layer.state[1][0]}};
   if (lstm_) {
     layer.arguments[DNNL_ARG_SRC_ITER_C] = layer.state[0][1];
@@ -248,25 +249,22 @@ void Net::make_layer(int k, const float* data, const Parts& parts) {
   layer.db = zeros(b);
   layer.dh0 = zeros(s);
   layer.dc0 = zeros(s);
-  layer.back_arguments = layer.arguments;
-  for (const auto& [name, value] : Arguments{{DNNL_ARG_WEIGHTS_LAYER, layer.Wb},
-                                             {DNNL_ARG_WEIGHTS_ITER, layer.Ub},
-                                             {DNNL_ARG_DIFF_SRC_LAYER, gradients_[size_t(k)]},
-                                             {DNNL_ARG_DIFF_SRC_ITER, layer.dh0},
-                                             {DNNL_ARG_DIFF_WEIGHTS_LAYER, layer.dWp},
-                                             {DNNL_ARG_DIFF_WEIGHTS_ITER, layer.dUp},
-                                             {DNNL_ARG_DIFF_BIAS, layer.db},
-                                             {DNNL_ARG_DIFF_DST_LAYER, gradients_[size_t(k) + 1]},
-                                             {DNNL_ARG_DIFF_DST_ITER, zeros(s)}}) {
-    layer.back_arguments[name] = value;
-  }
+  Arguments back = {{DNNL_ARG_WEIGHTS_LAYER, layer.Wb},
+                    {DNNL_ARG_WEIGHTS_ITER, layer.Ub},
+                    {DNNL_ARG_DIFF_SRC_LAYER, gradients_[size_t(k)]},
+                    {DNNL_ARG_DIFF_SRC_ITER, layer.dh0},
+                    {DNNL_ARG_DIFF_WEIGHTS_LAYER, layer.dWp},
+                    {DNNL_ARG_DIFF_WEIGHTS_ITER, layer.dUp},
+                    {DNNL_ARG_DIFF_BIAS, layer.db},
+                    {DNNL_ARG_DIFF_DST_LAYER, gradients_[size_t(k) + 1]},
+                    {DNNL_ARG_DIFF_DST_ITER, zeros(s)}};
   if (lstm_) {
-    layer.back_arguments[DNNL_ARG_DIFF_SRC_ITER_C] = layer.dc0;
-    layer.back_arguments[DNNL_ARG_DIFF_DST_ITER_C] = zeros(s);
+    back[DNNL_ARG_DIFF_SRC_ITER_C] = layer.dc0;
+    back[DNNL_ARG_DIFF_DST_ITER_C] = zeros(s);
   }
+  back.insert(layer.arguments.begin(), layer.arguments.end());  // what is there already stays
+  layer.back_arguments = back;
 }
-
-void Net::change() { use(1 - current_); }
 
 void Net::train() {
   forward();
@@ -282,7 +280,8 @@ void Net::train() {
   clip();
 }
 
-double square(const float* p, size_t count) {
+double square(const memory& m, size_t count) {
+  const float* p = data_of(m);
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (size_t i = 0; i < count; ++i) sum += p[i] * p[i];
@@ -291,19 +290,16 @@ double square(const float* p, size_t count) {
 
 void Net::clip() {
   double sum = 0;
-  const auto H = static_cast<size_t>(item_.H);
-  for (auto& layer : layers_) {
-    // Of PyTorch's two bias vectors, whose gradients are equal but for the GRU's n.
-    sum += square(data_of(layer.dW), count_of(layer.dW)) +
-           square(data_of(layer.dU), count_of(layer.dU));
-    sum += square(data_of(layer.db), count_of(layer.db));
-    sum += square(data_of(layer.db), (gru_ ? 2 * H : count_of(layer.db)));
+  for (const auto& layer : layers_) {
+    for (const memory* m : {&layer.dW, &layer.dU, &layer.db}) sum += square(*m, count_of(*m));
+    // PyTorch has two bias vectors, with equal gradients but for the GRU's n.
+    sum += square(layer.db, gru_ ? 2 * size_t(item_.H) : count_of(layer.db));
   }
   const double norm = std::sqrt(sum);
   if (norm <= kClipNorm) return;
   const auto factor = static_cast<float>(kClipNorm / (norm + 1e-6));
   for (auto& layer : layers_) {
-    for (memory* m : {&layer.dW, &layer.dU, &layer.db}) {
+    for (const memory* m : {&layer.dW, &layer.dU, &layer.db}) {
       float* p = data_of(*m);
       const size_t count = count_of(*m);
       for (size_t i = 0; i < count; ++i) p[i] *= factor;
@@ -326,14 +322,10 @@ void Net::steps() {
 }
 
 void Net::run() {
-  if (training_) {
-    train();
-  } else if (T_ == item_.T) {
-    forward();
-    stream_.wait();
-  } else {
-    steps();
-  }
+  if (training_) return train();
+  if (T_ != item_.T) return steps();
+  forward();
+  stream_.wait();
 }
 
 bool Net::result(FILE* file) {
