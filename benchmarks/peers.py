@@ -146,7 +146,7 @@ class Worker:
     def __init__(self, name: str, peer: Peer, setting: Setting) -> None:
         self.name, self.peer = name, peer
         self.threads = peer.threads or setting.threads
-        self.repeats, self.seconds = 1, 0.0
+        self.repeats = 1
         command, environment = setting.command(peer), setting.environment(peer)
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         try:

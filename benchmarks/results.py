@@ -37,9 +37,11 @@ class Row:
         return self.job, self.cell, self.shape, self.dtype, self.threads
 
 
-def order_statistics(times: list[float]) -> tuple[float, float, float, float, float]:
+def order_statistics(times: list[float]) -> tuple[float, ...]:
     """Median, quartiles, and the 95 % interval of the median, which assumes no distribution."""
     ordered, n = sorted(times), len(times)
+    if n == 1:
+        return (ordered[0],) * 5
     q1, median, q3 = statistics.quantiles(ordered, n=4, method="inclusive")
     reach = 0.98 * math.sqrt(n)
     low = max(0, math.floor(n / 2 - reach))

@@ -36,20 +36,31 @@ def pin(threads: int) -> list[int]:
     return allowed[-threads:]
 
 
+def attempt(worker: Worker, count: int, times: dict[str, list[float]]) -> list[float]:
+    """Runs of a worker; one that fails is out."""
+    if worker.name not in times:
+        return []
+    try:
+        return worker.run(count)
+    except Skip as why:
+        print(f"{'':24}{worker.peer.label}: {why}")
+        del times[worker.name]
+        return []
+
+
 def turns(workers: list[Worker], budget: float, rounds: int) -> dict[str, list[float]]:
     """Seconds by worker: rounds in which each has a turn, the first one another each time."""
     pause = 0.01 if workers[0].threads > 1 else 0.0  # in which a peer's threads stop spinning
-    counts, times = {}, {worker.name: [] for worker in workers}
+    counts, slowest = {}, 0.0
+    times: dict[str, list[float]] = {worker.name: [] for worker in workers}
     for worker in workers:
-        estimate = worker.run(1)[0]
-        if estimate < 1:
-            estimate = min(estimate, *worker.run(2))
-        repeats = worker.repeats
-        seconds = estimate * repeats
+        warm = attempt(worker, 1, times)
+        if warm and warm[0] < 1:
+            warm += attempt(worker, 2, times)
+        seconds = min(warm, default=1.0) * worker.repeats
         fit = int(budget / rounds / seconds)
         counts[worker.name] = max(2 if seconds < 0.15 else 1, min(fit, 1000))
-        worker.seconds = seconds
-    slowest = max(worker.seconds for worker in workers)
+        slowest = max(slowest, seconds)
     least = min(rounds, MIN_ROUNDS if slowest < 1 else MIN_ROUNDS_SLOW)
     end = time.perf_counter() + budget * len(workers)
     for k in range(rounds):
@@ -57,12 +68,9 @@ def turns(workers: list[Worker], budget: float, rounds: int) -> dict[str, list[f
             break
         for worker in workers[k % len(workers) :] + workers[: k % len(workers)]:
             time.sleep(pause)
+            taken = attempt(worker, counts[worker.name], times)
             if worker.name in times:
-                try:
-                    times[worker.name] += worker.run(counts[worker.name])
-                except Skip as why:
-                    print(f"{'':24}{worker.peer.label}: {why}")
-                    del times[worker.name]
+                times[worker.name] += taken
     return times
 
 
@@ -186,6 +194,8 @@ class Run:
             for name, value in programs.peak(self.isa).items():
                 self.peaks.setdefault(name, []).append(value)
         times = turns(ready, self.options.budget, self.options.rounds)
+        if ready[0].name not in times:
+            return
         ours = statistics.median(times[ready[0].name])
         for worker in (worker for worker in ready if worker.name in times):
             taken = times[worker.name]
@@ -200,13 +210,13 @@ class Run:
             print(line(self.rows[-1], worker.peer.label), flush=True)
         found = {row.who: row for row in self.rows[-len(times) :]}
         for name, ms in quoted_ms(self.rows[-1].key, found).items():
-            label = f"{item.job:11} {item.shape:7} {item.cell:4} {name + ', quoted':28}"
+            label = f"{item.job:11} {item.shape:7} {item.cell:4} {name + ', quoted':29}"
             print(f"{label} {ms:10.4g} ms  x{ms / 1e3 / ours:.2f}")
 
 
 def line(row: Row, label: str) -> str:
     return (
-        f"{row.job:11} {row.shape:7} {row.cell:4} {label:28} {row.ms:10.4g} ms "
+        f"{row.job:11} {row.shape:7} {row.cell:4} {label:29} {row.ms:10.4g} ms "
         f"({row.q1_ms:.4g} to {row.q3_ms:.4g}, {row.runs} runs) {row.gflops:6.1f} Gflop/s "
         f"{row.percent_of_peak:3.0f} %  x{row.times_ours:.2f}"
     )
