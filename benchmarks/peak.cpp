@@ -32,8 +32,8 @@ constexpr int kBytes = 16, kChains = 12;
 #endif
 
 using Chains = std::make_integer_sequence<int, kChains>;
-constexpr int kBursts = 9;
-constexpr long kRounds = 600000;
+constexpr int kBursts = 49;
+constexpr long kRounds = 60000;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
