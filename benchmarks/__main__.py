@@ -94,7 +94,7 @@ def chosen(options: argparse.Namespace) -> dict[str, peers.Peer]:
     if options.threads > 1:
         names.insert(1, "bptt-1")
     if options.compute:
-        names += ["bptt-bf16", "torch-bf16"]
+        names += ["bptt-bf16", "bptt-model-bf16", "torch-bf16"]
     return {name: peers.PEERS[name] for name in dict.fromkeys(names)}
 
 

@@ -51,6 +51,9 @@ PEERS = {
     "bptt-c": Peer("bptt_native from C", program=programs.ours, jobs=LAYER_JOBS,
                    environment="bptt"),
     "bptt-bf16": _ours("bptt_native, bfloat16", "bfloat16"),
+    "bptt-model-bf16": _ours(
+        "bptt_native, train_step, bfloat16", "model", "bfloat16", jobs=TRAIN
+    ),
     "bptt-1": Peer("bptt_native, 1 thread", "ours", threads=1, environment="bptt"),
     "torch": Peer("torch", "torch", environment="torch"),
     "torch-bf16": Peer("torch, bfloat16", "torch", ("bfloat16",), environment="torch"),
@@ -188,9 +191,10 @@ class Worker:
         self._ask(f"setup {item.words()} {data}", "ok")
         self.repeats = item.repeats
 
-    def run(self, count: int) -> list[float]:
-        """Seconds of `count` runs, after an untimed one if they are several."""
-        return [float(word) for word in self._ask(f"run {count}", "").split()]
+    def run(self, count: int) -> list[tuple[float, float]]:
+        """Seconds and processor seconds of `count` runs, after an untimed one if several."""
+        pairs = (word.split(":") for word in self._ask(f"run {count}", "").split())
+        return [(float(wall), float(cpu)) for wall, cpu in pairs]
 
     def result(self) -> np.ndarray:
         """What `Task.result` gives, as one vector."""

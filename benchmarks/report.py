@@ -81,10 +81,10 @@ def means(job: str, table: Table) -> list[str]:
             alone = " alone" if is_peer(name) else ""
             label = f"{PEERS[name].label if name in PEERS else name}{alone}"
             lines.append(mean_line(label, table, lambda _, f, name=name: best(f, [name])))
-    if "bptt-bf16" in names:
+    for label, theirs in {"best peer of all": None, "torch in bfloat16": ["torch-bf16"]}.items():
         lines.append(
-            mean_line("best peer of all, over ours in bfloat16", table,
-                      lambda _, found: best(found), "bptt-bf16")
+            mean_line(f"{label}, over ours in bfloat16", table,
+                      lambda _, found, theirs=theirs: best(found, theirs), "bptt-bf16")
         )  # fmt: skip
     return [f"{job}: times over ours, geometric means", *(line for line in lines if line)]
 

@@ -28,6 +28,7 @@ class Row:
     low_ms: float  # 95 % interval of the median
     high_ms: float
     runs: int
+    left_out: int  # further runs, disturbed by other processes
     gflops: float
     percent_of_peak: float
     times_ours: float  # this time over ours
@@ -47,6 +48,12 @@ def order_statistics(times: list[float]) -> tuple[float, ...]:
     low = max(0, math.floor(n / 2 - reach))
     high = min(n - 1, math.ceil(n / 2 + reach) - 1)
     return median, q1, q3, ordered[low], ordered[high]
+
+
+def undisturbed(times: list[tuple[float, float]]) -> list[float]:
+    """Seconds of the runs that had the processor for nine tenths of them; all if those are few."""
+    good = [wall for wall, cpu in times if cpu >= 0.9 * wall]
+    return good if len(good) >= max(2, 0.15 * len(times)) else [wall for wall, _ in times]
 
 
 def geometric_mean(values: Iterable[float]) -> float:

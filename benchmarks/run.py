@@ -19,7 +19,9 @@ import programs
 from items import JOBS, Item, Skip
 from peers import Peer, Setting, Worker
 from report import quoted_ms
-from results import Row, order_statistics
+from results import Row, order_statistics, undisturbed
+
+Times = dict[str, list[tuple[float, float]]]  # by worker: seconds, processor seconds
 
 MIN_ROUNDS, MIN_ROUNDS_SLOW = 5, 3  # where a run takes less than a second, or more
 LIMIT_OF_ERROR = {"float32": 2e-5, "float64": 1e-10, "bfloat16": 5e-2}
@@ -36,7 +38,7 @@ def pin(threads: int) -> list[int]:
     return allowed[-threads:]
 
 
-def attempt(worker: Worker, count: int, times: dict[str, list[float]]) -> list[float]:
+def attempt(worker: Worker, count: int, times: Times) -> list[tuple[float, float]]:
     """Runs of a worker; one that fails is out."""
     if worker.name not in times:
         return []
@@ -48,16 +50,16 @@ def attempt(worker: Worker, count: int, times: dict[str, list[float]]) -> list[f
         return []
 
 
-def turns(workers: list[Worker], budget: float, rounds: int) -> dict[str, list[float]]:
-    """Seconds by worker: rounds in which each has a turn, the first one another each time."""
+def turns(workers: list[Worker], budget: float, rounds: int) -> Times:
+    """What each worker takes: rounds in which each has a turn, the first one another each time."""
     pause = 0.01 if workers[0].threads > 1 else 0.0  # in which a peer's threads stop spinning
     counts, slowest = {}, 0.0
-    times: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    times: Times = {worker.name: [] for worker in workers}
     for worker in workers:
         warm = attempt(worker, 1, times)
-        if warm and warm[0] < 1:
+        if warm and warm[0][0] < 1:
             warm += attempt(worker, 2, times)
-        seconds = min(warm, default=1.0) * worker.repeats
+        seconds = min((wall for wall, _ in warm), default=1.0) * worker.repeats
         fit = int(budget / rounds / seconds)
         counts[worker.name] = max(2 if seconds < 0.15 else 1, min(fit, 1000))
         slowest = max(slowest, seconds)
@@ -189,6 +191,11 @@ class Run:
             if not error < LIMIT_OF_ERROR[rounding]:
                 raise SystemExit(f"benchmarks: {label}: the result differs by {error:.1e}")
 
+    def _seconds(self, worker: Worker, times: Times) -> list[float]:
+        """Undisturbed runs; several threads may wait for each other, which looks the same."""
+        taken = times[worker.name]
+        return undisturbed(taken) if self.options.threads == 1 else [wall for wall, _ in taken]
+
     def _measure(self, item: Item, ready: list[Worker]) -> None:
         with contextlib.suppress(Skip):
             for name, value in programs.peak(self.isa).items():
@@ -196,27 +203,27 @@ class Run:
         times = turns(ready, self.options.budget, self.options.rounds)
         if ready[0].name not in times:
             return
-        ours = statistics.median(times[ready[0].name])
+        ours = statistics.median(self._seconds(ready[0], times))
         for worker in (worker for worker in ready if worker.name in times):
-            taken = times[worker.name]
+            taken = self._seconds(worker, times)
             median, q1, q3, low, high = (1e3 * t for t in order_statistics(taken))
             rate = item.operations / median / 1e6
             percent = 100 * rate / self._limit(worker.name, item.dtype)
             self.rows.append(Row(
                 item.job, item.cell, item.shape, item.dtype, self.options.threads, worker.name,
-                median, q1, q3, low, high, len(taken), rate, percent,
-                median / 1e3 / ours,
+                median, q1, q3, low, high, len(taken),
+                len(times[worker.name]) - len(taken), rate, percent, median / 1e3 / ours,
             ))  # fmt: skip
             print(line(self.rows[-1], worker.peer.label), flush=True)
         found = {row.who: row for row in self.rows[-len(times) :]}
         for name, ms in quoted_ms(self.rows[-1].key, found).items():
-            label = f"{item.job:11} {item.shape:7} {item.cell:4} {name + ', quoted':29}"
+            label = f"{item.job:11} {item.shape:7} {item.cell:4} {name + ', quoted':33}"
             print(f"{label} {ms:10.4g} ms  x{ms / 1e3 / ours:.2f}")
 
 
 def line(row: Row, label: str) -> str:
     return (
-        f"{row.job:11} {row.shape:7} {row.cell:4} {label:29} {row.ms:10.4g} ms "
+        f"{row.job:11} {row.shape:7} {row.cell:4} {label:33} {row.ms:10.4g} ms "
         f"({row.q1_ms:.4g} to {row.q3_ms:.4g}, {row.runs} runs) {row.gflops:6.1f} Gflop/s "
         f"{row.percent_of_peak:3.0f} %  x{row.times_ours:.2f}"
     )

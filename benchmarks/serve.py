@@ -19,15 +19,16 @@ import numpy as np
 from items import Item, Skip, Task
 
 
-def timed(task: Task, count: int, repeats: int) -> Iterator[float]:
+def timed(task: Task, count: int, repeats: int) -> Iterator[tuple[float, float]]:
     for k in range(count + (count > 1)):
         if task.change:
             task.change()
-        start = time.perf_counter()
+        cpu, start = time.process_time(), time.perf_counter()
         task.run()
         seconds = time.perf_counter() - start
+        cpu = time.process_time() - cpu
         if k or count == 1:
-            yield seconds / repeats
+            yield seconds / repeats, cpu / repeats
 
 
 def main() -> None:
@@ -49,7 +50,8 @@ def main() -> None:
                 task = peer.make(item, sys.argv[2:])
                 print("ok", flush=True)
             elif command == "run":
-                print(*(f"{t:.4e}" for t in timed(task, int(words[0]), item.repeats)), flush=True)
+                times = timed(task, int(words[0]), item.repeats)
+                print(*(f"{wall:.4e}:{cpu:.4e}" for wall, cpu in times), flush=True)
             elif command == "result":
                 flat = [np.asarray(a).ravel().astype(np.float64) for a in task.result()]
                 np.concatenate(flat).tofile(words[0])

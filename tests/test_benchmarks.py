@@ -111,7 +111,7 @@ def test_operations() -> None:
 def row(who: str, ms: float, shape: str = "tiny", threads: int = 1) -> results.Row:
     spread = (round(factor * ms, 4) for factor in (0.95, 1.05, 0.98, 1.02))
     return results.Row(
-        "train", "lstm", shape, "float32", threads, who, ms, *spread, 50, 10.0, 20.0, 1.0
+        "train", "lstm", shape, "float32", threads, who, ms, *spread, 50, 1, 10.0, 20.0, 1.0
     )
 
 
@@ -120,6 +120,11 @@ def test_medians_come_with_quartiles_and_an_interval() -> None:
     assert (median, q1, q3) == (51, 26, 76)
     assert (low, high) == (41, 61)  # 50.5 -+ 0.98 sqrt(101)
     assert results.order_statistics([2.0, 1.0])[3:] == (1.0, 2.0)
+
+
+def test_disturbed_runs_are_left_out_if_others_are_left() -> None:
+    assert results.undisturbed([(1.0, 0.99), (1.1, 1.1), (3.0, 1.0)]) == [1.0, 1.1]
+    assert results.undisturbed([(1.0, 1.0), (2.0, 1.0), (3.0, 1.0)]) == [1.0, 2.0, 3.0]
 
 
 def test_results_are_read_back(tmp_path) -> None:

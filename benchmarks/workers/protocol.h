@@ -40,9 +40,9 @@ static Parts parts_of(const Item* item) {
   return p;
 }
 
-static double worker_now(void) {
+static double worker_now(clockid_t clock) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -75,11 +75,14 @@ static void worker_time(const Item* item, long count) {
   const double repeats = !strcmp(item->job, "step") ? (double)item->T : 1;
   long k;
   for (k = 0; k < count + several; ++k) {
-    double start;
+    double wall, cpu;
     if (changing) worker_change();
-    start = worker_now();
+    cpu = worker_now(CLOCK_PROCESS_CPUTIME_ID);
+    wall = worker_now(CLOCK_MONOTONIC);
     worker_run();
-    if (k || !several) printf("%.4e ", (worker_now() - start) / repeats);
+    wall = worker_now(CLOCK_MONOTONIC) - wall;
+    cpu = worker_now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    if (k || !several) printf("%.4e:%.4e ", wall / repeats, cpu / repeats);
   }
   puts("");
 }
