@@ -25,7 +25,9 @@ TITLES = {
 }  # fmt: skip
 
 
-def bars(axis: plt.Axes, table: Table, names: list[str], value: Callable[[Row], float]) -> None:
+def bars(
+    axis: plt.Axes, table: Table, names: list[str], value: Callable[[Row], float], form: str
+) -> None:
     """Groups of bars, one for each item of `table`; a value is written above ours."""
     width = 0.85 / len(names)
     for k, name in enumerate(names):
@@ -34,7 +36,7 @@ def bars(axis: plt.Axes, table: Table, names: list[str], value: Callable[[Row], 
         offsets = [i + (k - (len(names) - 1) / 2) * width for i in places]
         drawn = axis.bar(offsets, heights, width, color=COLOURS[name], label=PEERS[name].label)
         if name == OURS:
-            axis.bar_label(drawn, fmt="%.3g", fontsize=8, padding=1)
+            axis.bar_label(drawn, fmt=form, fontsize=8, padding=1)
     axis.set_xticks(range(len(table)), [key[2] for key in table])
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", alpha=0.3)
@@ -53,12 +55,13 @@ def draw(path: Path, job: str, rows: list[Row], header: dict[str, str]) -> None:
     )
     for axis, cell in zip(axes[:, 0], cells, strict=True):
         part = {key: found for key, found in table.items() if key[1] == cell}
-        bars(axis, part, names, lambda row: row.percent_of_peak if whole else 1e3 * row.ms)
         axis.set_title(cell.upper(), loc="left", fontsize=11, fontweight="bold")
         if whole:
+            bars(axis, part, names, lambda row: row.percent_of_peak, "%.0f")
             axis.set_ylim(0, 105)
             axis.set_ylabel("% of FMA peak")
         else:
+            bars(axis, part, names, lambda row: 1e3 * row.ms, "%.3g")
             axis.set_yscale("log")
             axis.set_ylabel("µs, logarithmic")
     threads = header["threads"] + (" threads" if header["threads"] != "1" else " thread")

@@ -14,7 +14,10 @@ def rows_of(folder: Path) -> dict[tuple[object, ...], Row]:
     paths = sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]
     if not paths or not all(path.is_file() for path in paths):
         raise SystemExit(f"benchmarks compare: {folder}: expected a folder with results, or a file")
-    return {(*row.key, row.who): row for path in paths for row in read(path)[1]}
+    try:
+        return {(*row.key, row.who): row for path in paths for row in read(path)[1]}
+    except ValueError as error:
+        raise SystemExit(f"benchmarks compare: {error}") from error
 
 
 def ratio(a: Row, b: Row) -> tuple[float, float, float]:

@@ -74,9 +74,13 @@ def write(path: Path, header: dict[str, str], rows: list[Row]) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, str], list[Row]]:
+    """Header and rows; `ValueError` if the file is not one of these."""
     lines = path.read_text().splitlines()
     header = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
     table = csv.DictReader(line for line in lines if not line.startswith("# "))
+    names = [f.name for f in fields(Row)]
+    if table.fieldnames != names:
+        raise ValueError(f"{path}: expected the columns {names}, got {table.fieldnames}")
     kinds = {"int": int, "float": float, "str": str}
     return header, [
         Row(**{f.name: kinds[str(f.type)](record[f.name]) for f in fields(Row)}) for record in table

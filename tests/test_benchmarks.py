@@ -177,6 +177,9 @@ def test_compare(tmp_path, capsys) -> None:
         compare.main([str(tmp_path / "a"), str(tmp_path / "c")])
     with pytest.raises(SystemExit, match="expected a folder with results"):
         compare.main([str(tmp_path / "a"), str(tmp_path / "none")])
+    (tmp_path / "c" / "r.csv").write_text("job,ms\ntrain,1\n")
+    with pytest.raises(SystemExit, match=r"expected the columns .*, got \['job', 'ms'\]"):
+        compare.main([str(tmp_path / "a"), str(tmp_path / "c")])
 
 
 def test_a_whole_run(tmp_path) -> None:
