@@ -101,6 +101,9 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
     if (s.options->z) return point_forward(s, cell);
   }
   constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
+  const Tiles<T>& tiles = s.tiles ? *s.tiles : kTiles<T>;
+  const T* operands = s.tiles ? s.operands : s.input;
+  const int64_t operands_row = s.tiles ? s.operands_row : s.input_row;
   alignas(64) T z[kTileRows][kMost * kGates][kPanel<T>];
   for (int64_t index = s.panel_begin; index < s.panel_end;) {
     const Panel<T> panel(s.weights, s.depth, s.units, kGates, index);
@@ -114,8 +117,8 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
     for (int64_t row = 0; row < s.rows;) {
       const int64_t height = tile_height(s.rows - row);
       Tile<T> t;
-      t.a = s.input + row * s.input_row;
-      t.a_row = s.input_row;
+      t.a = operands + row * operands_row;
+      t.a_row = operands_row;
       t.segments = 1;
       t.segment_length = s.depth;
       t.segment_stride = 0;
@@ -128,7 +131,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.bias_panel = 0;
       t.accumulate = false;
       t.last_units = kLanes<T>;
-      run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2);
+      run_tiles(tiles, t, height, together * kGates, panel.vectors == 2);
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t p = 0; p < together; ++p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {

@@ -34,12 +34,14 @@ class ForwardWalk {
         tape_(tape),
         order_(tape.order()),
         packed_(packed),
-        kernels_(kernels_of<T>(*packed.table)),
+        kernels_(kernels_of<T>(*packed.table, config.compute)),
         stepper_(config, geometry, kernels_),
         gather_(config, geometry, kernels_, tape),
         blocks_(order_.blocks(0, order_.steps())),
         cuts_(tape.cuts()),
-        first_of_top_((config.layers - 1) * config.directions()) {
+        first_of_top_((config.layers - 1) * config.directions()),
+        operands_(kernels_, order_.block_rows(),
+                  std::max({config.input, config.features(), config.hidden})) {
     const int64_t N = order_.batch(), rows = order_.block_rows();
     if (gather_.copies_input()) inputs_ = Buffer<T>(checked_count(rows, widest_row()));
     if (tape.cuts() || tape.layer(0).recurrent_mask) {
@@ -220,16 +222,19 @@ class ForwardWalk {
                                    : in_.x + t * in_.x_t + order_.sequence(n) * in_.x_n;
         std::memcpy(copy + (r - r0) * row, from, size_t(config_.input) * sizeof(T));
       });
-      stepper_.input_part(weights, copy, row, config_.input, out, out_row, r1 - r0);
+      stepper_.input_part(weights, copy, row, config_.input, out, out_row, r1 - r0,
+                          operands_.at(r0));
     } else if (gather_.copies_input()) {
       const int64_t row = geometry_.features_row;
       T* copy = inputs_.data() + r0 * row;
       gather_.inputs(l, d, block, r0, r1, copy);
-      stepper_.input_part(weights, copy, row, config_.features(), out, out_row, r1 - r0);
+      stepper_.input_part(weights, copy, row, config_.features(), out, out_row, r1 - r0,
+                          operands_.at(r0));
     } else {
       const int64_t row = geometry_.state_row;
       const T* below = after(tape_.layer(walk - 1).h, block, block.first, 0) + r0 * row;
-      stepper_.input_part(weights, below, row, config_.features(), out, out_row, r1 - r0);
+      stepper_.input_part(weights, below, row, config_.features(), out, out_row, r1 - r0,
+                          operands_.at(r0));
     }
     if (config_.noise > 0 && tape_.training()) {
       const Masks noise = tape_.masks(MaskKind::noise, walk);
@@ -247,6 +252,7 @@ class ForwardWalk {
     if (n0 >= n1) return;
     const auto& layer = tape_.layer(walk);
     s.rows = n1 - n0;
+    s.scratch = operands_.at(n0);
     s.h_previous = before(layer.h, block, t, n0, geometry_.state_row);
     s.h = after(layer.h, block, t, n0);
     if (layer.c) {
@@ -344,6 +350,7 @@ class ForwardWalk {
   const Blocks blocks_;
   const bool cuts_;
   const int64_t first_of_top_;        // walk of the top layer
+  const OperandRows<T> operands_;     // of a block
   mutable Buffer<T> inputs_;          // [rows of a block, I or D*R]
   Buffer<T> cut_h_, cut_c_, masked_;  // [N, R | H]
   Buffer<T> keep_h_, keep_c_;         // [N or 1, H]
