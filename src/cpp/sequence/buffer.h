@@ -80,8 +80,10 @@ template <class T>
 class OperandRows {
  public:
   OperandRows() = default;
-  OperandRows(const Kernels<T>& kernels, int64_t rows, int64_t depth)
-      : row_(kernels.pairs ? pairs_row(depth) : 0), rows_(checked_count(rows, row_)) {}
+  // For products of such a depth, or two of them at once.
+  OperandRows(const Kernels<T>& kernels, int64_t rows, int64_t depth, int64_t second = 0)
+      : row_(kernels.pairs ? pairs_row(depth) + pairs_row(second) : 0),
+        rows_(checked_count(rows, row_)) {}
   T* at(int64_t row) const { return rows_.data() + row * row_; }
 
  private:

@@ -124,6 +124,13 @@ void step_with_pairs(const StepForwardArgs<float>& s) {
   own.operands = s.scratch;
   own.operands_row = pairs_row(s.depth);
   own.depth = pairs_of(s.depth);
+  if (s.x) {
+    float* const x = s.scratch + s.rows * own.operands_row;
+    round_rows(s.x, s.x_row, s.rows, 1, s.x_depth, 0, x);
+    own.x = x;
+    own.x_row = pairs_row(s.x_depth);
+    own.x_depth = pairs_of(s.x_depth);
+  }
   STEP(own);
 }
 

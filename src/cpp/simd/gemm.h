@@ -20,8 +20,10 @@ struct Tile {
   int64_t c_row, c_panel;
   const T* bias;  // as C without rows, or null
   int64_t bias_panel;
-  bool accumulate;     // C += instead of C =
-  int64_t last_units;  // units of the last vector that are stored
+  bool accumulate;       // C += instead of C =
+  int64_t last_units;    // units of the last vector that are stored
+  int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
+  Ahead ahead[2];        // by_rows, one panel: fetched during the first and the second half of k
 };
 
 template <class T>
@@ -62,6 +64,28 @@ constexpr int panels_at_once(int rows) {
 
 template <class T>
 constexpr int kPanel = 2 * kLanes<T>;  // units of a full panel
+
+// Nothing to fetch: a line that is there.
+BPTT_INLINE Ahead nothing_ahead(const void* line) { return {line, 0, 1}; }
+
+// Two lines a call.
+class Fetch {
+ public:
+  BPTT_INLINE explicit Fetch(const Ahead& ahead)
+      : at_(static_cast<const char*>(ahead.from)),
+        last_(at_ + (ahead.count - 1) * ahead.stride),
+        stride_(ahead.stride) {}
+  BPTT_INLINE void next() {
+    __builtin_prefetch(at_);
+    __builtin_prefetch(at_ + 64);
+    at_ = at_ < last_ ? at_ + stride_ : at_;
+  }
+
+ private:
+  const char* at_;
+  const char* last_;
+  int64_t stride_;
+};
 
 // How A lies: row r of the tile and k at a[r * a_row + k], or at a[k * a_row + r].
 enum class Lie { by_rows, by_columns };
@@ -115,14 +139,16 @@ void tile(const Tile<Sum<O>>& t) {
   }
 
   const O* b = reinterpret_cast<const O*>(t.b);
+  Fetch fetches[2] = {Fetch(t.ahead[0]), Fetch(t.ahead[1])};
   for (int64_t segment = 0; segment < t.segments; ++segment) {
     const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
     if constexpr (LIE == Lie::by_columns) {
       for (int64_t k = 0; k < t.segment_length; ++k) {
         tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
         a += t.a_row;
-        b += kWidth;
+        b += t.b_row;
       }
+      b += t.b_run;
     } else {
       // One pointer for three rows: x86 addresses base, base + row and base + 2 * row without
       // another register.
@@ -135,19 +161,25 @@ void tile(const Tile<Sum<O>>& t) {
       }
       const int64_t row = t.a_row;
       int64_t k = 0;
-      for (; k + 2 <= t.segment_length; k += 2) {
+      for (int half = 0; half < 2; ++half) {
+        const int64_t stop = half ? t.segment_length : t.segment_length / 2;
+        Fetch fetch = fetches[half];
+        for (; k + 2 <= stop; k += 2) {
+          if constexpr (PANELS == 1) fetch.next();
 #pragma GCC unroll 2
-        for (int unroll = 0; unroll < 2; ++unroll) {
-          tile_step<O, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel, [&](int r) {
-            return base[r / 3][(r % 3) * row + unroll];
-          });
-        }
+          for (int unroll = 0; unroll < 2; ++unroll) {
+            tile_step<O, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel, [&](int r) {
+              return base[r / 3][(r % 3) * row + unroll];
+            });
+          }
 #pragma GCC unroll 8
-        for (int i = 0; i < kBases; ++i) {
-          base[i] += 2;
-          asm("" : "+r"(base[i]));
+          for (int i = 0; i < kBases; ++i) {
+            base[i] += 2;
+            asm("" : "+r"(base[i]));
+          }
+          b += 2 * kWidth;
         }
-        b += 2 * kWidth;
+        fetches[half] = fetch;
       }
       if (k < t.segment_length) {
         tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel,
@@ -209,12 +241,13 @@ BPTT_INLINE int64_t tile_height(int64_t left) {
 }
 
 // `panels` full or one single-vector panel for `rows` <= kTileRows rows; as many at once as the
-// registers allow.
-template <class T>
+// registers allow. prepare(tile, panel) is asked before each what is to be fetched ahead.
+template <class T, class Prepare>
 BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64_t panels,
-                           bool two_vectors) {
-  while (panels > 0) {
+                           bool two_vectors, const Prepare& prepare) {
+  for (int64_t done = 0; panels > 0;) {
     int64_t now = 1;
+    prepare(t, done);
     if (!two_vectors) {
       tiles.one[rows - 1](t);
     } else if (panels >= 4 && panels_at_once(int(rows)) == 4) {
@@ -230,6 +263,7 @@ BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64
     t.c += now * t.c_panel;
     if (t.bias) t.bias += now * t.bias_panel;
     panels -= now;
+    done += now;
   }
 }
 
@@ -286,9 +320,38 @@ void pack(const PackArgs<T>& p) {
   }
 }
 
+// Hands the memory that a product fetches ahead to its tiles, as much to each as its k loop has room
+// for.
+template <class T>
+class FetchPlan {
+ public:
+  BPTT_INLINE FetchPlan(const Ahead* ranges, int64_t depth) : ranges_(ranges), room_(depth / 4) {}
+  BPTT_INLINE void operator()(Tile<T>& t) {
+    for (Ahead& ahead : t.ahead) {
+      ahead = nothing_ahead(t.b);
+      if (range_ == 3) continue;
+      const Ahead& range = ranges_[range_];
+      const int64_t left = range.count - done_, count = left < room_ ? left : room_;
+      if (count > 0)
+        ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
+      done_ += count;
+      if (done_ >= range.count) {
+        done_ = 0;
+        ++range_;
+      }
+    }
+  }
+
+ private:
+  const Ahead* ranges_;
+  int64_t room_, done_ = 0;
+  int range_ = 0;
+};
+
 template <class T>
 BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
   const int64_t depth = p.segments * p.segment_length;
+  FetchPlan<T> plan(p.ahead, depth);
   // A chunk of panels side by side for few rows; else one, so that its part of B stays in cache for
   // all rows.
   const int64_t chunk = p.rows <= 3 ? 4 : 1;
@@ -319,7 +382,8 @@ BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
       t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
       t.accumulate = p.accumulate;
       t.last_units = panel.last_units;
-      run_tiles(tiles, t, height, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2);
+      run_tiles(tiles, t, height, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
+                [&plan](Tile<T>& now, int64_t) { plan(now); });
       row += height;
     }
     index += side_by_side;
@@ -331,7 +395,8 @@ void product(const ProductArgs<T>& p) {
   multiply(kTiles<T>, p);
 }
 
-// Rows [m, m + height) of C: steps [k, k + count) of their sums; a: the left operands of these.
+// Rows [m, m + height) of C: steps [k, k + count) of their sums (not packed: all); a: the left
+// operands of these.
 template <class T>
 BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_t m, int64_t height,
                             const T* a, int64_t a_row, int64_t k, int64_t count) {
@@ -340,11 +405,22 @@ BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_
     Tile<T> t;
     t.a = a;
     t.a_row = a_row;
-    t.segments = 1;
-    t.segment_length = count;
-    t.segment_stride = 0;
-    t.b = panel.packed + k * panel.width;
-    t.b_panel = panel.size;
+    if (o.b_row == 0) {
+      t.segments = 1;
+      t.segment_length = count;
+      t.segment_stride = 0;
+      t.b = panel.packed + k * panel.width;
+      t.b_row = panel.width;
+      t.b_run = 0;
+    } else {
+      t.segments = count / o.run_length;
+      t.segment_length = o.run_length;
+      t.segment_stride = o.run_length * a_row;
+      t.b = o.b + unit;
+      t.b_row = o.b_row;
+      t.b_run = o.b_run - o.run_length * o.b_row;
+    }
+    t.b_panel = 0;
     t.c = o.c + m * o.c_row + unit;
     t.c_row = o.c_row;
     t.c_panel = 0;
@@ -352,6 +428,7 @@ BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_
     t.bias_panel = 0;
     t.accumulate = true;
     t.last_units = panel.last_units;
+    t.ahead[0] = t.ahead[1] = nothing_ahead(t.b);
     (panel.vectors == 2 ? tiles.outer_two : tiles.outer_one)[height - 1](t);
   }
 }
