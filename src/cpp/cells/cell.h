@@ -163,7 +163,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.segment_stride = 0;
       t.c = &z[0][0][0][0];
       t.c_row = kRow;
-      t.c_panel = kPanel<T>;
+      t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel's
       t.last_units = kLanes<T>;
       t.accumulate = false;
       t.bias = nullptr;
