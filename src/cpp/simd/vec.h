@@ -205,7 +205,14 @@ BPTT_INLINE HalfV to_bfloat16(FloatV v) {
 }
 // Pairs of the lanes of two vectors.
 BPTT_INLINE PairV pair_up(FloatV first, FloatV second) {
+#if defined(__AVX512BF16__)
+  const __m512i halves = __m512i(_mm512_cvtne2ps_pbh(__m512(second), __m512(first)));
+  const PairV lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const __m512i order = __m512i(lane | ((lane + 16) << 16));
+  return PairV(_mm512_permutexvar_epi16(order, halves));
+#else
   return (rounded_halves(first) >> 16) | (rounded_halves(second) & 0xffff0000u);
+#endif
 }
 // The second numbers of pairs of which the first ones are there.
 BPTT_INLINE PairV with_second(PairV pairs, FloatV second) {
