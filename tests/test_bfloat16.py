@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nets import Net, cast, compare, fill, kind_of, option_net, run_native, run_reference
+from nets import Net, compare, fill, kind_of, option_net, run_native, run_reference
 from option_settings import ALONE, SETTINGS, combination, merged
 
 import bptt_native as bn
@@ -191,16 +191,17 @@ def test_it_is_kept(cell: str, tmp_path: Path) -> None:
     for other in (bn.load(tmp_path / "model.safetensors"), pickle.loads(pickle.dumps(model))):
         assert other.config == model.config
         np.testing.assert_array_equal(other(x)[0], model(x)[0])
-    assert bn.load(Path(__file__).parent / "data" / "model_v1.safetensors").config["compute"] is None
+    before = bn.load(Path(__file__).parent / "data" / "model_v1.safetensors")
+    assert before.config["compute"] is None
 
 
 def test_it_is_an_explicit_choice() -> None:
     for dtype in ("float32", "float64"):
         assert repr(bn.RNN(3, 4, dtype=dtype, compute=dtype)) == repr(bn.RNN(3, 4, dtype=dtype))
     for dtype, compute in [("float64", "bfloat16"), ("float32", "float64"), ("float64", "float32")]:
-        with pytest.raises(ValueError, match="LSTM: argument 'compute': expected None, or") as error:
+        text = f"LSTM: argument 'compute': expected None, or .*'{compute}' with dtype '{dtype}'"
+        with pytest.raises(ValueError, match=text):
             bn.LSTM(3, 4, dtype=dtype, compute=compute)
-        assert f"'{compute}' with dtype '{dtype}'" in str(error.value)
     with pytest.raises(ValueError, match="Model: argument 'compute': expected one of"):
         bn.Model(input_size=3, hidden_size=4, output_size=2, compute="float16")
     with pytest.raises(TypeError, match="GRU: argument 'compute'"):

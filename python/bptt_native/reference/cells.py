@@ -101,9 +101,7 @@ def affine_forward(p: Params, kind: str, v: Array, o: Options) -> tuple[Array, A
     return a, (v, normed)
 
 
-def affine_backward(
-    p: Params, kind: str, saved: Any, da: Array, o: Options
-) -> tuple[Any, Params]:
+def affine_backward(p: Params, kind: str, saved: Any, da: Array, o: Options) -> tuple[Any, Params]:
     """Give dL/dv (None for tokens) and the gradients of the parameters."""
     (v, normed), d = saved, Params()
     if normed is not None:
