@@ -146,7 +146,13 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   const T* operands = s.tiles ? s.operands : s.input;
   const int64_t operands_row = s.tiles ? s.operands_row : s.input_row;
   constexpr int64_t kRow = kMost * kSums * kPanel<T>;
-  alignas(64) T z[kTileRows][kMost][kSums][kPanel<T>];
+  // All rows of a tile pass by one gate after the other. Where the gates' panels are too large to stay
+  // in the second-level cache from tile to tile, four tiles pass by each.
+  constexpr int64_t kResident = 1 << 17;  // bytes
+  constexpr int64_t kTogether = 4;
+  const bool large = s.depth * kGates * kPanel<T> * int64_t(sizeof(T)) > kResident;
+  alignas(64) T z[kTogether * kTileRows][kMost][kSums][kPanel<T>];
+  const bool fused = !CellOf::kOptions && s.x != nullptr;
   for (int64_t index = s.panel_begin; index < s.panel_end;) {
     const Panel<T> panel(s.weights, s.depth, s.units, kGates, index);
     int64_t together = 1;
@@ -157,7 +163,10 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       }
     }
     for (int64_t row = 0; row < s.rows;) {
-      const int64_t height = tile_height(s.rows - row);
+      int64_t rows = tile_height(s.rows - row);
+      for (int64_t tiles = 1; large && tiles < kTogether && row + rows < s.rows; ++tiles) {
+        rows += tile_height(s.rows - row - rows);
+      }
       Tile<T> t;
       t.segments = 1;
       t.segment_stride = 0;
@@ -167,7 +176,6 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.last_units = kLanes<T>;
       t.accumulate = false;
       t.bias = nullptr;
-      const bool fused = !CellOf::kOptions && s.x != nullptr;
       if (fused) {
         const Panel<T> input(s.input_weights, s.x_depth, s.units, kGates, index);
         t.a = s.x + row * s.x_row;
@@ -177,9 +185,10 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
         t.b_panel = input.size;
         t.bias = s.bias + panel.unit;
         t.bias_panel = kGates == 1 ? kPanel<T> : s.plane_stride;
-        run_tiles(
-            tiles, t, height, together * kGates, panel.vectors == 2,
-            [](Tile<T>& now, int64_t) { now.ahead[0] = now.ahead[1] = nothing_ahead(now.b); });
+        run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
+                  [](Tile<T>& now, int64_t, int64_t, int64_t) {
+                    now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
+                  });
         t.bias = nullptr;
         t.accumulate = true;
       }
@@ -188,15 +197,15 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.segment_length = s.depth;
       t.b = panel.packed;
       t.b_panel = panel.size;
-      run_tiles(tiles, t, height, together * kGates, panel.vectors == 2,
-                [&](Tile<T>& now, int64_t gate) {
-                  fetch_rows<CellOf>(s, row, height, panel.unit, gate, now.ahead);
+      run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
+                [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
+                  fetch_rows<CellOf>(s, row + from, height, panel.unit, gate, now.ahead);
                   if (CellOf::kApart && fused && gate == kGates - 1) {
                     now.accumulate = false;
                     now.c += kPanel<T>;
                   }
                 });
-      for (int64_t r = 0; r < height; ++r) {
+      for (int64_t r = 0; r < rows; ++r) {
         for (int64_t p = 0; p < together; ++p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {
             const int64_t unit = panel.unit + p * kPanel<T> + v * kLanes<T>;
@@ -207,7 +216,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
           }
         }
       }
-      row += height;
+      row += rows;
     }
     index += together;
   }

@@ -60,7 +60,7 @@ struct BackwardContext {
         R(config_.state()),
         D(config_.directions()),
         block_rows(own.block_rows()),
-        operands(kernels, block_rows, std::max({shape.gates * H, R, H})),
+        operands(kernels, block_rows, shape.gates * H),
         joined(all.uniform() && count == all.batch()),
         cuts(tape_.cuts()),
         extended(config_.extended()) {}

@@ -46,8 +46,7 @@ class ForwardWalk {
         cuts_(tape.cuts()),
         direct_y_(order_.uniform() && config.directions() == 1 && !stepper_.extended()),
         first_of_top_((config.layers - 1) * config.directions()),
-        operands_(kernels_, order_.block_rows(), std::max(config.state(), config.hidden),
-                  std::max(config.input, config.features())) {
+        operands_(kernels_, order_.block_rows(), config.hidden, widest_row()) {
     const int64_t N = order_.batch(), rows = order_.block_rows();
     if (gather_.copies_input()) inputs_ = Buffer<T>(checked_count(rows, widest_row()));
     if (tape.cuts() || tape.layer(0).recurrent_mask) {

@@ -23,7 +23,9 @@ struct Tile {
   bool accumulate;       // C += instead of C =
   int64_t last_units;    // units of the last vector that are stored
   int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
-  Ahead ahead[2];        // by_rows, one panel: fetched during the first and the second half of k
+  // Fetched while k runs. by_rows (one panel): during its first and its second half; by_columns: C,
+  // which else waits for memory once a tile (3-5 % of products with a large C).
+  Ahead ahead[2];
 };
 
 template <class T>
@@ -55,7 +57,7 @@ constexpr int kTileRows = 5;
 #endif
 
 // With few rows, panels computed side by side: eight chains of multiply-adds hide their latency.
-constexpr int panels_at_once(int rows) {
+constexpr int panels_at_once(int64_t rows) {
   if (rows == 1) return 4;
   if (rows == 2) return kRegisters == 32 ? 4 : 2;
   if (rows == 3) return kRegisters == 32 ? 2 : 1;
@@ -144,6 +146,7 @@ void tile(const Tile<Sum<O>>& t) {
     const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
     if constexpr (LIE == Lie::by_columns) {
       for (int64_t k = 0; k < t.segment_length; ++k) {
+        fetches[0].next();
         tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
         a += t.a_row;
         b += t.b_row;
@@ -240,30 +243,36 @@ BPTT_INLINE int64_t tile_height(int64_t left) {
   return (left + tiles - 1) / tiles;
 }
 
-// `panels` full or one single-vector panel for `rows` <= kTileRows rows; as many at once as the
-// registers allow. prepare(tile, panel) is asked before each what is to be fetched ahead.
+// `panels` full panels or single-vector ones for some rows: with few rows as many panels at once as the
+// registers allow, else tile below tile, so that a panel of B is in cache for all rows.
+// prepare(tile, panel, row, rows) is asked before each tile what it is to fetch.
 template <class T, class Prepare>
 BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64_t panels,
                            bool two_vectors, const Prepare& prepare) {
-  for (int64_t done = 0; panels > 0;) {
+  for (int64_t panel = 0; panel < panels;) {
+    const int64_t left = panels - panel;
     int64_t now = 1;
-    prepare(t, done);
-    if (!two_vectors) {
-      tiles.one[rows - 1](t);
-    } else if (panels >= 4 && panels_at_once(int(rows)) == 4) {
+    if (two_vectors && left >= 4 && panels_at_once(rows) == 4) {
       tiles.four_panels[rows - 1](t);
       now = 4;
-    } else if (panels >= 2 && panels_at_once(int(rows)) >= 2) {
+    } else if (two_vectors && left >= 2 && panels_at_once(rows) >= 2) {
       tiles.two_panels[rows - 1](t);
       now = 2;
     } else {
-      tiles.two[rows - 1](t);
+      for (int64_t row = 0; row < rows;) {
+        const int64_t height = tile_height(rows - row);
+        Tile<T> part = t;
+        part.a += row * t.a_row;
+        part.c += row * t.c_row;
+        prepare(part, panel, row, height);
+        (two_vectors ? tiles.two : tiles.one)[height - 1](part);
+        row += height;
+      }
     }
     t.b += now * t.b_panel;
     t.c += now * t.c_panel;
     if (t.bias) t.bias += now * t.bias_panel;
-    panels -= now;
-    done += now;
+    panel += now;
   }
 }
 
@@ -365,27 +374,23 @@ BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
         ++side_by_side;
       }
     }
-    for (int64_t row = 0; row < p.rows;) {
-      const int64_t height = tile_height(p.rows - row);
-      Tile<T> t;
-      t.a = p.a + row * p.a_row;
-      t.a_row = p.a_row;
-      t.segments = p.segments;
-      t.segment_length = p.segment_length;
-      t.segment_stride = p.segment_stride;
-      t.b = panel.packed;
-      t.b_panel = panel.size;
-      t.c = p.c + row * p.c_row + panel.unit;
-      t.c_row = p.c_row;
-      t.c_panel = p.groups == 1 ? kPanel<T> : p.c_group;
-      t.bias = p.bias ? p.bias + panel.unit : nullptr;
-      t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
-      t.accumulate = p.accumulate;
-      t.last_units = panel.last_units;
-      run_tiles(tiles, t, height, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
-                [&plan](Tile<T>& now, int64_t) { plan(now); });
-      row += height;
-    }
+    Tile<T> t;
+    t.a = p.a;
+    t.a_row = p.a_row;
+    t.segments = p.segments;
+    t.segment_length = p.segment_length;
+    t.segment_stride = p.segment_stride;
+    t.b = panel.packed;
+    t.b_panel = panel.size;
+    t.c = p.c + panel.unit;
+    t.c_row = p.c_row;
+    t.c_panel = p.groups == 1 ? kPanel<T> : p.c_group;
+    t.bias = p.bias ? p.bias + panel.unit : nullptr;
+    t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
+    t.accumulate = p.accumulate;
+    t.last_units = panel.last_units;
+    run_tiles(tiles, t, p.rows, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
+              [&plan](Tile<T>& now, int64_t, int64_t, int64_t) { plan(now); });
     index += side_by_side;
   }
 }
@@ -428,7 +433,7 @@ BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_
     t.bias_panel = 0;
     t.accumulate = true;
     t.last_units = panel.last_units;
-    t.ahead[0] = t.ahead[1] = nothing_ahead(t.b);
+    t.ahead[0] = t.ahead[1] = {t.c, t.c_row * int64_t(sizeof(T)), height};
     (panel.vectors == 2 ? tiles.outer_two : tiles.outer_one)[height - 1](t);
   }
 }
