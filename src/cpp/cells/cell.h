@@ -142,6 +142,9 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
     if (s.options->z) return point_forward(s, cell);
   }
   constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
+  const Tiles<T>& tiles = s.tiles ? *s.tiles : kTiles<T>;
+  const T* operands = s.tiles ? s.operands : s.input;
+  const int64_t operands_row = s.tiles ? s.operands_row : s.input_row;
   constexpr int64_t kRow = kMost * kSums * kPanel<T>;
   // All rows of a tile pass by one gate after the other. Where the gates' panels are too large to stay
   // in the second-level cache from tile to tile, four tiles pass by each.
@@ -162,7 +165,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
     }
     for (int64_t row = 0; row < s.rows;) {
       int64_t rows = tile_height(s.rows - row);
-      for (int64_t tiles = 1; large && tiles < kTogether && row + rows < s.rows; ++tiles) {
+      for (int64_t i = 1; large && i < kTogether && row + rows < s.rows; ++i) {
         rows += tile_height(s.rows - row - rows);
       }
       Tile<T> t;
@@ -170,7 +173,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.segment_stride = 0;
       t.c = &z[0][0][0][0];
       t.c_row = kRow;
-      t.c_panel = kPanel<T>;
+      t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel's
       t.last_units = kLanes<T>;
       t.accumulate = false;
       t.bias = nullptr;
@@ -184,20 +187,20 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
         t.b_panel = input.size;
         t.bias = s.bias + panel.unit;
         t.bias_panel = kGates == 1 ? kPanel<T> : s.plane_stride;
-        run_tiles(kTiles<T>, t, rows, together * kGates, panel.vectors == 2,
+        run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
                   [](Tile<T>& now, int64_t, int64_t, int64_t) {
                     now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
                   });
         t.bias = nullptr;
         t.accumulate = true;
       }
-      t.a = s.input + row * s.input_row;
-      t.a_row = s.input_row;
+      t.a = operands + row * operands_row;
+      t.a_row = operands_row;
       t.segment_length = s.depth;
       t.b = panel.packed;
       t.b_panel = panel.size;
       t.lone = lone;
-      run_tiles(kTiles<T>, t, rows, together * kGates, panel.vectors == 2,
+      run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
                 [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
                   fetch_rows<CellOf>(s, row + from, height, panel.unit, gate, now.ahead);
                   if (CellOf::kApart && fused && gate == kGates - 1) {

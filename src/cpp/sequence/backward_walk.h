@@ -268,6 +268,7 @@ class BackwardWalk {
     ProductArgs<T> p{};
     p.a = steps_.dz() + r0 * in.geometry.dz_row + in.shape.norm_input * in.geometry.plane;
     p.a_row = in.geometry.dz_row;
+    p.scratch = in.operands.at(r0);
     p.segments = in.shape.gates;
     p.segment_length = in.H;
     p.segment_stride = in.geometry.plane;

@@ -39,13 +39,14 @@ class ForwardWalk {
         tape_(tape),
         order_(tape.order()),
         packed_(packed),
-        kernels_(kernels_of<T>(*packed.table)),
+        kernels_(kernels_of<T>(*packed.table, config.compute)),
         stepper_(config, geometry, kernels_),
         gather_(config, geometry, kernels_, tape),
         blocks_(order_.blocks(0, order_.steps())),
         cuts_(tape.cuts()),
         direct_y_(order_.uniform() && config.directions() == 1 && !stepper_.extended()),
-        first_of_top_((config.layers - 1) * config.directions()) {
+        first_of_top_((config.layers - 1) * config.directions()),
+        operands_(kernels_, order_.block_rows(), config.hidden, widest_row()) {
     const int64_t N = order_.batch(), rows = order_.block_rows();
     if (gather_.copies_input()) inputs_ = Buffer<T>(checked_count(rows, widest_row()));
     if (tape.cuts() || tape.layer(0).recurrent_mask) {
@@ -271,7 +272,7 @@ class ForwardWalk {
       gather_input(walk, block, input, r0, r1);
       if (fuses(walk)) return;
       stepper_.input_part(weights, input.rows + r0 * input.row, input.row, input.depth, out,
-                          out_row, r1 - r0);
+                          out_row, r1 - r0, operands_.at(r0));
     }
     if (config_.noise > 0 && tape_.training()) {
       const Masks noise = tape_.masks(MaskKind::noise, walk);
@@ -289,6 +290,7 @@ class ForwardWalk {
     if (n0 >= n1) return;
     const auto& layer = tape_.layer(walk);
     s.rows = n1 - n0;
+    s.scratch = operands_.at(n0);
     s.h_previous = before(layer.h, block, t, n0, geometry_.state_row);
     s.h = after(layer.h, block, t, n0);
     if (layer.c) {
@@ -389,6 +391,7 @@ class ForwardWalk {
   const bool cuts_;
   const bool direct_y_;               // the cell itself writes the caller's outputs
   const int64_t first_of_top_;        // walk of the top layer
+  const OperandRows<T> operands_;     // of a block
   mutable Buffer<T> inputs_;          // [rows of a block, I or D*R]
   Buffer<T> cut_h_, cut_c_, masked_;  // [N, R | H]
   Buffer<T> keep_h_, keep_c_;         // [N or 1, H]

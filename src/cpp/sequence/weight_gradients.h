@@ -24,7 +24,7 @@ class WeightGradients {
     }
     if (!wanted) return;
     const int64_t widest = std::max(in.config.input, std::max(in.config.features(), in.H));
-    if (!in.own.uniform() || widest > kInPlace) {
+    if (!in.own.uniform() || widest > kInPlace || in.kernels.pairs) {
       x_panels_ = Buffer<T>(packed_size(in.kernels, rows, widest, 1));
       h_panels_ = Buffer<T>(packed_size(in.kernels, rows, in.R, 1));
       if (in.config.projection || resets_before())
@@ -54,7 +54,7 @@ class WeightGradients {
     sorted.sort();
   }
 
-  // A right-hand side: the block's rows where they lie, if evenly, else packed.
+  // A right-hand side: the block's rows where they lie, if evenly and as they are, else packed.
   struct Operand {
     const T* b = nullptr;
     int64_t row = 0, run_length = 0, run = 0;  // as in OuterArgs
@@ -75,7 +75,7 @@ class WeightGradients {
     if (gathers_states()) gather_states(walk, block, r0, r1);
     if (copied || gathers_states()) team.wait();
     if (copied) {
-      of.x = gathered(block, inputs_, in.input_row(walk));
+      of.x = gathered(team, block, inputs_, in.input_row(walk), in.input_size(walk), x_panels_);
     } else if (l > 0) {
       const T* below = in.tape.layer(walk - 1).h;
       of.x = operand(
@@ -87,7 +87,7 @@ class WeightGradients {
       of.x = operand(team, block, at, in.geometry.input_row, in.config.input, x_panels_);
     }
     if (gathers_states()) {
-      of.h = gathered(block, states_, row);
+      of.h = gathered(team, block, states_, row, in.R, h_panels_);
     } else {
       of.h = operand(
           team, block, [&](int64_t t) { return in.before(layer.h, t, 0, row); }, row, in.R,
@@ -165,18 +165,25 @@ class WeightGradients {
   bool resets_before() const { return in.shape.product_gates < in.shape.gates; }
   int64_t token_columns() const { return in.shape.gates * in.geometry.plane; }
 
-  // at(t): where the rows of step t begin.
+  // at(t): where the rows of step t begin; `joined`: they follow on from step to step.
+  template <class At>
+  Operand operand(const Team& team, const Block<T>& block, const At& at, int64_t row, int64_t units,
+                  Buffer<T>& panels, bool joined) {
+    const bool in_place = units <= kInPlace && !in.kernels.pairs;
+    if (in_place && joined) return {at(block.first), row, block.rows()};
+    if (in_place && in.own.uniform()) return {at(block.first), row, in.count, in.all.batch() * row};
+    pack_rows(in.kernels, team, block, joined, at, row, units, panels.data());
+    return {panels.data()};
+  }
   template <class At>
   Operand operand(const Team& team, const Block<T>& block, const At& at, int64_t row, int64_t units,
                   Buffer<T>& panels) {
-    if (units <= kInPlace && in.joined) return {at(block.first), row, block.rows()};
-    if (units <= kInPlace && in.own.uniform())
-      return {at(block.first), row, in.count, in.all.batch() * row};
-    pack_rows(in.kernels, team, block, in.joined, at, row, units, panels.data());
-    return {panels.data()};
+    return operand(team, block, at, row, units, panels, in.joined);
   }
-  Operand gathered(const Block<T>& block, const Buffer<T>& rows, int64_t row) const {
-    return {rows.data(), row, block.rows()};
+  Operand gathered(const Team& team, const Block<T>& block, const Buffer<T>& rows, int64_t row,
+                   int64_t units, Buffer<T>& panels) {
+    const auto at = [&rows](int64_t) { return rows.data(); };
+    return operand(team, block, at, row, units, panels, true);
   }
   OuterArgs<T> outer(const Block<T>& block, const T* a, int64_t a_row, const Operand& b,
                      int64_t columns, int64_t units, T* c) const {
