@@ -50,6 +50,13 @@ enum class Activation {
   leaky_relu
 };
 
+// Memory that will be needed soon: `count` pieces of 128 bytes, `stride` bytes apart. A product fetches
+// it into the caches while it multiplies; its values do not matter.
+struct Ahead {
+  const void* from;
+  int64_t stride, count;
+};
+
 // A matrix B [depth, units x groups] packed for products: panels of up to two vectors of units, the
 // groups (gates) of a panel of units side by side, each panel [depth, width] contiguous.
 // packed_size(depth, units, groups) elements.
@@ -81,6 +88,7 @@ struct ProductArgs {
   int64_t bias_group;
   bool accumulate;
   int64_t panel_begin, panel_end;  // which panels of units to compute
+  Ahead ahead[3];
 };
 
 // C[m, n] += sum_k A[k, m] * B[k, n]: a weight gradient; A and B hold a block of rows k. The
@@ -89,7 +97,10 @@ template <class T>
 struct OuterArgs {
   const T* a;  // [depth, columns], a_row apart
   int64_t a_row, depth;
-  const T* b;  // packed, one group
+  // B: packed (one group), b_row = 0. Or internal rows b_row apart, in runs of run_length rows,
+  // b_run apart.
+  const T* b;
+  int64_t b_row, run_length, b_run;
   int64_t columns_a, units;
   T* c;  // [columns_a, units], c_row apart
   int64_t c_row;
@@ -143,6 +154,14 @@ struct StepForwardArgs {
   int64_t panel_begin, panel_end;  // panels of units to compute
   Activation activation;           // RNN
   const CellOptions<T>* options;   // null: the plain cell
+  // The input, where the step multiplies it too: planes (or h) then hold nothing on entry. Null: they
+  // hold its part of the pre-activations.
+  const T* x;              // [rows, x_depth], x_row apart
+  const T* input_weights;  // packed W_ih^T: depth x_depth, units H, groups G
+  const T* bias;           // [G] planes
+  int64_t x_row, x_depth;
+  T* y;  // a copy of h for the caller [rows, H], y_row apart; null: none
+  int64_t y_row;
 };
 
 // One time step backward of some rows, pointwise: from the total dL/dh_t (dh) and what flows into
@@ -159,6 +178,8 @@ struct StepBackwardArgs {
   const T* c;
   const T* planes;
   int64_t state_row, planes_row, plane_stride;
+  const T* dy;  // added to dh first [rows, H], dy_row apart, exactly H elements; null: nothing
+  int64_t dy_row;
   T* dh;  // [rows, H], state_row apart
   T* dc;
   T* dz;  // [rows, dz planes, H], dz_row apart, plane_stride between planes

@@ -4,10 +4,12 @@
 //
 // A cell is a struct template over the element type:
 //     kGates                           groups of the product that its step begins with
+//     kApart                           whether the last gate's input part stays apart
 //     kHasC                            whether it has a cell state
 //     kOptions                         whether it is the plain cell (false) or knows CellOptions
-//     forward(s, row, unit, product)   one vector of units of one row;
-//                                      product[g] = (W_hh h_{t-1}) of gate g
+//     forward(s, row, unit, a)         one vector of units of one row; a[g] = (W_ih x_t + b + W_hh
+//                                      h_{t-1}) of gate g; kApart: of the last one W_ih x_t + b, and
+//                                      its W_hh h_{t-1} follows
 //     forward_row(s, row)              kOptions: what needs the whole row, after its units
 //     backward_row(s, row)             kOptions: the same on the way back, before its units
 //     backward(s, row, unit)           one vector of units of one row
@@ -75,19 +77,60 @@ BPTT_INLINE typename Vec<T>::V zoned(const T* keep, typename Vec<T>::V previous,
   return fma(k, previous, (splat<T>(T(1)) - k) * fresh);
 }
 
+// The pre-activations from the products with W_hh: the input parts stand in the planes, of the plain
+// RNN in h.
+template <class CellOf, class T>
+BPTT_INLINE void add_input(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
+                           typename Vec<T>::V* a) {
+  constexpr int kGates = CellOf::kGates;
+  const T* planes = CellOf::kSavesGates ? s.planes + row * s.planes_row : s.h + row * s.h_row;
+  if constexpr (CellOf::kApart) a[kGates] = a[kGates - 1];
+  for (int g = 0; g < kGates; ++g) {
+    const auto input = load(planes + (CellOf::kFirstPlane + g) * s.plane_stride + unit);
+    a[g] = CellOf::kApart && g == kGates - 1 ? input : input + a[g];
+  }
+}
+
 // The cell on products that are there already: a row at a time.
 template <class T, class CellOf>
 void point_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   using V = typename Vec<T>::V;
   for (int64_t row = 0; row < s.rows; ++row) {
     for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
-      V gates[CellOf::kGates];
+      V a[CellOf::kGates + 1];
       for (int g = 0; g < CellOf::kGates; ++g) {
-        gates[g] = load(s.options->z + row * s.options->z_row + g * s.plane_stride + unit);
+        a[g] = load(s.options->z + row * s.options->z_row + g * s.plane_stride + unit);
       }
-      cell.forward(s, row, unit, gates);
+      add_input<CellOf>(s, row, unit, a);
+      cell.forward(s, row, unit, a);
     }
     cell.forward_row(s, row);
+  }
+}
+
+// What the cell will read and write for some rows of a panel, one array a tile and half of k.
+template <class CellOf, class T>
+BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t rows, int64_t unit,
+                            int64_t gate, Ahead (&ahead)[2]) {
+  const auto piece = [&](const T* array, int64_t stride) {
+    return Ahead{array + row * stride + unit, stride * int64_t(sizeof(T)), rows};
+  };
+  const Ahead h = piece(s.h, s.h_row), y = s.y ? piece(s.y, s.y_row) : h;
+  if constexpr (!CellOf::kSavesGates) {
+    ahead[0] = h;
+    ahead[1] = y;
+  } else {
+    ahead[0] = piece(s.planes + gate * s.plane_stride, s.planes_row);
+    if constexpr (CellOf::kHasC) {
+      ahead[1] = gate == 0   ? piece(s.c_previous, s.state_row)
+                 : gate == 1 ? piece(s.c, s.state_row)
+                 : gate == 2 ? h
+                             : y;
+    } else {
+      ahead[1] = gate == 0   ? h
+                 : gate == 1 ? y
+                             : piece(s.planes + 3 * s.plane_stride, s.planes_row);
+    }
   }
 }
 
@@ -96,12 +139,13 @@ void point_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
 template <class T, class CellOf>
 void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   using V = typename Vec<T>::V;
-  constexpr int kGates = CellOf::kGates;
+  constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
   if constexpr (CellOf::kOptions) {
     if (s.options->z) return point_forward(s, cell);
   }
   constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
-  alignas(64) T z[kTileRows][kMost * kGates][kPanel<T>];
+  constexpr int64_t kRow = kMost * kSums * kPanel<T>;
+  alignas(64) T z[kTileRows][kMost][kSums][kPanel<T>];
   for (int64_t index = s.panel_begin; index < s.panel_end;) {
     const Panel<T> panel(s.weights, s.depth, s.units, kGates, index);
     int64_t together = 1;
@@ -114,27 +158,50 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
     for (int64_t row = 0; row < s.rows;) {
       const int64_t height = tile_height(s.rows - row);
       Tile<T> t;
+      t.segments = 1;
+      t.segment_stride = 0;
+      t.c = &z[0][0][0][0];
+      t.c_row = kRow;
+      t.c_panel = kPanel<T>;
+      t.last_units = kLanes<T>;
+      t.accumulate = false;
+      t.bias = nullptr;
+      const bool fused = !CellOf::kOptions && s.x != nullptr;
+      if (fused) {
+        const Panel<T> input(s.input_weights, s.x_depth, s.units, kGates, index);
+        t.a = s.x + row * s.x_row;
+        t.a_row = s.x_row;
+        t.segment_length = s.x_depth;
+        t.b = input.packed;
+        t.b_panel = input.size;
+        t.bias = s.bias + panel.unit;
+        t.bias_panel = kGates == 1 ? kPanel<T> : s.plane_stride;
+        run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2, [](Tile<T>& now, int64_t) {
+          now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
+        });
+        t.bias = nullptr;
+        t.accumulate = true;
+      }
       t.a = s.input + row * s.input_row;
       t.a_row = s.input_row;
-      t.segments = 1;
       t.segment_length = s.depth;
-      t.segment_stride = 0;
       t.b = panel.packed;
       t.b_panel = panel.size;
-      t.c = &z[0][0][0];
-      t.c_row = kMost * kGates * kPanel<T>;
-      t.c_panel = kPanel<T>;
-      t.bias = nullptr;
-      t.bias_panel = 0;
-      t.accumulate = false;
-      t.last_units = kLanes<T>;
-      run_tiles(t, height, together * kGates, panel.vectors == 2);
+      run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2, [&](Tile<T>& now, int64_t gate) {
+        fetch_rows<CellOf>(s, row, height, panel.unit, gate, now.ahead);
+        if (CellOf::kApart && fused && gate == kGates - 1) {
+          now.accumulate = false;
+          now.c += kPanel<T>;
+        }
+      });
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t p = 0; p < together; ++p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {
-            V gates[kGates];
-            for (int g = 0; g < kGates; ++g) gates[g] = load(&z[r][p * kGates + g][v * kLanes<T>]);
-            cell.forward(s, row + r, panel.unit + p * kPanel<T> + v * kLanes<T>, gates);
+            const int64_t unit = panel.unit + p * kPanel<T> + v * kLanes<T>;
+            V a[kGates + 1];
+            for (int g = 0; g < kSums; ++g) a[g] = load(&z[r][p][g][v * kLanes<T>]);
+            if (!fused) add_input<CellOf>(s, row + r, unit, a);
+            cell.forward(s, row + r, unit, a);
           }
         }
       }
@@ -142,6 +209,27 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
     }
     index += together;
   }
+}
+
+// h_t into the tape and, where asked for, to the caller, whose rows have no room beyond the units.
+template <class T>
+BPTT_INLINE void put_h(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
+                       typename Vec<T>::V h) {
+  store(s.h + row * s.h_row + unit, h);
+  if (!s.y) return;
+  const int64_t left = s.units - unit;
+  T* y = s.y + row * s.y_row + unit;
+  left >= kLanes<T> ? store(y, h) : store_some(y, h, left);
+}
+
+// dL/dh_t: what flows back from the step after, and the outputs' own.
+template <class T>
+BPTT_INLINE typename Vec<T>::V total_dh(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) {
+  const auto dh = load(s.dh + row * s.state_row + unit);
+  if (!s.dy) return dh;
+  const int64_t left = s.units - unit;
+  const T* dy = s.dy + row * s.dy_row + unit;
+  return dh + (left >= kLanes<T> ? load(dy) : load_some(dy, left));
 }
 
 template <class T, class CellOf>

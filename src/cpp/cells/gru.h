@@ -30,17 +30,16 @@ BPTT_INLINE Split<T> split_zoned(const StepBackwardArgs<T>& s, int64_t row, int6
 template <class T, bool OPTIONS>
 struct Gru {
   using V = typename Vec<T>::V;
-  static constexpr int kGates = 3;
-  static constexpr bool kHasC = false, kOptions = OPTIONS;
+  static constexpr int kGates = 3, kFirstPlane = 0;
+  static constexpr bool kHasC = false, kOptions = OPTIONS, kSavesGates = true, kApart = true;
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
-                           const V* product) const {
+                           const V* a) const {
     T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
-    const V r = sigmoid<T>(load(plane) + product[0]);
-    const V z = sigmoid<T>(load(plane + next) + product[1]);
-    const V q = product[2] + load(s.bias_hidden + unit);
-    const V n = tanh<T>(fma(r, q, load(plane + 2 * next)));
+    const V r = sigmoid<T>(a[0]), z = sigmoid<T>(a[1]);
+    const V q = a[3] + load(s.bias_hidden + unit);
+    const V n = tanh<T>(fma(r, q, a[2]));
     store(plane, r);
     store(plane + next, z);
     store(plane + 2 * next, n);
@@ -51,7 +50,7 @@ struct Gru {
       const CellOptions<T>& o = *s.options;
       if (o.keep_h) h = zoned(o.keep_h + row * o.keep_row + unit, previous, h);
     }
-    store(s.h + row * s.h_row + unit, h);
+    put_h(s, row, unit, h);
   }
 
   BPTT_INLINE void forward_row(const StepForwardArgs<T>&, int64_t) const {}
@@ -63,7 +62,7 @@ struct Gru {
     const V r = load(plane), z = load(plane + next), n = load(plane + 2 * next),
             q = load(plane + 3 * next);
     const V one = splat<T>(T(1));
-    V dh = load(s.dh + at), direct{};
+    V dh = total_dh(s, row, unit), direct{};
     if constexpr (OPTIONS) {
       const Split<T> split = split_zoned(s, row, unit, dh);
       dh = split.fresh;
@@ -95,22 +94,21 @@ struct Gru {
 template <class T, int STAGE>
 struct GruBefore {
   using V = typename Vec<T>::V;
-  static constexpr int kGates = STAGE == 0 ? 2 : 1;
-  static constexpr bool kHasC = false, kOptions = true;
+  static constexpr int kGates = STAGE == 0 ? 2 : 1, kFirstPlane = STAGE == 0 ? 0 : 2;
+  static constexpr bool kHasC = false, kOptions = true, kSavesGates = true, kApart = STAGE == 1;
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
-                           const V* product) const {
+                           const V* a) const {
     T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride;
     if constexpr (STAGE == 0) {
-      const V r = sigmoid<T>(load(plane) + product[0]);
-      const V z = sigmoid<T>(load(plane + next) + product[1]);
+      const V r = sigmoid<T>(a[0]), z = sigmoid<T>(a[1]);
       store(plane, r);
       store(plane + next, z);
       store(plane + 3 * next, r * load(s.input + row * s.input_row + unit));
     } else {
       const CellOptions<T>& o = *s.options;
-      const V n = tanh<T>(load(plane + 2 * next) + (product[0] + load(s.bias_hidden + unit)));
+      const V n = tanh<T>(a[0] + (a[1] + load(s.bias_hidden + unit)));
       const V previous = load(s.h_previous + row * s.state_row + unit);
       V h = fma(load(plane + next), previous - n, n);
       if (o.keep_h) h = zoned(o.keep_h + row * o.keep_row + unit, previous, h);

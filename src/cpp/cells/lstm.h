@@ -16,7 +16,8 @@ struct Lstm {
   using V = typename Vec<T>::V;
   static constexpr int kGates = COUPLED ? 3 : 4;
   static constexpr int kG = kGates - 2, kO = kGates - 1;  // planes of g and o
-  static constexpr bool kHasC = true, kOptions = OPTIONS;
+  static constexpr bool kHasC = true, kOptions = OPTIONS, kSavesGates = true, kApart = false;
+  static constexpr int kFirstPlane = 0;
 
   // A gate's share of the peepholes: p_i, p_f, p_o; coupled: p_i, p_o.
   static BPTT_INLINE V peephole(const CellOptions<T>& o, int64_t stride, int index, int64_t unit) {
@@ -24,15 +25,13 @@ struct Lstm {
   }
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
-                           const V* product) const {
+                           const V* a) const {
     T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
     const V c_previous = load(s.c_previous + at);
-    V a_i = load(plane) + product[0];
-    V f{};
-    if constexpr (!COUPLED) f = load(plane + next) + product[1];
-    V a_o = load(plane + kO * next) + product[kO];
-    const V g = tanh<T>(load(plane + kG * next) + product[kG]);
+    V a_i = a[0], f{}, a_o = a[kO];
+    if constexpr (!COUPLED) f = a[1];
+    const V g = tanh<T>(a[kG]);
     if constexpr (OPTIONS) {
       if (s.options->peephole) {
         a_i = fma(peephole(*s.options, next, 0, unit), c_previous, a_i);
@@ -52,7 +51,7 @@ struct Lstm {
     store(plane + kO * next, o);
     if constexpr (!OPTIONS) {
       store(s.c + at, c);
-      store(s.h + row * s.h_row + unit, o * tanh<T>(c));
+      put_h(s, row, unit, o * tanh<T>(c));
     } else {
       if (s.options->norm) {
         store(s.c + at, c);  // forward_row makes h_t of it
@@ -94,7 +93,7 @@ struct Lstm {
     const V f = COUPLED ? one - i : load(plane + next);
     const V c_previous = load(s.c_previous + at);
     T* dz = s.dz + row * s.dz_row + unit;
-    V dh = load(s.dh + at), carried = load(s.dc + at);
+    V dh = total_dh(s, row, unit), carried = load(s.dc + at);
     V tanh_c, dc, kept{}, c{};
     if constexpr (!OPTIONS) {
       tanh_c = tanh<T>(load(s.c + at));

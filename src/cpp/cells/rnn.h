@@ -12,7 +12,8 @@ template <class T, Activation F, bool OPTIONS>
 struct Rnn {
   using V = typename Vec<T>::V;
   static constexpr int kGates = 1;
-  static constexpr bool kHasC = false, kOptions = OPTIONS;
+  static constexpr bool kHasC = false, kOptions = OPTIONS, kSavesGates = OPTIONS, kApart = false;
+  static constexpr int kFirstPlane = 0;
   static constexpr T kLeak = T(0.01);  // slope of leaky_relu
 
   static BPTT_INLINE V f(V a) {
@@ -51,15 +52,15 @@ struct Rnn {
   }
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
-                           const V* product) const {
-    T* h = s.h + row * s.h_row + unit;
+                           const V* a) const {
     if constexpr (!OPTIONS) {
-      store(h, f(load(h) + product[0]));
+      put_h(s, row, unit, f(a[0]));
     } else {
+      T* h = s.h + row * s.h_row + unit;
       const CellOptions<T>& o = *s.options;
       T* plane = s.planes + row * s.planes_row + unit;
       const V previous = load(s.h_previous + row * s.state_row + unit);
-      const V y = f(load(plane) + product[0]);
+      const V y = f(a[0]);
       V fresh = y;
       if (o.alpha != T(1)) fresh = fma(splat<T>(T(1) - o.alpha), previous, splat<T>(o.alpha) * y);
       if (o.keep_h) fresh = zoned(o.keep_h + row * o.keep_row + unit, previous, fresh);
@@ -73,7 +74,7 @@ struct Rnn {
 
   BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const int64_t at = row * s.state_row + unit;
-    const V dh = load(s.dh + at);
+    const V dh = total_dh(s, row, unit);
     V da;
     if constexpr (!OPTIONS) {
       da = f_backward(dh, load(s.h + at));

@@ -220,7 +220,7 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
   }
   team.wait();
   const int64_t m0 = team.begin(O), m1 = team.end(O);
-  kernels_.outer(OuterArgs<T>{dout + m0, row, count, scratch.panels.data(), m1 - m0, features,
+  kernels_.outer(OuterArgs<T>{dout + m0, row, count, scratch.panels.data(), 0, 0, 0, m1 - m0, features,
                               gradients + network_.readout_weight()->offset + m0 * features,
                               features});
   kernels_.add_column_sums(dout + m0, row, count, m1 - m0,

@@ -95,6 +95,7 @@ class BackwardSteps {
     p.a = common.step.dz + in.shape.dz_hidden * in.geometry.plane;
     p.rows = n1 - n0;
     p.c = common.step.dh;
+    fetch_ahead(common, walk, t, n0);
     in.kernels.product(p);
   }
 
@@ -141,6 +142,28 @@ class BackwardSteps {
     T* c = cut_c_.data() + n0 * cell_row;
     in.gather.cut_rows(d, t, g0, g1, s.c_previous, cell_row, in.H, c);
     s.c_previous = c;
+  }
+
+  // What step t - 1 will read, so much of it as may wait in the caches.
+  void fetch_ahead(Common& common, int64_t walk, int64_t t, int64_t n0) const {
+    constexpr int64_t kMost = 1 << 17, kPiece = 128;  // bytes
+    ProductArgs<T>& p = common.product;
+    const auto rows = [&](const T* from, int64_t row) {
+      return Ahead{from, kPiece, std::min(p.rows * row * int64_t(sizeof(T)), kMost) / kPiece};
+    };
+    const StepBackwardArgs<T>& s = common.step;
+    const auto& layer = in.tape.layer(walk);
+    p.ahead[0] = p.ahead[1] = p.ahead[2] = {};
+    if (t == 0) return;
+    if (layer.planes) p.ahead[0] = rows(in.planes(layer, t - 1, n0), in.geometry.planes_row);
+    if (layer.c) {
+      p.ahead[1] = rows(in.before(layer.c, t - 1, n0, in.geometry.cell_row), in.geometry.cell_row);
+    } else {
+      p.ahead[1] = rows(in.before(layer.h, layer.planes ? t - 1 : t, n0, in.geometry.state_row),
+                        in.geometry.state_row);
+    }
+    if (s.dy && walk == in.config.walks() - 1 && in.call.dy)
+      p.ahead[2] = rows(s.dy - in.call.dy_t, in.call.dy_n);
   }
 
   void run_extended(Common& common, int64_t walk, const Block<T>& block, int64_t t, int64_t n0,

@@ -46,6 +46,8 @@ class BackwardWalk {
       const Window own = window(w);
       blocks_.push_back(in.own.blocks(own.begin, own.end));
     }
+    direct_dy_ = !both && in.own.uniform() && !in.extended && !call.flow && !omega_.on();
+    direct_dx_ = !both && in.own.uniform() && !in.truncated() && call.dx && !shard.table_gradient;
     if (call.flow) norms_ = Buffer<double>::zeros(kept);
     if (call.flow_c && in.shape.has_c) {
       norms_c_ = Buffer<double>::zeros(kept);
@@ -166,10 +168,12 @@ class BackwardWalk {
       team.wait();
       omega_.pack(team, block);
     }
-    if (in.shard.gradients) weights_.pack_operands(team, walk, block);
+    typename WeightGradients<T>::Operands of;
+    if (in.shard.gradients) of = weights_.operands(team, walk, block);
     team.wait();
     if (stop_.load()) return false;
-    if (in.shard.gradients) weights_.add(team, walk, block, turn, steps_.dz(), steps_.totals());
+    if (in.shard.gradients)
+      weights_.add(team, walk, block, turn, of, steps_.dz(), steps_.totals());
     if (omega_.on()) omega_.add(team, walk, block, steps_.dz());
     const bool first_layer = walk < in.D;
     if (!first_layer || in.call.dx || in.shard.table_gradient) input_gradient(team, walk, block);
@@ -222,16 +226,21 @@ class BackwardWalk {
     const bool top = walk / in.D == in.config.layers - 1;
     if (t == end - 1 || !in.own.uniform()) enter(walk, block, t, end, n0, n1);
     T* const total = steps_.dh(walk, n0);
-    for (int64_t n = n0; n < n1; ++n) {
+    const bool adds_dy = has_dy && (!top || t >= block.counted);
+    StepBackwardArgs<T>& s = common.step;
+    s.dy = nullptr;
+    if (adds_dy && direct_dy_) {
+      s.dy = dy_row(walk, block, t, n0);
+      s.dy_row = top && in.call.dy ? in.call.dy_n : in.geometry.features_row;
+    }
+    for (int64_t n = n0; !direct_dy_ && n < n1; ++n) {
       T* own = total + (n - n0) * row;
-      if (has_dy && (!top || t >= block.counted))
-        in.kernels.add(own, dy_row(walk, block, t, n), in.R);
+      if (adds_dy) in.kernels.add(own, dy_row(walk, block, t, n), in.R);
       if (norms_.count()) norms_[norm_at(d, block, t, n)] = row_norm(in.kernels, own, in.R);
     }
     double* norms_c = norms_c_.count() ? step_norms_.data() + n0 : nullptr;
     steps_.run(common, walk, block, t, n0, n1, norms_c);
     for (int64_t n = n0; norms_c && n < n1; ++n) norms_c_[norm_at(d, block, t, n)] = step_norms_[n];
-    const StepBackwardArgs<T>& s = common.step;
     for (int64_t n = n0; omega_.on() && n < n1; ++n) {
       const int64_t own = n - n0;
       omega_.step(s, d, at + own, t, n, s.dz + own * s.dz_row, total + own * row,
@@ -270,6 +279,7 @@ class BackwardWalk {
     p.c = out;
     p.c_row = row;
     p.panel_end = panel_count(in.kernels, I);
+    if (l == 0 && direct_dx_) return put_dx(block, r0, r1, p);
     in.kernels.product(p);
     if (l > 0) in.gather.drop_inputs(l, d, block, r0, r1, out);
     if (l > 0 ? in.D == 1 : !in.call.dx) return;
@@ -283,6 +293,20 @@ class BackwardWalk {
         std::memcpy(to, from, size_t(I) * sizeof(T));
       }
     });
+  }
+
+  // The product of input_gradient to where the caller wants it: all rows at once, or step by step.
+  void put_dx(const Block<T>& block, int64_t r0, int64_t r1, ProductArgs<T> p) const {
+    const bool at_once = in.joined && in.call.dx_t == in.count * in.call.dx_n;
+    const T* const first = p.a;
+    p.c_row = in.call.dx_n;
+    for (int64_t r = r0; r < r1; r += p.rows) {
+      const int64_t t = block.first + r / in.count, n = r % in.count;
+      p.rows = at_once ? r1 - r : std::min(r1 - r, in.count - n);
+      p.a = first + (r - r0) * in.geometry.dz_row;
+      p.c = user_dx(t, n);
+      in.kernels.product(p);
+    }
   }
 
   // Row norms stand where the block's rows do, or, with two directions, all of the shard's in the
@@ -326,6 +350,7 @@ class BackwardWalk {
   Buffer<T> block_dx_;          // [rows of a block, I or D * R]
   Buffer<T> top_;               // [rows of a block, D * R]
   Buffer<double> norms_, norms_c_, step_norms_;
+  bool direct_dy_, direct_dx_;  // the cell reads dL/dy itself; the product writes the caller's dx
 };
 
 }  // namespace bptt

@@ -22,6 +22,11 @@ std::unique_ptr<Tape<T>> Stack<T>::new_tape(const Sequence<T>& sequence, bool ta
 
 namespace {
 
+// From so many sequences on, a step's tiles are high enough to multiply its input as well: the input
+// part then never leaves the first-level cache. With fewer, a block's rows make better tiles. The
+// sums are the same.
+constexpr int64_t kFusedBatch = 8;
+
 template <class T>
 class ForwardWalk {
  public:
@@ -39,6 +44,7 @@ class ForwardWalk {
         gather_(config, geometry, kernels_, tape),
         blocks_(order_.blocks(0, order_.steps())),
         cuts_(tape.cuts()),
+        direct_y_(order_.uniform() && config.directions() == 1 && !stepper_.extended()),
         first_of_top_((config.layers - 1) * config.directions()) {
     const int64_t N = order_.batch(), rows = order_.block_rows();
     if (gather_.copies_input()) inputs_ = Buffer<T>(checked_count(rows, widest_row()));
@@ -144,8 +150,15 @@ class ForwardWalk {
     if (stopped()) return false;
     const int64_t live = order_.live(block.first), n0 = team.begin(live), n1 = team.end(live);
     StepForwardArgs<T> args = stepper_.begin(packed_.layers[size_t(walk)]);
-    for (int64_t t = block.first; t < block.last; ++t)
+    Input input{};
+    if (fuses(walk)) input = input_of(walk, block);
+    args.x_row = input.row;
+    args.x_depth = input.depth;
+    args.y_row = call_.y_n;
+    for (int64_t t = block.first; t < block.last; ++t) {
+      if (input.rows) args.x = input.rows + (block.row(t) + n0) * input.row;
       step(walk, block, t, n0, order_.uniform() ? n1 : std::min(n1, order_.live(t)), args);
+    }
     team.wait();
     return true;
   }
@@ -191,10 +204,54 @@ class ForwardWalk {
     return in_.tokens[t * in_.tokens_t + order_.sequence(n) * in_.tokens_n];
   }
 
-  // W_ih x_t + bias for rows [r0, r1) of the block, to where the step finds it.
+  // What a walk reads in a block.
+  struct Input {
+    const T* rows;
+    int64_t row, depth;
+  };
+  Input input_of(int64_t walk, const Block<T>& block) const {
+    const int64_t l = walk / config_.directions(), d = walk % config_.directions();
+    if (l == 0) {
+      // In the caller's time it is the tape's copy.
+      const int64_t row = geometry_.input_row;
+      const T* rows = d == 0 ? tape_.x() + at(block, block.first) * row : inputs_.data();
+      return {rows, row, config_.input};
+    }
+    if (gather_.copies_input())
+      return {inputs_.data(), geometry_.features_row, config_.features()};
+    return {after(tape_.layer(walk - 1).h, block, block.first, 0), geometry_.state_row,
+            config_.features()};
+  }
+
+  // Puts rows [r0, r1) of that together where they do not lie so.
+  void gather_input(int64_t walk, const Block<T>& block, const Input& input, int64_t r0,
+                    int64_t r1) const {
+    const int64_t l = walk / config_.directions(), d = walk % config_.directions();
+    T* copy = const_cast<T*>(input.rows) + r0 * input.row;
+    if (l > 0) {
+      if (gather_.copies_input()) gather_.inputs(l, d, block, r0, r1, copy);
+      return;
+    }
+    for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
+      const int64_t t = order_.time(d, s, n);
+      const T* from = in_.tokens ? call_.table + token(t, n) * config_.input
+                                 : in_.x + t * in_.x_t + order_.sequence(n) * in_.x_n;
+      std::memcpy(copy + (r - r0) * input.row, from, size_t(config_.input) * sizeof(T));
+    });
+  }
+
+  bool one_hot(int64_t walk) const { return walk < config_.directions() && packed_.one_hot; }
+
+  // Whether steps multiply their input too, rather than a block's at once.
+  bool fuses(int64_t walk) const {
+    return !stepper_.extended() && order_.batch() >= kFusedBatch && !one_hot(walk);
+  }
+
+  // For rows [r0, r1) of the block: the input, and unless the steps do that W_ih x_t + bias, to where
+  // the step finds it.
   void input_part(int64_t walk, const Block<T>& block, int64_t r0, int64_t r1) const {
     if (r0 == r1) return;
-    const int64_t D = config_.directions(), l = walk / D, d = walk % D;
+    const int64_t d = walk % config_.directions();
     const CellShape& shape = stepper_.shape();
     const auto& layer = tape_.layer(walk);
     const auto& weights = packed_.layers[size_t(walk)];
@@ -202,7 +259,7 @@ class ForwardWalk {
     T* out = (shape.planes ? planes(layer, block, block.first, 0)
                            : after(layer.h, block, block.first, 0)) +
              r0 * out_row;
-    if (l == 0 && packed_.one_hot) {
+    if (one_hot(walk)) {
       const int64_t row = shape.gates * geometry_.plane;
       const size_t bytes = size_t(shape.planes ? row : config_.hidden) * sizeof(T);
       for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
@@ -210,26 +267,12 @@ class ForwardWalk {
         std::memcpy(out + (r - r0) * out_row, from, bytes);
       });
       if (config_.layer_norm) stepper_.normalise_input(weights, out, r1 - r0);
-    } else if (l == 0) {
-      const int64_t row = geometry_.input_row;
-      // In the caller's time the copy is the tape's.
-      T* copy = (d == 0 ? tape_.x() + at(block, block.first) * row : inputs_.data()) + r0 * row;
-      for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
-        const int64_t t = order_.time(d, s, n);
-        const T* from = in_.tokens ? call_.table + token(t, n) * config_.input
-                                   : in_.x + t * in_.x_t + order_.sequence(n) * in_.x_n;
-        std::memcpy(copy + (r - r0) * row, from, size_t(config_.input) * sizeof(T));
-      });
-      stepper_.input_part(weights, copy, row, config_.input, out, out_row, r1 - r0);
-    } else if (gather_.copies_input()) {
-      const int64_t row = geometry_.features_row;
-      T* copy = inputs_.data() + r0 * row;
-      gather_.inputs(l, d, block, r0, r1, copy);
-      stepper_.input_part(weights, copy, row, config_.features(), out, out_row, r1 - r0);
     } else {
-      const int64_t row = geometry_.state_row;
-      const T* below = after(tape_.layer(walk - 1).h, block, block.first, 0) + r0 * row;
-      stepper_.input_part(weights, below, row, config_.features(), out, out_row, r1 - r0);
+      const Input input = input_of(walk, block);
+      gather_input(walk, block, input, r0, r1);
+      if (fuses(walk)) return;
+      stepper_.input_part(weights, input.rows + r0 * input.row, input.row, input.depth, out,
+                          out_row, r1 - r0);
     }
     if (config_.noise > 0 && tape_.training()) {
       const Masks noise = tape_.masks(MaskKind::noise, walk);
@@ -254,6 +297,8 @@ class ForwardWalk {
       s.c = after(layer.c, block, t, n0, geometry_.cell_row);
     }
     if (layer.planes) s.planes = planes(layer, block, t, n0);
+    const bool puts_y = call_.y && walk >= first_of_top_;
+    if (puts_y && direct_y_) s.y = call_.y + t * call_.y_t + order_.sequence(n0) * call_.y_n;
     if (cuts_) cut(walk % config_.directions(), t, n0, n1, s);
     s.input = s.h_previous;
     if (layer.recurrent_mask) {
@@ -269,7 +314,7 @@ class ForwardWalk {
       if (z_.count()) extras.z = z_.data() + n0 * stepper_.z_row();
     }
     stepper_.forward(packed_.layers[size_t(walk)], s, extras);
-    if (call_.y && walk >= first_of_top_) copy_outputs(walk, t, n0, n1, s.h);
+    if (puts_y && !direct_y_) copy_outputs(walk, t, n0, n1, s.h);
     if (t + 1 == order_.steps() || !order_.uniform()) copy_ends(walk, t, n0, n1, s);
   }
 
@@ -343,6 +388,7 @@ class ForwardWalk {
   const Gather<T> gather_;
   const Blocks blocks_;
   const bool cuts_;
+  const bool direct_y_;  // the cell itself writes the caller's outputs
   const int64_t first_of_top_;        // walk of the top layer
   mutable Buffer<T> inputs_;          // [rows of a block, I or D*R]
   Buffer<T> cut_h_, cut_c_, masked_;  // [N, R | H]

@@ -87,6 +87,8 @@ class Stepper {
     StepForwardArgs<T> s{};
     s.weights = weights.recurrent.data();
     s.bias_hidden = weights.bias_hidden.data();
+    s.input_weights = weights.input.data();
+    s.bias = weights.bias.data();
     s.input_row = geometry_.state_row;
     s.depth = config_.state();
     s.h_row = geometry_.state_row;

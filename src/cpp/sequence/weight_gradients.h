@@ -23,11 +23,13 @@ class WeightGradients {
       }
     }
     if (!wanted) return;
-    if (in.tape.dense() || in.config.layers > 1) {
+    if (!in.own.uniform()) {
       const int64_t widest = std::max(in.config.input, in.config.features());
       x_panels_ = Buffer<T>(packed_size(in.kernels, rows, widest, 1));
+      h_panels_ = Buffer<T>(packed_size(in.kernels, rows, in.R, 1));
+      if (in.config.projection || resets_before())
+        cells_ = Buffer<T>(packed_size(in.kernels, rows, in.H, 1));
     }
-    h_panels_ = Buffer<T>(packed_size(in.kernels, rows, std::max(in.R, in.H), 1));
     sums_ = Buffer<T>::zeros(checked_count(L, in.shape.dz_planes, in.geometry.plane));
     if (!in.tape.dense()) {
       token_gradient_ = Buffer<T>::zeros(checked_count(in.D, in.config.input, token_columns()));
@@ -37,8 +39,6 @@ class WeightGradients {
           Buffer<T>(checked_count(rows, std::max(in.geometry.input_row, in.geometry.features_row)));
     }
     if (gathers_states()) states_ = Buffer<T>(checked_count(rows, in.geometry.state_row));
-    if (in.config.projection || resets_before())
-      cells_ = Buffer<T>(packed_size(in.kernels, rows, in.H, 1));
     if (in.config.dale >= 0) acting_ = Buffer<T>::zeros(checked_count(L, in.H, in.H));
   }
 
@@ -54,56 +54,63 @@ class WeightGradients {
     sorted.sort();
   }
 
-  // x and h_{t-1} of the block as right-hand sides.
-  void pack_operands(const Team& team, int64_t walk, const Block<T>& block) {
+  // A right-hand side: the block's rows where they lie, if evenly, else packed.
+  struct Operand {
+    const T* b = nullptr;
+    int64_t row = 0, run_length = 0, run = 0;  // as in OuterArgs
+  };
+  struct Operands {
+    Operand x, h;
+    Operand cells;  // r h_{t-1} with the reset before the product, or o tanh(c_t) with a projection
+  };
+
+  Operands operands(const Team& team, int64_t walk, const Block<T>& block) {
     const int64_t l = walk / in.D, d = walk % in.D, row = in.geometry.state_row;
     const auto& layer = in.tape.layer(walk);
     const bool dense = l > 0 || in.tape.dense();
     const bool copied = dense && (l > 0 ? in.gather.copies_input() : d > 0);
     const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
+    Operands of;
     if (copied) gather_inputs(l, d, block, r0, r1);
     if (gathers_states()) gather_states(walk, block, r0, r1);
     if (copied || gathers_states()) team.wait();
     if (copied) {
-      pack(
-          team, block, true, [&](int64_t) { return inputs_.data(); }, in.input_row(walk),
-          in.input_size(walk), x_panels_);
+      of.x = gathered(block, inputs_, in.input_row(walk));
     } else if (l > 0) {
       const T* below = in.tape.layer(walk - 1).h;
-      pack(
-          team, block, in.joined, [&](int64_t t) { return in.after(below, t, 0, row); }, row, in.R,
-          x_panels_);
+      of.x = operand(
+          team, block, [&](int64_t t) { return in.after(below, t, 0, row); }, row, in.R, x_panels_);
     } else if (dense) {
       const auto at = [&](int64_t t) {
         return in.tape.x() + (in.all.first(t) + in.shard.begin) * in.geometry.input_row;
       };
-      pack(team, block, in.joined, at, in.geometry.input_row, in.config.input, x_panels_);
+      of.x = operand(team, block, at, in.geometry.input_row, in.config.input, x_panels_);
     }
     if (gathers_states()) {
-      pack(team, block, true, [&](int64_t) { return states_.data(); }, row, in.R, h_panels_);
+      of.h = gathered(block, states_, row);
     } else {
-      pack(
-          team, block, in.joined, [&](int64_t t) { return in.before(layer.h, t, 0, row); }, row,
-          in.R, h_panels_);
+      of.h = operand(
+          team, block, [&](int64_t t) { return in.before(layer.h, t, 0, row); }, row, in.R,
+          h_panels_);
     }
-    if (!cells_.count()) return;
-    // r h_{t-1}, or o tanh(c_t).
+    if (!in.config.projection && !resets_before()) return of;
     const int64_t plane = (in.config.projection ? in.shape.projected : 3) * in.geometry.plane;
-    pack(
-        team, block, in.joined, [&](int64_t t) { return in.planes(layer, t, 0) + plane; },
+    of.cells = operand(
+        team, block, [&](int64_t t) { return in.planes(layer, t, 0) + plane; },
         in.geometry.planes_row, in.H, cells_);
+    return of;
   }
 
   // dz: of the block's rows. dh: with a projection, the total dL/dh_t of its rows.
-  void add(const Team& team, int64_t walk, const Block<T>& block, int turn, const T* dz,
-           const T* dh) {
+  void add(const Team& team, int64_t walk, const Block<T>& block, int turn, const Operands& of,
+           const T* dz, const T* dh) {
     T* const gradients = in.shard.gradients;
     const LayerOffsets& at = in.offsets[size_t(walk)];
     const int64_t plane = in.geometry.plane, dz_row = in.geometry.dz_row, G = in.shape.gates;
     const int64_t l = walk / in.D, d = walk % in.D, I = in.input_size(walk);
     const T* input = dz + in.shape.norm_input * plane;
     if (l > 0 || in.tape.dense()) {
-      weight_gradient(team, block, input, in.shape.dz_input, G, x_panels_, I,
+      weight_gradient(team, block, input, in.shape.dz_input, G, of.x, I,
                       gradients + at.weight_ih);
     } else {
       const int64_t columns = token_columns(), begin = team.begin(columns), end = team.end(columns);
@@ -113,17 +120,17 @@ class WeightGradients {
     const T* hidden =
         dz + (in.config.layer_norm ? in.shape.norm_hidden : in.shape.dz_hidden) * plane;
     T* weight_hh = acting_.count() ? acting_.data() + walk * in.H * in.H : gradients + at.weight_hh;
-    weight_gradient(team, block, hidden, kInOrder, in.shape.product_gates, h_panels_, in.R,
+    weight_gradient(team, block, hidden, kInOrder, in.shape.product_gates, of.h, in.R,
                     weight_hh);
     if (resets_before()) {
-      weight_gradient(team, block, dz, kInOrder, 1, cells_, in.H,
+      weight_gradient(team, block, dz, kInOrder, 1, of.cells, in.H,
                       weight_hh + in.shape.product_gates * in.H * in.H);
     }
     if (in.config.projection) {
       const int64_t m0 = team.begin(in.R), m1 = team.end(in.R);
       if (m0 < m1) {
-        in.kernels.outer(OuterArgs<T>{dh + m0, in.geometry.state_row, block.rows(), cells_.data(),
-                                      m1 - m0, in.H, gradients + at.weight_hr + m0 * in.H, in.H});
+        in.kernels.outer(outer(block, dh + m0, in.geometry.state_row, of.cells, m1 - m0, in.H,
+                               gradients + at.weight_hr + m0 * in.H));
       }
     }
     const int64_t columns = in.shape.dz_planes * plane, begin = team.begin(columns),
@@ -157,10 +164,22 @@ class WeightGradients {
   bool resets_before() const { return in.shape.product_gates < in.shape.gates; }
   int64_t token_columns() const { return in.shape.gates * in.geometry.plane; }
 
+  // at(t): where the rows of step t begin.
   template <class At>
-  void pack(const Team& team, const Block<T>& block, bool joined, const At& at, int64_t row,
-            int64_t units, Buffer<T>& panels) {
-    pack_rows(in.kernels, team, block, joined, at, row, units, panels.data());
+  Operand operand(const Team& team, const Block<T>& block, const At& at, int64_t row, int64_t units,
+                  Buffer<T>& panels) {
+    if (in.joined) return {at(block.first), row, block.rows()};
+    if (in.own.uniform()) return {at(block.first), row, in.count, in.all.batch() * row};
+    pack_rows(in.kernels, team, block, false, at, row, units, panels.data());
+    return {panels.data()};
+  }
+  Operand gathered(const Block<T>& block, const Buffer<T>& rows, int64_t row) const {
+    return {rows.data(), row, block.rows()};
+  }
+  OuterArgs<T> outer(const Block<T>& block, const T* a, int64_t a_row, const Operand& b,
+                     int64_t columns, int64_t units, T* c) const {
+    return {a,       a_row, block.rows(), b.b, b.row, b.run_length, b.run,
+            columns, units, c,            units};
   }
 
   void gather_inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1) {
@@ -191,14 +210,13 @@ class WeightGradients {
 
   // dW[gate of plane] += dz[plane]^T B for this member's rows of dW, counted over all planes.
   void weight_gradient(const Team& team, const Block<T>& block, const T* dz, const int64_t* gate_of,
-                       int64_t planes, const Buffer<T>& panels, int64_t units, T* gradient) {
+                       int64_t planes, const Operand& b, int64_t units, T* gradient) {
     const int64_t H = in.H, begin = team.begin(planes * H), end = team.end(planes * H);
     for (int64_t p = 0; p < planes; ++p) {
       const int64_t m0 = std::max(begin - p * H, int64_t(0)), m1 = std::min(end - p * H, H);
       if (m0 >= m1) continue;
-      in.kernels.outer(OuterArgs<T>{dz + p * in.geometry.plane + m0, in.geometry.dz_row,
-                                    block.rows(), panels.data(), m1 - m0, units,
-                                    gradient + (gate_of[p] * H + m0) * units, units});
+      in.kernels.outer(outer(block, dz + p * in.geometry.plane + m0, in.geometry.dz_row, b, m1 - m0,
+                             units, gradient + (gate_of[p] * H + m0) * units));
     }
   }
 
@@ -251,8 +269,7 @@ class WeightGradients {
   }
 
   const BackwardContext<T>& in;
-  Buffer<T> x_panels_, h_panels_;  // operands
-  Buffer<T> cells_;                // of W_hn with the reset before the product, or of W_hr
+  Buffer<T> x_panels_, h_panels_, cells_;  // operands, packed
   Buffer<T> inputs_, states_;      // rows put together
   Buffer<T> sums_;                 // [L * D, dz planes, H]: column sums of dz
   Buffer<T> token_gradient_;       // [D, V, gates, H]: one-hot input's dW_ih, transposed

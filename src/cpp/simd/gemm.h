@@ -1,9 +1,42 @@
 // gemm.h: products with a packed matrix. A tile of C stays in registers while k runs; its sums are
-// one chain per element.
+// one chain per element. O is the type of an operand, T = Sum<O> that of the sums (vec.h).
 #pragma once
 
 #include "kernels.h"
 #include "simd/vec.h"
+
+namespace bptt {
+
+// What a tile reads and where its sums go. Rows of C are c_row apart, panels c_panel. a and b point
+// to operands of the size of T.
+template <class T>
+struct Tile {
+  const T* a;
+  int64_t a_row;  // between rows of the tile (by_rows) or between k (by_columns)
+  int64_t segments, segment_length, segment_stride;
+  const T* b;
+  int64_t b_panel;
+  T* c;
+  int64_t c_row, c_panel;
+  const T* bias;  // as C without rows, or null
+  int64_t bias_panel;
+  bool accumulate;     // C += instead of C =
+  int64_t last_units;  // units of the last vector that are stored
+  int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
+  Ahead ahead[2];        // by_rows, one panel: fetched during the first and the second half of k
+};
+
+template <class T>
+using TileFunction = void (*)(const Tile<T>&);
+
+// The tiles of one type of operand: [rows - 1]; for A by rows and (outer) by columns.
+template <class T>
+struct Tiles {
+  const TileFunction<T>*one, *two, *two_panels, *four_panels;  // vectors; panels of two vectors
+  const TileFunction<T>*outer_one, *outer_two;
+};
+
+}  // namespace bptt
 
 namespace bptt {
 namespace {
@@ -32,63 +65,70 @@ constexpr int panels_at_once(int rows) {
 template <class T>
 constexpr int kPanel = 2 * kLanes<T>;  // units of a full panel
 
-// What a tile reads and where its sums go. Rows of C are c_row apart, panels c_panel.
-template <class T>
-struct Tile {
-  const T* a;
-  int64_t a_row;  // between rows of the tile (by_rows) or between k (by_columns)
-  int64_t segments, segment_length, segment_stride;
-  const T* b;
-  int64_t b_panel;
-  T* c;
-  int64_t c_row, c_panel;
-  const T* bias;  // as C without rows, or null
-  int64_t bias_panel;
-  bool accumulate;     // C += instead of C =
-  int64_t last_units;  // units of the last vector that are stored
+// Nothing to fetch: a line that is there.
+BPTT_INLINE Ahead nothing_ahead(const void* line) { return {line, 0, 1}; }
+
+// Two lines a call.
+class Fetch {
+ public:
+  BPTT_INLINE explicit Fetch(const Ahead& ahead)
+      : at_(static_cast<const char*>(ahead.from)),
+        last_(at_ + (ahead.count - 1) * ahead.stride),
+        stride_(ahead.stride) {}
+  BPTT_INLINE void next() {
+    __builtin_prefetch(at_);
+    __builtin_prefetch(at_ + 64);
+    at_ = at_ < last_ ? at_ + stride_ : at_;
+  }
+
+ private:
+  const char* at_;
+  const char* last_;
+  int64_t stride_;
 };
 
 // How A lies: row r of the tile and k at a[r * a_row + k], or at a[k * a_row + r].
 enum class Lie { by_rows, by_columns };
 
 // One step of k for all accumulators.
-template <class T, int ROWS, int PANELS, int VECTORS, class Broadcast>
-BPTT_INLINE void tile_step(typename Vec<T>::V (&sum)[ROWS][PANELS * VECTORS], const T* b,
+template <class O, int ROWS, int PANELS, int VECTORS, class Broadcast>
+BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS], const O* b,
                            int64_t b_panel, Broadcast a) {
-  using V = typename Vec<T>::V;
+  using V = typename Vec<O>::V;
   if constexpr (PANELS == 1) {
     V bv[VECTORS];
 #pragma GCC unroll 2
     for (int v = 0; v < VECTORS; ++v) {
-      bv[v] = load(b + v * kLanes<T>);
+      bv[v] = load(b + v * kLanes<O>);
       pin(bv[v]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) {
-      V av = splat<T>(a(r));
+      V av = splat<O>(a(r));
       pin(av);
 #pragma GCC unroll 2
-      for (int v = 0; v < VECTORS; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+      for (int v = 0; v < VECTORS; ++v) sum[r][v] = multiply_add(av, bv[v], sum[r][v]);
     }
   } else {
     V av[ROWS];
 #pragma GCC unroll 4
     for (int r = 0; r < ROWS; ++r) {
-      av[r] = splat<T>(a(r));
+      av[r] = splat<O>(a(r));
       pin(av[r]);
     }
 #pragma GCC unroll 8
     for (int p = 0; p < PANELS * VECTORS; ++p) {
-      V bv = load(b + (p / VECTORS) * b_panel + (p % VECTORS) * kLanes<T>);
+      V bv = load(b + (p / VECTORS) * b_panel + (p % VECTORS) * kLanes<O>);
       if constexpr (ROWS > 1) pin(bv);
 #pragma GCC unroll 4
-      for (int r = 0; r < ROWS; ++r) sum[r][p] = fma(av[r], bv, sum[r][p]);
+      for (int r = 0; r < ROWS; ++r) sum[r][p] = multiply_add(av[r], bv, sum[r][p]);
     }
   }
 }
 
-template <class T, Lie LIE, int ROWS, int PANELS, int VECTORS>
-void tile(const Tile<T>& t) {
+template <class O, Lie LIE, int ROWS, int PANELS, int VECTORS>
+void tile(const Tile<Sum<O>>& t) {
+  using T = Sum<O>;
   using V = typename Vec<T>::V;
   constexpr int kWidth = VECTORS * kLanes<T>;
   V sum[ROWS][PANELS * VECTORS];
@@ -98,20 +138,22 @@ void tile(const Tile<T>& t) {
     for (int p = 0; p < PANELS * VECTORS; ++p) sum[r][p] = V{};
   }
 
-  const T* b = t.b;
+  const O* b = reinterpret_cast<const O*>(t.b);
+  Fetch fetches[2] = {Fetch(t.ahead[0]), Fetch(t.ahead[1])};
   for (int64_t segment = 0; segment < t.segments; ++segment) {
-    const T* a = t.a + segment * t.segment_stride;
+    const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
     if constexpr (LIE == Lie::by_columns) {
       for (int64_t k = 0; k < t.segment_length; ++k) {
-        tile_step<T, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
+        tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
         a += t.a_row;
-        b += kWidth;
+        b += t.b_row;
       }
+      b += t.b_run;
     } else {
       // One pointer for three rows: x86 addresses base, base + row and base + 2 * row without
       // another register.
       constexpr int kBases = (ROWS + 2) / 3;
-      const T* base[kBases];
+      const O* base[kBases];
 #pragma GCC unroll 8
       for (int i = 0; i < kBases; ++i) {
         base[i] = a + 3 * i * t.a_row;
@@ -119,22 +161,28 @@ void tile(const Tile<T>& t) {
       }
       const int64_t row = t.a_row;
       int64_t k = 0;
-      for (; k + 2 <= t.segment_length; k += 2) {
+      for (int half = 0; half < 2; ++half) {
+        const int64_t stop = half ? t.segment_length : t.segment_length / 2;
+        Fetch fetch = fetches[half];
+        for (; k + 2 <= stop; k += 2) {
+          if constexpr (PANELS == 1) fetch.next();
 #pragma GCC unroll 2
-        for (int unroll = 0; unroll < 2; ++unroll) {
-          tile_step<T, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel, [&](int r) {
-            return base[r / 3][(r % 3) * row + unroll];
-          });
-        }
+          for (int unroll = 0; unroll < 2; ++unroll) {
+            tile_step<O, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel, [&](int r) {
+              return base[r / 3][(r % 3) * row + unroll];
+            });
+          }
 #pragma GCC unroll 8
-        for (int i = 0; i < kBases; ++i) {
-          base[i] += 2;
-          asm("" : "+r"(base[i]));
+          for (int i = 0; i < kBases; ++i) {
+            base[i] += 2;
+            asm("" : "+r"(base[i]));
+          }
+          b += 2 * kWidth;
         }
-        b += 2 * kWidth;
+        fetches[half] = fetch;
       }
       if (k < t.segment_length) {
-        tile_step<T, ROWS, PANELS, VECTORS>(sum, b, t.b_panel,
+        tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel,
                                             [&](int r) { return base[r / 3][(r % 3) * row]; });
         b += kWidth;
       }
@@ -162,34 +210,28 @@ void tile(const Tile<T>& t) {
   }
 }
 
-template <class T>
-using TileFunction = void (*)(const Tile<T>&);
-
 // tiles[rows - 1] for one lie, number of panels and vectors; built by recursion because rows is a
 // template argument.
-template <class T, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
+template <class O, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
 struct TileTable {
-  TileFunction<T> of[MAX_ROWS];
+  TileFunction<Sum<O>> of[MAX_ROWS];
   constexpr TileTable() : of{} { fill<1>(); }
   template <int ROWS>
   constexpr void fill() {
-    of[ROWS - 1] = tile<T, LIE, ROWS, PANELS, VECTORS>;
+    of[ROWS - 1] = tile<O, LIE, ROWS, PANELS, VECTORS>;
     if constexpr (ROWS < MAX_ROWS) fill<ROWS + 1>();
   }
 };
 
-template <class T>
-constexpr TileTable<T, Lie::by_rows, 1, 1, kTileRows> kTilesOne{};
-template <class T>
-constexpr TileTable<T, Lie::by_rows, 1, 2, kTileRows> kTilesTwo{};
-template <class T>
-constexpr TileTable<T, Lie::by_rows, 2, 2, 3> kTilesTwoPanels{};
-template <class T>
-constexpr TileTable<T, Lie::by_rows, 4, 2, 2> kTilesFourPanels{};
-template <class T>
-constexpr TileTable<T, Lie::by_columns, 1, 1, kTileRows> kOuterTilesOne{};
-template <class T>
-constexpr TileTable<T, Lie::by_columns, 1, 2, kTileRows> kOuterTilesTwo{};
+template <class O, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
+constexpr TileTable<O, LIE, PANELS, VECTORS, MAX_ROWS> kTileTable{};
+template <class O>
+constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Lie::by_rows, 1, 1, kTileRows>.of,
+                                  kTileTable<O, Lie::by_rows, 1, 2, kTileRows>.of,
+                                  kTileTable<O, Lie::by_rows, 2, 2, 3>.of,
+                                  kTileTable<O, Lie::by_rows, 4, 2, 2>.of,
+                                  kTileTable<O, Lie::by_columns, 1, 1, kTileRows>.of,
+                                  kTileTable<O, Lie::by_columns, 1, 2, kTileRows>.of};
 
 // The height of the next tile when `left` rows remain: as even as possible, so that no tile is a
 // sliver.
@@ -199,26 +241,29 @@ BPTT_INLINE int64_t tile_height(int64_t left) {
 }
 
 // `panels` full or one single-vector panel for `rows` <= kTileRows rows; as many at once as the
-// registers allow.
-template <class T>
-BPTT_INLINE void run_tiles(Tile<T> t, int64_t rows, int64_t panels, bool two_vectors) {
-  while (panels > 0) {
+// registers allow. prepare(tile, panel) is asked before each what is to be fetched ahead.
+template <class T, class Prepare>
+BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64_t panels,
+                           bool two_vectors, const Prepare& prepare) {
+  for (int64_t done = 0; panels > 0;) {
     int64_t now = 1;
+    prepare(t, done);
     if (!two_vectors) {
-      kTilesOne<T>.of[rows - 1](t);
+      tiles.one[rows - 1](t);
     } else if (panels >= 4 && panels_at_once(int(rows)) == 4) {
-      kTilesFourPanels<T>.of[rows - 1](t);
+      tiles.four_panels[rows - 1](t);
       now = 4;
     } else if (panels >= 2 && panels_at_once(int(rows)) >= 2) {
-      kTilesTwoPanels<T>.of[rows - 1](t);
+      tiles.two_panels[rows - 1](t);
       now = 2;
     } else {
-      kTilesTwo<T>.of[rows - 1](t);
+      tiles.two[rows - 1](t);
     }
     t.b += now * t.b_panel;
     t.c += now * t.c_panel;
     if (t.bias) t.bias += now * t.bias_panel;
     panels -= now;
+    done += now;
   }
 }
 
@@ -275,9 +320,37 @@ void pack(const PackArgs<T>& p) {
   }
 }
 
+// Hands the memory that a product fetches ahead to its tiles, as much to each as its k loop has room
+// for.
 template <class T>
-void product(const ProductArgs<T>& p) {
+class FetchPlan {
+ public:
+  BPTT_INLINE FetchPlan(const Ahead* ranges, int64_t depth) : ranges_(ranges), room_(depth / 4) {}
+  BPTT_INLINE void operator()(Tile<T>& t) {
+    for (Ahead& ahead : t.ahead) {
+      ahead = nothing_ahead(t.b);
+      if (range_ == 3) continue;
+      const Ahead& range = ranges_[range_];
+      const int64_t left = range.count - done_, count = left < room_ ? left : room_;
+      if (count > 0) ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
+      done_ += count;
+      if (done_ >= range.count) {
+        done_ = 0;
+        ++range_;
+      }
+    }
+  }
+
+ private:
+  const Ahead* ranges_;
+  int64_t room_, done_ = 0;
+  int range_ = 0;
+};
+
+template <class T>
+BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
   const int64_t depth = p.segments * p.segment_length;
+  FetchPlan<T> plan(p.ahead, depth);
   // A chunk of panels side by side for few rows; else one, so that its part of B stays in cache for
   // all rows.
   const int64_t chunk = p.rows <= 3 ? 4 : 1;
@@ -308,7 +381,8 @@ void product(const ProductArgs<T>& p) {
       t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
       t.accumulate = p.accumulate;
       t.last_units = panel.last_units;
-      run_tiles(t, height, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2);
+      run_tiles(tiles, t, height, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
+                [&plan](Tile<T>& now, int64_t) { plan(now); });
       row += height;
     }
     index += side_by_side;
@@ -316,28 +390,53 @@ void product(const ProductArgs<T>& p) {
 }
 
 template <class T>
+void product(const ProductArgs<T>& p) {
+  multiply(kTiles<T>, p);
+}
+
+// Rows [m, m + height) of C: steps [k, k + count) of their sums (not packed: all); a: the left
+// operands of these.
+template <class T>
+BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_t m, int64_t height,
+                            const T* a, int64_t a_row, int64_t k, int64_t count) {
+  for (int64_t unit = 0; unit < o.units; unit += kPanel<T>) {
+    const Panel<T> panel(o.b, o.depth, o.units, 1, unit / kPanel<T>);
+    Tile<T> t;
+    t.a = a;
+    t.a_row = a_row;
+    if (o.b_row == 0) {
+      t.segments = 1;
+      t.segment_length = count;
+      t.segment_stride = 0;
+      t.b = panel.packed + k * panel.width;
+      t.b_row = panel.width;
+      t.b_run = 0;
+    } else {
+      t.segments = count / o.run_length;
+      t.segment_length = o.run_length;
+      t.segment_stride = o.run_length * a_row;
+      t.b = o.b + unit;
+      t.b_row = o.b_row;
+      t.b_run = o.b_run - o.run_length * o.b_row;
+    }
+    t.b_panel = 0;
+    t.c = o.c + m * o.c_row + unit;
+    t.c_row = o.c_row;
+    t.c_panel = 0;
+    t.bias = nullptr;
+    t.bias_panel = 0;
+    t.accumulate = true;
+    t.last_units = panel.last_units;
+    t.ahead[0] = t.ahead[1] = nothing_ahead(t.b);
+    (panel.vectors == 2 ? tiles.outer_two : tiles.outer_one)[height - 1](t);
+  }
+}
+
+template <class T>
 void outer(const OuterArgs<T>& o) {
   for (int64_t m = 0; m < o.columns_a;) {
     const int64_t height = tile_height(o.columns_a - m);
-    for (int64_t unit = 0; unit < o.units; unit += kPanel<T>) {
-      const Panel<T> panel(o.b, o.depth, o.units, 1, unit / kPanel<T>);
-      Tile<T> t;
-      t.a = o.a + m;
-      t.a_row = o.a_row;
-      t.segments = 1;
-      t.segment_length = o.depth;
-      t.segment_stride = 0;
-      t.b = panel.packed;
-      t.b_panel = panel.size;
-      t.c = o.c + m * o.c_row + unit;
-      t.c_row = o.c_row;
-      t.c_panel = 0;
-      t.bias = nullptr;
-      t.bias_panel = 0;
-      t.accumulate = true;
-      t.last_units = panel.last_units;
-      (panel.vectors == 2 ? kOuterTilesTwo<T>.of : kOuterTilesOne<T>.of)[height - 1](t);
-    }
+    outer_rows(kTiles<T>, o, m, height, o.a + m, o.a_row, 0, o.depth);
     m += height;
   }
 }

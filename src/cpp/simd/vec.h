@@ -50,6 +50,14 @@ struct Vec<double> {
   using Int = int64_t;
 };
 
+// What products of O are summed in.
+template <class O>
+struct SumOf {
+  using T = O;
+};
+template <class O>
+using Sum = typename SumOf<O>::T;
+
 template <class T>
 constexpr int kLanes = BPTT_VECTOR_BYTES / int(sizeof(T));
 
@@ -141,6 +149,12 @@ BPTT_INLINE DoubleV fma(DoubleV a, DoubleV b, DoubleV c) {
 #else
   return a * b + c;
 #endif
+}
+
+// One step of a product's sum.
+template <class V>
+BPTT_INLINE V multiply_add(V a, V b, V sum) {
+  return fma(a, b, sum);
 }
 
 // The larger of bound and x, the smaller of bound and x: NaN if x is NaN (a diverged net must not
