@@ -34,9 +34,11 @@ from .modules import (
     clip_grad_norm_,
     clip_grad_tensor_norm_,
     clip_grad_value_,
+    get_flush_subnormals,
     get_num_threads,
     isa,
     load,
+    set_flush_subnormals,
     set_num_threads,
 )
 
@@ -61,9 +63,11 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_tensor_norm_",
     "clip_grad_value_",
+    "get_flush_subnormals",
     "get_num_threads",
     "isa",
     "load",
+    "set_flush_subnormals",
     "set_num_threads",
 ]
 

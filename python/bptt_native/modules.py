@@ -14,7 +14,14 @@ from .model import Model, load
 from .optimizers import SGD, Adagrad, Adam, RMSprop
 from .options import Init
 from .parameters import Parameter
-from .runtime import available_isas, get_num_threads, isa, set_num_threads
+from .runtime import (
+    available_isas,
+    get_flush_subnormals,
+    get_num_threads,
+    isa,
+    set_flush_subnormals,
+    set_num_threads,
+)
 from .stream import Stream
 
 __all__ = [
@@ -38,8 +45,10 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_tensor_norm_",
     "clip_grad_value_",
+    "get_flush_subnormals",
     "get_num_threads",
     "isa",
     "load",
+    "set_flush_subnormals",
     "set_num_threads",
 ]

@@ -167,6 +167,16 @@ void set_num_threads(int64_t count) {
   check(status, {"set_num_threads", ""});
 }
 
+bool get_flush_subnormals() {
+  int32_t flush = 0;
+  check(bptt_get_flush_subnormals(&flush), {"get_flush_subnormals", ""});
+  return flush != 0;
+}
+
+void set_flush_subnormals(bool flush) {
+  check(bptt_set_flush_subnormals(flush), {"set_flush_subnormals", ""});
+}
+
 py::object map_function(const char* function, const py::array& values) {
   const bool single = values.dtype().num() == 11;
   const int64_t count = values.size();
@@ -233,6 +243,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("use_isa", &use_isa, py::arg("name"));
   module.def("get_num_threads", &get_num_threads);
   module.def("set_num_threads", &set_num_threads, py::arg("count"));
+  module.def("get_flush_subnormals", &get_flush_subnormals);
+  module.def("set_flush_subnormals", &set_flush_subnormals, py::arg("flush"));
   module.def("map_function", &map_function, py::arg("function"), py::arg("values"));
   bind_layer(module);
   bind_model(module);

@@ -190,6 +190,14 @@ bptt_use_isa(const char* name); /* for tests: switch; NULL returns to the best (
 BPTT_API bptt_status bptt_set_num_threads(int64_t count);
 BPTT_API bptt_status bptt_get_num_threads(int64_t* count);
 
+/* 1: all calls compute with zeros in place of subnormal numbers (float32: below 1.2e-38), on the
+ * calling thread and on workers, and give the caller his mode back, also where they fail and in the
+ * cancel callback. 0, the default: in the caller's mode, so that gradients that vanish are seen as
+ * far down as their type goes. On some CPUs arithmetic with subnormal numbers is 10 to 30 times as
+ * slow, on others it costs nothing. For the whole process, from the next call on. */
+BPTT_API bptt_status bptt_set_flush_subnormals(int32_t flush); /* 0 or 1 */
+BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
+
 /* A function that long calls of this thread ask about once per block of time steps (some ms):
  * non-zero stops the call with BPTT_ERR_CANCELLED before it changes parameters or moments (outputs
  * are then unspecified). NULL: never. It may call this library, but what waits for the layer or

@@ -23,6 +23,7 @@
 #include "model/optimizer.h"
 #include "model/params.h"
 #include "model/stream.h"
+#include "sequence/float_mode.h"
 #include "sequence/tape.h"
 
 namespace bptt {
@@ -38,6 +39,7 @@ bptt_status record_failure(const char* function) noexcept;
 template <class Body>
 bptt_status guard(const char* function, const Body& body) noexcept {
   try {
+    const CallMode mode;
     body();
     return BPTT_OK;
   } catch (...) { return record_failure(function); }

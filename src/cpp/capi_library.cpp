@@ -98,6 +98,18 @@ bptt_status bptt_get_num_threads(int64_t* count) {
   return guard("bptt_get_num_threads", [&] { *not_null(count, "count") = num_threads(); });
 }
 
+bptt_status bptt_set_flush_subnormals(int32_t flush) {
+  return guard("bptt_set_flush_subnormals", [&] {
+    flush_subnormals.store(flag_argument(flush, "flush"), std::memory_order_relaxed);
+  });
+}
+
+bptt_status bptt_get_flush_subnormals(int32_t* flush) {
+  return guard("bptt_get_flush_subnormals", [&] {
+    *not_null(flush, "flush") = flush_subnormals.load(std::memory_order_relaxed);
+  });
+}
+
 bptt_status bptt_set_cancel(bptt_cancel cancel, void* user) {
   return guard("bptt_set_cancel", [&] { set_cancel(cancel, user); });
 }

@@ -16,13 +16,17 @@
 #include <utility>
 #include <vector>
 
+#include "sequence/float_mode.h"
+
 namespace bptt {
 namespace {
 
 constexpr int64_t kMostThreads = 256;
 // A short spin finds a partner on another core; then the processor is offered to a partner on the
-// same one (a long spin stalls for minutes where two threads share a processor); then sleep.
-constexpr int kSpins = 2000, kYields = 200;
+// same one, for as long as the next call of a training loop may take to come (waking a sleeping
+// thread costs some 30 microseconds, of both); then sleep.
+constexpr int kSpins = 200;
+constexpr std::chrono::microseconds kOffers{200};
 
 void pause_processor() {
 #if defined(__x86_64__)
@@ -39,7 +43,8 @@ void wait_while(const std::atomic<Value>& value, Value old, bool sleep) {
     if (value.load(std::memory_order_acquire) != old) return;
     pause_processor();
   }
-  for (int i = 0; i < kYields; ++i) {
+  const auto end = std::chrono::steady_clock::now() + kOffers;
+  while (std::chrono::steady_clock::now() < end) {
     if (value.load(std::memory_order_acquire) != old) return;
     std::this_thread::yield();
   }
@@ -65,26 +70,11 @@ int64_t default_threads() {
   return 1;
 }
 
-// How this thread rounds and treats subnormal numbers. A worker takes over its caller's, so that
-// the number of threads changes no bit there either.
-using FloatMode = uint64_t;
-#if defined(__x86_64__)
-FloatMode float_mode() { return __builtin_ia32_stmxcsr() & ~0x3Fu; }  // without the sticky flags
-void set_float_mode(FloatMode mode) { __builtin_ia32_ldmxcsr(unsigned(mode)); }
-#else
-FloatMode float_mode() {
-  FloatMode mode;
-  asm volatile("mrs %0, fpcr" : "=r"(mode));
-  return mode;
-}
-void set_float_mode(FloatMode mode) { asm volatile("msr fpcr, %0" : : "r"(mode)); }
-#endif
-
 struct Job {
   void (*call)(const void* body, const Team& team) = nullptr;
   const void* body = nullptr;
   Team team{};
-  FloatMode mode = 0;
+  FloatMode mode = 0;  // a worker takes over its caller's: the number of threads changes no bit
 };
 
 // One pool per process; a forked child gets a new one, since its workers stayed in the parent.
@@ -211,6 +201,8 @@ void set_cancel(Cancel cancel, void* user) {
   cancel_user = user;
 }
 
-bool cancelled() { return cancel_call && cancel_call(cancel_user) != 0; }
+bool cancelled() {
+  return cancel_call && CallMode::outside([] { return cancel_call(cancel_user); }) != 0;
+}
 
 }  // namespace bptt
