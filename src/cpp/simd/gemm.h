@@ -20,8 +20,8 @@ struct Tile {
   int64_t c_row, c_panel;
   const T* bias;  // as C without rows, or null
   int64_t bias_panel;
-  bool accumulate;  // C += instead of C =
-  bool lone;        // of a batch of one sequence
+  bool accumulate;       // C += instead of C =
+  bool lone;             // of a batch of one sequence
   int64_t last_units;    // units of the last vector that are stored
   int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
   // Fetched while k runs. by_rows (one panel): during its first and its second half; by_columns: C,
@@ -164,15 +164,21 @@ void tile(const Tile<Sum<O>>& t) {
   constexpr bool kFetches = fetches_ahead(PANELS, ROWS);
   const O* b = reinterpret_cast<const O*>(t.b);
   Fetch fetches[2] = {Fetch(t.ahead[0]), Fetch(t.ahead[1])};
+  int64_t fetching = t.ahead[0].count;  // by_columns
   for (int64_t segment = 0; segment < t.segments; ++segment) {
     const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
     if constexpr (LIE == Lie::by_columns) {
-      for (int64_t k = 0; k < t.segment_length; ++k) {
-        fetches[0].next();
+      const auto step = [&] {
         tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
         a += t.a_row;
         b += t.b_row;
+      };
+      int64_t k = 0;
+      for (; fetching > 0 && k < t.segment_length; ++k, --fetching) {
+        fetches[0].next();
+        step();
       }
+      for (; k < t.segment_length; ++k) step();
       b += t.b_run;
     } else {
       // One pointer for three rows: x86 addresses base, base + row and base + 2 * row without
