@@ -60,6 +60,9 @@ def draw(path: Path, job: str, rows: list[Row], header: dict[str, str]) -> None:
             bars(axis, part, names, lambda row: row.percent_of_peak, "%.0f")
             axis.set_ylim(0, 105)
             axis.set_ylabel("% of FMA peak")
+        elif job == "lm":
+            bars(axis, part, names, lambda row: row.ms, "%.3g")
+            axis.set_ylabel("ms")
         else:
             bars(axis, part, names, lambda row: 1e3 * row.ms, "%.3g")
             axis.set_yscale("log")
