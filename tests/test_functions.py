@@ -9,7 +9,7 @@ import pytest
 import bptt_native as bn
 
 FUNCTIONS = ["tanh", "sigmoid", "exp"]
-ULP = 4.0
+ULP = 2.0
 
 
 def native(name: str, x: np.ndarray) -> np.ndarray:
