@@ -37,6 +37,7 @@ from .modules import (
     get_num_threads,
     isa,
     load,
+    profile,
     set_num_threads,
 )
 
@@ -64,6 +65,7 @@ __all__ = [
     "get_num_threads",
     "isa",
     "load",
+    "profile",
     "set_num_threads",
 ]
 

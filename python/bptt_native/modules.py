@@ -14,6 +14,7 @@ from .model import Model, load
 from .optimizers import SGD, Adagrad, Adam, RMSprop
 from .options import Init
 from .parameters import Parameter
+from .profiling import profile
 from .runtime import available_isas, get_num_threads, isa, set_num_threads
 from .stream import Stream
 
@@ -41,5 +42,6 @@ __all__ = [
     "get_num_threads",
     "isa",
     "load",
+    "profile",
     "set_num_threads",
 ]

@@ -167,6 +167,22 @@ void set_num_threads(int64_t count) {
   check(status, {"set_num_threads", ""});
 }
 
+void profile_start() { check(bptt_profile_start(), {"profile", ""}); }
+
+py::dict profile_stop() {
+  check(bptt_profile_stop(), {"profile", ""});
+  static constexpr const char* kNames[] = {
+      "packing",         "input",   "recurrent", "pointwise", "weight_gradients",
+      "input_gradients", "readout", "clip",      "optimizer", "other"};
+  py::dict seconds;
+  for (int i = 0; i < int(std::size(kNames)); ++i) {
+    double value = 0;
+    check(bptt_profile_read(static_cast<bptt_phase>(BPTT_PACKING + i), &value), {"profile", ""});
+    seconds[kNames[i]] = value;
+  }
+  return seconds;
+}
+
 py::object map_function(const char* function, const py::array& values) {
   const bool single = values.dtype().num() == 11;
   const int64_t count = values.size();
@@ -233,6 +249,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("use_isa", &use_isa, py::arg("name"));
   module.def("get_num_threads", &get_num_threads);
   module.def("set_num_threads", &set_num_threads, py::arg("count"));
+  module.def("profile_start", &profile_start);
+  module.def("profile_stop", &profile_stop);
   module.def("map_function", &map_function, py::arg("function"), py::arg("values"));
   bind_layer(module);
   bind_model(module);

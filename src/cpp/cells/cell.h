@@ -144,8 +144,14 @@ template <class T, class CellOf>
 void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   using V = typename Vec<T>::V;
   constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
+  const auto time = [&s] { return s.ticks ? clock_ticks() : 0; };
   if constexpr (CellOf::kOptions) {
-    if (s.options->z) return point_forward(s, cell);
+    if (s.options->z) {
+      const uint64_t start = time();
+      point_forward(s, cell);
+      if (s.ticks) s.ticks[1] += time() - start;
+      return;
+    }
   }
   constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
   constexpr int64_t kRow = kMost * kSums * kPanel<T>;
@@ -172,6 +178,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.bias = nullptr;
       const bool fused = !CellOf::kOptions && s.x != nullptr;
       if (fused) {
+        const uint64_t start = time();
         const Panel<T> input(s.input_weights, s.x_depth, s.units, kGates, index);
         t.a = s.x + row * s.x_row;
         t.a_row = s.x_row;
@@ -185,6 +192,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
             [](Tile<T>& now, int64_t) { now.ahead[0] = now.ahead[1] = nothing_ahead(now.b); });
         t.bias = nullptr;
         t.accumulate = true;
+        if (s.ticks) s.ticks[0] += time() - start;
       }
       t.a = s.input + row * s.input_row;
       t.a_row = s.input_row;
@@ -199,6 +207,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
                     now.c += kPanel<T>;
                   }
                 });
+      const uint64_t start = time();
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t p = 0; p < together; ++p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {
@@ -218,6 +227,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
           }
         }
       }
+      if (s.ticks) s.ticks[1] += time() - start;
       row += height;
     }
     index += together;
