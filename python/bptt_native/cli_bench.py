@@ -14,7 +14,7 @@ from .gradients import clip_grad_norm_
 from .model import Model
 from .profiling import profile
 
-CELLS = {"rnn": (RNN, 1), "lstm": (LSTM, 4), "gru": (GRU, 3)}
+CELLS: dict[str, tuple[type[RNN | LSTM | GRU], int]] = {"rnn": (RNN, 1), "lstm": (LSTM, 4), "gru": (GRU, 3)}
 SIZES = {"hidden": 128, "input": 64, "steps": 100, "batch": 32, "layers": 1}
 PYTHON = "python, rest"
 
