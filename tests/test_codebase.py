@@ -36,7 +36,7 @@ MAY_INCLUDE = {
 PYTHON_ORDER = [
     ["__main__"],
     ["cli"],
-    ["cli_train", "demo"],
+    ["cli_bench", "cli_train", "demo"],
     ["plots"],
     ["forecast", "classify", "training"],
     ["recipe", "tables"],
@@ -51,7 +51,7 @@ PYTHON_ORDER = [
     ["layers", "steps", "stream", "optimizers"],
     ["optimizer_base"],
     ["parameters", "gradients", "extras"],
-    ["options", "runtime"],
+    ["options", "profiling", "runtime"],
     ["companions", "cell_options"],
     ["arrays"],
     ["_core"],

@@ -38,6 +38,7 @@ from .modules import (
     get_num_threads,
     isa,
     load,
+    profile,
     set_flush_subnormals,
     set_num_threads,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "get_num_threads",
     "isa",
     "load",
+    "profile",
     "set_flush_subnormals",
     "set_num_threads",
 ]

@@ -25,6 +25,7 @@ from . import (
     load,
     set_num_threads,
 )
+from .cli_bench import add_bench
 from .cli_train import INTERRUPTED, add_predict, add_train
 from .loop import MODEL_FILE, TrainingDiverged
 from .sampling import load_text_model, sample
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands)
     _add_sample(commands)
     add_predict(commands)
+    add_bench(commands)
     info = commands.add_parser("info", help="the library, or a model file")
     info.add_argument("model", nargs="?", help="a model file")
     info.set_defaults(run=run_info)

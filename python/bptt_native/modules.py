@@ -14,6 +14,7 @@ from .model import Model, load
 from .optimizers import SGD, Adagrad, Adam, RMSprop
 from .options import Init
 from .parameters import Parameter
+from .profiling import profile
 from .runtime import (
     available_isas,
     get_flush_subnormals,
@@ -49,6 +50,7 @@ __all__ = [
     "get_num_threads",
     "isa",
     "load",
+    "profile",
     "set_flush_subnormals",
     "set_num_threads",
 ]

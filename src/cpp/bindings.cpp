@@ -177,6 +177,22 @@ void set_flush_subnormals(bool flush) {
   check(bptt_set_flush_subnormals(flush), {"set_flush_subnormals", ""});
 }
 
+void profile_start() { check(bptt_profile_start(), {"profile", ""}); }
+
+py::dict profile_stop() {
+  check(bptt_profile_stop(), {"profile", ""});
+  static constexpr const char* kNames[] = {
+      "packing",         "input",   "recurrent", "pointwise", "weight_gradients",
+      "input_gradients", "readout", "clip",      "optimizer", "other"};
+  py::dict seconds;
+  for (int i = 0; i < int(std::size(kNames)); ++i) {
+    double value = 0;
+    check(bptt_profile_read(static_cast<bptt_phase>(BPTT_PACKING + i), &value), {"profile", ""});
+    seconds[kNames[i]] = value;
+  }
+  return seconds;
+}
+
 py::object map_function(const char* function, const py::array& values) {
   const bool single = values.dtype().num() == 11;
   const int64_t count = values.size();
@@ -245,6 +261,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("set_num_threads", &set_num_threads, py::arg("count"));
   module.def("get_flush_subnormals", &get_flush_subnormals);
   module.def("set_flush_subnormals", &set_flush_subnormals, py::arg("flush"));
+  module.def("profile_start", &profile_start);
+  module.def("profile_stop", &profile_stop);
   module.def("map_function", &map_function, py::arg("function"), py::arg("values"));
   bind_layer(module);
   bind_model(module);

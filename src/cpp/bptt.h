@@ -205,6 +205,25 @@ BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
 typedef int (*bptt_cancel)(void* user);
 BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
+/* Where calls spend their time, by phase, in seconds of all threads together. start sets all to zero
+ * and counts from then on (BPTT_ERR_STATE if it does already), stop ends that; read may be called at
+ * any time: BPTT_ERR_ARGUMENT for an unknown phase. For the whole process; off, it costs nothing. */
+typedef enum bptt_phase {
+  BPTT_PACKING = 1,          /* weights into the kernels' order */
+  BPTT_INPUT = 2,            /* products with W_ih forward, or rows of the table */
+  BPTT_RECURRENT = 3,        /* products with W_hh, both ways */
+  BPTT_POINTWISE = 4,        /* activations, and their gradients */
+  BPTT_WEIGHT_GRADIENTS = 5, /* dL/dW and the biases' */
+  BPTT_INPUT_GRADIENTS = 6,  /* products with W_ih backward */
+  BPTT_READOUT = 7,          /* readout and loss, both ways */
+  BPTT_CLIP = 8,             /* the gradient's norm, clipping */
+  BPTT_UPDATE = 9,           /* the optimiser */
+  BPTT_OTHER = 10            /* the rest of passes: copies, waiting for other threads */
+} bptt_phase;
+BPTT_API bptt_status bptt_profile_start(void);
+BPTT_API bptt_status bptt_profile_stop(void);
+BPTT_API bptt_status bptt_profile_read(bptt_phase phase, double* seconds);
+
 /* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them: to
  * measure their accuracy. */
 BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,

@@ -7,6 +7,7 @@
 #include "kernels.h"
 #include "model/clip.h"
 #include "sequence/pool.h"
+#include "sequence/profile.h"
 
 namespace bptt {
 namespace {
@@ -112,6 +113,27 @@ bptt_status bptt_get_flush_subnormals(int32_t* flush) {
 
 bptt_status bptt_set_cancel(bptt_cancel cancel, void* user) {
   return guard("bptt_set_cancel", [&] { set_cancel(cancel, user); });
+}
+
+bptt_status bptt_profile_start(void) {
+  return guard("bptt_profile_start", [&] {
+    if (!profile_start()) fail(BPTT_ERR_STATE, "", "no profile that is on already", "one");
+  });
+}
+
+bptt_status bptt_profile_stop(void) {
+  return guard("bptt_profile_stop", [&] { profile_stop(); });
+}
+
+bptt_status bptt_profile_read(bptt_phase phase, double* seconds) {
+  return guard("bptt_profile_read", [&] {
+    const int32_t value = raw(phase);
+    if (value < BPTT_PACKING || value > BPTT_OTHER) {
+      fail(BPTT_ERR_ARGUMENT, "phase", "a bptt_phase, 1 to " + text(int64_t(kPhases)),
+           text(int64_t(value)));
+    }
+    *not_null(seconds, "seconds") = profile_seconds(Phase(value - BPTT_PACKING));
+  });
 }
 
 bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,

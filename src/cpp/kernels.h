@@ -23,6 +23,17 @@
 
 namespace bptt {
 
+// A clock of constant rate, for the counters of profile.h.
+static inline __attribute__((always_inline)) uint64_t clock_ticks() {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#else
+  uint64_t ticks;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#endif
+}
+
 constexpr int64_t kAlignment = 64;  // bytes; of every internal row and buffer
 
 // The length of an internal row for n elements: whole cache lines, and never a multiple of 2048
@@ -186,6 +197,7 @@ struct StepForwardArgs {
   const Tiles<T>* tiles;
   const T* operands;
   int64_t operands_row;
+  uint64_t* ticks;  // [2] to which the input's products and the cell add their time; null: off
 };
 
 // One time step backward of some rows, pointwise: from the total dL/dh_t (dh) and what flows into

@@ -144,8 +144,14 @@ template <class T, class CellOf>
 void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   using V = typename Vec<T>::V;
   constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
+  const auto time = [&s] { return s.ticks ? clock_ticks() : 0; };
   if constexpr (CellOf::kOptions) {
-    if (s.options->z) return point_forward(s, cell);
+    if (s.options->z) {
+      const uint64_t start = time();
+      point_forward(s, cell);
+      if (s.ticks) s.ticks[1] += time() - start;
+      return;
+    }
   }
   constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
   const Tiles<T>& tiles = s.tiles ? *s.tiles : kTiles<T>;
@@ -185,6 +191,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       t.bias = nullptr;
       t.lone = false;
       if (fused) {
+        const uint64_t start = time();
         const Panel<T> input(s.input_weights, s.x_depth, s.units, kGates, index);
         t.a = s.x + row * s.x_row;
         t.a_row = s.x_row;
@@ -199,6 +206,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
                   });
         t.bias = nullptr;
         t.accumulate = true;
+        if (s.ticks) s.ticks[0] += time() - start;
       }
       t.a = operands + row * operands_row;
       t.a_row = operands_row;
@@ -214,6 +222,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
                     now.c += kPanel<T>;
                   }
                 });
+      const uint64_t start = time();
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t p = 0; p < together; ++p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {
@@ -233,6 +242,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
           }
         }
       }
+      if (s.ticks) s.ticks[1] += time() - start;
       row += rows;
     }
     index += together;

@@ -7,6 +7,7 @@
 
 #include "model/clip.h"
 #include "model/row_losses.h"
+#include "sequence/profile.h"
 
 namespace bptt {
 template <class T>
@@ -94,13 +95,18 @@ double Model<T>::loss_and_gradients(const Sequence<T>& sequence, const Target<T>
 template <class T>
 StepResult Model<T>::update() {
   StepResult result;
-  result.grad_norm = gradient_norm(gradient_.data(), network_.params().count());
-  if (!std::isfinite(result.grad_norm)) {
-    result.skipped = true;
-    ++steps_skipped;
-    return result;
+  double scale = 1;
+  {
+    const Timed timed(Phase::clip);
+    result.grad_norm = gradient_norm(gradient_.data(), network_.params().count());
+    if (!std::isfinite(result.grad_norm)) {
+      result.skipped = true;
+      ++steps_skipped;
+      return result;
+    }
+    scale = clip(result);
   }
-  const double scale = clip(result);
+  const Timed timed(Phase::optimizer);
   optimizer_.step(gradient_.data(), scale);
   ++steps_taken;
   return result;

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "sequence/profile.h"
+
 namespace bptt {
 namespace {
 
@@ -97,6 +99,7 @@ ReadoutForwardPass<T>::ReadoutForwardPass(const Network<T>& network,
 
 template <class T>
 void ReadoutForwardPass<T>::block(const Team& team, const Block<T>& block) {
+  const Timed timed(Phase::readout);
   const TargetRows& targets = *readout_.targets;
   const int64_t count = target_count(block, targets), r0 = team.begin(count), r1 = team.end(count);
   if (r0 == r1) return;
@@ -159,6 +162,7 @@ ReadoutBackwardPass<T>::ReadoutBackwardPass(const Network<T>& network,
 
 template <class T>
 bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* dy) {
+  const Timed timed(Phase::readout);
   const TargetRows& targets = *readout_.targets;
   const int64_t count = target_count(block, targets);
   if (count == 0) return false;

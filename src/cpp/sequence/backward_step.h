@@ -91,7 +91,11 @@ class BackwardSteps {
            double* norms_c) {
     set_step(common.step, walk, block, t, n0, n1, norms_c);
     if (in.extended || share_.count()) return run_extended(common, walk, block, t, n0, n1);
-    in.kernels.step_backward[int(in.config.cell)](common.step);
+    {
+      const Timed timed(Phase::pointwise);
+      in.kernels.step_backward[int(in.config.cell)](common.step);
+    }
+    const Timed timed(Phase::recurrent);
     ProductArgs<T>& p = common.product;
     p.a = common.step.dz + in.shape.dz_hidden * in.geometry.plane;
     p.rows = n1 - n0;
@@ -184,8 +188,12 @@ class BackwardSteps {
       s.options = &options;
     }
     if (in.config.projection) s.dh = through_projection(walk, carry, block.row(t) + n0, n1 - n0);
-    in.kernels.step_backward[int(in.config.cell)](s);
-    if (in.config.layer_norm) through_norms(walk, s, t, n0);
+    {
+      const Timed timed(Phase::pointwise);
+      in.kernels.step_backward[int(in.config.cell)](s);
+      if (in.config.layer_norm) through_norms(walk, s, t, n0);
+    }
+    const Timed timed(Phase::recurrent);
     carry_back(common, walk, carry, n0, n1);
     s.options = nullptr;
   }

@@ -59,6 +59,7 @@ class BackwardWalk {
 
   // `asks`: whether the caller's cancel callback is this thread's to ask.
   void run(const Team& team, bool asks) {
+    const Timed timed(Phase::other);
     clear_results(team);
     const bool done = in.D == 2 ? run_both(team, asks) : run_one(team, asks);
     if (!done || !in.shard.gradients) return;
@@ -169,10 +170,16 @@ class BackwardWalk {
       omega_.pack(team, block);
     }
     typename WeightGradients<T>::Operands of;
-    if (in.shard.gradients) of = weights_.operands(team, walk, block);
+    if (in.shard.gradients) {
+      const Timed timed(Phase::weight_gradients);
+      of = weights_.operands(team, walk, block);
+    }
     team.wait();
     if (stop_.load()) return false;
-    if (in.shard.gradients) weights_.add(team, walk, block, turn, of, steps_.dz(), steps_.totals());
+    if (in.shard.gradients) {
+      const Timed timed(Phase::weight_gradients);
+      weights_.add(team, walk, block, turn, of, steps_.dz(), steps_.totals());
+    }
     if (omega_.on()) omega_.add(team, walk, block, steps_.dz());
     const bool first_layer = walk < in.D;
     if (!first_layer || in.call.dx || in.shard.table_gradient) input_gradient(team, walk, block);
@@ -262,6 +269,7 @@ class BackwardWalk {
   void input_gradient(const Team& team, int64_t walk, const Block<T>& block) {
     const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
     if (r0 == r1) return;
+    const Timed timed(Phase::input_gradients);
     const int64_t l = walk / in.D, d = walk % in.D, I = in.input_size(walk),
                   row = in.input_row(walk);
     T* const out = (l > 0 && in.D == 1 ? dx_[l % 2].data() : block_dx_.data()) + r0 * row;

@@ -64,6 +64,7 @@ class ForwardWalk {
   bool stopped() const { return stop_.load(); }
 
   void run(const Team& team) {
+    const Timed timed(Phase::other);
     const int64_t N = order_.batch(), D = config_.directions();
     start(team.begin(N), team.end(N));
     if (tape_.tokens()) keep_tokens(team);
@@ -251,6 +252,7 @@ class ForwardWalk {
   // the step finds it.
   void input_part(int64_t walk, const Block<T>& block, int64_t r0, int64_t r1) const {
     if (r0 == r1) return;
+    const Timed timed(Phase::input);
     const int64_t d = walk % config_.directions();
     const CellShape& shape = stepper_.shape();
     const auto& layer = tape_.layer(walk);

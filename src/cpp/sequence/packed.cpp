@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sequence/layer.h"
+#include "sequence/profile.h"
 
 namespace bptt {
 namespace {
@@ -205,6 +206,7 @@ std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>>& ca
   }
   std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
   fresh->one_hot = one_hot;
+  const Timed timed(Phase::packing);
   (this->*pack)(parameters, *fresh, kernels_of<T>(*table, config_.compute));
   fresh->version = version;
   fresh->table = table;

@@ -6,6 +6,7 @@
 
 #include "kernels.h"
 #include "sequence/layer.h"
+#include "sequence/profile.h"
 
 namespace bptt {
 
@@ -105,8 +106,14 @@ class Stepper {
 
   void forward(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& step,
                const StepExtras<T>& extras) const {
-    if (!extended_) return kernels_.step_forward[int(config_.cell)](step);
-    forward_extended(weights, step, extras);
+    const Timed timed(Phase::recurrent);
+    if (!profiling()) return forward_untimed(weights, step, extras);
+    uint64_t ticks[2]{};
+    StepForwardArgs<T> counted = step;
+    counted.ticks = ticks;
+    forward_untimed(weights, counted, extras);
+    profile_move(Phase::recurrent, Phase::input, ticks[0]);
+    profile_move(Phase::recurrent, Phase::pointwise, ticks[1]);
   }
 
   // Layer normalisation of rows of saved planes; backward, `gates` of the dz planes.
@@ -124,6 +131,12 @@ class Stepper {
   }
 
  private:
+  void forward_untimed(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& step,
+                       const StepExtras<T>& extras) const {
+    if (!extended_) return kernels_.step_forward[int(config_.cell)](step);
+    forward_extended(weights, step, extras);
+  }
+
   void forward_extended(const typename Packed<T>::Layer& weights, StepForwardArgs<T> s,
                         const StepExtras<T>& extras) const {
     T* const h = s.h;

@@ -1,0 +1,88 @@
+// profile.cpp: counters of ticks; a start fixes a pair of ticks and time, a reading the second.
+#include "sequence/profile.h"
+
+#include <chrono>
+#include <mutex>
+
+namespace bptt {
+
+std::atomic<bool> profile_on{false};
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::atomic<int64_t> counted[kPhases];  // ticks; a moment's share may be negative
+std::mutex mutex;
+uint64_t first_ticks = 0;  // of the last start
+Clock::time_point first_time;
+double seconds_per_tick = 0;  // between the last start and stop
+
+// What the calling thread's innermost timer counts for, and since when.
+struct Current {
+  bool any = false;
+  Phase phase = Phase::other;
+  uint64_t since = 0;
+};
+thread_local Current current;
+
+void count(Phase phase, int64_t ticks) {
+  counted[int(phase)].fetch_add(ticks, std::memory_order_relaxed);
+}
+
+// The current timer's time until now goes to its phase.
+uint64_t settle() {
+  const uint64_t now = clock_ticks();
+  if (current.any) count(current.phase, int64_t(now - current.since));
+  return now;
+}
+
+double rate() {
+  const double seconds = std::chrono::duration<double>(Clock::now() - first_time).count();
+  const uint64_t ticks = clock_ticks() - first_ticks;
+  return ticks > 0 ? seconds / double(ticks) : 0;
+}
+
+}  // namespace
+
+bool profile_start() {
+  const std::lock_guard<std::mutex> guard(mutex);
+  if (profiling()) return false;
+  for (auto& ticks : counted) ticks.store(0, std::memory_order_relaxed);
+  first_ticks = clock_ticks();
+  first_time = Clock::now();
+  profile_on.store(true);
+  return true;
+}
+
+void profile_stop() {
+  const std::lock_guard<std::mutex> guard(mutex);
+  if (profiling()) seconds_per_tick = rate();
+  profile_on.store(false);
+}
+
+double profile_seconds(Phase phase) {
+  const std::lock_guard<std::mutex> guard(mutex);
+  const int64_t ticks = counted[int(phase)].load(std::memory_order_relaxed);
+  return ticks > 0 ? double(ticks) * (profiling() ? rate() : seconds_per_tick) : 0;
+}
+
+void Timed::begin(Phase phase) {
+  const uint64_t now = settle();
+  began_ = true;
+  outer_ = current.phase;
+  outermost_ = !current.any;
+  current = {true, phase, now};
+}
+
+void Timed::end() {
+  const uint64_t now = settle();
+  current = {!outermost_, outer_, now};
+}
+
+void profile_move(Phase from, Phase to, uint64_t ticks) {
+  count(from, -int64_t(ticks));
+  count(to, int64_t(ticks));
+}
+
+}  // namespace bptt
