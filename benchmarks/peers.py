@@ -1,100 +1,216 @@
-"""The training step of each peer, with its best settings, as a function without arguments."""
+"""Who takes part, and one process for each, which answers the lines of `serve.py`."""
 
 from __future__ import annotations
 
-import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import programs
+from items import Item, Skip
 
-import bptt_native as bn
-
-Step = Callable[[], object]
-
-
-def ours(item: Any, threads: int | None = None) -> Step:
-    """bptt_native through its Python layer: forward, backward, clip."""
-    make = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}[item.cell]
-    layer = make(item.I, item.H, num_layers=item.L, dtype=item.dtype)
-    layer.load_state_dict(item.params)
-    state = (item.h0, np.zeros_like(item.h0)) if item.cell == "lstm" else item.h0
-
-    def step() -> float:
-        if threads is not None:
-            bn.set_num_threads(threads)
-        _, _, tape = layer.forward(item.x, state)
-        grads = layer.backward(tape, item.dy, flow=False)
-        return bn.clip_grad_norm_(grads, 1.0)
-
-    return step
+LAYER_JOBS = ("train", "train-fixed", "infer", "step")
+ALL_JOBS = (*LAYER_JOBS, "lm", "minchar")
 
 
-def options(item: Any) -> dict[str, Step]:
-    """Ours plain, and with what changes how a batch is walked: times are to be compared."""
-    rng = np.random.Generator(np.random.Philox(1))
-    lengths = rng.integers((item.T + 1) // 2, item.T + 1, item.N)
-    ordered = np.sort(lengths)[::-1].copy()
-    wide = np.concatenate([item.dy, item.dy], axis=2)
-    other = np.dtype("float64" if item.dtype == "float32" else "float32")
-    x, dy = item.x.astype(other), item.dy.astype(other)
-    return {
-        "plain": layer_step(item, item.x, item.dy),
-        "lengths": layer_step(item, item.x, item.dy, lengths=lengths),
-        "lengths, sorted": layer_step(item, item.x, item.dy, lengths=ordered),
-        "bidirectional": layer_step(item, item.x, wide, bidirectional=True),
-        str(other): layer_step(item, x, dy, dtype=str(other)),
-    }
+@dataclass(frozen=True)
+class Peer:
+    """A row of the tables: a module of `workers` with variants, or a compiled worker."""
+
+    label: str
+    module: str = ""
+    variants: tuple[str, ...] = ()
+    program: Callable[[Path], Path] | None = None
+    jobs: tuple[str, ...] = ALL_JOBS
+    threads: int | None = None
+    environment: str = ""  # whose option --env it heeds
+
+    @property
+    def is_ours(self) -> bool:
+        return self.environment == "bptt"
+
+    @property
+    def other_work(self) -> bool:
+        """Whether it computes something else than the item says, so that results differ."""
+        return bool({"model", "lengths", "sorted", "bidirectional"} & set(self.variants))
 
 
-def layer_step(
-    item: Any, x: Any, dy: Any, *, lengths: Any = None, dtype: str | None = None, **options: Any
-) -> Step:
-    """Forward, backward and clip of a layer of this item with further options."""
-    make = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}[item.cell]
-    layer = make(item.I, item.H, num_layers=item.L, dtype=dtype or item.dtype, **options)
-
-    def step() -> float:
-        _, _, tape = layer.forward(x, lengths=lengths)
-        return bn.clip_grad_norm_(layer.backward(tape, dy, flow=False), 1.0)
-
-    return step
+def _ours(label: str, *variants: str, jobs: tuple[str, ...] = ALL_JOBS) -> Peer:
+    return Peer(label, "ours", variants, jobs=jobs, environment="bptt")
 
 
-def torch_eager(item: Any, threads: int) -> Step:
-    """torch.nn.RNN, LSTM or GRU; its LSTM runs on oneDNN."""
-    import torch
+TRAIN = ("train", "train-fixed")
+PEERS = {
+    "bptt": _ours("bptt_native"),
+    "bptt-model": _ours("bptt_native, Model.train_step", "model", jobs=TRAIN),
+    "bptt-c": Peer("bptt_native from C", program=programs.ours, jobs=LAYER_JOBS,
+                   environment="bptt"),
+    "bptt-bf16": _ours("bptt_native, bfloat16", "bfloat16"),
+    "bptt-model-bf16": _ours(
+        "bptt_native, train_step, bfloat16", "model", "bfloat16", jobs=TRAIN
+    ),
+    "bptt-1": Peer("bptt_native, 1 thread", "ours", threads=1, environment="bptt"),
+    "torch": Peer("torch", "torch", environment="torch"),
+    "torch-bf16": Peer("torch, bfloat16", "torch", ("bfloat16",), environment="torch"),
+    "jax": Peer("jax", "jax", environment="jax"),
+    "numpy": Peer("numpy", "numpy", environment="numpy"),
+    "onnxruntime": Peer("onnxruntime", "onnxruntime", jobs=("infer", "step"),
+                        environment="onnxruntime"),
+    "onednn": Peer("oneDNN", program=programs.onednn, jobs=LAYER_JOBS, environment="onednn"),
+}  # fmt: skip
+OPTIONS = {
+    "bptt": PEERS["bptt"],
+    **{
+        f"bptt-{name}": _ours(f"bptt_native, {name}", name, jobs=(*TRAIN, "infer"))
+        for name in ("lengths", "sorted", "bidirectional", "float64")
+    },
+}
+DEFAULT = ("bptt", "bptt-model", "bptt-c", "onednn", "torch", "jax", "numpy", "onnxruntime")
+PYTHON_PEERS = ("torch", "jax", "numpy")
 
-    torch.set_num_threads(threads)
-    make = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[item.cell]
-    layer = make(item.I, item.H, num_layers=item.L, dtype=getattr(torch, item.dtype))
-    layer.load_state_dict({k: torch.from_numpy(v) for k, v in item.params.items()})
-    dy, h0 = torch.from_numpy(item.dy), torch.from_numpy(item.h0)
-
-    def step() -> float:
-        layer.zero_grad(set_to_none=True)
-        x = torch.from_numpy(item.x).requires_grad_()
-        h = h0.clone().requires_grad_()
-        state = (h, torch.zeros_like(h0).requires_grad_()) if item.cell == "lstm" else h
-        y, _ = layer(x, state)
-        y.backward(dy)
-        return float(torch.nn.utils.clip_grad_norm_(layer.parameters(), 1.0))
-
-    return step
+# What makes a peer believe that the CPU has no more than this instruction set.
+LIMITS = {
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
+             "MKL_ENABLE_INSTRUCTIONS": "AVX2", "OPENBLAS_CORETYPE": "Haswell",
+             "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"},
+    "sse2": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default",
+             "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "OPENBLAS_CORETYPE": "Nehalem",
+             "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"},
+}  # fmt: skip
 
 
-def all_of(item: Any, threads: int) -> dict[str, Step]:
-    """Ours first, then every peer that is installed."""
-    steps = {"bptt_native": ours(item)}
-    if importlib.util.find_spec("torch"):
-        steps["torch"] = torch_eager(item, threads)
-    return steps
+# glibc keeps freed memory instead of giving it back and zeroing its pages anew in each step, which
+# costs some peers a quarter of their time.
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 
 
-def versions() -> str:
-    """The peers' versions."""
-    if not importlib.util.find_spec("torch"):
-        return "INCOMPLETE: torch is not installed"
-    import torch
+def prefix_of(text: str) -> tuple[str, Path]:
+    """The environment that "PEER=FOLDER" names."""
+    name, _, prefix = text.partition("=")
+    known = sorted({peer.environment for peer in PEERS.values()})
+    if name not in known or not Path(prefix).is_dir():
+        raise ValueError(f"expected PEER=FOLDER with PEER one of {', '.join(known)}, got {text!r}")
+    return name, Path(prefix).absolute()
 
-    return f"torch {torch.__version__}"
+
+def prefixes() -> dict[str, Path]:
+    """Those of the environment variable BPTT_BENCH_ENVS."""
+    return dict(prefix_of(text) for text in os.environ.get("BPTT_BENCH_ENVS", "").split())
+
+
+@dataclass
+class Setting:
+    """What holds for all workers of a run."""
+
+    threads: int
+    isa: str | None
+    limit_peers: bool
+    keep_memory: bool
+    prefixes: dict[str, Path]
+
+    def environment(self, peer: Peer) -> dict[str, str]:
+        """The environment of a worker: its own best settings, and the number of threads."""
+        settings = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_WAIT_POLICY")
+        }
+        if self.keep_memory:
+            settings.update(KEPT_MEMORY)
+        threads = str(peer.threads or self.threads)
+        for name in ("OMP", "MKL", "OPENBLAS", "BPTT"):
+            settings[f"{name}_NUM_THREADS"] = threads
+        flags = ["--xla_cpu_multi_thread_eigen=false"] if threads == "1" else []
+        if self.isa:
+            settings["BPTT_ISA"] = self.isa
+        if self.isa and self.limit_peers:
+            limits = LIMITS.get(self.isa, {})
+            settings.update(limits)
+            flags += [limits["XLA_FLAGS"]] if limits else []
+        settings["XLA_FLAGS"] = " ".join(flags)
+        return settings
+
+    def command(self, peer: Peer) -> list[str]:
+        prefix = self.prefixes.get(peer.environment)
+        if peer.program:
+            return [str(peer.program(prefix or Path(sys.prefix)))]
+        python = str(prefix / "bin" / "python") if prefix else sys.executable
+        return [python, str(programs.HERE / "serve.py"), peer.module, *peer.variants]
+
+
+class Worker:
+    """A running peer. `Skip` is raised where it cannot do what it is asked for."""
+
+    def __init__(self, name: str, peer: Peer, setting: Setting) -> None:
+        self.name, self.peer = name, peer
+        self.threads = peer.threads or setting.threads
+        self.repeats = 1
+        command, environment = setting.command(peer), setting.environment(peer)
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        try:
+            self.process = subprocess.Popen(
+                command, env=environment, text=True, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=self.errors,
+            )  # fmt: skip
+        except OSError as error:
+            self.errors.close()
+            raise Skip(str(error)) from error
+        try:
+            self.version = self._answer("ready").removeprefix("ready").strip()
+        except Skip:
+            self.close()
+            raise
+
+    def _answer(self, expected: str) -> str:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith("skip "):
+                raise Skip(line.removeprefix("skip ").strip())
+            if not expected or line.startswith(expected):
+                return line.strip()
+        self.process.wait(timeout=60)
+        self.errors.seek(0)
+        last = self.errors.read().strip().splitlines()[-1:] or ["no message"]
+        raise Skip(f"its process ended: {last[0]}")
+
+    def _ask(self, line: str, expected: str) -> str:
+        assert self.process.stdin
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer says why
+        return self._answer(expected)
+
+    def setup(self, item: Item, data: Path) -> None:
+        self._ask(f"setup {item.words()} {data}", "ok")
+        self.repeats = item.repeats
+
+    def run(self, count: int) -> list[tuple[float, float]]:
+        """Seconds and processor seconds of `count` runs, after an untimed one if several."""
+        pairs = (word.split(":") for word in self._ask(f"run {count}", "").split())
+        return [(float(wall), float(cpu)) for wall, cpu in pairs]
+
+    def result(self) -> np.ndarray:
+        """What `Task.result` gives, as one vector."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "result"
+            self._ask(f"result {path}", "ok")
+            return np.fromfile(path)
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def close(self) -> None:
+        try:
+            self.process.communicate("quit\n", timeout=30)
+        except (subprocess.TimeoutExpired, BrokenPipeError):
+            self.process.kill()
+            self.process.wait()
+        self.errors.close()

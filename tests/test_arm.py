@@ -103,7 +103,7 @@ def native_layer_io(folder: Path) -> list[str]:
 
 # Fields and numbers of a case that are options of a layer, with their defaults, as layer_io.c has.
 FLAGS = {"bidirectional": 0, "layer_norm": 0, "peephole": 0, "coupled": 0, "reset_before": 0}
-FLAGS |= {"variational": 0, "proj_size": 0}
+FLAGS |= {"variational": 0, "proj_size": 0, "compute": 0}
 NUMBERS = {"alpha": 1.0, "dale": np.nan, "noise": 0.0, "dropout": 0.0, "recurrent_dropout": 0.0}
 NUMBERS |= {"zoneout": 0.0, "zoneout_c": 0.0}
 
@@ -111,6 +111,7 @@ NUMBERS |= {"zoneout": 0.0, "zoneout_c": 0.0}
 def write_case(net: Net, dtype: str, file) -> None:
     options = dict(net.options)
     options["reset_before"] = not options.pop("reset_after", True)
+    options["compute"] = options.get("compute") == "bfloat16"
     assert options.keys() <= FLAGS.keys() | NUMBERS.keys()
     fields = [
         ["rnn", "lstm", "gru"].index(net.cell) + 1,
@@ -169,35 +170,56 @@ def nets_to_run(count: int) -> list[Net]:
     return nets + [replace(option_net(rng, setting), inside=False) for setting in settings]
 
 
+def errors_of(
+    command: list[str], isa: str, folder: Path, nets: list[Net], dtype: str, errors
+) -> list[dict[str, float]]:
+    """Of every tensor of every net, against the reference."""
+    with (folder / "cases").open("wb") as file:
+        for net in nets:
+            write_case(net, dtype, file)
+    done = subprocess.run(
+        [*command, str(folder / "cases"), str(folder / "results")],
+        capture_output=True, text=True, timeout=300,
+        env={**os.environ, "BPTT_NUM_THREADS": "2"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == isa
+    initial = bn.LSTM(7, 33, dtype="float64", seed=42, init="orthogonal").state_dict()
+    found = []
+    with (folder / "results").open("rb") as file:
+        for name, values in initial.items():  # the same bits on every platform
+            assert file.read(values.nbytes) == values.tobytes(), name
+        for net in nets:
+            found.append(compare(read_result(net, dtype, file), run_reference(net)))
+            kind = "bfloat16 " if "compute" in net.options else ""
+            for name, error in found[-1].items():
+                errors.add(isa, dtype, kind + kind_of(name), error)
+        assert not file.read(1)
+    return found
+
+
 def check(command: list[str], isa: str, folder: Path, nets: list[Net], errors) -> int:
     for dtype in ["float32", "float64"]:
-        with (folder / "cases").open("wb") as file:
-            for net in nets:
-                write_case(net, dtype, file)
-        done = subprocess.run(
-            [*command, str(folder / "cases"), str(folder / "results")],
-            capture_output=True, text=True, timeout=300,
-            env={**os.environ, "BPTT_NUM_THREADS": "2"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() == isa
-        initial = bn.LSTM(7, 33, dtype="float64", seed=42, init="orthogonal").state_dict()
-        with (folder / "results").open("rb") as file:
-            for name, values in initial.items():  # the same bits on every platform
-                assert file.read(values.nbytes) == values.tobytes(), name
-            for net in nets:
-                for name, error in compare(
-                    read_result(net, dtype, file), run_reference(net)
-                ).items():
-                    errors.add(isa, dtype, kind_of(name), error)
-                    assert error <= TOLERANCE[dtype], f"{name} of {net} in {dtype}: {error:.2e}"
-            assert not file.read(1)
+        found = errors_of(command, isa, folder, nets, dtype, errors)
+        for net, each in zip(nets, found, strict=True):
+            for name, error in each.items():
+                assert error <= TOLERANCE[dtype], f"{name} of {net} in {dtype}: {error:.2e}"
     return len(nets)
 
 
 def test_neon_kernels_against_the_reference(layer_io, tmp_path: Path, errors, comparisons) -> None:
     count = check(layer_io, "neon", tmp_path, nets_to_run(60), errors)
     comparisons.add("the reference, nets on emulated NEON", count)
+
+
+def test_neon_multiplies_in_bfloat16(layer_io, tmp_path: Path, errors, comparisons) -> None:
+    nets = [replace(n, options=n.options | {"compute": "bfloat16"}) for n in nets_to_run(60)[60:]]
+    found = errors_of(layer_io, "neon", tmp_path, nets, "float32", errors)
+    largest = sorted(max(each.values()) for each in found)
+    # The same where no factor lies near a tie; one that is rounded otherwise moves the others.
+    assert largest[len(nets) // 2] <= 2e-5
+    assert largest[int(0.95 * len(nets))] <= 1e-2
+    comparisons.add("the reference in bfloat16, on emulated NEON", len(nets))
 
 
 def test_a_layer_through_the_c_api(tmp_path: Path, errors, comparisons) -> None:

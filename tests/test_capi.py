@@ -34,6 +34,13 @@ def test_a_c_program_runs_ragged_batches_in_both_directions(isa, tmp_path):
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 40
 
 
+def test_a_c_program_multiplies_in_bfloat16(isa, tmp_path):
+    printed = run(build("compute", tmp_path), BPTT_ISA=isa)
+    assert printed.count("bfloat16 differs by") == 3
+    assert printed.count("in bfloat16") == 3
+    assert "4 refusals" in printed
+
+
 def test_every_function_refuses_what_is_hostile(tmp_path):
     printed = run(build("hostile", tmp_path))
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 1000

@@ -28,6 +28,9 @@ class RNN(Layer):
         Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
     dtype : str or dtype
         "float32" or "float64".
+    compute : str, optional
+        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
+        each other, forward and backward (dtype float32 only); all else stays float32.
     seed : int
         Of the initial parameters.
     init : str or Init
@@ -80,6 +83,7 @@ class RNN(Layer):
         bias: bool = True,
         batch_first: bool = False,
         dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
         seed: int = 0,
         init: str | Init = "default",
         bidirectional: bool = False,
@@ -121,6 +125,9 @@ class LSTM(Layer):
         Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
     dtype : str or dtype
         "float32" or "float64".
+    compute : str, optional
+        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
+        each other, forward and backward (dtype float32 only); all else stays float32.
     seed : int
         Of the initial parameters.
     init : str or Init
@@ -175,6 +182,7 @@ class LSTM(Layer):
         bias: bool = True,
         batch_first: bool = False,
         dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
         seed: int = 0,
         init: str | Init = "default",
         forget_bias: float | None = None,
@@ -213,6 +221,9 @@ class GRU(Layer):
         Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
     dtype : str or dtype
         "float32" or "float64".
+    compute : str, optional
+        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
+        each other, forward and backward (dtype float32 only); all else stays float32.
     seed : int
         Of the initial parameters.
     init : str or Init
@@ -259,6 +270,7 @@ class GRU(Layer):
         bias: bool = True,
         batch_first: bool = False,
         dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
         seed: int = 0,
         init: str | Init = "default",
         bidirectional: bool = False,

@@ -61,6 +61,7 @@ MODEL: dict[str, tuple[Kind, str]] = {
     "init": (str, "default (PyTorch's), orthogonal, identity, xavier, normal, sparse or keras"),
     "forget_bias": (float, "bias of the LSTM's forget gates"),
     "dtype": (str, "float32 or float64"),
+    "compute": (str, "bfloat16: products of numbers rounded to it, beside dtype float32"),
     "seed": (int, "of the initial parameters and the data order"),
 }
 TRAINING: dict[str, tuple[Kind, str]] = {

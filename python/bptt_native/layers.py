@@ -32,7 +32,8 @@ class Layer(Parameterised):
         batch_first = flag(config["batch_first"], where, "batch_first")
         self._native = _core.Layer(where, {**options, "input_size": inputs}, batch_first)
         self._adopt(self._native.params(), dtype_name(config["dtype"], where))
-        self._config = {**config, "dtype": str(self._dtype)}
+        compute = "bfloat16" if options["compute"] else None
+        self._config = {**config, "dtype": str(self._dtype), "compute": compute}
         self._draws = 0
 
     @property
@@ -236,6 +237,7 @@ _DEFAULTS: dict[str, Any] = {
     "bias": True,
     "batch_first": False,
     "dtype": "float32",
+    "compute": None,
     "seed": 0,
     "init": "default",
     "forget_bias": None,

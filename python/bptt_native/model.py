@@ -68,6 +68,8 @@ class Model(Steps):
         Inside BPTT, see `LSTM.backward`.
     dtype : str or dtype
         "float32" or "float64".
+    compute : str, optional
+        "bfloat16": products of numbers rounded to bfloat16, see `LSTM`; the readout's, too.
     seed : int
         Of the initial parameters.
     init : str or Init
@@ -146,6 +148,7 @@ class Model(Steps):
         clip_step: float | None = None,
         clip_step_norm: float | None = None,
         dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
         seed: int = 0,
         init: str | Init = "default",
         forget_bias: float | None = None,

@@ -12,6 +12,7 @@ CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
 NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4, "softplus": 5, "elu": 6,
                   "hard_sigmoid": 7, "softsign": 8, "leaky_relu": 9}  # fmt: skip
 DTYPES = {"float32": 1, "float64": 2}
+COMPUTES = {"float32": 0, "float64": 0, "bfloat16": 1}  # 0: as the dtype
 INITS = {"default": 1, "orthogonal": 2, "identity": 3, "xavier": 4, "normal": 5, "sparse": 6,
          "chrono": 7, "keras": 8}  # fmt: skip
 ALGORITHMS = {"sgd": 1, "adagrad": 2, "adam": 3, "rmsprop": 4}
@@ -82,6 +83,15 @@ def _scales(init: Init, where: str) -> dict[str, float]:
     return options
 
 
+def _compute(value: object, dtype: str, where: str) -> int:
+    given = dtype if value is None else value
+    number = choice(given, COMPUTES, where, "compute")
+    if given != dtype and (given, dtype) != ("bfloat16", "float32"):
+        expected = "None, or 'bfloat16' with dtype 'float32'"
+        raise ValueError(message(where, "compute", expected, f"{given!r} with dtype {dtype!r}"))
+    return number
+
+
 def layer_options(
     where: str,
     *,
@@ -91,6 +101,7 @@ def layer_options(
     num_layers: object,
     bias: object,
     dtype: object,
+    compute: object = None,
     seed: object,
     init: object,
     forget_bias: object = None,
@@ -104,7 +115,7 @@ def layer_options(
         The class, for messages.
     cell : int
         The engine's number of the cell.
-    nonlinearity, hidden_size, num_layers, bias, dtype, seed, init, forget_bias : object
+    nonlinearity, hidden_size, num_layers, bias, dtype, compute, seed, init, forget_bias : object
         As the user gave them.
     **more : object
         The options of cells and their regularisation, as the user gave them.
@@ -131,6 +142,7 @@ def layer_options(
         "num_layers": integer(num_layers, where, "num_layers", 1),
         "bias": int(flag(bias, where, "bias")),
         "dtype": DTYPES[name],
+        "compute": _compute(compute, name, where),
         "seed": integer(seed, where, "seed", 0, 2**64 - 1),
         "init": choice(start.weights, INITS, where, "init"),
         "gain": number(start.gain, where, "init"),
@@ -394,6 +406,7 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
         "betas": (options["beta1"], options["beta2"]),
         "rmsprop_form": _name_of(RMSPROP_FORMS, options["rmsprop_form"]),
         "dtype": _name_of(DTYPES, options["dtype"]),
+        "compute": "bfloat16" if options["compute"] else None,
         "init": weights if init == Init(weights) else init,
         **nan_means_none,
         "reset_after": not options["reset_before"],

@@ -54,6 +54,7 @@ class Recipe:
     init: str = "default"
     forget_bias: float | None = None
     dtype: str = "float32"
+    compute: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -107,7 +108,7 @@ _OF_MODEL = (
     "dale", "omega",
     "bidirectional", "label_smoothing", "optimizer", "momentum", "nesterov", "weight_decay",
     "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm", "init", "forget_bias",
-    "dtype", "seed",
+    "dtype", "compute", "seed",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ void fields(bptt_layer_options& o, const Visit& visit) {
   visit("cell", o.cell);
   visit("nonlinearity", o.nonlinearity);
   visit("dtype", o.dtype);
+  visit("compute", o.compute);
   visit("input_size", o.input_size);
   visit("hidden_size", o.hidden_size);
   visit("num_layers", o.num_layers);

@@ -34,6 +34,10 @@ constexpr Choice kInits[] = {
 constexpr WeightInit kInitOf[] = {WeightInit::uniform, WeightInit::orthogonal, WeightInit::identity,
                                   WeightInit::xavier,  WeightInit::normal,     WeightInit::sparse,
                                   WeightInit::chrono,  WeightInit::keras};
+constexpr Choice kComputes[] = {{BPTT_COMPUTE_DTYPE, "BPTT_COMPUTE_DTYPE"},
+                                {BPTT_COMPUTE_BFLOAT16, "BPTT_COMPUTE_BFLOAT16"}};
+constexpr Compute kComputeOf[] = {Compute::as_stored, Compute::bfloat16};
+
 // `prefix`: of the options' names.
 void refuse(const std::optional<OptionProblem>& problem, const std::string& prefix) {
   if (problem) fail(BPTT_ERR_ARGUMENT, prefix + problem->option, problem->expected, problem->got);
@@ -102,10 +106,19 @@ LayerSettings check_layer(const bptt_layer_options& options, const std::string& 
   LayerSettings settings;
   NetworkConfig& network = settings.network;
   refuse_reserved(options.reserved, prefix + "reserved");
+  if (options.reserved32 != 0) {
+    fail(BPTT_ERR_STRUCT_SIZE, prefix + "reserved32", "0 (room for later versions)",
+         text(int64_t{options.reserved32}));
+  }
   network.cell = kCellOf[choose(raw(options.cell), kCells, prefix + "cell")];
   network.activation =
       kActivationOf[choose(raw(options.nonlinearity), kActivations, prefix + "nonlinearity")];
   settings.dtype = dtype_argument(raw(options.dtype), (prefix + "dtype").c_str());
+  network.compute = kComputeOf[choose(raw(options.compute), kComputes, prefix + "compute")];
+  if (network.compute == Compute::bfloat16 && settings.dtype != Dtype::float32) {
+    fail(BPTT_ERR_ARGUMENT, prefix + "compute",
+         "BPTT_COMPUTE_DTYPE (0) unless dtype is BPTT_FLOAT32", "BPTT_COMPUTE_BFLOAT16 (1)");
+  }
   network.input = inputs;
   network.hidden = size_argument(options.hidden_size, (prefix + "hidden_size").c_str());
   network.layers = size_argument(options.num_layers, (prefix + "num_layers").c_str());
@@ -181,6 +194,7 @@ bptt_layer_options layer_options(const NetworkConfig& network, const InitConfig&
   options.nonlinearity =
       value_of<bptt_nonlinearity>(network.activation, kActivationOf, kActivations);
   options.dtype = dtype;
+  options.compute = value_of<bptt_compute>(network.compute, kComputeOf, kComputes);
   options.input_size = network.tokens_only ? 0 : network.input;
   options.hidden_size = network.hidden;
   options.num_layers = network.layers;

@@ -9,6 +9,7 @@ namespace bptt {
 
 #if defined(__x86_64__)
 extern const KernelTable kernels_sse2, kernels_avx2, kernels_avx512;
+void kernels_avx512bf16(Kernels<float>& table);
 #else
 extern const KernelTable kernels_neon;
 #endif
@@ -17,6 +18,9 @@ namespace {
 
 struct Available {
   const KernelTable* tables[3];
+#if defined(__x86_64__)
+  KernelTable avx512 = kernels_avx512;  // with native products of bfloat16 where the CPU has them
+#endif
   int64_t count = 0;
   Available() {
 #if defined(__x86_64__)
@@ -24,7 +28,8 @@ struct Available {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("fma")) {
-      tables[count++] = &kernels_avx512;
+      if (__builtin_cpu_supports("avx512bf16")) kernels_avx512bf16(avx512.bf16);
+      tables[count++] = &avx512;
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
       tables[count++] = &kernels_avx2;

@@ -5,6 +5,7 @@
 #include "cells/lstm.h"
 #include "cells/norm.h"
 #include "cells/rnn.h"
+#include "simd/bf16.h"
 #include "simd/gemm.h"
 #include "simd/update.h"
 
@@ -23,6 +24,7 @@ namespace {
 template <class T>
 constexpr Kernels<T> table_of() {
   return {kLanes<T>,
+          false,
           pack<T>,
           product<T>,
           outer<T>,
@@ -49,10 +51,16 @@ constexpr Kernels<T> table_of() {
           map_exp<T>};
 }
 
+constexpr Kernels<float> bf16_table() {
+  Kernels<float> table = table_of<float>();
+  set_bf16<rnn_forward<float>, lstm_forward<float>, gru_forward<float>>(table);
+  return table;
+}
+
 }  // namespace
 
 extern const KernelTable BPTT_TABLE(BPTT_KERNEL_ISA);
 const KernelTable BPTT_TABLE(BPTT_KERNEL_ISA) = {BPTT_TEXT(BPTT_KERNEL_ISA), table_of<float>(),
-                                                 table_of<double>()};
+                                                 table_of<double>(), bf16_table()};
 
 }  // namespace bptt

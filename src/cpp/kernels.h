@@ -8,9 +8,14 @@
 // and never let it reach a result.
 //
 // Aliasing: outputs never overlap inputs unless a comment says "in place".
+// Products read their operands as they are, or (bfloat16) rounded to bfloat16, float operands only: two
+// that follow each other along k then lie in the room of one float, the depth of a packed matrix counts
+// such pairs, an odd k is filled up with zero, and what is not packed is rounded into `scratch`. Sums
+// and all that is not a product stay float.
 // Determinism: an element's sum over k is one chain k = 0, 1, ... of fused multiply-adds (multiply,
 // add where the set has no fma), whatever the tile it falls in: it depends on the instruction set
-// only, never on rows, threads or batch.
+// only, never on rows, threads or batch. But recurrent products of a batch of one sequence and few
+// units are four chains each (simd/gemm.h: lone_tile).
 #pragma once
 
 #include <stddef.h>
@@ -37,6 +42,12 @@ constexpr int64_t padded_plane(int64_t n) {
   return (n + line - 1) / line * line;
 }
 
+// The length of a row of `depth` operands rounded to bfloat16, in floats; a vector may be written at
+// its end.
+constexpr int64_t pairs_row(int64_t depth) {
+  return padded_row<float>((depth + 1) / 2 + kAlignment / int64_t(2 * sizeof(float)));
+}
+
 enum class Cell { rnn, lstm, gru };
 enum class Activation {
   tanh,
@@ -61,6 +72,8 @@ struct Ahead {
 // groups (gates) of a panel of units side by side, each panel [depth, width] contiguous.
 // packed_size(depth, units, groups) elements.
 //   element (k, unit, group) = source[k * k_stride + unit * unit_stride + group * group_stride]
+// bfloat16: calls that fill a matrix in parts follow each other in the order of k, and begin with an
+// even k unless unit_stride is 1.
 template <class T>
 struct PackArgs {
   const T* source;
@@ -80,6 +93,7 @@ template <class T>
 struct ProductArgs {
   const T* a;
   int64_t a_row, segments, segment_length, segment_stride;
+  T* scratch;  // bfloat16: [rows, pairs_row(depth)]
   const T* b;  // packed
   int64_t rows, units, groups;
   T* c;
@@ -87,6 +101,7 @@ struct ProductArgs {
   const T* bias;  // [groups] rows, bias_group apart, or null
   int64_t bias_group;
   bool accumulate;
+  bool lone;  // one row, of a batch of one sequence: few units are summed in four chains
   int64_t panel_begin, panel_end;  // which panels of units to compute
   Ahead ahead[3];
 };
@@ -95,10 +110,10 @@ struct ProductArgs {
 // block's sum starts from zero and is added to C once.
 template <class T>
 struct OuterArgs {
-  const T* a;  // [depth, columns], a_row apart
+  const T* a;  // [depth, columns_a], a_row apart
   int64_t a_row, depth;
   // B: packed (one group), b_row = 0. Or internal rows b_row apart, in runs of run_length rows,
-  // b_run apart.
+  // b_run apart; bfloat16: packed only.
   const T* b;
   int64_t b_row, run_length, b_run;
   int64_t columns_a, units;
@@ -133,6 +148,9 @@ struct CellOptions {
   T* reset_carry;  // [rows, H], state_row apart
 };
 
+template <class T>
+struct Tiles;  // simd/gemm.h
+
 // One time step forward of some rows of the batch: product with the packed recurrent weights, then
 // the cell, per panel of units while the product is in the first-level cache. On entry `planes`
 // holds the input part of the pre-activations, gate by gate (plain RNN: in h itself); on return what
@@ -143,6 +161,7 @@ struct StepForwardArgs {
   const T* bias_hidden;  // GRU: b_hn [H]; else unused
   const T* input;        // what the product reads [rows, depth], input_row apart
   int64_t input_row, depth;
+  T* scratch;           // bfloat16: [rows, pairs_row(depth)], behind it as much for x
   const T* h_previous;  // [rows, H], state_row apart
   const T* c_previous;  // LSTM
   T* h;                 // [rows, H], h_row apart; may be h_previous's successor, never itself
@@ -152,6 +171,7 @@ struct StepForwardArgs {
   int64_t state_row, planes_row, plane_stride;
   int64_t rows, units;
   int64_t panel_begin, panel_end;  // panels of units to compute
+  bool lone;                       // a batch of one sequence (ProductArgs)
   Activation activation;           // RNN
   const CellOptions<T>* options;   // null: the plain cell
   // The input, where the step multiplies it too: planes (or h) then hold nothing on entry. Null: they
@@ -162,6 +182,10 @@ struct StepForwardArgs {
   int64_t x_row, x_depth;
   T* y;  // a copy of h for the caller [rows, H], y_row apart; null: none
   int64_t y_row;
+  // Between kernels: W_hh's operands where they are not `input` itself, and how they multiply.
+  const Tiles<T>* tiles;
+  const T* operands;
+  int64_t operands_row;
 };
 
 // One time step backward of some rows, pointwise: from the total dL/dh_t (dh) and what flows into
@@ -228,6 +252,7 @@ struct UpdateArgs {
 template <class T>
 struct Kernels {
   int64_t lanes;  // elements of a vector; a panel is up to 2 * lanes units
+  bool pairs;     // operands of products are rounded to bfloat16
 
   void (*pack)(const PackArgs<T>&);
   void (*product)(const ProductArgs<T>&);
@@ -277,16 +302,20 @@ struct KernelTable {
   const char* name;  // "avx2"
   Kernels<float> f32;
   Kernels<double> f64;
+  Kernels<float> bf16;  // f32 but for pack, product, outer and step_forward
 };
 
+// What the operands of products are: the elements as they are, or rounded.
+enum class Compute { as_stored, bfloat16 };
+
 template <class T>
-const Kernels<T>& kernels_of(const KernelTable& table);
+const Kernels<T>& kernels_of(const KernelTable& table, Compute compute = Compute::as_stored);
 template <>
-inline const Kernels<float>& kernels_of<float>(const KernelTable& table) {
-  return table.f32;
+inline const Kernels<float>& kernels_of<float>(const KernelTable& table, Compute compute) {
+  return compute == Compute::bfloat16 ? table.bf16 : table.f32;
 }
 template <>
-inline const Kernels<double>& kernels_of<double>(const KernelTable& table) {
+inline const Kernels<double>& kernels_of<double>(const KernelTable& table, Compute) {
   return table.f64;
 }
 
@@ -298,7 +327,8 @@ inline int64_t panel_count(const Kernels<T>& kernels, int64_t units) {
 template <class T>
 inline int64_t packed_size(const Kernels<T>& kernels, int64_t depth, int64_t units,
                            int64_t groups) {
-  return depth * groups * ((units + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
+  const int64_t steps = kernels.pairs ? (depth + 1) / 2 : depth;
+  return steps * groups * ((units + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
 }
 
 // Which cell it is; the default is the plain one.

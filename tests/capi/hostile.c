@@ -607,7 +607,10 @@ static void check_options(void) {
   BAD_MODEL(truncation_k1, 1, BPTT_ERR_ARGUMENT); /* without truncation_k2 */
   BAD_MODEL(truncation_k2, INT64_MAX, BPTT_ERR_ARGUMENT);
   BAD_LAYER(reserved[0], 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(layer.reserved[2], 1, BPTT_ERR_STRUCT_SIZE);
+  BAD_MODEL(layer.reserved[1], 1, BPTT_ERR_STRUCT_SIZE);
+  BAD_LAYER(reserved32, 1, BPTT_ERR_STRUCT_SIZE);
+  BAD_LAYER(compute, 2, BPTT_ERR_ARGUMENT);
+  BAD_LAYER(dtype = BPTT_FLOAT64; l.compute, BPTT_COMPUTE_BFLOAT16, BPTT_ERR_ARGUMENT);
   BAD_MODEL(optimizer.reserved32, 1, BPTT_ERR_STRUCT_SIZE);
   BAD_MODEL(optimizer.reserved[0], 1, BPTT_ERR_STRUCT_SIZE);
   BAD_MODEL(layer.struct_size, 0, BPTT_ERR_STRUCT_SIZE);

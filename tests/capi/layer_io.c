@@ -32,6 +32,7 @@ enum {
   RESET_BEFORE,
   VARIATIONAL,
   PROJ_SIZE,
+  COMPUTE,
   LENGTHS,
   RESETS,
   K1,
@@ -102,6 +103,7 @@ static bptt_layer* create(const int64_t* c, const double* v) {
   options.reset_before = (int32_t)c[RESET_BEFORE];
   options.variational = (int32_t)c[VARIATIONAL];
   options.proj_size = c[PROJ_SIZE];
+  options.compute = (bptt_compute)c[COMPUTE];
   options.alpha = v[ALPHA];
   options.dale = v[DALE];
   options.noise = v[NOISE];

@@ -1,5 +1,6 @@
 """What all parts share: types, checks, the linear map and layer normalisation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Params = dict[str, Array]
 Limit = float | None
+Rounding = Callable[[Array], Array]
 
 
 def check(where: str, array: Any, shape: tuple[int, ...], kinds: str = "iufc") -> Array:
@@ -35,22 +37,36 @@ def norm(z: Array, axis: int | None = None) -> Array:
     return np.asarray(np.sqrt(np.sum(z * z, axis=axis)))
 
 
-# --- a linear map --------------------------------------------------------------------------------
-def linear_forward(W: Array, b: Array | float, x: Array) -> Array:
-    """Give W x + b. A token k stands for the one-hot e_k, and W e_k is column k of W."""
+def as_is(z: Array) -> Array:
+    """Give numbers as they are."""
+    return z
+
+
+def bfloat16(z: Array) -> Array:
+    """Round to the nearest number of 8 significant bits, ties to even."""
+    mantissa, exponent = np.frexp(z)
+    return np.asarray(np.ldexp(np.rint(mantissa * 256), exponent - 8))
+
+
+# --- a linear map. `rounded`: what its factors undergo before they are multiplied -----------------
+def linear_forward(W: Array, b: Array | float, x: Array, rounded: Rounding = as_is) -> Array:
+    """Give W x + b. A token k stands for the one-hot e_k, and W e_k is column k of W, unrounded."""
     if x.dtype.kind not in "iu":
-        return np.asarray(x @ W.T + b)
+        return np.asarray(rounded(x) @ rounded(W).T + b)
     if x.min() < 0 or x.max() >= W.shape[1]:
         expected, got = f"0 ... {W.shape[1] - 1}", f"{x.min()} ... {x.max()}"
         raise IndexError(f"linear_forward: argument 'x': expected {expected}, got {got}")
     return np.asarray(W.T[x] + b)
 
 
-def linear_backward(W: Array, x: Array, da: Array) -> tuple[Array, Array, Array | None]:
+def linear_backward(
+    W: Array, x: Array, da: Array, rounded: Rounding = as_is
+) -> tuple[Array, Array, Array | None]:
     """Give dL/dW = sum da x^T, dL/db = sum da and dL/dx = W^T da (None for tokens)."""
     rows = da.reshape(-1, da.shape[-1])
     if x.dtype.kind not in "iu":
-        return rows.T @ x.reshape(-1, x.shape[-1]), rows.sum(axis=0), da @ W
+        dW = rounded(rows).T @ rounded(x.reshape(-1, x.shape[-1]))
+        return dW, rows.sum(axis=0), rounded(da) @ rounded(W)
     dW = np.zeros(W.shape, rows.dtype)
     np.add.at(dW.T, x.reshape(-1), rows)
     return dW, rows.sum(axis=0), None

@@ -16,6 +16,9 @@ from .basics import (
     Array,
     Limit,
     Params,
+    Rounding,
+    as_is,
+    bfloat16,
     choose,
     clamp,
     layer_norm_backward,
@@ -42,6 +45,14 @@ class Options:
     recurrent_dropout: float = 0.0  # training: of h_{t-1} in its product, one mask for all steps
     zoneout: float = 0.0  # probability that a unit of h keeps its old value
     zoneout_c: float = 0.0  # lstm: the same of c
+    compute: str = "float64"  # or "bfloat16": to what the factors of W v are rounded, both ways
+
+    @property
+    def rounded(self) -> Rounding:
+        """What factors undergo before they are multiplied."""
+        roundings = {"float64": as_is, "bfloat16": bfloat16}
+        rounding: Rounding = choose("Options: argument 'compute'", roundings, self.compute)
+        return rounding
 
 
 @dataclass(frozen=True)
@@ -79,23 +90,24 @@ def unmix(weight: Array | float, d: Array) -> tuple[Array, Array]:
     return (np.zeros_like(d), d) if plain else (weight * d, (1 - np.asarray(weight)) * d)
 
 
-def affine_forward(p: Params, kind: str, v: Array) -> tuple[Array, Any]:
+def affine_forward(p: Params, kind: str, v: Array, o: Options) -> tuple[Array, Any]:
     """Give W v + b, or gain * LN(W v) + b; kind is "ih" or "hh"."""
     W, b, gain = (p.get(f"{name}_{kind}") for name in ("weight", "bias", "weight_ln"))
     bias = 0.0 if b is None else b
     if gain is None:
-        return linear_forward(np.asarray(W), bias, v), (v, None)
-    a, normed = layer_norm_forward(gain, bias, linear_forward(np.asarray(W), 0.0, v))
+        return linear_forward(np.asarray(W), bias, v, o.rounded), (v, None)
+    product = linear_forward(np.asarray(W), 0.0, v, o.rounded)
+    a, normed = layer_norm_forward(gain, bias, product)
     return a, (v, normed)
 
 
-def affine_backward(p: Params, kind: str, saved: Any, da: Array) -> tuple[Any, Params]:
+def affine_backward(p: Params, kind: str, saved: Any, da: Array, o: Options) -> tuple[Any, Params]:
     """Give dL/dv (None for tokens) and the gradients of the parameters."""
     (v, normed), d = saved, Params()
     if normed is not None:
         gain = p[f"weight_ln_{kind}"]
         d[f"weight_ln_{kind}"], d[f"bias_{kind}"], da = layer_norm_backward(gain, normed, da)
-    dW, db, dv = linear_backward(p[f"weight_{kind}"], v, da)
+    dW, db, dv = linear_backward(p[f"weight_{kind}"], v, da, o.rounded)
     return dv, {f"weight_{kind}": dW, f"bias_{kind}": db} | d
 
 
@@ -167,8 +179,8 @@ class RnnSaved(NamedTuple):
 def rnn_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
     """h_t = (1 - alpha) h_{t-1} + alpha f(a_t) (Elman 1990; leaky: Jaeger et al. 2007)."""
     (h_prev,) = prev
-    a_x, saved_x = affine_forward(p, "ih", x)
-    a_h, saved_h = affine_forward(p, "hh", r.keep * h_prev)
+    a_x, saved_x = affine_forward(p, "ih", x, o)
+    a_h, saved_h = affine_forward(p, "hh", r.keep * h_prev, o)
     section, f, _ = choose("forward: argument 'nonlinearity'", NONLINEARITIES, o.nonlinearity)
     a = a_x + a_h + r.noise
     k = section(a) if r.section is None else r.section
@@ -189,8 +201,8 @@ def rnn_backward(p: Params, dnow: State, prev: State, saved: RnnSaved, o: Option
     kept, dh_new = unmix(r.zone, dh)
     leaked, df = unmix(1 - o.alpha, dh_new)
     da = clamp(df * rnn_slope(o, saved), clip)
-    dx, grads_x = affine_backward(p, "ih", saved.x, da)
-    dh_prev, grads_h = affine_backward(p, "hh", saved.h, da)
+    dx, grads_x = affine_backward(p, "ih", saved.x, da, o)
+    dh_prev, grads_h = affine_backward(p, "hh", saved.h, da, o)
     return Back(dx, (kept + leaked + r.keep * dh_prev,), grads_x | grads_h, (dh,), da)
 
 
@@ -202,8 +214,8 @@ def lstm_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh
     (Greff et al. 2017); weight_hr projects h_t (Sak et al. 2014).
     """
     h_prev, c_prev = prev
-    a_x, saved_x = affine_forward(p, "ih", x)
-    a_h, saved_h = affine_forward(p, "hh", r.keep * h_prev)
+    a_x, saved_x = affine_forward(p, "ih", x, o)
+    a_h, saved_h = affine_forward(p, "hh", r.keep * h_prev, o)
     a_i, *a_f, a_g, a_o = np.split(a_x + a_h, (a_x + a_h).shape[-1] // c_prev.shape[-1], axis=-1)
     p_i, p_f, p_o = _peepholes(p, len(a_f))
     i, g = sigmoid(a_i + p_i * c_prev), np.tanh(a_g)
@@ -213,7 +225,9 @@ def lstm_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh
     if "weight_ln_c" in p:
         v, normed = layer_norm_forward(p["weight_ln_c"], p["bias_ln_c"], c)
     tanh_v = np.tanh(v)
-    h = linear_forward(p["weight_hr"], 0.0, out * tanh_v) if "weight_hr" in p else out * tanh_v
+    h = out * tanh_v
+    if "weight_hr" in p:
+        h = linear_forward(p["weight_hr"], 0.0, h, o.rounded)
     now = mix(r.zone, h_prev, h), mix(r.zone_c, c_prev, c)
     gates = {"i": i, **({"f": f} if a_f else {}), "g": g, "o": out}
     return now, gates, (saved_x, saved_h, i, f, g, out, c, tanh_v, normed)
@@ -235,8 +249,8 @@ def lstm_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r
     kept_h, dm = unmix(r.zone, dh)
     kept_c, dc = unmix(r.zone_c, dc)
     if "weight_hr" in p:
-        grads["weight_hr"], _, projected = linear_backward(p["weight_hr"], out * tanh_v, dm)
-        dm = np.asarray(projected)
+        grads["weight_hr"], _, back = linear_backward(p["weight_hr"], out * tanh_v, dm, o.rounded)
+        dm = np.asarray(back)
     da_o = clamp(dm * tanh_v * out * (1 - out), clip)
     dv = dm * out * (1 - tanh_v * tanh_v)
     if normed is not None:
@@ -249,8 +263,8 @@ def lstm_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r
     da_f = [] if coupled else [clamp(dc * c_prev * f * (1 - f), clip)]
     da_g = clamp(dc * i * (1 - g * g), clip)
     da = np.concatenate([da_i, *da_f, da_g, da_o], axis=-1)
-    dx, grads_x = affine_backward(p, "ih", saved_x, da)
-    dh_prev, grads_h = affine_backward(p, "hh", saved_h, da)
+    dx, grads_x = affine_backward(p, "ih", saved_x, da, o)
+    dh_prev, grads_h = affine_backward(p, "hh", saved_h, da, o)
     dc_prev = kept_c + dc * f + p_i * da_i
     for d_f in da_f:
         dc_prev = dc_prev + p_f * d_f
@@ -268,16 +282,16 @@ def gru_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
     Or before it, as in that article's third version: n = tanh(a_xn + W_hn (r h_{t-1}) + b_hn).
     """
     (h_prev,), H = prev, prev[0].shape[-1]
-    a_x, saved_x = affine_forward(p, "ih", x)
+    a_x, saved_x = affine_forward(p, "ih", x, o)
     read = r.keep * h_prev
     both, last = _split(p, H)
-    a_h, saved_h = affine_forward(p if o.reset_after else both, "hh", read)
+    a_h, saved_h = affine_forward(p if o.reset_after else both, "hh", read, o)
     reset, z = (sigmoid(a_x[..., k : k + H] + a_h[..., k : k + H]) for k in (0, H))
     if o.reset_after:
         a_hn, saved_n = a_h[..., 2 * H :], None
         n = np.tanh(a_x[..., 2 * H :] + reset * a_hn)
     else:
-        a_hn, saved_n = affine_forward(last, "hh", reset * read)
+        a_hn, saved_n = affine_forward(last, "hh", reset * read, o)
         n = np.tanh(a_x[..., 2 * H :] + a_hn)
     h = mix(r.zone, h_prev, (1 - z) * n + z * h_prev)
     saved = saved_x, saved_h, saved_n, reset, z, n, a_hn, read
@@ -300,15 +314,15 @@ def gru_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r:
     if o.reset_after:
         da_r = clamp(da_n * a_hn * reset * (1 - reset), clip)
         da_h = np.concatenate([da_r, da_z, da_n * reset], axis=-1)
-        dread, grads_h = affine_backward(p, "hh", saved_h, da_h)
+        dread, grads_h = affine_backward(p, "hh", saved_h, da_h, o)
     else:
-        dreset_read, grads_n = affine_backward(last, "hh", saved_n, da_n)
+        dreset_read, grads_n = affine_backward(last, "hh", saved_n, da_n, o)
         da_r = clamp(dreset_read * read * reset * (1 - reset), clip)
-        dread, grads_rz = affine_backward(both, "hh", saved_h, np.concatenate([da_r, da_z], -1))
+        dread, grads_rz = affine_backward(both, "hh", saved_h, np.concatenate([da_r, da_z], -1), o)
         dread = dread + dreset_read * reset
         grads_h = {name: np.concatenate([grads_rz[name], grads_n[name]]) for name in grads_n}
         da_h = np.concatenate([da_r, da_z, da_n], axis=-1)
-    dx, grads_x = affine_backward(p, "ih", saved_x, np.concatenate([da_r, da_z, da_n], axis=-1))
+    dx, grads_x = affine_backward(p, "ih", saved_x, np.concatenate([da_r, da_z, da_n], axis=-1), o)
     dh_prev = kept + dh_new * z + r.keep * dread
     return Back(dx, (dh_prev,), grads_x | grads_h, (dh,), da_h)
 

@@ -58,14 +58,16 @@ def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = Non
     y, last, tape = forward(cfg.cell, rnn, inputs, state, options=cfg, **passage)
     ends: Any = (tape.lengths - 1, np.arange(y.shape[1]))
     part = choose("ModelConfig: 'targets'", {"every": slice(None), "last": ends}, cfg.targets)
-    out = linear_forward(params["readout.weight"], params.get("readout.bias", 0.0), y[part])
+    W, b = params["readout.weight"], params.get("readout.bias", 0.0)
+    out = linear_forward(W, b, y[part], cfg.rounded)
     return out, last, (x, rnn, tape, y, part)
 
 
 def model_backward(cfg: ModelConfig, params: Params, tape: Any, dout: Array) -> Any:
     """Give the gradients of all parameters by name, and the ``Gradients`` of the recurrent part."""
     (x, rnn, rnn_tape, y, part), dy = tape, np.zeros(tape[3].shape, np.result_type(tape[3], dout))
-    dW, db, dy[part] = linear_backward(params["readout.weight"], y[part], dout)
+    W = params["readout.weight"]
+    dW, db, dy[part] = linear_backward(W, y[part], dout, cfg.rounded)
     how: Any = {name: getattr(cfg, name) for name in ("clip_step", "clip_step_norm", "truncation")}
     g = backward(cfg.cell, rnn, rnn_tape, dy, omega=cfg.omega, **how)
     grads = {f"rnn.{name}": d for name, d in g.params.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import cells
-from .basics import Array, Limit, Params, check, choose, norm
+from .basics import Array, Limit, Params, Rounding, check, choose, norm
 from .cells import Options, Step
 from .random import Draw
 
@@ -314,7 +314,8 @@ def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array]
         if omega and k > 0:
             told = r.now & walk[k - 1].now & ~r.cut
             slope = cells.rnn_slope(tape.options, walk[k - 1].saved)
-            ratios.append(_ratios(back.da[told], p["weight_hh"], slope[told]))
+            rounded = tape.options.rounded
+            ratios.append(_ratios(back.da[told], p["weight_hh"], slope[told], rounded))
         free = _limit(back.prev, clips[1])
         free = tuple(np.where(r.cut[:, None], 0, s) for s in free)
         carry = tuple(np.where(now, s, old) for s, old in zip(free, carry, strict=True))
@@ -340,7 +341,7 @@ def _limit(carry: cells.State, max_norm: Limit) -> cells.State:
 
 
 # --- the regulariser of the gradient's norm (Pascanu et al. 2013, arXiv 1211.5063, eq. 9-10) ------
-def _ratios(delta: Array, W: Array, slope: Array) -> tuple[Array, Array]:
+def _ratios(delta: Array, W: Array, slope: Array, rounded: Rounding) -> tuple[Array, Array]:
     """Per sample (|u d| / |delta| - 1)^2 with u = W^T delta, and the sum of its gradients by W.
 
     delta = dL/da_{k+1} and d = f'(a_k) [samples, H] are held constant. Samples with |delta|^2 below
@@ -348,11 +349,11 @@ def _ratios(delta: Array, W: Array, slope: Array) -> tuple[Array, Array]:
     """
     kept = np.sum(delta * delta, axis=-1).real >= 1e-20
     delta, slope = delta[kept], slope[kept]
-    v = (delta @ W) * slope
+    v = (rounded(delta) @ rounded(W)) * slope
     below, above = norm(delta, -1), norm(v, -1)
     excess = above / below - 1
     factor = np.where(above.real > 0, 2 * excess / (below * np.where(above.real > 0, above, 1)), 0)
-    return excess * excess, (factor[:, None] * delta).T @ (v * slope)
+    return excess * excess, rounded(delta).T @ rounded(factor[:, None] * (v * slope))
 
 
 def _regulariser(ratios: list[tuple[Array, Array]], like: Array) -> tuple[Any, Array]:

@@ -127,9 +127,7 @@ BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t ro
                  : gate == 2 ? h
                              : y;
     } else {
-      ahead[1] = gate == 0   ? h
-                 : gate == 1 ? y
-                             : piece(s.planes + 3 * s.plane_stride, s.planes_row);
+      ahead[1] = gate == 0 ? h : gate == 1 ? y : piece(s.planes + 3 * s.plane_stride, s.planes_row);
     }
   }
 }
@@ -144,8 +142,18 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
     if (s.options->z) return point_forward(s, cell);
   }
   constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
+  const Tiles<T>& tiles = s.tiles ? *s.tiles : kTiles<T>;
+  const T* operands = s.tiles ? s.operands : s.input;
+  const int64_t operands_row = s.tiles ? s.operands_row : s.input_row;
   constexpr int64_t kRow = kMost * kSums * kPanel<T>;
-  alignas(64) T z[kTileRows][kMost][kSums][kPanel<T>];
+  // All rows of a tile pass by one gate after the other. Where the gates' panels are too large to stay
+  // in the second-level cache from tile to tile, four tiles pass by each.
+  constexpr int64_t kResident = 1 << 17;  // bytes
+  constexpr int64_t kTogether = 4;
+  const bool large = s.depth * kGates * kPanel<T> * int64_t(sizeof(T)) > kResident;
+  alignas(64) T z[kTogether * kTileRows][kMost][kSums][kPanel<T>];
+  const bool fused = !CellOf::kOptions && s.x != nullptr;
+  const bool lone = s.lone && few_chains<T>(s.units, kGates);
   for (int64_t index = s.panel_begin; index < s.panel_end;) {
     const Panel<T> panel(s.weights, s.depth, s.units, kGates, index);
     int64_t together = 1;
@@ -156,17 +164,20 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       }
     }
     for (int64_t row = 0; row < s.rows;) {
-      const int64_t height = tile_height(s.rows - row);
+      int64_t rows = tile_height(s.rows - row);
+      for (int64_t i = 1; large && i < kTogether && row + rows < s.rows; ++i) {
+        rows += tile_height(s.rows - row - rows);
+      }
       Tile<T> t;
       t.segments = 1;
       t.segment_stride = 0;
       t.c = &z[0][0][0][0];
       t.c_row = kRow;
-      t.c_panel = kPanel<T>;
+      t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel's
       t.last_units = kLanes<T>;
       t.accumulate = false;
       t.bias = nullptr;
-      const bool fused = !CellOf::kOptions && s.x != nullptr;
+      t.lone = false;
       if (fused) {
         const Panel<T> input(s.input_weights, s.x_depth, s.units, kGates, index);
         t.a = s.x + row * s.x_row;
@@ -176,25 +187,28 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
         t.b_panel = input.size;
         t.bias = s.bias + panel.unit;
         t.bias_panel = kGates == 1 ? kPanel<T> : s.plane_stride;
-        run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2, [](Tile<T>& now, int64_t) {
-          now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
-        });
+        run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
+                  [](Tile<T>& now, int64_t, int64_t, int64_t) {
+                    now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
+                  });
         t.bias = nullptr;
         t.accumulate = true;
       }
-      t.a = s.input + row * s.input_row;
-      t.a_row = s.input_row;
+      t.a = operands + row * operands_row;
+      t.a_row = operands_row;
       t.segment_length = s.depth;
       t.b = panel.packed;
       t.b_panel = panel.size;
-      run_tiles(kTiles<T>, t, height, together * kGates, panel.vectors == 2, [&](Tile<T>& now, int64_t gate) {
-        fetch_rows<CellOf>(s, row, height, panel.unit, gate, now.ahead);
-        if (CellOf::kApart && fused && gate == kGates - 1) {
-          now.accumulate = false;
-          now.c += kPanel<T>;
-        }
-      });
-      for (int64_t r = 0; r < height; ++r) {
+      t.lone = lone;
+      run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
+                [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
+                  fetch_rows<CellOf>(s, row + from, height, panel.unit, gate, now.ahead);
+                  if (CellOf::kApart && fused && gate == kGates - 1) {
+                    now.accumulate = false;
+                    now.c += kPanel<T>;
+                  }
+                });
+      for (int64_t r = 0; r < rows; ++r) {
         for (int64_t p = 0; p < together; ++p) {
           for (int64_t v = 0; v < panel.vectors; ++v) {
             const int64_t unit = panel.unit + p * kPanel<T> + v * kLanes<T>;
@@ -205,7 +219,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
           }
         }
       }
-      row += height;
+      row += rows;
     }
     index += together;
   }

@@ -16,6 +16,7 @@ constexpr std::string_view kActivations[] = {"tanh",         "relu",     "sigmoi
                                              "identity",     "softplus", "elu",
                                              "hard_sigmoid", "softsign", "leaky_relu"};
 constexpr std::string_view kDtypes[] = {"float32", "float64"};
+constexpr std::string_view kComputes[] = {"dtype", "bfloat16"};
 constexpr std::string_view kWeights[] = {"uniform", "orthogonal", "identity", "xavier",
                                          "normal",  "sparse",     "chrono",   "keras"};
 constexpr std::string_view kLosses[] = {"cross_entropy", "mse", "binary_cross_entropy"};
@@ -97,6 +98,7 @@ void visit(Archive& archive, Options& options) {
   archive.integer("truncation_k2", config.k2);
   archive.number("omega", config.omega);
   archive.flag("batch_first", config.batch_first);
+  archive.choice("compute", network.compute, kComputes);
 }
 
 class Writer {
@@ -185,6 +187,7 @@ void check_options(const Options& options) {
   check(network.embedding >= 0 && (network.embedding == 0 || options.vocab_size > 0),
         "embedding_size");
   check(network.hidden > 0, "hidden_size");
+  check(network.compute == Compute::as_stored || options.dtype == Dtype::float32, "compute");
   check(network.layers > 0, "num_layers");
   check(network.output > 0, "output_size");
   check(!std::isnan(config.init.gain), "init_gain");

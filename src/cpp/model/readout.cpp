@@ -60,7 +60,7 @@ std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
                                                     : std::make_shared<PackedReadout<T>>();
   packed_.reset();
   std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
-  const Kernels<T>& kernels = kernels_of<T>(*table);
+  const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);
   const int64_t H = config_.features(), O = config_.output;
   packed->forward.reserve(packed_size(kernels, H, O, 1));
   packed->backward.reserve(packed_size(kernels, O, H, 1));
@@ -87,7 +87,8 @@ ReadoutForwardPass<T>::ReadoutForwardPass(const Network<T>& network,
     : network_(network),
       readout_(readout),
       packed_(network.packed_readout()),
-      kernels_(kernels_of<T>(*packed_->table)) {
+      kernels_(kernels_of<T>(*packed_->table, network.config().compute)),
+      operands_(kernels_, tape.order().block_rows(), network.config().features()) {
   const int64_t rows = tape.order().block_rows();
   if (!readout.keep) out_ = Buffer<T>(checked_count(rows, network.output_row()));
   if (!readout.targets->index.empty())
@@ -116,6 +117,7 @@ void ReadoutForwardPass<T>::block(const Team& team, const Block<T>& block) {
   ProductArgs<T> p{};
   p.a_row = all ? block.top_row : gathered_row;
   p.a = (all ? block.top : gathered_.data()) + r0 * p.a_row;
+  p.scratch = operands_.at(r0);
   p.segments = 1;
   p.segment_length = features;
   p.b = packed_->forward.data();
@@ -139,7 +141,7 @@ ReadoutBackwardPass<T>::ReadoutBackwardPass(const Network<T>& network,
     : network_(network),
       readout_(readout),
       packed_(network.packed_readout()),
-      kernels_(kernels_of<T>(*packed_->table)) {
+      kernels_(kernels_of<T>(*packed_->table, network.config().compute)) {
   const int64_t features = network.config().features();
   const int64_t features_row = network.stack().geometry().features_row;
   for (int64_t i = 0; i < shards; ++i) {
@@ -148,6 +150,7 @@ ReadoutBackwardPass<T>::ReadoutBackwardPass(const Network<T>& network,
     const int64_t rows = std::max(count, kBlockRows);
     Scratch scratch;
     scratch.dout = Buffer<T>(checked_count(rows, network.output_row()));
+    scratch.operands = OperandRows<T>(kernels_, rows, network.config().output);
     scratch.rows = Buffer<T>(checked_count(rows, features_row));
     if (gradients) scratch.panels = Buffer<T>(packed_size(kernels_, rows, features, 1));
     scratch_.push_back(std::move(scratch));
@@ -180,6 +183,7 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
     ProductArgs<T> p{};
     p.a = dout + r0 * row;
     p.a_row = row;
+    p.scratch = scratch.operands.at(r0);
     p.segments = 1;
     p.segment_length = O;
     p.b = packed_->backward.data();
@@ -220,9 +224,9 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
   }
   team.wait();
   const int64_t m0 = team.begin(O), m1 = team.end(O);
-  kernels_.outer(OuterArgs<T>{dout + m0, row, count, scratch.panels.data(), 0, 0, 0, m1 - m0, features,
-                              gradients + network_.readout_weight()->offset + m0 * features,
-                              features});
+  kernels_.outer(
+      OuterArgs<T>{dout + m0, row, count, scratch.panels.data(), 0, 0, 0, m1 - m0, features,
+                   gradients + network_.readout_weight()->offset + m0 * features, features});
   kernels_.add_column_sums(dout + m0, row, count, m1 - m0,
                            gradients + network_.readout_bias()->offset + m0);
   return true;

@@ -20,7 +20,8 @@ class ReadoutForwardPass {
   const ReadoutForward<T>& readout_;
   const std::shared_ptr<const PackedReadout<T>> packed_;
   const Kernels<T>& kernels_;
-  Buffer<T> out_, gathered_;  // of a block
+  const OperandRows<T> operands_;  // of a block
+  Buffer<T> out_, gathered_;       // of a block
 };
 
 template <class T>
@@ -35,6 +36,7 @@ class ReadoutBackwardPass {
  private:
   struct Scratch {
     Buffer<T> dout, rows, panels;  // of a block
+    OperandRows<T> operands;       // the same
   };
   const Network<T>& network_;
   const ReadoutBackward<T>& readout_;

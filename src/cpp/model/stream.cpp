@@ -13,7 +13,9 @@ Stream<T>::Stream(const Model<T>& model)
       weights_(model.network().stack().packed_forward(model.network().params().data(),
                                                       model.network().params().version(),
                                                       model.network().one_hot())),
-      stepper_(stack_, geometry_, kernels_of<T>(*weights_->table)) {
+      stepper_(stack_, geometry_, kernels_of<T>(*weights_->table, stack_.compute)),
+      operands_(kernels_of<T>(*weights_->table, stack_.compute), 1,
+                std::max(stack_.input, stack_.hidden)) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
   readout_ = network.packed_readout();
@@ -35,7 +37,7 @@ Stream<T>::Stream(const Model<T>& model)
 
 template <class T>
 void Stream<T>::run(const T* x, int64_t token, T* y) {
-  const Kernels<T>& kernels = kernels_of<T>(*weights_->table);
+  const Kernels<T>& kernels = kernels_of<T>(*weights_->table, stack_.compute);
   const CellShape& shape = stepper_.shape();
   const int64_t R = config_.state(), next = 1 - now_;
   for (int64_t l = 0; l < config_.layers; ++l) {
@@ -47,10 +49,12 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
                   size_t(shape.planes ? row : config_.hidden) * sizeof(T));
       if (config_.layer_norm) stepper_.normalise_input(weights, out, 1);
     } else {
-      stepper_.input_part(weights, l ? h(l - 1, next) : x, 0, l ? R : stack_.input, out, 0, 1);
+      stepper_.input_part(weights, l ? h(l - 1, next) : x, 0, l ? R : stack_.input, out, 0, 1,
+                          operands_.at(0));
     }
-    StepForwardArgs<T> step = stepper_.begin(weights);
+    StepForwardArgs<T> step = stepper_.begin(weights, 1);
     step.rows = 1;
+    step.scratch = operands_.at(0);
     step.input = step.h_previous = h(l, now_);
     step.h = h(l, next);
     if (shape.has_c) {
@@ -68,6 +72,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
   if (!y) return;
   ProductArgs<T> p{};
   p.a = h(config_.layers - 1, now_);
+  p.scratch = operands_.at(0);
   p.segments = 1;
   p.segment_length = R;
   p.b = readout_->forward.data();

@@ -36,6 +36,7 @@ class Stream {
   const Geometry<T> geometry_;
   std::shared_ptr<const Packed<T>> weights_;
   const Stepper<T> stepper_;
+  const OperandRows<T> operands_;
   std::shared_ptr<const PackedReadout<T>> readout_;
   Buffer<T> table_;            // embedding.weight as it was
   Buffer<T> h_, c_;            // [L, 2, H]: the states before and after a step take turns

@@ -54,7 +54,7 @@ void add_omega(const Kernels<T>& kernels, const StackConfig& config,
 template <class T>
 void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const {
   const auto packed = packed_backward(call.parameters, call.version);
-  const Kernels<T>& kernels = kernels_of<T>(*packed->table);
+  const Kernels<T>& kernels = kernels_of<T>(*packed->table, config_.compute);
   const Order& order = tape.order();
   const int64_t parts = shard_count(order.batch(), call.parameter_count);
   const int64_t flows = checked_count(config_.walks(), tape.steps());

@@ -49,7 +49,7 @@ struct BackwardContext {
         tape(tape_),
         packed(packed_),
         shard(shard_),
-        kernels(kernels_of<T>(*packed_.table)),
+        kernels(kernels_of<T>(*packed_.table, config_.compute)),
         stepper(config_, geometry_, kernels),
         gather(config_, geometry_, kernels, tape_),
         shape(geometry_.shape),
@@ -60,6 +60,7 @@ struct BackwardContext {
         R(config_.state()),
         D(config_.directions()),
         block_rows(own.block_rows()),
+        operands(kernels, block_rows, shape.gates * H),
         joined(all.uniform() && count == all.batch()),
         cuts(tape_.cuts()),
         extended(config_.extended()) {}
@@ -79,7 +80,8 @@ struct BackwardContext {
   const Order own;
   const int64_t count, H, R, D;
   const int64_t block_rows;  // of the largest block
-  const bool joined;         // rows of the shard follow on from step to step
+  const OperandRows<T> operands;
+  const bool joined;  // rows of the shard follow on from step to step
   const bool cuts, extended;
 
   const T* after(const T* states, int64_t t, int64_t n, int64_t row) const {

@@ -80,6 +80,7 @@ class BackwardSteps {
     p.groups = 1;
     p.c_row = in.geometry.state_row;
     p.accumulate = in.shape.adds_carry && !in.config.projection;
+    p.lone = in.all.batch() == 1;
     p.panel_end = panel_count(in.kernels, in.R);
     return common;
   }
@@ -101,9 +102,10 @@ class BackwardSteps {
       p.panel_end = sharers->end(panels);
       n0 = 0;
       sharers->wait();
-    } else {
+    } else if (p.rows > 3) {
       fetch_ahead(common, walk, t, n0);
     }
+    p.scratch = in.operands.at(n0);
     p.a = dz_.data() + (block.row(t) + n0) * in.geometry.dz_row +
           in.shape.dz_hidden * in.geometry.plane;
     p.c = dh(walk, n0);
@@ -220,9 +222,11 @@ class BackwardSteps {
   T* through_projection(int64_t walk, const T* total, int64_t at, int64_t rows) {
     const int64_t row = in.geometry.state_row;
     std::memcpy(total_.data() + at * row, total, size_t(rows * row) * sizeof(T));
-    T* dm = dm_.data() + (total - dh(walk, 0)) / row * in.geometry.cell_row;
+    const int64_t n0 = (total - dh(walk, 0)) / row;
+    T* dm = dm_.data() + n0 * in.geometry.cell_row;
     ProductArgs<T> p{};
     p.a = total;
+    p.scratch = in.operands.at(n0);
     p.a_row = row;
     p.segments = 1;
     p.segment_length = in.R;
@@ -262,6 +266,7 @@ class BackwardSteps {
     const bool masked = share_.count() > 0;
     ProductArgs<T> p = common.product;
     p.rows = n1 - n0;
+    p.scratch = in.operands.at(n0);
     p.a = s.dz + (in.config.layer_norm ? in.shape.norm_hidden : in.shape.dz_hidden) * plane;
     p.c = carry;
     if (!masked && in.config.reset_after) return in.kernels.product(p);

@@ -174,8 +174,7 @@ class BackwardWalk {
     if (in.shard.gradients) of = weights_.operands(team, walk, block);
     team.wait();
     if (stop_.load()) return false;
-    if (in.shard.gradients)
-      weights_.add(team, walk, block, turn, of, steps_.dz(), steps_.totals());
+    if (in.shard.gradients) weights_.add(team, walk, block, turn, of, steps_.dz(), steps_.totals());
     if (omega_.on()) omega_.add(team, walk, block, steps_.dz());
     const bool first_layer = walk < in.D;
     if (!first_layer || in.call.dx || in.shard.table_gradient) input_gradient(team, walk, block);
@@ -272,6 +271,7 @@ class BackwardWalk {
     ProductArgs<T> p{};
     p.a = steps_.dz() + r0 * in.geometry.dz_row + in.shape.norm_input * in.geometry.plane;
     p.a_row = in.geometry.dz_row;
+    p.scratch = in.operands.at(r0);
     p.segments = in.shape.gates;
     p.segment_length = in.H;
     p.segment_stride = in.geometry.plane;
@@ -300,9 +300,10 @@ class BackwardWalk {
 
   // The product of input_gradient to where the caller wants it: all rows at once, or step by step.
   void put_dx(const Block<T>& block, int64_t r0, int64_t r1, ProductArgs<T> p) const {
-    const bool at_once = in.joined && in.call.dx_t == in.count * in.call.dx_n;
+    const int64_t row = in.count == 1 ? in.call.dx_t : in.call.dx_n;
+    const bool at_once = in.joined && in.call.dx_t == in.count * row;
     const T* const first = p.a;
-    p.c_row = in.call.dx_n;
+    p.c_row = row;
     for (int64_t r = r0; r < r1; r += p.rows) {
       const int64_t t = block.first + r / in.count, n = r % in.count;
       p.rows = at_once ? r1 - r : std::min(r1 - r, in.count - n);

@@ -74,6 +74,23 @@ class Buffer {
   std::unique_ptr<T[], Release> data_;
 };
 
+// Where products round the rows that they read to bfloat16 (kernels.h); every thread uses the rows of
+// its own. Else nothing.
+template <class T>
+class OperandRows {
+ public:
+  OperandRows() = default;
+  // For products of such a depth, or two of them at once.
+  OperandRows(const Kernels<T>& kernels, int64_t rows, int64_t depth, int64_t second = 0)
+      : row_(kernels.pairs ? pairs_row(depth) + pairs_row(second) : 0),
+        rows_(checked_count(rows, row_)) {}
+  T* at(int64_t row) const { return rows_.data() + row * row_; }
+
+ private:
+  int64_t row_ = 0;
+  mutable Buffer<T> rows_;
+};
+
 // A freed tape's memory is kept for the next one of its size: fresh pages cost about 5 % of a
 // training step. It never waits: where another thread is at the shelf, memory comes from and goes
 // to the system.

@@ -160,7 +160,7 @@ class ForwardWalk {
                   int64_t turn) {
     const bool asks = (walk == 0 || in.config.bidirectional) && team.index == 0;
     if (asks && cancelled()) stop_.store(turn);
-    StepForwardArgs<T> args = in.stepper.begin(in.packed.layers[size_t(walk)]);
+    StepForwardArgs<T> args = in.stepper.begin(in.packed.layers[size_t(walk)], in.order.batch());
     args.y_row = in.call.y_n;
     if (share.apart) {
       if (!(in.call.after_block && in.config.directions() == 1) && stop_.load() <= turn) return false;
@@ -169,14 +169,14 @@ class ForwardWalk {
         if (share.n0 >= n1) break;
         const int64_t row = block.row(t);
         const Rows input = input_.make(walk, block, row + share.n0, row + n1,
-                                                input_.scratch_of(share.n0));
+                                                input_.scratch_of(share.n0), share.n0);
         if (input_.fuses(walk)) set_input(args, input, 0);
         step(walk, block, t, share, share.n0, n1, args);
       }
       return true;
     }
     const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
-    if (r0 < r1) input_.make(walk, block, r0, r1, nullptr);
+    if (r0 < r1) input_.make(walk, block, r0, r1, nullptr, r0);
     team.wait();
     if (stop_.load() <= turn) return false;
     const int64_t live = in.order.live(block.first);
@@ -245,6 +245,7 @@ class ForwardWalk {
     if (n0 >= n1) return;
     const auto& layer = in.tape.layer(walk);
     s.rows = n1 - n0;
+    s.scratch = input_.operands(n0);
     s.h_previous = in.before(layer.h, block, t, n0, in.geometry.state_row);
     s.h = in.after(layer.h, block, t, n0);
     if (layer.c) {
@@ -345,7 +346,7 @@ class ForwardWalk {
   const ForwardInput<T> input_;
   const Blocks blocks_;
   const bool cuts_;
-  const bool direct_y_;  // the cell itself writes the caller's outputs
+  const bool direct_y_;               // the cell itself writes the caller's outputs
   const int64_t first_of_top_;        // walk of the top layer
   Buffer<T> cut_h_, cut_c_, masked_;  // [N, R | H]
   Buffer<T> keep_h_, keep_c_;         // [N or 1, H]

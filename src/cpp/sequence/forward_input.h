@@ -22,7 +22,7 @@ struct ForwardContext {
         tape(tape_),
         order(tape_.order()),
         packed(packed_),
-        kernels(kernels_of<T>(*packed_.table)),
+        kernels(kernels_of<T>(*packed_.table, config_.compute)),
         stepper(config_, geometry_, kernels),
         gather(config_, geometry_, kernels, tape_) {}
 
@@ -65,11 +65,15 @@ constexpr int64_t kFusedBatch = 8;
 template <class T>
 class ForwardInput {
  public:
-  explicit ForwardInput(const ForwardContext<T>& context) : in(context) {
+  explicit ForwardInput(const ForwardContext<T>& context)
+      : in(context),
+        operands_(in.kernels, in.order.block_rows(), in.config.hidden, widest_row()) {
     if (in.gather.copies_input())
       scratch_ = Buffer<T>(checked_count(in.order.block_rows(), widest_row()));
   }
 
+  // Of products, for rows from this one on.
+  T* operands(int64_t row) const { return operands_.at(row); }
   T* scratch() const { return scratch_.data(); }  // [rows of a block, I or D*R]
   int64_t token(int64_t t, int64_t n) const {
     return in.sequence.tokens[t * in.sequence.tokens_t + in.order.sequence(n) * in.sequence.tokens_n];
@@ -124,9 +128,10 @@ class ForwardInput {
     return !in.stepper.extended() && in.order.batch() >= kFusedBatch && !one_hot(walk);
   }
 
-  // For rows [r0, r1) of the block: the input, and unless the steps do that W_ih x_t + bias, to where
+  // For rows [r0, r1) of the block, put together at `own`: the input, and unless the steps do that W_ih x_t + bias, to where
   // the step finds it.
-  Rows make(int64_t walk, const Block<T>& block, int64_t r0, int64_t r1, T* own) const {
+  Rows make(int64_t walk, const Block<T>& block, int64_t r0, int64_t r1, T* own,
+            int64_t operands_row) const {
     const Rows input = one_hot(walk) ? Rows{} : rows_of(walk, block, r0, own);
     const int64_t d = walk % in.config.directions();
     const CellShape& shape = in.stepper.shape();
@@ -147,7 +152,8 @@ class ForwardInput {
     } else {
       put_together(walk, block, input, r0, r1);
       if (fuses(walk)) return input;
-      in.stepper.input_part(weights, input.rows, input.row, input.depth, out, out_row, r1 - r0);
+      in.stepper.input_part(weights, input.rows, input.row, input.depth, out, out_row, r1 - r0,
+                            operands_.at(operands_row));
     }
     if (in.config.noise > 0 && in.tape.training()) {
       const Masks noise = in.tape.masks(MaskKind::noise, walk);
@@ -164,6 +170,7 @@ class ForwardInput {
   int64_t widest_row() const { return std::max(in.geometry.input_row, in.geometry.features_row); }
 
   const ForwardContext<T>& in;
+  const OperandRows<T> operands_;  // of a block
   mutable Buffer<T> scratch_;
 };
 

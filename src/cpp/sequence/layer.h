@@ -157,14 +157,14 @@ struct Packed {
 
 // Whether a team shares the units of each step's product with W_hh rather than the sequences: where
 // these are too few for its members to have equal shares, and a step is long enough to pay for a
-// barrier or two.
+// barrier or two. (Operands in pairs have one place per sequence.)
 template <class T>
 bool shares_units(const Team& team, const StackConfig& config, const Kernels<T>& kernels,
                   int64_t batch) {
   constexpr double kWorth = 1 << 15;  // multiply-adds of a member
   const double step = double(batch) * double(config.hidden) * double(config.hidden) *
                       double(config.shape().product_gates);
-  return team.size > 1 && batch < 2 * team.size && !config.extended() &&
+  return team.size > 1 && batch < 2 * team.size && !config.extended() && !kernels.pairs &&
          panel_count(kernels, config.hidden) >= team.size && step >= kWorth * team.size;
 }
 

@@ -63,8 +63,8 @@ class OmegaTerms {
   void add(const Team& team, int64_t walk, const Block<T>& block, const T* dz) {
     const int64_t m0 = team.begin(in.H), m1 = team.end(in.H);
     if (m0 < m1) {
-      in.kernels.outer(OuterArgs<T>{dz + m0, in.geometry.dz_row, block.rows(), panels_.data(), 0, 0, 0,
-                                    m1 - m0, in.H, gradient_.data() + (walk * in.H + m0) * in.H,
+      in.kernels.outer(OuterArgs<T>{dz + m0, in.geometry.dz_row, block.rows(), panels_.data(), 0, 0,
+                                    0, m1 - m0, in.H, gradient_.data() + (walk * in.H + m0) * in.H,
                                     in.H});
     }
     if (team.index != 0) return;

@@ -205,7 +205,7 @@ std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>>& ca
   }
   std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
   fresh->one_hot = one_hot;
-  (this->*pack)(parameters, *fresh, kernels_of<T>(*table));
+  (this->*pack)(parameters, *fresh, kernels_of<T>(*table, config_.compute));
   fresh->version = version;
   fresh->table = table;
   cached = fresh;

@@ -59,11 +59,12 @@ class Stepper {
     kernels_.norm_forward(a);
   }
 
-  // in: [rows, depth], in_row apart. out: planes or (plain RNN) h.
+  // in: [rows, depth], in_row apart. out: planes or (plain RNN) h. scratch: of the product.
   void input_part(const typename Packed<T>::Layer& weights, const T* in, int64_t in_row,
-                  int64_t depth, T* out, int64_t out_row, int64_t rows) const {
+                  int64_t depth, T* out, int64_t out_row, int64_t rows, T* scratch) const {
     ProductArgs<T> p{};
     p.a = in;
+    p.scratch = scratch;
     p.a_row = in_row;
     p.segments = 1;
     p.segment_length = depth;
@@ -81,10 +82,11 @@ class Stepper {
     if (config_.layer_norm) normalise_input(weights, out, rows);
   }
 
-  // What all steps of a layer's direction have in common. The caller sets rows, input, h_previous, h,
-  // c_previous, c and planes of each.
-  StepForwardArgs<T> begin(const typename Packed<T>::Layer& weights) const {
+  // What all steps of a layer's direction have in common, of a batch of so many sequences. The caller
+  // sets rows, input, scratch, h_previous, h, c_previous, c and planes of each.
+  StepForwardArgs<T> begin(const typename Packed<T>::Layer& weights, int64_t batch) const {
     StepForwardArgs<T> s{};
+    s.lone = batch == 1;
     s.weights = weights.recurrent.data();
     s.bias_hidden = weights.bias_hidden.data();
     s.input_weights = weights.input.data();
@@ -154,6 +156,7 @@ class Stepper {
                           T* z) const {
     ProductArgs<T> p{};
     p.a = s.input;
+    p.scratch = s.scratch;
     p.a_row = geometry_.state_row;
     p.segments = 1;
     p.segment_length = config_.state();
@@ -176,6 +179,7 @@ class Stepper {
   void project(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& s, T* h) const {
     ProductArgs<T> p{};
     p.a = s.h;
+    p.scratch = s.scratch;
     p.a_row = geometry_.planes_row;
     p.segments = 1;
     p.segment_length = config_.hidden;

@@ -25,6 +25,7 @@ namespace bptt {
 struct LayerConfig {
   Cell cell = Cell::lstm;
   Activation activation = Activation::tanh;  // RNN
+  Compute compute = Compute::as_stored;      // bfloat16: float32 parameters only
   int64_t hidden = 0, layers = 1;
   bool bias = true;
   bool bidirectional = false;

@@ -23,8 +23,8 @@ class WeightGradients {
       }
     }
     if (!wanted) return;
-    if (!in.own.uniform()) {
-      const int64_t widest = std::max(in.config.input, in.config.features());
+    const int64_t widest = std::max(in.config.input, std::max(in.config.features(), in.H));
+    if (!in.own.uniform() || widest > kInPlace || in.kernels.pairs) {
       x_panels_ = Buffer<T>(packed_size(in.kernels, rows, widest, 1));
       h_panels_ = Buffer<T>(packed_size(in.kernels, rows, in.R, 1));
       if (in.config.projection || resets_before())
@@ -54,7 +54,7 @@ class WeightGradients {
     sorted.sort();
   }
 
-  // A right-hand side: the block's rows where they lie, if evenly, else packed.
+  // A right-hand side: the block's rows where they lie, if evenly and as they are, else packed.
   struct Operand {
     const T* b = nullptr;
     int64_t row = 0, run_length = 0, run = 0;  // as in OuterArgs
@@ -75,7 +75,7 @@ class WeightGradients {
     if (gathers_states()) gather_states(walk, block, r0, r1);
     if (copied || gathers_states()) team.wait();
     if (copied) {
-      of.x = gathered(block, inputs_, in.input_row(walk));
+      of.x = gathered(team, block, inputs_, in.input_row(walk), in.input_size(walk), x_panels_);
     } else if (l > 0) {
       const T* below = in.tape.layer(walk - 1).h;
       of.x = operand(
@@ -87,7 +87,7 @@ class WeightGradients {
       of.x = operand(team, block, at, in.geometry.input_row, in.config.input, x_panels_);
     }
     if (gathers_states()) {
-      of.h = gathered(block, states_, row);
+      of.h = gathered(team, block, states_, row, in.R, h_panels_);
     } else {
       of.h = operand(
           team, block, [&](int64_t t) { return in.before(layer.h, t, 0, row); }, row, in.R,
@@ -110,8 +110,7 @@ class WeightGradients {
     const int64_t l = walk / in.D, d = walk % in.D, I = in.input_size(walk);
     const T* input = dz + in.shape.norm_input * plane;
     if (l > 0 || in.tape.dense()) {
-      weight_gradient(team, block, input, in.shape.dz_input, G, of.x, I,
-                      gradients + at.weight_ih);
+      weight_gradient(team, block, input, in.shape.dz_input, G, of.x, I, gradients + at.weight_ih);
     } else {
       const int64_t columns = token_columns(), begin = team.begin(columns), end = team.end(columns);
       scatter_add(in.kernels, sorted_[turn], input + begin, dz_row, end - begin,
@@ -120,8 +119,7 @@ class WeightGradients {
     const T* hidden =
         dz + (in.config.layer_norm ? in.shape.norm_hidden : in.shape.dz_hidden) * plane;
     T* weight_hh = acting_.count() ? acting_.data() + walk * in.H * in.H : gradients + at.weight_hh;
-    weight_gradient(team, block, hidden, kInOrder, in.shape.product_gates, of.h, in.R,
-                    weight_hh);
+    weight_gradient(team, block, hidden, kInOrder, in.shape.product_gates, of.h, in.R, weight_hh);
     if (resets_before()) {
       weight_gradient(team, block, dz, kInOrder, 1, of.cells, in.H,
                       weight_hh + in.shape.product_gates * in.H * in.H);
@@ -158,28 +156,38 @@ class WeightGradients {
   }
 
  private:
+  // Rows up to so many units are read where they lie. Longer ones, each on pages of its own, made
+  // products 3-5 % slower than packing them costs.
+  static constexpr int64_t kInPlace = 256;
   static constexpr int64_t kInOrder[4] = {0, 1, 2, 3};
 
   bool gathers_states() const { return in.tape.cuts() || in.tape.layer(0).recurrent_mask; }
   bool resets_before() const { return in.shape.product_gates < in.shape.gates; }
   int64_t token_columns() const { return in.shape.gates * in.geometry.plane; }
 
-  // at(t): where the rows of step t begin.
+  // at(t): where the rows of step t begin; `joined`: they follow on from step to step.
+  template <class At>
+  Operand operand(const Team& team, const Block<T>& block, const At& at, int64_t row, int64_t units,
+                  Buffer<T>& panels, bool joined) {
+    const bool in_place = units <= kInPlace && !in.kernels.pairs;
+    if (in_place && joined) return {at(block.first), row, block.rows()};
+    if (in_place && in.own.uniform()) return {at(block.first), row, in.count, in.all.batch() * row};
+    pack_rows(in.kernels, team, block, joined, at, row, units, panels.data());
+    return {panels.data()};
+  }
   template <class At>
   Operand operand(const Team& team, const Block<T>& block, const At& at, int64_t row, int64_t units,
                   Buffer<T>& panels) {
-    if (in.joined) return {at(block.first), row, block.rows()};
-    if (in.own.uniform()) return {at(block.first), row, in.count, in.all.batch() * row};
-    pack_rows(in.kernels, team, block, false, at, row, units, panels.data());
-    return {panels.data()};
+    return operand(team, block, at, row, units, panels, in.joined);
   }
-  Operand gathered(const Block<T>& block, const Buffer<T>& rows, int64_t row) const {
-    return {rows.data(), row, block.rows()};
+  Operand gathered(const Team& team, const Block<T>& block, const Buffer<T>& rows, int64_t row,
+                   int64_t units, Buffer<T>& panels) {
+    const auto at = [&rows](int64_t) { return rows.data(); };
+    return operand(team, block, at, row, units, panels, true);
   }
   OuterArgs<T> outer(const Block<T>& block, const T* a, int64_t a_row, const Operand& b,
                      int64_t columns, int64_t units, T* c) const {
-    return {a,       a_row, block.rows(), b.b, b.row, b.run_length, b.run,
-            columns, units, c,            units};
+    return {a, a_row, block.rows(), b.b, b.row, b.run_length, b.run, columns, units, c, units};
   }
 
   void gather_inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1) {
@@ -270,10 +278,10 @@ class WeightGradients {
 
   const BackwardContext<T>& in;
   Buffer<T> x_panels_, h_panels_, cells_;  // operands, packed
-  Buffer<T> inputs_, states_;      // rows put together
-  Buffer<T> sums_;                 // [L * D, dz planes, H]: column sums of dz
-  Buffer<T> token_gradient_;       // [D, V, gates, H]: one-hot input's dW_ih, transposed
-  Buffer<T> acting_;               // [L * D, H, H]: of W_hh as it acts under Dale's law
+  Buffer<T> inputs_, states_;              // rows put together
+  Buffer<T> sums_;                         // [L * D, dz planes, H]: column sums of dz
+  Buffer<T> token_gradient_;               // [D, V, gates, H]: one-hot input's dW_ih, transposed
+  Buffer<T> acting_;                       // [L * D, H, H]: of W_hh as it acts under Dale's law
   SortedTokens sorted_[2];
 };
 

@@ -20,10 +20,13 @@ struct Tile {
   int64_t c_row, c_panel;
   const T* bias;  // as C without rows, or null
   int64_t bias_panel;
-  bool accumulate;     // C += instead of C =
-  int64_t last_units;  // units of the last vector that are stored
+  bool accumulate;  // C += instead of C =
+  bool lone;        // of a batch of one sequence
+  int64_t last_units;    // units of the last vector that are stored
   int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
-  Ahead ahead[2];        // by_rows, one panel: fetched during the first and the second half of k
+  // Fetched while k runs. by_rows (one panel): during its first and its second half; by_columns: C,
+  // which else waits for memory once a tile (3-5 % of products with a large C).
+  Ahead ahead[2];
 };
 
 template <class T>
@@ -34,6 +37,7 @@ template <class T>
 struct Tiles {
   const TileFunction<T>*one, *two, *two_panels, *four_panels;  // vectors; panels of two vectors
   const TileFunction<T>*outer_one, *outer_two;
+  TileFunction<T> lone_one, lone_two;  // of a batch of one sequence
 };
 
 }  // namespace bptt
@@ -55,7 +59,7 @@ constexpr int kTileRows = 5;
 #endif
 
 // With few rows, panels computed side by side: eight chains of multiply-adds hide their latency.
-constexpr int panels_at_once(int rows) {
+constexpr int panels_at_once(int64_t rows) {
   if (rows == 1) return 4;
   if (rows == 2) return kRegisters == 32 ? 4 : 2;
   if (rows == 3) return kRegisters == 32 ? 2 : 1;
@@ -126,6 +130,25 @@ BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS
   }
 }
 
+// A sum of row r and vector p to C, where it ends: with the bias, and with what C holds.
+template <int VECTORS, class T>
+BPTT_INLINE void put_sum(const Tile<T>& t, int r, int p, typename Vec<T>::V value) {
+  const int64_t panel = p / VECTORS, lane = (p % VECTORS) * kLanes<T>;
+  const bool whole = p % VECTORS < VECTORS - 1 || t.last_units == kLanes<T>;
+  T* c = t.c + r * t.c_row + panel * t.c_panel + lane;
+  if (t.bias) value = value + load(t.bias + panel * t.bias_panel + lane);
+  if (whole) {
+    if (t.accumulate) value = value + load(c);
+    store(c, value);
+  } else {
+    if (t.accumulate) value = value + load_some(c, t.last_units);
+    store_some(c, value, t.last_units);
+  }
+}
+
+// With fewer rows the loads of B alone keep the load units busy.
+constexpr bool fetches_ahead(int panels, int rows) { return panels == 1 && rows > 3; }
+
 template <class O, Lie LIE, int ROWS, int PANELS, int VECTORS>
 void tile(const Tile<Sum<O>>& t) {
   using T = Sum<O>;
@@ -138,12 +161,14 @@ void tile(const Tile<Sum<O>>& t) {
     for (int p = 0; p < PANELS * VECTORS; ++p) sum[r][p] = V{};
   }
 
+  constexpr bool kFetches = fetches_ahead(PANELS, ROWS);
   const O* b = reinterpret_cast<const O*>(t.b);
   Fetch fetches[2] = {Fetch(t.ahead[0]), Fetch(t.ahead[1])};
   for (int64_t segment = 0; segment < t.segments; ++segment) {
     const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
     if constexpr (LIE == Lie::by_columns) {
       for (int64_t k = 0; k < t.segment_length; ++k) {
+        fetches[0].next();
         tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
         a += t.a_row;
         b += t.b_row;
@@ -161,11 +186,11 @@ void tile(const Tile<Sum<O>>& t) {
       }
       const int64_t row = t.a_row;
       int64_t k = 0;
-      for (int half = 0; half < 2; ++half) {
+      for (int half = kFetches ? 0 : 1; half < 2; ++half) {
         const int64_t stop = half ? t.segment_length : t.segment_length / 2;
         Fetch fetch = fetches[half];
         for (; k + 2 <= stop; k += 2) {
-          if constexpr (PANELS == 1) fetch.next();
+          if constexpr (kFetches) fetch.next();
 #pragma GCC unroll 2
           for (int unroll = 0; unroll < 2; ++unroll) {
             tile_step<O, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel, [&](int r) {
@@ -191,23 +216,49 @@ void tile(const Tile<Sum<O>>& t) {
 
 #pragma GCC unroll 8
   for (int p = 0; p < PANELS * VECTORS; ++p) {
-    const int64_t panel = p / VECTORS, lane = (p % VECTORS) * kLanes<T>;
-    const V bias = t.bias ? load(t.bias + panel * t.bias_panel + lane) : V{};
-    const bool whole = p % VECTORS < VECTORS - 1 || t.last_units == kLanes<T>;
-    T* c = t.c + panel * t.c_panel + lane;
 #pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r) {
-      V value = sum[r][p];
-      if (t.bias) value = value + bias;
-      if (whole) {
-        if (t.accumulate) value = value + load(c + r * t.c_row);
-        store(c + r * t.c_row, value);
-      } else {
-        if (t.accumulate) value = value + load_some(c + r * t.c_row, t.last_units);
-        store_some(c + r * t.c_row, value, t.last_units);
-      }
-    }
+    for (int r = 0; r < ROWS; ++r) put_sum<VECTORS>(t, r, p, sum[r][p]);
   }
+}
+
+// Whether one row of a product has fewer vectors of sums than hide the latency of a multiply-add.
+template <class T>
+BPTT_INLINE bool few_chains(int64_t units, int64_t groups) {
+  return groups * ((units + kPanel<T> - 1) / kPanel<T>) < 4;
+}
+
+// The tile of such a product in a batch of one sequence: each sum is four chains, over k mod 4. No
+// other tile sums like that, so this depends on the batch only.
+template <class O, int VECTORS>
+void lone_tile(const Tile<Sum<O>>& t) {
+  using T = Sum<O>;
+  constexpr int kWidth = VECTORS * kLanes<T>, kChains = 4;
+  typename Vec<T>::V sum[kChains][VECTORS] = {};
+  const O* b = reinterpret_cast<const O*>(t.b);
+  const auto step = [&](int chain, const O* a) {
+    const auto av = splat<O>(*a);
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; ++v)
+      sum[chain][v] = multiply_add(av, load(b + chain * kWidth + v * kLanes<O>), sum[chain][v]);
+  };
+  for (int64_t segment = 0; segment < t.segments; ++segment) {
+    const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
+    int64_t k = 0;
+    for (; k + kChains <= t.segment_length; k += kChains) {
+#pragma GCC unroll 4
+      for (int chain = 0; chain < kChains; ++chain) step(chain, a + k + chain);
+      b += kChains * kWidth;
+    }
+    const int64_t left = t.segment_length - k;
+#pragma GCC unroll 4
+    for (int chain = 0; chain < kChains - 1; ++chain) {
+      if (chain < left) step(chain, a + k + chain);
+    }
+    b += left * kWidth;
+  }
+#pragma GCC unroll 2
+  for (int v = 0; v < VECTORS; ++v)
+    put_sum<VECTORS>(t, 0, v, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
 }
 
 // tiles[rows - 1] for one lie, number of panels and vectors; built by recursion because rows is a
@@ -231,7 +282,9 @@ constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Lie::by_rows, 1, 1, kTileRows>.o
                                   kTileTable<O, Lie::by_rows, 2, 2, 3>.of,
                                   kTileTable<O, Lie::by_rows, 4, 2, 2>.of,
                                   kTileTable<O, Lie::by_columns, 1, 1, kTileRows>.of,
-                                  kTileTable<O, Lie::by_columns, 1, 2, kTileRows>.of};
+                                  kTileTable<O, Lie::by_columns, 1, 2, kTileRows>.of,
+                                  lone_tile<O, 1>,
+                                  lone_tile<O, 2>};
 
 // The height of the next tile when `left` rows remain: as even as possible, so that no tile is a
 // sliver.
@@ -240,30 +293,38 @@ BPTT_INLINE int64_t tile_height(int64_t left) {
   return (left + tiles - 1) / tiles;
 }
 
-// `panels` full or one single-vector panel for `rows` <= kTileRows rows; as many at once as the
-// registers allow. prepare(tile, panel) is asked before each what is to be fetched ahead.
+// `panels` full panels or single-vector ones for some rows: with few rows as many panels at once as the
+// registers allow, else tile below tile, so that a panel of B is in cache for all rows.
+// prepare(tile, panel, row, rows) is asked before each tile what it is to fetch.
 template <class T, class Prepare>
 BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64_t panels,
                            bool two_vectors, const Prepare& prepare) {
-  for (int64_t done = 0; panels > 0;) {
+  for (int64_t panel = 0; panel < panels;) {
+    const int64_t left = panels - panel;
     int64_t now = 1;
-    prepare(t, done);
-    if (!two_vectors) {
-      tiles.one[rows - 1](t);
-    } else if (panels >= 4 && panels_at_once(int(rows)) == 4) {
+    if (t.lone) {
+      (two_vectors ? tiles.lone_two : tiles.lone_one)(t);
+    } else if (two_vectors && left >= 4 && panels_at_once(rows) == 4) {
       tiles.four_panels[rows - 1](t);
       now = 4;
-    } else if (panels >= 2 && panels_at_once(int(rows)) >= 2) {
+    } else if (two_vectors && left >= 2 && panels_at_once(rows) >= 2) {
       tiles.two_panels[rows - 1](t);
       now = 2;
     } else {
-      tiles.two[rows - 1](t);
+      for (int64_t row = 0; row < rows;) {
+        const int64_t height = tile_height(rows - row);
+        Tile<T> part = t;
+        part.a += row * t.a_row;
+        part.c += row * t.c_row;
+        prepare(part, panel, row, height);
+        (two_vectors ? tiles.two : tiles.one)[height - 1](part);
+        row += height;
+      }
     }
     t.b += now * t.b_panel;
     t.c += now * t.c_panel;
     if (t.bias) t.bias += now * t.bias_panel;
-    panels -= now;
-    done += now;
+    panel += now;
   }
 }
 
@@ -332,7 +393,8 @@ class FetchPlan {
       if (range_ == 3) continue;
       const Ahead& range = ranges_[range_];
       const int64_t left = range.count - done_, count = left < room_ ? left : room_;
-      if (count > 0) ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
+      if (count > 0)
+        ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
       done_ += count;
       if (done_ >= range.count) {
         done_ = 0;
@@ -364,27 +426,24 @@ BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
         ++side_by_side;
       }
     }
-    for (int64_t row = 0; row < p.rows;) {
-      const int64_t height = tile_height(p.rows - row);
-      Tile<T> t;
-      t.a = p.a + row * p.a_row;
-      t.a_row = p.a_row;
-      t.segments = p.segments;
-      t.segment_length = p.segment_length;
-      t.segment_stride = p.segment_stride;
-      t.b = panel.packed;
-      t.b_panel = panel.size;
-      t.c = p.c + row * p.c_row + panel.unit;
-      t.c_row = p.c_row;
-      t.c_panel = p.groups == 1 ? kPanel<T> : p.c_group;
-      t.bias = p.bias ? p.bias + panel.unit : nullptr;
-      t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
-      t.accumulate = p.accumulate;
-      t.last_units = panel.last_units;
-      run_tiles(tiles, t, height, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
-                [&plan](Tile<T>& now, int64_t) { plan(now); });
-      row += height;
-    }
+    Tile<T> t;
+    t.a = p.a;
+    t.a_row = p.a_row;
+    t.segments = p.segments;
+    t.segment_length = p.segment_length;
+    t.segment_stride = p.segment_stride;
+    t.b = panel.packed;
+    t.b_panel = panel.size;
+    t.c = p.c + panel.unit;
+    t.c_row = p.c_row;
+    t.c_panel = p.groups == 1 ? kPanel<T> : p.c_group;
+    t.bias = p.bias ? p.bias + panel.unit : nullptr;
+    t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
+    t.accumulate = p.accumulate;
+    t.lone = p.lone && few_chains<T>(p.units, p.groups);
+    t.last_units = panel.last_units;
+    run_tiles(tiles, t, p.rows, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
+              [&plan](Tile<T>& now, int64_t, int64_t, int64_t) { plan(now); });
     index += side_by_side;
   }
 }
@@ -426,8 +485,9 @@ BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_
     t.bias = nullptr;
     t.bias_panel = 0;
     t.accumulate = true;
+    t.lone = false;
     t.last_units = panel.last_units;
-    t.ahead[0] = t.ahead[1] = nothing_ahead(t.b);
+    t.ahead[0] = t.ahead[1] = {t.c, t.c_row * int64_t(sizeof(T)), height};
     (panel.vectors == 2 ? tiles.outer_two : tiles.outer_one)[height - 1](t);
   }
 }

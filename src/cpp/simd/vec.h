@@ -34,6 +34,14 @@ typedef float FloatV __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef double DoubleV __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef int32_t Int32V __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef int64_t Int64V __attribute__((vector_size(BPTT_VECTOR_BYTES)));
+typedef uint32_t PairV __attribute__((vector_size(BPTT_VECTOR_BYTES)));
+typedef uint16_t HalfV __attribute__((vector_size(BPTT_VECTOR_BYTES / 2)));
+
+// Two bfloat16 numbers that follow each other along the k of a product, the first one in the low
+// half: an operand of the size of a float.
+struct BfPair {
+  float bits;
+};
 
 template <class T>
 struct Vec;
@@ -50,10 +58,19 @@ struct Vec<double> {
   using Int = int64_t;
 };
 
+template <>
+struct Vec<BfPair> {
+  using V = PairV;
+};
+
 // What products of O are summed in.
 template <class O>
 struct SumOf {
   using T = O;
+};
+template <>
+struct SumOf<BfPair> {
+  using T = float;
 };
 template <class O>
 using Sum = typename SumOf<O>::T;
@@ -95,6 +112,11 @@ BPTT_INLINE DoubleV splat(double value) {
 #else
   return DoubleV(vdupq_n_f64(value));
 #endif
+}
+
+template <>
+BPTT_INLINE PairV splat(BfPair value) {
+  return PairV(splat<float>(value.bits));
 }
 
 template <class T>
@@ -155,6 +177,46 @@ BPTT_INLINE DoubleV fma(DoubleV a, DoubleV b, DoubleV c) {
 template <class V>
 BPTT_INLINE V multiply_add(V a, V b, V sum) {
   return fma(a, b, sum);
+}
+// The same for both numbers of each pair. vdpbf16ps rounds to nearest whatever the caller's mode, and
+// takes subnormal numbers for zero, sums included.
+BPTT_INLINE FloatV multiply_add(PairV a, PairV b, FloatV sum) {
+#if defined(__AVX512BF16__)
+  return FloatV(_mm512_dpbf16_ps(__m512(sum), __m512bh(a), __m512bh(b)));
+#else
+  sum = fma(FloatV(a << 16), FloatV(b << 16), sum);
+  return fma(FloatV(a & 0xffff0000u), FloatV(b & 0xffff0000u), sum);
+#endif
+}
+
+// Rounding to bfloat16: to the nearest, ties to even; a NaN stays one. Here the upper halves of the
+// lanes are the result.
+BPTT_INLINE PairV rounded_halves(FloatV v) {
+  const PairV bits = PairV(v), nan = PairV(v != v);
+  return (nan & (bits | 0x00400000u)) | (~nan & (bits + 0x7fffu + ((bits >> 16) & 1u)));
+}
+// As many numbers as there are lanes, one after the other.
+BPTT_INLINE HalfV to_bfloat16(FloatV v) {
+#if defined(__AVX512BF16__)
+  return HalfV(_mm512_cvtneps_pbh(__m512(v)));
+#else
+  return __builtin_convertvector(rounded_halves(v) >> 16, HalfV);
+#endif
+}
+// Pairs of the lanes of two vectors.
+BPTT_INLINE PairV pair_up(FloatV first, FloatV second) {
+#if defined(__AVX512BF16__)
+  const __m512i halves = __m512i(_mm512_cvtne2ps_pbh(__m512(second), __m512(first)));
+  const PairV lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const __m512i order = __m512i(lane | ((lane + 16) << 16));
+  return PairV(_mm512_permutexvar_epi16(order, halves));
+#else
+  return (rounded_halves(first) >> 16) | (rounded_halves(second) & 0xffff0000u);
+#endif
+}
+// The second numbers of pairs of which the first ones are there.
+BPTT_INLINE PairV with_second(PairV pairs, FloatV second) {
+  return (pairs & 0xffffu) | (rounded_halves(second) & 0xffff0000u);
 }
 
 // The larger of bound and x, the smaller of bound and x: NaN if x is NaN (a diverged net must not

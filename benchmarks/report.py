@@ -1,0 +1,163 @@
+"""The summary of a run: geometric means against the peers, by shape, and what two threads give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import quoted
+from peers import PEERS, PYTHON_PEERS
+from results import Key, Row, geometric_mean
+
+OURS = "bptt"
+Table = dict[Key, dict[str, Row]]
+
+
+def by_item(rows: Iterable[Row]) -> Table:
+    table: Table = {}
+    for row in rows:
+        table.setdefault(row.key, {})[row.who] = row
+    return {key: found for key, found in table.items() if OURS in found}
+
+
+def quoted_ms(key: Key, found: dict[str, Row]) -> dict[str, float]:
+    """Milliseconds that quoted peers would take here, by name."""
+    job, cell, shape, dtype, threads = key
+    if dtype != "float32" or threads != 1:
+        return {}
+    return {
+        name: ratio * found[base].ms
+        for name, base, ratio in quoted.ratios(job, cell, shape)
+        if base in found
+    }
+
+
+def is_peer(who: str) -> bool:
+    return who in PEERS and not PEERS[who].is_ours and "bfloat16" not in PEERS[who].variants
+
+
+def best(found: dict[str, Row], names: Iterable[str] | None = None) -> float | None:
+    """The shortest median of the peers that ran, of those named if they are."""
+    names = [name for name in found if is_peer(name)] if names is None else names
+    times = [found[name].ms for name in names if name in found]
+    return min(times, default=None)
+
+
+def mean_line(label: str, table: Table, peer_ms: Callable[[Key, dict[str, Row]], float | None],
+              who: str = OURS) -> str | None:  # fmt: skip
+    """The geometric mean of a peer's time over ours, over the items where both are known."""
+    ratios = {}
+    for key, found in table.items():
+        theirs = peer_ms(key, found)
+        if theirs is not None and who in found:
+            ratios[key] = theirs / found[who].ms
+    if not ratios:
+        return None
+    text = f"  {label:46} {geometric_mean(ratios.values()):6.2f}"
+    small = [ratio for key, ratio in ratios.items() if key[2] != "large"]
+    if small and len(small) < len(ratios):
+        text += f"   without large {geometric_mean(small):6.2f}"
+    lowest = min(ratios, key=lambda key: ratios[key])
+    return (
+        text + f"   least {ratios[lowest]:.2f} ({lowest[2]} {lowest[1]}; {len(ratios)} items,"
+        f" {sum(r < 1 for r in ratios.values())} below 1)"
+    )
+
+
+def with_quoted(key: Key, found: dict[str, Row]) -> float | None:
+    known = [ms for ms in [best(found), *quoted_ms(key, found).values()] if ms is not None]
+    return min(known, default=None) if quoted_ms(key, found) else best(found)
+
+
+def means(job: str, table: Table) -> list[str]:
+    """Every comparison of a job."""
+    lines = [
+        mean_line("best peer of all", table, lambda _, found: best(found)),
+        mean_line("best of all, quoted ones too", table, with_quoted),
+        mean_line("best of what Python users have", table, lambda _, f: best(f, PYTHON_PEERS)),
+    ]
+    names = dict.fromkeys(name for found in table.values() for name in found)
+    for name in names:
+        if name != OURS:
+            alone = " alone" if is_peer(name) else ""
+            label = f"{PEERS[name].label if name in PEERS else name}{alone}"
+            lines.append(mean_line(label, table, lambda _, f, name=name: best(f, [name])))
+    for label, theirs in {"best peer of all": None, "torch in bfloat16": ["torch-bf16"]}.items():
+        lines.append(
+            mean_line(f"{label}, over ours in bfloat16", table,
+                      lambda _, found, theirs=theirs: best(found, theirs), "bptt-bf16")
+        )  # fmt: skip
+    return [f"{job}: times over ours, geometric means", *(line for line in lines if line)]
+
+
+def shapes(job: str, table: Table) -> list[str]:
+    """Per shape: percent of peak of each cell, and the geometric mean against the best peer."""
+    lines = [f"{job}: percent of peak (best peer's), and best peer's time over ours"]
+    for shape in dict.fromkeys(key[2] for key in table):
+        cells, ratios = [], []
+        for key, found in table.items():
+            if key[2] != shape:
+                continue
+            theirs, ours = best(found), found[OURS]
+            text = f"{key[1]} {ours.percent_of_peak:3.0f}"
+            if theirs is not None:
+                text += f" ({ours.percent_of_peak * ours.ms / theirs:3.0f})"
+                ratios.append(theirs / ours.ms)
+            cells.append(text)
+        mean = f"   {geometric_mean(ratios):6.2f}" if ratios else ""
+        lines.append(f"  {shape:8} {'   '.join(cells)}{mean}")
+    return lines
+
+
+def two_threads(job: str, table: Table) -> list[str]:
+    """Ours on one thread and on all, and the best peer on all."""
+    table = {key: found for key, found in table.items() if "bptt-1" in found}
+    if not table:
+        return []
+    lines = [f"{job}: several threads; time on 1 over time on all, best peer's time over ours"]
+    gains, ratios = [], []
+    for key, found in table.items():
+        gain = found["bptt-1"].ms / found[OURS].ms
+        gains.append(gain)
+        theirs = best(found)
+        text = f"  {key[2]:8} {key[1]:5} {found['bptt-1'].ms:9.4g} -> {found[OURS].ms:9.4g} ms "
+        text += f"x{gain:.2f}"
+        if theirs is not None:
+            ratios.append(theirs / found[OURS].ms)
+            text += f"   best peer {theirs:9.4g} ms x{ratios[-1]:.2f}"
+        lines.append(text)
+    text = f"  geometric means: x{geometric_mean(gains):.2f}"
+    if ratios:
+        text += f", best peer x{geometric_mean(ratios):.2f}"
+    return [*lines, text]
+
+
+def text(rows: list[Row], header: dict[str, str], with_peers: bool) -> str:
+    """The whole summary; without peers only what compares ours with ours."""
+    table = by_item(rows)
+    lines = [f"{name}: {value}" for name, value in header.items()]
+    strongest = [
+        "onednn" in found for key, found in table.items() if key[0] not in ("lm", "minchar")
+    ]
+    if with_peers and not all(strongest):
+        lines.insert(0, "INCOMPLETE: oneDNN, the strongest peer, is not in this table")
+    for job in dict.fromkeys(key[0] for key in table):
+        part = {key: found for key, found in table.items() if key[0] == job}
+        lines += ["", *means(job, part)]
+        if job not in ("lm", "minchar"):
+            lines += ["", *shapes(job, part)]
+        else:
+            lines += ["", *rates(job, part)]
+        several = two_threads(job, part)
+        lines += ["", *several] if several else []
+    if any(quoted_ms(key, found) for key, found in table.items()):
+        lines += ["", quoted.SOURCE]
+    return "\n".join(lines)
+
+
+def rates(job: str, table: Table) -> list[str]:
+    """Updates a second of each."""
+    lines = [f"{job}: updates a second"]
+    for key, found in table.items():
+        speeds = (f"{who} {1e3 / row.ms:.4g}" for who, row in found.items())
+        lines.append(f"  {key[2]:8} {key[1]:5} {', '.join(speeds)}")
+    return lines

@@ -1,0 +1,1 @@
+"""One module per peer: `version()` and `make(item, variants) -> Task`, which may raise `Skip`."""
