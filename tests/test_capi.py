@@ -41,6 +41,10 @@ def test_a_c_program_multiplies_in_bfloat16(isa, tmp_path):
     assert "4 refusals" in printed
 
 
+def test_a_c_program_flushes_subnormal_numbers(isa, tmp_path):
+    assert "flush ok" in run(build("flush", tmp_path), BPTT_ISA=isa)
+
+
 def test_every_function_refuses_what_is_hostile(tmp_path):
     printed = run(build("hostile", tmp_path))
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 1000

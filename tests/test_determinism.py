@@ -57,6 +57,67 @@ def test_any_number_of_threads(cell: str, N: int, isa: str, dtype: str) -> None:
         equal_bits(run_native(net, dtype), one)
 
 
+# How a team divides its work: the units of a step, the rows, parts of the batch that wait for nobody.
+DIVISIONS = {
+    "units": {"T": 40, "N": 1, "H": 512},
+    "units, the last not whole": {"T": 40, "N": 2, "H": 300},
+    "units, stacked": {"T": 30, "N": 1, "H": 264, "num_layers": 2},
+    "units, ragged": {"T": 60, "N": 3, "H": 300, "ragged": True},
+    "units, both directions": {"T": 40, "N": 1, "H": 300, "bidirectional": True},
+    "rows": {"T": 700, "N": 4, "H": 64},
+    "rows, unequal": {"T": 300, "N": 5, "H": 96},
+    "parts": {"T": 60, "N": 19, "H": 80, "num_layers": 2},
+    "parts, ragged": {"T": 60, "N": 19, "H": 80, "num_layers": 2, "ragged": True},
+    "parts, both directions": {"T": 40, "N": 18, "H": 70, "num_layers": 2, "bidirectional": True},
+    "parts, both, ragged": {
+        "T": 50, "N": 18, "H": 70, "num_layers": 2, "bidirectional": True, "ragged": True
+    },
+    "parts, dropout": {"T": 40, "N": 17, "H": 80, "num_layers": 2, "dropout": 0.3},
+    "parts, resets": {"T": 60, "N": 17, "H": 90, "resets": True},
+    "units, resets": {"T": 40, "N": 1, "H": 300, "resets": True},
+    "parts, layer norm": {"T": 50, "N": 17, "H": 90, "layer_norm": True},
+    "layer norm": {"T": 50, "N": 2, "H": 300, "layer_norm": True},
+    "projection": {"T": 50, "N": 12, "H": 120, "proj_size": 50, "cell": "lstm"},
+    "peepholes": {"T": 50, "N": 2, "H": 300, "peephole": True, "cell": "lstm"},
+    "reset before": {"T": 50, "N": 12, "H": 100, "reset_after": False, "cell": "gru"},
+    "recurrent dropout": {"T": 50, "N": 2, "H": 300, "recurrent_dropout": 0.2},
+    "noise": {"T": 50, "N": 20, "H": 90, "alpha": 0.5, "noise": 0.1, "cell": "rnn"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("division", "cell"),
+    [(d, c) for d in DIVISIONS for c in ["rnn", "lstm", "gru"] if DIVISIONS[d].get("cell", c) == c],
+)
+def test_every_division_of_the_work(division: str, cell: str) -> None:
+    options = dict(DIVISIONS[division])
+    options.pop("cell", None)
+    T, N, H = (options.pop(name) for name in "TNH")
+    ragged, resets = options.pop("ragged", False), options.pop("resets", False)
+    rng = np.random.Generator(np.random.Philox(7))
+    layer = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}[cell](24, H, seed=1, **options)
+    x = cast(rng.standard_normal((T, N, 24)), "float32")
+    given = {}
+    if ragged:
+        given["lengths"] = rng.integers(1, T + 1, N)
+        given["lengths"][0] = T
+    if resets:
+        given["resets"] = rng.random((T, N)) < 0.1
+    results = []
+    for threads in THREADS:
+        bn.set_num_threads(threads)
+        y, state, tape = layer.forward(x, draw=0, **given)
+        dy = (y * np.float32(0.1)).astype(np.float32)
+        for flow in [False, True]:
+            g = layer.backward(tape, dy, flow=flow)
+            more = [] if g.flow is None else [g.flow]
+            results.append([y, *state, g.flat, g.x, *g.state, *more])
+        results[-1].append(layer(x, **given)[0])
+    for k, result in enumerate(results):
+        for a, b in zip(result, results[k % 2], strict=True):
+            assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
 @pytest.mark.parametrize("tokens", [False, True])
 def test_train_steps_on_any_number_of_threads(tokens: bool, dtype: str) -> None:
     rng = np.random.Generator(np.random.Philox(2))

@@ -1,6 +1,7 @@
 """tanh, sigmoid and exp of the cells against higher precision, on every instruction set."""
 
 from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -154,3 +155,34 @@ def test_the_length_of_the_array_does_not_matter(isa: str, dtype: str) -> None:
     for n in range(x.size):
         for name in FUNCTIONS:
             np.testing.assert_array_equal(native(name, x[:n]), whole[name][:n])
+
+
+def test_subnormal_gradients_are_numbers_or_zeros() -> None:
+    rng = np.random.Generator(np.random.Philox(3))
+    single, double = bn.LSTM(5, 9, seed=1), bn.LSTM(5, 9, seed=1, dtype="float64")
+    double.load_state_dict({k: v.astype(float) for k, v in single.state_dict().items()})
+    x, dy = rng.standard_normal((2, 12, 3, 9))[..., :5], rng.standard_normal((12, 3, 9)) * 1e-39
+    x, dy = x.astype(np.float32), dy.astype(np.float32)
+
+    def gradient(layer: Any) -> Any:
+        given = x[0].astype(layer.dtype)
+        return layer.backward(layer.forward(given)[2], dy.astype(layer.dtype))
+
+    assert bn.get_flush_subnormals() is False
+    kept, exact = gradient(single), gradient(double)
+    assert np.abs(kept.flat - exact.flat).max() < 1e-42  # sums in steps of 1.4e-45
+    assert 0 < np.abs(kept.flat).max() < np.finfo(np.float32).tiny
+    try:
+        bn.set_flush_subnormals(True)
+        assert bn.get_flush_subnormals() is True
+        flushed = gradient(single)
+        assert not flushed.flat.any()
+        assert not flushed.x.any()
+        with pytest.raises(ValueError, match="x"):
+            single.forward(x[0][..., :4])
+        assert (np.full(40, 1e-39, np.float32) * np.float32(0.5)).all()  # NumPy's are its own
+    finally:
+        bn.set_flush_subnormals(False)
+    assert gradient(single).flat.tobytes() == kept.flat.tobytes()
+    with pytest.raises(TypeError, match="set_flush_subnormals: argument 'flush'"):
+        bn.set_flush_subnormals(1)  # type: ignore[arg-type]

@@ -86,23 +86,33 @@ class BackwardSteps {
   }
 
   // Sequences [n0, n1). norms_c: per sequence, of the total dL/dc_t; or null. common.step is then that
-  // of this step.
+  // of this step. `sharers`: a team that shares the units of the product, for all sequences; or null.
   void run(Common& common, int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1,
-           double* norms_c) {
-    set_step(common.step, walk, block, t, n0, n1, norms_c);
-    if (in.extended || share_.count()) return run_extended(common, walk, block, t, n0, n1);
-    {
+           double* norms_c, const Team* sharers) {
+    if (n0 < n1) {
+      set_step(common.step, walk, block, t, n0, n1, norms_c);
+      if (in.extended || share_.count()) return run_extended(common, walk, block, t, n0, n1);
       const Timed timed(Phase::pointwise);
       in.kernels.step_backward[int(in.config.cell)](common.step);
     }
     const Timed timed(Phase::recurrent);
     ProductArgs<T>& p = common.product;
-    p.a = common.step.dz + in.shape.dz_hidden * in.geometry.plane;
-    p.rows = n1 - n0;
+    p.rows = sharers ? in.own.live(t) : n1 - n0;
+    if (sharers) {
+      const int64_t panels = panel_count(in.kernels, in.R);
+      p.panel_begin = sharers->begin(panels);
+      p.panel_end = sharers->end(panels);
+      n0 = 0;
+      sharers->wait();
+    } else if (p.rows > 3) {
+      fetch_ahead(common, walk, t, n0);
+    }
     p.scratch = in.operands.at(n0);
-    p.c = common.step.dh;
-    if (p.rows > 3) fetch_ahead(common, walk, t, n0);
+    p.a = dz_.data() + (block.row(t) + n0) * in.geometry.dz_row +
+          in.shape.dz_hidden * in.geometry.plane;
+    p.c = dh(walk, n0);
     in.kernels.product(p);
+    if (sharers) sharers->wait();
   }
 
   // Cuts and rescales what goes on to step t - 1.

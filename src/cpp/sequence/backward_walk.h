@@ -157,10 +157,12 @@ class BackwardWalk {
   bool walk_block(const Team& team, int64_t walk, const Block<T>& block, int64_t end, int turn,
                   bool has_dy) {
     const int64_t live = in.own.live(block.first), n0 = team.begin(live), n1 = team.end(live);
+    const bool shares = !in.cuts && !in.tape.layer(0).recurrent_mask &&
+                        shares_units(team, in.config, in.kernels, in.count);
     typename BackwardSteps<T>::Common common = steps_.begin(walk);
     for (int64_t t = block.last; t-- > block.first;) {
       const int64_t own = in.own.uniform() ? n1 : std::min(n1, in.own.live(t));
-      step(common, walk, block, t, end, n0, own, has_dy);
+      step(common, walk, block, t, end, n0, own, has_dy, shares ? &team : nullptr);
     }
     const bool tokens = walk < in.D && in.tape.tokens();
     if (tokens && team.index == 0 && (in.shard.gradients || in.shard.table_gradient))
@@ -224,10 +226,11 @@ class BackwardWalk {
     }
   }
 
-  // One step for sequences [n0, n1): the total dL/dh_t, then dz_t, then dL/dh_{t-1}.
+  // One step for sequences [n0, n1): the total dL/dh_t, then dz_t, then dL/dh_{t-1}, the product for
+  // which a team may share.
   void step(typename BackwardSteps<T>::Common& common, int64_t walk, const Block<T>& block,
-            int64_t t, int64_t end, int64_t n0, int64_t n1, bool has_dy) {
-    if (n0 >= n1) return;
+            int64_t t, int64_t end, int64_t n0, int64_t n1, bool has_dy, const Team* sharers) {
+    if (n0 >= n1 && !sharers) return;
     const int64_t d = walk % in.D, row = in.geometry.state_row, at = block.row(t) + n0;
     const bool top = walk / in.D == in.config.layers - 1;
     if (t == end - 1 || !in.own.uniform()) enter(walk, block, t, end, n0, n1);
@@ -235,7 +238,7 @@ class BackwardWalk {
     const bool adds_dy = has_dy && (!top || t >= block.counted);
     StepBackwardArgs<T>& s = common.step;
     s.dy = nullptr;
-    if (adds_dy && direct_dy_) {
+    if (adds_dy && direct_dy_ && n0 < n1) {
       s.dy = dy_row(walk, block, t, n0);
       s.dy_row = top && in.call.dy ? in.call.dy_n : in.geometry.features_row;
     }
@@ -245,7 +248,7 @@ class BackwardWalk {
       if (norms_.count()) norms_[norm_at(d, block, t, n)] = row_norm(in.kernels, own, in.R);
     }
     double* norms_c = norms_c_.count() ? step_norms_.data() + n0 : nullptr;
-    steps_.run(common, walk, block, t, n0, n1, norms_c);
+    steps_.run(common, walk, block, t, n0, n1, norms_c, sharers);
     for (int64_t n = n0; norms_c && n < n1; ++n) norms_c_[norm_at(d, block, t, n)] = step_norms_[n];
     for (int64_t n = n0; omega_.on() && n < n1; ++n) {
       const int64_t own = n - n0;

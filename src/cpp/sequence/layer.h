@@ -70,8 +70,9 @@ template <class T, class Body>
 void for_rows(const Block<T>& block, int64_t begin, int64_t end, const Body& body) {
   const Order& order = *block.order;
   const bool uniform = order.uniform();
-  int64_t at = 0;  // the step's first row
-  for (int64_t t = block.first; t < block.last && at < end; ++t) {
+  const int64_t skipped = uniform ? begin / order.batch() : 0;
+  int64_t at = skipped * order.batch();  // the step's first row
+  for (int64_t t = block.first + skipped; t < block.last && at < end; ++t) {
     const int64_t live = uniform ? order.batch() : order.live(t), stop = std::min(live, end - at);
     for (int64_t n = begin > at ? begin - at : 0; n < stop; ++n) body(at + n, t, n);
     at += live;
@@ -153,6 +154,19 @@ struct Packed {
   };
   std::vector<Layer> layers;
 };
+
+// Whether a team shares the units of each step's product with W_hh rather than the sequences: where
+// these are too few for its members to have equal shares, and a step is long enough to pay for a
+// barrier or two. (Operands in pairs have one place per sequence.)
+template <class T>
+bool shares_units(const Team& team, const StackConfig& config, const Kernels<T>& kernels,
+                  int64_t batch) {
+  constexpr double kWorth = 1 << 15;  // multiply-adds of a member
+  const double step = double(batch) * double(config.hidden) * double(config.hidden) *
+                      double(config.shape().product_gates);
+  return team.size > 1 && batch < 2 * team.size && !config.extended() && !kernels.pairs &&
+         panel_count(kernels, config.hidden) >= team.size && step >= kWorth * team.size;
+}
 
 template <class T>
 class Stack {
