@@ -9,7 +9,11 @@ import pytest
 import bptt_native as bn
 
 FUNCTIONS = ["tanh", "sigmoid", "exp"]
-ULP = 4.0
+
+
+def most_ulp(name: str, isa: str) -> float:
+    """The largest error allowed, in units in the last place."""
+    return 2.05 if name == "tanh" and isa == "sse2" else 2.0  # sse2 has no fused multiply-add
 
 
 def native(name: str, x: np.ndarray) -> np.ndarray:
@@ -55,7 +59,7 @@ def check_float32(name: str, isa: str, x: np.ndarray, errors) -> None:
         got, want = native(name, part), in_long_double(name, part)
         error = ulp_errors(got, want, tiny)
         at = int(np.argmax(error))
-        assert error[at] <= ULP, (
+        assert error[at] <= most_ulp(name, isa), (
             f"{name}({part[at]!r}) = {got[at]!r}, expected {want[at]!r}: {error[at]:.2f} ulp"
         )
         worst = max(worst, float(error[at]))
@@ -110,7 +114,9 @@ def test_float64_against_fifty_digits(name: str, isa: str, errors) -> None:
             if abs(want) < np.finfo(float).tiny:
                 unit = float(np.finfo(float).tiny)
             error = float(abs(mpmath.mpf(yi) - want) / unit)
-            assert error <= ULP, f"{name}({xi!r}) = {yi!r}, expected {nearest!r}: {error:.2f} ulp"
+            assert error <= most_ulp(name, isa), (
+                f"{name}({xi!r}) = {yi!r}, expected {nearest!r}: {error:.2f} ulp"
+            )
             worst = max(worst, error)
     errors.add(isa, "float64", f"{name} (ulp)", worst)
 

@@ -10,6 +10,9 @@
 //     forward(s, row, unit, a)         one vector of units of one row; a[g] = (W_ih x_t + b + W_hh
 //                                      h_{t-1}) of gate g; kApart: of the last one W_ih x_t + b, and
 //                                      its W_hh h_{t-1} follows
+//     forward_output(s, row, unit)     kTwoPasses: what waits for the gates, when forward has been
+//                                      through some hundred units: a chain of dependent operations
+//                                      behind another leaves the processor too little at hand
 //     forward_row(s, row)              kOptions: what needs the whole row, after its units
 //     backward_row(s, row)             kOptions: the same on the way back, before its units
 //     backward(s, row, unit)           one vector of units of one row
@@ -103,6 +106,9 @@ void point_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
       }
       add_input<CellOf>(s, row, unit, a);
       cell.forward(s, row, unit, a);
+    }
+    if constexpr (CellOf::kTwoPasses) {
+      for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) cell.forward_output(s, row, unit);
     }
     cell.forward_row(s, row);
   }
@@ -216,6 +222,14 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
             for (int g = 0; g < kSums; ++g) a[g] = load(&z[r][p][g][v * kLanes<T>]);
             if (!fused) add_input<CellOf>(s, row + r, unit, a);
             cell.forward(s, row + r, unit, a);
+          }
+        }
+      }
+      if constexpr (CellOf::kTwoPasses) {
+        const int64_t end = panel.unit + (together - 1) * kPanel<T> + panel.vectors * kLanes<T>;
+        for (int64_t r = 0; r < rows; ++r) {
+          for (int64_t unit = panel.unit; unit < end; unit += kLanes<T>) {
+            cell.forward_output(s, row + r, unit);
           }
         }
       }

@@ -31,20 +31,27 @@ template <class T, bool OPTIONS>
 struct Gru {
   using V = typename Vec<T>::V;
   static constexpr int kGates = 3, kFirstPlane = 0;
-  static constexpr bool kHasC = false, kOptions = OPTIONS, kSavesGates = true, kApart = true;
+  static constexpr bool kHasC = false, kTwoPasses = true, kOptions = OPTIONS, kSavesGates = true,
+                        kApart = true;
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
                            const V* a) const {
     T* plane = s.planes + row * s.planes_row + unit;
-    const int64_t next = s.plane_stride, at = row * s.state_row + unit;
-    const V r = sigmoid<T>(a[0]), z = sigmoid<T>(a[1]);
+    const int64_t next = s.plane_stride;
+    const V r = sigmoid<T>(a[0]);
     const V q = a[3] + load(s.bias_hidden + unit);
-    const V n = tanh<T>(fma(r, q, a[2]));
     store(plane, r);
-    store(plane + next, z);
-    store(plane + 2 * next, n);
+    store(plane + next, sigmoid<T>(a[1]));
+    store(plane + 2 * next, fma(r, q, a[2]));  // forward_output makes n of it
     store(plane + 3 * next, q);
-    const V previous = load(s.h_previous + at);
+  }
+
+  BPTT_INLINE void forward_output(const StepForwardArgs<T>& s, int64_t row, int64_t unit) const {
+    T* plane = s.planes + row * s.planes_row + unit;
+    const int64_t next = s.plane_stride;
+    const V n = tanh<T>(load(plane + 2 * next)), z = load(plane + next);
+    store(plane + 2 * next, n);
+    const V previous = load(s.h_previous + row * s.state_row + unit);
     V h = fma(z, previous - n, n);
     if constexpr (OPTIONS) {
       const CellOptions<T>& o = *s.options;
@@ -95,7 +102,8 @@ template <class T, int STAGE>
 struct GruBefore {
   using V = typename Vec<T>::V;
   static constexpr int kGates = STAGE == 0 ? 2 : 1, kFirstPlane = STAGE == 0 ? 0 : 2;
-  static constexpr bool kHasC = false, kOptions = true, kSavesGates = true, kApart = STAGE == 1;
+  static constexpr bool kHasC = false, kTwoPasses = false, kOptions = true, kSavesGates = true,
+                        kApart = STAGE == 1;
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
                            const V* a) const {

@@ -16,7 +16,8 @@ struct Lstm {
   using V = typename Vec<T>::V;
   static constexpr int kGates = COUPLED ? 3 : 4;
   static constexpr int kG = kGates - 2, kO = kGates - 1;  // planes of g and o
-  static constexpr bool kHasC = true, kOptions = OPTIONS, kSavesGates = true, kApart = false;
+  static constexpr bool kHasC = true, kTwoPasses = true, kOptions = OPTIONS, kSavesGates = true,
+                        kApart = false;
   static constexpr int kFirstPlane = 0;
 
   // A gate's share of the peepholes: p_i, p_f, p_o; coupled: p_i, p_o.
@@ -49,15 +50,19 @@ struct Lstm {
     if constexpr (!COUPLED) store(plane + next, f);
     store(plane + kG * next, g);
     store(plane + kO * next, o);
-    if constexpr (!OPTIONS) {
-      store(s.c + at, c);
-      put_h(s, row, unit, o * tanh<T>(c));
+    store(s.c + at, c);
+  }
+
+  BPTT_INLINE void forward_output(const StepForwardArgs<T>& s, int64_t row, int64_t unit) const {
+    if constexpr (OPTIONS) {
+      if (s.options->norm) return;  // forward_row makes h_t
+    }
+    const V c = load(s.c + row * s.state_row + unit);
+    const V o = load(s.planes + row * s.planes_row + kO * s.plane_stride + unit);
+    if constexpr (OPTIONS) {
+      put(s, row, unit, c, o * tanh<T>(c));
     } else {
-      if (s.options->norm) {
-        store(s.c + at, c);  // forward_row makes h_t of it
-      } else {
-        put(s, row, unit, c, o * tanh<T>(c));
-      }
+      put_h(s, row, unit, o * tanh<T>(c));
     }
   }
 

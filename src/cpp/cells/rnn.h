@@ -12,7 +12,8 @@ template <class T, Activation F, bool OPTIONS>
 struct Rnn {
   using V = typename Vec<T>::V;
   static constexpr int kGates = 1;
-  static constexpr bool kHasC = false, kOptions = OPTIONS, kSavesGates = OPTIONS, kApart = false;
+  static constexpr bool kHasC = false, kTwoPasses = false, kOptions = OPTIONS,
+                        kSavesGates = OPTIONS, kApart = false;
   static constexpr int kFirstPlane = 0;
   static constexpr T kLeak = T(0.01);  // slope of leaky_relu
 

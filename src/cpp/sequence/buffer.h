@@ -34,6 +34,13 @@ int64_t checked_count(int64_t first, Sizes... rest) {
   return product;
 }
 
+// Memory on a 64-byte boundary. Blocks of 4 KiB to 8 MiB that are given back wait to be taken again, 32
+// MiB of them at most: a pass needs the same ones each time, and what the system hands out instead
+// may be fresh pages (up to a tenth of a small training step). It never waits: where another thread is
+// at it, memory comes from and goes to the system. Throws std::bad_alloc.
+void* take_memory(size_t bytes);
+void give_memory(void* memory, size_t bytes) noexcept;
+
 // Elements on a 64-byte boundary. Not initialised unless asked.
 template <class T>
 class Buffer {
@@ -46,7 +53,10 @@ class Buffer {
     count_ = std::exchange(other.count_, 0);
     return *this;
   }
-  explicit Buffer(int64_t count) : count_(count), data_(allocate(count)) {}
+  explicit Buffer(int64_t count)
+      : count_(count),
+        data_(static_cast<T*>(take_memory(checked_bytes(count, sizeof(T)))),
+              Release{checked_bytes(count, sizeof(T))}) {}
   static Buffer zeros(int64_t count) {
     Buffer buffer(count);
     for (int64_t i = 0; i < count; ++i) buffer.data()[i] = T(0);
@@ -64,12 +74,9 @@ class Buffer {
 
  private:
   struct Release {
-    void operator()(T* memory) const { ::operator delete[](memory, std::align_val_t(kAlignment)); }
+    size_t bytes = 0;
+    void operator()(T* memory) const { give_memory(memory, bytes); }
   };
-  static T* allocate(int64_t count) {
-    const size_t bytes = checked_bytes(count, sizeof(T));
-    return static_cast<T*>(::operator new[](bytes ? bytes : 1, std::align_val_t(kAlignment)));
-  }
   int64_t count_ = 0;
   std::unique_ptr<T[], Release> data_;
 };

@@ -311,15 +311,18 @@ BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64
       tiles.two_panels[rows - 1](t);
       now = 2;
     } else {
+      const T* const a = t.a;
+      T* const c = t.c;
       for (int64_t row = 0; row < rows;) {
         const int64_t height = tile_height(rows - row);
-        Tile<T> part = t;
-        part.a += row * t.a_row;
-        part.c += row * t.c_row;
-        prepare(part, panel, row, height);
-        (two_vectors ? tiles.two : tiles.one)[height - 1](part);
+        t.a = a + row * t.a_row;
+        t.c = c + row * t.c_row;
+        prepare(t, panel, row, height);
+        (two_vectors ? tiles.two : tiles.one)[height - 1](t);
         row += height;
       }
+      t.a = a;
+      t.c = c;
     }
     t.b += now * t.b_panel;
     t.c += now * t.c_panel;
