@@ -297,7 +297,7 @@ typedef struct bptt_layer_options {
   /* BPTT_COMPUTE_DTYPE. BFLOAT16: weights and activations are rounded to bfloat16 where they are
    * multiplied with each other (W_ih x, W_hh h and all products of the way back; a model's readout);
    * sums, gates, states, parameters and gradients stay float32. About 4e-3 of a gradient's largest
-   * element is lost. Twice as fast with AVX512_BF16, slower than float32 without. */
+   * element is lost. Up to twice as fast with AVX512_BF16, not faster without. */
   bptt_compute compute;
   int32_t reserved32;   /* 0 */
   uint64_t reserved[2]; /* 0: room for later options, so that bptt_model_options keeps its layout */
