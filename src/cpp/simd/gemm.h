@@ -293,12 +293,10 @@ constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Lie::by_rows, 1, 1, kTileRows>.o
                                   lone_tile<O, 2>};
 
 // The height of the next tile when `left` rows remain: as even as possible, so that no tile is a
-// sliver. But on AVX2 two rows, which take two panels at once, and a high tile are better than two of
-// three or four, whose sums are too few to hide their latency (106 against 99 GFLOP/s for 8 rows).
+// sliver.
 BPTT_INLINE int64_t tile_height(int64_t left) {
-  const int64_t tiles = (left + kTileRows - 1) / kTileRows, even = (left + tiles - 1) / tiles;
-  if (kTileRows == 6 && tiles > 1 && even <= 4) return left - 2 < 6 ? left - 2 : 6;
-  return even;
+  const int64_t tiles = (left + kTileRows - 1) / kTileRows;
+  return (left + tiles - 1) / tiles;
 }
 
 // `panels` full panels or single-vector ones for some rows: with few rows as many panels at once as the
