@@ -163,13 +163,14 @@ class ForwardWalk {
     StepForwardArgs<T> args = in.stepper.begin(in.packed.layers[size_t(walk)], in.order.batch());
     args.y_row = in.call.y_n;
     if (share.apart) {
-      if (!(in.call.after_block && in.config.directions() == 1) && stop_.load() <= turn) return false;
+      if (!(in.call.after_block && in.config.directions() == 1) && stop_.load() <= turn)
+        return false;
       for (int64_t t = block.first; t < block.last; ++t) {
         const int64_t n1 = std::min(share.n1, in.order.live(t));
         if (share.n0 >= n1) break;
         const int64_t row = block.row(t);
         const Rows input = input_.make(walk, block, row + share.n0, row + n1,
-                                                input_.scratch_of(share.n0), share.n0);
+                                       input_.scratch_of(share.n0), share.n0);
         if (input_.fuses(walk)) set_input(args, input, 0);
         step(walk, block, t, share, share.n0, n1, args);
       }
@@ -201,7 +202,8 @@ class ForwardWalk {
       for (int64_t n = share.n0; n < share.n1; ++n) {
         const int64_t index = walk * in.order.batch() + in.order.sequence(n);
         set_row(layer.h + n * in.geometry.state_row, in.sequence.h0, index, in.config.state());
-        if (layer.c) set_row(layer.c + n * in.geometry.cell_row, in.sequence.c0, index, in.config.hidden);
+        if (layer.c)
+          set_row(layer.c + n * in.geometry.cell_row, in.sequence.c0, index, in.config.hidden);
       }
     }
   }
@@ -226,8 +228,8 @@ class ForwardWalk {
   void clear_padding(const Share& share) const {
     for (int64_t n = share.n0; n < share.n1; ++n) {
       for (int64_t t = in.order.length(n); t < in.sequence.steps; ++t) {
-        std::fill_n(in.call.y + t * in.call.y_t + in.order.sequence(n) * in.call.y_n, in.config.features(),
-                    T(0));
+        std::fill_n(in.call.y + t * in.call.y_t + in.order.sequence(n) * in.call.y_n,
+                    in.config.features(), T(0));
       }
     }
   }
@@ -237,7 +239,6 @@ class ForwardWalk {
     s.x_row = input.row;
     s.x_depth = input.depth;
   }
-
 
   // One step for sequences [n0, n1).
   void step(int64_t walk, const Block<T>& block, int64_t t, const Share& share, int64_t n0,
@@ -254,7 +255,8 @@ class ForwardWalk {
     }
     if (layer.planes) s.planes = in.planes(layer, block, t, n0);
     const bool puts_y = in.call.y && walk >= first_of_top_;
-    if (puts_y && direct_y_) s.y = in.call.y + t * in.call.y_t + in.order.sequence(n0) * in.call.y_n;
+    if (puts_y && direct_y_)
+      s.y = in.call.y + t * in.call.y_t + in.order.sequence(n0) * in.call.y_n;
     if (cuts_) cut(walk % in.config.directions(), t, n0, n1, s);
     s.input = s.h_previous;
     if (layer.recurrent_mask) {
@@ -301,8 +303,8 @@ class ForwardWalk {
                    s.h + (n - n0) * in.geometry.state_row, in.config.state());
       }
       if (in.call.cn && s.c) {
-        copy_units(share, in.call.cn + to * in.config.hidden,
-                   s.c + (n - n0) * in.geometry.cell_row, in.config.hidden);
+        copy_units(share, in.call.cn + to * in.config.hidden, s.c + (n - n0) * in.geometry.cell_row,
+                   in.config.hidden);
       }
     }
   }
@@ -346,11 +348,11 @@ class ForwardWalk {
   const ForwardInput<T> input_;
   const Blocks blocks_;
   const bool cuts_;
-  const bool direct_y_;               // the cell itself writes the caller's outputs
-  const int64_t first_of_top_;        // walk of the top layer
-  Buffer<T> cut_h_, cut_c_, masked_;  // [N, R | H]
-  Buffer<T> keep_h_, keep_c_;         // [N or 1, H]
-  Buffer<T> z_;                       // [N, gates, plane]
+  const bool direct_y_;                // the cell itself writes the caller's outputs
+  const int64_t first_of_top_;         // walk of the top layer
+  Buffer<T> cut_h_, cut_c_, masked_;   // [N, R | H]
+  Buffer<T> keep_h_, keep_c_;          // [N or 1, H]
+  Buffer<T> z_;                        // [N, gates, plane]
   std::atomic<int64_t> stop_{kNever};  // the turn that is not walked any more
 };
 

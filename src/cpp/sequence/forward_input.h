@@ -66,8 +66,7 @@ template <class T>
 class ForwardInput {
  public:
   explicit ForwardInput(const ForwardContext<T>& context)
-      : in(context),
-        operands_(in.kernels, in.order.block_rows(), in.config.hidden, widest_row()) {
+      : in(context), operands_(in.kernels, in.order.block_rows(), in.config.hidden, widest_row()) {
     if (in.gather.copies_input())
       scratch_ = Buffer<T>(checked_count(in.order.block_rows(), widest_row()));
   }
@@ -76,7 +75,8 @@ class ForwardInput {
   T* operands(int64_t row) const { return operands_.at(row); }
   T* scratch() const { return scratch_.data(); }  // [rows of a block, I or D*R]
   int64_t token(int64_t t, int64_t n) const {
-    return in.sequence.tokens[t * in.sequence.tokens_t + in.order.sequence(n) * in.sequence.tokens_n];
+    return in.sequence
+        .tokens[t * in.sequence.tokens_t + in.order.sequence(n) * in.sequence.tokens_n];
   }
 
   // Room of a sequence for what is put together, at the same place in every layer.
@@ -116,7 +116,8 @@ class ForwardInput {
     for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
       const int64_t t = in.order.time(d, s, n);
       const T* from = in.sequence.tokens ? in.call.table + token(t, n) * in.config.input
-                                 : in.sequence.x + t * in.sequence.x_t + in.order.sequence(n) * in.sequence.x_n;
+                                         : in.sequence.x + t * in.sequence.x_t +
+                                               in.order.sequence(n) * in.sequence.x_n;
       std::memcpy(copy + (r - r0) * input.row, from, size_t(in.config.input) * sizeof(T));
     });
   }
