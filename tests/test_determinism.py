@@ -57,7 +57,7 @@ def test_any_number_of_threads(cell: str, N: int, isa: str, dtype: str) -> None:
         equal_bits(run_native(net, dtype), one)
 
 
-# How a team divides its work: the units of a step, the rows, parts of the batch that wait for nobody.
+# How a team divides its work: a step's units, the rows, parts of the batch that wait for nobody.
 DIVISIONS = {
     "units": {"T": 40, "N": 1, "H": 512},
     "units, the last not whole": {"T": 40, "N": 2, "H": 300},

@@ -1,5 +1,7 @@
 """Native float32 and float64 kernels against the float64 reference, on every instruction set."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from nets import KINKS, Net, cast, compare, kind_of, random_net, run_native, run_reference
@@ -12,6 +14,7 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 AGREEMENT = {"float32": 4e-6, "float64": 1e-13}
 FEW = 64
 DTYPES = ["float32", "float64"]
+STATM = Path("/proc/self/statm")
 
 
 def check(net: Net, errors, comparisons) -> dict[str, list[float]]:
@@ -180,3 +183,23 @@ def test_dy_of_other_strides_and_no_dy(isa: str, dtype: str) -> None:
     b = layer.backward(tape, np.ascontiguousarray(dy))
     np.testing.assert_array_equal(a.flat, b.flat)
     np.testing.assert_array_equal(a.x, b.x)
+
+
+def resident_pages() -> int:
+    return int(STATM.read_text().split()[1])
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="resident memory is read there")
+def test_memory_does_not_grow_from_call_to_call() -> None:
+    rng = np.random.Generator(np.random.Philox(5))
+    layer = bn.LSTM(8, 48, seed=1)
+    inputs = [rng.standard_normal((T, 4, 8), dtype=np.float32) for T in rng.integers(1, 1500, 20)]
+    first = {}
+    pages = []
+    for _ in range(6):
+        for k, x in enumerate(inputs):
+            y, _, tape = layer.forward(x)
+            flat = layer.backward(tape, y).flat
+            assert first.setdefault(k, flat.tobytes()) == flat.tobytes()
+        pages.append(resident_pages())
+    assert pages[-1] - pages[1] < 6000  # three of the longest tapes, of a hundred that were made

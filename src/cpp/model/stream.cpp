@@ -43,16 +43,19 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
   for (int64_t l = 0; l < config_.layers; ++l) {
     const auto& weights = weights_->layers[size_t(l)];
     T* out = shape.planes ? planes_.data() : h(l, next);
+    const T* const in = l ? h(l - 1, next) : x;
+    StepForwardArgs<T> step = stepper_.begin(weights, 1);
     if (l == 0 && weights_->one_hot) {
       const int64_t row = shape.gates * geometry_.plane;
       std::memcpy(out, weights.token_rows.data() + token * row,
                   size_t(shape.planes ? row : config_.hidden) * sizeof(T));
       if (config_.layer_norm) stepper_.normalise_input(weights, out, 1);
+    } else if (stepper_.extended() || config_.cell == Cell::gru) {  // its n stays apart
+      stepper_.input_part(weights, in, 0, l ? R : stack_.input, out, 0, 1, operands_.at(0));
     } else {
-      stepper_.input_part(weights, l ? h(l - 1, next) : x, 0, l ? R : stack_.input, out, 0, 1,
-                          operands_.at(0));
+      step.x = in;
+      step.x_depth = l ? R : stack_.input;
     }
-    StepForwardArgs<T> step = stepper_.begin(weights, 1);
     step.rows = 1;
     step.scratch = operands_.at(0);
     step.input = step.h_previous = h(l, now_);
