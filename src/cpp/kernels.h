@@ -15,7 +15,7 @@
 // Determinism: an element's sum over k is one chain k = 0, 1, ... of fused multiply-adds (multiply,
 // add where the set has no fma), whatever the tile it falls in: it depends on the instruction set
 // only, never on rows, threads or batch. But recurrent products of a batch of one sequence and few
-// units are four chains each (simd/gemm.h: lone_tile).
+// units are four chains each (simd/tile.h: lone_tile).
 #pragma once
 
 #include <stddef.h>
@@ -160,7 +160,7 @@ struct CellOptions {
 };
 
 template <class T>
-struct Tiles;  // simd/gemm.h
+struct Tiles;  // simd/tile.h
 
 // One time step forward of some rows of the batch: product with the packed recurrent weights, then
 // the cell, per panel of units while the product is in the first-level cache. On entry `planes`

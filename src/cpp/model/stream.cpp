@@ -50,7 +50,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
       std::memcpy(out, weights.token_rows.data() + token * row,
                   size_t(shape.planes ? row : config_.hidden) * sizeof(T));
       if (config_.layer_norm) stepper_.normalise_input(weights, out, 1);
-    } else if (stepper_.extended() || config_.cell == Cell::gru) {  // its n stays apart
+    } else if (stepper_.extended()) {
       stepper_.input_part(weights, in, 0, l ? R : stack_.input, out, 0, 1, operands_.at(0));
     } else {
       step.x = in;

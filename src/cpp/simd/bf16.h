@@ -1,5 +1,5 @@
 // bf16.h: the kernels that multiply, on float operands rounded to bfloat16. Packed matrices and rows
-// hold pairs of operands along k (vec.h: BfPair); the tiles and the walk over them are gemm.h's.
+// hold pairs of operands along k (vec.h: BfPair); the tiles and the walk over them are those of tile.h and gemm.h.
 #pragma once
 
 #include "kernels.h"

@@ -78,7 +78,7 @@ using Sum = typename SumOf<O>::T;
 template <class T>
 constexpr int kLanes = BPTT_VECTOR_BYTES / int(sizeof(T));
 
-// Registers decide the tiles of gemm.h: 32 with AVX-512 and NEON, else 16.
+// Registers decide the tiles of tile.h: 32 with AVX-512 and NEON, else 16.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kRegisters = 32;
 #else
