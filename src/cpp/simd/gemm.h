@@ -60,28 +60,40 @@ void pack(const PackArgs<T>& p) {
 }
 
 // Hands the memory that a product fetches ahead to its tiles, as much to each as its k loop has room
-// for.
+// for; when that is done, each fetches its own part of C.
 template <class T>
 class FetchPlan {
  public:
-  BPTT_INLINE FetchPlan(const Ahead* ranges, int64_t depth) : ranges_(ranges), room_(depth / 4) {}
-  BPTT_INLINE void operator()(Tile<T>& t) {
+  BPTT_INLINE FetchPlan(const Ahead* ranges, int64_t depth) : ranges_(ranges), room_(depth / 4) {
+    skip_empty();
+  }
+  BPTT_INLINE void operator()(Tile<T>& t, int64_t rows) {
+    if (range_ == kRanges) {
+      const int64_t row = t.c_row * int64_t(sizeof(T)), half = rows < room_ ? rows : room_;
+      t.ahead[0] = {t.c, row, half};
+      t.ahead[1] = rows > half ? Ahead{t.c + half * t.c_row, row, rows - half} : nothing_ahead(t.b);
+      return;
+    }
     for (Ahead& ahead : t.ahead) {
       ahead = nothing_ahead(t.b);
-      if (range_ == 3) continue;
+      if (range_ == kRanges) continue;
       const Ahead& range = ranges_[range_];
       const int64_t left = range.count - done_, count = left < room_ ? left : room_;
       if (count > 0)
         ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
       done_ += count;
-      if (done_ >= range.count) {
-        done_ = 0;
-        ++range_;
-      }
+      if (done_ < range.count) continue;
+      done_ = 0;
+      ++range_;
+      skip_empty();
     }
   }
 
  private:
+  static constexpr int kRanges = 3;
+  BPTT_INLINE void skip_empty() {
+    while (range_ < kRanges && ranges_[range_].count <= 0) ++range_;
+  }
   const Ahead* ranges_;
   int64_t room_, done_ = 0;
   int range_ = 0;
@@ -121,7 +133,7 @@ BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
     t.lone = p.lone && few_chains<T>(p.units, p.groups);
     t.last_units = panel.last_units;
     run_tiles(tiles, t, p.rows, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
-              [&plan](Tile<T>& now, int64_t, int64_t, int64_t) { plan(now); });
+              [&plan](Tile<T>& now, int64_t, int64_t, int64_t rows) { plan(now, rows); });
     index += side_by_side;
   }
 }
