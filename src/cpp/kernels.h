@@ -114,7 +114,7 @@ struct ProductArgs {
   bool accumulate;
   bool lone;  // one row, of a batch of one sequence: few units are summed in four chains
   int64_t panel_begin, panel_end;  // which panels of units to compute
-  Ahead ahead[3];
+  Ahead ahead[4];
 };
 
 // C[m, n] += sum_k A[k, m] * B[k, n]: a weight gradient; A and B hold a block of rows k. The

@@ -169,7 +169,7 @@ class BackwardSteps {
     };
     const StepBackwardArgs<T>& s = common.step;
     const auto& layer = in.tape.layer(walk);
-    p.ahead[0] = p.ahead[1] = p.ahead[2] = {};
+    for (Ahead& ahead : p.ahead) ahead = {};
     if (t == 0) return;
     if (layer.planes) p.ahead[0] = rows(in.planes(layer, t - 1, n0), in.geometry.planes_row);
     if (layer.c) {
@@ -178,6 +178,8 @@ class BackwardSteps {
       p.ahead[1] = rows(in.before(layer.h, layer.planes ? t - 1 : t, n0, in.geometry.state_row),
                         in.geometry.state_row);
     }
+    if (layer.c && in.shard.gradients)  // which its weight gradient alone reads
+      p.ahead[3] = rows(in.before(layer.h, t, n0, in.geometry.state_row), in.geometry.state_row);
     if (s.dy && walk == in.config.walks() - 1 && in.call.dy)
       p.ahead[2] = rows(s.dy - in.call.dy_t, in.call.dy_n);
   }

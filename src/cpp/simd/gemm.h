@@ -90,7 +90,7 @@ class FetchPlan {
   }
 
  private:
-  static constexpr int kRanges = 3;
+  static constexpr int kRanges = 4;
   BPTT_INLINE void skip_empty() {
     while (range_ < kRanges && ranges_[range_].count <= 0) ++range_;
   }
