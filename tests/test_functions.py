@@ -111,9 +111,7 @@ def test_float64_against_fifty_digits(name: str, isa: str, errors) -> None:
             if abs(want) < np.finfo(float).tiny:
                 unit = float(np.finfo(float).tiny)
             error = float(abs(mpmath.mpf(yi) - want) / unit)
-            assert error <= ULP, (
-                f"{name}({xi!r}) = {yi!r}, expected {nearest!r}: {error:.2f} ulp"
-            )
+            assert error <= ULP, f"{name}({xi!r}) = {yi!r}, expected {nearest!r}: {error:.2f} ulp"
             worst = max(worst, error)
     errors.add(isa, "float64", f"{name} (ulp)", worst)
 

@@ -14,7 +14,11 @@ from .gradients import clip_grad_norm_
 from .model import Model
 from .profiling import profile
 
-CELLS: dict[str, tuple[type[RNN | LSTM | GRU], int]] = {"rnn": (RNN, 1), "lstm": (LSTM, 4), "gru": (GRU, 3)}
+CELLS: dict[str, tuple[type[RNN | LSTM | GRU], int]] = {
+    "rnn": (RNN, 1),
+    "lstm": (LSTM, 4),
+    "gru": (GRU, 3),
+}
 SIZES = {"hidden": 128, "input": 64, "steps": 100, "batch": 32, "layers": 1}
 PYTHON = "python, rest"
 
@@ -71,8 +75,8 @@ def operations(args: argparse.Namespace) -> int:
     """Give the floating-point operations of a step's products (2 per multiply-add)."""
     gates, rows = CELLS[args.cell][1], args.steps * args.batch
     inputs = args.input + (args.layers - 1) * args.hidden
-    layers = gates * args.hidden * (inputs + args.layers * args.hidden)
-    return 3 * 2 * rows * (layers + args.hidden * args.outputs)
+    layers: int = gates * args.hidden * (inputs + args.layers * args.hidden)
+    return int(3 * 2 * rows * (layers + args.hidden * args.outputs))
 
 
 def run_bench(args: argparse.Namespace) -> int:
