@@ -82,7 +82,8 @@ struct Ahead {
 // A matrix B [depth, units x groups] packed for products: panels of up to two vectors of units, the
 // groups (gates) of a panel of units side by side, each panel [depth, width] contiguous.
 // packed_size(depth, units, groups) elements.
-//   element (k, unit, group) = source[k * k_stride + unit * unit_stride + group * group_stride]
+//   element (k, unit, group) = source[k * k_stride + unit * unit_stride + group * group_stride];
+// one of k_stride and unit_stride is 1.
 // bfloat16: calls that fill a matrix in parts follow each other in the order of k, and begin with an
 // even k unless unit_stride is 1.
 template <class T>

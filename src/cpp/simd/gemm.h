@@ -24,6 +24,25 @@ struct Panel {
   }
 };
 
+// out[k, u] = source[u, k] for one vector of units, of which `units` are there; the others are zero.
+template <class T>
+BPTT_INLINE void pack_transposed(const T* source, int64_t source_row, int64_t units, int64_t depth,
+                                 T* out, int64_t out_row) {
+  constexpr int64_t lanes = kLanes<T>;
+  for (int64_t k = 0; k < depth; k += lanes) {
+    const int64_t left = depth - k;
+    typename Vec<T>::V row[lanes];
+    for (int64_t u = 0; u < lanes; ++u) {
+      const T* from = source + u * source_row + k;
+      row[u] = u >= units      ? typename Vec<T>::V{}
+               : left >= lanes ? load(from)
+                               : load_some(from, left);
+    }
+    transpose<T>(row);
+    for (int64_t i = 0; i < lanes && i < left; ++i) store(out + (k + i) * out_row, row[i]);
+  }
+}
+
 template <class T>
 void pack(const PackArgs<T>& p) {
   for (int64_t index = p.panel_begin; index < p.panel_end; ++index) {
@@ -43,16 +62,9 @@ void pack(const PackArgs<T>& p) {
           }
         }
       } else {
-        // A transposition, in squares that stay in the first-level cache.
-        constexpr int64_t kSquare = 16;
-        for (int64_t k0 = 0; k0 < p.k_count; k0 += kSquare) {
-          const int64_t k1 = k0 + kSquare < p.k_count ? k0 + kSquare : p.k_count;
-          for (int64_t u = 0; u < panel.width; ++u) {
-            for (int64_t k = k0; k < k1; ++k) {
-              out[k * panel.width + u] =
-                  u < units ? source[u * p.unit_stride + k * p.k_stride] : T(0);
-            }
-          }
+        for (int64_t v = 0; v < panel.vectors; ++v) {
+          pack_transposed(source + v * kLanes<T> * p.unit_stride, p.unit_stride,
+                          units - v * kLanes<T>, p.k_count, out + v * kLanes<T>, panel.width);
         }
       }
     }
