@@ -2,6 +2,7 @@
 #pragma once
 
 #include "simd/tile.h"
+#include "simd/transpose.h"
 
 namespace bptt {
 namespace {
