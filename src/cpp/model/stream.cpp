@@ -14,7 +14,8 @@ Stream<T>::Stream(const Model<T>& model)
                                                       model.network().params().version(),
                                                       model.network().one_hot())),
       stepper_(stack_, geometry_, kernels_of<T>(*weights_->table, stack_.compute)),
-      operands_(kernels_of<T>(*weights_->table, stack_.compute), 1, std::max(stack_.input, stack_.hidden), std::max(stack_.input, stack_.hidden)) {
+      operands_(kernels_of<T>(*weights_->table, stack_.compute), 1, stack_.hidden,
+                std::max(stack_.input, stack_.hidden)) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
   readout_ = network.packed_readout();
