@@ -178,6 +178,18 @@ def test_a_model_is_that_of_the_reference(cell: str, input_of: str, isa: str) ->
         np.testing.assert_allclose(stream.step(x[t, 0]), out[t, 0], atol=2e-3)
 
 
+@pytest.mark.parametrize(("inputs", "hidden", "layers"), [(64, 64, 2), (7, 300, 2), (300, 33, 1)])
+@pytest.mark.parametrize("cell", CELLS)
+def test_streams_of_many_units(cell: str, inputs: int, hidden: int, layers: int) -> None:
+    x = np.random.default_rng(11).standard_normal((6, 1, inputs)).astype(np.float32)
+    for seed in range(5):  # neighbours in memory, where a step that wrote too far would be noticed
+        model = bn.Model(cell, input_size=inputs, hidden_size=hidden, num_layers=layers,
+                         output_size=3, loss="mse", compute="bfloat16", seed=seed)  # fmt: skip
+        stream = model.stream()
+        steps = np.array([stream.step(row[0]) for row in x])
+        np.testing.assert_array_equal(steps, model(x)[0][:, 0])
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_it_is_kept(cell: str, tmp_path: Path) -> None:
     layer = CELLS[cell](3, 4, compute="bfloat16")
