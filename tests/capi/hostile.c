@@ -470,7 +470,16 @@ static void check_sequences(void) {
   reset();
 }
 
+static void check_profile(void) {
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_profile_read(BPTT_PACKING, NULL));
+  OK(bptt_profile_start());
+  REFUSED(BPTT_ERR_STATE, bptt_profile_start());
+  OK(bptt_profile_stop());
+  OK(bptt_profile_stop());
+}
+
 static void check_options(void) {
+  double seconds;
   const int64_t sizes[] = {0, -1, INT64_MIN};
   const double numbers[] = {NAN, INFINITY, -INFINITY, -1};
   const int codes[] = {0, -1, 77, INT_MAX, INT_MIN};
@@ -545,6 +554,7 @@ static void check_options(void) {
       BAD_RULE(centered, codes[k]);
     }
     REFUSED(BPTT_ERR_TYPE, bptt_map("tanh", (bptt_dtype)codes[k], x, y, 1));
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_profile_read((bptt_phase)codes[k], &seconds));
     REFUSED(BPTT_ERR_TYPE, bptt_grad_norm((bptt_dtype)codes[k], x, 1, &norm));
     REFUSED(BPTT_ERR_TYPE, bptt_model_set_extra(model, "k", (bptt_dtype)codes[k], 0, NULL, x));
     REQUIRE(codes[k] == 0 || !strcmp(bptt_status_name((bptt_status)codes[k]), "BPTT_ERR_UNKNOWN"));
@@ -868,6 +878,7 @@ int main(void) {
   check_null_pointers();
   check_sequences();
   check_options();
+  check_profile();
   check_struct_sizes();
   check_callbacks();
   REFUSED(BPTT_ERR_RANGE, bptt_params_info(layer_params, 99, NULL, 0));

@@ -1,6 +1,7 @@
 // profile.cpp: counters of ticks; a start fixes a pair of ticks and time, a reading the second.
 #include "sequence/profile.h"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 
@@ -14,7 +15,8 @@ using Clock = std::chrono::steady_clock;
 
 std::atomic<int64_t> counted[kPhases];  // ticks; a moment's share may be negative
 std::mutex mutex;
-uint64_t first_ticks = 0;  // of the last start
+// Of the last start and stop: what lies before or behind does not count.
+std::atomic<uint64_t> first_ticks{0}, last_ticks{0};
 Clock::time_point first_time;
 double seconds_per_tick = 0;  // between the last start and stop
 
@@ -30,16 +32,18 @@ void count(Phase phase, int64_t ticks) {
   counted[int(phase)].fetch_add(ticks, std::memory_order_relaxed);
 }
 
-// The current timer's time until now goes to its phase.
+// The current timer's time until now goes to its phase, as far as the profile is on.
 uint64_t settle() {
   const uint64_t now = clock_ticks();
-  if (current.any) count(current.phase, int64_t(now - current.since));
+  const uint64_t from = std::max(current.since, first_ticks.load(std::memory_order_relaxed));
+  const uint64_t until = std::min(now, last_ticks.load(std::memory_order_relaxed));
+  if (current.any && from < until) count(current.phase, int64_t(until - from));
   return now;
 }
 
 double rate() {
   const double seconds = std::chrono::duration<double>(Clock::now() - first_time).count();
-  const uint64_t ticks = clock_ticks() - first_ticks;
+  const uint64_t ticks = clock_ticks() - first_ticks.load();
   return ticks > 0 ? seconds / double(ticks) : 0;
 }
 
@@ -49,7 +53,8 @@ bool profile_start() {
   const std::lock_guard<std::mutex> guard(mutex);
   if (profiling()) return false;
   for (auto& ticks : counted) ticks.store(0, std::memory_order_relaxed);
-  first_ticks = clock_ticks();
+  first_ticks.store(clock_ticks());
+  last_ticks.store(UINT64_MAX);
   first_time = Clock::now();
   profile_on.store(true);
   return true;
@@ -57,7 +62,9 @@ bool profile_start() {
 
 void profile_stop() {
   const std::lock_guard<std::mutex> guard(mutex);
-  if (profiling()) seconds_per_tick = rate();
+  if (!profiling()) return;
+  seconds_per_tick = rate();
+  last_ticks.store(clock_ticks());
   profile_on.store(false);
 }
 
