@@ -51,6 +51,7 @@ PYTHON_ORDER = [
     ["layers", "steps", "stream", "optimizers"],
     ["optimizer_base"],
     ["parameters", "gradients", "extras"],
+    ["config"],
     ["options", "profiling", "runtime"],
     ["companions", "cell_options"],
     ["arrays"],
@@ -224,5 +225,5 @@ def test_no_museum() -> None:
     "path", sources() + python_modules() + reference_modules(), ids=lambda p: p.name
 )
 def test_a_person_can_read_each_file(path: Path) -> None:
-    lines = 620 if path.name == "bptt.h" else 420  # the public header is one page by intention
+    lines = 600 if path.name == "bptt.h" else 420  # the public header is one page by intention
     assert len(path.read_text().splitlines()) <= lines

@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import Array, message, refuse_type
+from .config import model_config, own_defaults
 from .extras import Metadata, Tensors
 from .gradients import Gradients, State
 from .optimizer_base import Optimizer
 from .optimizers import OPTIMIZERS
-from .options import Init, model_config, model_options, own_defaults
+from .options import Init, model_options
 from .steps import Steps
 from .stream import Stream
 

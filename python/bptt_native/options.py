@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .arrays import choice, convert, dtype_name, flag, integer, message, number, positive, refuse
-from .cell_options import LAYER_FLAGS, LAYER_NUMBERS, cell_options
+from .cell_options import cell_options
 from .companions import truncation_of
 
 CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
@@ -83,6 +83,11 @@ def _scales(init: Init, where: str) -> dict[str, float]:
     return options
 
 
+def name_of(choices: dict[str, int], value: int) -> str:
+    """Give the name that stands for one of the engine's numbers."""
+    return next(name for name, known in choices.items() if known == value)
+
+
 def _compute(value: object, dtype: str, where: str) -> int:
     given = dtype if value is None else value
     number = choice(given, COMPUTES, where, "compute")
@@ -147,7 +152,7 @@ def layer_options(
         "init": choice(start.weights, INITS, where, "init"),
         "gain": number(start.gain, where, "init"),
         **_scales(start, where),
-        **cell_options(more, _name_of(CELLS, cell), where),
+        **cell_options(more, name_of(CELLS, cell), where),
     }
     if options["nonlinearity"] != NONLINEARITIES["tanh"] and cell != CELLS["rnn"]:
         expected = "'tanh' unless the cell is 'rnn'"
@@ -341,75 +346,4 @@ def model_options(
         **thresholds,
         **of_bptt,
         **loss_options(where, output_size=outputs, **of_loss),
-    }
-
-
-def _name_of(choices: dict[str, int], value: int) -> str:
-    return next(name for name, known in choices.items() if known == value)
-
-
-def own_defaults(optimizer: str, form: str) -> dict[str, Any]:
-    """Give the values that None means for the options that each optimiser has its own of.
-
-    Parameters
-    ----------
-    optimizer, form : str
-        As of `Model`: `optimizer`, `rmsprop_form`.
-
-    Returns
-    -------
-    dict
-        "eps" and "rmsprop_alpha".
-    """
-    if optimizer != "rmsprop":
-        return {"eps": DEFAULT_EPS[optimizer], "rmsprop_alpha": None}
-    own = RMSPROP_DEFAULTS[form]
-    return {"eps": own["eps"], "rmsprop_alpha": own["alpha"]}
-
-
-def model_config(options: dict[str, Any]) -> dict[str, Any]:
-    """Turn the engine's options back into the arguments of a model's constructor.
-
-    Parameters
-    ----------
-    options : dict
-        Field names of ``bptt_model_options`` and their values.
-
-    Returns
-    -------
-    dict
-        Arguments of `Model`.
-    """
-    nan_means_none = {
-        name: None if options[name] != options[name] else options[name]
-        for name in ("forget_bias", "eps", "rmsprop_alpha", "time_scale", "dale")
-    }
-    time_scale = nan_means_none.pop("time_scale")
-    weights = _name_of(INITS, options["init"])
-    init = Init(weights, options["gain"], None, options["spectral_radius"], time_scale)
-    flags = ("bias", "decay_biases", "nesterov", "amsgrad", "centered", "batch_first",
-             *(name for name in LAYER_FLAGS if name != "reset_after"))  # fmt: skip
-    kept = ("hidden_size", "num_layers", "output_size", "lr", "momentum", "weight_decay", "seed",
-            "proj_size", "omega", *LAYER_NUMBERS)  # fmt: skip
-    windows = (options["truncation_k1"], options["truncation_k2"])
-    or_none = ("input_size", "vocab_size", "embedding_size", *THRESHOLDS)  # 0 means None
-    return {
-        "cell": _name_of(CELLS, options["cell"]),
-        **{name: options[name] or None for name in or_none},
-        **{name: options[name] for name in kept},
-        "nonlinearity": _name_of(NONLINEARITIES, options["nonlinearity"]),
-        **{name: bool(options[name]) for name in flags},
-        "loss": _name_of(LOSSES, options["loss"]),
-        "targets": _name_of(TARGETS, options["targets"]),
-        "reduction": _name_of(REDUCTIONS, options["reduction"]),
-        "optimizer": _name_of(ALGORITHMS, options["algorithm"]),
-        "betas": (options["beta1"], options["beta2"]),
-        "rmsprop_form": _name_of(RMSPROP_FORMS, options["rmsprop_form"]),
-        "dtype": _name_of(DTYPES, options["dtype"]),
-        "compute": "bfloat16" if options["compute"] else None,
-        "init": weights if init == Init(weights) else init,
-        **nan_means_none,
-        "reset_after": not options["reset_before"],
-        "truncation": windows if windows[0] else None,
-        **{name: options[name] for name in LOSS_OPTIONS},
     }

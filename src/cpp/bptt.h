@@ -93,9 +93,9 @@ typedef enum bptt_dtype {
   BPTT_INT64 = 3 /* extra tensors only */
 } bptt_dtype;
 typedef enum bptt_cell { BPTT_RNN = 1, BPTT_LSTM = 2, BPTT_GRU = 3 } bptt_cell;
-/* What products read, on both ways: the elements, or (float32 only) these rounded to bfloat16, which
- * costs about 4e-3 of a gradient's largest element; up to twice as fast, with AVX512_BF16 only. Sums,
- * states, parameters and gradients stay float32. */
+/* What products read, on both ways: the elements, or (float32 only) these rounded to bfloat16: errors
+ * of 3e-3 to 2e-2 of a tensor's largest element, more with a few units; up to twice as fast, with
+ * AVX512_BF16 only. Sums, states, parameters and gradients stay float32. */
 typedef enum bptt_compute { BPTT_COMPUTE_DTYPE = 0, BPTT_COMPUTE_BFLOAT16 = 1 } bptt_compute;
 typedef enum bptt_nonlinearity {
   BPTT_TANH = 1,
@@ -157,14 +157,11 @@ typedef struct bptt_stream_handle bptt_stream; /* one sequence, one step at a ti
 
 /* ------------------------------------------------------------------------------------- library */
 
-BPTT_API const char* bptt_version(void); /* "0.1.0" */
-BPTT_API int32_t
-bptt_abi_version(void); /* BPTT_ABI_VERSION of the library, to compare with the header's */
-BPTT_API const char* bptt_status_name(
-    bptt_status status); /* "BPTT_ERR_SHAPE"; "BPTT_ERR_UNKNOWN" for other values */
+BPTT_API const char* bptt_version(void);                   /* "0.1.0" */
+BPTT_API int32_t bptt_abi_version(void);                   /* BPTT_ABI_VERSION of the library */
+BPTT_API const char* bptt_status_name(bptt_status status); /* else "BPTT_ERR_UNKNOWN" */
 
-/* The last failure of the calling thread. Texts are valid until its next failing call and are never
- * NULL. */
+/* The calling thread's last failure. Texts are valid until its next one and never NULL. */
 typedef struct bptt_error {
   size_t struct_size;
   bptt_status status;
@@ -184,19 +181,17 @@ BPTT_API bptt_status bptt_last_error(bptt_error* error,
 BPTT_API bptt_status bptt_isa(const char** name); /* the one in use */
 BPTT_API bptt_status bptt_available_isas(const char* const** names,
                                          int64_t* count); /* static storage */
-BPTT_API bptt_status
-bptt_use_isa(const char* name); /* for tests: switch; NULL returns to the best (or BPTT_ISA) */
+BPTT_API bptt_status bptt_use_isa(const char* name); /* for tests; NULL: the best (or BPTT_ISA) */
 
 /* Worker threads for large calls, the caller included: 1..256. Default: BPTT_NUM_THREADS, else the
  * CPUs this process may use. */
 BPTT_API bptt_status bptt_set_num_threads(int64_t count);
 BPTT_API bptt_status bptt_get_num_threads(int64_t* count);
 
-/* 1: all calls compute with zeros in place of subnormal numbers (float32: below 1.2e-38), on the
- * calling thread and on workers, and give the caller his mode back, also where they fail and in the
- * cancel callback. 0, the default: in the caller's mode, so that gradients that vanish are seen as
- * far down as their type goes. On some CPUs arithmetic with subnormal numbers is 10 to 30 times as
- * slow, on others it costs nothing. For the whole process, from the next call on. */
+/* 1: all calls, on all their threads, compute with zeros in place of subnormal numbers (float32:
+ * below 1.2e-38) and give the caller his mode back, however they end, and in the cancel callback. 0,
+ * the default: in the caller's mode, so that vanishing gradients are seen as far down as their type
+ * goes; some CPUs take 10 to 30 times as long for these. For the whole process, from the next call. */
 BPTT_API bptt_status bptt_set_flush_subnormals(int32_t flush); /* 0 or 1 */
 BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
 
@@ -209,7 +204,7 @@ BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
 /* Where calls spend their time, by phase, in seconds of all threads together. start sets all to zero
  * and counts from then on (BPTT_ERR_STATE if it does already), stop ends that; read may be called at
- * any time: BPTT_ERR_ARGUMENT for an unknown phase. For the whole process; off, it costs nothing. */
+ * any time: BPTT_ERR_ARGUMENT for an unknown phase. For the whole process. */
 typedef enum bptt_phase {
   BPTT_PACKING = 1,          /* weights into the kernels' order */
   BPTT_INPUT = 2,            /* products with W_ih forward, or rows of the table */
@@ -226,8 +221,7 @@ BPTT_API bptt_status bptt_profile_start(void);
 BPTT_API bptt_status bptt_profile_stop(void);
 BPTT_API bptt_status bptt_profile_read(bptt_phase phase, double* seconds);
 
-/* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them: to
- * measure their accuracy. */
+/* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them. */
 BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
                               int64_t count);
 

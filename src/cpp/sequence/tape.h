@@ -1,7 +1,7 @@
 // tape.h: what one forward pass remembers, per layer and direction (index l * D + d), in the rows of
 // order.h:
 //     h, c     [N + rows, R | H]     states; the first N rows are those before the first step
-//     planes   [rows, planes, H]     what the cell saved (kernels.h: CellShape); none for plain RNN
+//     planes   [rows, planes, H]     what the cell saved (CellShape); none for plain RNN
 // and once: the input [rows, I], or the tokens; reset marks; masks that are the same for all steps.
 // Rows are all of the batch's steps for BPTT, or those of one block of time where nothing has to be
 // remembered. They have the lengths of Geometry. Bytes: sizeof(T) * rows * L * D * H * (1 | 2 + 4 |
@@ -15,6 +15,7 @@
 
 #include "kernels.h"
 #include "sequence/buffer.h"
+#include "sequence/cell_shape.h"
 #include "sequence/masks.h"
 #include "sequence/order.h"
 #include "sequence/sequence.h"
