@@ -17,6 +17,8 @@ PYTHON = ROOT / "python" / "bptt_native"
 BINARY = {".png", ".safetensors"}
 SIMD_MAY_INCLUDE = {"stddef.h", "stdint.h", "string.h", "immintrin.h", "arm_neon.h"}
 
+PUBLIC = ("bptt.h", "bptt_diagnostics.h")
+
 # Room of a file -> rooms that it may include. Each of bptt.h and kernels.h is a room of its own.
 MAY_INCLUDE = {
     "bindings": {"bindings", "bptt.h"},
@@ -30,7 +32,8 @@ MAY_INCLUDE = {
     "cells": {"cells", "simd", "kernels.h"},
     "simd": {"simd", "kernels.h"},
     "kernels.h": set(),
-    "bptt.h": set(),
+    "bptt.h": {"bptt_diagnostics.h"},
+    "bptt_diagnostics.h": {"bptt.h"},
 }
 # A module may import those to its right, and reference/ nothing of ours but itself.
 PYTHON_ORDER = [
@@ -101,7 +104,13 @@ def test_kernels_include_no_library_and_have_no_linkage(path: Path) -> None:
 
 
 def python_modules() -> list[Path]:
-    return sorted(PYTHON.glob("*.py"))
+    """Give all modules but the reference's, which is beside them."""
+    return sorted(p for p in PYTHON.rglob("*.py") if p.parent.name != "reference")
+
+
+def module_of(path: Path) -> str:
+    """Name the module, or the package that it is a part of."""
+    return path.relative_to(PYTHON).parts[0].removesuffix(".py")
 
 
 def reference_modules() -> list[Path]:
@@ -123,22 +132,23 @@ def test_the_reference_imports_numpy_and_itself(path: Path) -> None:
             assert top == "numpy" or top in sys.stdlib_module_names, f"{path.name} imports {name}"
 
 
-@pytest.mark.parametrize("path", python_modules(), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", python_modules(), ids=lambda p: str(p.relative_to(PYTHON)))
 def test_imports_go_one_way(path: Path) -> None:
     rank = {name: i for i, names in enumerate(PYTHON_ORDER) for name in names}
+    own, depth = module_of(path), len(path.relative_to(PYTHON).parts)
     imported = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
+        if isinstance(node, ast.ImportFrom) and node.level == depth:  # those within a package aside
             imported |= {node.module} if node.module else {alias.name for alias in node.names}
-    ours = {p.stem for p in python_modules()} | {"_core", "reference"}
+    ours = {module_of(p) for p in python_modules()} | {"_core", "reference"}
     imported = {
         name.split(".")[0] if name.split(".")[0] in ours else "__init__" for name in imported
     }
     for name in imported - {"reference"}:
-        if path.stem == "__init__":
+        if own == "__init__":
             assert rank[name] > rank["__init__"], f"__init__ imports {name}"
         else:
-            assert rank[name] >= rank[path.stem], f"{path.stem} imports {name}"
+            assert rank[name] >= rank[own], f"{path.stem} imports {name}"
 
 
 def library() -> Path:
@@ -162,7 +172,7 @@ def test_the_library_exports_the_public_functions_only() -> None:
         for kind, name in symbols(library(), "-D", "--defined-only")
         if kind != "A"
     }
-    header = (CPP / "bptt.h").read_text()
+    header = "".join((CPP / name).read_text() for name in PUBLIC)
     declared = set(re.findall(r"^BPTT_API [^(]*?\b(bptt_\w+)\(", header, re.MULTILINE))
     assert exported == declared
 
@@ -222,7 +232,9 @@ def test_no_museum() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sources() + python_modules() + reference_modules(), ids=lambda p: p.name
+    "path",
+    sources() + python_modules() + reference_modules(),
+    ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_a_person_can_read_each_file(path: Path) -> None:
     lines = 600 if path.name == "bptt.h" else 420  # the public header is one page by intention

@@ -202,25 +202,6 @@ BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
 typedef int (*bptt_cancel)(void* user);
 BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
-/* Where calls spend their time, by phase, in seconds of all threads together. start sets all to zero
- * and counts from then on (BPTT_ERR_STATE if it does already), stop ends that; read may be called at
- * any time: BPTT_ERR_ARGUMENT for an unknown phase. For the whole process. */
-typedef enum bptt_phase {
-  BPTT_PACKING = 1,          /* weights into the kernels' order */
-  BPTT_INPUT = 2,            /* products with W_ih forward, or rows of the table */
-  BPTT_RECURRENT = 3,        /* products with W_hh, both ways */
-  BPTT_POINTWISE = 4,        /* activations, and their gradients */
-  BPTT_WEIGHT_GRADIENTS = 5, /* dL/dW and the biases' */
-  BPTT_INPUT_GRADIENTS = 6,  /* products with W_ih backward */
-  BPTT_READOUT = 7,          /* readout and loss, both ways */
-  BPTT_CLIP = 8,             /* the gradient's norm, clipping */
-  BPTT_UPDATE = 9,           /* the optimiser */
-  BPTT_OTHER = 10            /* the rest of passes: copies, waiting for other threads */
-} bptt_phase;
-BPTT_API bptt_status bptt_profile_start(void);
-BPTT_API bptt_status bptt_profile_stop(void);
-BPTT_API bptt_status bptt_profile_read(bptt_phase phase, double* seconds);
-
 /* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them. */
 BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
                               int64_t count);
@@ -371,13 +352,6 @@ BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
 
 BPTT_API bptt_status bptt_tape_free(bptt_tape* tape);
 BPTT_API bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes); /* memory that it holds */
-/* What a tape remembers of layer l, direction d (index l*D + d): every h_t [T, N, R] or c_t
- * [T, N, H], or a gate after its nonlinearity [T, N, H] (LSTM: 0 i, 1 f, 2 g, 3 o; coupled: 0 i,
- * 1 g, 2 o; GRU: 0 r, 1 z, 2 n); zeros beyond a sequence's length. */
-typedef enum bptt_tape_part { BPTT_TAPE_H = 1, BPTT_TAPE_C = 2, BPTT_TAPE_GATE = 3 } bptt_tape_part;
-BPTT_API bptt_status bptt_tape_read(bptt_tape* tape, bptt_tape_part part, int64_t index,
-                                    int64_t gate, void* values);
-
 /* ----------------------------------------------------------------------- gradients, optimisers */
 
 /* All three judge and work on the flat vector of one dtype. Norms and factors are computed and
@@ -596,5 +570,7 @@ BPTT_API bptt_status bptt_stream_set_state(bptt_stream* stream, const void* h, c
 #ifdef __cplusplus
 }
 #endif
+
+#include "bptt_diagnostics.h"
 
 #endif
