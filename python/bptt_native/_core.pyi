@@ -68,6 +68,32 @@ class Layer:
         k2: int,
         omega: float,
     ) -> _Backward: ...
+    def backward_seeds(
+        self,
+        tape: Tape,
+        times: npt.NDArray[np.int64],
+        samples: npt.NDArray[np.int64] | None,
+        outputs: npt.NDArray[np.int64] | None,
+        dy: _Array | None,
+        horizon: int,
+        flow: bool,
+    ) -> tuple[
+        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
+    ]: ...
+    def jacobian(self, tape: Tape, index: int, sample: int, step: int) -> _Array: ...
+    def spectrum(
+        self,
+        tape: Tape,
+        index: int,
+        sample: int,
+        first: int,
+        last: int,
+        count: int,
+        interval: int,
+        discard: int,
+        start: _Array | None,
+        singular: bool,
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]: ...
     def params(self) -> Params: ...
 
 class Model:
@@ -131,6 +157,32 @@ class Model:
         k2: int,
         omega: float,
     ) -> _Backward: ...
+    def backward_seeds(
+        self,
+        tape: Tape,
+        times: npt.NDArray[np.int64],
+        samples: npt.NDArray[np.int64] | None,
+        outputs: npt.NDArray[np.int64] | None,
+        dy: _Array | None,
+        horizon: int,
+        flow: bool,
+    ) -> tuple[
+        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
+    ]: ...
+    def jacobian(self, tape: Tape, index: int, sample: int, step: int) -> _Array: ...
+    def spectrum(
+        self,
+        tape: Tape,
+        index: int,
+        sample: int,
+        first: int,
+        last: int,
+        count: int,
+        interval: int,
+        discard: int,
+        start: _Array | None,
+        singular: bool,
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]: ...
     def params(self) -> Params: ...
     def steps(self) -> tuple[int, int]: ...
     def metadata(self) -> dict[str, str]: ...

@@ -1,5 +1,6 @@
 // bindings_layer.cpp: _core.Layer, _core.Tape, _core.Params.
 #include "bindings.h"
+#include "bindings_diagnostics.h"
 #include "bindings_options.h"
 
 namespace bindings {
@@ -42,6 +43,9 @@ class Layer {
         net_, handle_.get(), bptt_layer_backward, tape, dy,
         {dstate, accumulate, flow, input_gradient, "dy", clip_step, clip_step_norm, k1, k2, omega});
   }
+
+  bptt_layer* handle() const { return handle_.get(); }
+  const Net& net() const { return net_; }
 
   static Params params(const py::object& self) {
     const auto& layer = py::cast<const Layer&>(self);
@@ -194,7 +198,10 @@ void bind_layer(py::module_& module) {
       .def("get", &get_values)
       .def("set", &set_values, py::arg("values"))
       .def("freeze", &freeze, py::arg("name"), py::arg("frozen"));
-  py::class_<Layer>(module, "Layer")
+  py::class_<Layer> layer(module, "Layer");
+  bind_diagnostics<Layer, bptt_layer>(
+      layer, {bptt_layer_backward_seeds, bptt_layer_jacobian, bptt_layer_spectrum});
+  layer
       .def(py::init<const std::string&, const py::dict&, bool>(), py::arg("owner"),
            py::arg("options"), py::arg("batch_first"))
       .def("call", &Layer::call, py::arg("x"), py::arg("state"), py::arg("lengths"),

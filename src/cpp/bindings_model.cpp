@@ -1,6 +1,7 @@
 // bindings_model.cpp: _core.Model.
 #include "bindings_model.h"
 #include "bindings.h"
+#include "bindings_diagnostics.h"
 #include "bindings_options.h"
 
 namespace bindings {
@@ -240,8 +241,10 @@ py::tuple Model::steps() const {
 }
 
 void bind_model(py::module_& module) {
-  py::class_<Model>(module, "Model")
-      .def(py::init(&Model::create), py::arg("options"))
+  py::class_<Model> model(module, "Model");
+  bind_diagnostics<Model, bptt_model>(
+      model, {bptt_model_backward_seeds, bptt_model_jacobian, bptt_model_spectrum});
+  model.def(py::init(&Model::create), py::arg("options"))
       .def_static("load", &Model::load, py::arg("path"))
       .def_static("deserialize", &Model::deserialize, py::arg("data"))
       .def("save", &Model::save, py::arg("path"))

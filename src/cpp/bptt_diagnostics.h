@@ -19,6 +19,64 @@ typedef enum bptt_tape_part { BPTT_TAPE_H = 1, BPTT_TAPE_C = 2, BPTT_TAPE_GATE =
 BPTT_API bptt_status bptt_tape_read(bptt_tape* tape, bptt_tape_part part, int64_t index,
                                     int64_t gate, void* values);
 
+/* ------------------------------------------------------------------ gradients of single outputs */
+
+/* S losses, each of the output at one step of one sequence, taken back side by side over one tape: all
+ * that a parameter gradient adds up. ||d logit_k(t~)/d x_t|| for all pairs of steps is the connectivity
+ * of Madsen ("Visualizing memorization in RNNs", Distill 2019). */
+typedef struct bptt_seeds {
+  size_t struct_size;
+  int64_t count;        /* S >= 1 */
+  const int64_t* times; /* [S]: the step, below the sequence's length (BPTT_LAST_STEP: its last) */
+  const int64_t* samples; /* [S]: the sequence, 0 <= . < N; NULL: all 0 */
+  const int64_t* outputs; /* [S]: loss s is this element of the output (a logit); or NULL, and */
+  const void* dy;         /* [S, O] (of a layer O = D*R): its gradient with respect to the output */
+  int64_t horizon;        /* 0: none; norms `horizon` and more steps from their loss are 0 */
+  /* results, each may be NULL; zeros where nothing flows */
+  double* dx_norms; /* [S, T]: ||dL_s/dx_t||; of tokens x_t is the one-hot or embedded vector */
+  double* flow;     /* [L*D, S, T]: ||dL_s/dh_t|| */
+  double* flow_c;   /* [L*D, S, T]: ||dL_s/dc_t||, LSTM only */
+} bptt_seeds;
+BPTT_API bptt_status bptt_seeds_init(bptt_seeds* seeds, size_t struct_size);
+BPTT_API bptt_status bptt_layer_backward_seeds(bptt_layer* layer, bptt_tape* tape,
+                                               const bptt_seeds* seeds);
+BPTT_API bptt_status bptt_model_backward_seeds(bptt_model* model, bptt_tape* tape,
+                                               const bptt_seeds* seeds);
+
+/* -------------------------------------------------------------------- Jacobians, Lyapunov exponents */
+
+/* The state of layer l, direction d (index l*D + d) has S elements: h_t, R of them, of an LSTM followed
+ * by c_t, H. J_t = d state_t / d state_{t-1} [S, S] along the tape's trajectory, inputs (and layers
+ * below) held fixed, in that order; the second direction's steps count from each sequence's end. A reset
+ * before step t makes it 0. */
+BPTT_API bptt_status bptt_layer_jacobian(bptt_layer* layer, bptt_tape* tape, int64_t index,
+                                         int64_t sample, int64_t step, void* jacobian);
+BPTT_API bptt_status bptt_model_jacobian(bptt_model* model, bptt_tape* tape, int64_t index,
+                                         int64_t sample, int64_t step, void* jacobian);
+
+/* Products of Jacobians over steps first <= t < last, by a QR factorisation every `interval` steps, so
+ * that nothing over- or underflows. Rows of Q^T go backward through the steps: the adjoint has the same
+ * Lyapunov spectrum (Benettin et al. 1980; Engelken, Wolf & Abbott 2023). */
+typedef struct bptt_spectrum {
+  size_t struct_size;
+  int64_t index;       /* 0; l*D + d */
+  int64_t sample;      /* 0 */
+  int64_t first, last; /* 0, 0; last 0: the sequence's length */
+  int64_t count;       /* 0: all S exponents; else so many, of about the largest */
+  int64_t interval;    /* 1 */
+  int64_t discard;     /* 0; so many of the steps walked first (the latest) do not count */
+  const void* start;   /* [count, S] orthonormal rows to begin with; NULL: drawn at random, always
+                              the same */
+  double* exponents;   /* [count]: per step, descending; -inf where a direction is lost */
+  double* log_singular_values; /* [S]: of J_{last-1} ... J_first, natural logarithms, descending;
+                                  needs count 0 or S; NULL: not asked for */
+} bptt_spectrum;
+BPTT_API bptt_status bptt_spectrum_init(bptt_spectrum* spectrum, size_t struct_size);
+BPTT_API bptt_status bptt_layer_spectrum(bptt_layer* layer, bptt_tape* tape,
+                                         const bptt_spectrum* spectrum);
+BPTT_API bptt_status bptt_model_spectrum(bptt_model* model, bptt_tape* tape,
+                                         const bptt_spectrum* spectrum);
+
 /* ------------------------------------------------------------------------------------- profile */
 
 /* Where calls spend their time, by phase, in seconds of all threads together. start sets all to zero

@@ -30,9 +30,10 @@ void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence
   *tape = static_cast<bptt_tape*>(new_handle(Tag::tape, std::move(object)));
 }
 
-template <class T>
-void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
-                  const bptt_backward* backward) {
+// check(tape) gives what run(tape, that) needs, which happens with the parameters that made the tape.
+template <class T, class Check, class Run>
+void with_tape(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, const Check& check,
+               const Run& run) {
   const Use use(tape, {Tag::tape}, "tape");
   const auto* owned = std::get_if<std::shared_ptr<OwnedTape<T>>>(&use.as<TapeObject>().owned);
   if (!owned || (*owned)->network != network) {
@@ -40,13 +41,22 @@ void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
          "a tape of another layer or model");
   }
   const Tape<T>& memory = *(*owned)->tape;
-  const Backward<T> call = check_backward(*network, memory, backward);
+  const auto checked = check(memory);
   const Reading reading(network->params().lock);
   if (memory.version() != network->params().version()) {
     fail(BPTT_ERR_STATE, "tape", "a tape of the parameters as they are",
          "one from before they changed (run forward again)");
   }
-  network->backward(memory, call);
+  run(memory, checked);
+}
+
+template <class T>
+void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
+                  const bptt_backward* backward) {
+  with_tape(
+      network, tape,
+      [&](const Tape<T>& memory) { return check_backward(*network, memory, backward); },
+      [&](const Tape<T>& memory, const Backward<T>& call) { network->backward(memory, call); });
 }
 
 }  // namespace bptt

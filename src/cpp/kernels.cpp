@@ -39,6 +39,8 @@ constexpr Kernels<T> table_of() {
           scale<T>,
           clamp_all<T>,
           sum_squares<T>,
+          dot<T>,
+          add_scaled<T>,
           max_abs<T>,
           softmax_row<T>,
           update_sgd<T>,

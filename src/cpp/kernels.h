@@ -209,12 +209,14 @@ template <class T>
 struct StepBackwardArgs {
   const T* input;  // what the product read, input_row apart (GRU with the reset before the product)
   int64_t input_row;
-  const T* h_previous;  // [rows, H], state_row apart
+  const T* h_previous;  // [rows, H], saved_row apart
   const T* c_previous;
   const T* h;
   const T* c;
   const T* planes;
-  int64_t state_row, planes_row, plane_stride;
+  // saved_row: of h_previous, c_previous, h and c. It, input_row and planes_row are 0 where all rows
+  // read the same.
+  int64_t saved_row, state_row, planes_row, plane_stride;
   const T* dy;  // added to dh first [rows, H], dy_row apart, exactly H elements; null: nothing
   int64_t dy_row;
   T* dh;  // [rows, H], state_row apart
@@ -290,6 +292,10 @@ struct Kernels {
   // The sum of squares in double precision, four chains added at the end; may overflow or underflow
   // for double input.
   double (*sum_squares)(const T* a, int64_t n);
+  // sum of a[i] b[i]: four chains added at the end.
+  double (*dot)(const T* a, const T* b, int64_t n);
+  // a[n] += factor * b[n]
+  void (*add_scaled)(T* a, const T* b, int64_t n, double factor);
   // The largest |a|; NaN if any element is NaN.
   double (*max_abs)(const T* a, int64_t n);
 

@@ -76,7 +76,7 @@ struct Gru {
       direct = split.direct;
     }
     V da_n = dh * (one - z) * fma(-n, n, one);
-    V da_z = dh * (load(s.h_previous + at) - n) * (z * (one - z));
+    V da_z = dh * (load(s.h_previous + row * s.saved_row + unit) - n) * (z * (one - z));
     if (s.clip > 0) {
       da_n = clamp(da_n, s.clip);
       da_z = clamp(da_z, s.clip);
@@ -138,7 +138,7 @@ struct GruBefore {
       const V z = load(plane + next), n = load(plane + 2 * next);
       const Split<T> dh = split_zoned(s, row, unit, load(s.dh + at));
       V da_n = dh.fresh * (one - z) * fma(-n, n, one);
-      V da_z = dh.fresh * (load(s.h_previous + at) - n) * (z * (one - z));
+      V da_z = dh.fresh * (load(s.h_previous + row * s.saved_row + unit) - n) * (z * (one - z));
       if (s.clip > 0) {
         da_n = clamp(da_n, s.clip);
         da_z = clamp(da_z, s.clip);

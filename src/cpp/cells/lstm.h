@@ -93,15 +93,16 @@ struct Lstm {
   BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
+    const int64_t saved = row * s.saved_row + unit;
     const V one = splat<T>(T(1));
     const V i = load(plane), g = load(plane + kG * next), o = load(plane + kO * next);
     const V f = COUPLED ? one - i : load(plane + next);
-    const V c_previous = load(s.c_previous + at);
+    const V c_previous = load(s.c_previous + saved);
     T* dz = s.dz + row * s.dz_row + unit;
     V dh = total_dh(s, row, unit), carried = load(s.dc + at);
     V tanh_c, dc, kept{}, c{};
     if constexpr (!OPTIONS) {
-      tanh_c = tanh<T>(load(s.c + at));
+      tanh_c = tanh<T>(load(s.c + saved));
       dc = fma(dh * o, fma(-tanh_c, tanh_c, one), carried);
     } else {
       const CellOptions<T>& options = *s.options;
@@ -167,7 +168,7 @@ struct Lstm {
 
   // c~ again; c_t holds it where nothing was zoned out.
   BPTT_INLINE V fresh_c(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
-    const int64_t at = row * s.state_row + unit;
+    const int64_t at = row * s.saved_row + unit;
     if (!s.options->keep_c) return load(s.c + at);
     const T* plane = s.planes + row * s.planes_row + unit;
     const V i = load(plane), g = load(plane + kG * s.plane_stride);

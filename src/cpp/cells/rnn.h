@@ -78,7 +78,7 @@ struct Rnn {
     const V dh = total_dh(s, row, unit);
     V da;
     if constexpr (!OPTIONS) {
-      da = f_backward(dh, load(s.h + at));
+      da = f_backward(dh, load(s.h + row * s.saved_row + unit));
     } else {
       const CellOptions<T>& o = *s.options;
       V fresh = dh, direct{};

@@ -185,6 +185,33 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& call) const {
   backward(tape, call, readout);
 }
 
+template <class T>
+void Network<T>::walk_seeds(const Tape<T>& tape, SeedsCall<T> call, const int64_t* outputs) const {
+  const int64_t S = int64_t(call.times.size()), row = config_.features(), O = config_.output;
+  const T* const given = call.dy;
+  Buffer<T> dy;
+  if (O || !given) {
+    dy = Buffer<T>::zeros(checked_count(S, row));
+    for (int64_t s = 0; s < S; ++s) {
+      T* own = dy.data() + s * row;
+      if (!O) {
+        own[outputs[s]] = 1;
+      } else if (!given) {
+        std::copy_n(params_.data(*readout_weight_) + outputs[s] * row, row, own);
+      } else {
+        for (int64_t o = 0; o < O; ++o) {
+          const T* weights = params_.data(*readout_weight_) + o * row;
+          for (int64_t i = 0; i < row; ++i) own[i] += given[s * O + o] * weights[i];
+        }
+      }
+    }
+    call.dy = dy.data();
+  }
+  call.parameters = params_.data();
+  call.version = params_.version();
+  stack_.walk_seeds(call, tape);
+}
+
 template class Network<float>;
 template class Network<double>;
 

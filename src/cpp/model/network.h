@@ -115,6 +115,14 @@ class Network {
   void backward(const Tape<T>& tape, const Backward<T>& call,
                 const ReadoutBackward<T>& readout) const;
 
+  // Losses of single outputs: call.dy is with respect to the output [S, O], or (null) loss s is its
+  // element outputs[s].
+  void walk_seeds(const Tape<T>& tape, SeedsCall<T> call, const int64_t* outputs) const;
+  std::shared_ptr<StateRows<T>> state_rows(const Tape<T>& tape, int64_t walk, int64_t sample,
+                                           int64_t rows) const {
+    return stack_.state_rows(params_.data(), params_.version(), tape, walk, sample, rows);
+  }
+
   int64_t output_row() const { return padded_row<T>(config_.output); }
 
   // Where an output of the caller's is (with last_only t counts for nothing).

@@ -54,14 +54,14 @@ struct BackwardContext {
         gather(config_, geometry_, kernels, tape_),
         shape(geometry_.shape),
         all(tape_.order()),
-        own(tape_.order().part(shard_.begin, shard_.end)),
-        count(shard_.end - shard_.begin),
+        own(rows_of(call_, tape_, shard_)),
+        count(own.batch()),
         H(config_.hidden),
         R(config_.state()),
         D(config_.directions()),
         block_rows(own.block_rows()),
         operands(kernels, block_rows, shape.gates * H),
-        joined(all.uniform() && count == all.batch()),
+        joined(all.uniform() && !shard_.shared && count == all.batch()),
         cuts(tape_.cuts()),
         extended(config_.extended()) {}
 
@@ -85,20 +85,35 @@ struct BackwardContext {
   const bool cuts, extended;
 
   const T* after(const T* states, int64_t t, int64_t n, int64_t row) const {
-    return states + (all.batch() + all.first(t) + shard.begin + n) * row;
+    return states + (all.batch() + all.first(t) + shard.place(n)) * row;
   }
   const T* before(const T* states, int64_t t, int64_t n, int64_t row) const {
-    return t == 0 ? states + (shard.begin + n) * row : after(states, t - 1, n, row);
+    return t == 0 ? states + shard.place(n) * row : after(states, t - 1, n, row);
   }
   const T* planes(const typename Tape<T>::Layer& layer, int64_t t, int64_t n) const {
-    return layer.planes + (all.first(t) + shard.begin + n) * geometry.planes_row;
+    return layer.planes + (all.first(t) + shard.place(n)) * geometry.planes_row;
   }
-  int64_t sequence(int64_t n) const { return all.sequence(shard.begin + n); }
+  int64_t sequence(int64_t n) const { return all.sequence(shard.place(n)); }
   int64_t input_size(int64_t walk) const { return walk < D ? config.input : config.features(); }
   int64_t input_row(int64_t walk) const {
     return walk < D ? geometry.input_row : geometry.features_row;
   }
   bool truncated() const { return call.k1 > 0; }
+  // From row to row of what a walk only reads.
+  int64_t stride(int64_t row) const { return shard.shared ? 0 : row; }
+
+ private:
+  // Seeds of one direction enter at their own steps, as sequences of that length would. With two, each
+  // direction's walk takes them through all steps.
+  static Order rows_of(const BackwardCall<T>& call, const Tape<T>& tape, const Shard<T>& shard) {
+    if (!shard.shared) return tape.order().part(shard.begin, shard.end);
+    const std::vector<int64_t>& times = call.seeds->times;
+    const int64_t rows = int64_t(times.size());
+    if (tape.config().directions() == 2) return {tape.order().length(shard.begin), rows, nullptr};
+    std::vector<int64_t> lengths;
+    for (const int64_t t : times) lengths.push_back(t + 1);
+    return {*std::max_element(lengths.begin(), lengths.end()), rows, lengths.data()};
+  }
 };
 
 }  // namespace bptt

@@ -62,9 +62,10 @@ class BackwardSteps {
   Common begin(int64_t walk) const {
     Common common{};
     StepBackwardArgs<T>& s = common.step;
-    s.input_row = in.geometry.state_row;
+    s.input_row = in.stride(in.geometry.state_row);
+    s.saved_row = in.stride(in.geometry.cell_row);
     s.state_row = in.geometry.cell_row;
-    s.planes_row = in.geometry.planes_row;
+    s.planes_row = in.stride(in.geometry.planes_row);
     s.plane_stride = in.geometry.plane;
     s.dz_row = in.geometry.dz_row;
     s.units = in.H;
@@ -80,7 +81,7 @@ class BackwardSteps {
     p.groups = 1;
     p.c_row = in.geometry.state_row;
     p.accumulate = in.shape.adds_carry && !in.config.projection;
-    p.lone = in.all.batch() == 1;
+    p.lone = in.all.batch() == 1 && !in.shard.shared;
     p.panel_end = panel_count(in.kernels, in.R);
     return common;
   }
@@ -104,7 +105,7 @@ class BackwardSteps {
       p.panel_end = sharers->end(panels);
       n0 = 0;
       sharers->wait();
-    } else if (p.rows > 3) {
+    } else if (p.rows > 3 && !in.shard.shared) {
       fetch_ahead(common, walk, t, n0);
     }
     p.scratch = in.operands.at(n0);
@@ -118,7 +119,7 @@ class BackwardSteps {
   // Cuts and rescales what goes on to step t - 1.
   void finish(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
     for (int64_t n = n0; in.cuts && n < n1; ++n) {
-      if (!in.tape.cut(walk % in.D, t, in.shard.begin + n)) continue;
+      if (!in.tape.cut(walk % in.D, t, in.shard.place(n))) continue;
       std::fill_n(dh(walk, n), in.R, T(0));
       if (in.shape.has_c) std::fill_n(dc(walk, n), in.H, T(0));
     }
@@ -149,7 +150,7 @@ class BackwardSteps {
   // The states before the step, with zeros where a reset cuts.
   void cut_states(StepBackwardArgs<T>& s, int64_t d, int64_t t, int64_t n0, int64_t n1) {
     const int64_t row = in.geometry.state_row, cell_row = in.geometry.cell_row;
-    const int64_t g0 = in.shard.begin + n0, g1 = in.shard.begin + n1;
+    const int64_t g0 = in.shard.place(n0), g1 = in.shard.place_end(n1);
     if (!in.gather.any_cut(d, t, g0, g1)) return;
     T* h = cut_h_.data() + n0 * row;
     in.gather.cut_rows(d, t, g0, g1, s.h_previous, row, in.R, h);
@@ -190,7 +191,7 @@ class BackwardSteps {
     T* const carry = s.dh;
     if (masked_.count() && !in.config.reset_after) {
       T* masked = masked_.data() + n0 * in.geometry.state_row;
-      in.gather.mask_recurrent(walk, in.shard.begin + n0, in.shard.begin + n1, s.h_previous,
+      in.gather.mask_recurrent(walk, in.shard.place(n0), in.shard.place_end(n1), s.h_previous,
                                masked);
       s.input = masked;
     }
@@ -212,8 +213,8 @@ class BackwardSteps {
 
   CellOptions<T> cell_options(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
     CellOptions<T> o = in.stepper.options(in.packed.layers[size_t(walk)]);
-    const int64_t row = in.geometry.cell_row, g0 = in.shard.begin + n0, g1 = in.shard.begin + n1;
-    o.keep_row = row;
+    const int64_t row = in.geometry.cell_row, g0 = in.shard.place(n0), g1 = in.shard.place_end(n1);
+    o.keep_row = in.stride(row);
     if (keep_h_.count()) {
       in.gather.zoneout(MaskKind::zoneout, walk, t, g0, g1, keep_h_.data() + n0 * row);
       o.keep_h = keep_h_.data() + n0 * row;
@@ -259,6 +260,7 @@ class BackwardSteps {
       NormArgs<T> a = in.stepper.norm(planes, gains + (hidden ? G * plane : 0), s.rows,
                                       in.shape.norm + (hidden ? G : 0), hidden);
       a.z_row = s.dz_row;
+      a.hat_row = s.planes_row;
       a.da = s.dz + (hidden ? in.shape.dz_hidden : 0) * plane;
       a.dz = s.dz + (hidden ? in.shape.norm_hidden : in.shape.norm_input) * plane;
       a.dgain = s.dz + (hidden ? in.shape.gain_hidden : in.shape.gain_input) * plane;
@@ -303,9 +305,9 @@ class BackwardSteps {
       if (!masked) {
         in.kernels.add(to, from, in.R);
       } else if (adds) {
-        in.kernels.add_products(to, from, mask + (in.shard.begin + n) * row, in.R);
+        in.kernels.add_products(to, from, mask + in.shard.place(n) * row, in.R);
       } else {
-        in.kernels.multiply(to, from, mask + (in.shard.begin + n) * row, in.R);
+        in.kernels.multiply(to, from, mask + in.shard.place(n) * row, in.R);
       }
     }
   }

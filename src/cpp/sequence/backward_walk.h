@@ -46,13 +46,13 @@ class BackwardWalk {
       const Window own = window(w);
       blocks_.push_back(in.own.blocks(own.begin, own.end));
     }
-    direct_dy_ = !both && in.own.uniform() && !in.extended && !call.flow && !omega_.on();
+    direct_dy_ =
+        !both && in.own.uniform() && !in.extended && !call.flow && !call.seeds && !omega_.on();
     direct_dx_ = !both && in.own.uniform() && !in.truncated() && call.dx && !shard.table_gradient;
     if (call.flow) norms_ = Buffer<double>::zeros(kept);
-    if (call.flow_c && in.shape.has_c) {
-      norms_c_ = Buffer<double>::zeros(kept);
-      step_norms_ = Buffer<double>(count);
-    }
+    if (call.flow_c && in.shape.has_c) norms_c_ = Buffer<double>::zeros(kept);
+    if (norms_c_.count() || seeds_flow_c()) step_norms_ = Buffer<double>(count);
+    if (both && seeds_dx()) seeds_dx_ = Buffer<T>(checked_count(kept, geometry.input_row));
   }
 
   const OmegaTerms<T>& omega() const { return omega_; }
@@ -73,6 +73,8 @@ class BackwardWalk {
     int64_t begin, end;
     int64_t counted;  // the first step whose losses go back in this window
   };
+  // Seeds of two directions are walked to the end: one that has left must not be missed by the other.
+  int64_t first_step() const { return in.call.seeds && in.D == 1 ? in.call.seeds->begin : 0; }
   int64_t window_steps() const { return in.truncated() ? in.call.k1 : in.tape.steps(); }
   // Losses beyond the longest sequence have no window.
   int64_t window_count() const { return (in.own.steps() - 1) / window_steps() + 1; }
@@ -80,7 +82,7 @@ class BackwardWalk {
     const int64_t counted = i * window_steps(), longest = in.own.steps();
     const int64_t end = counted + std::min(window_steps(), longest - counted);
     const int64_t begin =
-        in.truncated() ? std::max(int64_t(0), counted - (in.call.k2 - in.call.k1)) : 0;
+        in.truncated() ? std::max(int64_t(0), counted - (in.call.k2 - in.call.k1)) : first_step();
     return {begin, end, counted};
   }
 
@@ -100,7 +102,7 @@ class BackwardWalk {
         block.top = in.tape.layer(top).h +
                     (in.all.batch() + in.all.first(block.first)) * in.geometry.state_row;
         if (asks && cancelled()) stop_.store(true);
-        bool dy = in.call.dy != nullptr;
+        bool dy = in.call.dy || in.call.seeds;
         if (in.call.before_block) {
           dy = in.call.before_block(team, block, dy_.data());
           team.wait();
@@ -134,7 +136,7 @@ class BackwardWalk {
         std::fill_n(dy, block.rows() * in.geometry.features_row, T(0));
     }
     team.wait();
-    const bool dy = in.call.dy || in.call.before_block;
+    const bool dy = in.call.dy || in.call.before_block || in.call.seeds;
     int turn = 0;
     for (int64_t l = in.config.layers - 1; l >= 0; --l) {
       // The last direction first: what it left is still in the caches.
@@ -150,6 +152,7 @@ class BackwardWalk {
         team.wait();
       }
     }
+    if (seeds_dx_.count()) put_seed_norms(block_of(0, in.own.steps(), 0), seeds_dx_.data());
     return true;
   }
 
@@ -184,7 +187,8 @@ class BackwardWalk {
     }
     if (omega_.on()) omega_.add(team, walk, block, steps_.dz());
     const bool first_layer = walk < in.D;
-    if (!first_layer || in.call.dx || in.shard.table_gradient) input_gradient(team, walk, block);
+    if (!first_layer || in.call.dx || in.shard.table_gradient || seeds_dx())
+      input_gradient(team, walk, block);
     if (in.D == 1 && team.index == 0) record_flow(walk, block);
     team.wait();
     if (first_layer && in.shard.table_gradient)
@@ -244,12 +248,19 @@ class BackwardWalk {
     }
     for (int64_t n = n0; !direct_dy_ && n < n1; ++n) {
       T* own = total + (n - n0) * row;
-      if (adds_dy) in.kernels.add(own, dy_row(walk, block, t, n), in.R);
+      if (adds_dy &&
+          (!top || !in.call.seeds || in.call.seeds->times[seed(n)] == in.own.time(d, t, n)))
+        in.kernels.add(own, dy_row(walk, block, t, n), in.R);
+      if (seeds_flow())
+        *seed_flow(in.call.seeds->flow, walk, t, n) = row_norm(in.kernels, own, in.R);
       if (norms_.count()) norms_[norm_at(d, block, t, n)] = row_norm(in.kernels, own, in.R);
     }
-    double* norms_c = norms_c_.count() ? step_norms_.data() + n0 : nullptr;
+    double* norms_c = step_norms_.count() ? step_norms_.data() + n0 : nullptr;
     steps_.run(common, walk, block, t, n0, n1, norms_c, sharers);
-    for (int64_t n = n0; norms_c && n < n1; ++n) norms_c_[norm_at(d, block, t, n)] = step_norms_[n];
+    for (int64_t n = n0; norms_c && n < n1; ++n) {
+      (in.call.seeds ? *seed_flow(in.call.seeds->flow_c, walk, t, n)
+                     : norms_c_[norm_at(d, block, t, n)]) = step_norms_[n];
+    }
     for (int64_t n = n0; omega_.on() && n < n1; ++n) {
       const int64_t own = n - n0;
       omega_.step(s, d, at + own, t, n, s.dz + own * s.dz_row, total + own * row,
@@ -261,6 +272,7 @@ class BackwardWalk {
   const T* dy_row(int64_t walk, const Block<T>& block, int64_t s, int64_t n) const {
     const int64_t l = walk / in.D, d = walk % in.D, t = in.own.time(d, s, n);
     const bool top = l == in.config.layers - 1;
+    if (top && in.call.seeds) return in.call.seeds->dy + int64_t(seed(n)) * in.D * in.R + d * in.R;
     if (top && in.call.dy)
       return in.call.dy + t * in.call.dy_t + in.sequence(n) * in.call.dy_n + d * in.R;
     const int64_t row = in.D == 2 ? in.own.first(t) + n : block.row(s) + n;
@@ -293,10 +305,11 @@ class BackwardWalk {
     if (l == 0 && direct_dx_) return put_dx(block, r0, r1, p);
     in.kernels.product(p);
     if (l > 0) in.gather.drop_inputs(l, d, block, r0, r1, out);
-    if (l > 0 ? in.D == 1 : !in.call.dx) return;
+    if (l == 0 && seeds_dx() && in.D == 1) return put_seed_norms(block, out);
+    if (l > 0 ? in.D == 1 : !in.call.dx && !seeds_dx()) return;
     for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
-      const int64_t t = in.own.time(d, s, n);
-      T* to = l > 0 ? dx_[l % 2].data() + (in.own.first(t) + n) * row : user_dx(t, n);
+      const int64_t t = in.own.time(d, s, n), at = (in.own.first(t) + n) * row;
+      T* to = l > 0 ? dx_[l % 2].data() + at : seeds_dx() ? seeds_dx_.data() + at : user_dx(t, n);
       const T* from = out + (r - r0) * row;
       if (d + 1 < in.D || in.truncated()) {
         in.kernels.add(to, from, I);
@@ -319,6 +332,22 @@ class BackwardWalk {
       p.c = user_dx(t, n);
       in.kernels.product(p);
     }
+  }
+
+  // Seeds: whose loss row n is, and where its norms go.
+  size_t seed(int64_t n) const { return size_t(in.own.sequence(n)); }
+  bool seeds_dx() const { return in.call.seeds && !in.call.seeds->dx_norms.empty(); }
+  bool seeds_flow() const { return in.call.seeds && !in.call.seeds->flow.empty(); }
+  bool seeds_flow_c() const { return in.call.seeds && !in.call.seeds->flow_c.empty(); }
+  double* seed_flow(const std::vector<double*>& flow, int64_t walk, int64_t s, int64_t n) const {
+    return flow[seed(n)] + walk * in.call.seeds->flow_walk + in.own.time(walk % in.D, s, n);
+  }
+  // Of all rows of the block, in the caller's time.
+  void put_seed_norms(const Block<T>& block, const T* dx) const {
+    for_rows(block, 0, block.rows(), [&](int64_t r, int64_t t, int64_t n) {
+      in.call.seeds->dx_norms[seed(n)][t] =
+          row_norm(in.kernels, dx + r * in.geometry.input_row, in.config.input);
+    });
   }
 
   // Row norms stand where the block's rows do, or, with two directions, all of the shard's in the
@@ -361,6 +390,7 @@ class BackwardWalk {
   Buffer<T> dx_[2], dy_;        // [rows, D * R]: dL/d input of the layers between; of the outputs
   Buffer<T> block_dx_;          // [rows of a block, I or D * R]
   Buffer<T> top_;               // [rows of a block, D * R]
+  Buffer<T> seeds_dx_;          // two directions: [rows, I]
   Buffer<double> norms_, norms_c_, step_norms_;
   bool direct_dy_, direct_dx_;  // the cell reads dL/dy itself; the product writes the caller's dx
 };

@@ -31,7 +31,7 @@ class Gather {
   // direction] of the layer below, with dropout.
   void inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1, T* out) const {
     for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t part_n) {
-      const int64_t n = block.shard.begin + part_n;
+      const int64_t n = block.shard.place(part_n);
       features(l - 1, order_.time(d, s, n), n, out + (r - r0) * geometry_.features_row);
     });
     drop_inputs(l, d, block, r0, r1, out);
@@ -40,7 +40,7 @@ class Gather {
   // The top layer's outputs, rows of the block in the caller's time.
   void outputs(const Block<T>& block, int64_t r0, int64_t r1, T* out) const {
     for_rows(block, r0, r1, [&](int64_t r, int64_t t, int64_t n) {
-      features(config_.layers - 1, t, block.shard.begin + n,
+      features(config_.layers - 1, t, block.shard.place(n),
                out + (r - r0) * geometry_.features_row);
     });
   }
@@ -51,7 +51,7 @@ class Gather {
     if (!dropout_) return;
     const Masks masks = tape_.masks(MaskKind::dropout, l * config_.directions());
     for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t part_n) {
-      const int64_t n = block.shard.begin + part_n;
+      const int64_t n = block.shard.place(part_n);
       masks.drop(rows + (r - r0) * geometry_.features_row, config_.features(),
                  config_.variational ? 0 : order_.time(d, s, n), order_.sequence(n),
                  config_.dropout);

@@ -41,6 +41,24 @@ struct Shard {
   T* table_gradient;
   double* flow;
   double* flow_c;
+  bool shared = false;  // all rows are of the one sequence `begin` (Seeds)
+
+  // Where the tape has row n of the part, and the one behind rows that end with n.
+  int64_t place(int64_t n) const { return shared ? begin : begin + n; }
+  int64_t place_end(int64_t n) const { return shared ? end : begin + n; }
+};
+
+// Losses of one sequence, each of an output at one step: rows of one backward walk. All rows of a step
+// read the same row of the tape, and a row enters the walk at its own step.
+template <class T>
+struct Seeds {
+  int64_t sample = 0;             // in the tape's order
+  int64_t begin = 0;              // the walk's last step
+  std::vector<int64_t> times;     // [rows]
+  const T* dy = nullptr;          // [rows, D * R]: with respect to the top layer's h at its step
+  std::vector<double*> dx_norms;  // [rows] of [T]: ||dL/dx_t||; empty: not asked for
+  std::vector<double*> flow, flow_c;  // [rows] of [L * D, flow_walk]: ||dL/dh_t||, ||dL/dc_t||
+  int64_t flow_walk = 0;              // from walk to walk
 };
 
 // Some steps, [first, last), of a part of the batch (forward: of all of it) whose rows `order`
@@ -132,6 +150,7 @@ struct BackwardCall {
   T* dc0 = nullptr;
   double* flow = nullptr;
   double* flow_c = nullptr;
+  const Seeds<T>* seeds = nullptr;  // in place of dy
 };
 
 // Weights as the kernels want them; rebuilt when parameters or instruction set change.
@@ -168,6 +187,22 @@ bool shares_units(const Team& team, const StackConfig& config, const Kernels<T>&
          panel_count(kernels, config.hidden) >= team.size && step >= kWorth * team.size;
 }
 
+// Seeds of any sequences; arrays as in bptt_diagnostics.h.
+template <class T>
+struct SeedsCall {
+  const T* parameters;
+  uint64_t version;
+  std::vector<int64_t> times, samples;  // [S]; samples in the tape's order
+  const T* dy = nullptr;                // [S, D * R]
+  int64_t horizon = 0;                  // 0: none
+  double* dx_norms = nullptr;           // [S, T]
+  double* flow = nullptr;               // [L * D, S, T]
+  double* flow_c = nullptr;
+};
+
+template <class T>
+class StateRows;  // state_rows.h
+
 template <class T>
 class Stack {
  public:
@@ -183,6 +218,10 @@ class Stack {
   // Throw std::bad_alloc; Error where the caller's cancel callback says so.
   void forward(const ForwardCall<T>& call, Tape<T>& tape) const;
   void backward(const BackwardCall<T>& call, const Tape<T>& tape) const;
+  void walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const;
+  std::shared_ptr<StateRows<T>> state_rows(const T* parameters, uint64_t version,
+                                           const Tape<T>& tape, int64_t walk, int64_t sample,
+                                           int64_t rows) const;
 
   std::shared_ptr<const Packed<T>> packed_forward(const T* parameters, uint64_t version,
                                                   bool one_hot) const;

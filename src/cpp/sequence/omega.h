@@ -34,7 +34,7 @@ class OmegaTerms {
     T* out = rows_.data() + row * in.geometry.state_row;
     std::fill_n(out, in.H, T(0));
     terms_[row] = -1;
-    if (t == 0 || in.tape.cut(d, t, in.shard.begin + n)) return;
+    if (t == 0 || in.tape.cut(d, t, in.shard.place(n))) return;
     const double norm = row_norm(in.kernels, delta, in.H);
     if (!(norm * norm >= 1e-20)) return;
     // f'(a) times anything is what the cell's way back computes.

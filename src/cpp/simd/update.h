@@ -112,6 +112,49 @@ double sum_squares(const T* a, int64_t n) {
 }
 
 template <class T>
+double dot(const T* a, const T* b, int64_t n) {
+  typename Vec<T>::V sum[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * kLanes<T> <= n; i += 4 * kLanes<T>) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const int64_t at = i + j * kLanes<T>;
+      sum[j] = fma(load(a + at), load(b + at), sum[j]);
+    }
+  }
+  for (; i < n; i += kLanes<T>) {
+    const int64_t width = n - i < kLanes<T> ? n - i : kLanes<T>;
+    sum[0] = fma(load_up_to(a + i, width), load_up_to(b + i, width), sum[0]);
+  }
+  T lanes[kLanes<T>];
+  store(lanes, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+  constexpr int64_t kHalf = kLanes<T> / 2;
+  double half[2] = {};
+  for (int64_t j = 0; j < kHalf; ++j) {
+    half[0] += double(lanes[j]);
+    half[1] += double(lanes[kHalf + j]);
+  }
+  return half[0] + half[1];
+}
+
+template <class T>
+void add_scaled(T* a, const T* b, int64_t n, double factor) {
+  const auto f = splat<T>(T(factor));
+  int64_t i = 0;
+  for (; i + 4 * kLanes<T> <= n; i += 4 * kLanes<T>) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const int64_t at = i + j * kLanes<T>;
+      store(a + at, fma(f, load(b + at), load(a + at)));
+    }
+  }
+  for (; i < n; i += kLanes<T>) {
+    const int64_t width = n - i < kLanes<T> ? n - i : kLanes<T>;
+    store_up_to<T>(a + i, fma(f, load_up_to(b + i, width), load_up_to(a + i, width)), width);
+  }
+}
+
+template <class T>
 double max_abs(const T* a, int64_t n) {
   T largest = 0;
   for (int64_t i = 0; i < n; ++i) {

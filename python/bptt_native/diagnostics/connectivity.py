@@ -1,0 +1,107 @@
+"""Which inputs an output depends on: the gradient of each output with respect to each input."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import integer, message
+from .nets import setting
+from .seeds import Indices, Norms, backward_seeds
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """How strongly each output of a sequence depends on each input.
+
+    Attributes
+    ----------
+    matrix : float64 [S, T]
+        ||d logit_k(t~) / d x_t||_2 for the S outputs looked at; 0 for t > t~ (one direction).
+    times : int64 [S]
+        t~, the step of each output.
+    outputs : int64 [S]
+        k, which element of the output.
+    """
+
+    matrix: Norms
+    times: Indices
+    outputs: Indices
+
+    def shares(self) -> Norms:
+        """Give each row divided by its sum (rows of zeros stay)."""
+        total = self.matrix.sum(axis=1, keepdims=True)
+        return np.divide(self.matrix, total, out=np.zeros_like(self.matrix), where=total > 0)
+
+    def reach(self, share: float = 0.5) -> Indices:
+        """Give how many steps back one must go for this share of each row's sum [S].
+
+        1 means the output's own step; 0, that nothing flows.
+        """
+        reach = np.zeros(len(self.times), np.int64)
+        for s, t in enumerate(self.times):
+            back = np.cumsum(self.matrix[s, t::-1])
+            if back[-1] > 0:
+                reach[s] = np.argmax(back >= share * back[-1] * (1 - 1e-12)) + 1
+        return reach
+
+
+def connectivity(
+    net: Any, x: npt.ArrayLike, outputs: npt.ArrayLike | None = None, *, sample: int = 0,
+    horizon: int | None = None, state: Any = None, lengths: npt.ArrayLike | None = None,
+) -> Connectivity:  # fmt: skip
+    """Measure ||d logit_k(t~) / d x_t|| for all pairs of steps of one sequence, exactly.
+
+    Parameters
+    ----------
+    net : RNN, LSTM, GRU or Model
+    x : floating point [T, N, I] or tokens [T, N]
+        As the net takes it.
+    outputs : integers [T] (a model of the last step only: [1]), optional
+        k of each step, for a classifier the desired class; by default the largest output.
+    sample : int
+        Which sequence of the batch.
+    horizon : int, optional
+        Only inputs less than so many steps back are looked at; others count 0.
+    state, lengths : optional
+        As the net takes them.
+
+    Returns
+    -------
+    Connectivity
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        An argument does not fit.
+
+    References
+    ----------
+    Madsen 2019, "Visualizing memorization in RNNs", Distill, doi:10.23915/distill.00016.
+    """
+    where = "connectivity"
+    out, _, tape = net.forward(x, state, lengths=lengths)
+    sample = integer(sample, where, "sample", 0, tape.batch - 1)
+    length = tape.steps
+    if lengths is not None:
+        length = int(np.asarray(lengths)[sample])
+    every = setting(net, "targets") != "last"
+    times = np.arange(length) if every else np.array([length - 1])
+    if every:
+        own = (
+            out if out.ndim == 2 else out[sample] if setting(net, "batch_first") else out[:, sample]
+        )
+        own = own[:length]
+    else:
+        own = out.reshape(-1, out.shape[-1])[sample : sample + 1]
+    if outputs is None:
+        chosen = own.argmax(axis=-1)
+    else:
+        chosen = np.asarray(outputs)
+        if chosen.shape != times.shape:
+            expected = f"shape {times.shape}"
+            raise ValueError(message(where, "outputs", expected, f"shape {chosen.shape}"))
+    samples = np.full(len(times), sample)
+    norms = backward_seeds(net, tape, times, outputs=chosen, samples=samples, horizon=horizon)
+    return Connectivity(norms.x, times, np.asarray(chosen, np.int64))

@@ -1,0 +1,286 @@
+"""Step Jacobians of a layer's state, products of them, Lyapunov spectra.
+
+The state of a layer has S elements: h_t, of an LSTM followed by c_t. J_t = d state_t / d state_{t-1}
+along the trajectory on a tape, the layer's inputs held fixed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import Array, convert, integer, message
+from .nets import setting, state_size, walk_index
+from .seeds import Norms
+
+
+def jacobian(
+    net: Any, tape: Any, step: int, *, layer: int = 0, direction: int = 0, sample: int = 0
+) -> Array:
+    """Give the step Jacobian J_t of a layer's state.
+
+    Parameters
+    ----------
+    net : RNN, LSTM, GRU or Model
+    tape : Tape
+        Of a ``forward`` of this net, the parameters unchanged since.
+    step : int
+        t; 0 is the step from the initial state. (Direction 1 counts from the sequence's end.)
+    layer, direction, sample : int
+        Of which layer, direction, sequence; -1 is the top layer.
+
+    Returns
+    -------
+    ndarray [S, S]
+        Of the net's dtype. Row i: gradient of element i of the state after the step.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        An argument does not fit.
+    RuntimeError
+        The parameters changed since ``forward``, or the tape is another net's.
+    """
+    index = walk_index(net, layer, direction, "jacobian")
+    sample = integer(sample, "jacobian", "sample", 0)
+    step = integer(step, "jacobian", "step", 0)
+    matrix: Array = net._native.jacobian(tape, index, sample, step)
+    return matrix
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """How small changes of a layer's state grow along a trajectory.
+
+    Attributes
+    ----------
+    exponents : float64 [count]
+        Lyapunov exponents per step, natural logarithms, descending. Below 0 changes (and gradients)
+        vanish along that direction, above 0 they explode; -inf where a direction is lost.
+    log_singular_values : float64 [S], or None
+        Of the product of all Jacobians of the span, natural logarithms, descending.
+    steps : int
+        How many steps the exponents are the mean of.
+    """
+
+    exponents: Norms
+    log_singular_values: Norms | None
+    steps: int
+
+    @property
+    def sum(self) -> float:
+        """The growth of volumes per step: the mean of log |det J_t|."""
+        return float(self.exponents.sum())
+
+    @property
+    def kaplan_yorke(self) -> float:
+        """The Kaplan-Yorke (1979) dimension: 0 if the largest exponent is negative."""
+        sums = np.cumsum(self.exponents)
+        if not len(sums) or sums[0] < 0:
+            return 0.0
+        last = int(np.nonzero(sums >= 0)[0][-1])
+        if last + 1 == len(sums):
+            return float(len(sums))
+        return last + 1 + float(sums[last] / abs(self.exponents[last + 1]))
+
+
+def lyapunov(
+    net: Any, tape: Any, *, layer: int = 0, direction: int = 0, sample: int = 0, first: int = 0,
+    last: int | None = None, count: int | None = None, interval: int = 1, discard: int = 0,
+    start: npt.ArrayLike | None = None,
+) -> Spectrum:  # fmt: skip
+    """Measure the Lyapunov spectrum of a layer along the trajectory on a tape.
+
+    Rows of Q^T run backward through the steps, with a QR factorisation every ``interval`` steps: the
+    adjoint has the same spectrum, and no Jacobian is ever formed.
+
+    Parameters
+    ----------
+    net : RNN, LSTM, GRU or Model
+    tape : Tape
+        Of a ``forward`` of this net, the parameters unchanged since.
+    layer, direction, sample : int
+        Of which layer, direction, sequence; -1 is the top layer. (Layers above and below do not
+        matter: a stack's spectrum is that of its layers together.)
+    first, last : int
+        The steps, [first, last); to the end by default.
+    count : int, optional
+        So many exponents, of about the largest; all S by default.
+    interval : int
+        Steps between factorisations.
+    discard : int
+        So many of the latest steps, which are walked first, do not count.
+    start : float [count, S], optional
+        Orthonormal rows to begin with; by default drawn at random, always the same.
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, RuntimeError
+        As `jacobian`.
+
+    References
+    ----------
+    Benettin et al. 1980, Meccanica 15; Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic
+    recurrent neural networks", Phys. Rev. Research 5, 043044; Vogt et al. 2022, "On Lyapunov exponents
+    for RNNs".
+    """
+    return _spectrum(
+        net, tape, layer, direction, sample, first, last, count, interval, discard, start, False,
+        "lyapunov",
+    )  # fmt: skip
+
+
+def jacobian_product(
+    net: Any, tape: Any, *, layer: int = 0, direction: int = 0, sample: int = 0, first: int = 0,
+    last: int | None = None, interval: int = 1,
+) -> Spectrum:  # fmt: skip
+    """Measure the singular values of J_{last-1} ... J_first, however small or large they are.
+
+    Parameters
+    ----------
+    net, tape, layer, direction, sample, first, last, interval
+        As in `lyapunov`.
+
+    Returns
+    -------
+    Spectrum
+        With ``log_singular_values``: how much a gradient that enters behind the span can grow
+        (the first) and must shrink (the last) until before it.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, RuntimeError
+        As `jacobian`.
+    """
+    return _spectrum(
+        net, tape, layer, direction, sample, first, last, None, interval, 0, None, True,
+        "jacobian_product",
+    )  # fmt: skip
+
+
+def _spectrum(
+    net: Any, tape: Any, layer: int, direction: int, sample: int, first: int, last: int | None,
+    count: int | None, interval: int, discard: int, start: npt.ArrayLike | None, singular: bool,
+    where: str,
+) -> Spectrum:  # fmt: skip
+    index = walk_index(net, layer, direction, where)
+    sample, first = integer(sample, where, "sample", 0), integer(first, where, "first", 0)
+    end = 0 if last is None else integer(last, where, "last", 1)
+    rows = 0 if count is None else integer(count, where, "count", 1)
+    interval = integer(interval, where, "interval", 1)
+    discard = integer(discard, where, "discard", 0)
+    given: Array | None = None
+    if start is not None:
+        dtype = str(np.dtype(setting(net, "dtype")))
+        array = convert(start, dtype, where, "start", f"{dtype} [count, S]")
+        shape = (rows or state_size(net), state_size(net))
+        if array.shape != shape:
+            raise ValueError(message(where, "start", f"shape {shape}", f"shape {array.shape}"))
+        given = np.array(array).ravel()
+    exponents, values = net._native.spectrum(
+        tape, index, sample, first, end, rows, interval, discard, given, singular
+    )
+    return Spectrum(exponents, values, (end or tape.steps) - first - discard)
+
+
+@dataclass(frozen=True)
+class GainBounds:
+    """The gain of a gradient over distances back, and what bounds it.
+
+    Attributes
+    ----------
+    distance : int64 [K + 1]
+        Steps back from the last one: 0, 1, ...
+    gain : float64 [K + 1]
+        ||dL/d state_{t-d}|| / ||dL/d state_t|| of a loss that looks at the last state only.
+    largest, smallest : float64 [K + 1]
+        Largest and smallest singular value of the product of the Jacobians between: gains of the
+        best and of the worst direction. The gain lies between.
+    product_of_norms : float64 [K + 1]
+        The product of the steps' spectral norms: the bound of Pascanu et al. (2013, eq. 6).
+    """
+
+    distance: npt.NDArray[np.int64]
+    gain: Norms
+    largest: Norms
+    smallest: Norms
+    product_of_norms: Norms
+
+
+def gain_bounds(
+    net: Any, tape: Any, gradient: npt.ArrayLike, *, layer: int = -1, sample: int = 0,
+    steps: int | None = None,
+) -> GainBounds:  # fmt: skip
+    """Compare how a gradient grows on its way back with the bounds that the Jacobians give.
+
+    Parameters
+    ----------
+    net, tape
+        As in `jacobian`.
+    gradient : float [S]
+        dL/d state behind the last step.
+    layer, sample : int
+        Of which layer (-1: the top one) and sequence.
+    steps : int, optional
+        K, how far to go; to the beginning by default.
+
+    Returns
+    -------
+    GainBounds
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, RuntimeError
+        As `jacobian`.
+    """
+    own = np.asarray(gradient, np.float64)
+    end = tape.steps
+    far = end if steps is None else integer(steps, "gain_bounds", "steps", 1, end)
+    start = np.linalg.norm(own)
+    gain, bound = [1.0], [0.0]
+    low, high = [0.0], [0.0]
+    for back in range(1, far + 1):
+        J = jacobian(net, tape, end - back, layer=layer, sample=sample).astype(np.float64)
+        own = own @ J
+        gain.append(float(np.linalg.norm(own) / start))
+        bound.append(bound[-1] + float(np.log(np.linalg.norm(J, 2))))
+        values = jacobian_product(
+            net, tape, layer=layer, sample=sample, first=end - back
+        ).log_singular_values
+        assert values is not None
+        high.append(float(values[0]))
+        low.append(float(values[-1]))
+    logs = (np.exp(np.array(v)) for v in (high, low, bound))
+    return GainBounds(np.arange(far + 1), np.array(gain), *logs)
+
+
+def spectral_radius(matrix: npt.ArrayLike) -> float:
+    """Give the largest modulus of the eigenvalues of a square matrix."""
+    return float(np.abs(np.linalg.eigvals(np.asarray(matrix, np.float64))).max())
+
+
+def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[str, Array]:
+    """Give the recurrent matrix of each gate, by its name.
+
+    Parameters
+    ----------
+    net : RNN, LSTM, GRU or Model
+    layer, direction : int
+        Of which layer and direction.
+
+    Returns
+    -------
+    dict of str to ndarray [H, R]
+        RNN: "h"; LSTM: "i", "f", "g", "o" (coupled: "i", "g", "o"); GRU: "r", "z", "n".
+    """
+    end = f"weight_hh_l{layer}{'_reverse' * direction}"
+    names = [name for name in net.state_dict() if name.endswith(end)]
+    W = net.state_dict()[names[0]]
+    cell = str(setting(net, "cell")).lower()
+    gates = {"rnn": "h", "gru": "rzn", "lstm": "igo" if setting(net, "coupled") else "ifgo"}[cell]
+    return dict(zip(gates, np.split(W, len(gates)), strict=True))

@@ -1,0 +1,100 @@
+"""Losses of single outputs, taken back through time side by side."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import Array, convert, flag, integer, message
+from .nets import output_width, setting
+
+Norms = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+class SeedNorms(NamedTuple):
+    """How far the gradients of S single losses reach.
+
+    Attributes
+    ----------
+    x : float64 [S, T]
+        ||dL_s/dx_t||; of tokens, x_t is the one-hot or embedded vector.
+    h : float64 [L*D, S, T], or None
+        ||dL_s/dh_t||.
+    c : float64 [L*D, S, T], or None
+        ||dL_s/dc_t|| (LSTM).
+    """
+
+    x: Norms
+    h: Norms | None
+    c: Norms | None
+
+
+def indices(value: npt.ArrayLike, where: str, argument: str, count: int | None = None) -> Indices:
+    """Give a contiguous vector of integers."""
+    expected = "integers [S]" if count is None else f"integers [{count}]"
+    array = convert(value, "int64", where, argument, expected)
+    if array.ndim != 1 or array.size == 0 or (count is not None and array.size != count):
+        raise ValueError(message(where, argument, expected, f"shape {array.shape}"))
+    return array if array.flags.writeable else array.copy()
+
+
+def backward_seeds(
+    net: Any, tape: Any, times: npt.ArrayLike, *, outputs: npt.ArrayLike | None = None,
+    dy: npt.ArrayLike | None = None, samples: npt.ArrayLike | None = None,
+    horizon: int | None = None, flow: bool = False,
+) -> SeedNorms:  # fmt: skip
+    """Take S losses back at once, each of the output at one step of one sequence.
+
+    One backward walk instead of S: all losses of a sequence read the same steps of the tape.
+
+    Parameters
+    ----------
+    net : RNN, LSTM, GRU or Model
+    tape : Tape
+        Of a ``forward`` of this net, the parameters unchanged since.
+    times : integers [S]
+        The step of each loss.
+    outputs : integers [S], optional
+        Loss s is this element of the output (a logit; of a layer, a unit).
+    dy : floating point [S, O], optional
+        In place of outputs: dL_s/d output.
+    samples : integers [S], optional
+        The sequence of each loss; the first one by default.
+    horizon : int, optional
+        Norms so many steps from their loss and more are 0, and are not computed.
+    flow : bool
+        Whether to give the norms of dL/dh_t and dL/dc_t, too.
+
+    Returns
+    -------
+    SeedNorms
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        An argument does not fit, or an index is out of range.
+    RuntimeError
+        The parameters changed since ``forward``, or the tape is another net's.
+    """
+    where = "backward_seeds"
+    at = indices(times, where, "times")
+    count = len(at)
+    own = None if samples is None else indices(samples, where, "samples", count)
+    chosen = None if outputs is None else indices(outputs, where, "outputs", count)
+    given: Array | None = None
+    if (dy is None) == (outputs is None):
+        got = "neither" if dy is None else "both"
+        raise ValueError(message(where, "outputs", "either outputs or dy", got))
+    if dy is not None:
+        dtype = str(np.dtype(setting(net, "dtype")))
+        array = convert(dy, dtype, where, "dy", f"{dtype} [S, O]")
+        width = output_width(net)
+        if array.shape != (count, width):
+            expected = f"shape ({count}, {width})"
+            raise ValueError(message(where, "dy", expected, f"shape {array.shape}"))
+        given = np.array(array).ravel()
+    far = 0 if horizon is None else integer(horizon, where, "horizon", 1)
+    return SeedNorms(
+        *net._native.backward_seeds(tape, at, own, chosen, given, far, flag(flow, where, "flow"))
+    )

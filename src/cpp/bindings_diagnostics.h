@@ -1,0 +1,136 @@
+// bindings_diagnostics.h: what layers and models can be asked about their gradients
+// (bptt_diagnostics.h).
+#pragma once
+
+#include "bindings.h"
+
+namespace bindings {
+
+template <class Type>
+struct DiagnosticFunctions {
+  bptt_status (*seeds)(Type*, bptt_tape*, const bptt_seeds*);
+  bptt_status (*jacobian)(Type*, bptt_tape*, int64_t, int64_t, int64_t, void*);
+  bptt_status (*spectrum)(Type*, bptt_tape*, const bptt_spectrum*);
+};
+
+inline py::object doubles(std::initializer_list<int64_t> dims, double** data) {
+  const py::object array = new_array(12, dims.begin(), static_cast<int>(dims.size()));
+  *data = static_cast<double*>(data_of(array));
+  return array;
+}
+
+inline const int64_t* integers(py::handle values, int64_t count, const Where& where,
+                               const char* argument) {
+  if (values.is_none()) return nullptr;
+  return static_cast<const int64_t*>(take_flat(kInt64, values, count, where, argument));
+}
+
+// (dx_norms, flow, flow_c), the last two None unless asked for.
+template <class Type>
+py::tuple run_seeds(const Net& net, Type* handle, const DiagnosticFunctions<Type>& functions,
+                    const Tape& tape, py::handle times, py::handle samples, py::handle outputs,
+                    py::handle dy, int64_t horizon, bool flow) {
+  const Where where = {net.owner.c_str(), "backward_seeds"};
+  const int64_t count = static_cast<int64_t>(py::len(times)), steps = tape.extent.steps;
+  bptt_seeds seeds = {};
+  seeds.struct_size = sizeof seeds;
+  seeds.count = count;
+  seeds.times = integers(times, count, where, "times");
+  seeds.samples = integers(samples, count, where, "samples");
+  seeds.outputs = integers(outputs, count, where, "outputs");
+  if (!dy.is_none()) seeds.dy = take_flat(net.type_number(), dy, count * net.output, where, "dy");
+  seeds.horizon = horizon;
+  const py::object norms = doubles({count, steps}, &seeds.dx_norms);
+  py::object flow_h = py::none(), flow_c = py::none();
+  if (flow) flow_h = doubles({net.walks, count, steps}, &seeds.flow);
+  if (flow && net.lstm) flow_c = doubles({net.walks, count, steps}, &seeds.flow_c);
+  bptt_status status;
+  {
+    const Long call;
+    status = functions.seeds(handle, tape.handle.get(), &seeds);
+  }
+  check(status, where);
+  return py::make_tuple(norms, flow_h, flow_c);
+}
+
+inline int64_t state_size(const Net& net) { return net.state + (net.lstm ? net.hidden : 0); }
+
+template <class Type>
+py::object run_jacobian(const Net& net, Type* handle, const DiagnosticFunctions<Type>& functions,
+                        const Tape& tape, int64_t index, int64_t sample, int64_t step) {
+  const int64_t dims[2] = {state_size(net), state_size(net)};
+  const py::object jacobian = new_array(net.type_number(), dims, 2);
+  bptt_status status;
+  {
+    const Long call;
+    status = functions.jacobian(handle, tape.handle.get(), index, sample, step, data_of(jacobian));
+  }
+  check(status, {net.owner.c_str(), "jacobian"});
+  return jacobian;
+}
+
+// (exponents, log_singular_values), the latter None unless asked for.
+template <class Type>
+py::tuple run_spectrum(const Net& net, Type* handle, const DiagnosticFunctions<Type>& functions,
+                       const Tape& tape, int64_t index, int64_t sample, int64_t first, int64_t last,
+                       int64_t count, int64_t interval, int64_t discard, py::handle start,
+                       bool singular) {
+  bptt_spectrum spectrum = {};
+  spectrum.struct_size = sizeof spectrum;
+  spectrum.index = index;
+  spectrum.sample = sample;
+  spectrum.first = first;
+  spectrum.last = last;
+  spectrum.count = count;
+  spectrum.interval = interval;
+  spectrum.discard = discard;
+  const Where where = {net.owner.c_str(), "spectrum"};
+  const int64_t size = state_size(net);
+  const int64_t rows = count > 0 && count <= size ? count : size;  // others are refused below
+  const py::object exponents = doubles({rows}, &spectrum.exponents);
+  if (!start.is_none())
+    spectrum.start = take_flat(net.type_number(), start, rows * size, where, "start");
+  py::object values = py::none();
+  if (singular) values = doubles({size}, &spectrum.log_singular_values);
+  bptt_status status;
+  {
+    const Long call;
+    status = functions.spectrum(handle, tape.handle.get(), &spectrum);
+  }
+  check(status, where);
+  return py::make_tuple(exponents, values);
+}
+
+// The three as methods of a class that has net() and handle().
+template <class Class, class Type>
+void bind_diagnostics(py::class_<Class>& type, const DiagnosticFunctions<Type>& functions) {
+  type.def(
+          "backward_seeds",
+          [functions](const Class& self, const Tape& tape, py::handle times, py::handle samples,
+                      py::handle outputs, py::handle dy, int64_t horizon, bool flow) {
+            return run_seeds(self.net(), self.handle(), functions, tape, times, samples, outputs,
+                             dy, horizon, flow);
+          },
+          py::arg("tape"), py::arg("times"), py::arg("samples"), py::arg("outputs"), py::arg("dy"),
+          py::arg("horizon"), py::arg("flow"))
+      .def(
+          "jacobian",
+          [functions](const Class& self, const Tape& tape, int64_t index, int64_t sample,
+                      int64_t step) {
+            return run_jacobian(self.net(), self.handle(), functions, tape, index, sample, step);
+          },
+          py::arg("tape"), py::arg("index"), py::arg("sample"), py::arg("step"))
+      .def(
+          "spectrum",
+          [functions](const Class& self, const Tape& tape, int64_t index, int64_t sample,
+                      int64_t first, int64_t last, int64_t count, int64_t interval, int64_t discard,
+                      py::handle start, bool singular) {
+            return run_spectrum(self.net(), self.handle(), functions, tape, index, sample, first,
+                                last, count, interval, discard, start, singular);
+          },
+          py::arg("tape"), py::arg("index"), py::arg("sample"), py::arg("first"), py::arg("last"),
+          py::arg("count"), py::arg("interval"), py::arg("discard"), py::arg("start"),
+          py::arg("singular"));
+}
+
+}  // namespace bindings
