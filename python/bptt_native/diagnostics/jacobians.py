@@ -1,7 +1,7 @@
 """Step Jacobians of a layer's state, products of them, Lyapunov spectra.
 
-The state of a layer has S elements: h_t, of an LSTM followed by c_t. J_t = d state_t / d state_{t-1}
-along the trajectory on a tape, the layer's inputs held fixed.
+The state of a layer has S elements: h_t, of an LSTM followed by c_t. J_t, its Jacobian with
+respect to the state before, is taken along the trajectory on a tape, the layer's inputs held fixed.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,8 @@ class Spectrum:
     ----------
     exponents : float64 [count]
         Lyapunov exponents per step, natural logarithms, descending. Below 0 changes (and gradients)
-        vanish along that direction, above 0 they explode; -inf where a direction is lost.
+        vanish along that direction, above 0 they explode. A direction that is lost altogether has
+        -inf, or what rounding leaves of it (-35 a step and less).
     log_singular_values : float64 [S], or None
         Of the product of all Jacobians of the span, natural logarithms, descending.
     steps : int
@@ -92,8 +93,8 @@ def lyapunov(
 ) -> Spectrum:  # fmt: skip
     """Measure the Lyapunov spectrum of a layer along the trajectory on a tape.
 
-    Rows of Q^T run backward through the steps, with a QR factorisation every ``interval`` steps: the
-    adjoint has the same spectrum, and no Jacobian is ever formed.
+    Rows of Q^T run backward through the steps, with a QR factorisation every ``interval`` steps;
+    the adjoint has the same spectrum, and no Jacobian is ever formed.
 
     Parameters
     ----------
@@ -126,8 +127,7 @@ def lyapunov(
     References
     ----------
     Benettin et al. 1980, Meccanica 15; Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic
-    recurrent neural networks", Phys. Rev. Research 5, 043044; Vogt et al. 2022, "On Lyapunov exponents
-    for RNNs".
+    recurrent neural networks", Phys. Rev. Research 5, 043044.
     """
     return _spectrum(
         net, tape, layer, direction, sample, first, last, count, interval, discard, start, False,

@@ -1,0 +1,217 @@
+"""Step Jacobians, their products and Lyapunov spectra: complex step, NumPy's QR, known values."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from complex_step import STEP, error
+
+import bptt_native as bn
+from bptt_native import reference
+from bptt_native.diagnostics import (
+    gain_bounds,
+    jacobian,
+    jacobian_product,
+    lyapunov,
+    recurrent_matrices,
+    spectral_radius,
+)
+
+LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
+OPTIONS = [
+    ("rnn", {}),
+    ("rnn", {"nonlinearity": "sigmoid"}),
+    ("rnn", {"alpha": 0.4}),
+    ("lstm", {}),
+    ("lstm", {"proj_size": 5}),
+    ("lstm", {"peephole": True}),
+    ("lstm", {"layer_norm": True}),
+    ("gru", {}),
+    ("gru", {"reset_after": False}),
+]
+
+
+def states_of(tape):
+    """[L*D, T, N, S]: h and, of an LSTM, c behind it."""
+    found = tape.states()
+    return np.concatenate(found, axis=-1) if isinstance(found, tuple) else found
+
+
+def small(cell, options, batch=3, layers=1, steps=12):
+    rng = np.random.default_rng(2)
+    net = LAYERS[cell](4, 9, num_layers=layers, dtype="float64", seed=1, **options)
+    x = rng.standard_normal((steps, batch, 4))
+    return net, x, net.forward(x)[2]
+
+
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=str)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_step_jacobian_is_that_of_the_complex_step(cell, options, batch, isa):
+    net, x, tape = small(cell, options, batch, layers=2)
+    n, t, H = batch - 1, 5, 9
+    R = options.get("proj_size", H)
+    known = {field.name for field in dataclasses.fields(reference.Options)}
+    cfg = reference.Options(**{k: v for k, v in options.items() if k in known})
+    states = states_of(tape)
+    inputs = [x, states[0][..., :R]]
+    for layer in range(2):
+        params = {
+            name.replace(f"_l{layer}", "_l0"): p
+            for name, p in net.state_dict().items()
+            if name.endswith(f"_l{layer}")
+        }
+        before = states[layer, t - 1, n]
+        S = len(before)
+        expected = np.zeros((S, S))
+        for j in range(S):
+            moved = before.astype(complex)
+            moved[j] += 1j * STEP
+            h, c = moved[None, None, :R], moved[None, None, R:]
+            state = (h, c) if cell == "lstm" else h
+            own = inputs[layer][t : t + 1, n : n + 1]
+            _, after, _ = reference.forward(cell, params, own, state, options=cfg)
+            flat = np.concatenate([a.ravel() for a in after]) if cell == "lstm" else after.ravel()
+            expected[:, j] = flat.imag / STEP
+        got = jacobian(net, tape, t, layer=layer, sample=n)
+        assert error(got, expected) <= 1e-12
+
+
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=str)
+def test_spectra_are_those_of_the_jacobians(cell, options, isa):
+    net, _, tape = small(cell, options)
+    matrices = [jacobian(net, tape, t, sample=1) for t in range(12)]
+    S = len(matrices[0])
+    rows, sums = np.eye(S), np.zeros(S)
+    product = np.eye(S)
+    for J in reversed(matrices):
+        q, r = np.linalg.qr((rows @ J).T)
+        sums += np.log(np.abs(np.diag(r)))
+        rows, product = q.T, product @ J
+    expected = np.sort(sums / 12)[::-1]
+    found = lyapunov(net, tape, sample=1, start=np.eye(S))
+    # Directions that a step all but loses are known to fewer digits.
+    sure = expected > expected[0] - 8
+    np.testing.assert_allclose(found.exponents[sure], expected[sure], rtol=1e-9, atol=1e-9)
+    values = np.linalg.svd(product, compute_uv=False)
+    sure = values > 1e-9 * values[0]
+    got = jacobian_product(net, tape, sample=1, interval=2).log_singular_values
+    np.testing.assert_allclose(got[sure], np.log(values[sure]), rtol=0, atol=2e-6)
+    first = lyapunov(net, tape, sample=1, count=3, start=np.eye(S)[:3])
+    assert len(first.exponents) == 3
+    np.testing.assert_allclose(
+        np.sort(first.exponents), np.sort(sums[:3] / 12), rtol=1e-9, atol=1e-9
+    )
+
+
+def linear_net(W):
+    net = bn.RNN(2, len(W), nonlinearity="identity", dtype="float64", bias=False)
+    net.load_state_dict({**net.state_dict(), "weight_hh_l0": np.asarray(W, float)})
+    return net, net.forward(np.random.default_rng(0).standard_normal((200, 1, 2)))[2]
+
+
+def test_exponents_of_a_linear_net_are_its_eigenvalues(isa):
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    moduli = np.array([1.2, 0.9, 0.5, 0.1, 1e-3, 1e-6])
+    net, tape = linear_net(Q @ np.diag(moduli) @ Q.T)
+    found = lyapunov(net, tape, discard=100)
+    np.testing.assert_allclose(found.exponents, np.log(moduli), rtol=0, atol=1e-9)
+    assert found.steps == 100
+    # The product's singular values span 1200 decades.
+    product = jacobian_product(net, tape).log_singular_values
+    np.testing.assert_allclose(product / 200, np.log(moduli), rtol=0, atol=1e-9)
+    # A pair of complex eigenvalues and others: moduli.
+    spin = 0.8 * np.array([[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]])
+    W = np.zeros((4, 4))
+    W[:2, :2], W[2, 2], W[3, 3] = spin, 0.3, 1.1
+    B = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    net, tape = linear_net(B @ W @ B.T)
+    found = lyapunov(net, tape, discard=150)
+    np.testing.assert_allclose(found.exponents, np.log([1.1, 0.8, 0.8, 0.3]), rtol=0, atol=1e-9)
+
+
+def test_exponents_of_an_orthogonal_net_are_zero(isa):
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((20, 20)))[0]
+    net, tape = linear_net(Q)
+    assert np.abs(lyapunov(net, tape).exponents).max() <= 1e-12
+    assert np.abs(lyapunov(net, tape, interval=7).exponents).max() <= 1e-12
+    assert np.abs(jacobian_product(net, tape).log_singular_values).max() <= 1e-10
+
+
+def test_a_decoupled_net_hides_nothing():
+    net, tape = linear_net(np.diag([0.5, 2.0, 0.1]))
+    found = lyapunov(net, tape, count=1, discard=150)
+    np.testing.assert_allclose(found.exponents, np.log([2.0]), rtol=1e-12)
+
+
+def test_a_reset_loses_every_direction():
+    net = bn.GRU(2, 5, dtype="float64")
+    resets = np.zeros((6, 1), bool)
+    resets[3] = True
+    _, _, tape = net.forward(np.zeros((6, 1, 2)), resets=resets)
+    assert (jacobian(net, tape, 3) == 0).all()
+    assert (lyapunov(net, tape).exponents == -np.inf).all()
+    assert (jacobian_product(net, tape).log_singular_values == -np.inf).all()
+
+
+@pytest.mark.parametrize("size", [17, 40, 100])
+def test_float32_spectra_agree_with_float64(size, isa):
+    """More rows than a block of the factorisation has."""
+    x = np.random.default_rng(0).standard_normal((30, 1, 3))
+    found = []
+    for dtype in ("float32", "float64"):
+        net = bn.LSTM(3, size, dtype=dtype, seed=0)
+        tape = net.forward(x.astype(dtype))[2]
+        found.append(lyapunov(net, tape).exponents)
+    # What a step shrinks by e^-4 against the largest has lost two of seven digits.
+    sure = found[1] > found[1][0] - 4
+    assert sure.sum() > size
+    np.testing.assert_allclose(found[0][sure], found[1][sure], rtol=0, atol=1e-4)
+
+
+def test_gains_lie_within_their_bounds():
+    net, _, tape = small("gru", {})
+    found = gain_bounds(net, tape, np.random.default_rng(0).standard_normal(9), sample=1)
+    slack = 1 + 1e-9
+    assert (found.gain <= found.largest * slack).all()
+    assert (found.smallest <= found.gain * slack).all()
+    assert (found.largest <= found.product_of_norms * slack).all()
+    assert len(found.gain) == 13
+    assert (found.largest[2:] < found.product_of_norms[2:]).all()
+
+
+def test_recurrent_matrices_and_spectral_radius():
+    lstm = bn.LSTM(3, 8, num_layers=2)
+    found = recurrent_matrices(lstm, layer=1)
+    assert list(found) == ["i", "f", "g", "o"]
+    np.testing.assert_array_equal(found["f"], lstm.state_dict()["weight_hh_l1"][8:16])
+    assert list(recurrent_matrices(bn.GRU(3, 8))) == ["r", "z", "n"]
+    assert list(recurrent_matrices(bn.LSTM(3, 8, coupled=True))) == ["i", "g", "o"]
+    model = bn.Model("rnn", input_size=3, hidden_size=8, output_size=2)
+    assert list(recurrent_matrices(model)) == ["h"]
+    assert spectral_radius([[0.0, 2.0], [-2.0, 0.0]]) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        ({"layer": 1}, ValueError, "layer"),
+        ({"direction": 1}, ValueError, "direction"),
+        ({"sample": 3}, IndexError, "sample"),
+        ({"first": 12}, IndexError, "first"),
+        ({"last": 13}, IndexError, "last"),
+        ({"first": 5, "last": 5}, IndexError, "last"),
+        ({"count": 10}, IndexError, "count"),
+        ({"count": 0}, ValueError, "count"),
+        ({"interval": 0}, ValueError, "interval"),
+        ({"discard": 12}, IndexError, "discard"),
+        ({"start": np.eye(8)}, ValueError, "start"),
+        ({"start": np.eye(9, dtype=complex)}, TypeError, "start"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, kind, said):
+    net, _, tape = small("gru", {})
+    with pytest.raises(kind, match=f"argument '{said}': expected"):
+        lyapunov(net, tape, **arguments)
+    with pytest.raises(IndexError, match="argument 'step': expected"):
+        jacobian(net, tape, 12)
