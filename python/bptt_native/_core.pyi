@@ -8,8 +8,9 @@ import numpy.typing as npt
 _Array = npt.NDArray[Any]
 _State = _Array | tuple[_Array, _Array]
 _Flow = npt.NDArray[np.float64] | None
-_Step = tuple[float, float, bool, bool, _State, _Flow, _Flow, float]
-_Backward = tuple[_Array, _Array | None, _State, _Flow, _Flow, float]
+_Detail = dict[str, npt.NDArray[np.float64]] | None
+_Step = tuple[float, float, bool, bool, _State, _Flow, _Flow, _Flow, _Detail, float, float, float]
+_Backward = tuple[_Array, _Array | None, _State, _Flow, _Flow, _Flow, _Detail, float]
 _Given = npt.ArrayLike | None
 
 __version__: str
@@ -59,7 +60,7 @@ class Layer:
         tape: Tape,
         dy: npt.ArrayLike | None,
         dstate: Any,
-        flow: bool,
+        flow: int,
         accumulate: _Array | None,
         input_gradient: bool,
         clip_step: float,
@@ -111,7 +112,7 @@ class Model:
         targets: npt.ArrayLike,
         state: Any,
         weights: npt.ArrayLike | None,
-        flow: bool,
+        flow: int,
         lengths: _Given,
         resets: _Given,
     ) -> _Step: ...
@@ -121,13 +122,13 @@ class Model:
         targets: npt.ArrayLike,
         state: Any,
         weights: npt.ArrayLike | None,
-        flow: bool,
+        flow: int,
         accumulate: _Array | None,
         lengths: _Given,
         resets: _Given,
         draw: int,
     ) -> tuple[_Step, _Array]: ...
-    def apply(self, gradients: npt.ArrayLike) -> tuple[float, bool, bool]: ...
+    def apply(self, gradients: npt.ArrayLike) -> tuple[float, bool, bool, float, float]: ...
     def evaluate(
         self,
         x: npt.ArrayLike,
@@ -148,7 +149,7 @@ class Model:
         tape: Tape,
         dout: npt.ArrayLike | None,
         dstate: Any,
-        flow: bool,
+        flow: int,
         accumulate: _Array | None,
         input_gradient: bool,
         clip_step: float,

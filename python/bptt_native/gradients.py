@@ -10,10 +10,75 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .arrays import Array, message, number, refuse_type
+from .arrays import Array, choice, flag, message, number, refuse_type
 
 State = Array | tuple[Array, Array]
+Flow = npt.NDArray[np.float64] | None
 Layout = dict[str, tuple[int, int, tuple[int, ...]]]
+
+
+class FlowDetail(NamedTuple):
+    """More of the gradient's flow: of single samples, units and shares of the weights' gradients.
+
+    float64 arrays, in the caller's time; None where not asked for. (a: the pre-activations of all
+    gates, G*H, in the order of the weights.)
+
+    Attributes
+    ----------
+    samples_h, samples_c, samples_a : [L*D, T, N]
+        ||dL/dh_t||, ||dL/dc_t|| (LSTM), ||dL/da_t|| of each sample.
+    units_h, units_c, units_a : [L*D, T, R], [L*D, T, H], [L*D, T, G*H]
+        The same of each unit, over all samples.
+    share_ih, share_hh : [L*D, T, N]
+        The norm of each sample's share at step t in dL/dW_ih, ||da_t|| ||x_t||, and in dL/dW_hh,
+        ||da_t|| ||h_{t-1}||. (No share_hh for a GRU without ``reset_after``.)
+    weight_ih, weight_hh : [L*D, T]
+        The norm of step t's share of all samples together.
+    """
+
+    samples_h: Flow = None
+    samples_c: Flow = None
+    samples_a: Flow = None
+    units_h: Flow = None
+    units_c: Flow = None
+    units_a: Flow = None
+    share_ih: Flow = None
+    share_hh: Flow = None
+    weight_ih: Flow = None
+    weight_hh: Flow = None
+
+    def __repr__(self) -> str:
+        """Give the names; the arrays are long."""
+        there = [name for name, value in self._asdict().items() if value is not None]
+        return f"FlowDetail({', '.join(there)})"
+
+
+FLOW_LEVELS = {"samples": 1 | 2, "units": 1 | 4, "weights": 1 | 8, "all": 1 | 2 | 4 | 8}
+
+
+def flow_level(flow: object, where: str) -> int:
+    """Give the engine's number for what is to be recorded of the flow.
+
+    Parameters
+    ----------
+    flow : bool or str
+        False; True; "samples", "units", "weights" or "all", beside what True gives.
+    where : str
+        For the message.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is none of these.
+    """
+    if isinstance(flow, str):
+        return choice(flow, FLOW_LEVELS, where, "flow")
+    return int(flag(flow, where, "flow"))
+
+
+def flow_detail(arrays: dict[str, Any] | None) -> FlowDetail | None:
+    """Dress the engine's arrays."""
+    return None if arrays is None else FlowDetail(**arrays)
 
 
 class StepResult(NamedTuple):
@@ -35,8 +100,17 @@ class StepResult(NamedTuple):
         The norm over (N, H) of the total derivative dL/dh_t, before clipping.
     flow_c : ndarray of float64 [L*D, T], or None
         The same of dL/dc_t (LSTM).
+    flow_a : ndarray of float64 [L*D, T], or None
+        The same of dL/da_t, the pre-activations of all gates.
+    flow_detail : FlowDetail, or None
+        What was asked for beside these.
     omega : float
         The regulariser against vanishing gradients, without its weight; 0 if it is off.
+    clipped_norm : float
+        Global norm of the gradient after clipping.
+    clip_angle : float
+        Angle between the gradient before and after clipping, in radians: 0 where it was only
+        rescaled. NaN if zeros took the place of elements that were not finite.
     """
 
     loss: float
@@ -44,9 +118,13 @@ class StepResult(NamedTuple):
     clipped: bool
     skipped: bool
     state: State
-    flow: npt.NDArray[np.float64] | None
-    flow_c: npt.NDArray[np.float64] | None
+    flow: Flow
+    flow_c: Flow
+    flow_a: Flow = None
+    flow_detail: FlowDetail | None = None
     omega: float = 0.0
+    clipped_norm: float = 0.0
+    clip_angle: float = 0.0
 
     def __repr__(self) -> str:
         """Give the numbers; the arrays are long."""
@@ -67,11 +145,15 @@ class UpdateResult(NamedTuple):
         Whether clipping by value, tensor norm or global norm changed the gradient.
     skipped : bool
         Whether the gradient was not finite: then no bit of parameters and moments has changed.
+    clipped_norm, clip_angle : float
+        As of `StepResult`.
     """
 
     grad_norm: float
     clipped: bool
     skipped: bool
+    clipped_norm: float
+    clip_angle: float
 
 
 class Gradients(Mapping[str, Array]):
@@ -91,11 +173,25 @@ class Gradients(Mapping[str, Array]):
         The norm over (N, H) of the total derivative dL/dh_t of each layer, before clipping.
     flow_c : ndarray of float64 [L*D, T], or None
         The same of dL/dc_t (LSTM).
+    flow_a : ndarray of float64 [L*D, T], or None
+        The same of dL/da_t, the pre-activations of all gates.
+    flow_detail : FlowDetail, or None
+        What was asked for beside these.
     omega : float
         The regulariser against vanishing gradients, without its weight; 0 if it was not asked for.
     """
 
-    __slots__ = ("_flat", "_layout", "flow", "flow_c", "omega", "state", "x")
+    __slots__ = (
+        "_flat",
+        "_layout",
+        "flow",
+        "flow_a",
+        "flow_c",
+        "flow_detail",
+        "omega",
+        "state",
+        "x",
+    )
 
     def __init__(
         self,
@@ -103,8 +199,10 @@ class Gradients(Mapping[str, Array]):
         layout: Layout,
         x: Array | None = None,
         state: State | None = None,
-        flow: npt.NDArray[np.float64] | None = None,
-        flow_c: npt.NDArray[np.float64] | None = None,
+        flow: Flow = None,
+        flow_c: Flow = None,
+        flow_a: Flow = None,
+        flow_detail: FlowDetail | None = None,
         omega: float = 0.0,
     ) -> None:
         self._flat = flat
@@ -113,6 +211,8 @@ class Gradients(Mapping[str, Array]):
         self.state = state
         self.flow = flow
         self.flow_c = flow_c
+        self.flow_a = flow_a
+        self.flow_detail = flow_detail
         self.omega = omega
 
     @property
@@ -139,8 +239,8 @@ class Gradients(Mapping[str, Array]):
         Gradients
             With the same `x`, `state` and flow.
         """
-        rest = (self.x, self.state, self.flow, self.flow_c, self.omega)
-        return Gradients(self._flat.copy(), self._layout, *rest)
+        rest = {name: getattr(self, name) for name in self.__slots__ if not name.startswith("_")}
+        return Gradients(self._flat.copy(), self._layout, **rest)
 
     def __getitem__(self, name: str) -> Array:
         start, stop, shape = self._layout[name]

@@ -154,7 +154,7 @@ class Layer(Parameterised):
         tape: _core.Tape,
         dy: npt.ArrayLike | None,
         dstate: Any = None,
-        flow: bool = True,
+        flow: bool | str = True,
         accumulate: Gradients | None = None,
         *,
         input_gradient: bool = True,
@@ -173,8 +173,10 @@ class Layer(Parameterised):
             dL/dy; None means zeros.
         dstate : array_like like state, or (dh, dc), optional
             Gradients with respect to the final states; zeros if not given.
-        flow : bool
-            Whether to record the norms of dL/dh_t (and dL/dc_t).
+        flow : bool or str
+            Whether to record the norms of dL/dh_t, dL/dc_t and dL/da_t. "samples", "units" (norms
+            of each), "weights" (of each step's share in the weights' gradients) or "all": more, in
+            ``.flow_detail``, for more time and the memory of a tape.
         accumulate : Gradients, optional
             Earlier gradients to add to: their vector is changed in place and shared by the result.
             (Its content is not specified if the call is interrupted.)
@@ -195,7 +197,7 @@ class Layer(Parameterised):
         Returns
         -------
         Gradients
-            By parameter name, with ``.x``, ``.state``, ``.flow``, ``.flow_c`` and ``.omega``.
+            By parameter name, with ``.x``, ``.state``, ``.flow...`` and ``.omega``.
 
         Raises
         ------

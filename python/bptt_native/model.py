@@ -86,6 +86,9 @@ class Model(Steps):
         cross-entropy is divided by the sum of the targets' class weights, the others' as without.
     ignore_index : int
         Cross-entropy: targets of this class do not count.
+    nonfinite : str
+        What an update does with a gradient that is not finite: "skip" it; take "zero" for what is
+        not finite; or "raise" FloatingPointError.
     batch_first : bool
         Whether arrays are [N, T, ...] instead of [T, N, ...]. States never are.
     bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
@@ -156,6 +159,7 @@ class Model(Steps):
         label_smoothing: float = 0.0,
         class_weights: npt.ArrayLike | None = None,
         ignore_index: int = -100,
+        nonfinite: str = "skip",
         batch_first: bool = False,
         bidirectional: bool = False,
         layer_norm: bool = False,
@@ -280,7 +284,7 @@ class Model(Steps):
         tape: _core.Tape,
         dout: npt.ArrayLike | None,
         dstate: Any = None,
-        flow: bool = True,
+        flow: bool | str = True,
         accumulate: Gradients | None = None,
         *,
         input_gradient: bool = True,

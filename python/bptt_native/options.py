@@ -27,6 +27,7 @@ OPTIMIZER_ARGUMENTS = ("lr", "momentum", "betas", "eps", "weight_decay", "decay_
 LOSSES = {"cross_entropy": 1, "mse": 2, "binary_cross_entropy": 3}
 TARGETS = {"every": 1, "last": 2}
 REDUCTIONS = {"mean": 1, "sum": 2}
+NONFINITE = {"skip": 0, "zero": 1, "raise": 2}
 THRESHOLDS = ("clip_norm", "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm")
 LOSS_OPTIONS = ("label_smoothing", "class_weights", "ignore_index")
 
@@ -329,7 +330,9 @@ def model_options(
     k1, k2 = truncation_of(rest.pop("truncation"), where, rest["bidirectional"])
     of_bptt = {"truncation_k1": k1, "truncation_k2": k2,
                "omega": number(rest.pop("omega"), where, "omega"),
-               "batch_first": int(flag(rest.pop("batch_first"), where, "batch_first"))}  # fmt: skip
+               "batch_first": int(flag(rest.pop("batch_first"), where, "batch_first")),
+               "nonfinite": choice(rest.pop("nonfinite"), NONFINITE, where, "nonfinite"),
+               }  # fmt: skip
     outputs = integer(output_size, where, "output_size", 1)
     return {
         **layer_options(where, cell=choice(cell, CELLS, where, "cell"), **rest),

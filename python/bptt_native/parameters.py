@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import _core
 from .arrays import Array, convert, describe, message, number, positive, refuse, refuse_type
 from .companions import truncation_of
-from .gradients import Gradients, Layout, like
+from .gradients import Gradients, Layout, flow_detail, flow_level, like
 
 
 class Parameter(NamedTuple):
@@ -165,11 +165,11 @@ class Parameterised:
 
     def _backward(
         self,
-        backward: Callable[..., tuple[Array, Any, Any, Any, Any, Any]],
+        backward: Callable[..., tuple[Any, ...]],
         tape: _core.Tape,
         dy: npt.ArrayLike | None,
         dstate: Any,
-        flow: bool,
+        flow: bool | str,
         accumulate: Gradients | None,
         input_gradient: bool,
         clip_step: float | None,
@@ -195,7 +195,8 @@ class Parameterised:
             k1, k2 = truncation_of(truncation, f"{type(self).__name__}.backward", both)
         if omega != 0:
             omega = number(omega, f"{type(self).__name__}.backward", "omega")
-        flat, *rest = backward(
-            tape, dy, dstate, flow, flat, input_gradient, each, norm, k1, k2, omega
+        level = flow_level(flow, f"{type(self).__name__}.backward")
+        flat, x, state, h, c, a, detail, value = backward(
+            tape, dy, dstate, level, flat, input_gradient, each, norm, k1, k2, omega
         )
-        return Gradients(flat, self._layout, *rest)
+        return Gradients(flat, self._layout, x, state, h, c, a, flow_detail(detail), value)

@@ -8,8 +8,22 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import integer
-from .gradients import Gradients, State, StepResult, UpdateResult, like
+from .gradients import (
+    Gradients,
+    State,
+    StepResult,
+    UpdateResult,
+    flow_detail,
+    flow_level,
+    like,
+)
 from .parameters import Parameterised
+
+
+def _result(fields: tuple[Any, ...]) -> StepResult:
+    result = StepResult._make(fields)
+    detail: Any = result.flow_detail  # still the engine's arrays
+    return result._replace(flow_detail=flow_detail(detail)) if detail is not None else result
 
 
 class Steps(Parameterised):
@@ -28,7 +42,7 @@ class Steps(Parameterised):
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
-        flow: bool = True,
+        flow: bool | str = True,
     ) -> StepResult:
         """Forward pass, loss, BPTT, clipping and update: all or nothing.
 
@@ -46,13 +60,14 @@ class Steps(Parameterised):
         weights : array_like [T, N], or [N] with ``targets="last"``, optional
             Finite numbers >= 0: how much each target counts; or bool: whether it does. A mean is
             one over weights. What stands where a weight is 0 is not read.
-        flow : bool
-            Whether to record the norms of dL/dh_t (and dL/dc_t).
+        flow : bool or str
+            Whether to record the norms of dL/dh_t, dL/dc_t and dL/da_t, and what more: see
+            `LSTM.backward`.
 
         Returns
         -------
         StepResult
-            loss, grad_norm, clipped, skipped, state, flow, flow_c, omega.
+            loss, grad_norm, clipped, skipped, state, the flow, omega, clipped_norm, clip_angle.
 
         Raises
         ------
@@ -63,10 +78,11 @@ class Steps(Parameterised):
             target is left that counts.
         IndexError
             If a token or class is out of range.
+        FloatingPointError
+            If the gradient is not finite and the model has ``nonfinite="raise"``; nothing changed.
         """
-        return StepResult._make(
-            self._native.train_step(x, targets, state, weights, flow, lengths, resets)
-        )
+        level = flow_level(flow, "Model.train_step")
+        return _result(self._native.train_step(x, targets, state, weights, level, lengths, resets))
 
     def evaluate(
         self,
@@ -114,7 +130,7 @@ class Steps(Parameterised):
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
         accumulate: Gradients | None = None,
-        flow: bool = True,
+        flow: bool | str = True,
         draw: int | None = None,
     ) -> tuple[StepResult, Gradients]:
         """Compute loss and gradient as `Model.train_step` does, without clipping and update.
@@ -145,14 +161,16 @@ class Steps(Parameterised):
             As in `Model.train_step`.
         """
         where, flat = "Model.gradients", None
+        level = flow_level(flow, where)
         if accumulate is not None:
             flat = like(accumulate, self._layout, self._dtype, where, "accumulate")
         fields, flat = self._native.gradients(
-            x, targets, state, weights, flow, flat, lengths, resets, self._draw(draw, "gradients")
+            x, targets, state, weights, level, flat, lengths, resets, self._draw(draw, "gradients")
         )
-        result = StepResult._make(fields)
-        return result, Gradients(flat, self._layout, flow=result.flow, flow_c=result.flow_c,
-                                 omega=result.omega)  # fmt: skip
+        result = _result(fields)
+        names = ("flow", "flow_c", "flow_a", "flow_detail", "omega")
+        own = {name: getattr(result, name) for name in names}
+        return result, Gradients(flat, self._layout, **own)
 
     def apply(self, gradients: Gradients) -> UpdateResult:
         """Clip gradients as the model is set to, and update with them.
@@ -165,12 +183,14 @@ class Steps(Parameterised):
         Returns
         -------
         UpdateResult
-            grad_norm, clipped, skipped.
+            grad_norm, clipped, skipped, clipped_norm, clip_angle.
 
         Raises
         ------
         TypeError, ValueError
             If they are not gradients of parameters like these.
+        FloatingPointError
+            As in `Model.train_step`.
         """
         flat = like(gradients, self._layout, self._dtype, "Model.apply", "gradients")
         return UpdateResult._make(self._native.apply(flat))

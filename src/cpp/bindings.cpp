@@ -115,6 +115,8 @@ PyObject* exception_of(bptt_status status) {
       return PyExc_RuntimeError;
     case BPTT_ERR_ISA:
       return PyExc_ImportError;
+    case BPTT_ERR_NONFINITE:
+      return PyExc_FloatingPointError;
     case BPTT_ERR_CANCELLED:
       return PyExc_KeyboardInterrupt;
     default:

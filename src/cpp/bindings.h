@@ -58,11 +58,12 @@ struct Net {
   std::string owner;  // "LSTM", "Model"
   bptt_dtype dtype = BPTT_FLOAT32;
   int64_t input = 0, hidden = 0, output = 0;  // output: features of y
-  int64_t walks = 1, state = 0;               // L * D; R
+  int64_t walks = 1, state = 0, gates = 1;    // L * D; R; G
   int64_t parameters = 0;
   bptt_cell cell = BPTT_LSTM;
   bool coupled = false;
-  bool lstm = false, batch_first = false, tokens_only = false, last_only = false;
+  bool lstm = false, reset_before = false, batch_first = false, tokens_only = false,
+       last_only = false;
 
   int type_number() const { return dtype == BPTT_FLOAT32 ? 11 : 12; }  // NPY_FLOAT, NPY_DOUBLE
   int64_t element() const { return dtype == BPTT_FLOAT32 ? 4 : 8; }
@@ -141,7 +142,17 @@ struct Strided {
 };
 // [T, N, features] in the caller's order of axes; with last_only [N, features].
 Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool last_only);
-py::object new_flow(const Net& net, const Extent& extent, double** data);
+// Arrays for the gradient's flow: `detail` 0 for none, 1 for h, c, a over time, or more: kSamples,
+// kUnits, kWeights added. Lives as long as the call that fills them.
+constexpr int kSamples = 2, kUnits = 4, kWeights = 8;
+struct Flow {
+  double *h = nullptr, *c = nullptr, *a = nullptr;
+  bptt_flow detail = {};
+  bool has_detail = false;
+  py::object h_array = py::none(), c_array = py::none(), a_array = py::none();
+  py::object detail_arrays = py::none();  // a dict by the names of bptt_flow
+};
+void new_flow(const Net& net, const Extent& extent, int detail, Flow& flow);
 
 bptt_sequence sequence_of(const Given& x, const GivenCompanions& companions, const Extent& extent);
 // Fills in what the options of a layer say of its arrays.
@@ -216,14 +227,15 @@ py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> funct
 
 struct BackwardOptions {
   py::handle dstate, accumulate;
-  bool flow, input_gradient;
+  int flow;
+  bool input_gradient;
   const char* name;  // of the output's gradient: dy or dout
   double clip_step, clip_step_norm;
   int64_t k1, k2;  // truncation
   double omega;
 };
 
-// (flat, dx, dstate, flow, flow_c, omega).
+// (flat, dx, dstate, flow, flow_c, flow_a, detail, omega).
 template <class Type>
 py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> function,
                         const Tape& tape, py::handle dy, const BackwardOptions& options) {
@@ -259,18 +271,20 @@ py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> fun
   call.dx_stride_n = dx.stride_n;
   call.dh0 = before.h_data;
   call.dc0 = before.c_data;
-  py::object flow = py::none(), flow_c = py::none();
-  if (options.flow && options.k2 <= options.k1) {
-    flow = new_flow(net, extent, &call.flow);
-    if (net.lstm) flow_c = new_flow(net, extent, &call.flow_c);
-  }
+  Flow flow;
+  if (options.k2 <= options.k1) new_flow(net, extent, options.flow, flow);
+  call.flow = flow.h;
+  call.flow_c = flow.c;
+  call.flow_a = flow.a;
+  if (flow.has_detail) call.detail = &flow.detail;
   bptt_status status;
   {
     const Long running;
     status = function(handle, tape.handle.get(), &call);
   }
   check(status, where);
-  return py::make_tuple(flat, dx.data ? dx.array : py::none(), before.pack(), flow, flow_c, omega);
+  return py::make_tuple(flat, dx.data ? dx.array : py::none(), before.pack(), flow.h_array,
+                        flow.c_array, flow.a_array, flow.detail_arrays, omega);
 }
 
 void bind_layer(py::module_& module);

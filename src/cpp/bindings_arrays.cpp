@@ -319,13 +319,6 @@ Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool l
   return batch;
 }
 
-py::object new_flow(const Net& net, const Extent& extent, double** data) {
-  const int64_t dims[2] = {net.walks, extent.steps};
-  py::object flow = new_array(12, dims, 2);
-  *data = static_cast<double*>(data_of(flow));
-  return flow;
-}
-
 GivenCompanions take_companions(const Net& net, const Companions& companions, const Extent& extent,
                                 const Where& where) {
   GivenCompanions given;
@@ -365,6 +358,8 @@ void describe(const bptt_layer_options& options, Net& net) {
   net.cell = options.cell;
   net.coupled = options.coupled != 0;
   net.lstm = options.cell == BPTT_LSTM;
+  net.reset_before = options.reset_before != 0;
+  net.gates = options.cell == BPTT_RNN ? 1 : options.cell == BPTT_GRU || net.coupled ? 3 : 4;
 }
 
 bptt_sequence sequence_of(const Given& x, const GivenCompanions& given, const Extent& extent) {

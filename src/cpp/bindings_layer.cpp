@@ -36,7 +36,7 @@ class Layer {
                                    {state, lengths, resets, draw}, true);
   }
 
-  py::object backward(const Tape& tape, py::handle dy, py::handle dstate, bool flow,
+  py::object backward(const Tape& tape, py::handle dy, py::handle dstate, int flow,
                       py::handle accumulate, bool input_gradient, double clip_step,
                       double clip_step_norm, int64_t k1, int64_t k2, double omega) const {
     return run_backward<bptt_layer>(

@@ -123,7 +123,7 @@ bptt_target Model::take_target(py::handle targets, py::handle weights, const Ext
 // The fields of a StepResult of call(sequence, target, step).
 template <class Call>
 py::tuple Model::step(const Where& where, py::handle x, py::handle targets, py::handle weights,
-                      const Companions& companions, bool flow, const Call& call) const {
+                      const Companions& companions, int flow, const Call& call) const {
   Extent extent;
   GivenTarget target_given;
   const Given in = take_input(net_, x, extent, where);
@@ -135,11 +135,12 @@ py::tuple Model::step(const Where& where, py::handle x, py::handle targets, py::
   step.struct_size = sizeof step;
   step.hn = after.h_data;
   step.cn = after.c_data;
-  py::object flow_h = py::none(), flow_c = py::none();
-  if (flow && !overlapping_) {
-    flow_h = new_flow(net_, extent, &step.flow);
-    if (net_.lstm) flow_c = new_flow(net_, extent, &step.flow_c);
-  }
+  Flow wishes;
+  if (!overlapping_) new_flow(net_, extent, flow, wishes);
+  step.flow = wishes.h;
+  step.flow_c = wishes.c;
+  step.flow_a = wishes.a;
+  if (wishes.has_detail) step.detail = &wishes.detail;
   bptt_status status;
   {
     const Long running;
@@ -147,11 +148,12 @@ py::tuple Model::step(const Where& where, py::handle x, py::handle targets, py::
   }
   check(status, where);
   return py::make_tuple(step.loss, step.grad_norm, step.clipped != 0, step.skipped != 0,
-                        after.pack(), flow_h, flow_c, step.omega);
+                        after.pack(), wishes.h_array, wishes.c_array, wishes.a_array,
+                        wishes.detail_arrays, step.omega, step.clipped_norm, step.clip_angle);
 }
 
 py::object Model::train_step(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                             bool flow, py::handle lengths, py::handle resets) const {
+                             int flow, py::handle lengths, py::handle resets) const {
   return step({"Model", "train_step"}, x, targets, weights, {state, lengths, resets}, flow,
               [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
                 return bptt_model_train_step(handle_.get(), sequence, target, step);
@@ -159,7 +161,7 @@ py::object Model::train_step(py::handle x, py::handle targets, py::handle state,
 }
 
 py::object Model::gradients(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                            bool flow, py::handle accumulate, py::handle lengths, py::handle resets,
+                            int flow, py::handle accumulate, py::handle lengths, py::handle resets,
                             uint64_t draw) const {
   const Where where = {"Model", "gradients"};
   py::object flat = py::reinterpret_borrow<py::object>(accumulate);
@@ -185,7 +187,8 @@ py::object Model::apply(py::handle gradients) const {
     status = bptt_model_apply(handle_.get(), given.data, &step);
   }
   check(status, where);
-  return py::make_tuple(step.grad_norm, step.clipped != 0, step.skipped != 0);
+  return py::make_tuple(step.grad_norm, step.clipped != 0, step.skipped != 0, step.clipped_norm,
+                        step.clip_angle);
 }
 
 py::object Model::evaluate(py::handle x, py::handle targets, py::handle state, py::handle weights,
@@ -221,7 +224,7 @@ py::object Model::forward(py::handle x, py::handle state, py::handle lengths, py
                                  {state, lengths, resets, draw}, true);
 }
 
-py::object Model::backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow,
+py::object Model::backward(const Tape& tape, py::handle dout, py::handle dstate, int flow,
                            py::handle accumulate, bool input_gradient, double clip_step,
                            double clip_step_norm, int64_t k1, int64_t k2, double omega) const {
   return run_backward<bptt_model>(

@@ -22,17 +22,18 @@ class Model {
   void save(const std::string& path) const;
   py::bytes serialize() const;
   py::object train_step(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                        bool flow, py::handle lengths, py::handle resets) const;
+                        int flow, py::handle lengths, py::handle resets) const;
   py::object gradients(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                       bool flow, py::handle accumulate, py::handle lengths, py::handle resets,
-                       uint64_t draw) const;     // (step, flat)
-  py::object apply(py::handle gradients) const;  // (grad_norm, clipped, skipped)
+                       int flow, py::handle accumulate, py::handle lengths, py::handle resets,
+                       uint64_t draw) const;  // (step, flat)
+  py::object apply(
+      py::handle gradients) const;  // (grad_norm, clipped, skipped, clipped_norm, clip_angle)
   py::object evaluate(py::handle x, py::handle targets, py::handle state, py::handle weights,
                       py::handle lengths, py::handle resets) const;
   py::object call(py::handle x, py::handle state, py::handle lengths, py::handle resets) const;
   py::object forward(py::handle x, py::handle state, py::handle lengths, py::handle resets,
                      uint64_t draw) const;
-  py::object backward(const Tape& tape, py::handle dout, py::handle dstate, bool flow,
+  py::object backward(const Tape& tape, py::handle dout, py::handle dstate, int flow,
                       py::handle accumulate, bool input_gradient, double clip_step,
                       double clip_step_norm, int64_t k1, int64_t k2, double omega) const;
   py::tuple steps() const;
@@ -51,7 +52,7 @@ class Model {
                           GivenTarget& given, const Where& where) const;
   template <class Call>
   py::tuple step(const Where& where, py::handle x, py::handle targets, py::handle weights,
-                 const Companions& companions, bool flow, const Call& call) const;
+                 const Companions& companions, int flow, const Call& call) const;
 
   Owned<bptt_model, bptt_model_free> handle_;
   bptt_params* params_ = nullptr;

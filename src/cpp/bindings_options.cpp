@@ -74,6 +74,7 @@ void fields(bptt_model_options& o, const Visit& visit) {
   visit("batch_first", o.batch_first);
   visit("label_smoothing", o.label_smoothing);
   visit("ignore_index", o.ignore_index);
+  visit("nonfinite", o.nonfinite);
 }
 
 struct Read {

@@ -84,7 +84,8 @@ typedef enum bptt_status {
   BPTT_ERR_BUSY = 12,       /* the object is in use by another thread */
   BPTT_ERR_ISA = 13,        /* an instruction set that is unknown or that this CPU lacks */
   BPTT_ERR_CANCELLED = 14,  /* the cancel callback asked to stop; nothing was changed */
-  BPTT_ERR_INTERNAL = 15    /* a defect of this library */
+  BPTT_ERR_INTERNAL = 15,   /* a defect of this library */
+  BPTT_ERR_NONFINITE = 16   /* BPTT_NONFINITE_RAISE; nothing was changed */
 } bptt_status;
 
 typedef enum bptt_dtype {
@@ -115,6 +116,12 @@ typedef enum bptt_loss {
 } bptt_loss;
 typedef enum bptt_targets { BPTT_EVERY_STEP = 1, BPTT_LAST_STEP = 2 } bptt_targets;
 typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
+/* What an update does with a gradient that is not finite. */
+typedef enum bptt_nonfinite {
+  BPTT_NONFINITE_SKIP = 0, /* nothing, and it is counted */
+  BPTT_NONFINITE_ZERO = 1, /* takes 0 for each element that is not finite */
+  BPTT_NONFINITE_RAISE = 2 /* nothing: BPTT_ERR_NONFINITE */
+} bptt_nonfinite;
 typedef enum bptt_algorithm {
   BPTT_SGD = 1,
   BPTT_ADAGRAD = 2,
@@ -339,12 +346,14 @@ typedef struct bptt_backward {
   double* flow_c; /* [L*D, T]: the same of dL/dc_t, LSTM only */
   /* Truncated BPTT (Williams & Peng 1990; Sutskever 2013): the losses of steps (j-1) k1 .. j k1 - 1
    * go back to step j k1 - k2, k2 >= k1. Both 0: off. k1 = k2: the gradient is cut every k1 steps.
-   * k2 > k1: flow and flow_c must be NULL (windows overlap). Not with bidirectional. */
+   * k2 > k1: flow, flow_c, flow_a and detail must be NULL (windows overlap). Not with bidirectional. */
   int64_t truncation_k1, truncation_k2;
   double omega; /* 0: off; RNN: weight of the regulariser of Pascanu et al. (2013, eq. 9), whose
                    immediate gradient is added to that of W_hh. Not with layer_norm, alpha < 1, noise,
                    dale, zoneout, recurrent_dropout, clip_step, clip_step_norm or truncation */
-  double* omega_value; /* receives it, unweighted; may be NULL */
+  double* omega_value;            /* receives it, unweighted; may be NULL */
+  double* flow_a;                 /* [L*D, T]: norm over (N, G*H) of dL/da_t */
+  const struct bptt_flow* detail; /* NULL, or where more of the flow goes: bptt_diagnostics.h */
 } bptt_backward;
 BPTT_API bptt_status bptt_backward_init(bptt_backward* backward, size_t struct_size);
 BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
@@ -436,10 +445,11 @@ typedef struct bptt_model_options {
   double clip_step, clip_step_norm;     /* 0: off; see bptt_backward */
   int64_t truncation_k1, truncation_k2; /* 0: off; see bptt_backward */
   double omega;                         /* 0: off; see bptt_backward */
-  int32_t batch_first;    /* 0; 1: callers lay their arrays out as [N, T, F]. A note for them that
+  int32_t batch_first;      /* 0; 1: callers lay their arrays out as [N, T, F]. A note for them that
                           travels in files: here strides decide */
-  double label_smoothing; /* 0; in [0, 1], cross-entropy (Szegedy et al. 2016): see bptt_target */
-  int64_t ignore_index;   /* -100; cross-entropy: targets of this class do not count */
+  double label_smoothing;   /* 0; in [0, 1], cross-entropy (Szegedy et al. 2016): see bptt_target */
+  int64_t ignore_index;     /* -100; cross-entropy: targets of this class do not count */
+  bptt_nonfinite nonfinite; /* BPTT_NONFINITE_SKIP */
   const double*
       class_weights; /* NULL: all 1; else c [O], finite, >= 0 and not all 0: of classes, or
                                   of outputs. Copied; bptt_model_get_options gives a view that lives
@@ -480,7 +490,7 @@ typedef struct bptt_step {
   /* in, each may be NULL */
   void* hn;     /* [L*D, N, R] receives the final states */
   void* cn;     /* [L*D, N, H], LSTM only */
-  double* flow; /* [L*D, T]; NULL with truncation_k2 > truncation_k1 */
+  double* flow; /* [L*D, T]; NULL with truncation_k2 > truncation_k1; flow_a, detail too */
   double* flow_c;
   /* out */
   double loss;      /* of this batch, before the update */
@@ -489,6 +499,12 @@ typedef struct bptt_step {
   int32_t
       skipped;  /* 1 if the gradient was not finite: no bit of parameters and moments has changed */
   double omega; /* of the options: the regulariser's value, without its weight; not part of loss */
+  double* flow_a;                 /* in: [L*D, T], or NULL */
+  const struct bptt_flow* detail; /* in: NULL, or where more of the flow goes */
+  double clipped_norm;            /* out: global norm after clipping */
+  double
+      clip_angle; /* out: angle between the gradient before and after, radians; NaN if zeros took the
+                        place of what was not finite */
 } bptt_step;
 BPTT_API bptt_status bptt_step_init(bptt_step* step, size_t struct_size);
 

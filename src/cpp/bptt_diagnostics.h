@@ -19,6 +19,28 @@ typedef enum bptt_tape_part { BPTT_TAPE_H = 1, BPTT_TAPE_C = 2, BPTT_TAPE_GATE =
 BPTT_API bptt_status bptt_tape_read(bptt_tape* tape, bptt_tape_part part, int64_t index,
                                     int64_t gate, void* values);
 
+/* ---------------------------------------------------------------------------------- gradient flow */
+
+/* More of what a backward pass sees; each array may be NULL. a_t are the pre-activations of all gates
+ * (G*H, in the order of the weights), dL/da_t their gradients. The share of step t in dL/dW is
+ * sum_n da_{t,n} v_{t,n}^T with v what the product reads: x_t (the input of the layer) or h_{t-1}; of
+ * one sample its norm is ||da|| ||v||. (GRU: for W_hh the gradients of r, z and of W_hn h + b_hn; layer
+ * norm: those before it.) Zeros beyond a sequence's length. Costs as much memory as a tape again. */
+typedef struct bptt_flow {
+  size_t struct_size;
+  double* samples_h; /* [L*D, T, N]: of each sample, ||dL/dh_t|| */
+  double* samples_c; /* ||dL/dc_t||, LSTM only */
+  double* samples_a; /* ||dL/da_t|| */
+  double* units_h;   /* [L*D, T, R]: of each unit, the norm over the samples */
+  double* units_c;   /* [L*D, T, H], LSTM only */
+  double* units_a;   /* [L*D, T, G*H] */
+  double* share_ih;  /* [L*D, T, N]: of each sample, the norm of its share in dL/dW_ih */
+  double* share_hh;  /* of dL/dW_hh; NULL with reset_before, which has two products */
+  double* weight_ih; /* [L*D, T]: norm of the share of all samples together */
+  double* weight_hh; /* NULL with reset_before */
+} bptt_flow;
+BPTT_API bptt_status bptt_flow_init(bptt_flow* flow, size_t struct_size);
+
 /* ------------------------------------------------------------------ gradients of single outputs */
 
 /* S losses, each of the output at one step of one sequence, taken back side by side over one tape: all

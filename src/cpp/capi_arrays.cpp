@@ -113,16 +113,13 @@ Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequenc
 
 template <class T>
 Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
-                           const bptt_backward* given) {
+                           const bptt_backward* given, FlowCall& flow) {
   const NetworkConfig& config = network.config();
   const bptt_backward known = read_struct(given, "backward");
   lstm_only(config, known.dcn, "dcn");
   lstm_only(config, known.dc0, "dc0");
-  lstm_only(config, known.flow_c, "flow_c");
   check_bptt(config, {known.clip_step, known.clip_step_norm, known.truncation_k1,
                       known.truncation_k2, known.omega});
-  if (known.truncation_k2 > known.truncation_k1)
-    no_flow(known.flow ? "flow" : known.flow_c ? "flow_c" : nullptr);
   if (known.dx && tape.tokens())
     fail(BPTT_ERR_ARGUMENT, "dx", "NULL, because the input was tokens", "a pointer");
   Backward<T> backward;
@@ -144,11 +141,11 @@ Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
   backward.dx_n = known.dx_stride_n;
   backward.dh0 = static_cast<T*>(known.dh0);
   backward.dc0 = static_cast<T*>(known.dc0);
-  backward.flow = known.flow;
-  backward.flow_c = known.flow_c;
   const int64_t h = h_count(config, tape.batch()), c = c_count(config, tape.batch());
-  const int64_t flows = checked_count(config.walks(), tape.steps());
   Arrays arrays;
+  flow = check_flow(config, tape.steps(), tape.batch(), known.flow, known.flow_c, known.flow_a,
+                    known.detail, known.truncation_k2 > known.truncation_k1, arrays);
+  put_flow(flow, backward);
   arrays.strided("dy", backward.dy, config.last_only ? 1 : tape.steps(), tape.batch(),
                  output_features(config), backward.dy_t, backward.dy_n, false);
   arrays.flat("dhn", backward.dhn, h, false);
@@ -158,8 +155,6 @@ Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
   arrays.flat("dh0", backward.dh0, h, true);
   arrays.flat("dc0", backward.dc0, c, true);
   arrays.flat("gradients", backward.gradients, network.params().count(), true);
-  arrays.flat("flow", backward.flow, flows, true);
-  arrays.flat("flow_c", backward.flow_c, flows, true);
   arrays.flat("omega_value", backward.omega_value, 1, true);
   return backward;
 }
@@ -211,13 +206,14 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
   require_memory(checked_count(walks, config.state()), sizeof(T));
 }
 
-#define BPTT_ARRAYS_OF(T)                                                                       \
-  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);              \
-  template void add_sequence(const NetworkConfig&, const Sequence<T>&, Arrays&);                \
-  template void own_sequence(const NetworkConfig&, Sequence<T>&, SequenceCopy&);                \
-  template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&,                   \
-                                    const bptt_outputs*);                                       \
-  template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*); \
+#define BPTT_ARRAYS_OF(T)                                                                      \
+  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);             \
+  template void add_sequence(const NetworkConfig&, const Sequence<T>&, Arrays&);               \
+  template void own_sequence(const NetworkConfig&, Sequence<T>&, SequenceCopy&);               \
+  template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&,                  \
+                                    const bptt_outputs*);                                      \
+  template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*, \
+                                      FlowCall&);                                              \
   template void require_tape_memory(const NetworkConfig&, const Sequence<T>&, bool);
 BPTT_ARRAYS_OF(float)
 BPTT_ARRAYS_OF(double)

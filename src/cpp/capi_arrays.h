@@ -12,9 +12,10 @@ Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* giv
 template <class T>
 Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
                          const bptt_outputs* given);
+struct FlowCall;
 template <class T>
 Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
-                           const bptt_backward* given);
+                           const bptt_backward* given, FlowCall& flow);
 template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
                        const bptt_target* given);
@@ -26,11 +27,22 @@ inline int64_t h_count(const NetworkConfig& config, int64_t batch) {
 inline int64_t c_count(const NetworkConfig& config, int64_t batch) {
   return checked_count(config.walks(), batch, config.hidden);
 }
-// Where windows overlap there is no one dL/dh_t: argument, if any, has to be NULL.
-inline void no_flow(const char* argument) {
-  if (argument) {
-    fail(BPTT_ERR_ARGUMENT, argument, "NULL, because truncation_k2 > truncation_k1", "a pointer");
-  }
+// The caller's wishes for the flow; `detail` lives as long as the call.
+struct FlowCall {
+  double *flow, *flow_c, *flow_a;
+  FlowDetail detail;
+  bool has_detail = false;
+};
+class Arrays;
+FlowCall check_flow(const NetworkConfig& config, int64_t steps, int64_t batch, double* flow,
+                    double* flow_c, double* flow_a, const bptt_flow* detail, bool overlapping,
+                    Arrays& arrays);
+template <class T>
+void put_flow(const FlowCall& flow, Backward<T>& backward) {
+  backward.flow = flow.flow;
+  backward.flow_c = flow.flow_c;
+  backward.flow_a = flow.flow_a;
+  backward.detail = flow.has_detail ? &flow.detail : nullptr;
 }
 
 // Last, when nothing else can be refused: lengths, resets, tokens, classes and weights are copied and
@@ -104,7 +116,7 @@ class Arrays {
   };
   void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
            int64_t t, int64_t n, size_t element, bool output);
-  Span spans_[24];
+  Span spans_[36];
   int count_ = 0;
 };
 

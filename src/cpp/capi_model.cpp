@@ -13,25 +13,20 @@ void* new_model(Either<Model> model) {
 // Results of a training step lie on no array that it reads, and not on each other.
 // gradients [count]: those of one without an update.
 template <class T>
-void check_results(const NetworkConfig& config, const Sequence<T>& sequence,
-                   const Target<T>& target, const bptt_step& step, const T* gradients = nullptr,
-                   int64_t count = 0) {
-  const int64_t flows = checked_count(config.walks(), sequence.steps);
-  const void* const cell_results[] = {step.cn, step.flow_c};
-  const char* const names[] = {"cn", "flow_c"};
-  for (int i = 0; i < 2; ++i) {
-    if (cell_results[i] && config.cell != Cell::lstm) {
-      fail(BPTT_ERR_ARGUMENT, names[i], "NULL, because only an LSTM has cell states", "a pointer");
-    }
-  }
+FlowCall check_results(const ModelConfig& model, const Sequence<T>& sequence,
+                       const Target<T>& target, const bptt_step& step, const T* gradients = nullptr,
+                       int64_t count = 0) {
+  const NetworkConfig& config = model.network;
+  if (step.cn && config.cell != Cell::lstm)
+    fail(BPTT_ERR_ARGUMENT, "cn", "NULL, because only an LSTM has cell states", "a pointer");
   Arrays arrays;
   add_sequence(config, sequence, arrays);
   add_target(config, target, arrays);
   arrays.flat("hn", static_cast<const T*>(step.hn), h_count(config, sequence.batch), true);
   arrays.flat("cn", static_cast<const T*>(step.cn), c_count(config, sequence.batch), true);
-  arrays.flat("flow", step.flow, flows, true);
-  arrays.flat("flow_c", step.flow_c, flows, true);
   arrays.flat("gradients", gradients, count, true);
+  return check_flow(config, sequence.steps, sequence.batch, step.flow, step.flow_c, step.flow_a,
+                    step.detail, model.k2 > model.k1, arrays);
 }
 
 // Neither do those of an evaluation lie on its target.
@@ -46,10 +41,6 @@ void check_apart(const NetworkConfig& config, const Sequence<T>& sequence, const
   arrays.flat("cn", outputs.cn, c_count(config, sequence.batch), true);
 }
 
-void no_overlapping_flow(const ModelConfig& config, const bptt_step& step) {
-  if (config.k2 > config.k1) no_flow(step.flow ? "flow" : step.flow_c ? "flow_c" : nullptr);
-}
-
 // step null: not asked for.
 void write_result(bptt_step* step, const StepResult& result, bool has_loss) {
   if (!step) return;
@@ -57,7 +48,9 @@ void write_result(bptt_step* step, const StepResult& result, bool has_loss) {
   step->grad_norm = result.grad_norm;
   step->clipped = result.clipped;
   step->skipped = result.skipped;
-  if (has_loss && step->struct_size >= sizeof *step) step->omega = result.omega;
+  step->clipped_norm = result.clipped_norm;
+  step->clip_angle = result.clip_angle;
+  if (has_loss) step->omega = result.omega;
 }
 
 }  // namespace
@@ -135,17 +128,19 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
       const bptt_step known = read_struct(step, "step");
       Sequence<T> in = check_sequence<T>(config, sequence);
       Target<T> aim = check_target(it->config(), in, target);
-      no_overlapping_flow(it->config(), known);
-      check_results(config, in, aim, known);
+      Backward<T> backward;
+      const FlowCall flow = check_results(it->config(), in, aim, known);
+      put_flow(flow, backward);
       SequenceCopy own;
       TargetCopy<T> copy;
       own_sequence(config, in, own);
       own_target(it->config(), in, aim, copy);
       require_tape_memory(config, in, true);
       const Inside inside(it->network().params().lock);
-      const StepResult result = it->train_step(in, aim, static_cast<T*>(known.hn),
-                                               static_cast<T*>(known.cn), known.flow, known.flow_c);
-      write_result(step, result, true);
+      Outputs<T> states;
+      states.hn = static_cast<T*>(known.hn);
+      states.cn = static_cast<T*>(known.cn);
+      write_result(step, it->train_step(in, aim, states, backward), true);
     });
   });
 }
@@ -161,15 +156,14 @@ bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequenc
       Backward<T> backward;
       backward.gradients = static_cast<T*>(not_null(gradients, "gradients"));
       backward.accumulate = flag_argument(accumulate, "accumulate");
-      backward.flow = known.flow;
-      backward.flow_c = known.flow_c;
       Outputs<T> states;
       states.hn = static_cast<T*>(known.hn);
       states.cn = static_cast<T*>(known.cn);
       Sequence<T> in = check_sequence<T>(config, sequence);
       Target<T> aim = check_target(it->config(), in, target);
-      no_overlapping_flow(it->config(), known);
-      check_results(config, in, aim, known, backward.gradients, it->network().params().count());
+      const FlowCall flow = check_results(it->config(), in, aim, known, backward.gradients,
+                                          it->network().params().count());
+      put_flow(flow, backward);
       SequenceCopy own;
       TargetCopy<T> copy;
       own_sequence(config, in, own);

@@ -26,6 +26,11 @@ constexpr Algorithm kAlgorithmOf[] = {Algorithm::sgd, Algorithm::adagrad, Algori
 constexpr Choice kForms[] = {{BPTT_RMSPROP_TORCH, "BPTT_RMSPROP_TORCH"},
                              {BPTT_RMSPROP_GRAVES, "BPTT_RMSPROP_GRAVES"}};
 
+constexpr Choice kNonfinite[] = {{BPTT_NONFINITE_SKIP, "BPTT_NONFINITE_SKIP"},
+                                 {BPTT_NONFINITE_ZERO, "BPTT_NONFINITE_ZERO"},
+                                 {BPTT_NONFINITE_RAISE, "BPTT_NONFINITE_RAISE"}};
+constexpr Nonfinite kNonfiniteOf[] = {Nonfinite::skip, Nonfinite::zero, Nonfinite::raise};
+
 // What belongs to the loss alone; config.loss and the sizes are known.
 void check_loss(const bptt_model_options& options, ModelConfig& config) {
   const bool entropy = config.loss == Loss::cross_entropy;
@@ -179,6 +184,7 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   config.loss = kLossOf[choose(raw(options.loss), kLosses, "loss")];
   config.network.last_only = choose(raw(options.targets), kTargets, "targets") == 1;
   config.mean = choose(raw(options.reduction), kReductions, "reduction") == 0;
+  config.nonfinite = kNonfiniteOf[choose(raw(options.nonfinite), kNonfinite, "nonfinite")];
   config.optimizer = optimizer_settings(&options.optimizer, "optimizer.");
   not_negative(config.clip_norm = options.clip_norm, "clip_norm");
   not_negative(config.clip_tensor_norm = options.clip_tensor_norm, "clip_tensor_norm");
@@ -233,6 +239,7 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
   options.batch_first = config.batch_first;
   options.label_smoothing = config.label_smoothing;
   options.ignore_index = config.ignore_index;
+  options.nonfinite = value_of<bptt_nonfinite>(config.nonfinite, kNonfiniteOf, kNonfinite);
   options.class_weights = config.class_weights.empty() ? nullptr : config.class_weights.data();
   return options;
 }

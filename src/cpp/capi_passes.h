@@ -53,9 +53,10 @@ void with_tape(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, cons
 template <class T>
 void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
                   const bptt_backward* backward) {
+  FlowCall flow{};
   with_tape(
       network, tape,
-      [&](const Tape<T>& memory) { return check_backward(*network, memory, backward); },
+      [&](const Tape<T>& memory) { return check_backward(*network, memory, backward, flow); },
       [&](const Tape<T>& memory, const Backward<T>& call) { network->backward(memory, call); });
 }
 

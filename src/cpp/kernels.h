@@ -225,8 +225,11 @@ struct StepBackwardArgs {
   int64_t dz_row;
   int64_t rows, units;
   Activation activation;
-  T clip;          // clamp |dz| to this; 0: off
-  double* flow_c;  // LSTM: per row, the norm of the total dL/dc_t; null: off
+  T clip;  // clamp |dz| to this; 0: off
+  // Per row, the norms of the total dL/dh_t and (LSTM) dL/dc_t; null: off.
+  double* flow_h;
+  double* flow_c;
+  T* total_c;  // LSTM: receives the total dL/dc_t [rows, H], state_row apart; null: off
   const CellOptions<T>* options;
 };
 

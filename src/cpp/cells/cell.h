@@ -273,14 +273,17 @@ BPTT_INLINE typename Vec<T>::V total_dh(const StepBackwardArgs<T>& s, int64_t ro
 template <class T, class CellOf>
 void step_backward(const StepBackwardArgs<T>& s, const CellOf& cell) {
   for (int64_t row = 0; row < s.rows; ++row) {
-    RowNorm<T> flow;
+    RowNorm<T> flow, flow_h;
     if constexpr (CellOf::kOptions) cell.backward_row(s, row);
     for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
+      if (s.flow_h) flow_h.add(first_lanes<T>(total_dh(s, row, unit), s.units - unit));
       const auto dc = cell.backward(s, row, unit);
       if constexpr (CellOf::kHasC) {
         if (s.flow_c) flow.add(first_lanes<T>(dc, s.units - unit));
+        if (s.total_c) store(s.total_c + row * s.state_row + unit, dc);
       }
     }
+    if (s.flow_h) s.flow_h[row] = flow_h.norm();
     if constexpr (CellOf::kHasC) {
       if (s.flow_c) s.flow_c[row] = flow.norm();
     }

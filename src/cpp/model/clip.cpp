@@ -115,10 +115,23 @@ bool clip_tensor_norm(const Params<T>& params, T* gradient, double max_norm) {
   return clipped;
 }
 
-#define BPTT_INSTANTIATE(T)                                       \
-  template double gradient_norm(const T*, int64_t);               \
-  template int64_t clip_value(T*, int64_t, double);               \
-  template double clip_norm(T*, int64_t, double, double, double); \
+template <class T>
+double angle(const T* a, double norm_a, const T* b, double norm_b, int64_t count) {
+  if (!(norm_a > 0 && norm_b > 0)) return 0;
+  double difference = 0, sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double u = double(a[i]) / norm_a, v = double(b[i]) / norm_b;
+    difference += (u - v) * (u - v);
+    sum += (u + v) * (u + v);
+  }
+  return 2 * std::atan2(std::sqrt(difference), std::sqrt(sum));
+}
+
+#define BPTT_INSTANTIATE(T)                                           \
+  template double angle(const T*, double, const T*, double, int64_t); \
+  template double gradient_norm(const T*, int64_t);                   \
+  template int64_t clip_value(T*, int64_t, double);                   \
+  template double clip_norm(T*, int64_t, double, double, double);     \
   template bool clip_tensor_norm(const Params<T>&, T*, double);
 BPTT_INSTANTIATE(float)
 BPTT_INSTANTIATE(double)

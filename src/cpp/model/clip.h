@@ -24,4 +24,9 @@ double clip_norm(T* gradient, int64_t count, double norm, double max_norm, doubl
 template <class T>
 bool clip_tensor_norm(const Params<T>& params, T* gradient, double max_norm);
 
+// The angle between two vectors of these norms, in radians; 0 if one is zero (Kahan 2006: exact for
+// small ones).
+template <class T>
+double angle(const T* a, double norm_a, const T* b, double norm_b, int64_t count);
+
 }  // namespace bptt

@@ -17,6 +17,7 @@ constexpr std::string_view kActivations[] = {"tanh",         "relu",     "sigmoi
                                              "hard_sigmoid", "softsign", "leaky_relu"};
 constexpr std::string_view kDtypes[] = {"float32", "float64"};
 constexpr std::string_view kComputes[] = {"dtype", "bfloat16"};
+constexpr std::string_view kNonfinite[] = {"skip", "zero", "raise"};
 constexpr std::string_view kWeights[] = {"uniform", "orthogonal", "identity", "xavier",
                                          "normal",  "sparse",     "chrono",   "keras"};
 constexpr std::string_view kLosses[] = {"cross_entropy", "mse", "binary_cross_entropy"};
@@ -99,6 +100,7 @@ void visit(Archive& archive, Options& options) {
   archive.number("omega", config.omega);
   archive.flag("batch_first", config.batch_first);
   archive.choice("compute", network.compute, kComputes);
+  archive.choice("nonfinite", config.nonfinite, kNonfinite);
 }
 
 class Writer {

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <mutex>
 
+#include "error.h"
 #include "model/clip.h"
 #include "model/row_losses.h"
 #include "sequence/profile.h"
@@ -17,8 +19,8 @@ Model<T>::Model(const ModelConfig& config, Blank blank)
 }
 
 template <class T>
-StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn,
-                                double* flow, double* flow_c) {
+StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& target,
+                                const Outputs<T>& states, const Backward<T>& flow) {
   Params<T>& params = network_.params();
   const std::unique_lock<Lock> guard(params.lock);
   Sequence<T> in = sequence;
@@ -28,13 +30,8 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
     tape_ = network_.new_tape(in, true);
   }
   gradient_.reserve(params.count());
-  Outputs<T> states;
-  states.hn = hn;
-  states.cn = cn;
-  Backward<T> backward;
+  Backward<T> backward = flow;
   backward.gradients = gradient_.data();
-  backward.flow = flow;
-  backward.flow_c = flow_c;
   double omega = 0;
   backward.omega_value = &omega;
   const double loss = loss_and_gradients(in, target, states, backward, *tape_, outputs_);
@@ -54,6 +51,7 @@ StepResult Model<T>::gradients(const Sequence<T>& sequence, const Target<T>& tar
   call.omega_value = &result.omega;
   result.loss = loss_and_gradients(sequence, target, states, call, *tape, outputs);
   result.grad_norm = gradient_norm(backward.gradients, network_.params().count());
+  result.clipped_norm = result.grad_norm;
   return result;
 }
 
@@ -98,9 +96,7 @@ StepResult Model<T>::update() {
   double scale = 1;
   {
     const Timed timed(Phase::clip);
-    result.grad_norm = gradient_norm(gradient_.data(), network_.params().count());
-    if (!std::isfinite(result.grad_norm)) {
-      result.skipped = true;
+    if (!usable(result)) {
       ++steps_skipped;
       return result;
     }
@@ -112,20 +108,55 @@ StepResult Model<T>::update() {
   return result;
 }
 
+// Whether there is a gradient to update with; the options say what becomes of one that is not finite.
+template <class T>
+bool Model<T>::usable(StepResult& result) {
+  const int64_t count = network_.params().count();
+  result.grad_norm = result.clipped_norm = gradient_norm(gradient_.data(), count);
+  if (std::isfinite(result.grad_norm)) return true;
+  if (config_.nonfinite == Nonfinite::raise)
+    throw Error(BPTT_ERR_NONFINITE, "", "a finite gradient",
+                std::isnan(result.grad_norm) ? "NaN in it" : "infinite elements");
+  if (config_.nonfinite == Nonfinite::skip) {
+    result.skipped = true;
+    return false;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    if (!std::isfinite(gradient_[i])) gradient_[i] = T(0);
+  }
+  result.clipped = true;
+  result.clip_angle = std::numeric_limits<double>::quiet_NaN();
+  result.clipped_norm = gradient_norm(gradient_.data(), count);
+  return true;
+}
+
 // By value, by tensor, by global norm. The last is left to the optimiser's own pass: returns its
-// factor.
+// factor. In: result.clipped_norm, of the gradient as it is.
 template <class T>
 double Model<T>::clip(StepResult& result) {
   const Params<T>& params = network_.params();
   T* gradient = gradient_.data();
-  if (config_.clip_value > 0 && clip_value(gradient, params.count(), config_.clip_value) > 0)
-    result.clipped = true;
+  const int64_t count = params.count();
+  const bool turns = config_.clip_value > 0 || config_.clip_tensor_norm > 0;
+  if (turns) {
+    unclipped_.reserve(count);
+    std::memcpy(unclipped_.data(), gradient, size_t(count) * sizeof(T));
+  }
+  bool turned = config_.clip_value > 0 && clip_value(gradient, count, config_.clip_value) > 0;
   if (config_.clip_tensor_norm > 0 && clip_tensor_norm(params, gradient, config_.clip_tensor_norm))
+    turned = true;
+  if (turned) {
+    const double before = result.clipped_norm;
     result.clipped = true;
-  if (config_.clip_norm <= 0) return 1;
-  const double norm = result.clipped ? gradient_norm(gradient, params.count()) : result.grad_norm;
-  if (norm <= config_.clip_norm) return 1;
+    result.clipped_norm = gradient_norm(gradient, count);
+    if (!std::isnan(result.clip_angle)) {
+      result.clip_angle = angle(unclipped_.data(), before, gradient, result.clipped_norm, count);
+    }
+  }
+  const double norm = result.clipped_norm;
+  if (config_.clip_norm <= 0 || norm <= config_.clip_norm) return 1;
   result.clipped = true;
+  result.clipped_norm = config_.clip_norm;
   return config_.clip_norm / norm;
 }
 

@@ -18,6 +18,9 @@ namespace bptt {
 
 enum class Loss { cross_entropy, mse, binary_cross_entropy };
 
+// What an update does with a gradient that is not finite (bptt.h).
+enum class Nonfinite { skip, zero, raise };
+
 struct ModelConfig {
   NetworkConfig network;  // prefix "rnn.", output > 0
   InitConfig init;
@@ -25,12 +28,13 @@ struct ModelConfig {
   Loss loss = Loss::cross_entropy;
   bool mean = true;  // reduction
   double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0,
-         clip_step_norm = 0;          // 0: off
-  int64_t k1 = 0, k2 = 0;             // truncation; 0: off
-  double omega = 0;                   // weight of the regulariser; 0: off
-  bool batch_first = false;           // callers' note
-  double label_smoothing = 0;         // cross-entropy
-  int64_t ignore_index = -100;        // cross-entropy: a class that is no target
+         clip_step_norm = 0;    // 0: off
+  int64_t k1 = 0, k2 = 0;       // truncation; 0: off
+  double omega = 0;             // weight of the regulariser; 0: off
+  bool batch_first = false;     // callers' note
+  double label_smoothing = 0;   // cross-entropy
+  int64_t ignore_index = -100;  // cross-entropy: a class that is no target
+  Nonfinite nonfinite = Nonfinite::skip;
   std::vector<double> class_weights;  // [O], or empty: all 1
 };
 
@@ -54,6 +58,7 @@ struct Target {
 
 struct StepResult {
   double loss = 0, grad_norm = 0, omega = 0;
+  double clipped_norm = 0, clip_angle = 0;  // after clipping; between the gradient before and after
   bool clipped = false, skipped = false;
 };
 
@@ -78,8 +83,9 @@ class Model {
 
   // Takes network().params().lock itself (exclusively for the whole step). Results may be null. All
   // or nothing.
-  StepResult train_step(const Sequence<T>& sequence, const Target<T>& target, T* hn, T* cn,
-                        double* flow, double* flow_c);
+  // Of `backward` the flow is used. Throws Error (not finite, where the options say so), too.
+  StepResult train_step(const Sequence<T>& sequence, const Target<T>& target,
+                        const Outputs<T>& states, const Backward<T>& backward);
   // Its second half, for gradients of the caller's own (of frozen tensors they are taken as 0);
   // takes the lock too. The result has no loss.
   StepResult apply(const T* gradients);
@@ -100,13 +106,14 @@ class Model {
                             const Outputs<T>& states, Backward<T> backward, Tape<T>& tape,
                             Buffer<T>& outputs) const;
   StepResult update();
+  bool usable(StepResult& result);
   double clip(StepResult& result);
 
   ModelConfig config_;
   Network<T> network_;
   Optimizer<T> optimizer_;
   // Kept between steps.
-  Buffer<T> gradient_, outputs_;
+  Buffer<T> gradient_, outputs_, unclipped_;
   std::unique_ptr<Tape<T>> tape_;
 };
 

@@ -130,6 +130,12 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in,
   call.dc0 = in.dc0;
   call.flow = in.flow;
   call.flow_c = in.flow_c;
+  call.flow_a = in.flow_a;
+  FlowRecord<T> record;
+  if (in.detail) {
+    record = stack_.new_record(tape);
+    call.record = &record;
+  }
   if (in.gradients && !in.accumulate) std::fill(in.gradients, in.gradients + params_.count(), T(0));
 
   std::unique_ptr<ReadoutBackwardPass<T>> pass;
@@ -146,6 +152,7 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in,
     };
   }
   stack_.backward(call, tape);
+  if (in.detail) stack_.flow_detail(record, tape, *in.detail);
   if (!in.gradients) return;
   for (const Param& tensor : params_.tensors()) {
     if (tensor.frozen) std::fill_n(in.gradients + tensor.offset, tensor.count, T(0));

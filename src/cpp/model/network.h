@@ -61,6 +61,8 @@ struct Backward {
   T* dc0 = nullptr;
   double* flow = nullptr;
   double* flow_c = nullptr;
+  double* flow_a = nullptr;
+  const FlowDetail* detail = nullptr;
 };
 
 // The readout's rows: those of the tape's order (sequence/order.h) that have an output. All steps of

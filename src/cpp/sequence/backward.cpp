@@ -63,23 +63,27 @@ void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const 
   // The first part adds to the caller's gradients, the others to vectors of their own.
   Buffer<T> sums;
   if (call.gradients) sums = Buffer<T>::zeros(checked_count(parts - 1, call.parameter_count));
-  Buffer<double> norms, norms_c;
-  if (parts > 1 && call.flow) norms = Buffer<double>::zeros(checked_count(parts, flows));
-  if (parts > 1 && c_flow) norms_c = Buffer<double>::zeros(checked_count(parts, flows));
-  if (call.flow) std::fill_n(call.flow, flows, 0.0);
-  if (c_flow) std::fill_n(call.flow_c, flows, 0.0);
+  // The same for the flow of dL/dh_t, dL/dc_t, dL/da_t.
+  double* const to[3] = {call.flow, c_flow ? call.flow_c : nullptr, call.flow_a};
+  Buffer<double> norms[3];
+  for (int k = 0; k < 3; ++k) {
+    if (parts > 1 && to[k]) norms[k] = Buffer<double>::zeros(checked_count(parts, flows));
+    if (to[k]) std::fill_n(to[k], flows, 0.0);
+  }
   std::vector<std::unique_ptr<BackwardWalk<T>>> walks;
   for (int64_t i = 0; i < parts; ++i) {
     T* own =
         i == 0 || !call.gradients ? call.gradients : sums.data() + (i - 1) * call.parameter_count;
     T* table = call.table_gradient ? own + (call.table_gradient - call.gradients) : nullptr;
+    const auto flow = [&](int k) { return norms[k].count() ? norms[k].data() + i * flows : to[k]; };
     const Shard<T> shard{i,
                          order.boundary(i, parts),
                          order.boundary(i + 1, parts),
                          own,
                          table,
-                         norms.count() ? norms.data() + i * flows : call.flow,
-                         norms_c.count() ? norms_c.data() + i * flows : call.flow_c};
+                         flow(0),
+                         flow(1),
+                         flow(2)};
     walks.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, call, tape,
                                                       *packed, shard, stop));
   }
@@ -99,13 +103,11 @@ void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const 
                     last - first);
       }
       for (int64_t at = team.begin(flows); at < team.end(flows); ++at) {
-        double of_parts[2][kMostShards];
-        for (int64_t i = 0; i < parts; ++i) {
-          if (call.flow) of_parts[0][i] = norms[i * flows + at];
-          if (c_flow) of_parts[1][i] = norms_c[i * flows + at];
+        for (int k = 0; k < 3; ++k) {
+          double of_parts[kMostShards];
+          for (int64_t i = 0; to[k] && i < parts; ++i) of_parts[i] = norms[k][i * flows + at];
+          if (to[k]) to[k][at] = norm_of(of_parts, parts);
         }
-        if (call.flow) call.flow[at] = norm_of(of_parts[0], parts);
-        if (c_flow) call.flow_c[at] = norm_of(of_parts[1], parts);
       }
     });
   }

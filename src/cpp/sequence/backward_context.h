@@ -36,6 +36,17 @@ inline double norm_of(const double* norms, int64_t count) {
   return largest * std::sqrt(sum);
 }
 
+// The norm of a row of dL/da_t: the planes of all gates, from the first one given on.
+template <class T>
+double planes_norm(const Kernels<T>& kernels, const Geometry<T>& geometry, int64_t units,
+                   const T* planes) {
+  const int64_t G = geometry.shape.gates;
+  if (geometry.plane == units) return row_norm(kernels, planes, G * units);
+  double norms[4];
+  for (int64_t g = 0; g < G; ++g) norms[g] = row_norm(kernels, planes + g * geometry.plane, units);
+  return norm_of(norms, G);
+}
+
 // Sequences n count from the shard's first one; `own` numbers the shard's rows, `all` the tape's.
 template <class T>
 struct BackwardContext {
@@ -93,6 +104,7 @@ struct BackwardContext {
   const T* planes(const typename Tape<T>::Layer& layer, int64_t t, int64_t n) const {
     return layer.planes + (all.first(t) + shard.place(n)) * geometry.planes_row;
   }
+  int64_t tape_row(int64_t t, int64_t n) const { return all.first(t) + shard.place(n); }
   int64_t sequence(int64_t n) const { return all.sequence(shard.place(n)); }
   int64_t input_size(int64_t walk) const { return walk < D ? config.input : config.features(); }
   int64_t input_row(int64_t walk) const {

@@ -47,9 +47,10 @@ class BackwardWalk {
       blocks_.push_back(in.own.blocks(own.begin, own.end));
     }
     direct_dy_ =
-        !both && in.own.uniform() && !in.extended && !call.flow && !call.seeds && !omega_.on();
+        !both && in.own.uniform() && !in.extended && !call.record && !call.seeds && !omega_.on();
     direct_dx_ = !both && in.own.uniform() && !in.truncated() && call.dx && !shard.table_gradient;
     if (call.flow) norms_ = Buffer<double>::zeros(kept);
+    if (call.flow_a) norms_a_ = Buffer<double>::zeros(kept);
     if (call.flow_c && in.shape.has_c) norms_c_ = Buffer<double>::zeros(kept);
     if (norms_c_.count() || seeds_flow_c()) step_norms_ = Buffer<double>(count);
     if (both && seeds_dx()) seeds_dx_ = Buffer<T>(checked_count(kept, geometry.input_row));
@@ -254,9 +255,17 @@ class BackwardWalk {
       if (seeds_flow())
         *seed_flow(in.call.seeds->flow, walk, t, n) = row_norm(in.kernels, own, in.R);
       if (norms_.count()) norms_[norm_at(d, block, t, n)] = row_norm(in.kernels, own, in.R);
+      if (in.call.record) in.call.record->put_h(walk, in.tape_row(t, n), in.geometry, own);
     }
+    double* norms_h = direct_dy_ && norms_.count() ? norms_.data() + at : nullptr;
     double* norms_c = step_norms_.count() ? step_norms_.data() + n0 : nullptr;
-    steps_.run(common, walk, block, t, n0, n1, norms_c, sharers);
+    steps_.run(common, walk, block, t, n0, n1, norms_h, norms_c, sharers);
+    for (int64_t n = n0; n < n1 && (norms_a_.count() || in.call.record); ++n) {
+      const T* dz = s.dz + (n - n0) * in.geometry.dz_row;
+      if (norms_a_.count())
+        norms_a_[norm_at(d, block, t, n)] = planes_norm(in.kernels, in.geometry, in.H, dz);
+      if (in.call.record) in.call.record->put_dz(walk, in.tape_row(t, n), in.geometry, dz);
+    }
     for (int64_t n = n0; norms_c && n < n1; ++n) {
       (in.call.seeds ? *seed_flow(in.call.seeds->flow_c, walk, t, n)
                      : norms_c_[norm_at(d, block, t, n)]) = step_norms_[n];
@@ -357,11 +366,12 @@ class BackwardWalk {
   }
 
   void record_flow(int64_t walk, const Block<T>& block) {
-    if (!norms_.count() && !norms_c_.count()) return;
+    if (!norms_.count() && !norms_c_.count() && !norms_a_.count()) return;
     for (int64_t t = block.first; t < block.last; ++t) {
       const int64_t row = block.row(t), live = in.own.live(t), at = walk * in.tape.steps() + t;
       if (norms_.count()) in.shard.flow[at] = norm_of(norms_.data() + row, live);
       if (norms_c_.count()) in.shard.flow_c[at] = norm_of(norms_c_.data() + row, live);
+      if (norms_a_.count()) in.shard.flow_a[at] = norm_of(norms_a_.data() + row, live);
     }
   }
 
@@ -391,7 +401,7 @@ class BackwardWalk {
   Buffer<T> block_dx_;          // [rows of a block, I or D * R]
   Buffer<T> top_;               // [rows of a block, D * R]
   Buffer<T> seeds_dx_;          // two directions: [rows, I]
-  Buffer<double> norms_, norms_c_, step_norms_;
+  Buffer<double> norms_, norms_c_, norms_a_, step_norms_;
   bool direct_dy_, direct_dx_;  // the cell reads dL/dy itself; the product writes the caller's dx
 };
 

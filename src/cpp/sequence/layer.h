@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -41,6 +42,7 @@ struct Shard {
   T* table_gradient;
   double* flow;
   double* flow_c;
+  double* flow_a;
   bool shared = false;  // all rows are of the one sequence `begin` (Seeds)
 
   // Where the tape has row n of the part, and the one behind rows that end with n.
@@ -126,6 +128,33 @@ struct ForwardCall {
   std::function<void(const Team&, const Block<T>&)> after_block;
 };
 
+// What a backward pass leaves of every step, in the rows of the tape: total dL/dh_t and dL/dc_t, and the
+// dz planes.
+template <class T>
+struct FlowRecord {
+  struct Walk {
+    Buffer<T> h, c, dz;  // [rows, R], [rows, H], [rows, dz planes, H], the internal rows apart
+  };
+  std::vector<Walk> walks;
+
+  void put_h(int64_t walk, int64_t row, const Geometry<T>& geometry, const T* h) {
+    const int64_t length = geometry.state_row;
+    std::memcpy(walks[size_t(walk)].h.data() + row * length, h, size_t(length) * sizeof(T));
+  }
+  void put_dz(int64_t walk, int64_t row, const Geometry<T>& geometry, const T* dz) {
+    const int64_t length = geometry.dz_row;
+    std::memcpy(walks[size_t(walk)].dz.data() + row * length, dz, size_t(length) * sizeof(T));
+  }
+};
+
+// What is asked of it (bptt_diagnostics.h: bptt_flow); null: nothing.
+struct FlowDetail {
+  double* samples[3] = {};  // of h, c, a
+  double* units[3] = {};
+  double* share[2] = {};  // of W_ih, W_hh
+  double* weight[2] = {};
+};
+
 template <class T>
 struct BackwardCall {
   const T* parameters;
@@ -150,6 +179,8 @@ struct BackwardCall {
   T* dc0 = nullptr;
   double* flow = nullptr;
   double* flow_c = nullptr;
+  double* flow_a = nullptr;
+  FlowRecord<T>* record = nullptr;
   const Seeds<T>* seeds = nullptr;  // in place of dy
 };
 
@@ -219,6 +250,9 @@ class Stack {
   void forward(const ForwardCall<T>& call, Tape<T>& tape) const;
   void backward(const BackwardCall<T>& call, const Tape<T>& tape) const;
   void walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const;
+  FlowRecord<T> new_record(const Tape<T>& tape) const;
+  void flow_detail(const FlowRecord<T>& record, const Tape<T>& tape,
+                   const FlowDetail& detail) const;
   std::shared_ptr<StateRows<T>> state_rows(const T* parameters, uint64_t version,
                                            const Tape<T>& tape, int64_t walk, int64_t sample,
                                            int64_t rows) const;

@@ -101,7 +101,8 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
       calls[i].version = call.version;
       calls[i].seeds = &seeds[i];
       const int64_t sample = seeds[i].sample;
-      const Shard<T> shard{0, sample, sample + 1, nullptr, nullptr, nullptr, nullptr, true};
+      const Shard<T> shard{0,       sample,  sample + 1, nullptr, nullptr,
+                           nullptr, nullptr, nullptr,    true};
       backward.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, calls[i],
                                                            tape, *packed, shard, stop));
     }
