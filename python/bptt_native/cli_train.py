@@ -19,6 +19,7 @@ from .recipe import Recipe
 from .tables import Table
 from .tasks import read_text
 from .training import TextOptions, TextTrainer
+from .watch import Watch
 
 INTERRUPTED = 130
 
@@ -159,6 +160,9 @@ def add_train(commands: Any) -> None:
     run.add_argument("--checkpoint-every", type=int, metavar="N", help="steps (likewise)")
     skips = "give up after so many non-finite gradients in a row (%(default)s)"
     run.add_argument("--max-skips", type=int, default=20, metavar="N", help=skips)
+    run.add_argument("--watch-gradients", type=int, nargs="?", const=50, metavar="N",
+                     help="look at the gradient's flow every N steps (%(const)s), warn when it "
+                     "vanishes or explodes; `report` shows it")  # fmt: skip
     run.add_argument("--threads", type=int, metavar="N", help="worker threads")
 
 
@@ -217,7 +221,7 @@ def run_train(args: argparse.Namespace) -> int:
     given = _given(args, task)
     if task == "text" and {"steps", "epochs"} <= set(given):
         raise ValueError("argument '--epochs': expected only one of --steps and --epochs")
-    for name in ("eval_every", "checkpoint_every", "max_skips"):
+    for name in ("eval_every", "checkpoint_every", "max_skips", "watch_gradients"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ValueError(f"argument '{_flag(name)}': expected at least 1, got {value}")
     name = "stdin" if args.file == "-" else Path(args.file or args.csv).stem
@@ -231,14 +235,20 @@ def run_train(args: argparse.Namespace) -> int:
     return _train_table(args, task, given, out)
 
 
+def _warn(text: str) -> None:
+    print(f"bptt-native train: warning: {text}", file=sys.stderr, flush=True)
+
+
 def _loop(trainer: Trainer, args: argparse.Namespace, out: Path, text: bool) -> bool:
     """Train with progress; say so if it was interrupted."""
-    progress = Progress(trainer.steps, text=text)
+    progress, watch = Progress(trainer.steps, text=text), None
+    if args.watch_gradients is not None:
+        watch = Watch(args.watch_gradients, say=_warn)
     with Interruption() as stop:
         try:
             over = trainer.fit(
                 out, eval_every=args.eval_every, checkpoint_every=args.checkpoint_every,
-                max_skips=args.max_skips, stop=stop,
+                max_skips=args.max_skips, stop=stop, watch=watch,
                 callbacks=[lambda _: progress.show(trainer.history, trainer.steps)],
             )  # fmt: skip
         finally:

@@ -16,6 +16,7 @@ from .batches import Data, read_data, source_of
 from .evaluation import Metrics, evaluate, measure, predict
 from .history import HistoryFile, HistoryRow, Progress, columns, epochs
 from .loop import HISTORY_FILE, MODEL_FILE, Callback, Trainer
+from .records import GradientRecord
 from .schedules import (
     EarlyStopping,
     Plateau,
@@ -25,6 +26,7 @@ from .schedules import (
     schedule_of,
     to_json,
 )
+from .watch import Watch
 
 __all__ = ["FitResult", "FitTrainer", "Metrics", "evaluate", "fit", "predict", "resume"]
 
@@ -41,11 +43,14 @@ class FitResult:
         One per step.
     ended : str
         "steps" (all were taken), "early stopping", or "stopped" (by a callback).
+    gradients : list of GradientRecord
+        What ``watch`` found.
     """
 
     model: Model
     rows: list[HistoryRow]
     ended: str
+    gradients: list[GradientRecord]
 
     @property
     def steps(self) -> dict[str, npt.NDArray[Any]]:
@@ -197,21 +202,25 @@ def _fingerprint(*parts: Data | None) -> str:
 
 def _run(
     trainer: FitTrainer, out: str | Path | None, callbacks: Sequence[Callback], progress: bool,
-    checkpoint_every: int | None, max_skips: int,
+    checkpoint_every: int | None, max_skips: int, watch: int | Watch | None,
 ) -> FitResult:  # fmt: skip
+    if watch is not None and not isinstance(watch, Watch):
+        watch = Watch(watch)
     shown = Progress(trainer.steps) if progress else None
     calls = list(callbacks)
     if shown is not None:
         calls.append(lambda _: shown.show(trainer.history, trainer.steps))
     try:
         over = trainer.fit(
-            out, checkpoint_every=checkpoint_every, max_skips=max_skips, callbacks=calls
-        )
+            out, checkpoint_every=checkpoint_every, max_skips=max_skips, callbacks=calls,
+            watch=watch,
+        )  # fmt: skip
     finally:
         if shown is not None:
             shown.close()
     ended = "steps" if trainer.step >= trainer.steps else "early stopping" if over else "stopped"
-    return FitResult(trainer.model, trainer.history, ended)
+    records = watch.records if watch is not None else []
+    return FitResult(trainer.model, trainer.history, ended, records)
 
 
 def fit(
@@ -221,6 +230,7 @@ def fit(
     schedule: str | Schedule = "constant", warmup: int = 0, seed: int = 0,
     callbacks: Sequence[Callback] = (), out: str | Path | None = None,
     checkpoint_every: int | None = None, max_skips: int = 20, progress: bool = False,
+    watch: int | Watch | None = None,
 ) -> FitResult:  # fmt: skip
     """Train a model on sequences.
 
@@ -268,6 +278,9 @@ def fit(
         Steps in a row with a gradient that is not finite before giving up.
     progress : bool
         Whether to show lines (or with tqdm on a terminal a bar) on the standard error.
+    watch : int or Watch, optional
+        Look at the gradient's flow every so many updates, and warn when it vanishes or explodes;
+        with ``out`` the file ``gradients.jsonl`` takes what is found. The training is the same.
 
     Returns
     -------
@@ -290,14 +303,14 @@ def fit(
         accumulate=accumulate, validation=validation, early_stopping=early_stopping,
         schedule=schedule, warmup=warmup, seed=seed,
     )  # fmt: skip
-    return _run(trainer, out, callbacks, progress, checkpoint_every, max_skips)
+    return _run(trainer, out, callbacks, progress, checkpoint_every, max_skips, watch)
 
 
 def resume(
     path: str | Path, x: Any, targets: Any, *, epochs: int | None = None, steps: int | None = None,
     validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
     callbacks: Sequence[Callback] = (), checkpoint_every: int | None = None, max_skips: int = 20,
-    progress: bool = False,
+    progress: bool = False, watch: int | Watch | None = None,
 ) -> FitResult:  # fmt: skip
     """Go on with a run that `fit` began with ``out``: to the same bits as without interruption.
 
@@ -311,7 +324,7 @@ def resume(
         Another length of the whole run, longer than what is done.
     schedule : callable, optional
         Needed if the run began with a function of your own.
-    callbacks, checkpoint_every, max_skips, progress : optional
+    callbacks, checkpoint_every, max_skips, progress, watch : optional
         As in `fit`.
 
     Returns
@@ -334,4 +347,4 @@ def resume(
     if steps is not None:
         trainer.set_steps(steps)
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    return _run(trainer, folder, callbacks, progress, checkpoint_every, max_skips)
+    return _run(trainer, folder, callbacks, progress, checkpoint_every, max_skips, watch)

@@ -37,6 +37,10 @@ class HistoryRow:
         Targets (text: characters) trained on per second of this step.
     seconds : float
         Since the beginning of training, evaluations included, earlier runs included.
+    clipped_norm : float or None
+        Global norm of the gradient after clipping; None in files from before it was recorded.
+    clip_angle : float or None
+        Angle between the gradient before and after clipping, in radians.
     """
 
     step: int
@@ -50,6 +54,8 @@ class HistoryRow:
     lr: float
     targets_per_s: float
     seconds: float
+    clipped_norm: float | None = None
+    clip_angle: float | None = None
 
     @property
     def bpc(self) -> float | None:
@@ -58,6 +64,7 @@ class HistoryRow:
 
 
 COLUMNS = tuple(field.name for field in fields(HistoryRow))
+LATER = ("clipped_norm", "clip_angle")  # columns that older files lack
 
 
 def _cells(row: HistoryRow) -> list[str]:
@@ -80,6 +87,7 @@ def _row(cells: dict[str, str]) -> HistoryRow:
         lr=float(cells["lr"]),
         targets_per_s=float(cells["targets_per_s"]),
         seconds=float(cells["seconds"]),
+        **{name: float(cells[name]) for name in LATER if cells.get(name)},
     )
 
 
@@ -101,7 +109,7 @@ def read_history(path: str | Path) -> list[HistoryRow]:
     with Path(path).open(newline="", encoding="utf-8") as file:
         lines = [line for line in file if line.endswith("\n")]
     reader = csv.DictReader(lines)
-    if tuple(reader.fieldnames or ()) != COLUMNS:
+    if tuple(reader.fieldnames or ()) not in (COLUMNS, COLUMNS[: -len(LATER)]):
         expected, got = ",".join(COLUMNS), ",".join(reader.fieldnames or ())
         text = f"the columns {expected} in {str(path)!r}"
         raise ValueError(f"read_history: argument 'path': expected {text}, got {got or 'none'}")

@@ -21,9 +21,11 @@ from . import Model
 from .batches import Batch, Source
 from .evaluation import Metrics
 from .history import HistoryFile, HistoryRow, read_history
+from .records import RecordFile, read_records
 from .schedules import EarlyStopping, Schedule
+from .watch import Watch
 
-MODEL_FILE, HISTORY_FILE = "model.safetensors", "history.csv"
+MODEL_FILE, HISTORY_FILE, GRADIENTS_FILE = "model.safetensors", "history.csv", "gradients.jsonl"
 Callback = Callable[[HistoryRow], object]
 
 
@@ -65,6 +67,8 @@ class _Update(NamedTuple):
     clipped: bool = False
     skipped: bool = False
     targets: int = 0
+    clipped_norm: float | None = None
+    clip_angle: float | None = None
 
 
 class Trainer:
@@ -166,7 +170,8 @@ class Trainer:
         self.seconds += took
         row = HistoryRow(
             self.step, epoch + 1, done.loss, None, None, done.grad_norm, done.clipped,
-            done.skipped, lr, done.targets / took, self.seconds,
+            done.skipped, lr, done.targets / took, self.seconds, done.clipped_norm,
+            done.clip_angle,
         )  # fmt: skip
         self.history.append(row)
         return row
@@ -243,6 +248,7 @@ class Trainer:
         self, out: str | Path | None = None, *, until: int | None = None,
         eval_every: int | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
         stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback] = (),
+        watch: Watch | None = None,
     ) -> bool:  # fmt: skip
         """Train until the run is over or asked to stop, and leave a checkpoint.
 
@@ -262,6 +268,8 @@ class Trainer:
         callbacks : sequence of callable
             Each is called with the row of each step; one that returns True stops the run after
             this step. They may change the length of the run.
+        watch : Watch, optional
+            Looks at the gradient's flow; what it finds goes to ``gradients.jsonl``.
 
         Returns
         -------
@@ -277,24 +285,33 @@ class Trainer:
         """
         often = self.steps_per_epoch
         eval_every, checkpoint_every = eval_every or often, checkpoint_every or often
-        record = None
+        record, looks = None, None
         if out is not None:
             Path(out).mkdir(parents=True, exist_ok=True)
             record = HistoryFile(Path(out) / HISTORY_FILE, self.history)
+            looks = self._looks(Path(out) / GRADIENTS_FILE, watch)
             if self.step == 0:
                 self.save(Path(out) / MODEL_FILE)
+        elif watch is not None:
+            watch.records[:] = [r for r in watch.records if r.step < self.step]
         try:
             ended = self.over or self.step >= (until or math.inf)
             if not ended and self._last:
                 self.model.load_state_dict(self._last)
                 self._last = {}
             while not ended:
+                if watch is not None and watch.due(self.step):
+                    self._look(watch, looks)
                 row = self.train_step()
+                if watch is not None:
+                    watch.saw(self.model, row)
                 due = self.step % eval_every == 0 or self.step == self.steps
                 if due and self.validate is not None:
                     row = self._measure(row)
                 asked = [callback(row) is True for callback in callbacks]
                 ended = self.over or self.step >= (until or math.inf) or any(asked) or stop()
+                if self.over and watch is not None:
+                    self._look(watch, looks)
                 if self.over and self._best:
                     self._last = self.model.state_dict()
                     self.model.load_state_dict(self._best)
@@ -310,9 +327,33 @@ class Trainer:
                         "were not finite: lower the learning rate or the clip norm"
                     )
         finally:
-            if record is not None:
-                record.close()
+            for file in (record, looks):
+                if file is not None:
+                    file.close()
         return self.over
+
+    def _looks(self, path: Path, watch: Watch | None) -> RecordFile | None:
+        """Keep the records of the steps so far, and open their file for more."""
+        old = read_records(path) if self.step > 0 and path.exists() else []
+        kept = [record for record in old if record.step < self.step]
+        if watch is None and not kept:
+            path.unlink(missing_ok=True)
+            return None
+        file = RecordFile(path, kept)
+        if watch is not None:
+            watch.records[:] = kept
+        return file
+
+    def _look(self, watch: Watch, looks: RecordFile | None) -> None:
+        """Look at the gradient's flow on the batch of the next update."""
+        began = time.perf_counter()
+        epoch, index = divmod(self.step, self.steps_per_epoch)
+        batch = self.source.batch(epoch, index * self.accumulate)
+        if batch.mass > 0:
+            record = watch.look(self.model, batch, batch.carried(self._state), self.step)
+            if looks is not None:
+                looks.append(record)
+        self.seconds += time.perf_counter() - began
 
     def _finite(self) -> bool:
         return all(np.isfinite(values).all() for values in self.model.state_dict().values())

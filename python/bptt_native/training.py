@@ -19,6 +19,7 @@ from .loop import HISTORY_FILE, Callback, Trainer
 from .recipe import Recipe
 from .sampling import load_text_model
 from .tasks import Tokens, Vocabulary, split
+from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,14 @@ class TextTrainer(Trainer):
         self, out: str | Path | None = None, *, until: int | None = None,
         eval_every: int | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
         stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback] = (),
+        watch: Watch | None = None,
     ) -> bool:  # fmt: skip
         """Train as ``Trainer.fit`` does, with a twentieth of the run in the place of an epoch."""
         often = max(1, self.steps // 20)
         return super().fit(
             out, until=until, eval_every=eval_every or often, max_skips=max_skips, stop=stop,
             checkpoint_every=checkpoint_every or often, callbacks=callbacks,
+            watch=watch,
         )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def gradient_flow(
     if out.ndim == inputs.ndim + (inputs.dtype.kind in "iu"):
         at = (slice(None), -1) if getattr(net, "batch_first", False) and out.ndim == 3 else (-1,)
         last = out[at]
-    dout[at] = _output_gradient(last, target)
+    dout[at] = output_gradient(last, target)
     grads = net.backward(tape, dout, flow=True)
     h = np.asarray(grads.flow, np.float64)[layer, ::-1]
     c = None if grads.flow_c is None else np.asarray(grads.flow_c, np.float64)[layer, ::-1]
@@ -128,7 +128,7 @@ def gradient_flow(
     return GradientFlow(np.arange(len(h)), h, c, floor)
 
 
-def _output_gradient(out: Array, target: npt.ArrayLike | None) -> Array:
+def output_gradient(out: Array, target: npt.ArrayLike | None) -> Array:
     """Give dL/d(last output), shaped like it: [N, O]."""
     if target is None:
         return np.ones_like(out)

@@ -1,0 +1,284 @@
+"""Watching the gradient while a model is trained: looks at its flow, and warnings in plain words.
+
+A look is a forward and a backward pass of its own on the batch of the next update, with the loss at
+the last step (with a loss at every step the curve is flat). Nothing of it enters the training.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import Model
+from .arrays import Array, integer
+from .batches import Batch
+from .diagnostics import GradientFlow, output_gradient
+from .history import HistoryRow
+from .records import GradientRecord, LayerRecord
+
+SPIKE = 20.0  # times the median norm of the gradient
+
+
+class GradientWarning(UserWarning):
+    """The gradient vanishes or explodes."""
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, GradientWarning, stacklevel=2)
+
+
+class Watch:
+    """Looks at the gradient's flow every so many steps of training, and warns.
+
+    Parameters
+    ----------
+    every : int
+        Updates between looks; the first is before the first update, the last after the last one.
+    say : callable, optional
+        Takes a warning's text; by default it goes to ``warnings.warn`` as a `GradientWarning`. Each
+        kind, vanishing and exploding, is said at most once.
+
+    Attributes
+    ----------
+    records : list of GradientRecord
+        What was found.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``every`` is no integer of at least 1.
+    """
+
+    def __init__(self, every: int = 50, *, say: Callable[[str], object] = _warn) -> None:
+        self.every = integer(every, "Watch", "every", 1)
+        self.say = say
+        self.records: list[GradientRecord] = []
+        self._said: set[str] = set()
+        self._norms: list[float] = []
+
+    def due(self, step: int) -> bool:
+        """Tell whether a look is due after so many updates."""
+        return step % self.every == 0
+
+    def look(self, model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
+        """Look at the flow of a loss at the last step of a batch.
+
+        Parameters
+        ----------
+        model : Model
+            It stays as it is.
+        batch : Batch
+            With targets. Of sequences of different lengths the longest are taken.
+        state : ndarray, (h, c) or None
+            The states before the batch's first step.
+        step : int
+            Updates made.
+
+        Returns
+        -------
+        GradientRecord
+            It is also added to `records`.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # the verdict says it
+            record = look(model, batch, state, step)
+        before = self.records[-1] if self.records else None
+        self.records.append(record)
+        top = record.layers[-1]
+        if top.verdict == "exploding":
+            self._exploding(model, f"step {step}: {_grows(top)}")
+        if top.verdict == "vanishing" and before and before.layers[-1].verdict == "vanishing":
+            self._once("vanishing", f"step {step}: {_fades(top, record.steps)}. {_longer(model)}")
+        return record
+
+    def saw(self, model: Model, row: HistoryRow) -> None:
+        """Take note of an update, and warn if its gradient was out of all proportion.
+
+        Parameters
+        ----------
+        model : Model
+        row : HistoryRow
+        """
+        usual = float(np.median(self._norms[-200:])) if len(self._norms) >= 20 else math.nan
+        if row.skipped:
+            self._exploding(model, f"step {row.step}: the gradient is not finite")
+        elif row.grad_norm > SPIKE * usual:
+            times = f"{row.grad_norm / usual:.0f} times the usual {usual:.3g}"
+            self._exploding(model, f"step {row.step}: the gradient's norm is {row.grad_norm:.3g}, "
+                                   f"{times}")  # fmt: skip
+        if row.grad_norm > 0 and math.isfinite(row.grad_norm):
+            self._norms.append(row.grad_norm)
+
+    def _exploding(self, model: Model, what: str) -> None:
+        mean = float(np.mean(self._norms)) if self._norms else math.nan
+        self._once("exploding", f"{what}. {_tamer(model, mean)}")
+
+    def _once(self, kind: str, text: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            self.say(text)
+
+
+def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
+    """Look at the flow of a loss at the last step of a batch; see `Watch.look`."""
+    config, time = model.config, 1 if model.config["batch_first"] else 0
+    x, targets, lengths = batch.x, batch.targets, batch.lengths
+    if lengths is not None:
+        longest = lengths == x.shape[time]
+        x = x[longest] if time else x[:, longest]
+        every = config["targets"] == "every" and not time
+        targets = targets[:, longest] if every else targets[longest]
+        if state is not None:
+            parts = state if isinstance(state, tuple) else (state,)
+            parts = tuple(part[:, longest] for part in parts)
+            state = parts if isinstance(state, tuple) else parts[0]
+    out, _, tape = model.forward(x, state)
+    at: tuple[Any, ...] = (...,)
+    if config["targets"] == "every":
+        at = (slice(None), -1) if time else (-1,)
+    dout = np.zeros_like(out)
+    dout[at] = _loss_gradient(model, out[at], targets[at])
+    grads = model.backward(tape, dout, input_gradient=False)
+    assert grads.flow is not None
+    values = tape.gates()
+    if config["cell"] == "rnn":
+        values = {"h": np.asarray(tape.states())}
+    floor = float(np.finfo(out.dtype).tiny) * 2.0**24 * math.sqrt(out[at].size)
+    directions = 1 + config["bidirectional"]
+    layers = [
+        _layer(model, layer, directions, grads.flow, grads.flow_c, values, floor)
+        for layer in range(config["num_layers"])
+    ]
+    return GradientRecord(step, x.shape[time], x.shape[1 - time], layers)
+
+
+def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:
+    """Give dL/d(last output) [N, O] of the model's loss over the last targets that count."""
+    config = model.config
+    if config["loss"] != "cross_entropy":
+        goal = targets.reshape(out.shape)
+        if config["loss"] == "binary_cross_entropy":
+            return np.asarray((0.5 * (1 + np.tanh(out / 2)) - goal) / out.size, out.dtype)
+        return output_gradient(out, goal)
+    counts = targets != config["ignore_index"]
+    dout = output_gradient(out, np.where(counts, targets, 0))
+    dout[~counts] = 0
+    return dout
+
+
+def _layer(
+    model: Model, layer: int, directions: int, flow: npt.NDArray[np.float64],
+    flow_c: npt.NDArray[np.float64] | None, values: dict[str, Array], floor: float,
+) -> LayerRecord:  # fmt: skip
+    walk = layer * directions  # the direction that reads forward
+    h = flow[walk, ::-1]
+    c = None if flow_c is None else flow_c[walk, ::-1]
+    seen = GradientFlow(np.arange(len(h)), h, c, floor)
+    ends = {name: _ends(model, name, value[walk]) for name, value in values.items()}
+    means = {name: float(np.mean(value[walk], dtype=np.float64)) for name, value in values.items()}
+    return LayerRecord(
+        layer, h.tolist(), None if c is None else c.tolist(), seen.decay,
+        (_horizon(h, 1 / math.e), _horizon(h, 0.01)), _verdict(seen), ends, means,
+        spectral_radius(model, layer),
+    )  # fmt: skip
+
+
+def _horizon(h: npt.NDArray[np.float64], share: float) -> int | None:
+    above = np.flatnonzero(~(h <= share * h[0]))
+    return None if len(above) == 0 or above[-1] == len(h) - 1 else int(above[-1]) + 1
+
+
+def _verdict(flow: GradientFlow) -> str:
+    h, decay = flow.h, flow.decay
+    if not np.isfinite(h).all() or h.max(initial=0) > 100 * h[0]:
+        return "exploding"
+    gone = _horizon(h, 0.01)
+    return "vanishing" if h[0] > 0 and gone is not None and decay < 1 else "healthy"
+
+
+def _ends(model: Model, name: str, value: Array) -> float:
+    """Give the share of values near an end of their range, where the derivative is small."""
+    if name in ("i", "f", "o", "r", "z"):
+        return float(np.mean((value < 0.1) | (value > 0.9)))
+    if name == "h" and model.config["nonlinearity"] == "sigmoid":
+        return float(np.mean((value < 0.1) | (value > 0.9)))
+    if name == "h" and model.config["nonlinearity"] == "relu":
+        return float(np.mean(value <= 0))
+    return float(np.mean(np.abs(value) > 0.9))
+
+
+def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
+    """Give the square blocks of W_hh by the names of their gates (RNN: "h").
+
+    Parameters
+    ----------
+    model : Model
+    layer : int
+
+    Returns
+    -------
+    dict of str to float64 [R, R]
+        With a projection W_hr times the block, as h goes through both.
+    """
+    weights = model.state_dict()
+    W = np.asarray(weights[f"rnn.weight_hh_l{layer}"], np.float64)
+    names = {"rnn": "h", "lstm": "ifgo", "gru": "rzn"}[model.config["cell"]]
+    names = "igo" if model.config["coupled"] else names
+    blocks = dict(zip(names, np.split(W, len(names)), strict=True))
+    projection = weights.get(f"rnn.weight_hr_l{layer}")
+    if projection is not None:
+        blocks = {name: np.asarray(projection @ block) for name, block in blocks.items()}
+    return blocks
+
+
+def spectral_radius(model: Model, layer: int) -> float:
+    """Give the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block)."""
+    blocks = recurrent_blocks(model, layer)
+    block = blocks[{"rnn": "h", "lstm": "g", "gru": "n"}[model.config["cell"]]]
+    if not np.isfinite(block).all():
+        return math.nan
+    return float(np.abs(np.linalg.eigvals(block)).max())
+
+
+def _fades(top: LayerRecord, steps: int) -> str:
+    back, factor = top.horizon[1], f"a factor of {top.growth:.3g} per step"
+    return (
+        f"the gradient vanishes: {back} of {steps} steps back 1 % of ||dL/dh|| at the last step is "
+        f"left ({factor}); what lies farther back is hardly learnt"
+    )
+
+
+def _grows(top: LayerRecord) -> str:
+    peak = max(top.h) / top.h[0] if top.h[0] > 0 else math.inf
+    factor = f"a factor of {top.growth:.3g} per step"
+    return f"the gradient explodes: ||dL/dh|| grows {peak:.3g} times on its way back ({factor})"
+
+
+def _longer(model: Model) -> str:
+    """Say what helps against vanishing."""
+    config = model.config
+    ways = {
+        "rnn": "an LSTM or GRU (cell='lstm'), init='orthogonal', init='identity' with "
+               "nonlinearity='relu', or omega above 0",
+        "lstm": "a larger forget_bias (1 or more), Init('chrono', time_scale=longest dependency)",
+        "gru": "Init('chrono', time_scale=longest dependency), init='orthogonal', or an LSTM with "
+               "forget_bias=1",
+    }  # fmt: skip
+    return (
+        f"To reach farther try {ways[config['cell']]}; if it need not, a shorter window costs less"
+    )
+
+
+def _tamer(model: Model, mean: float) -> str:
+    """Say what helps against exploding."""
+    config = model.config
+    ways = ["a lower learning rate", "init='orthogonal'", "a shorter window"]
+    if config["clip_norm"] is None:
+        known = math.isfinite(mean)
+        around = f", {0.5 * mean:.2g} to {10 * mean:.2g} here" if known else ""
+        ways.insert(0, f"clip_norm (0.5 to 10 times the usual norm{around})")
+    elif math.isfinite(mean) and config["clip_norm"] > 10 * mean:
+        ways.insert(0, f"a lower clip_norm ({0.5 * mean:.2g} to {10 * mean:.2g})")
+    return f"Try {', '.join(ways[:-1])} or {ways[-1]}"

@@ -1,0 +1,226 @@
+"""Watching: what a look finds, that training stays the same to the bits, resuming, warnings."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import bptt_native as bn
+from bptt_native.batches import read_data, source_of
+from bptt_native.diagnostics import gradient_flow
+from bptt_native.fit import fit, resume
+from bptt_native.history import HistoryRow, read_history
+from bptt_native.records import RecordFile, read_records
+from bptt_native.watch import GradientWarning, Watch, look, recurrent_blocks, spectral_radius
+
+
+def net(cell="lstm", **changes):
+    options = {"input_size": 3, "hidden_size": 6, "output_size": 4, "num_layers": 2, "seed": 1}
+    return bn.Model(cell, **(options | changes))
+
+
+def data(n=24, T=12, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((T, n, 3)).astype(np.float32)
+    return x, rng.integers(0, 4, (T, n))
+
+
+def bits(model):
+    return {name: value.tobytes() for name, value in model.state_dict().items()}
+
+
+def figures(rows):
+    return [(r.step, r.loss, r.grad_norm, r.clipped_norm, r.lr) for r in rows]
+
+
+def quiet(every):
+    return Watch(every, say=[].append)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("targets", ["every", "last"])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_look_is_the_flow_of_a_loss_at_the_last_step(cell, targets, batch_first):
+    model = net(cell, targets=targets, batch_first=batch_first, dtype="float64")
+    x, y = data()
+    x = x.astype(np.float64)
+    y = y if targets == "every" else y[-1]
+    if batch_first:
+        x, y = x.swapaxes(0, 1), y.T
+    batch = source_of(read_data(model, x, y, "fit"), 8).batch(0, 0)
+    record = look(model, batch, None, 5)
+    assert (record.step, record.steps, record.sequences) == (5, 12, 8)
+    xs, last = batch.x, batch.targets
+    if targets == "every":
+        last = batch.targets[:, -1] if batch_first else batch.targets[-1]
+    xs = xs.swapaxes(0, 1) if batch_first else xs
+    twin = net(cell, targets=targets, dtype="float64")
+    for layer in (0, 1):
+        flow, found = gradient_flow(twin, xs, last, layer=layer), record.layers[layer]
+        assert found.layer == layer
+        np.testing.assert_allclose(found.h, flow.h, rtol=1e-12)
+        assert (found.c is None) == (flow.c is None) == (cell != "lstm")
+        if found.c is not None:
+            np.testing.assert_allclose(found.c, flow.c, rtol=1e-12)
+        assert found.growth == pytest.approx(flow.decay)
+
+
+def test_the_longest_sequences_of_a_ragged_batch_are_looked_at():
+    rng = np.random.default_rng(0)
+    model = net(targets="last")
+    x = [rng.standard_normal((t, 3)).astype(np.float32) for t in (9, 4, 9, 2)]
+    y = np.array([0, 1, 2, 3])
+    batch = source_of(read_data(model, x, y, "fit"), 4).batch(0, 0)
+    record = look(model, batch, None, 0)
+    assert (record.steps, record.sequences) == (9, 2)
+    flow = gradient_flow(model, np.stack([x[0], x[2]], 1), y[[0, 2]])
+    np.testing.assert_allclose(record.layers[-1].h, flow.h, rtol=1e-6)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"dropout": 0.3, "recurrent_dropout": 0.2}, {"bidirectional": True, "targets": "last"},
+    {"loss": "binary_cross_entropy"}, {"loss": "mse"},
+])  # fmt: skip
+def test_watching_changes_no_bit(options, tmp_path):
+    x, y = data()
+    if options.get("loss"):
+        y = (np.arange(12 * 24 * 4).reshape(12, 24, 4) % 2).astype(np.float32)
+    if options.get("targets"):
+        y = y[-1]
+    runs = []
+    for watch in (None, quiet(2)):
+        model = net(clip_norm=0.1, **options)
+        result = fit(model, x, y, steps=9, batch_size=8, accumulate=2, watch=watch)
+        runs.append((bits(model), figures(result.rows)))
+    assert runs[0] == runs[1]
+    assert [r.step for r in result.gradients] == [0, 2, 4, 6, 8, 9]
+    assert all(np.isfinite(layer.h).all() for r in result.gradients for layer in r.layers)
+
+
+def test_a_resumed_run_has_the_records_of_an_uninterrupted_one(tmp_path):
+    x, y = data()
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    fit(net(), x, y, steps=12, batch_size=8, watch=quiet(3), out=whole, checkpoint_every=4)
+    kept = {}
+
+    def keep(row):
+        if row.step == 9:
+            kept.update({p.name: p.read_bytes() for p in part.iterdir()})
+        return False
+
+    fit(net(), x, y, steps=12, batch_size=8, watch=quiet(3), out=part, checkpoint_every=4,
+        callbacks=[keep])  # fmt: skip
+    for name, content in kept.items():  # as a run that was killed after step 9 left it
+        (part / name).write_bytes(content)
+    with (part / "gradients.jsonl").open("a") as file:
+        file.write('{"step": 9, "steps": 1')
+    assert [r.step for r in read_records(part / "gradients.jsonl")] == [0, 3, 6]
+    result = resume(part, x, y, watch=quiet(3))
+    assert read_records(part / "gradients.jsonl") == read_records(whole / "gradients.jsonl")
+    assert [r.step for r in result.gradients] == [0, 3, 6, 9, 12]
+    resume(part, x, y, steps=14)  # without watching, what is known of the steps before stays
+    assert [r.step for r in read_records(part / "gradients.jsonl")] == [0, 3, 6, 9]
+    fit(net(), x, y, steps=2, batch_size=8, out=part)
+    assert not (part / "gradients.jsonl").exists()
+
+
+def test_records_survive_the_file(tmp_path):
+    x, y = data()
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", GradientWarning)
+        broken = net("rnn", nonlinearity="relu")
+        broken.load_state_dict({k: v * np.float32(1e30) for k, v in broken.state_dict().items()})
+        batch = source_of(read_data(broken, x, y, "fit"), 8).batch(0, 0)
+        record = Watch().look(broken, batch, None, 1)
+    file = RecordFile(tmp_path / "a.jsonl", [record])
+    file.append(record)
+    file.close()
+    first, second = read_records(tmp_path / "a.jsonl")
+    np.testing.assert_equal(first.layers[-1].h, second.layers[-1].h)
+    assert np.isnan(first.layers[-1].h).any()
+    assert first.layers[-1].verdict == "exploding"
+    (tmp_path / "a.jsonl").write_text('{"step": 1}\n')
+    with pytest.raises(ValueError, match=r"read_records: argument 'path': expected .* line 1"):
+        read_records(tmp_path / "a.jsonl")
+
+
+def test_old_histories_can_be_read(tmp_path):
+    (tmp_path / "old.csv").write_text(
+        "step,epoch,loss,valid_loss,valid_accuracy,grad_norm,clipped,skipped,lr,targets_per_s,"
+        "seconds\n1,1,2.5,,,0.5,1,0,0.001,1000,0.100\n"
+    )
+    (row,) = read_history(tmp_path / "old.csv")
+    assert row == HistoryRow(1, 1, 2.5, None, None, 0.5, True, False, 1e-3, 1000.0, 0.1)
+    assert row.clipped_norm is row.clip_angle is None
+
+
+def test_a_vanishing_gradient_is_said_once_and_what_helps():
+    model = net("rnn", num_layers=1, nonlinearity="sigmoid")
+    x, y = data(T=40)
+    said = []
+    fit(model, x, y, steps=8, batch_size=8, watch=Watch(2, say=said.append))
+    assert len(said) == 1
+    assert "vanishes" in said[0]
+    assert "of 40 steps back 1 %" in said[0]
+    assert "cell='lstm'" in said[0]
+    with pytest.warns(GradientWarning, match="vanishes"):
+        fit(net("rnn", nonlinearity="sigmoid"), x, y, steps=4, batch_size=8, watch=2)
+
+
+def test_an_exploding_gradient_is_said_once_and_what_helps():
+    said = []
+    model = net("rnn", num_layers=1, nonlinearity="identity", optimizer="sgd", lr=1e-12,
+                init=bn.Init("orthogonal", gain=1.6))  # fmt: skip
+    x, y = data(T=20)
+    fit(model, x, y, steps=6, batch_size=8, watch=Watch(2, say=said.append))
+    assert len(said) == 1
+    assert "explodes" in said[0]
+    assert "a factor of 1.6 per step" in said[0]
+    assert "clip_norm" in said[0]
+
+    said = []
+    watch = Watch(10, say=said.append)
+    row = HistoryRow(1, 1, 1.0, None, None, 0.5, False, False, 1e-3, 1.0, 1.0)
+    for step in range(30):
+        watch.saw(model, HistoryRow(step, *list(vars(row).values())[1:]))
+    assert said == []
+    watch.saw(model, HistoryRow(31, 1, 1.0, None, None, 50.0, False, False, 1e-3, 1.0, 1.0))
+    assert "step 31: the gradient's norm is 50, 100 times the usual 0.5" in said[0]
+    assert "0.25 to 5 here" in said[0]
+
+
+def test_a_net_that_keeps_its_gradient_is_not_warned_of():
+    model = net("rnn", num_layers=1, nonlinearity="identity", init="orthogonal", lr=1e-6)
+    said = []
+    result = fit(model, *data(T=40), steps=4, batch_size=8, watch=Watch(2, say=said.append))
+    assert said == []
+    top = result.gradients[0].layers[0]
+    assert top.verdict == "healthy"
+    assert top.growth == pytest.approx(1, abs=1e-3)
+    assert top.horizon == (None, None)
+    assert top.radius == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [
+    {"cell": "rnn"}, {"cell": "gru"}, {"cell": "lstm"}, {"cell": "lstm", "coupled": True},
+    {"cell": "lstm", "proj_size": 3}, {"cell": "lstm", "coupled": True, "proj_size": 3},
+])  # fmt: skip
+def test_recurrent_blocks(options):
+    model = net(**options)
+    blocks = recurrent_blocks(model, 1)
+    size = options.get("proj_size") or 6
+    assert {b.shape for b in blocks.values()} == {(size, size)}
+    gate = {"rnn": "h", "lstm": "g", "gru": "n"}[options["cell"]]
+    values = np.linalg.eigvals(blocks[gate])
+    assert spectral_radius(model, 1) == pytest.approx(abs(values).max())
+    weights = model.state_dict()
+    block = weights["rnn.weight_hh_l1"][list(blocks).index(gate) * 6 :][:6]
+    if "proj_size" in options:
+        block = weights["rnn.weight_hr_l1"] @ block
+    np.testing.assert_allclose(blocks[gate], block, atol=1e-6)
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, "5"])
+def test_every(every):
+    with pytest.raises((TypeError, ValueError), match="Watch: argument 'every'"):
+        Watch(every)
