@@ -39,8 +39,8 @@ MAY_INCLUDE = {
 PYTHON_ORDER = [
     ["__main__"],
     ["cli"],
-    ["cli_bench", "cli_train", "demo"],
-    ["plots"],
+    ["cli_bench", "cli_report", "cli_train", "demo"],
+    ["plots", "report"],
     ["forecast", "classify", "training"],
     ["recipe", "tables"],
     ["fit", "sampling"],

@@ -26,6 +26,7 @@ from . import (
     set_num_threads,
 )
 from .cli_bench import add_bench
+from .cli_report import add_report
 from .cli_train import INTERRUPTED, add_predict, add_train
 from .loop import MODEL_FILE, TrainingDiverged
 from .sampling import load_text_model, sample
@@ -50,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands)
     _add_sample(commands)
     add_predict(commands)
+    add_report(commands)
     add_bench(commands)
     info = commands.add_parser("info", help="the library, or a model file")
     info.add_argument("model", nargs="?", help="a model file")

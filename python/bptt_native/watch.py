@@ -15,7 +15,7 @@ import numpy.typing as npt
 from . import Model
 from .arrays import Array, integer
 from .batches import Batch
-from .diagnostics import GradientFlow, output_gradient
+from .diagnostics.flow import GradientFlow, output_gradient
 from .history import HistoryRow
 from .records import GradientRecord, LayerRecord
 

@@ -1,0 +1,213 @@
+"""What a run's folder holds, gathered for the page."""
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import Model, load
+from ..arrays import message
+from ..history import HistoryRow, read_history
+from ..loop import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE
+from ..records import GradientRecord, read_records
+from ..sampling import load_text_model, sample
+from ..tasks import Vocabulary
+from ..watch import recurrent_blocks
+from .figures import clipping, curves, flow, rounded
+from .memory import text_memory
+
+PRIME, TEMPERATURES = "\n", (0.4, 0.7, 1.0)
+
+
+def collect(run: str | Path, text: str | None = None, length: int = 120) -> dict[str, Any]:
+    """Gather what the page shows of a run.
+
+    Parameters
+    ----------
+    run : str or Path
+        Its folder, or its model file.
+    text : str, optional
+        A text of the model's characters, whose dependences are shown; by default one that the model
+        writes. Character models only.
+    length : int
+        How many characters of it.
+
+    Returns
+    -------
+    dict
+        Texts, numbers, None, lists and dicts; for `page`.
+
+    Raises
+    ------
+    OSError
+        A file cannot be read.
+    ValueError
+        A file of the run, the text or its length is not as expected.
+    """
+    path = Path(run) / MODEL_FILE if Path(run).is_dir() else Path(run)
+    if not 2 <= length <= 1000:
+        raise ValueError(message("report", "length", "2 to 1000", str(length)))
+    model = load(path)
+    kind = "arrays"
+    if "vocabulary" in model.metadata:
+        kind = "text"
+    elif "task" in model.metadata:
+        kind = str(json.loads(model.metadata["task"])["task"])
+    if text is not None and kind != "text":
+        got = f"one with {str(path)!r}"
+        raise ValueError(message("report", "text", "a text for a character model only", got))
+    history, records = path.with_name(HISTORY_FILE), path.with_name(GRADIENTS_FILE)
+    rows = read_history(history) if history.exists() else []
+    looks = read_records(records) if records.exists() else []
+    result: dict[str, Any] = {
+        "title": path.parent.resolve().name if path.name == MODEL_FILE else path.name,
+        "lead": _lead(model, rows), "short": _short(rows, looks, kind), "facts": _facts(model),
+        "history": None, "clip": None, "flow": flow(looks),
+        "spectrum": _spectrum(model, kind != "arrays"), "memory": None,
+        "memory_missing": "Only a character model shows here what its outputs depend on.",
+        "results": {"samples": [], "missing": "Nothing of its outputs lies in the run's folder."},
+    }  # fmt: skip
+    if rows:
+        result["history"] = curves(rows, kind == "text", model.config["loss"] == "cross_entropy")
+        result["clip"] = clipping(rows, model.config["clip_norm"])
+    if not all(np.isfinite(v).all() for v in model.state_dict().values()):
+        result["memory_missing"] = "The weights are not finite: there is nothing to show."
+    elif kind == "text":
+        _, vocabulary, _ = load_text_model(path)
+        result["results"]["samples"] = _samples(model, vocabulary)
+        text = _line(model, vocabulary, text, length)
+        result["memory"] = text_memory(model, vocabulary, text)
+    elif kind == "forecast":
+        result["results"] |= _forecast(path.with_name("forecast.csv"))
+    elif kind == "classify":
+        result["results"] |= _confusion(path.with_name("labels.csv"))
+    return result
+
+
+def _lead(model: Model, rows: Sequence[HistoryRow]) -> str:
+    c = model.config
+    layers = f"{c['num_layers']} layers" if c["num_layers"] > 1 else "one layer"
+    time = f", {rows[-1].step} updates in {rows[-1].seconds:.1f} s" if rows else ""
+    return (
+        f"{c['cell'].upper()} of {layers} of {c['hidden_size']} units, {model.num_parameters:,} "
+        f"parameters{time}."
+    )
+
+
+def _facts(model: Model) -> list[list[str]]:
+    shown = {k: v for k, v in model.config.items() if v not in (None, False, 0)}
+    facts = [[name, str(value)] for name, value in shown.items()]
+    for source in ("training", "task"):
+        try:
+            options = json.loads(model.metadata[source])
+            options = options.get("options", options.get("fit", {}))
+        except (AttributeError, KeyError, ValueError):
+            continue
+        known = {name for name, _ in facts}
+        facts += [[str(k), str(v)] for k, v in options.items()
+                  if k not in known and v not in (None, False, "")]  # fmt: skip
+    return facts
+
+
+def _short(rows: Sequence[HistoryRow], looks: Sequence[GradientRecord], kind: str) -> list[str]:
+    """Say in a few sentences what the page shows."""
+    said = []
+    held = [row for row in rows if row.valid_loss is not None]
+    if held:
+        unit, factor = (" bits per character", 1 / math.log(2)) if kind == "text" else ("", 1.0)
+        found = [(row.valid_loss * factor, row.step) for row in held if row.valid_loss is not None]
+        best = min((pair for pair in found if math.isfinite(pair[0])), default=found[-1])
+        said.append(
+            f"Held-out data: a loss of {found[-1][0]:.4g}{unit} at the end, best {best[0]:.4g} "
+            f"after {best[1]} updates."
+        )
+    elif rows:
+        said.append(f"Loss of the last batch: {rows[-1].loss:.4g}; no data were held out.")
+    if looks:
+        last, top = looks[-1], looks[-1].layers[-1]
+        fallen = "it never falls to 1 %" if top.horizon[1] is None else (
+            f"{top.horizon[1]} of {last.steps} steps back 1 % of it is left")  # fmt: skip
+        said.append(
+            f"The gradient, top layer, after {last.step} updates: {top.verdict}; "
+            f"it changes by a factor of {top.growth:.3g} per step back, {fallen}."
+        )
+    if rows:
+        share, skipped = sum(r.clipped for r in rows) / len(rows), sum(r.skipped for r in rows)
+        lost = f", {skipped} were left out (gradient not finite)" if skipped else ""
+        said.append(f"{share:.0%} of the updates were clipped{lost}.")
+    return said or ["The folder holds a model and nothing of its training."]
+
+
+def _spectrum(model: Model, from_recipe: bool) -> list[dict[str, Any]]:
+    """Give the eigenvalues of the recurrent blocks, those before training too where they are known.
+
+    A model that the command line made began as its configuration says; others may have begun with
+    weights of their own.
+    """
+    before = Model(**model.config) if from_recipe else None
+    found: list[dict[str, Any]] = []
+    for layer in range(model.config["num_layers"]):
+        old = {} if before is None else recurrent_blocks(before, layer)
+        for gate, block in recurrent_blocks(model, layer).items():
+            if not np.isfinite(block).all():
+                continue
+            values = np.linalg.eigvals(block)
+            part = {
+                "name": f"layer {layer + 1}, {gate}" if gate != "h" else f"layer {layer + 1}",
+                "usual": gate in "hgn" and layer == model.config["num_layers"] - 1,
+                "now": _points(values), "radius": rounded(np.abs(values).max()), "before": None,
+            }  # fmt: skip
+            if gate in old:
+                first = np.linalg.eigvals(old[gate])
+                part |= {"before": _points(first), "radius_before": rounded(np.abs(first).max())}
+            found.append(part)
+    return found
+
+
+def _points(values: Any) -> list[list[float | None]]:
+    return [[rounded(v.real, 4), rounded(v.imag, 4)] for v in np.asarray(values, complex)]
+
+
+def _prime(vocabulary: Vocabulary) -> str:
+    return PRIME if PRIME in vocabulary.characters else vocabulary.characters[0]
+
+
+def _samples(model: Model, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    prime = _prime(vocabulary)
+    return [
+        {"temperature": t, "text": "".join(sample(model, vocabulary, prime, 400, t))}
+        for t in TEMPERATURES
+    ]
+
+
+def _line(model: Model, vocabulary: Vocabulary, text: str | None, length: int) -> str:
+    if text is None:
+        prime = _prime(vocabulary)
+        return prime + "".join(sample(model, vocabulary, prime, length - 1, 0.5))
+    if len(text) < 2:
+        raise ValueError(message("report", "text", "at least two characters", repr(text)))
+    return text[:length]
+
+
+def _forecast(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"missing": "No forecast.csv lies in the run's folder: the run is not over."}
+    with path.open(encoding="utf-8", newline="") as file:
+        names, *lines = list(csv.reader(file))
+    row, actual, said = ([float(line[k]) for line in lines] for k in range(3))
+    return {"forecast": {"column": names[1], "row": row, "actual": [rounded(v) for v in actual],
+                         "said": [rounded(v) for v in said]}}  # fmt: skip
+
+
+def _confusion(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"missing": "No labels.csv lies in the run's folder: nothing was tested."}
+    with path.open(encoding="utf-8", newline="") as file:
+        pairs = [(line[1], line[2]) for line in list(csv.reader(file))[1:]]
+    classes = sorted({name for pair in pairs for name in pair})
+    counts = [[sum(pair == (a, b) for pair in pairs) for b in classes] for a in classes]
+    return {"confusion": {"classes": classes, "counts": counts}}

@@ -1,0 +1,135 @@
+"""Numbers of a run as the page's charts take them: fewer points, fewer digits."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..history import HistoryRow, columns
+from ..records import GradientRecord
+
+Floats = npt.NDArray[np.float64]
+POINTS, LOOKS, ROWS = 600, 80, 120  # most points of a curve, columns and rows of a heat map
+
+
+def rounded(value: Any, digits: int = 5) -> float | None:
+    """Give a number with so many digits; None if it is not finite."""
+    return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None
+
+
+def rounded_all(values: npt.ArrayLike) -> list[float | None]:
+    """Give numbers with fewer digits."""
+    return [rounded(v) for v in np.asarray(values, np.float64).tolist()]
+
+
+def curves(rows: Sequence[HistoryRow], text: bool, classes: bool) -> dict[str, Any]:
+    """Give the curves of a history, in at most `POINTS` points.
+
+    Parameters
+    ----------
+    rows : sequence of HistoryRow
+    text : bool
+        Losses are of characters and given in bits.
+    classes : bool
+        Losses are cross-entropies.
+    """
+    steps = columns(rows)
+    bucket = -(-len(rows) // POINTS)
+    parts = [slice(a, a + bucket) for a in range(0, len(rows), bucket)]
+    unit, factor = "loss", 1.0
+    if text:
+        unit, factor = "bits per character", 1 / math.log(2)
+    elif classes:
+        unit = "loss (nats)"
+    loss, norm = steps["loss"] * factor, np.where(steps["skipped"], np.nan, steps["grad_norm"])
+    measured = [(r.step, r.valid_loss, r.valid_accuracy) for r in rows if r.valid_loss is not None]
+    after = np.where(steps["skipped"], np.nan, steps["clipped_norm"])
+    held = [[s, rounded(v * factor)] for s, v, _ in measured]
+    losses = [*loss[np.isfinite(loss)].tolist(), *(v for _, v in held if v is not None)]
+    return {
+        "bucket": bucket, "unit": unit, "step": [int(steps["step"][p][-1]) for p in parts],
+        "loss": _each(loss, parts, np.mean), "loss_low": _each(loss, parts, np.min),
+        "loss_high": _each(loss, parts, np.max), "valid": held,
+        "accuracy": [[s, rounded(a)] for s, _, a in measured if a is not None],
+        "positive": min(losses, default=1.0) > 0,
+        "norm": _each(norm, parts, np.median), "norm_low": _each(norm, parts, np.min),
+        "norm_high": _each(norm, parts, np.max), "after": _each(after, parts, np.median),
+        "angle": _each(np.degrees(steps["clip_angle"]), parts, np.median),
+        "lr": _each(steps["lr"], parts, np.mean),
+    }  # fmt: skip
+
+
+def _each(values: Floats, parts: Sequence[slice], what: Any) -> list[float | None]:
+    """Give a figure of the finite values of each part."""
+    chosen = (values[p][np.isfinite(values[p])] for p in parts)
+    return [rounded(what(part)) if part.size else None for part in chosen]
+
+
+def clipping(rows: Sequence[HistoryRow], threshold: float | None) -> dict[str, Any]:
+    """Give what can be said of the gradient's norm and its clipping."""
+    norm = np.array([r.grad_norm for r in rows])
+    good = np.isfinite(norm) & (norm > 0)
+    usual = norm[good]
+    window = max(10, min(200, len(usual) // 5))
+    step = np.array([r.step for r in rows])[good]
+    ends = np.unique(np.linspace(0, max(0, len(usual) - 1), min(len(usual), 200)).astype(int))
+    recent = [usual[max(0, k + 1 - window) : k + 1] for k in ends]
+    taken = np.array([r.clipped for r in rows], np.float64)[good]
+    share = [float(taken[max(0, k + 1 - window) : k + 1].mean()) for k in ends]
+    quantiles = [
+        {"name": name, "values": rounded_all([np.quantile(part, q) for part in recent])}
+        for name, q in (("median", 0.5), ("90 %", 0.9), ("99 %", 0.99))
+    ]
+    says = []
+    clipped, skipped = sum(r.clipped for r in rows), sum(r.skipped for r in rows)
+    if usual.size:
+        mean = float(usual.mean())
+        says.append(
+            f"The gradient's norm was {mean:.3g} on average (median {np.median(usual):.3g}, "
+            f"largest {usual.max():.3g}). Pascanu et al. (2013) take thresholds of 0.5 to 10 times "
+            f"the average: {0.5 * mean:.2g} to {10 * mean:.2g} here."
+        )
+    bound = "No threshold of the global norm was set" if threshold is None else (
+        f"The threshold was {threshold:g}")  # fmt: skip
+    says.append(
+        f"{bound}; {clipped / len(rows):.1%} of {len(rows)} updates were clipped, {skipped} left "
+        "out because the gradient was not finite."
+    )
+    return {"threshold": threshold, "says": says, "window": window, "steps": step[ends].tolist(),
+            "quantiles": quantiles, "share": rounded_all(share)}  # fmt: skip
+
+
+def flow(records: Sequence[GradientRecord]) -> dict[str, Any] | None:
+    """Give the gradient's flow over training, the norms as powers of ten of the last step's."""
+    if not records:
+        return None
+    T = records[-1].steps
+    same = [r for r in records if r.steps == T]
+    picks = np.unique(np.linspace(0, len(same) - 1, min(len(same), LOOKS)).round().astype(int))
+    chosen = [same[k] for k in picks]
+    stride = -(-T // ROWS)
+    layers = []
+    for number in range(len(chosen[0].layers)):
+        looks = [record.layers[number] for record in chosen]
+        layers.append({
+            "layer": number, "h": [_powers(look.h, stride) for look in looks],
+            "c": None if looks[0].c is None else [_powers(look.c or [], stride) for look in looks],
+            "growth": [rounded(look.growth) for look in looks],
+            "horizon": [list(look.horizon) for look in looks],
+            "verdict": [look.verdict for look in looks],
+            "radius": [rounded(look.radius) for look in looks],
+            "activity": {k: [rounded(x.activity[k]) for x in looks] for k in looks[0].activity},
+            "saturation": {k: [rounded(x.saturation[k]) for x in looks]
+                           for k in looks[0].saturation},
+        })  # fmt: skip
+    return {"T": T, "stride": stride, "distance": list(range(0, T, stride)),
+            "steps": [r.step for r in chosen], "layers": layers}  # fmt: skip
+
+
+def _powers(norms: Sequence[float], stride: int) -> list[float | None]:
+    values = np.asarray(norms, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.log10(values / values[0])
+    return [rounded(v, 4) for v in relative[::stride].tolist()]
