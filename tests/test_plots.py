@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import bptt_native as bn
 from bptt_native.diagnostics import GradientFlow
 from bptt_native.history import HistoryRow
+from bptt_native.records import GradientRecord, LayerRecord
 
 pytest.importorskip("matplotlib")
 
@@ -121,3 +124,113 @@ def test_no_window_and_no_global_state(tmp_path):
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)
+
+
+# ------------------------------------------------------------------ what watching and looking found
+
+
+def look(h, c=None, horizon=(3, 9)):
+    return LayerRecord(
+        0, list(h), c and list(c), 0.9, horizon, "healthy", {"i": 0.1}, {"i": 0.5}, 1
+    )
+
+
+def records(lengths=(12, 12, 12)):
+    return [
+        GradientRecord(10 * k, T, 4, [look(0.1 * (0.5 + 0.2 * k) ** np.arange(T))])
+        for k, T in enumerate(lengths)
+    ]
+
+
+def dressed(figure):
+    """Every plot has a title and both labels, and nothing lies outside the figure."""
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        bar = hasattr(ax, "_colorbar")
+        assert ax.get_ylabel()
+        assert bar or (ax.get_xlabel() and ax.get_title(loc="left"))
+        box = ax.get_tightbbox()
+        assert figure.bbox.x0 - 1 <= box.x0
+        assert box.x1 <= figure.bbox.x1 + 1
+        assert figure.bbox.y0 - 1 <= box.y0
+        assert box.y1 <= figure.bbox.y1 + 1
+
+
+def test_the_flow_over_training():
+    figure = plots.flow_figure(records())
+    dressed(figure)
+    lines, heat, _ = figure.axes
+    (image,) = heat.images
+    values = image.get_array()
+    for k in range(3):
+        np.testing.assert_allclose(values[:, k], np.maximum(1e-8, (0.5 + 0.2 * k) ** np.arange(12)))
+    assert image.get_extent() == [-5, 25, -0.5, 11.5]
+    horizons = [line for line in heat.lines if line.get_label().endswith("left")]
+    assert [set(line.get_ydata()) for line in horizons] == [{3}, {9}]
+    assert "update 0" in texts(lines)
+    assert "×0.90" in texts(lines)
+    with pytest.raises(ValueError, match="argument 'records': expected records of one length"):
+        plots.flow_figure(records((12, 9, 12)))
+    with pytest.raises(ValueError, match="argument 'records'"):
+        plots.plot_flow_map(lines, records(), state="c")
+    with pytest.raises(ValueError, match="got none"):
+        plots.plot_flow_map(lines, [])
+
+
+def test_the_history_of_clipping():
+    rows = [
+        replace(row, clipped_norm=min(row.grad_norm, 0.4), clip_angle=0.1 * row.clipped)
+        for row in history()
+    ]
+    figure = plots.clipping_figure(rows, 0.4)
+    dressed(figure)
+    norm, quantiles, angle = figure.axes
+    after = next(line for line in norm.lines if line.get_label() == "after clipping")
+    assert max(after.get_ydata()) == 0.4
+    median = next(line for line in quantiles.lines if line.get_label() == "median")
+    assert median.get_ydata()[-1] == pytest.approx(np.median([r.grad_norm for r in rows]))
+    assert max(angle.lines[0].get_ydata()) == pytest.approx(np.degrees(0.1))
+    dressed(plots.clipping_figure(history()))  # an old history
+
+
+def test_eigenvalues_and_lyapunov_exponents():
+    turn = np.array([[0.0, -0.5], [0.5, 0.0]])
+    figure = plots.spectrum_figure({"turn": turn, "given": np.array([2 + 1j])}, {"net": [-2, 0.5]})
+    dressed(figure)
+    plane, spectrum = figure.axes
+    circle, first, second = plane.lines
+    np.testing.assert_allclose(np.hypot(*circle.get_data()), 1)
+    np.testing.assert_allclose(sorted(first.get_ydata()), [-0.5, 0.5], rtol=1e-12)
+    assert second.get_xdata() == [2]
+    assert "turn: largest modulus 0.5" in [t.get_text() for t in plane.get_legend().get_texts()]
+    assert list(spectrum.lines[1].get_ydata()) == [0.5, -2]
+
+
+@pytest.mark.parametrize(("cell", "gate"), [("lstm", "f"), ("gru", "z"), ("rnn", "h")])
+def test_gates(cell, gate):
+    net = {"lstm": bn.LSTM, "gru": bn.GRU, "rnn": bn.RNN}[cell](3, 5)
+    _, _, tape = net.forward(np.random.default_rng(0).standard_normal((9, 2, 3)).astype(np.float32))
+    figure = plots.gates_figure(tape, gate, sample=1, text="ab\n d efg")
+    dressed(figure)
+    above, below, _ = figure.axes
+    values = tape.states() if cell == "rnn" else tape.gates()[gate]
+    np.testing.assert_allclose(
+        next(
+            line for line in above.lines if line.get_label().endswith(gate)
+        ).get_ydata(), values[0, :, 1].mean(axis=1), rtol=1e-6,
+    )  # fmt: skip
+    shown = below.images[0].get_array()
+    np.testing.assert_array_equal(np.sort(shown, axis=0), np.sort(values[0, :, 1].T, axis=0))
+    assert [t.get_text() for t in below.get_xticklabels()] == list("ab·␣d␣efg")
+    with pytest.raises(ValueError, match="argument 'gate': expected one of"):
+        plots.gates_figure(tape, "q")
+
+
+def test_connectivity():
+    matrix = np.tril(np.exp(-np.arange(5)[:, None] + np.arange(5)))
+    figure = plots.connectivity_figure(matrix, "abc de")
+    dressed(figure)
+    image = figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(image.filled(0), matrix)
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == list("abc␣d")
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list("bc␣de")

@@ -1,0 +1,38 @@
+"""Pictures of training and of the gradient on its way back (needs matplotlib: extra "plot").
+
+Nothing here opens a window: functions ``plot_*`` draw into axes, ``*_figure`` give figures.
+"""
+
+from .base import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    STYLES,
+    VERMILION,
+    new_figure,
+    save_figure,
+)
+from .clipping import (
+    clipping_figure,
+    plot_clipping_angle,
+    plot_gradient_norm,
+    plot_norm_quantiles,
+)
+from .connectivity import connectivity_figure, plot_connectivity
+from .flow import flow_figure, plot_flow_map, plot_gradient_flow
+from .gates import activity, gates_figure, plot_gate_units, plot_gates
+from .spectrum import plot_eigenvalues, plot_lyapunov, spectrum_figure
+from .training import plot_learning, training_figure
+
+__all__ = [
+    "BLUE", "GREEN", "GREY", "INK", "ORANGE", "PALE", "PURPLE", "SKY", "STYLES", "VERMILION",
+    "activity", "clipping_figure", "connectivity_figure", "flow_figure", "gates_figure",
+    "new_figure", "plot_clipping_angle", "plot_connectivity", "plot_eigenvalues", "plot_flow_map",
+    "plot_gate_units", "plot_gates", "plot_gradient_flow", "plot_gradient_norm", "plot_learning",
+    "plot_lyapunov", "plot_norm_quantiles", "save_figure", "spectrum_figure", "training_figure",
+]  # fmt: skip

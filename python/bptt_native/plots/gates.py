@@ -1,0 +1,118 @@
+"""Pictures of what gates and states do over time."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .base import INK, PALE, STYLES, dress, legend, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MEANING = {
+    "i": "input gate i", "f": "forget gate f", "g": "candidate g", "o": "output gate o",
+    "r": "reset gate r", "z": "update gate z", "n": "candidate n", "h": "state h",
+}  # fmt: skip
+
+
+def activity(tape: Any, walk: int = -1, sample: int = 0) -> dict[str, npt.NDArray[Any]]:
+    """Take the gates of one sample from a tape; of a plain RNN, which has none, its states.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of a ``forward``.
+    walk : int
+        Direction of a layer, l D + d; -1 is the last.
+    sample : int
+
+    Returns
+    -------
+    dict of str to ndarray [T, H]
+    """
+    gates = tape.gates() or {"h": tape.states()}
+    return {name: np.asarray(values)[walk, :, sample] for name, values in gates.items()}
+
+
+def plot_gates(ax: "Axes", tape: Any, walk: int = -1, sample: int = 0) -> None:
+    """Draw each gate's activity over time, its mean over the units.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    tape, walk, sample
+        As in `activity`.
+    """
+    for k, (name, values) in enumerate(activity(tape, walk, sample).items()):
+        colour, style = STYLES[k % len(STYLES)]
+        ax.plot(values.mean(axis=1), color=colour, linestyle=style, linewidth=2,
+                label=MEANING[name])  # fmt: skip
+    ax.set_xlim(-0.5, len(values) - 0.5)
+    legend(ax, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    dress(ax, "Gates over time, mean over the units", "time (steps)", "activity")
+
+
+def plot_gate_units(
+    ax: "Axes", tape: Any, gate: str, walk: int = -1, sample: int = 0, text: str | None = None
+) -> None:
+    """Draw one gate of each unit over time, units ordered by their mean.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    tape, walk, sample
+        As in `activity`.
+    gate : str
+        i, f, g, o (LSTM), r, z, n (GRU) or h (RNN).
+    text : str, optional
+        The characters of the steps, written below if there are no more than 80.
+
+    Raises
+    ------
+    ValueError
+        The cell has no such gate.
+    """
+    gates = activity(tape, walk, sample)
+    if gate not in gates:
+        expected = f"one of {', '.join(gates)}"
+        raise ValueError(f"plot_gate_units: argument 'gate': expected {expected}, got {gate!r}")
+    values = gates[gate]
+    low = 0.0 if gate in "iforz" else min(-1.0, float(values.min()))
+    order = np.argsort(values.mean(axis=0))
+    image = ax.imshow(
+        values[:, order].T, aspect="auto", origin="lower", interpolation="nearest",
+        cmap="cividis", vmin=low, vmax=max(1.0, float(values.max())),
+    )  # fmt: skip
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
+    bar.set_label("activity", fontsize=10.5, color=INK)
+    bar.outline.set_edgecolor(PALE)
+    dress(ax, f"{MEANING[gate].capitalize()} of each unit", "time (steps)", "unit, by its mean")
+    ax.grid(visible=False)
+    if text is not None and len(text) <= 80:
+        shown = [c if c.isprintable() and c != " " else "␣" if c == " " else "·" for c in text]
+        ax.set_xticks(range(len(shown)), shown, fontsize=8)
+
+
+def gates_figure(
+    tape: Any, gate: str, walk: int = -1, sample: int = 0, text: str | None = None
+) -> "Figure":
+    """Draw all gates' means over time, and one gate's units; see `plot_gate_units`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        The cell has no such gate.
+    """
+    figure = new_figure(13, 7.5)
+    above, below = figure.subplots(2, 1)
+    plot_gates(above, tape, walk, sample)
+    plot_gate_units(below, tape, gate, walk, sample, text)
+    return figure
