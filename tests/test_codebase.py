@@ -47,7 +47,7 @@ PYTHON_ORDER = [
     ["loop"],
     ["watch"],
     ["evaluation"],
-    ["history", "records", "diagnostics", "tasks"],
+    ["history", "interruption", "records", "diagnostics", "tasks"],
     ["batches", "schedules"],
     ["__init__"],
     ["model", "modules"],

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from bptt_native import demo
 from bptt_native.history import read_history
-from bptt_native.loop import Interruption
+from bptt_native.interruption import Interruption
 from bptt_native.sampling import load_text_model
 
 

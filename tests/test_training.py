@@ -16,7 +16,8 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.history import COLUMNS, HistoryFile, HistoryRow, Progress, read_history, summary
-from bptt_native.loop import HISTORY_FILE, MODEL_FILE, Interruption, TrainingDiverged
+from bptt_native.interruption import Interruption
+from bptt_native.loop import HISTORY_FILE, MODEL_FILE, TrainingDiverged
 from bptt_native.sampling import load_text_model, sample
 from bptt_native.tasks import Vocabulary
 from bptt_native.training import TextOptions, TextTrainer
@@ -322,7 +323,7 @@ def test_first_interrupt_is_a_flag():
 
 def test_second_interrupt_ends_at_once():
     code = (
-        "import os, signal, time; from bptt_native.loop import Interruption\n"
+        "import os, signal, time; from bptt_native.interruption import Interruption\n"
         "with Interruption() as stop:\n"
         "    os.kill(os.getpid(), signal.SIGINT); assert stop(); print('one', flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"

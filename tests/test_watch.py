@@ -154,6 +154,15 @@ def test_old_histories_can_be_read(tmp_path):
     assert row.clipped_norm is row.clip_angle is None
 
 
+def test_the_history_has_the_norm_after_clipping(tmp_path):
+    x, y = data()
+    fit(net(clip_norm=0.1), x, y, steps=9, batch_size=8, accumulate=2, out=tmp_path / "norm")
+    rows = read_history(tmp_path / "norm" / "history.csv")
+    assert {row.clipped for row in rows} == {True, False}
+    assert [r.clipped_norm for r in rows] == [0.1 if r.clipped else r.grad_norm for r in rows]
+    assert {r.clip_angle for r in rows} == {0.0}
+
+
 def test_a_vanishing_gradient_is_said_once_and_what_helps():
     model = net("rnn", num_layers=1, nonlinearity="sigmoid")
     x, y = data(T=40)

@@ -14,7 +14,8 @@ from . import Model, load
 from .classify import ClassifyOptions, ClassifyTask, apply_classify
 from .forecast import ForecastOptions, ForecastTask, apply_forecast
 from .history import Progress
-from .loop import HISTORY_FILE, MODEL_FILE, Interruption, Trainer
+from .interruption import Interruption
+from .loop import HISTORY_FILE, MODEL_FILE, Trainer
 from .recipe import Recipe
 from .tables import Table
 from .tasks import read_text

@@ -11,7 +11,8 @@ from pathlib import Path
 from . import get_num_threads, isa
 from .diagnostics import GradientFlow, gradient_flow
 from .history import HistoryRow, Progress, summary
-from .loop import HISTORY_FILE, MODEL_FILE, Interruption
+from .interruption import Interruption
+from .loop import HISTORY_FILE, MODEL_FILE
 from .plots import save_figure, training_figure
 from .sampling import sample
 from .tasks import ngram_bits, pydoc_prose, windows

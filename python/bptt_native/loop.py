@@ -6,20 +6,18 @@ a run that was stopped goes on as if it had not been.
 
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import Model
 from .batches import Batch, Source
 from .evaluation import Metrics
+from .gradients import StepResult, UpdateResult
 from .history import HistoryFile, HistoryRow, read_history
 from .records import RecordFile, read_records
 from .schedules import EarlyStopping, Schedule
@@ -31,34 +29,6 @@ Callback = Callable[[HistoryRow], object]
 
 class TrainingDiverged(RuntimeError):  # noqa: N818 - it names what happened
     """The gradients of too many steps in a row were not finite."""
-
-
-class Interruption:
-    """Turn the first Ctrl-C (SIGINT) into a flag; the second one ends the process at once.
-
-    A context manager; in threads other than the main one it leaves signals alone.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._old: Any = None
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self._old = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._old is not None:
-            signal.signal(signal.SIGINT, self._old)
-
-    def __call__(self) -> bool:
-        """Tell whether Ctrl-C was pressed."""
-        return self.asked
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class _Update(NamedTuple):
@@ -186,8 +156,19 @@ class Trainer:
         self._state = result.state
         return _Update(
             float(result.loss), float(result.grad_norm), bool(result.clipped),
-            bool(result.skipped), int(batch.mass),
+            bool(result.skipped), int(batch.mass), *self._after(result),
         )  # fmt: skip
+
+    def _after(self, result: StepResult | UpdateResult) -> tuple[float | None, float | None]:
+        """Give norm and angle of the gradient after clipping, where the global norm alone is it."""
+        config = self.model.config
+        if result.skipped:
+            return None, None
+        if not result.clipped:
+            return float(result.grad_norm), 0.0
+        if config["clip_value"] is None and config["clip_tensor_norm"] is None:
+            return float(config["clip_norm"]), 0.0
+        return None, None
 
     def _read(self, batch: Batch) -> _Update:
         """Carry the state on over a batch without targets."""
@@ -227,7 +208,7 @@ class Trainer:
         result = model.apply(total)
         return _Update(
             float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),
-            int(targets),
+            int(targets), *self._after(result),
         )  # fmt: skip
 
     def _measure(self, row: HistoryRow) -> HistoryRow:
@@ -264,7 +245,7 @@ class Trainer:
         max_skips : int
             Steps in a row with a gradient that is not finite before giving up.
         stop : callable
-            Asked after each step (``Interruption``).
+            Asked after each step (``interruption.Interruption``).
         callbacks : sequence of callable
             Each is called with the row of each step; one that returns True stops the run after
             this step. They may change the length of the run.
