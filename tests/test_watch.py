@@ -7,6 +7,7 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.batches import read_data, source_of
+from bptt_native.cli import main
 from bptt_native.diagnostics import gradient_flow
 from bptt_native.fit import fit, resume
 from bptt_native.history import HistoryRow, read_history
@@ -233,3 +234,26 @@ def test_recurrent_blocks(options):
 def test_every(every):
     with pytest.raises((TypeError, ValueError), match="Watch: argument 'every'"):
         Watch(every)
+
+
+def test_the_command_line_watches_and_warns(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("abcd efgh ijkl mnop " * 200)
+    train = ["train", "a.txt", "--cell", "rnn", "--nonlinearity", "sigmoid", "--hidden", "12",
+             "--batch", "8", "--seq-len", "40", "--steps", "12"]  # fmt: skip
+    assert main([*train, "--out", "plain"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert not (tmp_path / "plain" / "gradients.jsonl").exists()
+    assert main([*train, "--out", "seen", "--watch-gradients", "5"]) == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warned) == 1
+    assert warned[0].startswith("bptt-native train: warning: step 5: the gradient vanishes: ")
+    assert [r.step for r in read_records(tmp_path / "seen" / "gradients.jsonl")] == [0, 5, 10, 12]
+    model = (tmp_path / "plain" / "model.safetensors", tmp_path / "seen" / "model.safetensors")
+    assert bits(bn.load(model[0])) == bits(bn.load(model[1]))
+    assert main([*train, "--out", "whole", "--watch-gradients"]) == 0
+    assert [r.step for r in read_records(tmp_path / "whole" / "gradients.jsonl")] == [0, 12]
+    capsys.readouterr()
+    assert main([*train, "--out", "none", "--watch-gradients", "0"]) == 2
+    error = "bptt-native train: error: argument '--watch-gradients': expected at least 1, got 0\n"
+    assert capsys.readouterr().err == error
