@@ -16,6 +16,7 @@ from bptt_native.records import read_records
 from bptt_native.report import collect, page
 from bptt_native.report.memory import dependence
 from bptt_native.sampling import load_text_model
+from bptt_native.tables import Table
 from bptt_native.training import TextOptions, TextTrainer
 from bptt_native.watch import Watch
 
@@ -34,6 +35,11 @@ def text_run(tmp_path_factory):
     trainer = TextTrainer(text, options)
     trainer.fit(out, watch=Watch(5, say=[].append))
     return SimpleNamespace(out=out, text=text, line=text[70:150])
+
+
+def pair(vocabulary, text):
+    tokens = vocabulary.encode(text)
+    return tokens[:-1], tokens[1:]
 
 
 def carried(html):
@@ -69,7 +75,7 @@ def test_what_is_gathered(text_run):
     assert found["radius_before"] == pytest.approx(np.abs(np.linalg.eigvals(fresh)).max(), rel=1e-4)
     memory = data["memory"]
     assert "".join(memory["cells"]) == text_run.line[:60]
-    matrix = dependence(model, vocabulary.encode(text_run.line[:60]))
+    matrix = dependence(model, *pair(vocabulary, text_run.line[:60]))
     for t, row in enumerate(memory["matrix"]):
         np.testing.assert_allclose(row, matrix[t, : t + 1], rtol=1e-4)
         assert not matrix[t, t + 1 :].any()
@@ -81,7 +87,7 @@ def test_dependence_is_the_derivative_of_the_logit():
         model = bn.Model("gru", vocab_size=7, embedding_size=embedding, hidden_size=9,
                          output_size=7, dtype="float64", seed=3)  # fmt: skip
         tokens = np.random.default_rng(0).integers(0, 7, 9)
-        matrix = dependence(model, tokens)
+        matrix = dependence(model, tokens[:-1], tokens[1:])
         weights = model.state_dict()
         table = weights.pop("embedding.weight", np.eye(7))
         dense = bn.Model("gru", input_size=table.shape[1], hidden_size=9, output_size=7,
@@ -120,7 +126,7 @@ def test_a_run_that_was_not_watched_says_so(tmp_path, capsys):
     data = carried((tmp_path / "page.html").read_text())
     assert data["flow"] is None
     assert data["memory"] is None
-    assert "character model" in data["memory_missing"]
+    assert "diagnostics.connectivity" in data["memory_missing"]
     assert data["spectrum"][0]["before"] is None  # where the weights came from is not known
     (tmp_path / "history.csv").unlink()
     assert main(["report", str(tmp_path / "model.safetensors")]) == 0
@@ -147,6 +153,19 @@ def test_runs_on_tables(tmp_path, capsys):
     assert np.sum(said["confusion"]["counts"]) == 6
     assert said["confusion"]["classes"] == ["class 0", "class 1", "class 2"]
     assert collect(labels)["flow"]["T"] == 6
+    assert "--csv" in collect(wave)["memory_missing"]
+
+    memory = collect(wave, table=Table.read(tmp_path / "wave.csv"), length=50)["memory"]
+    model = bn.load(wave / "model.safetensors")
+    x = np.sin(t / 3).round(4)
+    scaled = ((x - x[:96].mean()) / x[:96].std())[70:, None].astype(np.float32)
+    assert memory["cells"][:2] == [f"row 71 ({x[70]:.4g})", f"row 72 ({x[71]:.4g})"]
+    for k in (0, 20, 49):
+        row = dependence(model, scaled, np.zeros(50, int))[k, : k + 1]
+        np.testing.assert_allclose(memory["matrix"][k], row, rtol=1e-3)
+    shown = collect(labels, table=Table.read(tmp_path / "rows.csv"))["memory"]["series"]
+    assert [s["name"].partition(":")[0] for s in shown] == ["s0", "s1", "s2", "s3"]
+    assert all(len(s["y"]) == 6 and min(s["y"]) > 0 for s in shown)
 
 
 @pytest.mark.parametrize(("args", "error"), [
@@ -155,10 +174,12 @@ def test_runs_on_tables(tmp_path, capsys):
     (["RUN", "--length", "1"], "argument 'length': expected 2 to 1000, got 1"),
     (["RUN", "-o", "no/where.html"], "No such file"),
     (["ARRAYS", "--text", "foreign.txt"], "for a character model only"),
+    (["RUN", "--csv", "table.csv"], "for a model of tables only"),
 ])  # fmt: skip
 def test_refusals(text_run, tmp_path, capsys, monkeypatch, args, error):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "foreign.txt").write_text("漢字")
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     bn.Model("rnn", input_size=1, hidden_size=2, output_size=2).save(tmp_path / "m.safetensors")
     places = {"RUN": str(text_run.out), "ARRAYS": "m.safetensors"}
     assert main(["report", *(places.get(a, a) for a in args)]) == 2
@@ -234,10 +255,10 @@ class Page:
 @pytest.fixture(scope="module")
 def report(browser, text_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page(collect(text_run.out, text_run.line, 80)), encoding="utf-8")
+    path.write_text(page(collect(text_run.out, text_run.line, length=80)), encoding="utf-8")
     model, vocabulary, _ = load_text_model(text_run.out / "model.safetensors")
     shown = Page(browser, path)
-    shown.matrix = dependence(model, vocabulary.encode(text_run.line))
+    shown.matrix = dependence(model, *pair(vocabulary, text_run.line))
     return shown
 
 
@@ -402,3 +423,21 @@ def test_other_runs_open_without_an_error(browser, tmp_path):
         assert shown.run("return document.querySelectorAll('main section').length") == 8
         assert shown.run("return document.documentElement.scrollWidth") <= 360
         assert shown.browser.get_log("browser") == []
+
+
+def test_the_rows_of_a_forecast(browser, tmp_path, capsys):
+    (tmp_path / "wave.csv").write_text("v\n" + "\n".join(f"{np.sin(k / 3):.4f}" for k in range(99)))
+    run, table = str(tmp_path / "wave"), ["--csv", str(tmp_path / "wave.csv")]
+    assert (
+        main(["train", *table, "--target", "v", "--hidden", "6", "--epochs", "3", "--out", run])
+        == 0
+    )
+    assert main(["report", run, *table, "--length", "40"]) == 0
+    shown = Page(browser, tmp_path / "wave" / "report.html").open()
+    matrix = collect(run, table=Table.read(table[1]), length=40)["memory"]["matrix"]
+    for k in (39, 12):
+        shown.hover(k)
+        row = np.array(matrix[k])
+        assert shown.lit() == np.flatnonzero(row >= 0.1 * row.max()).tolist()
+        assert f"The output at row {60 + k} (" in shown.run(STATUS)
+    assert shown.browser.get_log("browser") == []

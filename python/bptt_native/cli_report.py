@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .report import collect, page
+from .tables import Table
 from .tasks import read_text
 
 
@@ -22,8 +23,9 @@ def add_report(commands: Any) -> None:
     command.add_argument("-o", "--out", metavar="FILE", help="the page (report.html in the folder)")
     command.add_argument("--text", metavar="FILE", help="a text to show the dependences of, - for "
                          "the standard input (one that the model writes)")  # fmt: skip
+    command.add_argument("--csv", metavar="FILE", help="a table to show the dependences of")
     command.add_argument("--length", type=int, default=120, metavar="N",
-                         help="characters of it (%(default)s)")  # fmt: skip
+                         help="characters, or last rows of a series (%(default)s)")  # fmt: skip
     command.add_argument("--threads", type=int, metavar="N", help="worker threads")
 
 
@@ -33,7 +35,8 @@ def run_report(args: argparse.Namespace) -> int:
     place = folder if folder.is_dir() else folder.parent
     out = Path(args.out) if args.out is not None else place / "report.html"
     text = None if args.text is None else read_text(args.text)
-    data = collect(folder, text, args.length)
+    table = None if args.csv is None else Table.read(args.csv)
+    data = collect(folder, text, table, args.length)
     sibling = out.with_name(out.name + ".tmp")
     sibling.write_text(page(data), encoding="utf-8", newline="\n")
     sibling.replace(out)

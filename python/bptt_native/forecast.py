@@ -207,7 +207,7 @@ class ForecastTask:
 
     def __init__(self, table: Table, options: ForecastOptions) -> None:
         self.options = options
-        self.features = _features(options)
+        self.features = features_of(options)
         target = table.numbers([options.target], "target")[:, 0]
         first = first_test_row(table, options.test_from)
         features = table.numbers(self.features, "features")
@@ -258,7 +258,8 @@ class ForecastTask:
         return [*lines, str(out / "forecast.csv")]
 
 
-def _features(options: ForecastOptions) -> list[str]:
+def features_of(options: ForecastOptions) -> list[str]:
+    """Name the columns that are given."""
     return options.features.split(",") if options.features else [options.target]
 
 
@@ -280,7 +281,7 @@ def apply_forecast(model: Model, task: dict[str, Any], table: Table) -> tuple[li
         The row (from 1) that is forecast, and the forecast.
     """
     options = ForecastOptions(**task["options"])
-    features = table.numbers(_features(options), "features")
+    features = table.numbers(features_of(options), "features")
     said: Any = predict(model, Scaling(**task["scaling"])(features, options.dtype))
     forecasts = Scaling(**task["target_scaling"]).back(said)[:, 0].tolist()
     rows = [row + 1 + options.horizon for row in range(len(forecasts))]

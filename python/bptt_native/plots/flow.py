@@ -106,7 +106,7 @@ def plot_flow_map(
     ----------
     ax : matplotlib.axes.Axes
     records : sequence of GradientRecord
-        Of a run that was watched, of sequences of one length.
+        Of a run that was watched; what lies before the beginning of shorter sequences stays white.
     layer : int
         -1 is the top one.
     state : str
@@ -117,15 +117,16 @@ def plot_flow_map(
     Raises
     ------
     ValueError
-        There are no records of such a state, or they are of different lengths.
+        There are no records of such a state.
     """
     norms = [getattr(record.layers[layer], state) for record in records]
-    if not norms or None in norms or len({len(n) for n in norms}) > 1:
-        expected = f"records of one length with the state {state!r}"
-        got = "none" if not norms else "others"
+    if not norms or None in norms:
+        expected, got = f"records with the state {state!r}", "others" if norms else "none"
         raise ValueError(f"plot_flow_map: argument 'records': expected {expected}, got {got}")
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.array([np.array(n) / n[0] for n in norms]).T
+        values = np.full((max(map(len, norms)), len(norms)), np.nan)
+        for k, n in enumerate(norms):
+            values[: len(n), k] = np.array(n) / n[0]
     steps = [record.step for record in records]
     half = 0.5 * (steps[1] - steps[0] if len(steps) > 1 else 1)
     even = np.arange(steps[0], steps[-1] + 1e-9, 2 * half)
@@ -166,7 +167,7 @@ def flow_figure(records: Sequence[GradientRecord], layer: int = -1) -> "Figure":
     ImportError
         matplotlib is not installed.
     ValueError
-        There are no records, or they are of different lengths.
+        There are no records.
     """
     figure = new_figure(13, 5.2)
     left, right = figure.subplots(1, 2)

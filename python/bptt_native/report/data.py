@@ -15,15 +15,24 @@ from ..history import HistoryRow, read_history
 from ..loop import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE
 from ..records import GradientRecord, read_records
 from ..sampling import load_text_model, sample
+from ..tables import Table
 from ..tasks import Vocabulary
 from ..watch import recurrent_blocks
 from .figures import clipping, curves, flow, rounded
-from .memory import text_memory
+from .memory import label_memory, series_memory, text_memory
 
+MISSING = {
+    "arrays": "The data do not lie in the run's folder; diagnostics.connectivity gives the matrix "
+              "in Python, plots.connectivity_figure draws it.",
+    "text": "The weights are not finite: there is nothing to show.",
+    "forecast": "The table does not lie in the run's folder: give it with --csv.",
+}  # fmt: skip
 PRIME, TEMPERATURES = "\n", (0.4, 0.7, 1.0)
 
 
-def collect(run: str | Path, text: str | None = None, length: int = 120) -> dict[str, Any]:
+def collect(
+    run: str | Path, text: str | None = None, table: Table | None = None, length: int = 120
+) -> dict[str, Any]:
     """Gather what the page shows of a run.
 
     Parameters
@@ -33,8 +42,10 @@ def collect(run: str | Path, text: str | None = None, length: int = 120) -> dict
     text : str, optional
         A text of the model's characters, whose dependences are shown; by default one that the model
         writes. Character models only.
+    table : Table, optional
+        With the columns of the run's table; what is said of its rows is shown likewise.
     length : int
-        How many characters of it.
+        How many characters, or last rows of a series.
 
     Returns
     -------
@@ -60,6 +71,9 @@ def collect(run: str | Path, text: str | None = None, length: int = 120) -> dict
     if text is not None and kind != "text":
         got = f"one with {str(path)!r}"
         raise ValueError(message("report", "text", "a text for a character model only", got))
+    if table is not None and kind not in ("forecast", "classify"):
+        got = f"one with {str(path)!r}"
+        raise ValueError(message("report", "csv", "a table for a model of tables only", got))
     history, records = path.with_name(HISTORY_FILE), path.with_name(GRADIENTS_FILE)
     rows = read_history(history) if history.exists() else []
     looks = read_records(records) if records.exists() else []
@@ -68,20 +82,24 @@ def collect(run: str | Path, text: str | None = None, length: int = 120) -> dict
         "lead": _lead(model, rows), "short": _short(rows, looks, kind), "facts": _facts(model),
         "history": None, "clip": None, "flow": flow(looks),
         "spectrum": _spectrum(model, kind != "arrays"), "memory": None,
-        "memory_missing": "Only a character model shows here what its outputs depend on.",
+        "memory_missing": MISSING.get(kind, MISSING["forecast"]),
         "results": {"samples": [], "missing": "Nothing of its outputs lies in the run's folder."},
     }  # fmt: skip
     if rows:
         result["history"] = curves(rows, kind == "text", model.config["loss"] == "cross_entropy")
         result["clip"] = clipping(rows, model.config["clip_norm"])
     if not all(np.isfinite(v).all() for v in model.state_dict().values()):
-        result["memory_missing"] = "The weights are not finite: there is nothing to show."
+        result["memory_missing"] = MISSING["text"]
     elif kind == "text":
         _, vocabulary, _ = load_text_model(path)
         result["results"]["samples"] = _samples(model, vocabulary)
         text = _line(model, vocabulary, text, length)
         result["memory"] = text_memory(model, vocabulary, text)
-    elif kind == "forecast":
+    elif table is not None:
+        task = json.loads(model.metadata["task"])
+        result["memory"] = (series_memory(model, task, table, length) if kind == "forecast"
+                            else label_memory(model, task, table))  # fmt: skip
+    if kind == "forecast":
         result["results"] |= _forecast(path.with_name("forecast.csv"))
     elif kind == "classify":
         result["results"] |= _confusion(path.with_name("labels.csv"))

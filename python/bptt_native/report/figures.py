@@ -105,17 +105,16 @@ def flow(records: Sequence[GradientRecord]) -> dict[str, Any] | None:
     """Give the gradient's flow over training, the norms as powers of ten of the last step's."""
     if not records:
         return None
-    T = records[-1].steps
-    same = [r for r in records if r.steps == T]
-    picks = np.unique(np.linspace(0, len(same) - 1, min(len(same), LOOKS)).round().astype(int))
-    chosen = [same[k] for k in picks]
+    ends = np.linspace(0, len(records) - 1, min(len(records), LOOKS))
+    chosen = [records[k] for k in np.unique(ends.round().astype(int))]
+    T = max(record.steps for record in chosen)
     stride = -(-T // ROWS)
     layers = []
     for number in range(len(chosen[0].layers)):
         looks = [record.layers[number] for record in chosen]
+        cells = None if looks[0].c is None else [_powers(x.c or [], T, stride) for x in looks]
         layers.append({
-            "layer": number, "h": [_powers(look.h, stride) for look in looks],
-            "c": None if looks[0].c is None else [_powers(look.c or [], stride) for look in looks],
+            "layer": number, "h": [_powers(look.h, T, stride) for look in looks], "c": cells,
             "growth": [rounded(look.growth) for look in looks],
             "horizon": [list(look.horizon) for look in looks],
             "verdict": [look.verdict for look in looks],
@@ -128,8 +127,10 @@ def flow(records: Sequence[GradientRecord]) -> dict[str, Any] | None:
             "steps": [r.step for r in chosen], "layers": layers}  # fmt: skip
 
 
-def _powers(norms: Sequence[float], stride: int) -> list[float | None]:
-    values = np.asarray(norms, np.float64)
+def _powers(norms: Sequence[float], T: int, stride: int) -> list[float | None]:
+    """Give powers of ten relative to the last step; none beyond the beginning of the sequences."""
+    values = np.full(T, np.nan)
+    values[: len(norms)] = norms
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.log10(values / values[0])
     return [rounded(v, 4) for v in relative[::stride].tolist()]

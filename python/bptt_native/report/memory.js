@@ -33,6 +33,7 @@ function memoryView(host, data) {
   const buttons = cells.map((cell, k) => {
     const face = el("bdi", {}, data.kind === "text" ? glyph(cell) : String(k + 1));
     const button = el("button", { type: "button", tabindex: k === 0 ? "0" : "-1", "data-k": k }, face, el("small"));
+    if (data.kind === "steps") button.classList.add("step");
     if (data.kind === "text" && SHOWN[cell]) button.classList.add("blank");
     button.setAttribute("aria-label", data.kind === "text" ? nameOf(cell) : String(cell));
     return button;
@@ -64,9 +65,11 @@ function memoryView(host, data) {
     const far = order.length ? k - Math.min(...order) : 0;
     const list = order.slice(0, 6).map((s) => `${data.kind === "text" ? nameOf(cells[s]) : cells[s]} (${k - s} back) ${number(row[s])}`);
     const more = order.length > 6 ? ` and ${order.length - 6} more` : "";
-    const what = data.kind === "text" ? `Character ${k + 1}, ${nameOf(cells[k])}, which the model gave ${percent(seen[k - 1].p)}` : `Output at ${cells[k]}`;
-    const rest = data.kind === "text" ? ` Likeliest were ${seen[k - 1].top.map(([c, p]) => `${nameOf(c)} ${percent(p)}`).join(", ")}.` : "";
-    return `${what}, depends on ${order.length} earlier, up to ${far} back: ${list.join(", ")}${more}.${rest}`;
+    if (data.kind !== "text") return `The output at ${cells[k]} depends on ${order.length} inputs, up to ${far} back: ${list.join(", ")}${more}.`;
+    const { p, top } = seen[k - 1];
+    const rest = top.map(([c, share]) => `${nameOf(c)} ${percent(share)}`).join(", ");
+    return `Character ${k + 1}, ${nameOf(cells[k])}, which the model gave ${percent(p)}, depends on ${order.length} earlier, `
+      + `up to ${far} back: ${list.join(", ")}${more}. Likeliest were ${rest}.`;
   }
 
   const find = (event) => {

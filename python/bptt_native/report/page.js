@@ -54,7 +54,7 @@ function flow() {
   const host = section("flow");
   const f = DATA.flow;
   if (!f) return missing(host, "Nothing was recorded of the gradient's flow: train with --watch-gradients (in Python: watch=50).");
-  say(host, `Norm of dL/dh (LSTM: and dL/dc) by the distance back, for a loss at the last of ${f.T} steps only, on the `
+  say(host, `Norm of dL/dh (LSTM: and dL/dc) by the distance back, for a loss at the last of up to ${f.T} steps only, on the `
     + "batch of the next update; relative to the last step. A straight line down is a constant factor per step.");
   const names = f.layers.flatMap((l) => [[l, "h"], ...(l.c ? [[l, "c"]] : [])]);
   const picked = picker(host, "State:", names.map(([l, s]) => `layer ${l.layer + 1}, ${s}`));
@@ -141,6 +141,11 @@ function memory() {
   const host = section("memory");
   const m = DATA.memory;
   if (!m) return missing(host, DATA.memory_missing);
+  if (m.kind === "labels") {
+    lineChart(host, "Where the label of a sequence comes from", "Norm of the derivative of the likeliest class's output with respect to the input of each step; the first sequences of the table.",
+      { series: m.series, log: true, x: "step", y: "norm of the derivative", at: "step" });
+    return undefined;
+  }
   say(host, m.kind === "text"
     ? "Point at a character, tap it or go there with the arrow keys: the earlier characters that it depends on light up. The number below one is its share, in per cent, of the strongest; the norm of the derivative of the character's logit with respect to the input is exact, from one backward pass per output."
     : "Point at a step, tap it or go there with the arrow keys: the earlier steps that the output there depends on light up, with their share, in per cent, of the strongest.");
