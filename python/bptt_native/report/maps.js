@@ -35,7 +35,8 @@ function heatMap(host, title, caption, spec) {
     const area = { left: 56, right: width - 8, top: 22, bottom: height - 90 };
     const x = { low: columns[0] - 0.5 * (columns[1] - columns[0] || 1), log: false };
     x.high = columns[columns.length - 1] + 0.5 * (columns[columns.length - 1] - columns[columns.length - 2] || 1);
-    const y = { low: -0.5, high: rows - 0.5, log: false };
+    const first = spec.first || 0;
+    const y = { low: first - 0.5, high: first + rows - 0.5, log: false };
     x.scale = scaleOf(x.low, x.high, false, area.left, area.right);
     y.scale = spec.flipped ? scaleOf(y.low, y.high, false, area.top, area.bottom)
       : scaleOf(y.low, y.high, false, area.bottom, area.top);

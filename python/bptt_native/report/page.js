@@ -111,7 +111,7 @@ function clipping() {
     series: DATA.clip.quantiles.map((q) => ({ name: q.name, x: DATA.clip.steps, y: q.values })), references, log: true, x: "update", y: "norm", at: "update" });
   lineChart(box, "Clipped updates", `Share of the last ${DATA.clip.window} updates.`, {
     series: [{ name: "clipped", x: DATA.clip.steps, y: DATA.clip.share }], range: [0, 1], x: "update", y: "share", at: "update" });
-  if (h.angle.some((v) => v !== null)) {
+  if (h.angle.some((v) => v > 0)) {
     lineChart(box, "Angle that clipping turns the gradient by", "0 for clipping by the global norm, which keeps the direction.", {
       series: [{ name: "angle", x: h.step, y: h.angle }], x: "update", y: "degrees", at: "update" });
   }
@@ -153,7 +153,7 @@ function memory() {
   const n = m.matrix.length;
   const values = m.matrix.map((row) => Array.from({ length: n }, (_, s) => (row[s] > 0 ? Math.log10(row[s]) : null)));
   heatMap(host, "All pairs", "Each column is an output, each row an input; the diagonal is the input of the same step.", {
-    get: () => ({ columns: values.map((_, k) => k + 1), values, rows: n }), least: -6, x: "output (step)", y: "input (step)",
+    get: () => ({ columns: values.map((_, k) => k + 1), values, rows: n }), first: 1, least: -6, x: "output (step)", y: "input (step)",
     unit: "norm of the derivative", height: 420,
     say: (k) => `output ${k + 1}: strongest input ${1 + m.matrix[k].indexOf(Math.max(...m.matrix[k]))}, ${number(Math.max(...m.matrix[k]))}` });
   return undefined;
