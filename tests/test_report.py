@@ -10,11 +10,11 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.cli import main
+from bptt_native.diagnostics import connectivity, lyapunov
 from bptt_native.fit import fit
 from bptt_native.history import read_history
 from bptt_native.records import read_records
 from bptt_native.report import collect, page
-from bptt_native.report.memory import dependence
 from bptt_native.sampling import load_text_model
 from bptt_native.tables import Table
 from bptt_native.training import TextOptions, TextTrainer
@@ -40,6 +40,10 @@ def text_run(tmp_path_factory):
 def pair(vocabulary, text):
     tokens = vocabulary.encode(text)
     return tokens[:-1], tokens[1:]
+
+
+def dependence(model, x, outputs):
+    return connectivity(model, x[:, None], outputs).matrix
 
 
 def carried(html):
@@ -81,28 +85,23 @@ def test_what_is_gathered(text_run):
         assert not matrix[t, t + 1 :].any()
 
 
-def test_dependence_is_the_derivative_of_the_logit():
-    """Against differences of the logits, the input being moved along each of its axes."""
-    for embedding in (None, 5):
-        model = bn.Model("gru", vocab_size=7, embedding_size=embedding, hidden_size=9,
-                         output_size=7, dtype="float64", seed=3)  # fmt: skip
-        tokens = np.random.default_rng(0).integers(0, 7, 9)
-        matrix = dependence(model, tokens[:-1], tokens[1:])
-        weights = model.state_dict()
-        table = weights.pop("embedding.weight", np.eye(7))
-        dense = bn.Model("gru", input_size=table.shape[1], hidden_size=9, output_size=7,
-                         dtype="float64")  # fmt: skip
-        dense.load_state_dict(weights)
-        x, step = table[tokens[:-1], None], 1e-5
-        np.testing.assert_allclose(dense(x)[0], model(tokens[:-1, None])[0], rtol=1e-12)
-        expected = np.zeros((8, 8))
-        for s in range(8):
-            for k in range(table.shape[1]):
-                move = np.zeros_like(x)
-                move[s, 0, k] = step
-                change = (dense(x + move)[0] - dense(x - move)[0])[:, 0] / (2 * step)
-                expected[:, s] += change[np.arange(8), tokens[1:]] ** 2
-        np.testing.assert_allclose(matrix, np.sqrt(expected), rtol=1e-6, atol=1e-9)
+def test_dropout_is_for_training_only(tmp_path):
+    options = {"hidden": 10, "embedding": 6, "layers": 2, "seq_len": 10, "batch": 4, "steps": 5}
+    trainer = TextTrainer(
+        "abcdefgh " * 60, TextOptions(**options, dropout=0.5, recurrent_dropout=0.3)
+    )
+    trainer.fit(tmp_path)
+    shown = collect(tmp_path, "abcdefgh abcdefgh abcdefgh", length=26)["memory"]
+    model, vocabulary, _ = load_text_model(tmp_path / "model.safetensors")
+    plain = bn.Model(**{**model.config, "dropout": 0.0, "recurrent_dropout": 0.0})
+    plain.load_state_dict(model.state_dict())
+    matrix = dependence(plain, *pair(vocabulary, "abcdefgh abcdefgh abcdefgh"))
+    for t, row in enumerate(shown["matrix"]):
+        np.testing.assert_allclose(row, matrix[t, : t + 1], rtol=1e-4)
+    _, _, tape = plain.forward(vocabulary.encode("abcdefgh abcdefgh abcdefgh")[:-1, None])
+    for layer, found in enumerate(shown["exponents"]):
+        expected = lyapunov(plain, tape, layer=layer, count=20, discard=2).exponents
+        np.testing.assert_allclose(found["values"], expected, rtol=1e-4)
 
 
 def test_no_text_breaks_the_page(text_run):

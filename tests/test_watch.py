@@ -12,7 +12,7 @@ from bptt_native.diagnostics import gradient_flow
 from bptt_native.fit import fit, resume
 from bptt_native.history import HistoryRow, read_history
 from bptt_native.records import RecordFile, read_records
-from bptt_native.watch import GradientWarning, Watch, look, recurrent_blocks, spectral_radius
+from bptt_native.watch import GradientWarning, Watch, look, radius, recurrent_blocks
 
 
 def net(cell="lstm", **changes):
@@ -222,7 +222,7 @@ def test_recurrent_blocks(options):
     assert {b.shape for b in blocks.values()} == {(size, size)}
     gate = {"rnn": "h", "lstm": "g", "gru": "n"}[options["cell"]]
     values = np.linalg.eigvals(blocks[gate])
-    assert spectral_radius(model, 1) == pytest.approx(abs(values).max())
+    assert radius(model, 1) == pytest.approx(abs(values).max())
     weights = model.state_dict()
     block = weights["rnn.weight_hh_l1"][list(blocks).index(gate) * 6 :][:6]
     if "proj_size" in options:

@@ -15,10 +15,12 @@ import numpy.typing as npt
 from . import Model
 from .arrays import Array, integer
 from .batches import Batch
-from .diagnostics.flow import GradientFlow, output_gradient
+from .diagnostics import GradientFlow, recurrent_matrices, spectral_radius
+from .diagnostics.flow import output_gradient
 from .history import HistoryRow
 from .records import GradientRecord, LayerRecord
 
+CANDIDATE = {"rnn": "h", "lstm": "g", "gru": "n"}
 SPIKE = 20.0  # times the median norm of the gradient
 
 
@@ -181,7 +183,7 @@ def _layer(
     return LayerRecord(
         layer, h.tolist(), None if c is None else c.tolist(), seen.decay,
         (_horizon(h, 1 / math.e), _horizon(h, 0.01)), _verdict(seen), ends, means,
-        spectral_radius(model, layer),
+        radius(model, layer),
     )  # fmt: skip
 
 
@@ -219,27 +221,20 @@ def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
 
     Returns
     -------
-    dict of str to float64 [R, R]
+    dict of str to ndarray [R, R]
         With a projection W_hr times the block, as h goes through both.
     """
-    weights = model.state_dict()
-    W = np.asarray(weights[f"rnn.weight_hh_l{layer}"], np.float64)
-    names = {"rnn": "h", "lstm": "ifgo", "gru": "rzn"}[model.config["cell"]]
-    names = "igo" if model.config["coupled"] else names
-    blocks = dict(zip(names, np.split(W, len(names)), strict=True))
-    projection = weights.get(f"rnn.weight_hr_l{layer}")
+    blocks = recurrent_matrices(model, layer=layer)
+    projection = model.state_dict().get(f"rnn.weight_hr_l{layer}")
     if projection is not None:
-        blocks = {name: np.asarray(projection @ block) for name, block in blocks.items()}
+        blocks = {name: projection @ block for name, block in blocks.items()}
     return blocks
 
 
-def spectral_radius(model: Model, layer: int) -> float:
+def radius(model: Model, layer: int) -> float:
     """Give the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block)."""
-    blocks = recurrent_blocks(model, layer)
-    block = blocks[{"rnn": "h", "lstm": "g", "gru": "n"}[model.config["cell"]]]
-    if not np.isfinite(block).all():
-        return math.nan
-    return float(np.abs(np.linalg.eigvals(block)).max())
+    block = recurrent_blocks(model, layer)[CANDIDATE[model.config["cell"]]]
+    return spectral_radius(block) if np.isfinite(block).all() else math.nan
 
 
 def _fades(top: LayerRecord, steps: int) -> str:

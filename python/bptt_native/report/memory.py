@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from .. import Model
 from ..classify import ClassifyOptions, Labelled
+from ..diagnostics import connectivity, lyapunov
+from ..diagnostics.nets import state_size
 from ..evaluation import predict
 from ..forecast import ForecastOptions, features_of
 from ..tables import Scaling, Table
@@ -15,43 +17,42 @@ from ..tasks import Vocabulary
 from .figures import rounded, rounded_all
 
 Floats = npt.NDArray[np.float64]
-SHOWN = 4  # sequences
+SHOWN, EXPONENTS = 4, 64  # sequences; Lyapunov exponents
 
 
-def dependence(model: Model, x: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> Floats:
-    """Give the norms of d out_k(t) / d x_s for one sequence.
+def without_noise(model: Model) -> Model:
+    """Give the model as it is used: without the dropout and the noise of training passes.
+
+    (Zoneout stays a draw; its expectation, which is used, has no derivative of its own kind here.)
+    """
+    config = {**model.config, "dropout": 0.0, "variational": False, "recurrent_dropout": 0.0}
+    quiet = Model(**config | {"noise": 0.0})
+    quiet.load_state_dict(model.state_dict())
+    return quiet
+
+
+def exponents(model: Model, x: npt.NDArray[Any]) -> list[dict[str, Any]]:
+    """Give the largest Lyapunov exponents of each layer along one sequence.
 
     Parameters
     ----------
     model : Model
-    x : int64 [T], or floating point [T, I]
-        Tokens (x_s is then the row of the table or the one-hot vector that the first layer reads),
-        or features.
-    outputs : int64 [T], or [1] with ``targets="last"``
-        k of each output.
+    x : int64 [T, 1] or floating point [T, 1, I]
 
     Returns
     -------
-    float64 [T, T] or [1, T]
-        [t, s].
+    list of dict
+        "name" and "values" [at most `EXPONENTS`], in nats per step; none for short sequences.
     """
-    config = {**model.config, "batch_first": False, "compute": None}
-    weights = model.state_dict()
-    if model.config["vocab_size"] is not None:
-        table = weights.pop("embedding.weight", np.eye(model.config["vocab_size"]))
-        config |= {"vocab_size": None, "embedding_size": None, "input_size": table.shape[1]}
-        x = table[x]
-    dense = Model(**config)
-    dense.load_state_dict(weights)
-    out, _, tape = dense.forward(np.asarray(x, config["dtype"])[:, None])
-    matrix = np.zeros((len(outputs), len(x)))
-    for t, k in enumerate(outputs):
-        dout = np.zeros_like(out)
-        dout[(t, 0, k) if out.ndim == 3 else (0, k)] = 1
-        grads = dense.backward(tape, dout, flow=False)
-        assert grads.x is not None
-        matrix[t] = np.linalg.norm(np.asarray(grads.x[:, 0], np.float64), axis=-1)
-    return matrix
+    if len(x) < 20:
+        return []
+    _, _, tape = model.forward(x)
+    found = []
+    for layer in range(model.config["num_layers"]):
+        count = min(EXPONENTS, state_size(model))
+        spectrum = lyapunov(model, tape, layer=layer, count=count, discard=len(x) // 10)
+        found.append({"name": f"layer {layer + 1}", "values": rounded_all(spectrum.exponents)})
+    return found
 
 
 def text_memory(model: Model, vocabulary: Vocabulary, text: str) -> dict[str, Any]:
@@ -68,10 +69,11 @@ def text_memory(model: Model, vocabulary: Vocabulary, text: str) -> dict[str, An
     -------
     dict
         "cells" (the characters), "matrix" (row p - 1: of the output that says character p), "seen"
-        (what the model gave them).
+        (what the model gave them), "exponents".
     """
     tokens = vocabulary.encode(text)
-    matrix = dependence(model, tokens[:-1], tokens[1:])
+    quiet = without_noise(model)
+    matrix = connectivity(quiet, tokens[:-1, None], tokens[1:]).matrix
     logits = np.asarray(model(tokens[:-1, None])[0][:, 0], np.float64)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
@@ -83,7 +85,7 @@ def text_memory(model: Model, vocabulary: Vocabulary, text: str) -> dict[str, An
         for t, token in enumerate(tokens[1:])
     ]
     return {"kind": "text", "label": "The text", "cells": list(text), "matrix": triangle(matrix),
-            "seen": seen}  # fmt: skip
+            "seen": seen, "exponents": exponents(quiet, tokens[:-1, None])}  # fmt: skip
 
 
 def series_memory(model: Model, task: dict[str, Any], table: Table, length: int) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def series_memory(model: Model, task: dict[str, Any], table: Table, length: int)
     Returns
     -------
     dict
-        "cells" (what the steps are), "matrix" (row t: of the output at step t).
+        "cells" (what the steps are), "matrix" (row t: of the output at step t), "exponents".
 
     Raises
     ------
@@ -117,8 +119,10 @@ def series_memory(model: Model, task: dict[str, Any], table: Table, length: int)
         f"row {first + t + 1} ({', '.join(f'{v:.4g}' for v in values[first + t])})"
         for t in range(len(x))
     ]
-    matrix = dependence(model, x, np.zeros(len(x), np.int64))
-    return {"kind": "steps", "label": "The rows", "cells": cells, "matrix": triangle(matrix)}
+    quiet = without_noise(model)
+    matrix = connectivity(quiet, x[:, None], np.zeros(len(x), np.int64)).matrix
+    return {"kind": "steps", "label": "The rows", "cells": cells, "matrix": triangle(matrix),
+            "exponents": exponents(quiet, x[:, None])}  # fmt: skip
 
 
 def label_memory(model: Model, task: dict[str, Any], table: Table) -> dict[str, Any]:
@@ -143,14 +147,14 @@ def label_memory(model: Model, task: dict[str, Any], table: Table) -> dict[str, 
     """
     options = ClassifyOptions(**task["options"])
     found = Labelled.read(table, options.sequence, options.sequence, task["features"])
-    scaling, series = Scaling(**task["scaling"]), []
+    scaling, quiet, series = Scaling(**task["scaling"]), without_noise(model), []
     for name, values in list(zip(found.names, found.sequences, strict=True))[:SHOWN]:
         x = scaling(values, options.dtype)
         k = int(np.asarray(predict(model, [x]))[0].argmax())
-        norms = dependence(model, x, np.array([k]))[0]
+        norms = connectivity(quiet, x[:, None], np.array([k])).matrix[0]
         series.append({"name": f"{name}: {task['classes'][k]}",
                        "x": list(range(1, len(norms) + 1)), "y": rounded_all(norms)})  # fmt: skip
-    return {"kind": "labels", "series": series}
+    return {"kind": "labels", "series": series, "exponents": []}
 
 
 def triangle(matrix: Floats) -> list[Sequence[float | None]]:

@@ -127,13 +127,20 @@ function spectrum() {
   const picked = picker(host, "Block:", s.map((b) => b.name));
   const usual = s.findIndex((b) => b.usual);
   host.querySelector("select").value = String(Math.max(usual, 0));
-  const picture = plane(host, "Eigenvalues", "Each mark is an eigenvalue.", () => {
+  const box = pair(host);
+  const picture = plane(box, "Eigenvalues", "Each mark is an eigenvalue.", () => {
     const b = s[picked.get()];
     const sets = [{ name: `trained, spectral radius ${number(b.radius)}`, points: b.now, mark: "dot" }];
     if (b.before) sets.push({ name: `before training, ${number(b.radius_before)}`, points: b.before, mark: "ring" });
     return sets;
   });
   picked.redraw.push(() => picture.redraw());
+  const found = DATA.memory ? DATA.memory.exponents : [];
+  if (found.length) {
+    lineChart(box, "Lyapunov spectrum", "The largest exponents of the trained states, cell states included, along the sequence shown below: below 0 small changes and gradients vanish, above 0 they grow.", {
+      series: found.map((l) => ({ name: l.name, x: l.values.map((_, k) => k + 1), y: l.values })),
+      references: [{ y: 0, name: "neither" }], x: "exponent, in descending order", y: "nats per step", at: "exponent" });
+  }
   return undefined;
 }
 
