@@ -12,7 +12,7 @@ from bptt_native.diagnostics import gradient_flow
 from bptt_native.fit import fit, resume
 from bptt_native.history import HistoryRow, read_history
 from bptt_native.records import RecordFile, read_records
-from bptt_native.watch import GradientWarning, Watch, look, radius, recurrent_blocks
+from bptt_native.watch import GradientWarning, Watch, _longer, look, radius, recurrent_blocks
 
 
 def net(cell="lstm", **changes):
@@ -175,6 +175,20 @@ def test_a_vanishing_gradient_is_said_once_and_what_helps():
     assert "cell='lstm'" in said[0]
     with pytest.warns(GradientWarning, match="vanishes"):
         fit(net("rnn", nonlinearity="sigmoid"), x, y, steps=4, batch_size=8, watch=2)
+
+
+@pytest.mark.parametrize(("options", "said", "unsaid"), [
+    ({"cell": "rnn"}, ("cell='lstm'", "'orthogonal'", "with nonlinearity='relu'", "omega"), ()),
+    ({"cell": "rnn", "init": "orthogonal", "omega": 1.0}, ("cell='lstm'",), ("'ortho", "omega")),
+    ({"cell": "gru"}, ("'orthogonal'", "'chrono'"), ("forget_bias", "cell=")),
+    ({"cell": "lstm"}, ("forget_bias", "'chrono'"), ("cell=",)),
+    ({"cell": "lstm", "forget_bias": 1.0}, ("'chrono'",), ("forget_bias",)),
+    ({"cell": "lstm", "init": bn.Init("chrono", time_scale=9)}, ("more training",), ("'chrono'",)),
+])  # fmt: skip
+def test_what_is_to_be_tried_is_not_what_is_there(options, said, unsaid):
+    words = _longer(net(**options))
+    assert all(word in words for word in said), words
+    assert not any(word in words for word in unsaid), words
 
 
 def test_an_exploding_gradient_is_said_once_and_what_helps():

@@ -252,28 +252,40 @@ def _grows(top: LayerRecord) -> str:
 
 
 def _longer(model: Model) -> str:
-    """Say what helps against vanishing."""
+    """Say what helps against vanishing, but for what the model has already."""
     config = model.config
+    kind = getattr(config["init"], "weights", config["init"])
+    cell, relu = config["cell"], config["nonlinearity"] == "relu"
+    identity = "init='identity'" + ("" if relu else " with nonlinearity='relu'")
+    chrono = "Init('chrono', time_scale=longest dependency)"
     ways = {
-        "rnn": "an LSTM or GRU (cell='lstm'), init='orthogonal', init='identity' with "
-               "nonlinearity='relu', or omega above 0",
-        "lstm": "a larger forget_bias (1 or more), Init('chrono', time_scale=longest dependency)",
-        "gru": "Init('chrono', time_scale=longest dependency), init='orthogonal', or an LSTM with "
-               "forget_bias=1",
-    }  # fmt: skip
-    return (
-        f"To reach farther try {ways[config['cell']]}; if it need not, a shorter window costs less"
-    )
+        "an LSTM or GRU (cell='lstm')": cell == "rnn",
+        "init='orthogonal'": cell != "lstm" and kind not in ("orthogonal", "identity"),
+        identity: cell == "rnn" and kind != "identity",
+        "omega above 0": cell == "rnn" and config["omega"] == 0,
+        "a larger forget_bias (1 or more)": cell == "lstm"
+        and kind != "chrono"
+        and (config["forget_bias"] or 0) < 1,
+        chrono: cell != "rnn" and kind != "chrono",
+    }
+    chosen = [way for way, fits in ways.items() if fits] or ["more training"]
+    return f"To reach farther try {_either(chosen)}; if it need not, a shorter window costs less"
 
 
 def _tamer(model: Model, mean: float) -> str:
     """Say what helps against exploding."""
     config = model.config
-    ways = ["a lower learning rate", "init='orthogonal'", "a shorter window"]
+    ways = ["a lower learning rate", "a shorter window"]
+    if getattr(config["init"], "weights", config["init"]) != "orthogonal":
+        ways.insert(1, "init='orthogonal'")
     if config["clip_norm"] is None:
         known = math.isfinite(mean)
         around = f", {0.5 * mean:.2g} to {10 * mean:.2g} here" if known else ""
         ways.insert(0, f"clip_norm (0.5 to 10 times the usual norm{around})")
     elif math.isfinite(mean) and config["clip_norm"] > 10 * mean:
         ways.insert(0, f"a lower clip_norm ({0.5 * mean:.2g} to {10 * mean:.2g})")
-    return f"Try {', '.join(ways[:-1])} or {ways[-1]}"
+    return f"Try {_either(ways)}"
+
+
+def _either(ways: list[str]) -> str:
+    return f"{', '.join(ways[:-1])} or {ways[-1]}" if len(ways) > 1 else ways[0]

@@ -86,9 +86,9 @@ function memoryView(host, data) {
     const k = Math.min(Math.max(chosen + steps[event.key], 0), buttons.length - 1);
     buttons[k].focus();
   });
-  const label = el("label", { for: "threshold" }, "Lit from ");
+  const label = el("label", { for: "threshold" }, "Light up from ");
   const relabel = () => {
-    shown.textContent = `${percent(shares[Number(range.value)])} of the largest on`;
+    shown.textContent = `${percent(shares[Number(range.value)])} of the strongest`;
     line.dataset.share = String(shares[Number(range.value)]);
     range.setAttribute("aria-valuetext", shown.textContent);
     if (chosen >= 0) show(chosen);

@@ -154,7 +154,7 @@ function memory() {
     return undefined;
   }
   say(host, m.kind === "text"
-    ? "Point at a character, tap it or go there with the arrow keys: the earlier characters that it depends on light up. The number below one is its share, in per cent, of the strongest; the norm of the derivative of the character's logit with respect to the input is exact, from one backward pass per output."
+    ? "Point at a character, tap it or go there with the arrow keys: the earlier characters that it depends on light up. The number below one is its share, in per cent, of the strongest. Measured is the norm of the derivative of the character's logit with respect to what the first layer reads, exactly."
     : "Point at a step, tap it or go there with the arrow keys: the earlier steps that the output there depends on light up, with their share, in per cent, of the strongest.");
   memoryView(host, m);
   const n = m.matrix.length;
