@@ -112,7 +112,7 @@ def plot_flow_map(
     state : str
         "h", or "c" of an LSTM.
     lowest : float
-        The lower end of the colours, relative to the last step.
+        The lower end of the colours at most, relative to the last step.
 
     Raises
     ------
@@ -134,7 +134,9 @@ def plot_flow_map(
     top = float(np.nanmax(np.where(np.isfinite(values), values, 1), initial=1))
     extent = (steps[0] - half, even[-1] + half, -0.5, len(values) - 0.5)
     what = f"||dL/d{state}||, 1 at the last step"
-    heat_map(ax, values[:, nearest], extent, what, low=lowest, high=max(top, 10 * lowest))
+    least = float(np.nanmin(np.where(values > 0, values, np.nan), initial=0.1))
+    low = max(lowest, 10 ** np.floor(np.log10(least)))
+    heat_map(ax, values[:, nearest], extent, what, low=low, high=max(top, 10 * low))
     if state == "h":
         for k, (share, style) in enumerate((("1/e", "-"), ("1 %", (0, (4, 2))))):
             back = [record.layers[layer].horizon[k] for record in records]
