@@ -32,7 +32,9 @@ class Connectivity:
     def shares(self) -> Norms:
         """Give each row divided by its sum (rows of zeros stay)."""
         total = self.matrix.sum(axis=1, keepdims=True)
-        return np.divide(self.matrix, total, out=np.zeros_like(self.matrix), where=total > 0)
+        zeros = np.zeros_like(self.matrix)
+        shares: Norms = np.divide(self.matrix, total, out=zeros, where=total > 0)
+        return shares
 
     def reach(self, share: float = 0.5) -> Indices:
         """Give how many steps back one must go for this share of each row's sum [S].
