@@ -73,7 +73,8 @@ def smooth(values: Norms) -> Norms:
 
 def legend(ax: "Axes", **options: Any) -> None:
     """Give axes a legend in their own look."""
-    ax.legend(**{"frameon": False, "fontsize": 9.5, "labelcolor": INK, **options})
+    look = {"framealpha": 0.85, "edgecolor": "none", "facecolor": "white", "fontsize": 9.5}
+    ax.legend(**{**look, "labelcolor": INK, **options})
 
 
 def heat_map(

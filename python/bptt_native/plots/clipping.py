@@ -59,7 +59,11 @@ def plot_clipping_angle(ax: "Axes", history: Sequence[HistoryRow]) -> None:
     steps = columns(history)
     angle = np.degrees(steps["clip_angle"])
     ax.plot(steps["step"], angle, "o", color=BLUE, markersize=3, markeredgewidth=0, alpha=0.75)
-    ax.set_ylim(0, max(1.0, 1.1 * float(np.nanmax(angle, initial=0))))
+    largest = float(np.nanmax(angle, initial=0))
+    ax.set_ylim(0, max(1.0, 1.1 * largest))
+    if largest == 0 and np.isfinite(angle).any():
+        ax.text(0.5, 0.5, "0 at all steps: the direction is kept", transform=ax.transAxes,
+                ha="center", color=INK, fontsize=10.5)  # fmt: skip
     dress(ax, "Angle that clipping turns it by", "step of training", "angle (degrees)")
 
 

@@ -143,7 +143,7 @@ def plot_flow_map(
             y = [np.nan if b is None else b for b in back]
             ax.plot(steps, y, color="black", linewidth=3.2, alpha=0.6)
             ax.plot(steps, y, color="white", linewidth=1.7, linestyle=style, label=f"{share} left")
-        legend(ax, frameon=True, facecolor="#555555", labelcolor="white", loc="upper right")
+        legend(ax, facecolor="#555555", labelcolor="white", loc="upper right")
     number = layer % len(records[0].layers) + 1
     dress(ax, f"Gradient of the last step's loss, layer {number}", "update",
           "distance back in time (steps)")  # fmt: skip
