@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +23,7 @@ from bptt_native.watch import Watch
 
 NASTY = "</script><b>&\"'`\\ ${x}@data@ שלום عربى e\u0301 \u2028\u2029\u200f\u0000\t\r\n \U0001f600"
 STATUS = "return document.getElementById('status').innerText"
+CHOSEN = "return document.querySelector('#line .chosen').dataset.k"
 SHARES = (0.05, 0.1, 0.25, 0.5)  # that the page's slider offers
 
 
@@ -274,7 +276,7 @@ def test_hovering_lights_what_a_character_depends_on(report):
         report.hover(k)
         seen.append(report.lit())
         assert seen[-1] == expected(report.matrix, k, 0.1)
-        assert report.run("return document.querySelector('#line .chosen').dataset.k") == str(k)
+        assert report.run(CHOSEN) == str(k)
         numbers = report.run(
             "return [...document.querySelectorAll('#line .lit small')]"
             ".map(s => Number(s.innerText))"
@@ -320,6 +322,28 @@ def test_the_keyboard_does_what_the_pointer_does(report):
     assert report.browser.get_log("browser") == []
 
 
+def test_a_tap_does_what_the_pointer_does(report):
+    report.open(360)
+    command = report.browser.execute_cdp_cmd
+    command("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        for k in (70, 25):
+            place = report.run(
+                "const b = document.querySelectorAll('#line button')[arguments[0]];"
+                "b.scrollIntoView({block: 'center'}); const r = b.getBoundingClientRect();"
+                "return [r.left + r.width / 2, r.top + r.height / 2]", k,
+            )  # fmt: skip
+            point = [{"x": place[0], "y": place[1]}]
+            command("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": point})
+            command("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+            ends = time.monotonic() + 5
+            while report.run(CHOSEN) != str(k) and time.monotonic() < ends:
+                time.sleep(0.02)
+            assert report.lit() == expected(report.matrix, k, 0.1)
+    finally:
+        command("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+
 def test_every_character_is_shown_as_itself_or_by_a_sign(report, text_run):
     report.open()
     faces = report.run("return [...document.querySelectorAll('#line bdi')].map(b => b.textContent)")
@@ -347,6 +371,19 @@ def test_no_width_scrolls_sideways(report, width):
         ".map(t => parseFloat(getComputedStyle(t).fontSize)))"
     )
     assert small >= 12
+    assert report.browser.get_log("browser") == []
+
+
+def test_a_window_that_changes_its_width(report):
+    report.open(1400)
+    width = "return document.querySelector('#training svg').viewBox.baseVal.width"
+    wide = report.run(width)
+    for size in (360, 800, 361, 1400):
+        metrics = {"width": size, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        report.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        report.run("return new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))")
+        assert report.run("return document.documentElement.scrollWidth") <= size
+    assert report.run(width) == wide
     assert report.browser.get_log("browser") == []
 
 

@@ -103,7 +103,7 @@ function figure(host, title, caption, draw, height = 260) {
     legend.replaceChildren();
     draw(self, width, tall);
   }
-  new ResizeObserver(() => redraw(false)).observe(box);
+  new ResizeObserver(() => requestAnimationFrame(() => redraw(false))).observe(box);
   redraw(true);
   return self;
 }
