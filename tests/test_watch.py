@@ -66,16 +66,43 @@ def test_a_look_is_the_flow_of_a_loss_at_the_last_step(cell, targets, batch_firs
         assert found.growth == pytest.approx(flow.decay)
 
 
-def test_the_longest_sequences_of_a_ragged_batch_are_looked_at():
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("targets", ["every", "last"])
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"bidirectional": True}])
+def test_ragged_sequences_end_together(cell, targets, options):
+    """The flow of the longer half is that of each of them alone."""
     rng = np.random.default_rng(0)
-    model = net(targets="last")
-    x = [rng.standard_normal((t, 3)).astype(np.float32) for t in (9, 4, 9, 2)]
-    y = np.array([0, 1, 2, 3])
-    batch = source_of(read_data(model, x, y, "fit"), 4).batch(0, 0)
+    model = net(cell, targets=targets, dtype="float64", **options)
+    x = [rng.standard_normal((t, 3)) for t in (9, 4, 7, 2, 12, 3)]
+    y = [rng.integers(0, 4, len(s)) for s in x] if targets == "every" else np.arange(6) % 4
+    batch = source_of(read_data(model, x, y, "fit"), 6).batch(0, 0)
     record = look(model, batch, None, 0)
-    assert (record.steps, record.sequences) == (9, 2)
-    flow = gradient_flow(model, np.stack([x[0], x[2]], 1), y[[0, 2]])
-    np.testing.assert_allclose(record.layers[-1].h, flow.h, rtol=1e-6)
+    assert (record.steps, record.sequences) == (4, 4)
+    alone = net(cell, targets=targets, dtype="float64", **{**options, "batch_first": False})
+    walks = 2 if options.get("bidirectional") else 1
+    for layer in (0, 1):
+        squares = np.zeros(4)
+        for k in (0, 1, 2, 4):
+            goal = y[k][-1:] if targets == "every" else y[k : k + 1]
+            flow = gradient_flow(alone, x[k][:, None], goal, layer=layer * walks)
+            squares += (flow.h[:4] / 4) ** 2  # of the mean over four
+        np.testing.assert_allclose(record.layers[layer].h, np.sqrt(squares), rtol=1e-10)
+
+
+def test_of_windows_that_go_on_the_longest_are_looked_at():
+    rng = np.random.default_rng(0)
+    model = net(dtype="float64")
+    x = [rng.standard_normal((t, 3)) for t in (10, 7, 10)]
+    y = [rng.integers(0, 4, len(s)) for s in x]
+    source = source_of(read_data(model, x, y, "fit"), 3, window=5)
+    first, second = source.batch(0, 0), source.batch(0, 1)
+    _, state = model(first.x)
+    record = look(model, second, second.carried(state), 0)
+    assert (record.steps, record.sequences) == (5, 2)
+    both, goal = np.stack([x[0][5:], x[2][5:]], 1), np.array([y[0][-1], y[2][-1]])
+    members = [list(first.members).index(k) for k in (0, 2)]
+    flow = gradient_flow(model, both, goal, tuple(s[:, members] for s in state))
+    np.testing.assert_allclose(record.layers[-1].h, flow.h, rtol=1e-10)
 
 
 @pytest.mark.parametrize("options", [

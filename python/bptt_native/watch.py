@@ -7,7 +7,7 @@ the last step (with a loss at every step the curve is flat). Nothing of it enter
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,7 @@ class Watch:
         model : Model
             It stays as it is.
         batch : Batch
-            With targets. Of sequences of different lengths the longest are taken.
+            With targets. Of sequences of different lengths the longer half is taken.
         state : ndarray, (h, c) or None
             The states before the batch's first step.
         step : int
@@ -126,34 +126,63 @@ class Watch:
 def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
     """Look at the flow of a loss at the last step of a batch; see `Watch.look`."""
     config, time = model.config, 1 if model.config["batch_first"] else 0
-    x, targets, lengths = batch.x, batch.targets, batch.lengths
-    if lengths is not None:
-        longest = lengths == x.shape[time]
-        x = x[longest] if time else x[:, longest]
-        every = config["targets"] == "every" and not time
-        targets = targets[:, longest] if every else targets[longest]
-        if state is not None:
-            parts = state if isinstance(state, tuple) else (state,)
-            parts = tuple(part[:, longest] for part in parts)
-            state = parts if isinstance(state, tuple) else parts[0]
-    out, _, tape = model.forward(x, state)
+    ends = _ends_together(model, batch, state)
+    out, _, tape = model.forward(ends.x, ends.state, resets=ends.resets)
     at: tuple[Any, ...] = (...,)
     if config["targets"] == "every":
         at = (slice(None), -1) if time else (-1,)
     dout = np.zeros_like(out)
-    dout[at] = _loss_gradient(model, out[at], targets[at])
+    dout[at] = _loss_gradient(model, out[at], ends.targets)
     grads = model.backward(tape, dout, input_gradient=False)
     assert grads.flow is not None
-    values = tape.gates()
-    if config["cell"] == "rnn":
-        values = {"h": np.asarray(tape.states())}
+    gates = tape.gates() if config["cell"] != "rnn" else {"h": np.asarray(tape.states())}
+    values = {name: value[:, -ends.steps :] for name, value in gates.items()}
+    h, c = grads.flow[:, -ends.steps :], grads.flow_c
+    c = None if c is None else c[:, -ends.steps :]
     floor = float(np.finfo(out.dtype).tiny) * 2.0**24 * math.sqrt(out[at].size)
     directions = 1 + config["bidirectional"]
     layers = [
-        _layer(model, layer, directions, grads.flow, grads.flow_c, values, floor)
+        _layer(model, layer, directions, h, c, values, floor)
         for layer in range(config["num_layers"])
     ]
-    return GradientRecord(step, x.shape[time], x.shape[1 - time], layers)
+    return GradientRecord(step, ends.steps, ends.x.shape[1 - time], layers)
+
+
+class _Ends(NamedTuple):
+    """Sequences whose last steps lie side by side, as the model takes them."""
+
+    x: Array
+    targets: Array  # of the last steps
+    state: Any
+    resets: Array | None
+    steps: int  # that all of them have
+
+
+def _ends_together(model: Model, batch: Batch, state: Any) -> _Ends:
+    """Move the longer half of sequences of different lengths to the end of time.
+
+    Where a shorter one begins its state begins anew, so what lies before does not matter. Of
+    sequences that go on from a window before only the longest are taken.
+    """
+    time = 1 if model.config["batch_first"] else 0
+    every, x, targets = model.config["targets"] == "every", batch.x, batch.targets
+    if batch.lengths is None:
+        last = (targets[:, -1] if time else targets[-1]) if every else targets
+        return _Ends(x, last, state, None, x.shape[time])
+    lengths = np.asarray(batch.lengths)
+    least = int(np.sort(lengths)[(len(lengths) - 1) // 2 if state is None else -1])
+    chosen = np.flatnonzero(lengths >= least)
+    own, T = lengths[chosen], int(lengths.max())
+    rows, begins = x.swapaxes(0, time), T - own
+    moved = np.zeros((T, len(chosen), *rows.shape[2:]), x.dtype)
+    resets = np.zeros((T, len(chosen)), np.bool_)
+    for k, (i, begin) in enumerate(zip(chosen, begins, strict=True)):
+        moved[begin:, k] = rows[: T - begin, i]
+        resets[begin, k] = begin > 0
+    if state is not None:
+        state = tuple(s[:, chosen] for s in state) if isinstance(state, tuple) else state[:, chosen]
+    last = targets.swapaxes(0, time)[own - 1, chosen] if every else targets[chosen]
+    return _Ends(moved.swapaxes(0, time), last, state, resets.swapaxes(0, time), least)
 
 
 def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:
