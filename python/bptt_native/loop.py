@@ -17,7 +17,6 @@ import numpy as np
 from . import Model
 from .batches import Batch, Source
 from .evaluation import Metrics
-from .gradients import StepResult, UpdateResult
 from .history import HistoryFile, HistoryRow, read_history
 from .records import RecordFile, read_records
 from .schedules import EarlyStopping, Schedule
@@ -156,19 +155,9 @@ class Trainer:
         self._state = result.state
         return _Update(
             float(result.loss), float(result.grad_norm), bool(result.clipped),
-            bool(result.skipped), int(batch.mass), *self._after(result),
+            bool(result.skipped), int(batch.mass), float(result.clipped_norm),
+            float(result.clip_angle),
         )  # fmt: skip
-
-    def _after(self, result: StepResult | UpdateResult) -> tuple[float | None, float | None]:
-        """Give norm and angle of the gradient after clipping, where the global norm alone is it."""
-        config = self.model.config
-        if result.skipped:
-            return None, None
-        if not result.clipped:
-            return float(result.grad_norm), 0.0
-        if config["clip_value"] is None and config["clip_tensor_norm"] is None:
-            return float(config["clip_norm"]), 0.0
-        return None, None
 
     def _read(self, batch: Batch) -> _Update:
         """Carry the state on over a batch without targets."""
@@ -208,7 +197,7 @@ class Trainer:
         result = model.apply(total)
         return _Update(
             float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),
-            int(targets), *self._after(result),
+            int(targets), float(result.clipped_norm), float(result.clip_angle),
         )  # fmt: skip
 
     def _measure(self, row: HistoryRow) -> HistoryRow:
