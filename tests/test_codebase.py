@@ -39,7 +39,8 @@ MAY_INCLUDE = {
 PYTHON_ORDER = [
     ["__main__"],
     ["cli"],
-    ["cli_bench", "cli_report", "cli_train", "demo"],
+    ["cli_bench", "cli_lab", "cli_report", "cli_train", "demo"],
+    ["lab"],
     ["plots", "report"],
     ["forecast", "classify", "training"],
     ["recipe", "tables"],

@@ -1,7 +1,8 @@
 """``bptt-native``: train recurrent networks on texts and tables, see what the library runs on.
 
-Results go to the standard output and progress to the standard error. Exit codes: 0 done, 2 bad
-input (one line says which), 3 training diverged, 130 interrupted, 141 nobody reads the output.
+Results go to the standard output and progress to the standard error. Exit codes: 0 done, 1 an
+experiment's claim did not hold, 2 bad input (one line says which), 3 training diverged, 130
+interrupted, 141 nobody reads the output.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from . import (
     set_num_threads,
 )
 from .cli_bench import add_bench
+from .cli_lab import add_lab
 from .cli_report import add_report
 from .cli_train import INTERRUPTED, add_predict, add_train
 from .loop import MODEL_FILE, TrainingDiverged
@@ -53,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_predict(commands)
     add_report(commands)
     add_bench(commands)
+    add_lab(commands)
     info = commands.add_parser("info", help="the library, or a model file")
     info.add_argument("model", nargs="?", help="a model file")
     info.set_defaults(run=run_info)

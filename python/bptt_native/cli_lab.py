@@ -1,0 +1,48 @@
+"""``bptt-native lab``: run the experiments of the laboratory."""
+
+import argparse
+import sys
+from typing import Any
+
+from .lab import EXPERIMENTS, run
+from .lab.record import duration
+
+NOT_HELD = 1
+
+
+def add_lab(commands: Any) -> None:
+    """Add the command to the parser's."""
+    command = commands.add_parser("lab", help="claims about recurrent learning, measured")
+    command.set_defaults(run=run_lab)
+    command.add_argument("name", nargs="?", metavar="NAME", help="which; without it: the list")
+    command.add_argument("--full", action="store_true", help="the long form")
+    command.add_argument("--out", default="runs/lab", help="folder (%(default)s)")
+    command.add_argument("--seeds", type=int, help="how many (each experiment has its own number)")
+    command.add_argument("--jobs", type=int, help="processes side by side (one per processor)")
+
+
+def run_lab(args: argparse.Namespace) -> int:
+    """Run an experiment and print its verdict, or list them all."""
+    if args.name is None:
+        print(f"{'name':16} {'quick':>12} {'--full':>12}   what it is about")
+        for name, experiment in EXPERIMENTS.items():
+            quick, full = (duration(60 * minutes) for minutes in experiment.minutes)
+            print(f"{name:16} {quick:>12} {full:>12}   {experiment.title}")
+        print("times: on two cores of the machine in docs/lab.md")
+        return 0
+    outcome = run(
+        args.name, args.out, full=args.full, seeds=args.seeds, jobs=args.jobs, progress=_show
+    )
+    print(EXPERIMENTS[outcome.name].claim)
+    for claim in outcome.claims:
+        print(f"[{'held' if claim.held else 'DID NOT HOLD'}] {claim.text}\n    {claim.measured}")
+    files = [outcome.csv, outcome.figure, outcome.record, outcome.text]
+    print("Written: " + ", ".join(str(path) for path in files if path is not None))
+    if outcome.figure is None:
+        print("No picture: it needs matplotlib (pip install 'bptt_native[plot]').")
+    return 0 if outcome.held else NOT_HELD
+
+
+def _show(done: int, jobs: int) -> None:
+    end = "\n" if done == jobs or not sys.stderr.isatty() else "\r"
+    print(f"{done} of {jobs} jobs", end=end, file=sys.stderr, flush=True)

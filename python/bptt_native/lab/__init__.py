@@ -1,0 +1,132 @@
+"""The laboratory: claims about recurrent learning as experiments that anyone can run again.
+
+``run`` measures and leaves CSV, figure and verdict behind; ``bptt-native lab NAME`` does the same
+from the command line. An experiment is an object: `Experiment` says what it consists of.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from ..arrays import integer, message, refuse_type
+from ..plots import save_figure
+from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
+from .record import as_text, read_rows, record_of, write_record, write_rows
+from .workers import measure_all
+
+__all__ = [
+    "EXPERIMENTS",
+    "Case",
+    "Claim",
+    "Experiment",
+    "Outcome",
+    "Row",
+    "Scalar",
+    "read_rows",
+    "run",
+]
+
+_ALL: tuple[Experiment, ...] = ()
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}
+"""All experiments by name."""
+
+
+def run(
+    name: str | Experiment, out: str | Path, *, full: bool = False,
+    seeds: int | Sequence[int] | None = None, jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:  # fmt: skip
+    """Run an experiment and write what came out.
+
+    Measurements depend on the seeds and on the instruction set, not on ``jobs``.
+
+    Parameters
+    ----------
+    name : str or Experiment
+        One of ``EXPERIMENTS``, or one of your own.
+    out : str or Path
+        The folder for NAME.csv, NAME.png, NAME.json and NAME.md.
+    full : bool
+        The long form.
+    seeds : int or sequence of int, optional
+        How many (0, 1, ...), or which; the experiment's own number if not given.
+    jobs : int, optional
+        Processes side by side; as many as there are processors if not given.
+    progress : callable (jobs done, jobs in all), optional
+        Called after each job.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not allowed; nothing was measured.
+    LookupError
+        There is no experiment of this name.
+    OSError
+        The folder cannot be written to.
+    RuntimeError
+        A job failed; the message has the case, the seed and the job's own traceback.
+    """
+    experiment = name if isinstance(name, Experiment) else _find(name)
+    chosen = _seeds(seeds, experiment.seeds)
+    workers = _processors() if jobs is None else integer(jobs, "lab.run", "jobs", 1)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    todo = [(case, seed) for case in experiment.cases(full) for seed in chosen]
+    measured, cpu_seconds = measure_all(experiment.measure, todo, workers, progress)
+    rows: list[Row] = [
+        {**case, "seed": seed, **row}
+        for (case, seed), found in zip(todo, measured, strict=True)
+        for row in found
+    ]
+    csv = folder / f"{experiment.name}.csv"
+    write_rows(csv, rows)
+    claims = tuple(experiment.verdict(rows))
+    figure = folder / f"{experiment.name}.png" if find_spec("matplotlib") else None
+    if figure is not None:
+        save_figure(experiment.figure(rows), figure)
+    seconds = time.perf_counter() - start
+    details = {
+        "full": full, "seeds": chosen, "jobs": len(todo), "workers": workers,
+        "seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1),
+    }  # fmt: skip
+    record, text = (folder / f"{experiment.name}.{ending}" for ending in ("json", "md"))
+    facts = record_of(experiment, claims, details)
+    write_record(record, facts)
+    picture = figure.name if figure else None
+    text.write_text(as_text(experiment, facts, picture), encoding="utf-8")
+    return Outcome(experiment.name, claims, tuple(rows), csv, record, text, figure, seconds)
+
+
+def _find(name: object) -> Experiment:
+    if not isinstance(name, str):
+        refuse_type(name, "lab.run", "name", "the name of an experiment")
+    if name not in EXPERIMENTS:
+        raise LookupError(message("lab.run", "name", f"one of {', '.join(EXPERIMENTS)}", name))
+    return EXPERIMENTS[name]
+
+
+def _seeds(given: int | Sequence[int] | None, usual: int) -> list[int]:
+    if given is None or isinstance(given, int | np.integer):
+        return list(range(usual if given is None else integer(given, "lab.run", "seeds", 1)))
+    if not isinstance(given, list | tuple | range):
+        refuse_type(given, "lab.run", "seeds", "a number of seeds or a sequence of them")
+    chosen = [integer(seed, "lab.run", "seeds", 0) for seed in given]
+    if not chosen or len(set(chosen)) < len(chosen):
+        expected = "at least one seed, each once"
+        raise ValueError(message("lab.run", "seeds", expected, repr(list(given))))
+    return chosen
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,132 @@
+"""What an experiment leaves behind: measurements as CSV, the verdict as JSON and to be read."""
+
+import csv
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, isa
+from .experiment import Claim, Experiment, Row, Scalar
+
+
+def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
+    """Write rows as CSV: a column for each name, in the order of their first appearance."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path: str | Path) -> list[Row]:
+    """Read what `write_rows` wrote: whole numbers, numbers and texts; empty cells are left out.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return [
+            {name: _scalar(cell) for name, cell in cells.items() if cell}
+            for cells in csv.DictReader(file)
+        ]
+
+
+def _scalar(cell: str) -> Scalar:
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell
+
+
+def cpu_name() -> str:
+    """Give the processor's name as the operating system knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, Scalar]:
+    """Say what an experiment ran on: processor, instruction set, versions."""
+    return {
+        "cpu": cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        "isa": isa(),
+        "bptt_native": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def record_of(
+    experiment: Experiment, claims: Sequence[Claim], run: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give everything about a run but its measurements, as JSON can hold it."""
+    return {
+        "name": experiment.name,
+        "title": experiment.title,
+        "claim": experiment.claim,
+        "claims": [{"claim": c.text, "held": c.held, "measured": c.measured} for c in claims],
+        **run,
+        **machine(),
+    }
+
+
+def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON."""
+    Path(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def as_text(experiment: Experiment, record: Mapping[str, Any], figure: str | None) -> str:
+    """Give a record as Markdown.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    record : mapping
+        Of `record_of`.
+    figure : str, optional
+        The picture's file, relative to the text's.
+    """
+    lines = [f"# {experiment.title}", "", experiment.claim, ""]
+    if figure:
+        lines += [f"![{experiment.title}]({figure})", ""]
+    lines += ["| claim | | measured |", "|---|---|---|"]
+    for claim in record["claims"]:
+        verdict = "held" if claim["held"] else "**did not hold**"
+        lines.append(f"| {claim['claim']} | {verdict} | {claim['measured']} |")
+    if experiment.published:
+        lines += ["", experiment.published]
+    form = f"bptt-native lab {record['name']}" + (" --full" if record["full"] else "")
+    seeds = ", ".join(map(str, record["seeds"]))
+    lines += [
+        "",
+        f"`{form}`: {record['jobs']} jobs, seeds {seeds}; {duration(record['seconds'])} in "
+        f"{record['workers']} processes, {duration(record['cpu_seconds'])} of CPU time; "
+        f"{record['cpu']}, {record['isa']}; bptt_native {record['bptt_native']}, NumPy "
+        f"{record['numpy']}, Python {record['python']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def duration(seconds: float) -> str:
+    """Give a time in words: seconds, minutes or hours; "not measured" for NaN."""
+    if math.isnan(seconds):
+        return "not measured"
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -1,0 +1,190 @@
+"""The laboratory's frame: jobs in processes, files, verdicts, the command."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bptt_native as bn
+from bptt_native import lab, plots
+from bptt_native.cli import main
+from bptt_native.lab.record import duration
+
+
+def cases(full: bool) -> list[lab.Case]:
+    return [{"width": width} for width in ((3, 2, 1) if full else (2, 1))]
+
+
+def measure(case: lab.Case, seed: int) -> list[lab.Row]:
+    width = int(case["width"])
+    layer = bn.RNN(width, width, seed=seed)
+    x = np.random.default_rng(seed).standard_normal((4, 1, width)).astype("f")
+    print("what a job prints does not disturb its answer")
+    return [{"t": t, "y": float(np.abs(y).sum())} for t, y in enumerate(layer(x)[0])]
+
+
+def fails(case: lab.Case, seed: int) -> list[lab.Row]:
+    if case["width"] == 1 and seed == 1:
+        raise ZeroDivisionError("on purpose")
+    return measure(case, seed)
+
+
+def dies(case: lab.Case, seed: int) -> list[lab.Row]:
+    os._exit(7)
+
+
+def settings(case: lab.Case, seed: int) -> list[lab.Row]:
+    return [{"pid": os.getpid(), "threads": bn.get_num_threads()}]
+
+
+def figure(rows: Sequence[lab.Row]) -> Any:
+    drawn = plots.new_figure(3, 2)
+    drawn.subplots().plot([float(row["y"]) for row in rows])
+    return drawn
+
+
+def verdict(rows: Sequence[lab.Row]) -> list[lab.Claim]:
+    widest = max(int(row["width"]) for row in rows)
+    return [lab.Claim("There are two widths.", widest == 2, f"{widest} widths")]
+
+
+def experiment(measured: Any = measure, drawn: Any = figure) -> lab.Experiment:
+    return lab.Experiment(
+        "widths", "Widths", "Widths are two.", cases, measured, drawn, verdict, (math.nan, 1.0)
+    )
+
+
+def test_rows_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    one = lab.run(experiment(), tmp_path / "1", jobs=1, progress=lambda *n: seen.append(n))
+    three = lab.run(experiment(), tmp_path / "3", jobs=3)
+    assert one.rows == three.rows
+    assert one.csv.read_bytes() == three.csv.read_bytes()
+    assert seen == [(k, 6) for k in range(1, 7)]
+    expected = [
+        {**case, "seed": seed, **row}
+        for case in cases(False) for seed in range(3) for row in measure(case, seed)
+    ]  # fmt: skip
+    assert list(one.rows) == expected
+    assert lab.read_rows(one.csv) == expected
+
+
+def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
+    done = lab.run(experiment(), tmp_path, full=True, seeds=[5, 2], jobs=2)
+    assert not done.held
+    record = json.loads(done.record.read_text())
+    assert record["seeds"] == [5, 2]
+    assert (record["full"], record["jobs"], record["workers"]) == (True, 6, 2)
+    assert record["isa"] == bn.isa()
+    assert record["claims"] == [
+        {"claim": "There are two widths.", "held": False, "measured": "3 widths"}
+    ]
+    text = done.text.read_text()
+    assert "**did not hold**" in text
+    assert "![Widths](widths.png)" in text
+    assert "bptt-native lab widths --full" in text
+    assert done.figure is not None
+    assert done.figure.read_bytes().startswith(b"\x89PNG")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "widths.csv", "widths.json", "widths.md", "widths.png"
+    ]  # fmt: skip
+
+
+def test_each_job_has_one_thread_in_another_process(tmp_path: Path) -> None:
+    rows = lab.run(experiment(settings, lambda _: plots.new_figure(1, 1)), tmp_path, jobs=2).rows
+    assert {row["threads"] for row in rows} == {1}
+    assert os.getpid() not in {row["pid"] for row in rows}
+
+
+def test_a_job_that_fails_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)'width': 1.*seed 1.*ZeroDivisionError: on purp"):
+        lab.run(experiment(fails), tmp_path, jobs=2)
+    with pytest.raises(RuntimeError, match="its process ended with 7"):
+        lab.run(experiment(dies), tmp_path, jobs=2)
+    with pytest.raises(Exception, match="pickle"):
+        lab.run(experiment(lambda case, seed: []), tmp_path, jobs=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"name": "nothing"}, "lab.run: argument 'name': expected one of "),
+        (
+            {"name": 3},
+            "lab.run: argument 'name': expected the name of an experiment, got the number 3",
+        ),
+        ({"seeds": 0}, "lab.run: argument 'seeds': expected an integer >= 1"),
+        ({"seeds": [1, 1]}, "lab.run: argument 'seeds': expected at least one seed, each once"),
+        ({"seeds": []}, "lab.run: argument 'seeds': expected at least one seed, each once"),
+        ({"seeds": "12"}, "lab.run: argument 'seeds': expected a number of seeds or"),
+        ({"seeds": [-1]}, "lab.run: argument 'seeds': expected"),
+        ({"jobs": 0}, "lab.run: argument 'jobs': expected an integer >= 1"),
+    ],
+)
+def test_refusals(arguments: dict[str, Any], error: str, tmp_path: Path) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)) as caught:
+        lab.run(**{"name": experiment(), "out": tmp_path / "new"} | arguments)
+    assert error in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_interruption_ends_all_processes(tmp_path: Path) -> None:
+    program = (
+        "from bptt_native import lab\nimport test_lab\n"
+        "lab.run(test_lab.experiment(test_lab.sleeps), 'out', jobs=2)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while len(list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in errors
+    assert len(workers) == 2
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def sleeps(case: lab.Case, seed: int) -> list[lab.Row]:
+    Path(f"{os.getpid()}.pid").touch()
+    time.sleep(60)
+    return []
+
+
+def test_the_command(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(lab.EXPERIMENTS, "widths", experiment())
+    assert main(["lab"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in lab.EXPERIMENTS)
+    assert "not measured" in listed
+    arguments = ["lab", "widths", "--out", str(tmp_path), "--seeds", "2", "--jobs", "2"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "[held] There are two widths." in printed.out
+    assert printed.err.endswith("4 of 4 jobs\n")
+    assert main([*arguments, "--full"]) == 1
+    assert "[DID NOT HOLD]" in capsys.readouterr().out
+    assert main(["lab", "nothing"]) == 2
+    assert "expected one of" in capsys.readouterr().err
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (2.04, 45, 120, 7200, math.nan)] == [
+        "2.0 s", "45 s", "2.0 min", "2.0 h", "not measured"
+    ]  # fmt: skip
