@@ -44,5 +44,7 @@ def run_lab(args: argparse.Namespace) -> int:
 
 
 def _show(done: int, jobs: int) -> None:
-    end = "\n" if done == jobs or not sys.stderr.isatty() else "\r"
-    print(f"{done} of {jobs} jobs", end=end, file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"\r{done} of {jobs} jobs", end="\n" * (done == jobs), file=sys.stderr, flush=True)
+    elif done * 10 // jobs > (done - 1) * 10 // jobs:  # in a file: ten lines
+        print(f"{done} of {jobs} jobs", file=sys.stderr, flush=True)

@@ -1,0 +1,86 @@
+"""What the figures of the experiments share."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..plots import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DASH, DOT, DASH_DOT = (0, (6, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5))
+LINES: tuple[Mapping[str, Any], ...] = (
+    {"color": BLUE, "linestyle": "-", "marker": "o"},
+    {"color": VERMILION, "linestyle": DASH, "marker": "s"},
+    {"color": GREEN, "linestyle": DASH_DOT, "marker": "^"},
+    {"color": PURPLE, "linestyle": (0, (2, 1)), "marker": "D"},
+    {"color": ORANGE, "linestyle": (0, (8, 2)), "marker": "v"},
+    {"color": SKY, "linestyle": DOT, "marker": "P"},
+    {"color": INK, "linestyle": "-", "marker": "x"},
+)
+"""Colour, line style and marker of each curve: any one of them tells the curves apart."""
+
+
+def dress(ax: "Axes", title: str, x: str, y: str) -> None:
+    """Give a panel its title, the names of its axes and the grid of all figures here."""
+    ax.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=8)
+    ax.set_xlabel(x, fontsize=10, color=INK)
+    ax.set_ylabel(y, fontsize=10, color=INK)
+    ax.grid(visible=True, color="#ececec", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(PALE)
+    ax.tick_params(colors=GREY, labelsize=9)
+
+
+def legend(ax: "Axes", **options: Any) -> None:
+    """Give a panel a legend in the style of all figures here."""
+    ax.legend(fontsize=9, labelcolor=INK, edgecolor="none", framealpha=0.85, **options)
+
+
+def curve(
+    ax: "Axes", x: Sequence[float], runs: Sequence[Sequence[float]], style: Mapping[str, Any],
+    label: str | None = None, markers: int = 8,
+) -> None:  # fmt: skip
+    """Draw the median over seeds as a line, and from the least to the greatest as a band.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    x : sequence of float [n]
+    runs : sequence [seeds] of sequence of float [n]
+    style : mapping
+        Of the line.
+    label : str, optional
+    markers : int
+        About how many points are marked.
+    """
+    values = np.array(runs, np.float64)
+    every = max(1, len(x) // markers)
+    ax.plot(
+        x, np.median(values, axis=0), label=label, linewidth=1.8, markersize=4.5, markevery=every,
+        **style,
+    )  # fmt: skip
+    low, high = values.min(axis=0), values.max(axis=0)
+    ax.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
+
+
+def level(ax: "Axes", height: float, text: str, *, x: float = 0.99, below: bool = False) -> None:
+    """Draw a baseline across a panel with its name on it."""
+    ax.axhline(height, color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
+    ax.annotate(
+        text, (x, height), (0, -3 if below else 3), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", va="top" if below else "bottom", color=INK,
+        fontsize=8.5, bbox={"boxstyle": "square,pad=0", "fc": "white", "ec": "none", "alpha": 0.8},
+    )  # fmt: skip
+
+
+def panels(width: float, height: float, rows: int, columns: int) -> "tuple[Figure, Any]":
+    """Give an empty figure in inches and its panels, [rows, columns]."""
+    from ..plots import new_figure
+
+    figure = new_figure(width, height)
+    return figure, figure.subplots(rows, columns, squeeze=False)

@@ -1,0 +1,227 @@
+"""How the gradient of a loss at the last step fares on its way back, in nets as they begin."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..cells import GRU, LSTM, RNN
+from ..options import Init
+from .drawing import LINES, curve, dress, legend, level, panels
+from .experiment import Case, Claim, Experiment, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INPUTS, UNITS, SEQUENCES, STEPS, EVERY = 8, 64, 32, 101, 4
+RADII = (0.5, 0.75, 1.0, 1.25, 1.5)
+GATED: dict[str, Any] = {
+    "GRU": lambda **seed: GRU(INPUTS, UNITS, dtype="float64", **seed),
+    "LSTM": lambda **seed: LSTM(INPUTS, UNITS, dtype="float64", **seed),
+    "LSTM, forget bias 1": lambda **seed: LSTM(
+        INPUTS, UNITS, dtype="float64", forget_bias=1.0, **seed
+    ),
+    "LSTM, chrono": lambda **seed: LSTM(
+        INPUTS, UNITS, dtype="float64", init=Init("chrono", time_scale=float(STEPS)), **seed
+    ),
+}
+PLAIN = ("sigmoid", "tanh", "relu")
+
+
+def cases(full: bool) -> list[Case]:
+    """Give each nonlinearity at each spectral radius, and the gated cells."""
+    radii = np.linspace(0.5, 1.5, 21).round(3).tolist() if full else RADII
+    plain: list[Case] = [{"net": net, "radius": radius} for net in PLAIN for radius in radii]
+    gated: list[Case] = [{"net": net} for net in GATED]
+    return [*plain, *gated]
+
+
+def measure(case: Case, seed: int) -> list[Row]:
+    """Walk back from a random gradient at the last step; see the norms every few steps.
+
+    ``through`` is ||dL/da|| / ||dL/dh||: what the nonlinearity lets pass of the norm.
+    """
+    name = str(case["net"])
+    if name in GATED:
+        net = GATED[name](seed=seed)
+    else:
+        init = Init("normal", spectral_radius=float(case["radius"]))
+        net = RNN(INPUTS, UNITS, nonlinearity=name, dtype="float64", init=init, seed=seed)
+    rng = np.random.default_rng(seed)
+    y, _, tape = net.forward(rng.standard_normal((STEPS, SEQUENCES, INPUTS)))
+    dy = np.zeros_like(y)
+    dy[-1] = rng.standard_normal(dy[-1].shape)
+    gradients = net.backward(tape, dy)
+    h = np.asarray(gradients.flow)[0, ::-1]
+    rows: list[Row] = [{"distance": d, "h": float(h[d] / h[0])} for d in range(0, STEPS, EVERY)]
+    if gradients.flow_c is not None:
+        c = np.asarray(gradients.flow_c)[0, ::-1]
+        for row in rows:
+            row["c"] = float(c[int(row["distance"])] / c[0])
+    if name in PLAIN:
+        passed = _through(name, y, dy[-1], net.state_dict()["weight_hh_l0"])
+        for row in rows:
+            row["through"] = passed[int(row["distance"])]
+    return rows
+
+
+def _through(nonlinearity: str, y: Any, dh: Any, weight_hh: Any) -> list[float]:
+    """Give ||dL/da|| / ||dL/dh|| by the distance back, by the chain rule itself."""
+    slopes = {
+        "sigmoid": y * (1 - y), "tanh": 1 - y * y, "relu": (y > 0).astype(y.dtype)
+    }  # fmt: skip
+    passed = []
+    for slope in slopes[nonlinearity][::-1]:
+        da = dh * slope
+        passed.append(float(np.linalg.norm(da) / np.linalg.norm(dh)))
+        dh = da @ weight_hh
+    return passed
+
+
+def factor(rows: Iterable[Row], of: str = "h") -> float:
+    """Give the factor per step of a run's norms: between the first and the last of its rows."""
+    found = sorted((int(row["distance"]), float(row[of])) for row in rows)
+    (near, before), (far, after) = found[0], found[-1]
+    return math.exp((math.log(after) - math.log(before)) / (far - near)) if after > 0 else 0.0
+
+
+def _runs(rows: Sequence[Row], net: str, radius: float | None = None) -> dict[int, list[Row]]:
+    """Give the rows of a net by seed."""
+    runs: dict[int, list[Row]] = {}
+    for row in rows:
+        if row["net"] == net and (radius is None or row["radius"] == radius):
+            runs.setdefault(int(row["seed"]), []).append(row)
+    return runs
+
+
+def _radii(rows: Sequence[Row]) -> list[float]:
+    return sorted({float(row["radius"]) for row in rows if row["net"] in PLAIN})
+
+
+def _factors(rows: Sequence[Row], net: str, radius: float | None = None, of: str = "h") -> Any:
+    return np.array([factor(run, of) for run in _runs(rows, net, radius).values()])
+
+
+def _span(values: Any, form: str = ".2f") -> str:
+    low, high = f"{np.min(values):{form}}", f"{np.max(values):{form}}"
+    return low if low == high else f"{low} to {high}"
+
+
+def verdict(rows: Sequence[Row]) -> list[Claim]:
+    """Compare the factors per step and what the nonlinearities let pass."""
+    radii = _radii(rows)
+    low, high = radii[0], radii[-1]
+    loss = 1 - np.array([row["through"] for row in rows if row["net"] == "sigmoid"], np.float64)
+    sigmoid = np.array([_factors(rows, "sigmoid", r) for r in radii])
+    tanh = np.array([_factors(rows, "tanh", r) for r in radii])
+    relu = np.array([_factors(rows, "relu", r) for r in radii])
+    one = int(np.argmin(np.abs(np.array(radii) - 1)))
+    c = {net: _factors(rows, net, of="c") for net in GATED if net.startswith("LSTM")}
+    default, bias, chrono = c.values()
+    return [
+        Claim(
+            "A sigmoid loses at least 75 % of the gradient's norm at every step through the "
+            "nonlinearity alone (not 25 %).",
+            bool(loss.min() >= 0.75),
+            f"lost per step: {100 * loss.mean():.1f} % on average, {100 * loss.min():.1f} % at "
+            f"least, {100 * loss.max():.1f} % at most, over all radii and distances",
+        ),
+        Claim(
+            f"With sigmoids the gradient vanishes at every spectral radius from {low:g} to "
+            f"{high:g}.",
+            bool(sigmoid.max() < 0.5),
+            f"factor per step {_span(sigmoid[0])} at radius {low:g}, {_span(sigmoid[-1])} at "
+            f"{high:g}: after 100 steps at most {sigmoid.max() ** 100:.0e} is left",
+        ),
+        Claim(
+            f"With tanh it vanishes at radius {low:g} and grows at {high:g}.",
+            bool(tanh[0].max() < 0.7 and tanh[-1].min() > 1),
+            f"factor per step {_span(tanh[0])} at {low:g}, {_span(tanh[one])} at "
+            f"{radii[one]:g}, {_span(tanh[-1], '.3f')} at {high:g}",
+        ),
+        Claim(
+            "With ReLU the same radius vanishes faster than with tanh, because a unit that is "
+            "off passes nothing.",
+            bool(all(np.all(relu[k] < tanh[k]) for k in range(one + 1))),
+            f"factor per step at radius {radii[one]:g}: ReLU {_span(relu[one])}, tanh "
+            f"{_span(tanh[one])}; ReLU at {high:g}: {_span(relu[-1])}",
+        ),
+        Claim(
+            "What an LSTM keeps is set by the bias of its forget gates; with PyTorch's "
+            "initialisation it begins by forgetting.",
+            bool(default.max() < bias.min() and bias.max() < chrono.min() and chrono.min() > 0.95),
+            f"factor per step of the cell's gradient: {_span(default)} by default, "
+            f"{_span(bias)} with forget bias 1, {_span(chrono, '.3f')} with chrono; GRU "
+            f"{_span(_factors(rows, 'GRU'))}",
+        ),
+    ]
+
+
+def figure(rows: Sequence[Row]) -> "Figure":
+    """Draw norms over distance for each net, and the factors over the spectral radius."""
+    drawn, axes = panels(14, 8.2, 2, 3)
+    radii = _radii(rows)
+    shown = [r for r in radii if r in RADII] or radii
+    distance = sorted({int(row["distance"]) for row in rows})
+    back = "distance back in time (steps)"
+    for ax, net in zip(axes.flat, PLAIN, strict=False):
+        for radius, style in zip(shown, LINES, strict=False):
+            runs = [[float(row["h"]) for row in run] for run in _runs(rows, net, radius).values()]
+            factors = _factors(rows, net, radius)
+            curve(ax, distance, runs, style, f"{radius:g}:  ×{np.median(factors):.2f} per step")
+        dress(ax, {"relu": "ReLU"}.get(net, net) + ", by spectral radius", back, "")
+    for style, net in zip(LINES, GATED, strict=False):
+        of = "c" if net.startswith("LSTM") else "h"
+        runs = [[float(row[of]) for row in run] for run in _runs(rows, net).values()]
+        text = f"{net}:  ×{np.median(_factors(rows, net, of=of)):.2f} per step"
+        curve(axes[1, 0], distance, runs, style, text)
+    dress(axes[1, 0], "Gated cells (LSTM: of the cell state c)", back, "")
+    for ax in (*axes[0], axes[1, 0]):
+        ax.set_yscale("log")
+        ax.set_ylim(1e-30, 1e5)
+        ax.set_ylabel("||dL/dh||, 1 at the last step")
+        legend(ax, loc="upper right" if ax is axes[0, 0] else "lower left")
+    axes[1, 0].set_ylabel("||dL/dh||, ||dL/dc||, 1 at the last step")
+    for style, net in zip(LINES, PLAIN, strict=False):
+        name = {"relu": "ReLU"}.get(net, net)
+        factors = np.array([_factors(rows, net, r) for r in radii])
+        curve(axes[1, 1], radii, factors.T.tolist(), style, name)
+        passed = [_passed(rows, net, r) for r in radii]
+        curve(axes[1, 2], radii, np.array(passed).T.tolist(), style, name)
+    level(axes[1, 1], 1, "above: explodes, below: vanishes", x=0.62)
+    level(axes[1, 2], 0.25, "the sigmoid's derivative is at most 0.25")
+    below = "spectral radius of W_hh"
+    dress(axes[1, 1], "Factor per step", below, "factor of ||dL/dh|| per step back")
+    dress(axes[1, 2], "What the nonlinearity alone lets pass", below, "||dL/da|| / ||dL/dh||")
+    axes[1, 1].set_ylim(0, 1.2)
+    axes[1, 2].set_ylim(0, 1.05)
+    for ax in axes[1, 1:]:
+        legend(ax)
+    return drawn
+
+
+def _passed(rows: Sequence[Row], net: str, radius: float) -> list[float]:
+    """Give the mean of ||dL/da|| / ||dL/dh|| over distances, by seed."""
+    runs = _runs(rows, net, radius).values()
+    return [float(np.mean([float(row["through"]) for row in run])) for run in runs]
+
+
+EXPERIMENT = Experiment(
+    name="vanish-explode",
+    title="Vanishing and exploding gradients",
+    claim=(
+        "Going back in time the gradient's norm changes by a nearly constant factor per step, "
+        "which the nonlinearity, the spectral radius and the gates set."
+    ),
+    cases=cases,
+    measure=measure,
+    figure=figure,
+    verdict=verdict,
+    minutes=(0.1, 0.2),
+    published=(
+        "Pascanu et al. 2013 (arXiv:1211.5063): a largest singular value of W_hh below 1/gamma "
+        "is sufficient for vanishing, with gamma the largest derivative (1/4 for the sigmoid, 1 "
+        "for tanh); above 1/gamma is necessary for exploding."
+    ),
+)
