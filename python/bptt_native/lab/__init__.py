@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import integer, message, refuse_type
 from ..plots import save_figure
-from . import vanish_explode
+from . import clipping, vanish_explode
 from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
 from .record import as_text, read_rows, record_of, write_record, write_rows
 from .workers import measure_all
@@ -31,7 +31,7 @@ __all__ = [
     "run",
 ]
 
-_ALL: tuple[Experiment, ...] = (vanish_explode.EXPERIMENT,)
+_ALL: tuple[Experiment, ...] = (vanish_explode.EXPERIMENT, clipping.EXPERIMENT)
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}
 """All experiments by name."""
 

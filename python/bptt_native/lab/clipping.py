@@ -1,0 +1,320 @@
+"""The cliff in the loss of a small net, and what clipping the gradient does at it and in a task."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..cells import RNN
+from ..model import Model
+from .drawing import LINES, curve, dress, legend, level, panels
+from .experiment import Case, Claim, Experiment, Row
+from .tasks import ADDING_BASELINE, adding
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The cliff: h_t = sigmoid(w h_{t-1} + b), L = (h_50 - 0.7)^2, h_0 = sigmoid(0.5).
+CLIFF_STEPS, GOAL, H0 = 50, 0.7, 1 / (1 + math.exp(-0.5))
+CLIFF_START, CLIFF_SPREAD, CLIFF_RATE, CLIFF_UPDATES, CLIFF_STARTS = (5.2, -2.4), 0.1, 0.1, 300, 10
+CLIFF_CLIPS = {"none": math.inf, "norm": 0.5, "value": 0.5}
+FAR = 1.0  # an update this long leaves the picture
+
+# The task: the adding problem with an IRNN and plain SGD with momentum.
+TASK_TIME, TASK_BATCH, TASK_UNITS, WINDOW, SOLVED = 30, 32, 64, 200, 0.03
+TASK: tuple[tuple[str, float, float], ...] = (
+    ("none", math.inf, 0.001), ("none", math.inf, 0.003), ("none", math.inf, 0.01),
+    ("none", math.inf, 0.02), ("norm", 0.3, 0.02), ("value", 0.001, 0.02),
+    ("value", 0.003, 0.02), ("value", 0.01, 0.02),
+)  # fmt: skip
+
+
+def cases(full: bool) -> list[Case]:
+    """Give the ways to clip, in the task and at the cliff."""
+    updates = 20000 if full else 7000
+    task: list[Case] = [
+        {"part": "task", "clip": clip, "threshold": threshold, "lr": lr, "updates": updates}
+        for clip, threshold, lr in TASK
+    ]
+    cliff: list[Case] = [
+        {"part": "cliff", "clip": clip, "threshold": threshold, "lr": CLIFF_RATE}
+        for clip, threshold in CLIFF_CLIPS.items()
+    ]
+    return [*task, *cliff]
+
+
+def measure(case: Case, seed: int) -> list[Row]:
+    """Train, or descend."""
+    return _task(case, seed) if case["part"] == "task" else _cliff(case, seed)
+
+
+def _cliff(case: Case, seed: int) -> list[Row]:
+    """Descend from several starts: the first one's path, and how each ends."""
+    net = RNN(1, 1, nonlinearity="sigmoid", dtype="float64")
+    rng = np.random.default_rng(seed)
+    starts = np.array(CLIFF_START) + CLIFF_SPREAD * rng.uniform(-1, 1, (CLIFF_STARTS, 2))
+    rows: list[Row] = []
+    for start, point in enumerate(starts):
+        path, longest, angles = [point], 0.0, [0.0]
+        for _ in range(CLIFF_UPDATES):
+            gradient = cliff_gradient(net, *path[-1])[1]
+            update = clipped(gradient, str(case["clip"]), float(case["threshold"]))
+            angles.append(angle(gradient, update))
+            path.append(path[-1] - float(case["lr"]) * update)
+            longest = max(longest, float(np.linalg.norm(path[-1] - path[-2])))
+        if start == 0:
+            rows += [{"update": k, "w": float(w), "b": float(b)} for k, (w, b) in enumerate(path)]
+        w, b = path[-1]
+        rows.append(
+            {"start": start, "w": float(w), "b": float(b), "longest": longest,
+             "loss": cliff_gradient(net, w, b)[0], "degrees": math.degrees(max(angles))}
+        )  # fmt: skip
+    return rows
+
+
+def cliff_gradient(net: RNN, w: float, b: float) -> tuple[float, Any]:
+    """Give the loss of the one-unit net at (w, b), and its gradient [2]."""
+    zero = np.zeros(1)
+    net.load_state_dict(
+        {"weight_ih_l0": zero[:, None], "weight_hh_l0": np.array([[w]]), "bias_ih_l0": zero + b,
+         "bias_hh_l0": zero}
+    )  # fmt: skip
+    y, _, tape = net.forward(np.zeros((CLIFF_STEPS, 1, 1)), np.full((1, 1, 1), H0))
+    error = float(y[-1, 0, 0]) - GOAL
+    dy = np.zeros_like(y)
+    dy[-1] = 2 * error
+    gradients = net.backward(tape, dy, flow=False)
+    return error**2, np.array(
+        [gradients["weight_hh_l0"][0, 0], gradients["bias_ih_l0"][0]], np.float64
+    )
+
+
+def clipped(gradient: Any, how: str, threshold: float) -> Any:
+    """Clip by the global norm or element by element; "none" gives the gradient itself."""
+    if how == "norm":
+        return gradient * min(1.0, threshold / max(float(np.linalg.norm(gradient)), 1e-300))
+    return np.clip(gradient, -threshold, threshold) if how == "value" else gradient
+
+
+def angle(a: Any, b: Any) -> float:
+    """Give the angle between two vectors in radians, without loss of digits where it is small.
+
+    A vector has no angle with itself, be it zero or not.
+    """
+    if np.array_equal(a, b):
+        return 0.0
+    u, v = a / np.linalg.norm(a), b / np.linalg.norm(b)
+    return 2 * math.atan2(float(np.linalg.norm(u - v)), float(np.linalg.norm(u + v)))
+
+
+def _task(case: Case, seed: int) -> list[Row]:
+    """Train on the adding problem; see the loss and the gradient's norm as training goes on."""
+    clip: dict[str, Any] = {"none": {}, "norm": {"clip_norm": case["threshold"]},
+            "value": {"clip_value": case["threshold"]}}[str(case["clip"])]  # fmt: skip
+    model = Model(
+        "rnn", input_size=2, hidden_size=TASK_UNITS, output_size=1, nonlinearity="relu",
+        init="identity", loss="mse", targets="last", optimizer="sgd", momentum=0.9, seed=seed,
+        lr=float(case["lr"]), **clip,
+    )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    rows: list[Row] = []
+    updates = int(case["updates"])
+    for update in range(0, updates, WINDOW):
+        steps = [model.train_step(*adding(TASK_TIME, TASK_BATCH, rng)) for _ in range(WINDOW)]
+        losses = [step.loss for step in steps]
+        norms = [step.grad_norm for step in steps]
+        rows.append(
+            {"update": update + WINDOW, "loss": float(np.mean(losses)), "peak": max(losses),
+             "norm": float(np.median(norms)), "largest": max(norms)}
+        )  # fmt: skip
+    x, y = adding(TASK_TIME, 2000, np.random.default_rng(2**32 + seed))
+    rows[-1]["held_out"] = float(np.mean((model(x)[0] - y) ** 2))
+    return rows
+
+
+def _task_runs(rows: Sequence[Row], clip: str, lr: float, threshold: float) -> list[list[Row]]:
+    """Give the rows of one way to train, by seed."""
+    runs: dict[int, list[Row]] = {}
+    for row in rows:
+        way = (row["part"], row["clip"], row["lr"], row["threshold"])
+        if way == ("task", clip, lr, threshold):
+            runs.setdefault(int(row["seed"]), []).append(row)
+    return list(runs.values())
+
+
+def _held_out(runs: Sequence[Sequence[Row]]) -> list[float]:
+    return [float(run[-1]["held_out"]) for run in runs]
+
+
+def _ends(rows: Sequence[Row], clip: str, of: str) -> Any:
+    return np.array(
+        [row[of] for row in rows if row["part"] == "cliff" and row["clip"] == clip and of in row
+         and "start" in row], np.float64,
+    )  # fmt: skip
+
+
+def verdict(rows: Sequence[Row]) -> list[Claim]:
+    """Compare how far runs are thrown, and who solves the task."""
+    far = {clip: _ends(rows, clip, "longest") for clip in CLIFF_CLIPS}
+    loss = {clip: _ends(rows, clip, "loss") for clip in CLIFF_CLIPS}
+    thrown = {clip: int((lengths > FAR).sum()) for clip, lengths in far.items()}
+    starts = len(far["none"])
+    degrees = {clip: _ends(rows, clip, "degrees").max() for clip in CLIFF_CLIPS}
+    runs = {way: _task_runs(rows, way[0], way[2], way[1]) for way in TASK}
+    solved = {way: sum(v < SOLVED for v in _held_out(found)) for way, found in runs.items()}
+    norm = next(way for way in TASK if way[0] == "norm")
+    free = [way for way in TASK if way[0] == "none"]
+    bare = next(way for way in free if way[2] == norm[2])
+    seeds = len(runs[norm])
+    peaks = {
+        way: [max(float(row["peak"]) for row in run) / ADDING_BASELINE for run in runs[way]]
+        for way in (bare, norm)
+    }
+    value = [way for way in TASK if way[0] == "value"]
+    return [
+        Claim(
+            "At the cliff of the one-unit net, gradient descent without clipping is thrown far "
+            "away from most starts; with clipping from none.",
+            thrown["none"] > starts / 2 and thrown["norm"] == thrown["value"] == 0,
+            f"thrown further than {FAR:g} in one update: {thrown['none']} of {starts} runs "
+            f"without, {thrown['norm']} by norm, {thrown['value']} by value; the longest update "
+            f"{far['none'].max():.1f} against {far['norm'].max():.3f}; median loss at the end "
+            f"{np.median(loss['none']):.3f} against {np.median(loss['norm']):.4f}",
+        ),
+        Claim(
+            "Clipping by norm keeps the gradient's direction, clipping by value does not.",
+            bool(degrees["norm"] < 1e-4 and degrees["value"] > 5),
+            f"largest angle between the gradient and the clipped one: {degrees['norm']:.0e} "
+            f"degrees by norm, {degrees['value']:.0f} by value",
+        ),
+        Claim(
+            "An IRNN on the adding problem diverges without clipping and learns with it, at the "
+            "same learning rate.",
+            solved[norm] >= seeds - seeds // 4 and solved[bare] == 0
+            and min(peaks[bare]) > max(1.0, float(np.median(peaks[norm]))),
+            f"held-out error below {SOLVED:g} (baseline {ADDING_BASELINE:.3f}): {solved[norm]} of "
+            f"{seeds} seeds with clip_norm {norm[1]:g}, {solved[bare]} without; the loss without "
+            f"rose to {min(peaks[bare]):.0f} to {max(peaks[bare]):.0f} times the baseline",
+        ),
+        Claim(
+            "Nor is there a learning rate at which it learns as fast without clipping.",
+            all(solved[way] == 0 for way in free),
+            "; ".join(
+                f"lr {way[2]:g}: error {np.median(_held_out(runs[way])):.3f}" for way in free
+            ) + f"; with clip_norm {np.median(_held_out(runs[norm])):.4f} (medians)",
+        ),
+        Claim(
+            "Clipping by value, which turns the gradient, solves it less often than by norm.",
+            max(solved[way] for way in value) < solved[norm],
+            "; ".join(f"clip_value {way[1]:g}: {solved[way]} of {seeds}" for way in value),
+        ),
+    ]  # fmt: skip
+
+
+def figure(rows: Sequence[Row]) -> "Figure":
+    """Draw the cliff with the paths down it, and the losses of the task."""
+    drawn, axes = panels(13, 9, 2, 2)
+    _draw_cliff(axes[0, 0], rows)
+    _draw_section(axes[0, 1])
+    _draw_task(axes[1, 0], rows)
+    _draw_held_out(axes[1, 1], rows)
+    return drawn
+
+
+def cliff_losses(w: Any, b: Any) -> Any:
+    """Give the losses of the one-unit net at many (w, b)."""
+    h = np.full(np.broadcast(w, b).shape, H0)
+    for _ in range(CLIFF_STEPS):
+        h = 1 / (1 + np.exp(-(w * h + b)))
+    return (h - GOAL) ** 2
+
+
+def _draw_cliff(ax: Any, rows: Sequence[Row]) -> None:
+    w, b = np.meshgrid(np.linspace(4, 6, 241), np.linspace(-3, -1.6, 241))
+    levels = np.linspace(0, 0.45, 19)
+    shades = ax.contourf(w, b, cliff_losses(w, b), levels, cmap="Greys", alpha=0.75)
+    ax.figure.colorbar(shades, ax=ax, label="loss (h_50 - 0.7)²")
+    seed = min(int(row["seed"]) for row in rows)
+    for clip, style in zip(CLIFF_CLIPS, (LINES[1], LINES[0], LINES[2]), strict=True):
+        path = np.array(
+            [(row["w"], row["b"]) for row in rows
+             if row["part"] == "cliff" and row["clip"] == clip and row["seed"] == seed
+             and "update" in row], np.float64,
+        )  # fmt: skip
+        name = "without clipping" if clip == "none" else f"clipped by {clip}"
+        ax.plot(*path.T, **style, linewidth=1.6, markersize=3, markevery=4, label=name)
+        ax.plot(*path[0], "o", color="white", markeredgecolor="black", markersize=9, zorder=5)
+    ax.set_xlim(4, 6)
+    ax.set_ylim(-3, -1.6)
+    legend(ax, loc="upper right")
+    dress(ax, "The cliff: h = sigmoid(w h + b), 50 steps", "w", "b")
+
+
+def _draw_section(ax: Any) -> None:
+    net = RNN(1, 1, nonlinearity="sigmoid", dtype="float64")
+    for w, style in zip((4.5, 5.0, 5.5), LINES, strict=False):
+        b = np.linspace(-3, -1.6, 1401)
+        norms = [float(np.linalg.norm(cliff_gradient(net, w, v)[1])) for v in b]
+        shown = {**style, "marker": ""}
+        ax.plot(b, norms, **shown, linewidth=1.6, label=f"w = {w:g}: up to {max(norms):.0f}")
+    ax.set_yscale("log")
+    ax.set_ylim(1e-3, 3e3)
+    level(ax, CLIFF_CLIPS["norm"], f"threshold {CLIFF_CLIPS['norm']:g}")
+    legend(ax, loc="upper right")
+    dress(ax, "The gradient's norm across the cliff", "b", "||dL/d(w, b)||")
+
+
+def _draw_task(ax: Any, rows: Sequence[Row]) -> None:
+    shown = [way for way in TASK if way[2] == 0.02 or way[2] == 0.003]
+    order = (LINES[6], LINES[1], LINES[0], LINES[2], LINES[3], LINES[4])
+    for way, style in zip(shown, order, strict=True):
+        runs = _task_runs(rows, way[0], way[2], way[1])
+        updates = [int(row["update"]) for row in runs[0]]
+        losses = [[float(row["loss"]) for row in run] for run in runs]
+        curve(ax, updates, losses, style, _name(way))
+    level(ax, ADDING_BASELINE, "always answering 1: 1/6")
+    ax.set_yscale("log")
+    legend(ax, loc="lower left")
+    title = f"Adding problem, T = {TASK_TIME}, IRNN with {TASK_UNITS} units, SGD"
+    dress(ax, title, "update", f"squared error, mean of {WINDOW} updates")
+
+
+def _draw_held_out(ax: Any, rows: Sequence[Row]) -> None:
+    for k, way in enumerate(reversed(TASK)):
+        style = {"none": LINES[1], "norm": LINES[0], "value": LINES[2]}[way[0]]
+        errors = _held_out(_task_runs(rows, way[0], way[2], way[1]))
+        ax.plot(errors, [k] * len(errors), style["marker"], color=style["color"], markersize=7)
+    ax.set_yticks(range(len(TASK)), [_name(way) for way in reversed(TASK)])
+    ax.set_xscale("log")
+    for x, text in ((ADDING_BASELINE, "baseline 1/6"), (SOLVED, "solved")):
+        ax.axvline(x, color="black", linewidth=1.1, linestyle=(0, (4, 2)))
+        ax.annotate(text, (x, len(TASK) - 0.45), ha="right", fontsize=8.5)
+    ax.set_ylim(-0.5, len(TASK) - 0.1)
+    dress(ax, "Where each seed ends", "squared error on held-out sequences", "")
+
+
+def _name(way: tuple[str, float, float]) -> str:
+    clip, threshold, lr = way
+    return f"lr {lr:g}, " + ("no clipping" if clip == "none" else f"clip_{clip} {threshold:g}")
+
+
+EXPERIMENT = Experiment(
+    name="clipping",
+    title="Exploding gradients and clipping",
+    claim=(
+        "The loss of a recurrent net has cliffs from which the gradient throws gradient descent "
+        "far away; clipping the gradient's norm keeps it near, in the gradient's direction."
+    ),
+    cases=cases,
+    measure=measure,
+    figure=figure,
+    verdict=verdict,
+    minutes=(1.5, 5.0),
+    seeds=5,
+    published=(
+        "Pascanu et al. 2013 (arXiv:1211.5063), figure 6: the wall in the loss of a net with one "
+        "hidden unit over 50 steps, and clipping by norm as the way to stay in the valley; "
+        "thresholds of 0.5 to 10 times the average norm work."
+    ),
+)
