@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import integer, message, refuse_type
-from ..plots import save_figure
-from . import clipping, vanish_explode
+from . import clipping, initialisation, vanish_explode
 from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
-from .record import as_text, read_rows, record_of, write_record, write_rows
+from .record import as_text, read_rows, record_of, write_figure, write_record, write_rows
 from .workers import measure_all
 
 __all__ = [
@@ -31,7 +30,11 @@ __all__ = [
     "run",
 ]
 
-_ALL: tuple[Experiment, ...] = (vanish_explode.EXPERIMENT, clipping.EXPERIMENT)
+_ALL: tuple[Experiment, ...] = (
+    vanish_explode.EXPERIMENT,
+    clipping.EXPERIMENT,
+    initialisation.EXPERIMENT,
+)
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}
 """All experiments by name."""
 
@@ -43,7 +46,8 @@ def run(
 ) -> Outcome:  # fmt: skip
     """Run an experiment and write what came out.
 
-    Measurements depend on the seeds and on the instruction set, not on ``jobs``.
+    Measurements depend on the seeds and on the instruction set, not on ``jobs``. They are kept to
+    seven digits.
 
     Parameters
     ----------
@@ -84,7 +88,7 @@ def run(
     todo = [(case, seed) for case in experiment.cases(full) for seed in chosen]
     measured, cpu_seconds = measure_all(experiment.measure, todo, workers, progress)
     rows: list[Row] = [
-        {**case, "seed": seed, **row}
+        {**case, "seed": seed, **{key: _seven(value) for key, value in row.items()}}
         for (case, seed), found in zip(todo, measured, strict=True)
         for row in found
     ]
@@ -93,7 +97,7 @@ def run(
     claims = tuple(experiment.verdict(rows))
     figure = folder / f"{experiment.name}.png" if find_spec("matplotlib") else None
     if figure is not None:
-        save_figure(experiment.figure(rows), figure)
+        write_figure(experiment.figure(rows), figure)
     seconds = time.perf_counter() - start
     details = {
         "full": full, "seeds": chosen, "jobs": len(todo), "workers": workers,
@@ -131,3 +135,7 @@ def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _seven(value: Scalar) -> Scalar:
+    return float(f"{value:.7g}") if isinstance(value, float) else value

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 CLIFF_STEPS, GOAL, H0 = 50, 0.7, 1 / (1 + math.exp(-0.5))
 CLIFF_START, CLIFF_SPREAD, CLIFF_RATE, CLIFF_UPDATES, CLIFF_STARTS = (5.2, -2.4), 0.1, 0.1, 300, 10
 CLIFF_CLIPS = {"none": math.inf, "norm": 0.5, "value": 0.5}
+CLIFF_DRAWN = 150  # updates of each first path
 FAR = 1.0  # an update this long leaves the picture
 
 # The task: the adding problem with an IRNN and plain SGD with momentum.
-TASK_TIME, TASK_BATCH, TASK_UNITS, WINDOW, SOLVED = 30, 32, 64, 200, 0.03
+TASK_TIME, TASK_BATCH, TASK_UNITS, WINDOW, SOLVED = 30, 32, 64, 500, 0.03
 TASK: tuple[tuple[str, float, float], ...] = (
     ("none", math.inf, 0.001), ("none", math.inf, 0.003), ("none", math.inf, 0.01),
     ("none", math.inf, 0.02), ("norm", 0.3, 0.02), ("value", 0.001, 0.02),
@@ -64,7 +65,8 @@ def _cliff(case: Case, seed: int) -> list[Row]:
             path.append(path[-1] - float(case["lr"]) * update)
             longest = max(longest, float(np.linalg.norm(path[-1] - path[-2])))
         if start == 0:
-            rows += [{"update": k, "w": float(w), "b": float(b)} for k, (w, b) in enumerate(path)]
+            shown = enumerate(path[: CLIFF_DRAWN + 1])
+            rows += [{"update": k, "w": float(w), "b": float(b)} for k, (w, b) in shown]
         w, b = path[-1]
         rows.append(
             {"start": start, "w": float(w), "b": float(b), "longest": longest,
@@ -243,7 +245,7 @@ def _draw_cliff(ax: Any, rows: Sequence[Row]) -> None:
              and "update" in row], np.float64,
         )  # fmt: skip
         name = "without clipping" if clip == "none" else f"clipped by {clip}"
-        ax.plot(*path.T, **style, linewidth=1.6, markersize=3, markevery=4, label=name)
+        ax.plot(*path.T, **{**style, "marker": ""}, linewidth=1.5, label=name)
         ax.plot(*path[0], "o", color="white", markeredgecolor="black", markersize=9, zorder=5)
     ax.set_xlim(4, 6)
     ax.set_ylim(-3, -1.6)
@@ -253,21 +255,33 @@ def _draw_cliff(ax: Any, rows: Sequence[Row]) -> None:
 
 def _draw_section(ax: Any) -> None:
     net = RNN(1, 1, nonlinearity="sigmoid", dtype="float64")
-    for w, style in zip((4.5, 5.0, 5.5), LINES, strict=False):
-        b = np.linspace(-3, -1.6, 1401)
+    for w, style in zip((4.2, 4.6, 5.0), LINES, strict=False):
+        b = _across(w)
         norms = [float(np.linalg.norm(cliff_gradient(net, w, v)[1])) for v in b]
         shown = {**style, "marker": ""}
-        ax.plot(b, norms, **shown, linewidth=1.6, label=f"w = {w:g}: up to {max(norms):.0f}")
+        ax.plot(b, norms, **shown, linewidth=1.6, label=f"w = {w:g}: up to {max(norms):,.0f}")
     ax.set_yscale("log")
-    ax.set_ylim(1e-3, 3e3)
+    ax.set_ylim(1e-2, None)
     level(ax, CLIFF_CLIPS["norm"], f"threshold {CLIFF_CLIPS['norm']:g}")
     legend(ax, loc="upper right")
     dress(ax, "The gradient's norm across the cliff", "b", "||dL/d(w, b)||")
 
 
+def _across(w: float) -> Any:
+    """Give values of b, denser and denser towards the cliff at this w."""
+    low, high = -3.0, -1.6
+    points = [np.linspace(low, high, 301)]
+    for _ in range(9):
+        steps = np.linspace(low, high, 41)
+        at = int(np.argmax(np.abs(np.diff(cliff_losses(w, steps)))))
+        low, high = steps[max(0, at - 2)], steps[min(40, at + 3)]
+        points.append(np.linspace(low, high, 41))
+    return np.unique(np.concatenate(points))
+
+
 def _draw_task(ax: Any, rows: Sequence[Row]) -> None:
-    shown = [way for way in TASK if way[2] == 0.02 or way[2] == 0.003]
-    order = (LINES[6], LINES[1], LINES[0], LINES[2], LINES[3], LINES[4])
+    shown = [way for way in TASK if way[2] in (0.003, 0.02) and way[1] not in (0.001, 0.01)]
+    order = (LINES[4], LINES[1], LINES[0], LINES[2])
     for way, style in zip(shown, order, strict=True):
         runs = _task_runs(rows, way[0], way[2], way[1])
         updates = [int(row["update"]) for row in runs[0]]

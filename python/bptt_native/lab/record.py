@@ -1,18 +1,22 @@
 """What an experiment leaves behind: measurements as CSV, the verdict as JSON and to be read."""
 
 import csv
+import io
 import json
 import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import __version__, isa
 from .experiment import Claim, Experiment, Row, Scalar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
@@ -46,6 +50,16 @@ def _scalar(cell: str) -> Scalar:
         except ValueError:
             continue
     return cell
+
+
+def write_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a figure as a PNG of 256 colours, which takes less than half the room."""
+    from PIL import Image  # matplotlib needs it too
+
+    full = io.BytesIO()
+    figure.savefig(full, format="png", dpi=100)
+    image = Image.open(full).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)
 
 
 def cpu_name() -> str:

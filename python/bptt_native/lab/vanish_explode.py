@@ -179,7 +179,7 @@ def figure(rows: Sequence[Row]) -> "Figure":
     dress(axes[1, 0], "Gated cells (LSTM: of the cell state c)", back, "")
     for ax in (*axes[0], axes[1, 0]):
         ax.set_yscale("log")
-        ax.set_ylim(1e-30, 1e5)
+        ax.set_ylim(1e-45, 1e4)
         ax.set_ylabel("||dL/dh||, 1 at the last step")
         legend(ax, loc="upper right" if ax is axes[0, 0] else "lower left")
     axes[1, 0].set_ylabel("||dL/dh||, ||dL/dc||, 1 at the last step")
