@@ -112,11 +112,12 @@ def test_ways_to_clip() -> None:
 
 def test_initialisation_holds(tmp_path: Path) -> None:
     def shorten(case: lab.Case) -> lab.Case:
-        updates = {"lstm": 500, "ReLU, identity": 1500}
-        name = case["init"] if case["init"] in updates else case["cell"]
-        return {**case, "steps": 40, "updates": updates.get(str(name), 200)}
+        if case["cell"] == "lstm":
+            return {**case, "steps": 50, "updates": 500, "lr": 1e-2}
+        updates = 2000 if str(case["init"]).startswith("ReLU") else 200
+        return {**case, "steps": 20, "updates": updates, "lr": 2e-3}
 
-    done = lab.run(shortened("initialisation", shorten), tmp_path, seeds=[0], jobs=2)
+    done = lab.run(shortened("initialisation", shorten), tmp_path, seeds=[1], jobs=2)
     assert broken(done.claims) == []
 
 
