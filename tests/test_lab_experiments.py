@@ -133,9 +133,15 @@ def test_what_is_recorded(name: str) -> None:
     folder = ROOT / "docs" / "lab"
     text = (folder / f"{name}.md").read_text()
     rows = lab.read_rows(folder / f"{name}.csv")
-    for claim in lab.EXPERIMENTS[name].verdict(rows):
+    claims = lab.EXPERIMENTS[name].verdict(rows)
+    for claim in claims:
         assert f"| {claim.text} | {'held' if claim.held else '**did not hold**'} |" in text
         assert claim.measured in text
-    assert len({row["seed"] for row in rows}) >= 3
+    seeds = len({row["seed"] for row in rows})
+    assert seeds >= 3
     assert (folder / f"{name}.png").stat().st_size < 150_000
-    assert f"lab/{name}.png" in (ROOT / "docs" / "lab.md").read_text()
+    page = (ROOT / "docs" / "lab.md").read_text()
+    section = page.partition(f"## [{name}](lab/{name}.md)")[2].partition("\n## ")[0]
+    held = len(claims) - len(broken(claims))
+    assert f"{held} of {len(claims)} claims held, {seeds} seeds." in section
+    assert f"(lab/{name}.png)" in section

@@ -281,7 +281,7 @@ def _across(w: float) -> Any:
 
 def _draw_task(ax: Any, rows: Sequence[Row]) -> None:
     shown = [way for way in TASK if way[2] in (0.003, 0.02) and way[1] not in (0.001, 0.01)]
-    order = (LINES[4], LINES[1], LINES[0], LINES[2])
+    order = (LINES[6], LINES[1], LINES[0], LINES[2])
     for way, style in zip(shown, order, strict=True):
         runs = _task_runs(rows, way[0], way[2], way[1])
         updates = [int(row["update"]) for row in runs[0]]
