@@ -106,9 +106,9 @@ def test_each_job_has_one_thread_in_another_process(tmp_path: Path) -> None:
 
 
 def test_a_job_that_fails_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)'width': 1.*seed 1.*ZeroDivisionError: on purp"):
+    with pytest.raises(lab.JobError, match=r"(?s)'width': 1.*seed 1.*ZeroDivisionError: on purp"):
         lab.run(experiment(fails), tmp_path, jobs=2)
-    with pytest.raises(RuntimeError, match="its process ended with 7"):
+    with pytest.raises(lab.JobError, match="its process ended with 7"):
         lab.run(experiment(dies), tmp_path, jobs=2)
     with pytest.raises(Exception, match="pickle"):
         lab.run(experiment(lambda case, seed: []), tmp_path, jobs=1)
@@ -180,6 +180,9 @@ def test_the_command(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     assert printed.err.endswith("4 of 4 jobs\n")
     assert main([*arguments, "--full"]) == 1
     assert "[DID NOT HOLD]" in capsys.readouterr().out
+    monkeypatch.setitem(lab.EXPERIMENTS, "widths", experiment(fails))
+    assert main(arguments) == 4
+    assert "a job failed: {'width': 1}, seed 1: " in capsys.readouterr().err
     assert main(["lab", "nothing"]) == 2
     assert "expected one of" in capsys.readouterr().err
 

@@ -1,8 +1,8 @@
 """``bptt-native``: train recurrent networks on texts and tables, see what the library runs on.
 
 Results go to the standard output and progress to the standard error. Exit codes: 0 done, 1 an
-experiment's claim did not hold, 2 bad input (one line says which), 3 training diverged, 130
-interrupted, 141 nobody reads the output.
+experiment's claim did not hold, 2 bad input (one line says which), 3 training diverged, 4 a job of
+an experiment failed, 130 interrupted, 141 nobody reads the output.
 """
 
 import argparse

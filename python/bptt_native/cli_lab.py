@@ -4,10 +4,10 @@ import argparse
 import sys
 from typing import Any
 
-from .lab import EXPERIMENTS, run
+from .lab import EXPERIMENTS, JobError, run
 from .lab.record import duration
 
-NOT_HELD = 1
+NOT_HELD, JOB_FAILED = 1, 4
 
 
 def add_lab(commands: Any) -> None:
@@ -30,9 +30,13 @@ def run_lab(args: argparse.Namespace) -> int:
             print(f"{name:16} {quick:>12} {full:>12}   {experiment.title}")
         print("times: on two cores of the machine in docs/lab.md")
         return 0
-    outcome = run(
-        args.name, args.out, full=args.full, seeds=args.seeds, jobs=args.jobs, progress=_show
-    )
+    try:
+        outcome = run(
+            args.name, args.out, full=args.full, seeds=args.seeds, jobs=args.jobs, progress=_show
+        )
+    except JobError as error:
+        print(f"bptt-native lab: a job failed: {error}", file=sys.stderr)
+        return JOB_FAILED
     print(EXPERIMENTS[outcome.name].claim)
     for claim in outcome.claims:
         print(f"[{'held' if claim.held else 'DID NOT HOLD'}] {claim.text}\n    {claim.measured}")

@@ -16,13 +16,14 @@ from ..arrays import integer, message, refuse_type
 from . import clipping, initialisation, vanish_explode
 from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
 from .record import as_text, read_rows, record_of, write_figure, write_record, write_rows
-from .workers import measure_all
+from .workers import JobError, measure_all
 
 __all__ = [
     "EXPERIMENTS",
     "Case",
     "Claim",
     "Experiment",
+    "JobError",
     "Outcome",
     "Row",
     "Scalar",
@@ -76,8 +77,8 @@ def run(
         There is no experiment of this name.
     OSError
         The folder cannot be written to.
-    RuntimeError
-        A job failed; the message has the case, the seed and the job's own traceback.
+    JobError
+        A RuntimeError: the message has the case, the seed and the job's own traceback.
     """
     experiment = name if isinstance(name, Experiment) else _find(name)
     chosen = _seeds(seeds, experiment.seeds)

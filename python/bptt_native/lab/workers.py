@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 from .experiment import Case, Row
@@ -20,15 +21,19 @@ PROGRAM = "from bptt_native.lab.worker import main; main()"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
+class JobError(RuntimeError):
+    """A job of an experiment raised an exception, or its process ended."""
+
+
 class Worker:
     """A process that measures."""
 
     def __init__(self) -> None:
+        path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)},
+            [sys.executable, "-P", "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
         )  # fmt: skip
-        self._send(sys.path)
 
     def _send(self, message: object) -> None:
         assert self._process.stdin is not None
@@ -40,7 +45,7 @@ class Worker:
 
         Raises
         ------
-        RuntimeError
+        JobError
             The job failed, or its process ended.
         """
         assert self._process.stdout is not None
@@ -49,9 +54,9 @@ class Worker:
             answer: tuple[Any, ...] = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             self.stop()
-            raise RuntimeError(f"its process ended with {self._process.wait()}") from None
+            raise JobError(f"its process ended with {self._process.wait()}") from None
         if answer[0] == "error":
-            raise RuntimeError(answer[1].strip())
+            raise JobError(answer[1].strip())
         return answer[1], answer[2]
 
     def stop(self) -> None:
@@ -92,7 +97,7 @@ def measure_all(
 
     Raises
     ------
-    RuntimeError
+    JobError
         A job failed; the others are ended. So are all at a KeyboardInterrupt.
     """
     local, lock = threading.local(), threading.Lock()
@@ -105,14 +110,14 @@ def measure_all(
         if not hasattr(local, "worker"):
             with lock:
                 if ended:
-                    raise RuntimeError("not begun")
+                    raise JobError("not begun")
                 local.worker = Worker()
                 running.append(local.worker)
         case, seed = job
         try:
             answer: tuple[list[Row], float] = local.worker.measure(measure, case, seed)
-        except RuntimeError as error:
-            raise RuntimeError(f"{dict(case)}, seed {seed}: {error}") from None
+        except JobError as error:
+            raise JobError(f"{dict(case)}, seed {seed}: {error}") from None
         with lock:
             finished += 1
             if done is not None and not ended:
