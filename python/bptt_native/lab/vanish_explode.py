@@ -60,23 +60,11 @@ def measure(case: Case, seed: int) -> list[Row]:
         for row in rows:
             row["c"] = float(c[int(row["distance"])] / c[0])
     if name in PLAIN:
-        passed = _through(name, y, dy[-1], net.state_dict()["weight_hh_l0"])
+        a = np.asarray(gradients.flow_a)[0, ::-1]
         for row in rows:
-            row["through"] = passed[int(row["distance"])]
+            d = int(row["distance"])
+            row["through"] = float(a[d] / h[d])
     return rows
-
-
-def _through(nonlinearity: str, y: Any, dh: Any, weight_hh: Any) -> list[float]:
-    """Give ||dL/da|| / ||dL/dh|| by the distance back, by the chain rule itself."""
-    slopes = {
-        "sigmoid": y * (1 - y), "tanh": 1 - y * y, "relu": (y > 0).astype(y.dtype)
-    }  # fmt: skip
-    passed = []
-    for slope in slopes[nonlinearity][::-1]:
-        da = dh * slope
-        passed.append(float(np.linalg.norm(da) / np.linalg.norm(dh)))
-        dh = da @ weight_hh
-    return passed
 
 
 def factor(rows: Iterable[Row], of: str = "h") -> float:
