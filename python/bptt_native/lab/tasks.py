@@ -1,13 +1,16 @@
 """Tasks on which recurrent learning is measured: batches without end, from a generator."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import integer
+from ..arrays import integer, message
 
 Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
 
 ADDING_BASELINE = 1 / 6
 """The mean squared error of the adding problem when 1 is answered always."""
@@ -44,3 +47,141 @@ def adding(T: int, N: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         x[at, each, 1] = 1
         y += x[at, each, 0]
     return x, y[:, None]
+
+
+BLANK, DELIMITER = 8, 9
+COPIED = 10
+COPY_WORDS = DELIMITER + 1
+"""Tokens of the copy memory: 0 to 7 are to be remembered, then blank and delimiter."""
+
+
+def copy_memory(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
+    """Make sequences of the copy memory: ten symbols, a long blank, then the same ten again.
+
+    Parameters
+    ----------
+    T, N : int
+        Steps between symbols and answer, at least 1, and sequences.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    x : int64 [T+20, N]
+        Ten symbols below 8, T - 1 blanks, the delimiter, ten blanks.
+    y : int64 [T+20, N]
+        T + 10 blanks, the ten symbols.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber 1997; in this form Arjovsky et al. 2016 (arXiv:1511.06464).
+    """
+    integer(T, "copy_memory", "T", 1)
+    integer(N, "copy_memory", "N", 1)
+    symbols = rng.integers(0, BLANK, (COPIED, N))
+    x = np.full((T + 2 * COPIED, N), BLANK, np.int64)
+    y = x.copy()
+    x[:COPIED] = y[-COPIED:] = symbols
+    x[T + COPIED - 1] = DELIMITER
+    return x, y
+
+
+def copy_memory_baseline(T: int) -> float:
+    """Give the cross-entropy (nats per step) without memory: blanks known, symbols guessed."""
+    return COPIED * math.log(BLANK) / (integer(T, "copy_memory_baseline", "T", 1) + 2 * COPIED)
+
+
+ORDER_WORDS, ORDER_CLASSES = 6, 4
+"""Of the temporal order: symbols (0 and 1 count, 2 to 5 distract), and answers."""
+
+
+def temporal_order(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
+    """Make sequences of the temporal order: which two symbols came, and in which order.
+
+    Parameters
+    ----------
+    T, N : int
+        Steps, at least 10, and sequences.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    x : int64 [T, N]
+        Distractors 2 to 5, but 0 or 1 at one step of [T/10, 2T/10) and at one of [5T/10, 6T/10).
+    y : int64 [N]
+        2 * the first + the second: one of four, equally likely.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber 1997; in this form Pascanu et al. 2013 (arXiv:1211.5063).
+    """
+    integer(T, "temporal_order", "T", 10)
+    integer(N, "temporal_order", "N", 1)
+    x = rng.integers(2, ORDER_WORDS, (T, N))
+    each = np.arange(N)
+    told = rng.integers(0, 2, (2, N))
+    for symbols, (low, high) in zip(told, ((1, 2), (5, 6)), strict=True):
+        x[rng.integers(low * T // 10, high * T // 10, N), each] = symbols
+    return x, 2 * told[0] + told[1]
+
+
+COUNTRIES = ("Spain", "France", "Italy", "Germany", "Poland", "Finland", "Japan", "Greece")
+LANGUAGES = ("Spanish", "French", "Italian", "German", "Polish", "Finnish", "Japanese", "Greek")
+_SLOTS = (
+    ("the", "a", "my", "our", "one"), ("house", "garden", "dog", "teacher", "river"),
+    ("was", "seemed", "became", "stayed", "is"), ("quiet", "old", "green", "large", "happy"),
+)  # fmt: skip
+SENTENCE = len(_SLOTS) + 1
+"""Words of a sentence between, its full stop counted."""
+TEXT_WORDS = tuple(
+    dict.fromkeys(
+        (
+            *["I", "grew", "up", "in", ".", "speak", "fluent", "friends", "live"],
+            *COUNTRIES,
+            *sum(_SLOTS, ()),
+        )
+    )
+)
+"""The vocabulary of `agreement_text`; its languages are the classes of the answer."""
+
+
+def _ids(words: Sequence[str]) -> Ids:
+    return np.array([TEXT_WORDS.index(word) for word in words], np.int64)
+
+
+def agreement_text(gap: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
+    """Make texts whose last word depends on one far before: "I grew up in Spain ... fluent".
+
+    Parameters
+    ----------
+    gap, N : int
+        Words between the two sentences, a multiple of `SENTENCE`, and texts.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    x : int64 [gap + 9, N]
+        Indices into `TEXT_WORDS`: "I grew up in COUNTRY .", sentences of no account, of which one
+        in four tells of another country ("friends live in COUNTRY ."), "I speak fluent".
+    y : int64 [N]
+        The next word, an index into `LANGUAGES`; chance is 1/8.
+    """
+    integer(gap, "agreement_text", "gap", 0)
+    if gap % SENTENCE:
+        raise ValueError(message("agreement_text", "gap", f"a multiple of {SENTENCE}", str(gap)))
+    integer(N, "agreement_text", "N", 1)
+    countries, sentences = _ids(COUNTRIES), gap // SENTENCE
+    country = rng.integers(0, len(COUNTRIES), N)
+    between = np.empty((sentences, SENTENCE, N), np.int64)
+    for place, words in enumerate(_SLOTS):
+        between[:, place] = rng.choice(_ids(words), (sentences, N))
+    between[:, -1] = _ids(["."])
+    friends = np.repeat(_ids(["friends", "live", "in", "Spain", "."])[None, :, None], sentences, 0)
+    friends = np.repeat(friends, N, 2)
+    friends[:, 3] = rng.choice(countries, (sentences, N))
+    between = np.where(rng.random((sentences, 1, N)) < 0.25, friends, between)
+    x = np.empty((gap + 9, N), np.int64)
+    x[:6] = _ids(["I", "grew", "up", "in", "Spain", "."])[:, None]
+    x[4] = countries[country]
+    x[6:-3] = between.reshape(gap, N)
+    x[-3:] = _ids(["I", "speak", "fluent"])[:, None]
+    return x, country
