@@ -1,0 +1,134 @@
+"""I grew up in Spain ... I speak fluent Spanish: whether the word is right, against the gap."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .drawing import LINES, curve, dress, legend, level, panels
+from .experiment import Case, Claim, Experiment, Row
+from .learning import GATED, NETS, build, runs_of, spelled, train
+from .tasks import LANGUAGES, SENTENCE, TEXT_WORDS, agreement_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BATCH, UNITS, WINDOW, GOAL, CHANCE = 32, 64, 100, 0.005, 1 / len(LANGUAGES)
+LONGEST = 100
+RATES = {"tanh RNN": 1e-3, "IRNN": 5e-4, "LSTM": 5e-3, "GRU": 5e-3, "chrono LSTM": 5e-3}
+ASKED = (0, 10, 20, 40, 60, 80, 100, 150, 200)
+"""The gaps at which nets are asked; the last are longer than any in training."""
+TEXTS = 1000
+
+
+def cases(full: bool) -> list[Case]:
+    """Give each net; the longest first."""
+    updates = 20000 if full else 2000
+    return [
+        {"net": net, "lr": RATES[net], "longest": LONGEST,
+         "updates": updates * (1 if net in GATED else 2)}
+        for net in reversed(NETS)
+    ]  # fmt: skip
+
+
+def measure(case: Case, seed: int) -> list[Row]:
+    """Train on gaps up to the longest; then ask at each gap."""
+    longest = int(case["longest"])
+    model = build(
+        str(case["net"]), longest + 9, seed, vocab_size=len(TEXT_WORDS), hidden_size=UNITS,
+        output_size=len(LANGUAGES), targets="last", lr=float(case["lr"]),
+    )  # fmt: skip
+    gaps = longest // SENTENCE + 1
+    trained = train(
+        model, lambda rng: agreement_text(SENTENCE * int(rng.integers(gaps)), BATCH, rng),
+        int(case["updates"]), WINDOW, seed, GOAL,
+    )  # fmt: skip
+    rows: list[Row] = []
+    for gap in ASKED:
+        x, y = agreement_text(gap, TEXTS, np.random.default_rng((2**32, seed, gap)))
+        right = float((model(x)[0].argmax(-1) == y).mean())
+        rows.append({"trained": trained[-1]["update"], "gap": gap, "accuracy": right})
+    return rows
+
+
+def accuracies(rows: Sequence[Row], net: str, gap: int) -> list[float]:
+    """Give the accuracy of each seed."""
+    return [float(run[0]["accuracy"]) for run in runs_of(rows, net=net, gap=gap)]
+
+
+def _gaps(rows: Sequence[Row]) -> list[int]:
+    return sorted({int(row["gap"]) for row in rows})
+
+
+def verdict(rows: Sequence[Row]) -> list[Claim]:
+    """Compare cells within the gaps of training, and beyond."""
+    longest = int(rows[0]["longest"])
+    inside = [gap for gap in _gaps(rows) if gap <= longest]
+    farthest = _gaps(rows)[-1]
+    within = {net: [a for g in inside for a in accuracies(rows, net, g)] for net in NETS}
+    beyond = {net: accuracies(rows, net, farthest) for net in NETS}
+    tanh = {gap: float(np.median(accuracies(rows, "tanh RNN", gap))) for gap in inside}
+    return [
+        Claim(
+            f"LSTM and GRU get the word right over every gap up to {longest} words.",
+            min(min(within[net]) for net in GATED) >= 0.99,
+            "least accuracy over gaps and seeds: "
+            + "; ".join(f"{net} {min(within[net]):.3f}" for net in GATED)
+            + f" (chance {CHANCE:.3f})",
+        ),
+        Claim(
+            f"A tanh RNN is right less often over {longest} words than over none, by a tenth at "
+            "least.",
+            tanh[inside[0]] - tanh[inside[-1]] >= 0.1,
+            "accuracy, median over seeds: "
+            + "; ".join(f"{value:.3f} over {gap}" for gap, value in tanh.items()),
+        ),
+        Claim(
+            f"Gated nets keep it over {farthest} words, longer than any gap in training.",
+            min(min(beyond[net]) for net in GATED) >= 0.95,
+            f"accuracy over {farthest} words by seed: "
+            + "; ".join(f"{net} {spelled(beyond[net], '.3f')}" for net in NETS),
+        ),
+    ]
+
+
+def figure(rows: Sequence[Row]) -> "Figure":
+    """Draw accuracy over the gap, for each net."""
+    drawn, axes = panels(9, 5, 1, 1)
+    ax, gaps, longest = axes[0, 0], _gaps(rows), int(rows[0]["longest"])
+    for style, net in zip(LINES, NETS, strict=False):
+        runs = np.array([accuracies(rows, net, gap) for gap in gaps]).T
+        curve(ax, gaps, runs.tolist(), style, net, markers=len(gaps))
+        ax.plot(gaps, runs.T, color=style["color"], linestyle=style["linestyle"], linewidth=0.8)
+    level(ax, CHANCE, f"chance: 1/{len(LANGUAGES)}")
+    ax.axvline(longest, color="black", linewidth=1.1, linestyle=(0, (1, 2)))
+    ax.annotate("longest in training", (longest, 0.03), (4, 0), textcoords="offset points",
+                fontsize=9)  # fmt: skip
+    ax.set_ylim(0, 1.03)
+    dress(
+        ax, '"I grew up in Spain. ... I speak fluent ...": is the word right?',
+        "words between the two sentences", "accuracy of the last word",
+    )  # fmt: skip
+    legend(ax, loc="center right")
+    return drawn
+
+
+EXPERIMENT = Experiment(
+    name="long-range-text",
+    title="A word that depends on one far before",
+    claim=(
+        "Whether a net can tell the language at the end of a text depends on its cell, and on how "
+        "far the country is away."
+    ),
+    cases=cases,
+    measure=measure,
+    figure=figure,
+    verdict=verdict,
+    minutes=(0.5, math.nan),
+    published=(
+        "The texts are of a grammar of our own (`lab.tasks.agreement_text`): eight countries, one "
+        "sentence in four of those between names another, only the last word is asked for. "
+        "Training draws the gap anew for each batch."
+    ),
+)
