@@ -70,7 +70,7 @@ def swapped(rows: Any, one: str, other: str) -> list[lab.Row]:
 def test_adding_holds() -> None:
     """It does, and with one net's numbers under another's name it does not."""
     gated = {"steps": 20, "updates": 900, "lr": 1e-2}
-    nets = {
+    nets: dict[str, dict[str, Any]] = {
         **dict.fromkeys(learning.GATED, gated), "tanh RNN": {"updates": 200},
         "IRNN": {"steps": 20, "updates": 2000, "lr": 2e-3},
     }  # fmt: skip
