@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import integer, message, refuse_type
-from . import benchmark_tasks, clipping, initialisation, long_range, vanish_explode
+from . import benchmark_tasks, clipping, initialisation, long_range, pascanu, vanish_explode
 from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
 from .record import as_text, read_rows, record_of, write_figure, write_record, write_rows
 from .workers import JobError, measure_all
@@ -36,7 +36,10 @@ _ALL: tuple[Experiment, ...] = (
     clipping.EXPERIMENT,
     initialisation.EXPERIMENT,
     benchmark_tasks.ADDING,
+    benchmark_tasks.COPY_MEMORY,
+    benchmark_tasks.TEMPORAL_ORDER,
     long_range.EXPERIMENT,
+    pascanu.EXPERIMENT,
 )
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}
 """All experiments by name."""
