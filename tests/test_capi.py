@@ -34,6 +34,12 @@ def test_a_c_program_runs_ragged_batches_in_both_directions(isa, tmp_path):
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 40
 
 
+def test_a_c_program_looks_at_gradients(isa, tmp_path):
+    printed = run(build("diagnostics", tmp_path), BPTT_ISA=isa)
+    assert printed.count("Jacobians, seeds") == 6
+    assert int(re.search(r"(\d+) refusals", printed)[1]) >= 400
+
+
 def test_a_c_program_multiplies_in_bfloat16(isa, tmp_path):
     printed = run(build("compute", tmp_path), BPTT_ISA=isa)
     assert printed.count("bfloat16 differs by") == 3

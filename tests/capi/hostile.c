@@ -27,6 +27,11 @@ static bptt_outputs outputs;
 static bptt_backward backward;
 static bptt_target target;
 static bptt_step step;
+static bptt_seeds seeds;
+static bptt_spectrum spectrum;
+static float jacobian[H * H];
+static double exponents[H];
+static const int64_t seed_times[1] = {0}, seed_outputs[1] = {0};
 
 static void reset(void) {
   OK(bptt_sequence_init(&sequence, sizeof sequence));
@@ -49,6 +54,12 @@ static void reset(void) {
   target.stride_t = N * O;
   target.stride_n = O;
   OK(bptt_step_init(&step, sizeof step));
+  OK(bptt_seeds_init(&seeds, sizeof seeds));
+  seeds.count = 1;
+  seeds.times = seed_times;
+  seeds.outputs = seed_outputs;
+  OK(bptt_spectrum_init(&spectrum, sizeof spectrum));
+  spectrum.exponents = exponents;
 }
 
 static bptt_layer* new_layer(void) {
@@ -162,6 +173,12 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_tape, tape, model_tape, bptt_model_backward(model, handle, &backward));
   EVERY_SUSPECT(bptt_tape, tape, tape, bptt_tape_bytes(handle, &number));
   EVERY_SUSPECT(bptt_tape, tape, tape, bptt_tape_read(handle, BPTT_TAPE_H, 0, 0, h));
+  EVERY_SUSPECT(bptt_layer, layer, layer, bptt_layer_backward_seeds(handle, tape, &seeds));
+  EVERY_SUSPECT(bptt_layer, layer, layer, bptt_layer_jacobian(handle, tape, 0, 0, 0, jacobian));
+  EVERY_SUSPECT(bptt_layer, layer, layer, bptt_layer_spectrum(handle, tape, &spectrum));
+  EVERY_SUSPECT(bptt_tape, tape, model_tape, bptt_layer_backward_seeds(layer, handle, &seeds));
+  EVERY_SUSPECT(bptt_tape, tape, model_tape, bptt_layer_jacobian(layer, handle, 0, 0, 0, jacobian));
+  EVERY_SUSPECT(bptt_tape, tape, model_tape, bptt_layer_spectrum(layer, handle, &spectrum));
   EVERY_SUSPECT(bptt_params, layer_params, model_params,
                 bptt_params_count(handle, &number, &number));
   EVERY_SUSPECT(bptt_params, layer_params, model_params,
@@ -202,6 +219,10 @@ static void check_handles(void) {
                 bptt_model_evaluate(handle, &sequence, &target, NULL, &real));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_forward(handle, &sequence, NULL, NULL));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_backward(handle, tape, &backward));
+  EVERY_SUSPECT(bptt_model, model, model, bptt_model_backward_seeds(handle, model_tape, &seeds));
+  EVERY_SUSPECT(bptt_model, model, model,
+                bptt_model_jacobian(handle, model_tape, 0, 0, 0, jacobian));
+  EVERY_SUSPECT(bptt_model, model, model, bptt_model_spectrum(handle, model_tape, &spectrum));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_steps(handle, &number, &number));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_save(handle, "unused"));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_serialize(handle, NULL, 0, &size));
@@ -277,6 +298,14 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_step_init(NULL, sizeof step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, NULL, &outputs, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_seeds_init(NULL, sizeof seeds));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_spectrum_init(NULL, sizeof spectrum));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward_seeds(layer, tape, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_jacobian(layer, tape, 0, 0, 0, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_spectrum(layer, tape, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_backward_seeds(model, model_tape, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_jacobian(model, model_tape, 0, 0, 0, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_spectrum(model, model_tape, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_bytes(tape, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_tape_read(tape, BPTT_TAPE_H, 0, 0, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_clip_grad_norm(BPTT_FLOAT32, NULL, 1, 1, 0, NULL));
@@ -672,6 +701,8 @@ static void check_struct_sizes(void) {
     bptt_backward backward;
     bptt_target target;
     bptt_step step;
+    bptt_seeds seeds;
+    bptt_spectrum spectrum;
     bptt_error error;
     bptt_param_info info;
   } u;
@@ -719,6 +750,10 @@ static void check_struct_sizes(void) {
   SIZES(bptt_outputs_init, bptt_outputs, (void)0,
         bptt_layer_forward(layer, &sequence, &u.outputs, NULL));
   SIZES(bptt_backward_init, bptt_backward, (void)0, bptt_layer_backward(layer, tape, &u.backward));
+  SIZES(bptt_seeds_init, bptt_seeds,
+        (u.seeds.count = 1, u.seeds.times = seed_times, u.seeds.outputs = seed_outputs),
+        bptt_layer_backward_seeds(layer, tape, &u.seeds));
+  SIZES(bptt_spectrum_init, bptt_spectrum, (void)0, bptt_layer_spectrum(layer, tape, &u.spectrum));
   SIZES(bptt_target_init, bptt_target,
         (u.target.values = goal, u.target.stride_t = N * O, u.target.stride_n = O),
         bptt_model_train_step(model, &sequence, &u.target, &step));
