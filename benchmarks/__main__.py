@@ -67,6 +67,10 @@ def arguments(given: list[str]) -> argparse.Namespace:
         help="ours with lengths uniform in [T/2, T], in any order and sorted, with two directions "
         "and in float64, against ours plain",
     )  # fmt: skip
+    parser.add_argument(
+        "--diagnostics", action="store_true",
+        help="connectivity and Lyapunov spectra, ours and torch, and what flow=True costs",
+    )  # fmt: skip
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each peer and item")
     parser.add_argument("--rounds", type=int, default=10, help="turns of each peer, if time allows")
     parser.add_argument("--check", action="store_true", help="compare the peers' results with ours")
@@ -118,6 +122,10 @@ def main(given: list[str]) -> int:
         return compare.main(given[1:])
     options = arguments(given)
     pin(options.threads)
+    if options.diagnostics:
+        import diagnostics
+
+        return diagnostics.run(options)
     run = Run(options, chosen(options))
     try:
         run.measure()

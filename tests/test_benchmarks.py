@@ -1,6 +1,7 @@
 """The benchmarks: that peers compute what we compute, and that figures are what they say."""
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -206,6 +207,19 @@ def test_a_whole_run(tmp_path) -> None:
         assert all(r.percent_of_peak == pytest.approx(100 * r.gflops / peak, 0.02) for r in rows)
     with (tmp_path / "float32-1.csv").open() as file:
         assert next(csv.reader(line for line in file if line[0] != "#"))[0] == "job"
+
+
+def test_diagnostics_without_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER), "--diagnostics", "--peers", "numpy", "--shapes", "tiny",
+         "--budget", "0"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "without torch: it is not installed, or not among --peers" in done.stdout
+    found = re.findall(r"tiny +(\w+) +([\d.]+) \(.* x([\d.]+) \(.*, 5 pairs", done.stdout)
+    assert [cell for cell, _, _ in found] == ["rnn", "lstm", "gru"]
+    assert all(float(ms) > 0 and 0.2 < float(ratio) < 5 for _, ms, ratio in found)
 
 
 def test_a_wrong_environment_is_refused() -> None:
