@@ -277,15 +277,19 @@ void step_backward(const StepBackwardArgs<T>& s, const CellOf& cell) {
     if constexpr (CellOf::kOptions) cell.backward_row(s, row);
     for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
       if (s.flow_h) flow_h.add(first_lanes<T>(total_dh(s, row, unit), s.units - unit));
-      const auto dc = cell.backward(s, row, unit);
+      const auto dc = cell.backward(s, row, unit);  // LSTM; RNN: dL/da
       if constexpr (CellOf::kHasC) {
         if (s.flow_c) flow.add(first_lanes<T>(dc, s.units - unit));
         if (s.total_c) store(s.total_c + row * s.state_row + unit, dc);
+      } else if constexpr (CellOf::kGates == 1) {
+        if (s.flow_a) flow.add(first_lanes<T>(dc, s.units - unit));
       }
     }
     if (s.flow_h) s.flow_h[row] = flow_h.norm();
     if constexpr (CellOf::kHasC) {
       if (s.flow_c) s.flow_c[row] = flow.norm();
+    } else if constexpr (CellOf::kGates == 1) {
+      if (s.flow_a) s.flow_a[row] = flow.norm();
     }
   }
 }

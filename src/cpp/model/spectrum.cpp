@@ -16,8 +16,9 @@ namespace {
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
 // V = L Q: Q [rows, size] in place of V, with orthonormal rows; L lower triangular with L_ii >= 0. Rows
-// are freed of those before them, twice each (Giraud et al. 2005): of the blocks before their own by
-// products, within a block of a panel's width one by one.
+// go through Gram-Schmidt block by block, each block twice (Barlow & Smoktunowicz 2013): freed of the
+// blocks before it by products, of each other one by one, and normalised; the second time what little
+// the first has left is relative to rows of norm 1, however small they had become.
 template <class T>
 class RowFactors {
  public:
@@ -33,45 +34,69 @@ class RowFactors {
         packed_(checked_count(panel_count(kernels, rows), block_size_)),
         shares_(checked_count(width_, share_row_)),
         diagonal_(Buffer<double>::zeros(rows)) {
-    if (keep) lower_ = Buffer<double>::zeros(checked_count(rows, rows));
+    if (!keep) return;
+    lower_ = Buffer<double>::zeros(checked_count(rows, rows));
+    for (Buffer<double>& pass : passes_) pass = Buffer<double>(checked_count(width_, rows));
   }
 
   const Buffer<double>& diagonal() const { return diagonal_; }
   const Buffer<double>& lower() const { return lower_; }
 
   void run(T* v) {
-    if (lower_.count()) std::fill_n(lower_.data(), lower_.count(), 0.0);
     for (int64_t first = 0; first < rows_; first += width_) {
       const int64_t last = std::min(rows_, first + width_);
-      for (int pass = 0; pass < 2 && first > 0; ++pass) leave_blocks(v, first, last);
-      for (int64_t i = first; i < last; ++i) {
-        for (int pass = 0; pass < 2; ++pass) {
-          for (int64_t j = first; j < i; ++j) leave(v, i, j);
-        }
-        T* own = v + i * row_;
-        diagonal_[i] = row_norm(kernels_, own, size_);
-        if (lower_.count()) lower_[i * rows_ + i] = diagonal_[i];
-        if (diagonal_[i] == 0) {
-          fill(v, i);
-        } else {
-          normalise(own, diagonal_[i]);
-        }
+      std::fill_n(diagonal_.data() + first, last - first, 1.0);
+      for (int pass = 0; pass < 2; ++pass) {
+        leave_blocks(v, first, last, pass);
+        for (int64_t i = first; i < last; ++i) leave_block(v, first, i, pass);
       }
+      if (lower_.count()) put_lower(first, last);
       pack(v, first, last);
     }
   }
 
  private:
-  void leave(T* v, int64_t i, int64_t j) {
+  bool keeps() const { return lower_.count() > 0; }
+  // Of row i of the block that begins with `first`: its shares in the rows before it, and its norm.
+  double* noted(int64_t first, int64_t i, int pass) {
+    return passes_[pass].data() + (i - first) * rows_;
+  }
+
+  void leave_block(T* v, int64_t first, int64_t i, int pass) {
     T* own = v + i * row_;
-    const T* other = v + j * row_;
-    const double share = kernels_.dot(own, other, size_);
-    kernels_.add_scaled(own, other, size_, -share);
-    if (lower_.count()) lower_[i * rows_ + j] += share;
+    for (int64_t j = first; j < i; ++j) {
+      const T* other = v + j * row_;
+      const double share = kernels_.dot(own, other, size_);
+      kernels_.add_scaled(own, other, size_, -share);
+      if (keeps()) noted(first, i, pass)[j] = share;
+    }
+    const double norm = row_norm(kernels_, own, size_);
+    if (keeps()) noted(first, i, pass)[i] = norm;
+    diagonal_[i] *= norm;
+    if (norm == 0) {
+      fill(v, i);
+    } else {
+      normalise(own, norm);
+    }
+  }
+
+  // V = L1 Q1 and Q1 = L2 Q: rows of L1 L2.
+  void put_lower(int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const double* one = noted(first, i, 0);
+      double* out = lower_.data() + i * rows_;
+      for (int64_t j = 0; j < first; ++j) out[j] = one[j];
+      for (int64_t j = first; j <= i; ++j) out[j] = 0;
+      for (int64_t k = first; k <= i; ++k) {
+        const double* two = noted(first, k, 1);
+        for (int64_t j = 0; j <= k; ++j) out[j] += one[k] * two[j];
+      }
+    }
   }
 
   // Rows [first, last) -= (those times Q^T) Q, with Q the blocks before.
-  void leave_blocks(T* v, int64_t first, int64_t last) {
+  void leave_blocks(T* v, int64_t first, int64_t last, int pass) {
+    if (first == 0) return;
     ProductArgs<T> p{};
     p.a = v + first * row_;
     p.a_row = row_;
@@ -85,10 +110,9 @@ class RowFactors {
     p.c_row = share_row_;
     p.panel_end = first / width_;
     kernels_.product(p);
-    for (int64_t i = 0; i < last - first; ++i) {
-      T* shares = shares_.data() + i * share_row_;
-      for (int64_t j = 0; lower_.count() && j < first; ++j)
-        lower_[(first + i) * rows_ + j] += double(shares[j]);
+    for (int64_t i = first; i < last; ++i) {
+      T* shares = shares_.data() + (i - first) * share_row_;
+      for (int64_t j = 0; keeps() && j < first; ++j) noted(first, i, pass)[j] = double(shares[j]);
       kernels_.scale(shares, first, -1);
     }
     p.a_row = share_row_;
@@ -144,6 +168,7 @@ class RowFactors {
   Buffer<T> packed_;  // Q, block by block
   Buffer<T> shares_;  // [width, rows]
   Buffer<double> diagonal_, lower_;
+  Buffer<double> passes_[2];  // [width, rows]
 };
 
 double dot(const double* a, const double* b, int64_t n) {

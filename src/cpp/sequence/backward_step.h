@@ -88,12 +88,14 @@ class BackwardSteps {
 
   // Sequences [n0, n1). norms_c: per sequence, of the total dL/dc_t; or null. common.step is then that
   // of this step. `sharers`: a team that shares the units of the product, for all sequences; or null.
-  // norms_h: of the total dL/dh_t, where the cell adds dL/dy_t itself; or null.
+  // norms_h, norms_a: of the total dL/dh_t, where the cell adds dL/dy_t itself, and of a plain RNN's
+  // dL/da_t; or null.
   void run(Common& common, int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1,
-           double* norms_h, double* norms_c, const Team* sharers) {
+           double* norms_h, double* norms_c, double* norms_a, const Team* sharers) {
     if (n0 < n1) {
       set_step(common.step, walk, block, t, n0, n1, norms_c);
       common.step.flow_h = norms_h;
+      common.step.flow_a = norms_a;
       if (in.extended || share_.count()) return run_extended(common, walk, block, t, n0, n1);
       const Timed timed(Phase::pointwise);
       in.kernels.step_backward[int(in.config.cell)](common.step);

@@ -259,8 +259,10 @@ class BackwardWalk {
     }
     double* norms_h = direct_dy_ && norms_.count() ? norms_.data() + at : nullptr;
     double* norms_c = step_norms_.count() ? step_norms_.data() + n0 : nullptr;
-    steps_.run(common, walk, block, t, n0, n1, norms_h, norms_c, sharers);
-    for (int64_t n = n0; n < n1 && (norms_a_.count() || in.call.record); ++n) {
+    const bool noted = direct_dy_ && in.config.cell == Cell::rnn;  // by the cell itself
+    double* norms_a = noted && norms_a_.count() ? norms_a_.data() + at : nullptr;
+    steps_.run(common, walk, block, t, n0, n1, norms_h, norms_c, norms_a, sharers);
+    for (int64_t n = n0; n < n1 && !noted && (norms_a_.count() || in.call.record); ++n) {
       const T* dz = s.dz + (n - n0) * in.geometry.dz_row;
       if (norms_a_.count())
         norms_a_[norm_at(d, block, t, n)] = planes_norm(in.kernels, in.geometry, in.H, dz);

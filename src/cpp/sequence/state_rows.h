@@ -50,7 +50,7 @@ class StateRows {
   void step(int64_t s) {
     const Block<T> block{&in_.own, &in_.all, s, s + 1, 0, nullptr, 0, 0, &in_.all, in_.shard};
     typename BackwardSteps<T>::Common common = steps_.begin(walk_);
-    steps_.run(common, walk_, block, s, 0, rows_, nullptr, nullptr, nullptr);
+    steps_.run(common, walk_, block, s, 0, rows_, nullptr, nullptr, nullptr, nullptr);
     steps_.finish(walk_, s, 0, rows_);
   }
 
