@@ -7,30 +7,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import integer, message
+
 Array = npt.NDArray[Any]
 Norms = npt.NDArray[np.float64]
+
+VANISHED = 0.01  # of the first norm; below it for good a gradient counts as vanished
+EXPLODED = 100.0  # times the first norm; above it a gradient counts as exploded
 
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """Norms of the gradient on its way back from a loss at the last step, in one layer.
+    """Norms of the gradient on its way back from a loss at one step, in one layer.
 
     Attributes
     ----------
     distance : int64 [T]
-        Steps back in time from the last step: 0, 1, ...
+        Steps back in time from the loss: 0, 1, ...
     h : float64 [T]
-        ||dL/dh_{T-d}|| over all samples and units, d steps back.
+        ||dL/dh_{t-d}|| over all samples and units, d steps back from t, the loss's step.
     c : float64 [T] or None
-        ||dL/dc_{T-d}|| (LSTM).
+        ||dL/dc_{t-d}|| (LSTM).
     floor : float
         Norms up to this one have lost digits to the underflow of the network's dtype.
+    a : float64 [T] or None
+        ||dL/da_{t-d}||, the pre-activations of all gates.
     """
 
     distance: npt.NDArray[np.int64]
     h: Norms
     c: Norms | None
     floor: float
+    a: Norms | None = None
 
     @property
     def decay(self) -> float:
@@ -46,6 +54,75 @@ class GradientFlow:
     def half_life(self) -> float:
         """Over how many steps ||dL/dh|| halves; infinite if it does not vanish."""
         return half_life(self.decay)
+
+    @property
+    def growth(self) -> float:
+        """Another name of `decay`."""
+        return self.decay
+
+    def horizon(self, fraction: float = 1 / math.e) -> int | None:
+        """Give how many steps back ||dL/dh|| has fallen to a fraction of where it began, for good.
+
+        Parameters
+        ----------
+        fraction : float
+            Of the norm at the loss's own step.
+
+        Returns
+        -------
+        int or None
+            The distance from which on no norm is above; None if the last one still is.
+        """
+        above = np.flatnonzero(~(self.h <= fraction * self.h[0]))  # NaN counts as above
+        if not len(above):
+            return 0
+        return None if above[-1] == len(self.h) - 1 else int(above[-1]) + 1
+
+    @property
+    def verdict(self) -> str:
+        """`judge` with its own thresholds."""
+        return self.judge()
+
+    def judge(self, vanished: float = VANISHED, exploded: float = EXPLODED) -> str:
+        """Say in a word what ||dL/dh|| does.
+
+        Parameters
+        ----------
+        vanished, exploded : float
+            Fractions of the norm at the loss's own step, h[0].
+
+        Returns
+        -------
+        str
+            "exploding" if a norm is above exploded * h[0] or not finite; else "vanishing" if from
+            some step on all are at most vanished * h[0]; else "healthy" (also where no gradient
+            enters the layer: h[0] = 0).
+        """
+        first = self.h[0]
+        if not np.isfinite(self.h).all() or self.h.max() > exploded * first:
+            return "exploding"
+        gone = first > 0 and self.horizon(vanished) is not None
+        return "vanishing" if gone else "healthy"
+
+    def explain(self) -> str:
+        """Give the verdict and its numbers in a sentence."""
+        first, last, steps = self.h[0], self.h[-1], len(self.h) - 1
+        if not first > 0 and np.isfinite(first):
+            return "No gradient enters the layer: its norm is 0 at the loss's own step."
+        if not steps:
+            return f"The gradient has no way to go: one step only, with norm {first:.3g}."
+        what = {"vanishing": "vanishes", "exploding": "explodes", "healthy": "survives"}
+        text = f"The gradient {what[self.verdict]}: its norm goes from {first:.3g} to {last:.3g} "
+        text += f"over {steps} step{'s' * (steps > 1)} back"
+        if math.isfinite(self.decay):
+            text += f", times {self.decay:.3g} per step"
+        for fraction, name in ((1 / math.e, "1/e"), (VANISHED, f"{VANISHED:.0%}")):
+            reached = self.horizon(fraction) if np.isfinite(first) else None
+            if reached is not None:
+                text += f", at most {name} of the first from {reached} on"
+        if not np.isfinite(self.h).all():
+            text += f", not finite from {int(np.argmax(~np.isfinite(self.h)))} on"
+        return text + "."
 
 
 def decay_per_step(norms: npt.ArrayLike, floor: float = 0.0) -> float:
@@ -82,9 +159,9 @@ def half_life(decay: float) -> float:
 
 def gradient_flow(
     net: Any, x: npt.ArrayLike, target: npt.ArrayLike | None = None, state: Any = None, *,
-    layer: int = -1,
+    layer: int = -1, at: int = -1, lengths: npt.ArrayLike | None = None,
 ) -> GradientFlow:  # fmt: skip
-    """Follow the gradient of a loss at the last step back through time.
+    """Follow the gradient of a loss at one step back through time.
 
     With a loss at every step the curve of the norms is flat, because each step adds its own share:
     vanishing shows only where the loss sits at one step. One forward and one backward pass; the
@@ -96,13 +173,18 @@ def gradient_flow(
     x : floating point [T, N, I] or tokens [T, N]
         As the net takes it.
     target : optional
-        What the last output is compared with: classes, integers [N], by softmax cross-entropy;
-        or values [N, O] by the squared error; both as a mean. Without it L is the sum of the last
-        outputs.
+        What the output looked at is compared with: classes, integers [N], by softmax cross-entropy;
+        or values [N, O] by the squared error; both as a mean. Without it L is the sum of the
+        outputs looked at.
     state : optional
         The initial state, as the net takes it.
     layer : int
-        Which layer's states; -1 is the top one.
+        Which layer's states, counted l*D + d; -1 is the top one.
+    at : int
+        The step whose output the loss looks at; negative from each sequence's end: -1 is its last.
+    lengths : integers [N], optional
+        As the net takes them. Distances go as far as the sequence with the fewest steps before its
+        loss.
 
     Returns
     -------
@@ -110,22 +192,48 @@ def gradient_flow(
 
     Raises
     ------
-    ValueError, IndexError
-        The target does not fit the last output.
+    TypeError, ValueError, IndexError
+        The target does not fit the output, the step none of the sequences, or the net's own checks.
     """
+    where = "gradient_flow"
     inputs = np.asarray(x)
-    out, _, tape = net.forward(inputs, state)
-    dout, last = np.zeros_like(out), out  # of a net that gives the last output only
-    at: tuple[Any, ...] = (...,)
+    out, _, tape = net.forward(inputs, state, lengths=lengths)
+    ends = np.full(tape.batch, tape.steps) if lengths is None else np.asarray(lengths)
+    at = integer(at, where, "at", -int(ends.min()), int(ends.min()) - 1)
+    steps = ends + at if at < 0 else np.full(tape.batch, at)
+    dout, index = np.zeros_like(out), ()  # of a net that gives the last output only
     if out.ndim == inputs.ndim + (inputs.dtype.kind in "iu"):
-        at = (slice(None), -1) if getattr(net, "batch_first", False) and out.ndim == 3 else (-1,)
-        last = out[at]
-    dout[at] = output_gradient(last, target)
-    grads = net.backward(tape, dout, flow=True)
-    h = np.asarray(grads.flow, np.float64)[layer, ::-1]
-    c = None if grads.flow_c is None else np.asarray(grads.flow_c, np.float64)[layer, ::-1]
+        index = _outputs_at(steps, out.ndim == 3, getattr(net, "batch_first", False))
+    elif at != -1:
+        raise ValueError(message(where, "at", "-1 (the net gives its last output only)", str(at)))
+    last = out[index]
+    dout[index] = output_gradient(last, target)
+    grads = net.backward(tape, dout, flow="samples" if np.ptp(steps) else True)
+    norms = [_back(grads, name, layer, steps) for name in "hca"]
     floor = float(np.finfo(out.dtype).tiny) * 2.0**24 * math.sqrt(last.size)
-    return GradientFlow(np.arange(len(h)), h, c, floor)
+    h, c, a = norms
+    assert h is not None
+    return GradientFlow(np.arange(len(h)), h, c, floor, a)
+
+
+def _outputs_at(steps: npt.NDArray[np.int64], batched: bool, batch_first: bool) -> tuple[Any, ...]:
+    if not batched:
+        return (int(steps[0]),)
+    samples = np.arange(len(steps))
+    return (samples, steps) if batch_first else (steps, samples)
+
+
+def _back(grads: Any, name: str, layer: int, steps: npt.NDArray[np.int64]) -> Norms | None:
+    """Give the norms by the distance from the sequences' own steps."""
+    if np.ptp(steps) == 0:
+        flow = getattr(grads, {"h": "flow"}.get(name, f"flow_{name}"))
+        return None if flow is None else np.asarray(flow, np.float64)[layer, int(steps[0]) :: -1]
+    own = getattr(grads.flow_detail, f"samples_{name}")
+    if own is None:
+        return None
+    back = steps - np.arange(steps.min() + 1)[:, None]
+    norms: Norms = np.linalg.norm(own[layer][back, np.arange(len(steps))], axis=1)
+    return norms
 
 
 def output_gradient(out: Array, target: npt.ArrayLike | None) -> Array:
