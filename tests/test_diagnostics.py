@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from bptt_native import reference
-from bptt_native.diagnostics import GradientFlow, gradient_flow
 
 import bptt_native as bn
+from bptt_native import reference
+from bptt_native.diagnostics import GradientFlow, clipping, gradient_flow, truncation_bias
 
 # --------------------------------------------------------------------------- flow
 
@@ -107,3 +107,133 @@ def test_refusals_of_the_step():
     model = bn.Model("gru", input_size=2, hidden_size=3, output_size=2, targets="last")
     with pytest.raises(ValueError, match="its last output only"):
         gradient_flow(model, x, at=2)
+
+
+# --------------------------------------------------------------------------- clipping
+
+
+def test_clipping_in_numbers():
+    norms = [1.0, 3.0, math.nan, 8.0, math.inf, 4.0]
+    clipped = [False, False, False, True, False, True]
+    after = [1.0, 3.0, math.nan, 2.0, math.inf, 2.0]
+    seen = clipping(norms, clipped, after, [0.0, 0.0, math.nan, 0.25, math.nan, 0.125], window=3)
+    assert (seen.count, seen.nonfinite, seen.fraction) == (6, 2, 0.5)
+    assert (seen.mean, seen.median, seen.largest) == (4.0, 3.5, 8.0)
+    assert seen.suggested == (2.0, 40.0)
+    assert seen.kept == pytest.approx((0.25 + 0.5) / 2)
+    assert seen.angle == 0.25
+    for k, part in enumerate([[1], [1, 3], [1, 3], [3, 8], [8], [8, 4]]):
+        np.testing.assert_allclose(seen.quantiles[:, k], np.quantile(part, [0.1, 0.5, 0.9]))
+    for word in (
+        "6 updates",
+        "50.0%",
+        "37.5%",
+        "14.3 degrees",
+        "2 were not finite",
+        "from 2 to 40",
+    ):
+        assert word in seen.explain()
+
+
+def test_clipping_of_norms_alone_and_of_nothing_finite():
+    seen = clipping(np.array([2.0, 4.0]))
+    assert seen.fraction is None
+    assert seen.kept is None
+    assert seen.angle is None
+    assert "clipped" not in seen.explain()
+    lost = clipping([math.nan], [False], [math.nan], [math.nan])
+    assert math.isnan(lost.mean)
+    assert math.isnan(lost.fraction)
+    assert math.isnan(lost.angle)
+    assert np.isnan(lost.quantiles).all()
+    assert lost.explain() == "None of 1 gradients was finite."
+
+
+def test_clipping_of_training_steps():
+    """Rows bring what they know; the thresholds are those of the run's own mean."""
+    rng = np.random.default_rng(0)
+    model = bn.Model(
+        "rnn",
+        input_size=3,
+        hidden_size=5,
+        output_size=2,
+        loss="mse",
+        clip_norm=0.2,
+        clip_value=0.05,
+    )
+    x, y = rng.standard_normal((7, 4, 3)), rng.standard_normal((7, 4, 2))
+    steps = [model.train_step(x.astype(np.float32), y.astype(np.float32)) for _ in range(8)]
+    seen, norms = clipping(steps), np.array([s.grad_norm for s in steps])
+    assert seen.fraction == np.mean([s.clipped for s in steps]) > 0
+    assert seen.mean == pytest.approx(norms.mean(), rel=1e-12)
+    kept = [s.clipped_norm / s.grad_norm for s in steps if s.clipped]
+    assert seen.kept == pytest.approx(np.mean(kept), rel=1e-12)
+    assert seen.angle == max(s.clip_angle for s in steps) > 0
+
+
+def test_clipping_refuses():
+    for bad, word in (([], "at least one, got none"), ([-1.0], "numbers >= 0")):
+        with pytest.raises(ValueError, match=f"clipping: argument 'norms': expected {word}"):
+            clipping(bad)
+    with pytest.raises(ValueError, match=r"clipping: argument 'after': expected shape \(2,\)"):
+        clipping([1.0, 2.0], after=[1.0])
+    with pytest.raises(TypeError, match="clipping: argument 'norms': expected numbers"):
+        clipping(["much"])
+
+
+# --------------------------------------------------------------------------- truncation
+
+
+def truncated(model, x, target, k1, k2):
+    """The gradient of an MSE at every step by the definition: each window one reference pass."""
+    params = {k.removeprefix("rnn."): np.array(v) for k, v in model.state_dict().items()}
+    W, b = params.pop("readout.weight"), params.pop("readout.bias")
+    y = reference.forward("rnn", params, x)[0]
+    dout = 2 * (y @ W.T + b - target) / target.size
+    total = dict.fromkeys(params, 0.0)
+    for end in range(k1, len(x) + k1, k1):
+        first = max(0, end - k2)
+        part = slice(first, min(end, len(x)))
+        h0 = y[first - 1][None] if first else np.zeros((1, *y.shape[1:]))
+        _, _, own = reference.forward("rnn", params, x[part], h0)
+        dy = dout[part] @ W
+        dy[: max(0, end - k1 - first)] = 0
+        g = reference.backward("rnn", params, own, dy)
+        total = {name: total[name] + g.params[name] for name in total}
+    total["readout.weight"] = np.einsum("tno,tnh->oh", dout, y)
+    total["readout.bias"] = dout.sum((0, 1))
+    return np.concatenate([total[name.removeprefix("rnn.")].ravel() for name in model.state_dict()])
+
+
+def test_bias_of_truncation():
+    rng = np.random.default_rng(3)
+    model = bn.Model(
+        "rnn", input_size=3, hidden_size=5, output_size=2, loss="mse", dtype="float64",
+        truncation=(2, 2),
+    )  # fmt: skip
+    x, target = rng.standard_normal((10, 3, 3)), rng.standard_normal((10, 3, 2))
+    full = truncated(model, x, target, 10, 10)
+    for k1 in (None, 1, 2):
+        seen = truncation_bias(model, x, target, [2, 3, 10, 20], k1=k1)
+        assert seen.window.tolist() == [2, 3, 10, 20]
+        for w, cosine, ratio in zip(seen.window, seen.cosine, seen.norm_ratio, strict=True):
+            own = truncated(model, x, target, k1 or w, w)
+            size = np.linalg.norm(own)
+            assert ratio == pytest.approx(size / np.linalg.norm(full), rel=1e-9)
+            assert cosine == pytest.approx(own @ full / size / np.linalg.norm(full), rel=1e-9)
+        assert seen.cosine[-1] == pytest.approx(1, rel=1e-12)
+        assert seen.cosine[0] < 1 - 1e-6
+        assert "2 steps: cosine" in seen.explain()
+    assert model.config["truncation"] == (2, 2)
+
+
+def test_truncation_of_nothing_and_refusals():
+    model = bn.Model("gru", input_size=2, hidden_size=3, output_size=1, loss="mse", dtype="float64")
+    x = np.zeros((4, 1, 2))
+    seen = truncation_bias(model, x, model(x)[0], [1])
+    assert np.isnan(seen.cosine[0])
+    assert np.isnan(seen.norm_ratio[0])
+    with pytest.raises(ValueError, match="truncation_bias: argument 'windows': expected"):
+        truncation_bias(model, x, model(x)[0], [2], k1=3)
+    with pytest.raises(TypeError, match="truncation_bias: argument 'model': expected a Model"):
+        truncation_bias(bn.GRU(2, 3), x, x, [2])

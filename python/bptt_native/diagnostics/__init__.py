@@ -1,5 +1,6 @@
 """What recurrent nets do to their gradients: measurements on layers and models, as plain arrays."""
 
+from .clipping import ClippingStatistics, clipping, running_quantiles
 from .connectivity import Connectivity, connectivity
 from .flow import Array, GradientFlow, Norms, decay_per_step, gradient_flow, half_life
 from .jacobians import (
@@ -13,16 +14,20 @@ from .jacobians import (
     spectral_radius,
 )
 from .seeds import SeedNorms, backward_seeds
+from .truncation import TruncationBias, truncation_bias
 
 __all__ = [
     "Array",
+    "ClippingStatistics",
     "Connectivity",
     "GainBounds",
     "GradientFlow",
     "Norms",
     "SeedNorms",
     "Spectrum",
+    "TruncationBias",
     "backward_seeds",
+    "clipping",
     "connectivity",
     "decay_per_step",
     "gain_bounds",
@@ -32,5 +37,7 @@ __all__ = [
     "jacobian_product",
     "lyapunov",
     "recurrent_matrices",
+    "running_quantiles",
     "spectral_radius",
+    "truncation_bias",
 ]

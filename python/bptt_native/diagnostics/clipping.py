@@ -1,0 +1,182 @@
+"""What clipping does to a training run: norms of the gradient, and how often they are cut."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import integer, message
+from .flow import Norms
+
+LEVELS = (0.1, 0.5, 0.9)  # of the running quantiles
+
+
+@dataclass(frozen=True)
+class ClippingStatistics:
+    """Norms of the gradient over training, and what clipping made of them.
+
+    Attributes
+    ----------
+    count : int
+        Updates.
+    nonfinite : int
+        Of them, those whose gradient was not finite.
+    fraction : float or None
+        Share of the updates with a finite gradient that were clipped; NaN if there is none.
+    mean, median, largest : float
+        Of the finite norms before clipping; NaN if there is none.
+    suggested : (float, float)
+        Thresholds worth trying: 0.5 and 10 times the mean norm.
+    kept : float or None
+        Mean of norm after / norm before, over the clipped updates; NaN if there is none.
+    angle : float or None
+        The largest finite angle between the gradient before and after clipping, in radians; NaN if
+        there is none.
+    quantiles : float64 [3, count]
+        10, 50 and 90 % of the finite norms of the last `window` updates; NaN where there is none.
+    window : int
+    """
+
+    count: int
+    nonfinite: int
+    fraction: float | None
+    mean: float
+    median: float
+    largest: float
+    suggested: tuple[float, float]
+    kept: float | None
+    angle: float | None
+    quantiles: Norms
+    window: int
+
+    def explain(self) -> str:
+        """Give the numbers in words."""
+        if self.nonfinite == self.count:
+            return f"None of {self.count} gradients was finite."
+        text = f"{self.count} updates: the gradient's norm is {self.mean:.3g} in the mean, "
+        text += f"{self.median:.3g} in the middle, {self.largest:.3g} at most"
+        if self.fraction is not None:
+            text += f"; {self.fraction:.1%} of them were clipped"
+        if self.kept is not None and np.isfinite(self.kept):
+            text += f", to {self.kept:.1%} of their norm"
+        if self.angle is not None and self.angle > 0:
+            text += f"; clipping turned it by up to {np.degrees(self.angle):.3g} degrees"
+        if self.nonfinite:
+            text += f"; {self.nonfinite} were not finite"
+        low, high = self.suggested
+        return f"{text}. Thresholds worth trying lie from {low:.3g} to {high:.3g}."
+
+
+def clipping(
+    norms: Iterable[Any], clipped: npt.ArrayLike | None = None, after: npt.ArrayLike | None = None,
+    angles: npt.ArrayLike | None = None, *, window: int = 100,
+) -> ClippingStatistics:  # fmt: skip
+    """Summarise the norms of the gradient over training.
+
+    Parameters
+    ----------
+    norms : float [K], or rows
+        Norms before clipping, one per update; or what has them: rows of a `History`, `StepResult`s,
+        `UpdateResult`s. What such rows know besides (clipped, clipped_norm, clip_angle) is taken
+        from them where it is not given.
+    clipped : bool [K], optional
+        Whether each was clipped.
+    after : float [K], optional
+        Norms after clipping.
+    angles : float [K], optional
+        Angles between the gradient before and after, in radians.
+    window : int
+        Updates that a running quantile is taken over.
+
+    Returns
+    -------
+    ClippingStatistics
+
+    Raises
+    ------
+    TypeError, ValueError
+        There is no norm, a norm is negative, or the lengths differ.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks",
+    section 3.2: thresholds from half to ten times the average norm.
+    """
+    where = "clipping"
+    window = integer(window, where, "window", 1)
+    rows = list(norms)
+    given = {"clipped": clipped, "clipped_norm": after, "clip_angle": angles}
+    if rows and hasattr(rows[0], "grad_norm"):
+        for name, value in given.items():
+            if value is None and all(hasattr(row, name) for row in rows):
+                given[name] = [getattr(row, name) for row in rows]
+        rows = [row.grad_norm for row in rows]
+    before = _column(rows, len(rows), "norms")
+    if not len(before):
+        raise ValueError(message(where, "norms", "at least one", "none"))
+    if (before < 0).any():
+        raise ValueError(message(where, "norms", "numbers >= 0", str(before.min())))
+    cut, short, turned = (
+        None if value is None else _column(value, len(before), name)
+        for value, name in zip(given.values(), ("clipped", "after", "angles"), strict=True)
+    )
+    good = np.isfinite(before)
+    finite = before[good]
+    mean = _mean(finite)
+    largest = float(finite.max()) if len(finite) else float("nan")
+    kept = None
+    if short is not None:
+        less = good & (before > 0) & ((short < before) if cut is None else cut.astype(bool))
+        kept = _mean(short[less] / before[less])
+    angle = None
+    if turned is not None:
+        own = turned[np.isfinite(turned)]
+        angle = float(own.max()) if len(own) else float("nan")
+    return ClippingStatistics(
+        len(before), int((~good).sum()), None if cut is None else _mean(cut[good] != 0), mean,
+        float(np.median(finite)) if len(finite) else float("nan"), largest,
+        (0.5 * mean, 10 * mean), kept, angle, running_quantiles(before, window), window,
+    )  # fmt: skip
+
+
+def running_quantiles(
+    values: npt.ArrayLike, window: int, levels: tuple[float, ...] = LEVELS
+) -> Norms:
+    """Give quantiles of the finite ones among the last values.
+
+    Parameters
+    ----------
+    values : float [K]
+    window : int
+        How many values, the present one included; at the beginning those there are.
+    levels : floats in [0, 1]
+
+    Returns
+    -------
+    float64 [len(levels), K]
+        Linear between values, as numpy.quantile; NaN where none is finite.
+    """
+    own = np.asarray(values, np.float64)
+    result = np.full((len(levels), len(own)), np.nan)
+    for k in range(len(own)):
+        part = own[max(0, k + 1 - window) : k + 1]
+        part = part[np.isfinite(part)]
+        if len(part):
+            result[:, k] = np.quantile(part, levels)
+    return result
+
+
+def _column(values: Any, count: int, name: str) -> Norms:
+    try:
+        column = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(message("clipping", name, "numbers", type(values).__name__)) from None
+    if column.shape != (count,):
+        raise ValueError(message("clipping", name, f"shape ({count},)", f"shape {column.shape}"))
+    return column
+
+
+def _mean(values: npt.NDArray[Any]) -> float:
+    return float(values.mean()) if len(values) else float("nan")

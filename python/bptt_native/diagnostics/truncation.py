@@ -1,0 +1,97 @@
+"""What truncated BPTT makes of the gradient: its angle and length beside the full one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import integer, refuse_type
+from ..model import Model
+from .flow import Norms
+
+
+@dataclass(frozen=True)
+class TruncationBias:
+    """The gradient truncated to windows beside the full one.
+
+    Attributes
+    ----------
+    window : int64 [W]
+        k2, the steps that a gradient goes back at most.
+    cosine : float64 [W]
+        Of the angle between truncated and full gradient; NaN if one of them is 0.
+    norm_ratio : float64 [W]
+        ||truncated|| / ||full||; NaN if the full one is 0.
+    """
+
+    window: npt.NDArray[np.int64]
+    cosine: Norms
+    norm_ratio: Norms
+
+    def explain(self) -> str:
+        """Give the numbers in words."""
+        parts = [
+            f"{w} steps: cosine {c:.3g}, norm {r:.3g} of the full one"
+            for w, c, r in zip(self.window, self.cosine, self.norm_ratio, strict=True)
+        ]
+        return f"Truncated to {'; '.join(parts)}."
+
+
+def truncation_bias(
+    model: Model, x: npt.ArrayLike, target: npt.ArrayLike, windows: Iterable[int], *,
+    k1: int | None = None, state: Any = None, lengths: npt.ArrayLike | None = None,
+) -> TruncationBias:  # fmt: skip
+    """Compare the gradient of truncated BPTT with the full one, on one batch.
+
+    Parameters
+    ----------
+    model : Model
+        It stays as it is; its own ``truncation`` does not matter. Without dropout, noise, omega.
+    x, target, state, lengths
+        As `Model.train_step` takes them.
+    windows : integers >= 1
+        k2 of each comparison.
+    k1 : int, optional
+        Steps between windows (Sutskever 2013): each loss is seen by at least k2 - k1 steps before
+        its own and at most k2 - 1. None: k1 = k2, the sequence is cut into chunks. A window below
+        k1 is refused.
+
+    Returns
+    -------
+    TruncationBias
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        An argument does not fit.
+
+    References
+    ----------
+    Williams & Peng 1990, Neural Computation 2(4); Sutskever 2013, "Training recurrent neural
+    networks", section 2.8.6; Tallec & Ollivier 2017, arXiv:1705.08209, on the bias.
+    """
+    where = "truncation_bias"
+    if not isinstance(model, Model):
+        refuse_type(model, where, "model", "a Model")
+    step = None if k1 is None else integer(k1, where, "k1", 1)
+    spans = [integer(w, where, "windows", step or 1) for w in windows]
+
+    def gradient(truncation: tuple[int, int] | None) -> Norms:
+        off = {"dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "zoneout_c": 0.0}
+        settings = model.config | off | {"noise": 0.0, "omega": 0.0, "truncation": truncation}
+        twin = Model(**settings)
+        twin.load_state_dict(model.state_dict())
+        grads = twin.gradients(x, target, state, lengths=lengths, flow=False)[1]
+        return grads.flat.astype(np.float64)
+
+    full = gradient(None)
+    length = float(np.linalg.norm(full))
+    cosine, ratio = [], []
+    for span in spans:
+        own = gradient((step or span, span))
+        size = float(np.linalg.norm(own))
+        ratio.append(size / length if length else np.nan)
+        cosine.append(float((own / size) @ (full / length)) if size * length else np.nan)
+    return TruncationBias(np.array(spans, np.int64), np.array(cosine), np.array(ratio))
