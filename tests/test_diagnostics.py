@@ -7,7 +7,14 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import reference
-from bptt_native.diagnostics import GradientFlow, clipping, gradient_flow, truncation_bias
+from bptt_native.diagnostics import (
+    GradientFlow,
+    clipping,
+    gradient_flow,
+    omega_ratios,
+    saturation,
+    truncation_bias,
+)
 
 # --------------------------------------------------------------------------- flow
 
@@ -84,6 +91,15 @@ def test_flow_of_ragged_sequences_begins_at_each_ones_own_end(batch_first):
             want = np.linalg.norm([a[which][0, :far] for a in alone], axis=0)
             np.testing.assert_allclose(got, want, rtol=1e-11)
         assert flow.a.shape == (far,)
+
+
+def test_flow_of_a_model_with_the_batch_first():
+    rng = np.random.default_rng(4)
+    config = {"vocab_size": 4, "hidden_size": 6, "output_size": 4, "dtype": "float64"}
+    x, target = rng.integers(0, 4, (9, 3)), rng.integers(0, 4, 3)
+    one = gradient_flow(bn.Model("gru", **config), x, target, at=4)
+    two = gradient_flow(bn.Model("gru", **config, batch_first=True), x.T, target, at=4)
+    np.testing.assert_allclose(one.h, two.h, rtol=1e-12)
 
 
 def test_norms_of_an_rnns_pre_activations():
@@ -237,3 +253,126 @@ def test_truncation_of_nothing_and_refusals():
         truncation_bias(model, x, model(x)[0], [2], k1=3)
     with pytest.raises(TypeError, match="truncation_bias: argument 'model': expected a Model"):
         truncation_bias(bn.GRU(2, 3), x, x, [2])
+
+
+# --------------------------------------------------------------------------- activity
+
+
+def test_saturation_of_gates_by_hand():
+    rng = np.random.default_rng(5)
+    layer = bn.LSTM(3, 4, 2, dtype="float64", bidirectional=True, seed=1)
+    layer.load_state_dict({k: 3 * v for k, v in layer.state_dict().items()})
+    x, lengths = rng.standard_normal((9, 3, 3)), np.array([9, 2, 5])
+    seen = saturation(layer, x, lengths=lengths, tanh=0.8, low=0.2, high=0.7)
+    tape = layer.forward(x, lengths=lengths)[2]
+    values = tape.gates() | {"c": np.tanh(tape.states()[1])}
+    assert list(seen.share) == ["i", "f", "g", "o", "c"]
+    for name, value in values.items():
+        for k in range(4):
+            own = np.concatenate([value[k, : lengths[n], n] for n in range(3)])
+            ends = np.abs(own) > 0.8 if name in "gc" else (own < 0.2) | (own > 0.7)
+            assert seen.share[name][k] == pytest.approx(ends.mean(), abs=1e-15)
+            assert seen.mean[name][k] == pytest.approx(own.mean(), rel=1e-12)
+            assert seen.stuck[name][k] == ends.all(axis=0).mean()
+    assert 0 < seen.share["i"][0] < 1
+    assert "layer 3: i " in seen.explain()
+
+
+@pytest.mark.parametrize(
+    ("nonlinearity", "saturated"),
+    [
+        ("tanh", lambda y: abs(y) > 0.95),
+        ("softsign", lambda y: abs(y) > 0.95),
+        ("sigmoid", lambda y: (y < 0.05) | (y > 0.95)),
+        ("hard_sigmoid", lambda y: (y < 0.05) | (y > 0.95)),
+        ("relu", lambda y: y <= 0),
+        ("leaky_relu", lambda y: y <= 0),
+        ("elu", lambda y: y < -0.95),
+        ("softplus", lambda y: y < -math.log(0.95)),
+        ("identity", lambda y: y > math.inf),
+    ],
+)
+def test_saturation_of_an_rnn(nonlinearity, saturated):
+    layer = bn.RNN(2, 5, nonlinearity=nonlinearity, dtype="float64", seed=3, batch_first=True)
+    x = 8 * np.random.default_rng(6).standard_normal((4, 7, 2))
+    y = layer(x)[0]
+    seen = saturation(layer, x)
+    assert seen.share["h"][0] == saturated(y).mean()
+    assert seen.mean["h"][0] == pytest.approx(y.mean(), rel=1e-12)
+
+
+def test_a_dead_relu_and_the_gates_of_a_gru():
+    layer = bn.RNN(1, 2, nonlinearity="relu", dtype="float64")
+    state = {k: np.zeros_like(v) for k, v in layer.state_dict().items()}
+    state["bias_ih_l0"] = np.array([-1.0, 1.0])
+    layer.load_state_dict(state)
+    seen = saturation(layer, np.zeros((1, 1, 1)))
+    assert (seen.stuck["h"][0], seen.share["h"][0], seen.mean["h"][0]) == (0.5, 0.5, 0.5)
+    assert "50% of the units always" in seen.explain()
+    assert list(saturation(bn.GRU(1, 2), np.zeros((3, 1), np.int64)).share) == ["r", "z", "n"]
+    with pytest.raises(TypeError, match="saturation: argument 'tanh'"):
+        saturation(layer, np.zeros((1, 1, 1)), tanh="high")
+
+
+NONLINEARITIES = ("tanh", "sigmoid", "relu", "identity", "softplus", "elu", "hard_sigmoid",
+                  "softsign", "leaky_relu")  # fmt: skip
+
+
+@pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
+def test_omega_is_the_engines(nonlinearity):
+    rng = np.random.default_rng(7)
+    layer = bn.RNN(3, 5, 2, nonlinearity=nonlinearity, dtype="float64", seed=2)
+    x, lengths = rng.standard_normal((8, 3, 3)), np.array([8, 3, 6])
+    y, _, tape = layer.forward(x, lengths=lengths)
+    dy = rng.standard_normal(y.shape)
+    want = layer.backward(tape, dy, omega=1.0).omega
+    seen = omega_ratios(layer, x, dout=dy, lengths=lengths)
+    assert seen.omega == pytest.approx(want, rel=1e-9)
+    assert seen.ratios.shape == (2, 7, 3)
+    assert np.isnan(seen.ratios[:, 2:, 1]).all()
+
+
+@pytest.mark.parametrize("targets", ["every", "last"])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_omega_of_a_model_is_that_of_its_step(targets, batch_first):
+    rng = np.random.default_rng(8)
+    model = bn.Model(
+        "rnn", vocab_size=4, hidden_size=6, output_size=4, targets="last", omega=0.5,
+        dtype="float64", batch_first=batch_first, seed=3,
+    )  # fmt: skip
+    x, target = rng.integers(0, 4, (9, 3)), rng.integers(0, 4, 3)
+    turned = x.swapaxes(0, batch_first)
+    other = bn.Model(**{**model.config, "targets": targets})
+    other.load_state_dict(model.state_dict())
+    seen = omega_ratios(other, turned, target)
+    assert seen.omega == pytest.approx(model.gradients(turned, target)[0].omega, rel=1e-9) != 0
+
+
+def test_ratios_are_those_of_the_flow_of_a_loss_at_the_end():
+    """Without other losses on the way dL/da_k is what the ratio says, sample by sample."""
+    layer = bn.RNN(2, 4, dtype="float64", seed=1)
+    x = np.random.default_rng(9).standard_normal((7, 3, 2))
+    y, _, tape = layer.forward(x)
+    dy = np.zeros_like(y)
+    dy[-1] = 1
+    a = layer.backward(tape, dy, flow="samples").flow_detail.samples_a[0]
+    np.testing.assert_allclose(omega_ratios(layer, x).ratios[0], a[:-1] / a[1:], rtol=1e-9)
+
+
+def test_omega_at_the_edges():
+    layer = bn.RNN(2, 4, dtype="float64")
+    x = np.ones((1, 2, 2))
+    seen = omega_ratios(layer, x)
+    assert seen.ratios.shape == (1, 0, 2)
+    assert seen.omega == 0
+    zero = omega_ratios(layer, np.ones((5, 2)), dout=np.zeros((5, 4)))  # one sequence, no gradient
+    assert np.isnan(zero.ratios).all()
+    assert zero.omega == 0
+    where = "omega_ratios: argument 'net': expected "
+    for net, word in ((bn.LSTM(2, 3), "an RNN"), (bn.RNN(2, 3, alpha=0.5), "alpha 1.0, got 0.5")):
+        with pytest.raises(ValueError, match=where + word):
+            omega_ratios(net, x)
+    with pytest.raises(ValueError, match="argument 'dout': expected shape"):
+        omega_ratios(layer, x, dout=np.ones((2, 2, 4)))
+    with pytest.raises(ValueError, match="argument 'dout': expected None"):
+        omega_ratios(layer, x, np.ones((2, 4)), dout=np.ones((1, 2, 4)))

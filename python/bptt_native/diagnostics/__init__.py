@@ -1,5 +1,6 @@
 """What recurrent nets do to their gradients: measurements on layers and models, as plain arrays."""
 
+from .activity import OmegaRatios, Saturation, omega_ratios, saturation
 from .clipping import ClippingStatistics, clipping, running_quantiles
 from .connectivity import Connectivity, connectivity
 from .flow import Array, GradientFlow, Norms, decay_per_step, gradient_flow, half_life
@@ -23,6 +24,8 @@ __all__ = [
     "GainBounds",
     "GradientFlow",
     "Norms",
+    "OmegaRatios",
+    "Saturation",
     "SeedNorms",
     "Spectrum",
     "TruncationBias",
@@ -36,8 +39,10 @@ __all__ = [
     "jacobian",
     "jacobian_product",
     "lyapunov",
+    "omega_ratios",
     "recurrent_matrices",
     "running_quantiles",
+    "saturation",
     "spectral_radius",
     "truncation_bias",
 ]

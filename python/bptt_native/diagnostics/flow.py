@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import integer, message
+from .nets import setting
 
 Array = npt.NDArray[Any]
 Norms = npt.NDArray[np.float64]
@@ -201,26 +202,33 @@ def gradient_flow(
     ends = np.full(tape.batch, tape.steps) if lengths is None else np.asarray(lengths)
     at = integer(at, where, "at", -int(ends.min()), int(ends.min()) - 1)
     steps = ends + at if at < 0 else np.full(tape.batch, at)
-    dout, index = np.zeros_like(out), ()  # of a net that gives the last output only
-    if out.ndim == inputs.ndim + (inputs.dtype.kind in "iu"):
-        index = _outputs_at(steps, out.ndim == 3, getattr(net, "batch_first", False))
-    elif at != -1:
+    if at != -1 and not gives_every_step(inputs, out):
         raise ValueError(message(where, "at", "-1 (the net gives its last output only)", str(at)))
-    last = out[index]
-    dout[index] = output_gradient(last, target)
+    dout, count = gradient_at(net, inputs, out, target, steps)
     grads = net.backward(tape, dout, flow="samples" if np.ptp(steps) else True)
-    norms = [_back(grads, name, layer, steps) for name in "hca"]
-    floor = float(np.finfo(out.dtype).tiny) * 2.0**24 * math.sqrt(last.size)
-    h, c, a = norms
+    h, c, a = (_back(grads, name, layer, steps) for name in "hca")
+    floor = float(np.finfo(out.dtype).tiny) * 2.0**24 * math.sqrt(count)
     assert h is not None
     return GradientFlow(np.arange(len(h)), h, c, floor, a)
 
 
-def _outputs_at(steps: npt.NDArray[np.int64], batched: bool, batch_first: bool) -> tuple[Any, ...]:
-    if not batched:
-        return (int(steps[0]),)
-    samples = np.arange(len(steps))
-    return (samples, steps) if batch_first else (steps, samples)
+def gives_every_step(inputs: Array, out: Array) -> bool:
+    """Tell whether a net gave an output at every step of these inputs, not the last one only."""
+    return bool(out.ndim == inputs.ndim + (inputs.dtype.kind in "iu"))
+
+
+def gradient_at(
+    net: Any, inputs: Array, out: Array, target: npt.ArrayLike | None, steps: npt.NDArray[np.int64]
+) -> tuple[Array, int]:
+    """Give dL/d out of a loss at one step of each sequence, and how many elements it looks at."""
+    index: tuple[Any, ...] = ()  # of a net that gives the last output only
+    if gives_every_step(inputs, out):
+        samples = np.arange(len(steps))
+        batched = (samples, steps) if setting(net, "batch_first") else (steps, samples)
+        index = batched if out.ndim == 3 else (int(steps[0]),)
+    dout, last = np.zeros_like(out), out[index]
+    dout[index] = output_gradient(last, target)
+    return dout, last.size
 
 
 def _back(grads: Any, name: str, layer: int, steps: npt.NDArray[np.int64]) -> Norms | None:

@@ -1,0 +1,247 @@
+"""What activations let through: saturated units and gates, and Pascanu's ratios of the gradient."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import Array, convert, message, number
+from .flow import Norms, gives_every_step, gradient_at
+from .nets import setting
+
+# f'(a) by y = f(a), as in docs/cells.md.
+SLOPES: dict[str, Callable[[Array], Array]] = {
+    "tanh": lambda y: 1 - y * y,
+    "sigmoid": lambda y: y * (1 - y),
+    "relu": lambda y: (y > 0) * 1.0,
+    "identity": np.ones_like,
+    "softplus": lambda y: -np.expm1(-y),
+    "elu": lambda y: np.where(y > 0, 1.0, y + 1),
+    "hard_sigmoid": lambda y: ((y > 0) & (y < 1)) / 6,
+    "softsign": lambda y: (1 - np.abs(y)) ** 2,
+    "leaky_relu": lambda y: np.where(y > 0, 1.0, 0.01),
+}
+LEAST = 1e-20  # |dL/da|^2 below this leaves a ratio out, as the regulariser does
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """How many activations are where their derivative is small.
+
+    Keys: RNN "h"; LSTM "i", "f", "g", "o" (coupled: "i", "g", "o") and "c" (of tanh c_t); GRU "r",
+    "z", "n". The first axis is l*D + d.
+
+    Attributes
+    ----------
+    share : dict of str to float64 [L*D]
+        Share of saturated values over steps, samples and units.
+    mean : dict of str to float64 [L*D]
+        Mean of the values.
+    stuck : dict of str to float64 [L*D]
+        Share of the units that are saturated at every step of every sample (of a ReLU: dead).
+    """
+
+    share: dict[str, Norms]
+    mean: dict[str, Norms]
+    stuck: dict[str, Norms]
+
+    def explain(self) -> str:
+        """Give the numbers in words."""
+        lines = []
+        for k in range(len(next(iter(self.share.values())))):
+            parts = [
+                f"{name} {self.share[name][k]:.0%} (mean {self.mean[name][k]:.2g}"
+                + (
+                    f", {self.stuck[name][k]:.0%} of the units always)"
+                    if self.stuck[name][k]
+                    else ")"
+                )
+                for name in self.share
+            ]
+            lines.append(f"Saturated in layer {k}: {', '.join(parts)}.")
+        return "\n".join(lines)
+
+
+def saturation(
+    net: Any, x: npt.ArrayLike, state: Any = None, *, lengths: npt.ArrayLike | None = None,
+    tanh: float = 0.95, low: float = 0.05, high: float = 0.95,
+) -> Saturation:  # fmt: skip
+    """Measure which share of activations and gates is saturated.
+
+    Parameters
+    ----------
+    net : RNN, LSTM, GRU or Model
+        Run as in training, with dropout and noise.
+    x, state, lengths
+        As the net takes them; what lies beyond a length does not count.
+    tanh : float
+        |y| above it is saturated, of tanh and softsign.
+    low, high : float
+        y below or above is saturated, of sigmoid and hard_sigmoid; of softplus and elu a derivative
+        below `low`. ReLU and leaky ReLU are where y <= 0, identity never is.
+
+    Returns
+    -------
+    Saturation
+        Of an RNN with a leak, noise or zoneout: of its states.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        An argument does not fit.
+    """
+    where = "saturation"
+    tanh, low = number(tanh, where, "tanh"), number(low, where, "low")
+    high = number(high, where, "high")
+    _, _, tape = net.forward(x, state, lengths=lengths)
+    cell = str(setting(net, "cell")).lower()
+    kinds: dict[str, tuple[str, Array]]
+    if cell == "rnn":
+        kinds = {"h": (str(setting(net, "nonlinearity")), np.asarray(tape.states()))}
+    else:
+        kinds = {
+            name: ("tanh" if name in "gn" else "sigmoid", values)
+            for name, values in tape.gates().items()
+        }
+    if cell == "lstm":
+        kinds["c"] = ("tanh", np.tanh(tape.states()[1]))
+    ends = np.full(tape.batch, tape.steps) if lengths is None else np.asarray(lengths)
+    inside = np.arange(tape.steps)[:, None] < ends
+    share, mean, stuck = {}, {}, {}
+    for name, (kind, values) in kinds.items():
+        own = values[:, inside].astype(np.float64)  # [L*D, values, H]
+        flat = _saturated(kind, own, tanh, low, high)
+        share[name], mean[name] = flat.mean(axis=(1, 2)), own.mean(axis=(1, 2))
+        stuck[name] = flat.all(axis=1).mean(axis=1)
+    return Saturation(share, mean, stuck)
+
+
+def _saturated(
+    kind: str, y: Array, tanh: float, low: float, high: float
+) -> npt.NDArray[np.bool_]:  # fmt: skip
+    if kind in ("tanh", "softsign"):
+        return np.asarray(np.abs(y) > tanh)
+    if kind in ("sigmoid", "hard_sigmoid"):
+        return np.asarray((y < low) | (y > high))
+    if kind in ("relu", "leaky_relu"):
+        return np.asarray(y <= 0)
+    return np.asarray(SLOPES[kind](y) < low)
+
+
+@dataclass(frozen=True)
+class OmegaRatios:
+    """By which factor the gradient's norm changes per step back, in an RNN.
+
+    Attributes
+    ----------
+    ratios : float64 [L, T - 1, N]
+        At k: ||dL/da_{k+1} W_hh diag f'(a_k)|| / ||dL/da_{k+1}||; NaN beyond a sequence's end, and
+        where ||dL/da_{k+1}||^2 < 1e-20.
+    omega : float
+        The regulariser of Pascanu et al. (2013, eq. 9) as the engine takes it: the mean of
+        (ratio - 1)^2, summed over layers; 0 without a ratio.
+    """
+
+    ratios: Norms
+    omega: float
+
+
+def omega_ratios(
+    net: Any, x: npt.ArrayLike, target: npt.ArrayLike | None = None, state: Any = None, *,
+    dout: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
+) -> OmegaRatios:  # fmt: skip
+    """Measure how the norm of the gradient changes at each step back, in an RNN.
+
+    Parameters
+    ----------
+    net : RNN or Model of one
+        Of one direction, without leak, noise, dropout, zoneout, layer norm and Dale's law.
+    x, state, lengths
+        As the net takes them.
+    target : optional
+        As in `gradient_flow`: the loss looks at each sequence's last output.
+    dout : float like the output, optional
+        In place of it: dL/d output, as `backward` takes it.
+
+    Returns
+    -------
+    OmegaRatios
+        Computed in float64.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        The net is of another kind, or an argument does not fit.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks",
+    section 3.3.
+    """
+    where = "omega_ratios"
+    _check_plain(net, where)
+    inputs = np.asarray(x)
+    out, _, tape = net.forward(inputs, state, lengths=lengths)
+    ends = np.full(tape.batch, tape.steps) if lengths is None else np.asarray(lengths)
+    if dout is None:
+        grad = gradient_at(net, inputs, out, target, ends - 1)[0]
+    else:
+        if target is not None:
+            raise ValueError(message(where, "dout", "None where a target is given", "both"))
+        grad = convert(dout, str(out.dtype), where, "dout", f"{out.dtype} like the output")
+        if grad.shape != out.shape:
+            raise ValueError(message(where, "dout", f"shape {out.shape}", f"shape {grad.shape}"))
+    params = {
+        name.split(".", 1)[-1] if name.startswith("rnn.") else name: value.astype(np.float64)
+        for name, value in net.state_dict().items()
+    }
+    h = np.asarray(tape.states()).astype(np.float64)
+    dy = _over_time(net, inputs, np.asarray(grad, np.float64), ends, h.shape[1])
+    if "readout.weight" in params:
+        dy = dy @ params["readout.weight"]
+    slope = SLOPES[str(setting(net, "nonlinearity"))]
+    inside = np.arange(h.shape[1])[:, None] < ends
+    ratios, omega = np.full((len(h), len(h[0]) - 1, h.shape[2]), np.nan), 0.0
+    for layer in reversed(range(len(h))):
+        W, f, carry = params[f"weight_hh_l{layer}"], slope(h[layer]), np.zeros_like(h[layer, 0])
+        below = np.zeros((*dy.shape[:2], params[f"weight_ih_l{layer}"].shape[1]))
+        for k in reversed(range(len(dy))):
+            delta = f[k] * (dy[k] + carry) * inside[k][:, None]
+            carry = delta @ W
+            below[k] = delta @ params[f"weight_ih_l{layer}"]
+            if k:
+                size = np.linalg.norm(delta, axis=1)
+                told = np.square(size) >= LEAST
+                through = np.linalg.norm(carry * f[k - 1], axis=1)
+                np.divide(through, size, out=ratios[layer, k - 1], where=told)
+        own = ratios[layer][~np.isnan(ratios[layer])]
+        omega += float(np.mean((own - 1) ** 2)) if len(own) else 0.0
+        dy = below
+    return OmegaRatios(ratios, omega)
+
+
+def _over_time(
+    net: Any, inputs: Array, grad: Array, ends: npt.NDArray[np.int64], steps: int
+) -> Norms:  # fmt: skip
+    """Give dL/d output as [T, N, O]."""
+    if not gives_every_step(inputs, grad):
+        last = grad.reshape(len(ends), -1)
+        full = np.zeros((steps, *last.shape))
+        full[ends - 1, np.arange(len(ends))] = last
+        return full
+    if grad.ndim == 2:
+        return grad[:, None]
+    return grad.swapaxes(0, 1) if setting(net, "batch_first") else grad
+
+
+def _check_plain(net: Any, where: str) -> None:
+    cell = str(setting(net, "cell")).lower()
+    if cell != "rnn":
+        raise ValueError(message(where, "net", "an RNN", f"cell {cell!r}"))
+    plain = {"bidirectional": False, "layer_norm": False, "alpha": 1.0, "noise": 0.0,
+             "dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "dale": None}  # fmt: skip
+    for name, value in plain.items():
+        if setting(net, name) != value:
+            raise ValueError(message(where, "net", f"{name} {value}", str(setting(net, name))))
