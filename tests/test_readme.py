@@ -15,6 +15,7 @@ PAGES = ["README.md", *DOCS, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 EXAMPLES = {
     "README.md": (4, "model.safetensors"),
     "docs/cells.md": (1, None),
+    "docs/gradients.md": (1, None),
     "docs/report.md": (3, "runs/seen/gates.png"),
     "docs/training.md": (4, "runs/stopped/model.safetensors"),
 }
