@@ -12,9 +12,11 @@ from bptt_native.diagnostics import (
     clipping,
     gradient_flow,
     omega_ratios,
+    running_quantiles,
     saturation,
     truncation_bias,
 )
+from bptt_native.history import HistoryRow
 
 # --------------------------------------------------------------------------- flow
 
@@ -30,6 +32,7 @@ def flow_of(norms):
         (1.5 ** np.arange(20), "exploding", None, "explodes"),
         (0.99 ** np.arange(20), "healthy", None, "survives"),
         ([1.0, math.nan, 2.0], "exploding", None, "not finite from 1 on"),
+        ([1e307, 1e308], "healthy", None, "survives"),
         ([math.inf, 1.0], "exploding", None, "explodes"),
         ([1.0, 0.0, 0.0], "vanishing", 1, "vanishes"),
         ([1.0, 1e-3, 0.5], "healthy", None, "survives"),  # not for good
@@ -90,7 +93,11 @@ def test_flow_of_ragged_sequences_begins_at_each_ones_own_end(batch_first):
         for got, which in ((flow.h, 0), (flow.c, 1)):
             want = np.linalg.norm([a[which][0, :far] for a in alone], axis=0)
             np.testing.assert_allclose(got, want, rtol=1e-11)
-        assert flow.a.shape == (far,)
+        a = [
+            gradient_flow(layer, x[: ends[n] + 1, n : n + 1].swapaxes(0, batch_first)).a
+            for n in range(3)
+        ]
+        np.testing.assert_allclose(flow.a, np.linalg.norm([v[:far] for v in a], axis=0), rtol=1e-11)
 
 
 def test_flow_of_a_model_with_the_batch_first():
@@ -187,7 +194,35 @@ def test_clipping_of_training_steps():
     assert seen.angle == max(s.clip_angle for s in steps) > 0
 
 
+def test_rows_of_a_history_whose_beginning_knows_less():
+    row = {"loss": 1.0, "skipped": False, "lr": 0.1, "seconds": 0.0, "targets_per_s": 1.0}
+    row |= {"valid_loss": None, "valid_accuracy": None, "epoch": 1, "grad_norm": 4.0}
+    rows = [
+        HistoryRow(step=1, clipped=True, **row),
+        HistoryRow(step=2, clipped=True, clipped_norm=1.0, clip_angle=0.5, **row),
+        HistoryRow(step=3, clipped=False, clipped_norm=4.0, clip_angle=0.0, **row),
+    ]
+    seen = clipping(rows)
+    assert seen.fraction == pytest.approx(2 / 3)
+    assert (seen.kept, seen.angle) == (0.25, 0.5)
+    assert clipping(rows[:1]).angle is None
+
+
+def test_running_quantiles_are_numpys():
+    values = np.random.default_rng(3).standard_normal(3000)
+    values[[0, 5, 6, 7, 2900]] = [math.nan, math.inf, math.nan, -math.inf, math.nan]
+    for window in (1, 2, 100, 2000, 5000):
+        seen = running_quantiles(values, window, (0.0, 0.3, 1.0))
+        for k in (0, 1, 5, 7, 8, 99, 100, 523, 524, 2000, 2900, 2999):
+            part = values[max(0, k + 1 - window) : k + 1]
+            part = part[np.isfinite(part)]
+            want = np.quantile(part, (0.0, 0.3, 1.0)) if len(part) else [math.nan] * 3
+            np.testing.assert_allclose(seen[:, k], want, rtol=1e-12)
+
+
 def test_clipping_refuses():
+    with pytest.raises(TypeError, match="clipping: argument 'norms': expected norms or rows"):
+        clipping(3.0)
     for bad, word in (([], "at least one, got none"), ([-1.0], "numbers >= 0")):
         with pytest.raises(ValueError, match=f"clipping: argument 'norms': expected {word}"):
             clipping(bad)
@@ -359,6 +394,20 @@ def test_ratios_are_those_of_the_flow_of_a_loss_at_the_end():
     np.testing.assert_allclose(omega_ratios(layer, x).ratios[0], a[:-1] / a[1:], rtol=1e-9)
 
 
+def test_one_sequence_without_a_batch():
+    """[T, I] means what [T, 1, I] does."""
+    layer = bn.RNN(2, 4, 2, dtype="float64", seed=1)
+    x = 3 * np.random.default_rng(9).standard_normal((7, 2))
+    for one, two in (
+        (gradient_flow(layer, x, at=4).h, gradient_flow(layer, x[:, None], at=4).h),
+        (saturation(layer, x).share["h"], saturation(layer, x[:, None]).share["h"]),
+        (saturation(layer, x).mean["h"], saturation(layer, x[:, None]).mean["h"]),
+        (omega_ratios(layer, x).ratios, omega_ratios(layer, x[:, None]).ratios),
+    ):
+        assert np.isfinite(one).all()
+        np.testing.assert_allclose(one, two, rtol=1e-12)
+
+
 def test_omega_at_the_edges():
     layer = bn.RNN(2, 4, dtype="float64")
     x = np.ones((1, 2, 2))
@@ -376,3 +425,20 @@ def test_omega_at_the_edges():
         omega_ratios(layer, x, dout=np.ones((2, 2, 4)))
     with pytest.raises(ValueError, match="argument 'dout': expected None"):
         omega_ratios(layer, x, np.ones((2, 4)), dout=np.ones((1, 2, 4)))
+
+
+def test_omega_reads_no_padding_and_survives_an_explosion():
+    layer = bn.RNN(2, 4, nonlinearity="identity", dtype="float64", seed=1)
+    rng = np.random.default_rng(10)
+    x, dy, lengths = rng.standard_normal((6, 2, 2)), rng.standard_normal((6, 2, 4)), [6, 3]
+    clean = omega_ratios(layer, x, dout=dy, lengths=lengths)
+    dy[3:, 1] = math.nan
+    again = omega_ratios(layer, x, dout=dy, lengths=lengths)
+    np.testing.assert_array_equal(clean.ratios, again.ratios)
+    wild = {k: 1e80 * np.ones_like(v) for k, v in layer.state_dict().items()}
+    layer.load_state_dict(wild)
+    with np.errstate(all="raise"):
+        seen = omega_ratios(layer, x)
+    assert np.isnan(seen.ratios[0, 0]).all()
+    assert np.isfinite(seen.ratios[0, -1]).all()
+    assert math.isfinite(seen.omega) or seen.omega == math.inf

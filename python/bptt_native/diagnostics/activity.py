@@ -111,11 +111,16 @@ def saturation(
     inside = np.arange(tape.steps)[:, None] < ends
     share, mean, stuck = {}, {}, {}
     for name, (kind, values) in kinds.items():
-        own = values[:, inside].astype(np.float64)  # [L*D, values, H]
+        own = _batched(values, tape)[:, inside].astype(np.float64)  # [L*D, values, H]
         flat = _saturated(kind, own, tanh, low, high)
         share[name], mean[name] = flat.mean(axis=(1, 2)), own.mean(axis=(1, 2))
         stuck[name] = flat.all(axis=1).mean(axis=1)
     return Saturation(share, mean, stuck)
+
+
+def _batched(values: Array, tape: Any) -> Array:
+    """Give what was read from a tape as [L*D, T, N, H], of a single sequence, too."""
+    return values.reshape(len(values), tape.steps, tape.batch, -1)
 
 
 def _saturated(
@@ -137,8 +142,8 @@ class OmegaRatios:
     Attributes
     ----------
     ratios : float64 [L, T - 1, N]
-        At k: ||dL/da_{k+1} W_hh diag f'(a_k)|| / ||dL/da_{k+1}||; NaN beyond a sequence's end, and
-        where ||dL/da_{k+1}||^2 < 1e-20.
+        At k: ||dL/da_{k+1} W_hh diag f'(a_k)|| / ||dL/da_{k+1}||; NaN beyond a sequence's end,
+        where ||dL/da_{k+1}||^2 < 1e-20, and where it is not finite.
     omega : float
         The regulariser of Pascanu et al. (2013, eq. 9) as the engine takes it: the mean of
         (ratio - 1)^2, summed over layers; 0 without a ratio.
@@ -197,29 +202,38 @@ def omega_ratios(
         name.split(".", 1)[-1] if name.startswith("rnn.") else name: value.astype(np.float64)
         for name, value in net.state_dict().items()
     }
-    h = np.asarray(tape.states()).astype(np.float64)
+    h = _batched(np.asarray(tape.states()), tape).astype(np.float64)
     dy = _over_time(net, inputs, np.asarray(grad, np.float64), ends, h.shape[1])
     if "readout.weight" in params:
         dy = dy @ params["readout.weight"]
     slope = SLOPES[str(setting(net, "nonlinearity"))]
     inside = np.arange(h.shape[1])[:, None] < ends
-    ratios, omega = np.full((len(h), len(h[0]) - 1, h.shape[2]), np.nan), 0.0
-    for layer in reversed(range(len(h))):
-        W, f, carry = params[f"weight_hh_l{layer}"], slope(h[layer]), np.zeros_like(h[layer, 0])
-        below = np.zeros((*dy.shape[:2], params[f"weight_ih_l{layer}"].shape[1]))
-        for k in reversed(range(len(dy))):
-            delta = f[k] * (dy[k] + carry) * inside[k][:, None]
-            carry = delta @ W
-            below[k] = delta @ params[f"weight_ih_l{layer}"]
-            if k:
-                size = np.linalg.norm(delta, axis=1)
-                told = np.square(size) >= LEAST
-                through = np.linalg.norm(carry * f[k - 1], axis=1)
-                np.divide(through, size, out=ratios[layer, k - 1], where=told)
-        own = ratios[layer][~np.isnan(ratios[layer])]
-        omega += float(np.mean((own - 1) ** 2)) if len(own) else 0.0
-        dy = below
+    ratios, omega = np.full((len(h), h.shape[1] - 1, h.shape[2]), np.nan), 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # a ratio that is not finite is left out
+        for layer in reversed(range(len(h))):
+            f = np.where(inside[:, :, None], slope(h[layer]), 0.0)
+            own, delta = _walk_back(params[f"weight_hh_l{layer}"], f, dy)
+            ratios[layer] = own
+            kept = own[np.isfinite(own)]
+            omega += float(np.mean((kept - 1) ** 2)) if len(kept) else 0.0
+            if layer:
+                dy = delta @ params[f"weight_ih_l{layer}"]
     return OmegaRatios(ratios, omega)
+
+
+def _walk_back(W: Norms, f: Norms, dy: Norms) -> tuple[Norms, Norms]:
+    """Give a layer's ratios [T - 1, N] and its dL/da [T, N, H], of f' and dL/dh from above."""
+    ratios, delta = np.full((len(f) - 1, f.shape[1]), np.nan), np.zeros_like(f)
+    carry = np.zeros_like(f[0])
+    for k in reversed(range(len(f))):
+        delta[k] = f[k] * np.where(f[k] != 0, dy[k] + carry, 0.0)  # nothing beyond an end is read
+        carry = delta[k] @ W
+        if k:
+            size = np.linalg.norm(delta[k], axis=1)
+            through = np.linalg.norm(carry * f[k - 1], axis=1)
+            np.divide(through, size, out=ratios[k - 1], where=np.square(size) >= LEAST)
+    ratios[~np.isfinite(ratios)] = np.nan
+    return ratios, delta
 
 
 def _over_time(

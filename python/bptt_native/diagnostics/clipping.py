@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import integer, message
+from ..arrays import integer, message, refuse_type
 from .flow import Norms
 
 LEVELS = (0.1, 0.5, 0.9)  # of the running quantiles
@@ -106,12 +106,15 @@ def clipping(
     """
     where = "clipping"
     window = integer(window, where, "window", 1)
-    rows = list(norms)
-    given = {"clipped": clipped, "clipped_norm": after, "clip_angle": angles}
+    try:
+        rows = list(norms)
+    except TypeError:
+        refuse_type(norms, where, "norms", "norms or rows that have them")
+    given: dict[str, Any] = {"clipped": clipped, "clipped_norm": after, "clip_angle": angles}
     if rows and hasattr(rows[0], "grad_norm"):
         for name, value in given.items():
-            if value is None and all(hasattr(row, name) for row in rows):
-                given[name] = [getattr(row, name) for row in rows]
+            if value is None and any(getattr(row, name, None) is not None for row in rows):
+                given[name] = [getattr(row, name, None) for row in rows]  # None: NaN
         rows = [row.grad_norm for row in rows]
     before = _column(rows, len(rows), "norms")
     if not len(before):
@@ -128,7 +131,12 @@ def clipping(
     largest = float(finite.max()) if len(finite) else float("nan")
     kept = None
     if short is not None:
-        less = good & (before > 0) & ((short < before) if cut is None else cut.astype(bool))
+        less = (
+            good
+            & np.isfinite(short)
+            & (before > 0)
+            & ((short < before) if cut is None else cut.astype(bool))
+        )
         kept = _mean(short[less] / before[less])
     angle = None
     if turned is not None:
@@ -159,12 +167,20 @@ def running_quantiles(
         Linear between values, as numpy.quantile; NaN where none is finite.
     """
     own = np.asarray(values, np.float64)
+    window = max(1, min(window, len(own)))
+    padded = np.concatenate([np.full(window - 1, np.nan), np.where(np.isfinite(own), own, np.nan)])
     result = np.full((len(levels), len(own)), np.nan)
-    for k in range(len(own)):
-        part = own[max(0, k + 1 - window) : k + 1]
-        part = part[np.isfinite(part)]
-        if len(part):
-            result[:, k] = np.quantile(part, levels)
+    at_once = max(1, 2**20 // window)
+    for begin in range(0, len(own), at_once):
+        part = padded[begin : begin + at_once + window - 1]
+        rows = np.sort(np.lib.stride_tricks.sliding_window_view(part, window), axis=1)  # NaN last
+        count = np.isfinite(rows).sum(axis=1)
+        at = np.arange(len(rows))
+        for k, level in enumerate(levels):
+            place = level * np.maximum(count - 1, 0)
+            low = place.astype(np.int64)
+            less, more = rows[at, low], rows[at, np.minimum(low + 1, np.maximum(count - 1, 0))]
+            result[k, begin : begin + at_once] = less + (place - low) * (more - less)
     return result
 
 

@@ -99,7 +99,7 @@ class GradientFlow:
             some step on all are at most vanished * h[0]; else "healthy" (also where no gradient
             enters the layer: h[0] = 0).
         """
-        first = self.h[0]
+        first = float(self.h[0])
         if not np.isfinite(self.h).all() or self.h.max() > exploded * first:
             return "exploding"
         gone = first > 0 and self.horizon(vanished) is not None
