@@ -230,7 +230,7 @@ struct StepBackwardArgs {
   double* flow_h;
   double* flow_c;
   double* flow_a;  // plain RNN: of dL/da_t; null: off
-  T* total_c;  // LSTM: receives the total dL/dc_t [rows, H], state_row apart; null: off
+  T* total_c;      // LSTM: receives the total dL/dc_t [rows, H], state_row apart; null: off
   const CellOptions<T>* options;
 };
 
