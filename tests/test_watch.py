@@ -167,9 +167,11 @@ def test_records_survive_the_file(tmp_path):
     np.testing.assert_equal(first.layers[-1].h, second.layers[-1].h)
     assert np.isnan(first.layers[-1].h).any()
     assert first.layers[-1].verdict == "exploding"
-    (tmp_path / "a.jsonl").write_text('{"step": 1}\n')
-    with pytest.raises(ValueError, match=r"read_records: argument 'path': expected .* line 1"):
-        read_records(tmp_path / "a.jsonl")
+    empty = b'{"step": 1, "steps": 2, "sequences": 1, "layers": []}\n'
+    for line in (b'{"step": 1}\n', b"[]\n", b"\xff\xfe\n", empty):
+        (tmp_path / "a.jsonl").write_bytes(line)
+        with pytest.raises(ValueError, match=r"read_records: argument 'path': expected .* line 1"):
+            read_records(tmp_path / "a.jsonl")
 
 
 def test_old_histories_can_be_read(tmp_path):

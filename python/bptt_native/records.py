@@ -80,6 +80,8 @@ class GradientRecord:
         """
         values = json.loads(line)
         layers = [_layer(dict(layer)) for layer in values.pop("layers")]
+        if not (layers and all(layer.h for layer in layers)):
+            raise ValueError("no norms")
         return cls(layers=layers, **values)
 
 
@@ -125,12 +127,12 @@ def read_records(path: str | Path) -> list[GradientRecord]:
         It is not such a file.
     """
     records = []
-    with Path(path).open(encoding="utf-8", newline="\n") as file:
+    with Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 break
             try:
-                records.append(GradientRecord.from_json(line))
+                records.append(GradientRecord.from_json(line.decode()))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 expected = f"a record of the gradient in {str(path)!r}, line {number}"
                 got = f"{type(error).__name__}: {error}"
