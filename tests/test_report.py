@@ -173,7 +173,8 @@ def test_runs_on_tables(tmp_path, capsys):
     (["nothing"], "No such file"),
     (["RUN", "--text", "foreign.txt"], "character"),
     (["RUN", "--length", "1"], "argument 'length': expected 2 to 1000, got 1"),
-    (["RUN", "-o", "no/where.html"], "No such file"),
+    (["RUN", "-o", "no/where.html"], "argument 'out': expected a file in a folder that exists"),
+    (["RUN", "-o", "folder"], "argument 'out': expected a file in a folder that exists"),
     (["ARRAYS", "--text", "foreign.txt"], "for a character model only"),
     (["RUN", "--csv", "table.csv"], "for a model of tables only"),
 ])  # fmt: skip
@@ -181,6 +182,7 @@ def test_refusals(text_run, tmp_path, capsys, monkeypatch, args, error):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "foreign.txt").write_text("漢字")
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "folder").mkdir()
     bn.Model("rnn", input_size=1, hidden_size=2, output_size=2).save(tmp_path / "m.safetensors")
     places = {"RUN": str(text_run.out), "ARRAYS": "m.safetensors"}
     assert main(["report", *(places.get(a, a) for a in args)]) == 2
@@ -188,6 +190,7 @@ def test_refusals(text_run, tmp_path, capsys, monkeypatch, args, error):
     assert err.startswith("bptt-native report: error: ")
     assert error in err
     assert err.count("\n") == 1
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 # ------------------------------------------------------------------------------------- in a browser

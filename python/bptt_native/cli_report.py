@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .arrays import message
 from .report import collect, page
 from .tables import Table
 from .tasks import read_text
@@ -34,6 +35,8 @@ def run_report(args: argparse.Namespace) -> int:
     folder = Path(args.folder)
     place = folder if folder.is_dir() else folder.parent
     out = Path(args.out) if args.out is not None else place / "report.html"
+    if out.is_dir() or not out.parent.is_dir():
+        raise ValueError(message("report", "out", "a file in a folder that exists", repr(str(out))))
     text = None if args.text is None else read_text(args.text)
     table = None if args.csv is None else Table.read(args.csv)
     data = collect(folder, text, table, args.length)
