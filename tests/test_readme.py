@@ -13,7 +13,7 @@ DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md
 PAGES = ["README.md", *DOCS, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 # How many blocks of Python a page has at least, and what they write.
 EXAMPLES = {
-    "README.md": (4, "model.safetensors"),
+    "README.md": (5, "model.safetensors"),
     "docs/cells.md": (1, None),
     "docs/gradients.md": (1, None),
     "docs/report.md": (3, "runs/seen/gates.png"),
