@@ -16,7 +16,7 @@ from . import Model
 from .arrays import Array, integer
 from .batches import Batch
 from .diagnostics import GradientFlow, recurrent_matrices, spectral_radius
-from .diagnostics.flow import output_gradient
+from .diagnostics.flow import VANISHED, output_gradient
 from .history import HistoryRow
 from .records import GradientRecord, LayerRecord
 
@@ -211,33 +211,20 @@ def _layer(
     means = {name: float(np.mean(value[walk], dtype=np.float64)) for name, value in values.items()}
     return LayerRecord(
         layer, h.tolist(), None if c is None else c.tolist(), seen.decay,
-        (_horizon(h, 1 / math.e), _horizon(h, 0.01)), _verdict(seen), ends, means,
+        (seen.horizon(), seen.horizon(VANISHED)), seen.verdict, ends, means,
         radius(model, layer),
     )  # fmt: skip
-
-
-def _horizon(h: npt.NDArray[np.float64], share: float) -> int | None:
-    above = np.flatnonzero(~(h <= share * h[0]))
-    return None if len(above) == 0 or above[-1] == len(h) - 1 else int(above[-1]) + 1
-
-
-def _verdict(flow: GradientFlow) -> str:
-    h, decay = flow.h, flow.decay
-    if not np.isfinite(h).all() or h.max(initial=0) > 100 * h[0]:
-        return "exploding"
-    gone = _horizon(h, 0.01)
-    return "vanishing" if h[0] > 0 and gone is not None and decay < 1 else "healthy"
 
 
 def _ends(model: Model, name: str, value: Array) -> float:
     """Give the share of values near an end of their range, where the derivative is small."""
     if name in ("i", "f", "o", "r", "z"):
-        return float(np.mean((value < 0.1) | (value > 0.9)))
+        return float(np.mean((value < 0.05) | (value > 0.95)))
     if name == "h" and model.config["nonlinearity"] == "sigmoid":
-        return float(np.mean((value < 0.1) | (value > 0.9)))
+        return float(np.mean((value < 0.05) | (value > 0.95)))
     if name == "h" and model.config["nonlinearity"] == "relu":
         return float(np.mean(value <= 0))
-    return float(np.mean(np.abs(value) > 0.9))
+    return float(np.mean(np.abs(value) > 0.95))
 
 
 def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:

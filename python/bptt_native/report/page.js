@@ -93,7 +93,7 @@ function gates(host, f) {
   const what = names.length > 1 ? "gates" : "states";
   lineChart(box, `Mean of the ${what}`, "Over units, samples and steps; the top layer.", {
     series: names.map((n) => ({ name: n, x: f.steps, y: top.activity[n] })), x: "update", y: "mean", at: "update" });
-  lineChart(box, `Saturated ${what}`, "Share of the values at an end of their range (gates below 0.1 or above 0.9, tanh beyond ±0.9, ReLU at 0), where little gradient passes.", {
+  lineChart(box, `Saturated ${what}`, "Share of the values at an end of their range (gates below 0.05 or above 0.95, tanh beyond ±0.95, ReLU at 0), where little gradient passes.", {
     series: names.map((n) => ({ name: n, x: f.steps, y: top.saturation[n] })), range: [0, 1], x: "update", y: "share", at: "update" });
 }
 
