@@ -235,3 +235,20 @@ def test_connectivity():
     np.testing.assert_allclose(image.filled(0), matrix)
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == list("abc␣d")
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list("bc␣de")
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_a_net_that_passes_nothing_can_be_drawn(tmp_path, value):
+    matrix = np.full((3, 4), value)
+    plots.save_figure(plots.connectivity_figure(matrix), tmp_path / "nothing.png")
+    matrix[1, 1] = 0.5
+    figure = plots.connectivity_figure(matrix)
+    assert figure.axes[0].images[0].norm.vmax == 0.5
+    plots.save_figure(plots.clipping_figure([]), tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (3,), (2, 3, 4)])
+def test_what_is_no_matrix_is_refused(shape):
+    expected = r"plot_connectivity: argument 'matrix': expected shape \[T_out, T_in\]"
+    with pytest.raises(ValueError, match=expected):
+        plots.connectivity_figure(np.ones(shape))

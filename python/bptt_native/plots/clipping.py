@@ -29,7 +29,7 @@ def plot_gradient_norm(ax: "Axes", history: Sequence[HistoryRow], clip_norm: flo
     """Draw the gradient's global norm before clipping, the threshold, and where it was exceeded."""
     step = np.array([row.step for row in history])
     norm = np.array([row.grad_norm for row in history])
-    clipped = np.array([row.clipped for row in history])
+    clipped = np.array([row.clipped for row in history], np.bool_)
     good = np.isfinite(norm) & (norm > 0)
     ax.set_yscale("log")
     for mark, chosen, colour, what in (

@@ -26,12 +26,21 @@ def plot_connectivity(
         The characters of the inputs, written along the axes if there are no more than 80; one more
         is that which the last output should say.
     decades : float
-        Powers of ten from the largest number down that the colours tell apart.
+        Powers of ten from the largest number down that the colours tell apart. What is 0 or not
+        finite stays white.
+
+    Raises
+    ------
+    ValueError
+        It is no matrix, or empty.
     """
     values = np.array(matrix, np.float64)
+    if values.ndim != 2 or values.size == 0:
+        expected = f"shape [T_out, T_in], not empty, got {values.shape}"
+        raise ValueError(f"plot_connectivity: argument 'matrix': expected {expected}")
     outputs, inputs = values.shape
-    values[values == 0] = np.nan
-    high = float(np.nanmax(values, initial=1e-300))
+    values[(values == 0) | ~np.isfinite(values)] = np.nan
+    high = float(np.nanmax(values, initial=0)) or 1.0
     extent = (-0.5, inputs - 0.5, outputs - 0.5, -0.5)
     low = high * 10**-decades
     heat_map(ax, values, extent, "||d logit / d x||", low=low, high=high, origin="upper")
@@ -57,6 +66,8 @@ def connectivity_figure(matrix: npt.ArrayLike, text: str | None = None) -> "Figu
     ------
     ImportError
         matplotlib is not installed.
+    ValueError
+        It is no matrix, or empty.
     """
     figure = new_figure(9.5, 8)
     plot_connectivity(figure.subplots(), matrix, text)
