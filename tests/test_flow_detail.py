@@ -88,6 +88,33 @@ def test_shares_of_steps_in_the_gradients_of_the_weights(cell):
         assert error(getattr(flow, f"weight_{name}")[0], together) <= 1e-9
 
 
+@pytest.mark.parametrize("lengths", [None, [5, 7, 2, 7]])
+def test_shares_of_the_second_direction_stand_in_the_callers_time(lengths):
+    rng = np.random.default_rng(1)
+    net = bn.LSTM(3, 9, num_layers=2, bidirectional=True, dtype="float64", seed=2)
+    y, _, tape = net.forward(rng.standard_normal((7, 4, 3)), lengths=lengths)
+    dy = rng.standard_normal(y.shape)
+    dy[:, :2] = 0  # of two samples
+    flow = net.backward(tape, dy, flow="all").flow_detail
+    dy[:, 2] = 0  # of one
+    alone = net.backward(tape, dy, flow="all").flow_detail
+    for name in ("ih", "hh"):
+        shares, whole = getattr(flow, f"share_{name}"), getattr(flow, f"weight_{name}")
+        difference = np.abs(shares[..., 2] - shares[..., 3])
+        assert (whole <= shares.sum(axis=-1) * (1 + 1e-12)).all()
+        assert (whole >= difference * (1 - 1e-12)).all()
+        own = getattr(alone, f"weight_{name}")
+        assert error(own, getattr(alone, f"share_{name}")[..., 3]) <= 1e-12
+
+
+def test_a_share_of_nan_is_not_zero():
+    net = bn.RNN(2, 3, seed=1)
+    y, _, tape = net.forward(np.ones((4, 2, 2), np.float32))
+    flow = net.backward(tape, np.full_like(y, np.nan), flow="weights").flow_detail
+    assert np.isnan(flow.weight_ih).all()
+    assert np.isnan(flow.weight_hh[:, 1:]).all()
+
+
 @pytest.mark.parametrize("tokens", [False, True])
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -42,12 +42,12 @@ class WalkDetail {
   }
 
   void run() {
-    for (int64_t s = 0; s < order_.steps(); ++s) {
-      const int64_t live = order_.live(s);
-      norms(s, live);
-      units(s, live);
-      if (detail_.share[0] || detail_.weight[0]) weight(s, live, 0, read_inputs(s, live));
-      if (detail_.share[1] || detail_.weight[1]) weight(s, live, 1, read_states(s, live));
+    for (int64_t t = 0; t < order_.steps(); ++t) {
+      const int64_t live = order_.live(t);
+      norms(t, live);
+      units(t, live);
+      if (detail_.share[0] || detail_.weight[0]) weight(t, live, 0, read_inputs(t, live));
+      if (detail_.share[1] || detail_.weight[1]) weight(t, live, 1, read_states(t, live));
     }
   }
 
@@ -55,36 +55,45 @@ class WalkDetail {
   const T* h(int64_t row) const { return record_.h.data() + row * geometry_.state_row; }
   const T* c(int64_t row) const { return record_.c.data() + row * geometry_.cell_row; }
   const T* dz(int64_t row) const { return record_.dz.data() + row * geometry_.dz_row; }
-  int64_t time(int64_t s, int64_t n) const {
-    return order_.time(walk_ % config_.directions(), s, n);
+  // t is the caller's time; the walk's own step then, and the row.
+  int64_t step(int64_t t, int64_t n) const {
+    return order_.time(walk_ % config_.directions(), t, n);
   }
+  int64_t row(int64_t t, int64_t n) const { return order_.first(step(t, n)) + n; }
   // [L * D, T, N]
-  int64_t sample_at(int64_t s, int64_t n) const {
-    return (walk_ * tape_.steps() + time(s, n)) * order_.batch() + order_.sequence(n);
+  int64_t sample_at(int64_t t, int64_t n) const {
+    return (walk_ * tape_.steps() + t) * order_.batch() + order_.sequence(n);
   }
-
-  void norms(int64_t s, int64_t live) const {
-    for (int64_t n = 0; n < live; ++n) {
-      const int64_t row = order_.first(s) + n, at = sample_at(s, n);
-      if (detail_.samples[0]) detail_.samples[0][at] = row_norm(kernels_, h(row), R_);
-      if (detail_.samples[1]) detail_.samples[1][at] = row_norm(kernels_, c(row), H_);
-      if (detail_.samples[2])
-        detail_.samples[2][at] = planes_norm(kernels_, geometry_, H_, dz(row));
+  // f(s, n0, n1) of the sequences that are at the same step s.
+  template <class F>
+  void for_steps(int64_t t, int64_t live, const F& f) const {
+    for (int64_t n0 = 0, n1; n0 < live; n0 = n1) {
+      for (n1 = n0 + 1; n1 < live && step(t, n1) == step(t, n0);) ++n1;
+      f(step(t, n0), n0, n1);
     }
   }
 
-  // Steps of ragged reverse walks meet in the caller's time, so each row is added where it belongs.
-  void units(int64_t s, int64_t live) const {
+  void norms(int64_t t, int64_t live) const {
+    for (int64_t n = 0; n < live; ++n) {
+      const int64_t from = row(t, n), at = sample_at(t, n);
+      if (detail_.samples[0]) detail_.samples[0][at] = row_norm(kernels_, h(from), R_);
+      if (detail_.samples[1]) detail_.samples[1][at] = row_norm(kernels_, c(from), H_);
+      if (detail_.samples[2])
+        detail_.samples[2][at] = planes_norm(kernels_, geometry_, H_, dz(from));
+    }
+  }
+
+  void units(int64_t t, int64_t live) const {
     const auto add = [](double* sums, const T* row, int64_t count) {
       for (int64_t i = 0; i < count; ++i) sums[i] = std::hypot(sums[i], double(row[i]));
     };
     for (int64_t n = 0; n < live; ++n) {
-      const int64_t row = order_.first(s) + n, at = walk_ * tape_.steps() + time(s, n);
-      if (detail_.units[0]) add(detail_.units[0] + at * R_, h(row), R_);
-      if (detail_.units[1]) add(detail_.units[1] + at * H_, c(row), H_);
+      const int64_t from = row(t, n), at = walk_ * tape_.steps() + t;
+      if (detail_.units[0]) add(detail_.units[0] + at * R_, h(from), R_);
+      if (detail_.units[1]) add(detail_.units[1] + at * H_, c(from), H_);
       for (int64_t p = 0; detail_.units[2] && p < shape_.gates; ++p) {
         double* sums = detail_.units[2] + (at * shape_.gates + shape_.dz_input[p]) * H_;
-        add(sums, dz(row) + p * geometry_.plane, H_);
+        add(sums, dz(from) + p * geometry_.plane, H_);
       }
     }
   }
@@ -94,28 +103,34 @@ class WalkDetail {
     const T* rows;
     int64_t row, length;
   };
-  Operand read_inputs(int64_t s, int64_t live) {
+  Operand read_inputs(int64_t t, int64_t live) {
     const int64_t D = config_.directions(), l = walk_ / D;
     if (l == 0 && !tape_.dense()) return {nullptr, 0, I_};
     if (l > 0) {
+      const int64_t row = geometry_.features_row;
       const Shard<T> all{0, 0, order_.batch(), nullptr, nullptr, nullptr, nullptr, nullptr};
-      const Block<T> block{&order_, &order_, s, s + 1, 0, nullptr, 0, 0, &order_, all};
-      gather_.inputs(l, walk_ % D, block, 0, live, inputs_.data());
-      return {inputs_.data(), geometry_.features_row, I_};
+      for_steps(t, live, [&](int64_t s, int64_t n0, int64_t n1) {
+        const Block<T> block{&order_, &order_, s, s + 1, 0, nullptr, 0, 0, &order_, all};
+        gather_.inputs(l, walk_ % D, block, n0, n1, inputs_.data() + n0 * row);
+      });
+      return {inputs_.data(), row, I_};
     }
     for (int64_t n = 0; n < live; ++n) {
-      const T* from = tape_.x() + (order_.first(time(s, n)) + n) * geometry_.input_row;
+      const T* from = tape_.x() + (order_.first(t) + n) * geometry_.input_row;
       std::memcpy(inputs_.data() + n * geometry_.input_row, from, size_t(I_) * sizeof(T));
     }
     return {inputs_.data(), geometry_.input_row, I_};
   }
-  Operand read_states(int64_t s, int64_t live) {
+  Operand read_states(int64_t t, int64_t live) {
     const int64_t row = geometry_.state_row, d = walk_ % config_.directions();
-    const T* h = tape_.layer(walk_).h + (s == 0 ? 0 : order_.batch() + order_.first(s - 1)) * row;
-    gather_.cut_rows(d, s, 0, live, h, row, R_, states_[0].data());
-    if (!tape_.layer(walk_).recurrent_mask) return {states_[0].data(), row, R_};
-    gather_.mask_recurrent(walk_, 0, live, states_[0].data(), states_[1].data());
-    return {states_[1].data(), row, R_};
+    const bool masked = tape_.layer(walk_).recurrent_mask != nullptr;
+    for_steps(t, live, [&](int64_t s, int64_t n0, int64_t n1) {
+      const int64_t first = s == 0 ? 0 : order_.batch() + order_.first(s - 1);
+      T* own = states_[0].data() + n0 * row;
+      gather_.cut_rows(d, s, n0, n1, tape_.layer(walk_).h + (first + n0) * row, row, R_, own);
+      if (masked) gather_.mask_recurrent(walk_, n0, n1, own, states_[1].data() + n0 * row);
+    });
+    return {states_[masked].data(), row, R_};
   }
 
   // The planes behind it that belong to W_ih, W_hh.
@@ -126,26 +141,26 @@ class WalkDetail {
     return dz(row) + first * geometry_.plane;
   }
 
-  void weight(int64_t s, int64_t live, int which, const Operand& of) {
-    const int64_t first = order_.first(s);
+  void weight(int64_t t, int64_t live, int which, const Operand& of) {
     for (int64_t n = 0; detail_.share[which] && n < live; ++n) {
       const double read = of.rows ? row_norm(kernels_, of.rows + n * of.row, of.length) : 1;
-      const double da = planes_norm(kernels_, geometry_, H_, planes(first + n, which));
-      detail_.share[which][sample_at(s, n)] = da * read;
+      const double da = planes_norm(kernels_, geometry_, H_, planes(row(t, n), which));
+      detail_.share[which][sample_at(t, n)] = da * read;
     }
     if (detail_.weight[which])
-      detail_.weight[which][walk_ * tape_.steps() + s] = batch_norm(s, live, which, of);
+      detail_.weight[which][walk_ * tape_.steps() + t] = batch_norm(t, live, which, of);
   }
 
   // || sum_n dz_n x_n^T ||_F, from sum_{n,m} (dz_n . dz_m) (x_n . x_m).
-  double batch_norm(int64_t s, int64_t live, int which, const Operand& of) {
-    const int64_t G = shape_.gates, length = G * H_, first = order_.first(s);
+  double batch_norm(int64_t t, int64_t live, int which, const Operand& of) {
+    const int64_t G = shape_.gates, length = G * H_;
     double largest = 0;
     for (int64_t n = 0; n < live; ++n) {
       for (int64_t g = 0; g < G; ++g) {
-        const T* plane = planes(first + n, which) + g * geometry_.plane;
+        const T* plane = planes(row(t, n), which) + g * geometry_.plane;
         for (int64_t i = 0; i < H_; ++i) {
           left_[n * length + g * H_ + i] = double(plane[i]);
+          if (std::isnan(plane[i])) return double(plane[i]);
           largest = std::max(largest, std::fabs(double(plane[i])));
         }
       }
@@ -159,7 +174,7 @@ class WalkDetail {
       for (int64_t m = 0; m <= n; ++m) {
         const double x = of.rows ? doubles_.dot(right_.data() + n * of.length,
                                                 right_.data() + m * of.length, of.length)
-                                 : double(token(s, n) == token(s, m));
+                                 : double(token(t, n) == token(t, m));
         if (x == 0) continue;
         const double a = doubles_.dot(left_.data() + n * length, left_.data() + m * length, length);
         sum += (n == m ? 1 : 2) * a * x;
@@ -167,9 +182,7 @@ class WalkDetail {
     }
     return largest * std::sqrt(std::max(sum, 0.0));
   }
-  int64_t token(int64_t s, int64_t n) const {
-    return tape_.token_ids()[order_.first(time(s, n)) + n];
-  }
+  int64_t token(int64_t t, int64_t n) const { return tape_.token_ids()[order_.first(t) + n]; }
 
   const StackConfig& config_;
   const Geometry<T>& geometry_;
