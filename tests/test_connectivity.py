@@ -168,3 +168,11 @@ def test_a_stale_tape_is_refused():
     net.load_state_dict(other.state_dict())
     with pytest.raises(RuntimeError, match="parameters"):
         backward_seeds(net, tape, [3], outputs=[0])
+
+
+def test_the_largest_horizon_is_none():
+    net = bn.RNN(2, 5, dtype="float64", seed=1)
+    tape = net.forward(np.random.default_rng(0).standard_normal((6, 3, 2)))[2]
+    args = {"outputs": [0, 1, 2], "samples": [0, 1, 2]}
+    far = backward_seeds(net, tape, [5, 0, 5], horizon=2**63 - 1, **args)
+    np.testing.assert_array_equal(far.x, backward_seeds(net, tape, [5, 0, 5], **args).x)

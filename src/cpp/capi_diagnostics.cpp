@@ -92,7 +92,7 @@ CheckedSeeds<T> check_seeds(const NetworkConfig& config, const Tape<T>& tape,
     if (known.outputs) within(checked.outputs[size_t(s)], 0, features - 1, "outputs", of);
   }
   call.dy = static_cast<const T*>(known.dy);
-  call.horizon = known.horizon;
+  call.horizon = std::min(known.horizon, tape.steps());
   call.dx_norms = known.dx_norms;
   call.flow = known.flow;
   call.flow_c = known.flow_c;
