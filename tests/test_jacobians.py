@@ -215,3 +215,58 @@ def test_what_does_not_fit_is_refused(arguments, kind, said):
         lyapunov(net, tape, **arguments)
     with pytest.raises(IndexError, match="argument 'step': expected"):
         jacobian(net, tape, 12)
+
+
+def test_what_is_not_finite_gives_nan():
+    net = bn.LSTM(2, 20, seed=1)
+    state = net.state_dict()
+    net.load_state_dict({**state, "weight_hh_l0": np.full_like(state["weight_hh_l0"], np.nan)})
+    tape = net.forward(np.ones((6, 1, 2), np.float32))[2]
+    found = jacobian_product(net, tape)
+    assert np.isnan(found.exponents).all()
+    assert np.isnan(found.log_singular_values).all()
+    assert np.isnan(found.kaplan_yorke)
+    # float32 overflows between factorisations, in some directions only.
+    relu = bn.RNN(2, 40, nonlinearity="relu", seed=1)
+    W = np.diag(np.where(np.arange(40) < 20, 1, 1e30))
+    relu.load_state_dict({**relu.state_dict(), "weight_hh_l0": W.astype(np.float32)})
+    tape = relu.forward(np.zeros((6, 1, 2), np.float32), np.full((1, 1, 40), 1e-30, "f4"))[2]
+    found = jacobian_product(relu, tape, interval=3)
+    assert np.isnan(found.exponents).all()
+    assert np.isnan(found.log_singular_values).all()
+
+
+def test_a_shorter_sequence_has_its_own_steps():
+    net = bn.GRU(2, 5, dtype="float64", seed=1)
+    x = np.random.default_rng(0).standard_normal((6, 3, 2))
+    ragged, short = net.forward(x, lengths=[6, 2, 4])[2], net.forward(x[:4])[2]
+    assert ragged.lengths == [6, 2, 4]
+    assert lyapunov(net, ragged, sample=2, discard=1).steps == 3
+    own, expected = (gain_bounds(net, t, np.ones(5), sample=2) for t in (ragged, short))
+    assert len(own.gain) == 5
+    assert error(own.gain, expected.gain) <= 1e-12
+    with pytest.raises(ValueError, match="gain_bounds: argument 'gradient'"):
+        gain_bounds(net, ragged, np.ones(4))
+
+
+def test_layers_of_recurrent_matrices():
+    net = bn.RNN(2, 5, num_layers=2, bidirectional=True)
+    found = recurrent_matrices(net, layer=-1, direction=1)["h"]
+    np.testing.assert_array_equal(found, net.state_dict()["weight_hh_l1_reverse"])
+    for bad in ({"layer": 2}, {"direction": 2}):
+        with pytest.raises(ValueError, match="recurrent_matrices: argument"):
+            recurrent_matrices(net, **bad)
+
+
+def test_spectra_of_jacobians_that_lose_directions(isa):
+    net = bn.LSTM(3, 17, dtype="float64", seed=1, recurrent_dropout=0.3)
+    tape = net.forward(np.random.default_rng(0).standard_normal((3, 1, 3)))[2]
+    for count in (1, 3):
+        product = np.eye(34)
+        for t in range(count):
+            product = jacobian(net, tape, t) @ product
+        values = np.linalg.svd(product)[1]
+        assert values[-1] < 1e-12  # what a mask takes, no gradient passes
+        found = jacobian_product(net, tape, last=count)
+        assert np.abs(np.exp(found.log_singular_values) - values).max() <= 1e-12
+        assert found.exponents[-1] < -11

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "bptt.h"
 
@@ -182,6 +183,7 @@ struct Tape {
   Extent extent;
   Net net;
   uint64_t draw = 0;
+  std::vector<int64_t> lengths;  // [N]
 };
 
 // The parameters of a layer or model, which they keep alive.
@@ -222,6 +224,8 @@ py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> funct
   tape->extent = extent;
   tape->net = net;
   tape->draw = companions.draw;
+  tape->lengths.assign(size_t(extent.batch), extent.steps);
+  if (sequence.lengths) tape->lengths.assign(sequence.lengths, sequence.lengths + extent.batch);
   return py::make_tuple(y.array, after.pack(), py::cast(std::move(tape)));
 }
 

@@ -183,6 +183,14 @@ void bind_layer(py::module_& module) {
       .def_property_readonly(
           "batch", [](const Tape& tape) { return tape.extent.batch; }, "The number of sequences N.")
       .def_property_readonly(
+          "lengths",
+          [](const Tape& tape) {
+            py::list lengths;
+            for (const int64_t length : tape.lengths) lengths.append(length);
+            return lengths;
+          },
+          "The number of time steps of each sequence, a list of N.")
+      .def_property_readonly(
           "draw", [](const Tape& tape) { return tape.draw; },
           "Which random masks and noise the forward pass drew.")
       .def("states", &tape_states,

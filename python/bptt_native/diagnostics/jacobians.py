@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, convert, integer, message
-from .nets import setting, state_size, walk_index
+from .nets import directions, setting, state_size, walk_index
 from .seeds import Norms
 
 
@@ -60,7 +60,8 @@ class Spectrum:
         vanish along that direction, above 0 they explode. A direction that is lost altogether has
         -inf, or what rounding leaves of it (-35 a step and less).
     log_singular_values : float64 [S], or None
-        Of the product of all Jacobians of the span, natural logarithms, descending.
+        Of the product of all Jacobians of the span, natural logarithms, descending; NaN where the
+        net or the products between two factorisations are not finite.
     steps : int
         How many steps the exponents are the mean of.
     """
@@ -76,8 +77,10 @@ class Spectrum:
 
     @property
     def kaplan_yorke(self) -> float:
-        """The Kaplan-Yorke (1979) dimension: 0 if the largest exponent is negative."""
+        """The Kaplan-Yorke (1979) dimension: 0 if the largest exponent is negative; or NaN."""
         sums = np.cumsum(self.exponents)
+        if np.isnan(sums).any():
+            return float("nan")
         if not len(sums) or sums[0] < 0:
             return 0.0
         last = int(np.nonzero(sums >= 0)[0][-1])
@@ -185,7 +188,7 @@ def _spectrum(
     exponents, values = net._native.spectrum(
         tape, index, sample, first, end, rows, interval, discard, given, singular
     )
-    return Spectrum(exponents, values, (end or tape.steps) - first - discard)
+    return Spectrum(exponents, values, (end or tape.lengths[sample]) - first - discard)
 
 
 @dataclass(frozen=True)
@@ -238,9 +241,12 @@ def gain_bounds(
     TypeError, ValueError, IndexError, RuntimeError
         As `jacobian`.
     """
-    own = np.asarray(gradient, np.float64)
-    end = tape.steps
-    far = end if steps is None else integer(steps, "gain_bounds", "steps", 1, end)
+    where, size = "gain_bounds", state_size(net)
+    own = convert(gradient, "float64", where, "gradient", "float64 [S]")
+    if own.shape != (size,):
+        raise ValueError(message(where, "gradient", f"shape ({size},)", f"shape {own.shape}"))
+    end = tape.lengths[integer(sample, where, "sample", 0, tape.batch - 1)]
+    far = end if steps is None else integer(steps, where, "steps", 1, end)
     start = np.linalg.norm(own)
     gain, bound = [1.0], [0.0]
     low, high = [0.0], [0.0]
@@ -271,14 +277,20 @@ def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[
     ----------
     net : RNN, LSTM, GRU or Model
     layer, direction : int
-        Of which layer and direction.
+        Of which layer (-1: the top one) and direction.
 
     Returns
     -------
     dict of str to ndarray [H, R]
         RNN: "h"; LSTM: "i", "f", "g", "o" (coupled: "i", "g", "o"); GRU: "r", "z", "n".
+
+    Raises
+    ------
+    TypeError, ValueError
+        There is no such layer or direction.
     """
-    end = f"weight_hh_l{layer}{'_reverse' * direction}"
+    index, D = walk_index(net, layer, direction, "recurrent_matrices"), directions(net)
+    end = f"weight_hh_l{index // D}{'_reverse' * (index % D)}"
     names = [name for name in net.state_dict() if name.endswith(end)]
     W = net.state_dict()[names[0]]
     cell = str(setting(net, "cell")).lower()

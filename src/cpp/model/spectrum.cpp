@@ -73,7 +73,8 @@ class RowFactors {
     const double norm = row_norm(kernels_, own, size_);
     if (keeps()) noted(first, i, pass)[i] = norm;
     diagonal_[i] *= norm;
-    if (norm == 0) {
+    // What the second pass takes again was rounding of the first.
+    if (norm == 0 || (pass > 0 && norm < 0.5)) {
       fill(v, i);
     } else {
       normalise(own, norm);
@@ -171,6 +172,15 @@ class RowFactors {
   Buffer<double> passes_[2];  // [width, rows]
 };
 
+// Descending; NaN, which has no place in an order, makes all of them NaN.
+void sort_descending(double* values, int64_t count) {
+  if (std::any_of(values, values + count, [](double value) { return std::isnan(value); })) {
+    std::fill_n(values, count, std::numeric_limits<double>::quiet_NaN());
+  } else {
+    std::sort(values, values + count, std::greater<>());
+  }
+}
+
 double dot(const double* a, const double* b, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
@@ -222,7 +232,7 @@ class ScaledProduct {
       if (!turned) break;
     }
     std::copy_n(logs_.data(), n_, out);
-    std::sort(out, out + n_, std::greater<>());
+    sort_descending(out, n_);
   }
 
  private:
@@ -302,6 +312,7 @@ void spectrum(StateRows<T>& rows, const SpectrumCall<T>& call) {
   const int64_t counted = call.last - call.first - call.discard;
   rows.put(v.data(), row);
   int64_t since = 0, done = 0;
+  bool lost = false;  // to overflow or NaN
   for (int64_t s = call.last; s-- > call.first;) {
     rows.step(s);
     ++done;
@@ -311,15 +322,24 @@ void spectrum(StateRows<T>& rows, const SpectrumCall<T>& call) {
     rows.get(v.data(), row);
     factors.run(v.data());
     rows.put(v.data(), row);
-    if (product) product->multiply(factors.lower());
+    const double* norms = factors.diagonal().data();
+    const bool finite =
+        std::all_of(norms, norms + count, [](double norm) { return std::isfinite(norm); });
+    if (product && finite) product->multiply(factors.lower());
+    lost |= !finite;
     for (int64_t i = 0; done > call.discard && i < count; ++i)
       sums[i] += std::log(factors.diagonal()[i]);
   }
   if (call.exponents) {
     for (int64_t i = 0; i < count; ++i) call.exponents[i] = sums[i] / double(counted);
-    std::sort(call.exponents, call.exponents + count, std::greater<>());
+    sort_descending(call.exponents, count);
   }
-  if (product) product->log_singular_values(call.log_singular_values);
+  if (!product) return;
+  if (lost) {
+    std::fill_n(call.log_singular_values, size, std::numeric_limits<double>::quiet_NaN());
+  } else {
+    product->log_singular_values(call.log_singular_values);
+  }
 }
 
 template <class T>
