@@ -46,7 +46,8 @@ def test_the_halves_are_the_whole(clips, dtype, isa):
         update = halves.apply(gradients)
         assert (result.loss, result.grad_norm) == (want.loss, want.grad_norm)
         assert (result.clipped, result.skipped) == (False, False)
-        assert update == (want.grad_norm, want.clipped, want.skipped)
+        after = (want.clipped_norm, want.clip_angle)
+        assert update == (want.grad_norm, want.clipped, want.skipped, *after)
         assert want.clipped == any(not k.startswith("clip_step") for k in clips)
         assert gradients.flat.tobytes() == kept.tobytes()
         assert gradients.norm() == result.grad_norm
