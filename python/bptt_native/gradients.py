@@ -71,6 +71,8 @@ def flow_level(flow: object, where: str) -> int:
     TypeError, ValueError
         It is none of these.
     """
+    if flow is True or flow is False:
+        return int(flow)
     if isinstance(flow, str):
         return choice(flow, FLOW_LEVELS, where, "flow")
     return int(flag(flow, where, "flow"))
