@@ -247,6 +247,8 @@ def test_a_shorter_sequence_has_its_own_steps():
     assert error(own.gain, expected.gain) <= 1e-12
     with pytest.raises(ValueError, match="gain_bounds: argument 'gradient'"):
         gain_bounds(net, ragged, np.ones(4))
+    with pytest.raises(ValueError, match="expected finite numbers, not all 0"):
+        gain_bounds(net, ragged, np.zeros(5))
 
 
 def test_layers_of_recurrent_matrices():

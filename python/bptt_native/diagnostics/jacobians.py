@@ -248,6 +248,9 @@ def gain_bounds(
     end = tape.lengths[integer(sample, where, "sample", 0, tape.batch - 1)]
     far = end if steps is None else integer(steps, where, "steps", 1, end)
     start = np.linalg.norm(own)
+    if not start > 0 or not np.isfinite(start):
+        expected = "finite numbers, not all 0"
+        raise ValueError(message(where, "gradient", expected, f"a norm of {start:g}"))
     gain, bound = [1.0], [0.0]
     low, high = [0.0], [0.0]
     for back in range(1, far + 1):
