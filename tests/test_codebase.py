@@ -56,6 +56,7 @@ PYTHON_ORDER = [
     ["layers", "steps", "stream", "optimizers"],
     ["optimizer_base"],
     ["parameters", "gradients", "extras"],
+    ["flows"],
     ["config"],
     ["options", "profiling", "runtime"],
     ["companions", "cell_options"],

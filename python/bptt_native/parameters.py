@@ -11,7 +11,8 @@ import numpy.typing as npt
 from . import _core
 from .arrays import Array, convert, describe, message, number, positive, refuse, refuse_type
 from .companions import truncation_of
-from .gradients import Gradients, Layout, flow_detail, flow_level, like
+from .flows import flow_detail, flow_level
+from .gradients import Gradients, Layout, like
 
 
 class Parameter(NamedTuple):

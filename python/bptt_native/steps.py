@@ -8,15 +8,8 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import integer
-from .gradients import (
-    Gradients,
-    State,
-    StepResult,
-    UpdateResult,
-    flow_detail,
-    flow_level,
-    like,
-)
+from .flows import flow_detail, flow_level
+from .gradients import Gradients, State, StepResult, UpdateResult, like
 from .parameters import Parameterised
 
 

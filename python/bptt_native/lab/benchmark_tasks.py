@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .drawing import LINES, curve, dress, legend, level, panels
+from ..plots.base import dress, legend
+from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import (
     GATED,

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..cells import RNN
 from ..model import Model
-from .drawing import LINES, curve, dress, legend, level, panels
+from ..plots.base import dress, legend
+from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .tasks import ADDING_BASELINE, adding
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plots import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION
+from ..plots import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,23 +22,6 @@ LINES: tuple[Mapping[str, Any], ...] = (
     {"color": INK, "linestyle": "-", "marker": "x"},
 )
 """Colour, line style and marker of each curve: any one of them tells the curves apart."""
-
-
-def dress(ax: "Axes", title: str, x: str, y: str) -> None:
-    """Give a panel its title, the names of its axes and the grid of all figures here."""
-    ax.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=8)
-    ax.set_xlabel(x, fontsize=10, color=INK)
-    ax.set_ylabel(y, fontsize=10, color=INK)
-    ax.grid(visible=True, color="#ececec", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(PALE)
-    ax.tick_params(colors=GREY, labelsize=9)
-
-
-def legend(ax: "Axes", **options: Any) -> None:
-    """Give a panel a legend in the style of all figures here."""
-    ax.legend(fontsize=9, labelcolor=INK, edgecolor="none", framealpha=0.85, **options)
 
 
 def curve(

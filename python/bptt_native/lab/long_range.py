@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .drawing import LINES, curve, dress, legend, level, panels
+from ..plots.base import dress, legend
+from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import GATED, NETS, build, runs_of, spelled, train
 from .tasks import LANGUAGES, SENTENCE, TEXT_WORDS, agreement_text

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..model import Model
-from .drawing import LINES, dress, legend, panels
+from ..plots.base import dress, legend
+from .drawing import LINES, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import held_out, runs_of, train
 from .tasks import ORDER_CLASSES, ORDER_WORDS, temporal_order
