@@ -49,7 +49,28 @@ class Params:
     def set(self, values: _Array) -> None: ...
     def freeze(self, name: str, frozen: bool) -> None: ...
 
-class _Looked:
+class Layer:
+    def __init__(self, owner: str, options: dict[str, Any], batch_first: bool) -> None: ...
+    def call(
+        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given
+    ) -> tuple[_Array, _State]: ...
+    def forward(
+        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int
+    ) -> tuple[_Array, _State, Tape]: ...
+    def backward(
+        self,
+        tape: Tape,
+        dy: npt.ArrayLike | None,
+        dstate: Any,
+        flow: int,
+        accumulate: _Array | None,
+        input_gradient: bool,
+        clip_step: float,
+        clip_step_norm: float,
+        k1: int,
+        k2: int,
+        omega: float,
+    ) -> _Backward: ...
     def backward_seeds(
         self,
         tape: Tape,
@@ -76,32 +97,9 @@ class _Looked:
         start: _Array | None,
         singular: bool,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]: ...
-
-class Layer(_Looked):
-    def __init__(self, owner: str, options: dict[str, Any], batch_first: bool) -> None: ...
-    def call(
-        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given
-    ) -> tuple[_Array, _State]: ...
-    def forward(
-        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int
-    ) -> tuple[_Array, _State, Tape]: ...
-    def backward(
-        self,
-        tape: Tape,
-        dy: npt.ArrayLike | None,
-        dstate: Any,
-        flow: int,
-        accumulate: _Array | None,
-        input_gradient: bool,
-        clip_step: float,
-        clip_step_norm: float,
-        k1: int,
-        k2: int,
-        omega: float,
-    ) -> _Backward: ...
     def params(self) -> Params: ...
 
-class Model(_Looked):
+class Model:
     def __init__(self, options: dict[str, Any]) -> None: ...
     @staticmethod
     def load(path: bytes) -> Model: ...
@@ -162,6 +160,32 @@ class Model(_Looked):
         k2: int,
         omega: float,
     ) -> _Backward: ...
+    def backward_seeds(
+        self,
+        tape: Tape,
+        times: npt.NDArray[np.int64],
+        samples: npt.NDArray[np.int64] | None,
+        outputs: npt.NDArray[np.int64] | None,
+        dy: _Array | None,
+        horizon: int,
+        flow: bool,
+    ) -> tuple[
+        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
+    ]: ...
+    def jacobian(self, tape: Tape, index: int, sample: int, step: int) -> _Array: ...
+    def spectrum(
+        self,
+        tape: Tape,
+        index: int,
+        sample: int,
+        first: int,
+        last: int,
+        count: int,
+        interval: int,
+        discard: int,
+        start: _Array | None,
+        singular: bool,
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]: ...
     def params(self) -> Params: ...
     def steps(self) -> tuple[int, int]: ...
     def metadata(self) -> dict[str, str]: ...
