@@ -99,6 +99,33 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_run_is_judged_and_drawn_again(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setitem(lab.EXPERIMENTS, "widths", experiment())
+    done = lab.run("widths", tmp_path, full=True, seeds=2, jobs=2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert done.figure is not None
+    done.figure.unlink()
+    again = lab.redraw("widths", tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert again == done
+    assert main(["lab", "widths", "--redraw", "--out", str(tmp_path)]) == 1
+    assert "[DID NOT HOLD] There are two widths." in capsys.readouterr().out
+    assert main(["lab", "widths", "--redraw", "--full"]) == 2
+    assert "expected nothing beside it that is measured anew" in capsys.readouterr().err
+    done.record.write_text("{}")
+    with pytest.raises(ValueError, match=r"lab.redraw: argument 'out': expected the record of a"):
+        lab.redraw("widths", tmp_path)
+    with pytest.raises(LookupError, match=r"lab.redraw: argument 'name': expected one of"):
+        lab.redraw("nothing", tmp_path)
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("a file")
+    for out in ("here", "here/below"):
+        with pytest.raises(NotADirectoryError, match=r"lab.run: argument 'out': expected a folder"):
+            lab.run(experiment(), tmp_path / out)
+
+
 def test_each_job_has_one_thread_in_another_process(tmp_path: Path) -> None:
     rows = lab.run(experiment(settings, lambda _: plots.new_figure(1, 1)), tmp_path, jobs=2).rows
     assert {row["threads"] for row in rows} == {1}

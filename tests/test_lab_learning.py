@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bptt_native import lab
-from bptt_native.lab import learning, long_range, tasks
+from bptt_native.lab import learning, long_range, pascanu, tasks
 
 
 def shortened(name: str, seeds: int, nets: dict[str, dict[str, Any]], key: str) -> lab.Experiment:
@@ -91,3 +91,47 @@ def test_the_text_holds(tmp_path: Path) -> None:
     assert held(done.claims)[0]
     assert not held(long_range.verdict(swapped(done.rows, "tanh RNN", "LSTM")))[0]
     assert long_range.accuracies(done.rows, "GRU", 20)[0] >= 0.99
+
+
+def test_the_copy_memory_holds(tmp_path: Path) -> None:
+    """It does over ten steps; with another net's numbers under its name it does not."""
+    nets = {
+        **{net: {"steps": 10, "updates": 1500} for net in learning.GATED},
+        **{net: {"steps": 10, "updates": 300} for net in ("tanh RNN", "IRNN")},
+    }
+    done = lab.run(shortened("copy-memory", 1, nets, "net"), tmp_path, jobs=2)
+    assert held(done.claims) == [True, True, True]
+    verdict = lab.EXPERIMENTS["copy-memory"].verdict
+    assert held(verdict(swapped(done.rows, "GRU", "tanh RNN"))) == [False, False, True]
+    assert held(verdict(swapped(done.rows, "LSTM", "chrono LSTM"))) == [True, True, False]
+
+
+def test_each_length_of_the_copy_memory_is_compared_by_itself() -> None:
+    rows: list[lab.Row] = [
+        {"task": "copy-memory", "net": net, "steps": steps, "seed": 0, "update": 100, "loss": 1.0,
+         "held_out": share * tasks.copy_memory_baseline(steps), "wrong": 0.5}
+        for steps, low in ((50, 0.5), (200, 0.9)) for net, share in
+        (("chrono LSTM", low), ("LSTM", low + 0.05), ("GRU", 0.5), ("IRNN", 1), ("tanh RNN", 1))
+    ]  # fmt: skip
+    verdict = lab.EXPERIMENTS["copy-memory"].verdict
+    assert held(verdict(rows)) == [True, True, True]
+    assert held(verdict(swapped(rows, "LSTM", "chrono LSTM"))) == [True, True, False]
+
+
+def test_the_temporal_order_holds(tmp_path: Path) -> None:
+    """It does with one seed; with one net's numbers under another's name it does not."""
+    done = lab.run("temporal-order", tmp_path, seeds=1, jobs=2)
+    assert held(done.claims) == [True, True, True]
+    verdict = lab.EXPERIMENTS["temporal-order"].verdict
+    assert held(verdict(swapped(done.rows, "tanh RNN", "GRU"))) == [True, True, False]
+
+
+def test_pascanu_holds(tmp_path: Path) -> None:
+    """It does with one seed; with the ways' names turned round it does not."""
+    usual = lab.EXPERIMENTS["pascanu"]
+    short = [case for case in usual.cases(False) if case["length"] != 40]
+    done = lab.run(replace(usual, cases=lambda full: short), tmp_path, seeds=[1], jobs=2)
+    assert held(done.claims) == [True, True, True]
+    ways = dict(zip(pascanu.WAYS, reversed(pascanu.WAYS), strict=True))
+    rows = [{**row, "way": ways[str(row["way"])]} for row in done.rows]
+    assert held(usual.verdict(rows)) == [False, False, False]

@@ -13,9 +13,10 @@ import bptt_native as bn
 from bptt_native.cli import main
 from bptt_native.diagnostics import connectivity, lyapunov
 from bptt_native.fit import fit
-from bptt_native.history import read_history
-from bptt_native.records import read_records
+from bptt_native.history import HistoryRow, read_history
+from bptt_native.records import GradientRecord, LayerRecord, read_records
 from bptt_native.report import collect, page
+from bptt_native.report.data import _short as short
 from bptt_native.sampling import load_text_model
 from bptt_native.tables import Table
 from bptt_native.training import TextOptions, TextTrainer
@@ -167,6 +168,48 @@ def test_runs_on_tables(tmp_path, capsys):
     shown = collect(labels, table=Table.read(tmp_path / "rows.csv"))["memory"]["series"]
     assert [s["name"].partition(":")[0] for s in shown] == ["s0", "s1", "s2", "s3"]
     assert all(len(s["y"]) == 6 and min(s["y"]) > 0 for s in shown)
+
+
+def history_row(step, **values):
+    usual = dict.fromkeys(HistoryRow.__dataclass_fields__, 0.0)
+    return HistoryRow(**(usual | {"step": step, "valid_accuracy": None} | values))
+
+
+def test_what_is_not_finite_is_said_in_words():
+    nan, inf = float("nan"), float("inf")
+    row = history_row(1, loss=nan, valid_loss=None)
+    assert short([row], [], "arrays")[0] == (
+        "Loss of the last batch: not finite; no data were held out."
+    )
+    rows = [history_row(k, valid_loss=v) for k, v in enumerate((2.0, nan), 1)]
+    assert short(rows, [], "arrays")[0] == (
+        "Held-out data: the loss is not finite at the end, best 2 after 1 updates."
+    )
+    assert short(rows[1:], [], "arrays")[0] == "Held-out data: the loss was never finite."
+
+    def seen(h, growth, horizon=None):
+        layer = LayerRecord(0, h, None, growth, (None, horizon), "exploding", {}, {}, 1.0)
+        return short([], [GradientRecord(9, len(h), 4, [layer])], "arrays")[0].split("updates: ")[1]
+
+    assert seen([1.0, 5.0, inf], nan) == "exploding; its norm is not finite 2 steps back."
+    assert seen([1.0], nan) == "the sequences have one step, there is no way back."
+    assert seen([1.0, 200.0], 200.0) == (
+        "exploding; it changes by a factor of 200 per step back, it never falls to 1 %."
+    )
+
+
+def test_sequences_of_one_step(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((1, 20, 3)).astype(np.float32), rng.integers(0, 4, 20)
+    model = bn.Model("rnn", input_size=3, hidden_size=6, output_size=4, targets="last")
+    fit(model, x, y, steps=2, out=tmp_path, watch=Watch(1, say=[].append))
+    assert main(["report", str(tmp_path)]) == 0
+    shown = Page(browser, tmp_path / "report.html").open(700)
+    text = shown.run("return document.getElementById('flow').innerText")
+    assert "there is no way back in time" in text
+    assert "Spectral radius" in text
+    assert "distance back" not in text
+    assert shown.browser.get_log("browser") == []
 
 
 @pytest.mark.parametrize(("args", "error"), [

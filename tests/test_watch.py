@@ -20,9 +20,9 @@ def net(cell="lstm", **changes):
     return bn.Model(cell, **(options | changes))
 
 
-def data(n=24, T=12, seed=0):
+def data(n=24, T=12, seed=0, dtype=np.float32):
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((T, n, 3)).astype(np.float32)
+    x = rng.standard_normal((T, n, 3)).astype(dtype)
     return x, rng.integers(0, 4, (T, n))
 
 
@@ -43,8 +43,7 @@ def quiet(every):
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_a_look_is_the_flow_of_a_loss_at_the_last_step(cell, targets, batch_first):
     model = net(cell, targets=targets, batch_first=batch_first, dtype="float64")
-    x, y = data()
-    x = x.astype(np.float64)
+    x, y = data(dtype=np.float64)
     y = y if targets == "every" else y[-1]
     if batch_first:
         x, y = x.swapaxes(0, 1), y.T
@@ -64,6 +63,34 @@ def test_a_look_is_the_flow_of_a_loss_at_the_last_step(cell, targets, batch_firs
         if found.c is not None:
             np.testing.assert_allclose(found.c, flow.c, rtol=1e-12)
         assert found.growth == pytest.approx(flow.decay)
+
+
+@pytest.mark.parametrize("options", [
+    {"class_weights": [0.5, 2.0, 1.0, 3.0]}, {"label_smoothing": 0.2}, {"ignore_index": 2},
+    {"class_weights": [0.5, 2.0, 0.0, 3.0], "label_smoothing": 0.1, "ignore_index": 1},
+    {"loss": "mse", "class_weights": [0.5, 2.0, 1.0, 3.0]},
+    {"loss": "binary_cross_entropy", "class_weights": [0.5, 2.0, 1.0, 3.0]},
+])  # fmt: skip
+def test_a_look_has_the_loss_that_is_trained(options):
+    model = net(targets="last", dtype="float64", **options)
+    x, y = data(dtype=np.float64)
+    y = y[-1] if "loss" not in options else np.random.default_rng(1).random((24, 4))
+    batch = source_of(read_data(model, x, y, "fit"), 24).batch(0, 0)
+    _, gradients = model.gradients(batch.x, batch.targets)
+    record = look(model, batch, None, 0)
+    for layer in (0, 1):
+        assert record.layers[layer].h == pytest.approx(gradients.flow[layer, ::-1], rel=1e-12)
+
+
+@pytest.mark.parametrize("options", [
+    {"ignore_index": 3}, {"class_weights": [1.0, 1.0, 1.0, 0.0]}
+])  # fmt: skip
+def test_a_look_at_targets_that_do_not_count(options):
+    model = net(targets="last", **options)
+    x, _ = data()
+    batch = source_of(read_data(model, x, np.arange(24) % 3, "fit"), 24).batch(0, 0)
+    batch = batch._replace(targets=np.full(24, 3))
+    assert look(model, batch, None, 0).layers[-1].verdict == "healthy"
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -303,3 +330,21 @@ def test_the_command_line_watches_and_warns(tmp_path, capsys, monkeypatch):
     assert main([*train, "--out", "none", "--watch-gradients", "0"]) == 2
     error = "bptt-native train: error: argument '--watch-gradients': expected at least 1, got 0\n"
     assert capsys.readouterr().err == error
+    with pytest.raises(SystemExit):
+        main(["train", "--out", "none", "--watch-gradients", "a.txt"])
+    hint = "expected a number of steps, got 'a.txt'; FILE goes before it, or after =N"
+    assert hint in capsys.readouterr().err
+    assert main([train[0], "--out", "hint", "--watch-gradients=5", *train[1:]]) == 0
+
+
+def test_a_gradient_that_is_not_finite_is_said_so():
+    said = []
+    model = net("rnn", nonlinearity="identity")
+    model.load_state_dict(
+        {name: value * np.float32(1e18) for name, value in model.state_dict().items()}
+    )
+    batch = source_of(read_data(model, *data(), "fit"), 24).batch(0, 0)
+    Watch(5, say=said.append).look(model, batch, None, 0)
+    assert len(said) == 1
+    assert said[0].startswith("step 0: the gradient explodes: ||dL/dh|| is not finite ")
+    assert "nan" not in said[0]

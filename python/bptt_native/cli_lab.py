@@ -4,7 +4,8 @@ import argparse
 import sys
 from typing import Any
 
-from .lab import EXPERIMENTS, JobError, run
+from .arrays import message
+from .lab import EXPERIMENTS, JobError, redraw, run
 from .lab.record import duration
 
 NOT_HELD, JOB_FAILED = 1, 4
@@ -17,6 +18,10 @@ def add_lab(commands: Any) -> None:
     command.add_argument("name", nargs="?", metavar="NAME", help="which; without it: the list")
     command.add_argument("--full", action="store_true", help="the long form")
     command.add_argument("--out", default="runs/lab", help="folder (%(default)s)")
+    command.add_argument(
+        "--redraw", action="store_true",
+        help="judge and draw what was measured before and lies in the folder",
+    )  # fmt: skip
     command.add_argument("--seeds", type=int, help="how many (each experiment has its own number)")
     command.add_argument("--jobs", type=int, help="processes side by side (one per processor)")
 
@@ -30,13 +35,20 @@ def run_lab(args: argparse.Namespace) -> int:
             print(f"{name:16} {quick:>12} {full:>12}   {experiment.title}")
         print("times: on two cores of the machine in docs/lab.md")
         return 0
+    if args.redraw and (args.full or args.seeds is not None or args.jobs is not None):
+        expected = "nothing beside it that is measured anew"
+        got = "--full, --seeds or --jobs"
+        raise ValueError(message("lab", "--redraw", expected, got))
     try:
-        outcome = run(
+        outcome = redraw(args.name, args.out) if args.redraw else run(
             args.name, args.out, full=args.full, seeds=args.seeds, jobs=args.jobs, progress=_show
-        )
+        )  # fmt: skip
     except JobError as error:
         print(f"bptt-native lab: a job failed: {error}", file=sys.stderr)
         return JOB_FAILED
+    except KeyboardInterrupt:
+        print("\nbptt-native lab: interrupted, nothing was written", file=sys.stderr)
+        raise
     print(EXPERIMENTS[outcome.name].claim)
     for claim in outcome.claims:
         print(f"[{'held' if claim.held else 'DID NOT HOLD'}] {claim.text}\n    {claim.measured}")

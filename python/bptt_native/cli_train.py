@@ -34,6 +34,14 @@ def _size(text: str) -> int | None:
     return int(text) or None
 
 
+def _every(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        expected = f"expected a number of steps, got {text!r}; FILE goes before it, or after =N"
+        raise argparse.ArgumentTypeError(expected) from None
+
+
 _limit.__name__, _size.__name__ = "number", "integer"  # argparse names them in its errors
 
 Kind = Callable[[str], Any]
@@ -161,7 +169,7 @@ def add_train(commands: Any) -> None:
     run.add_argument("--checkpoint-every", type=int, metavar="N", help="steps (likewise)")
     skips = "give up after so many non-finite gradients in a row (%(default)s)"
     run.add_argument("--max-skips", type=int, default=20, metavar="N", help=skips)
-    run.add_argument("--watch-gradients", type=int, nargs="?", const=50, metavar="N",
+    run.add_argument("--watch-gradients", type=_every, nargs="?", const=50, metavar="N",
                      help="look at the gradient's flow every N steps (%(const)s), warn when it "
                      "vanishes or explodes; `report` shows it")  # fmt: skip
     run.add_argument("--threads", type=int, metavar="N", help="worker threads")

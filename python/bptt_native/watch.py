@@ -16,11 +16,13 @@ from . import Model
 from .arrays import Array, integer
 from .batches import Batch
 from .diagnostics import GradientFlow, recurrent_matrices, spectral_radius
-from .diagnostics.flow import VANISHED, output_gradient
+from .diagnostics.flow import VANISHED
 from .history import HistoryRow
 from .records import GradientRecord, LayerRecord
+from .reference.losses import binary_cross_entropy, mean_squared_error, softmax_cross_entropy
 
 CANDIDATE = {"rnn": "h", "lstm": "g", "gru": "n"}
+BY_ELEMENT = {"mse": mean_squared_error, "binary_cross_entropy": binary_cross_entropy}
 SPIKE = 20.0  # times the median norm of the gradient
 
 
@@ -186,17 +188,22 @@ def _ends_together(model: Model, batch: Batch, state: Any) -> _Ends:
 
 
 def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:
-    """Give dL/d(last output) [N, O] of the model's loss over the last targets that count."""
-    config = model.config
+    """Give dL/d(last output) [N, O] of the model's loss, as a mean over the last targets."""
+    config, wide = model.config, out.astype(np.float64)
+    classes = config["class_weights"]
+    weights = None if classes is None else np.asarray(classes, np.float64)
     if config["loss"] != "cross_entropy":
-        goal = targets.reshape(out.shape)
-        if config["loss"] == "binary_cross_entropy":
-            return np.asarray((0.5 * (1 + np.tanh(out / 2)) - goal) / out.size, out.dtype)
-        return output_gradient(out, goal)
-    counts = targets != config["ignore_index"]
-    dout = output_gradient(out, np.where(counts, targets, 0))
-    dout[~counts] = 0
-    return dout
+        goal = np.asarray(targets, np.float64).reshape(out.shape)
+        _, dout = BY_ELEMENT[config["loss"]](wide, goal, class_weights=weights)
+        return np.asarray(dout, out.dtype)
+    counting = targets[targets != config["ignore_index"]]
+    if not counting.size or (weights is not None and not weights[counting].any()):
+        return np.zeros_like(out)  # a mean over nothing
+    _, dout = softmax_cross_entropy(
+        wide, targets, class_weights=weights, ignore_index=config["ignore_index"],
+        label_smoothing=config["label_smoothing"],
+    )  # fmt: skip
+    return np.asarray(dout, out.dtype)
 
 
 def _layer(
@@ -262,6 +269,9 @@ def _fades(top: LayerRecord, steps: int) -> str:
 
 
 def _grows(top: LayerRecord) -> str:
+    bad = next((d for d, norm in enumerate(top.h) if not math.isfinite(norm)), None)
+    if bad is not None:
+        return f"the gradient explodes: ||dL/dh|| is not finite {bad} steps back"
     peak = max(top.h) / top.h[0] if top.h[0] > 0 else math.inf
     factor = f"a factor of {top.growth:.3g} per step"
     return f"the gradient explodes: ||dL/dh|| grows {peak:.3g} times on its way back ({factor})"

@@ -6,16 +6,26 @@ from the command line. An experiment is an object: `Experiment` says what it con
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..arrays import integer, message, refuse_type
 from . import benchmark_tasks, clipping, initialisation, long_range, pascanu, vanish_explode
 from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
-from .record import as_text, read_rows, record_of, write_figure, write_record, write_rows
+from .record import (
+    as_text,
+    machine,
+    read_circumstances,
+    read_rows,
+    record_of,
+    write_figure,
+    write_record,
+    write_rows,
+)
 from .workers import JobError, measure_all
 
 __all__ = [
@@ -28,6 +38,7 @@ __all__ = [
     "Row",
     "Scalar",
     "read_rows",
+    "redraw",
     "run",
 ]
 
@@ -85,11 +96,10 @@ def run(
     JobError
         A RuntimeError: the message has the case, the seed and the job's own traceback.
     """
-    experiment = name if isinstance(name, Experiment) else _find(name)
+    experiment = name if isinstance(name, Experiment) else _find(name, "lab.run")
     chosen = _seeds(seeds, experiment.seeds)
     workers = _processors() if jobs is None else integer(jobs, "lab.run", "jobs", 1)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(out)
     start = time.perf_counter()
     todo = [(case, seed) for case in experiment.cases(full) for seed in chosen]
     measured, cpu_seconds = measure_all(experiment.measure, todo, workers, progress)
@@ -98,30 +108,77 @@ def run(
         for (case, seed), found in zip(todo, measured, strict=True)
         for row in found
     ]
-    csv = folder / f"{experiment.name}.csv"
-    write_rows(csv, rows)
+    circumstances = {
+        "full": full, "seeds": chosen, "jobs": len(todo), "workers": workers,
+        "seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(cpu_seconds, 1),
+        **machine(),
+    }  # fmt: skip
+    write_rows(folder / f"{experiment.name}.csv", rows)
+    return _write(experiment, folder, rows, circumstances)
+
+
+def redraw(name: str | Experiment, out: str | Path) -> Outcome:
+    """Judge and draw the measurements of a run again.
+
+    Parameters
+    ----------
+    name : str or Experiment
+    out : str or Path
+        The folder of `run`. NAME.csv stays as it is, and NAME.json says how it came about; figure
+        and verdict are written anew.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    TypeError, LookupError
+        There is no such experiment.
+    OSError, ValueError
+        A file of the run is missing, or is another.
+    """
+    experiment = name if isinstance(name, Experiment) else _find(name, "lab.redraw")
+    folder = Path(out)
+    circumstances = read_circumstances(folder / f"{experiment.name}.json")
+    rows = read_rows(folder / f"{experiment.name}.csv")
+    return _write(experiment, folder, rows, circumstances)
+
+
+def _write(
+    experiment: Experiment, folder: Path, rows: list[Row], circumstances: Mapping[str, Any]
+) -> Outcome:
+    """Judge and draw, and write what came out beside the measurements."""
     claims = tuple(experiment.verdict(rows))
-    figure = folder / f"{experiment.name}.png" if find_spec("matplotlib") else None
+    csv, picture, record, text = (
+        folder / f"{experiment.name}.{ending}" for ending in ("csv", "png", "json", "md")
+    )
+    figure = picture if find_spec("matplotlib") else None
     if figure is not None:
         write_figure(experiment.figure(rows), figure)
-    seconds = time.perf_counter() - start
-    details = {
-        "full": full, "seeds": chosen, "jobs": len(todo), "workers": workers,
-        "seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1),
-    }  # fmt: skip
-    record, text = (folder / f"{experiment.name}.{ending}" for ending in ("json", "md"))
-    facts = record_of(experiment, claims, details)
+    facts = record_of(experiment, claims, circumstances)
     write_record(record, facts)
-    picture = figure.name if figure else None
-    text.write_text(as_text(experiment, facts, picture), encoding="utf-8")
+    shown = figure.name if figure else None
+    text.write_text(as_text(experiment, facts, shown), encoding="utf-8")
+    seconds = float(circumstances["seconds"])
     return Outcome(experiment.name, claims, tuple(rows), csv, record, text, figure, seconds)
 
 
-def _find(name: object) -> Experiment:
+def _folder(out: str | Path) -> Path:
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        got = f"{str(out)!r}, where a file is in the way"
+        raise NotADirectoryError(message("lab.run", "out", "a folder", got)) from None
+    return folder
+
+
+def _find(name: object, where: str) -> Experiment:
     if not isinstance(name, str):
-        refuse_type(name, "lab.run", "name", "the name of an experiment")
+        refuse_type(name, where, "name", "the name of an experiment")
     if name not in EXPERIMENTS:
-        raise LookupError(message("lab.run", "name", f"one of {', '.join(EXPERIMENTS)}", name))
+        raise LookupError(message(where, "name", f"one of {', '.join(EXPERIMENTS)}", name))
     return EXPERIMENTS[name]
 
 

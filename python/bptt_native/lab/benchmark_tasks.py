@@ -164,8 +164,11 @@ def _adding_verdict(rows: Sequence[Row]) -> list[Claim]:
 
 def _copy_verdict(rows: Sequence[Row]) -> list[Claim]:
     plain = [*_shares(rows, "tanh RNN"), *_shares(rows, "IRNN")]
-    best = {net: min(_shares(rows, net)) for net in NETS}
-    worst = {net: max(_shares(rows, net)) for net in NETS}
+    ahead = all(
+        max(ends(rows, "held_out", net="chrono LSTM", steps=steps))
+        < min(ends(rows, "held_out", net="LSTM", steps=steps))
+        for steps in _lengths(rows)
+    )
     base = ", ".join(f"{copy_memory_baseline(steps):.4f}" for steps in _lengths(rows))
     updates = max(int(row["update"]) for row in rows if row["net"] in GATED)
     return [
@@ -177,13 +180,13 @@ def _copy_verdict(rows: Sequence[Row]) -> list[Claim]:
         ),
         Claim(
             f"A GRU is below nine tenths of it after {updates} updates.",
-            worst["GRU"] < 0.9,
+            max(_shares(rows, "GRU")) < 0.9,
             f"held-out loss by seed: {_told(rows, ['GRU'], form='.4f')}; symbols wrong: "
             + _told(rows, ["GRU"], "wrong"),
         ),
         Claim(
             "Every LSTM with chrono is further below it than any with forget bias 1.",
-            worst["chrono LSTM"] < best["LSTM"],
+            ahead,
             f"held-out loss by seed: {_told(rows, ['LSTM', 'chrono LSTM'], form='.4f')}; symbols "
             "wrong: " + _told(rows, ["LSTM", "chrono LSTM"], "wrong"),
         ),
@@ -268,7 +271,7 @@ COPY_MEMORY = _experiment(
     "copy-memory", "The copy memory",
     "Ten symbols are to be repeated after a long blank; without memory the loss is 10 ln 8 / "
     "(T + 20).",
-    (50, 3000), ((50, 100, 200), 30000), _copy_verdict, 4,
+    (50, 3000), ((50, 100, 200), 10000), _copy_verdict, 4,
     "TCN paper (Bai et al. 2018, arXiv:1803.01271), T = 1000: LSTM 0.0204, GRU 0.0197, RNN 0.0202, "
     "all at the baseline. Tallec & Ollivier 2018 (arXiv:1804.11188), T = 500 and 2000: an LSTM of "
     "128 units leaves the baseline with chrono, not with forget bias 1 (RMSprop, far more updates "

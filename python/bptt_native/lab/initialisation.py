@@ -37,7 +37,7 @@ NETS: dict[str, dict[str, tuple[str, Init]]] = {
 }
 RATES = {"rnn": 5e-4, "lstm": 5e-3}
 UPDATES = {"rnn": 4000, "lstm": 2400}
-FULL = 8  # times the updates
+FULL = 4  # times the updates
 
 
 def cases(full: bool) -> list[Case]:

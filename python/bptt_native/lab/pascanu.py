@@ -27,7 +27,7 @@ SUCCESS, CHANCE = 0.01, 1 - 1 / ORDER_CLASSES
 
 def cases(full: bool) -> list[Case]:
     """Give each way at each length; the longest first."""
-    updates, lengths = (500_000, (20, 50, 100, 150, 200)) if full else (12_000, (20, 30, 40, 50))
+    updates, lengths = (100_000, (20, 50, 100, 150, 200)) if full else (12_000, (20, 30, 40, 50))
     return [
         {"way": way, "length": length, "lr": RATE, "updates": updates}
         for length in reversed(lengths) for way in WAYS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__, isa
+from ..arrays import message
 from .experiment import Claim, Experiment, Row, Scalar
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def machine() -> dict[str, Scalar]:
 
 
 def record_of(
-    experiment: Experiment, claims: Sequence[Claim], run: Mapping[str, Any]
+    experiment: Experiment, claims: Sequence[Claim], circumstances: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Give everything about a run but its measurements, as JSON can hold it."""
     return {
@@ -94,9 +95,33 @@ def record_of(
         "title": experiment.title,
         "claim": experiment.claim,
         "claims": [{"claim": c.text, "held": c.held, "measured": c.measured} for c in claims],
-        **run,
-        **machine(),
+        **circumstances,
     }
+
+
+CIRCUMSTANCES = (
+    "full", "seeds", "jobs", "workers", "seconds", "cpu_seconds",
+    "cpu", "cpus", "isa", "bptt_native", "numpy", "python", "platform",
+)  # fmt: skip
+
+
+def read_circumstances(path: str | Path) -> dict[str, Any]:
+    """Read from a record's JSON how the measurements came about.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        It is no such record.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {name: record[name] for name in CIRCUMSTANCES}
+    except (KeyError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__}: {error}"
+        expected = f"the record of a run in {str(path)!r}"
+        raise ValueError(message("lab.redraw", "out", expected, got)) from None
 
 
 def write_record(path: str | Path, record: Mapping[str, Any]) -> None:

@@ -134,30 +134,49 @@ def _facts(model: Model) -> list[list[str]]:
 def _short(rows: Sequence[HistoryRow], looks: Sequence[GradientRecord], kind: str) -> list[str]:
     """Say in a few sentences what the page shows."""
     said = []
-    held = [row for row in rows if row.valid_loss is not None]
-    if held:
-        unit, factor = (" bits per character", 1 / math.log(2)) if kind == "text" else ("", 1.0)
-        found = [(row.valid_loss * factor, row.step) for row in held if row.valid_loss is not None]
-        best = min((pair for pair in found if math.isfinite(pair[0])), default=found[-1])
-        said.append(
-            f"Held-out data: a loss of {found[-1][0]:.4g}{unit} at the end, best {best[0]:.4g} "
-            f"after {best[1]} updates."
-        )
+    if any(row.valid_loss is not None for row in rows):
+        said.append(_held_out(rows, kind))
     elif rows:
-        said.append(f"Loss of the last batch: {rows[-1].loss:.4g}; no data were held out.")
+        last = _number(rows[-1].loss)
+        said.append(f"Loss of the last batch: {last}; no data were held out.")
     if looks:
-        last, top = looks[-1], looks[-1].layers[-1]
-        fallen = "it never falls to 1 %" if top.horizon[1] is None else (
-            f"{top.horizon[1]} of {last.steps} steps back 1 % of it is left")  # fmt: skip
-        said.append(
-            f"The gradient, top layer, after {last.step} updates: {top.verdict}; "
-            f"it changes by a factor of {top.growth:.3g} per step back, {fallen}."
-        )
+        said.append(_seen(looks[-1]))
     if rows:
         share, skipped = sum(r.clipped for r in rows) / len(rows), sum(r.skipped for r in rows)
         lost = f", {skipped} were left out (gradient not finite)" if skipped else ""
         said.append(f"{share:.0%} of the updates were clipped{lost}.")
     return said or ["The folder holds a model and nothing of its training."]
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "not finite"
+
+
+def _held_out(rows: Sequence[HistoryRow], kind: str) -> str:
+    unit, factor = (" bits per character", 1 / math.log(2)) if kind == "text" else ("", 1.0)
+    found = [(r.valid_loss * factor, r.step) for r in rows if r.valid_loss is not None]
+    best = min((pair for pair in found if math.isfinite(pair[0])), default=None)
+    if best is None:
+        return "Held-out data: the loss was never finite."
+    end = found[-1][0]
+    text = f"a loss of {end:.4g}{unit}" if math.isfinite(end) else "the loss is not finite"
+    return f"Held-out data: {text} at the end, best {best[0]:.4g} after {best[1]} updates."
+
+
+def _seen(look: GradientRecord) -> str:
+    """Say what the last look at the gradient found in the top layer."""
+    top, when = look.layers[-1], f"The gradient, top layer, after {look.step} updates: "
+    if look.steps == 1:
+        return f"{when}the sequences have one step, there is no way back."
+    if not all(math.isfinite(norm) for norm in top.h):
+        bad = next(d for d, norm in enumerate(top.h) if not math.isfinite(norm))
+        return f"{when}exploding; its norm is not finite {bad} steps back."
+    parts = [top.verdict]
+    if math.isfinite(top.growth):
+        parts.append(f"it changes by a factor of {top.growth:.3g} per step back")
+    parts.append("it never falls to 1 %" if top.horizon[1] is None else
+                 f"{top.horizon[1]} of {look.steps} steps back 1 % of it is left")  # fmt: skip
+    return when + ", ".join(parts).replace(", ", "; ", 1) + "."
 
 
 def _spectrum(model: Model, from_recipe: bool) -> list[dict[str, Any]]:

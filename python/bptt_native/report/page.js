@@ -54,6 +54,11 @@ function flow() {
   const host = section("flow");
   const f = DATA.flow;
   if (!f) return missing(host, "Nothing was recorded of the gradient's flow: train with --watch-gradients (in Python: watch=50).");
+  if (f.T === 1) {
+    say(host, "The sequences have one step: there is no way back in time.");
+    radii(pair(host), f);
+    return gates(host, f);
+  }
   say(host, `Norm of dL/dh (LSTM: and dL/dc) by the distance back, for a loss at the last of up to ${f.T} steps only, on the `
     + "batch of the next update; relative to the last step. A straight line down is a constant factor per step.");
   const names = f.layers.flatMap((l) => [[l, "h"], ...(l.c ? [[l, "c"]] : [])]);
@@ -64,7 +69,7 @@ function flow() {
   const values = () => layer()[names[picked.get()][1]];
   const box = pair(host);
   const chosen = [...new Set([0, Math.floor((f.steps.length - 1) / 2), f.steps.length - 1])];
-  const lines = lineChart(box, "What is left of the gradient", "At the beginning, half-way and at the end of training.", {
+  const lines = lineChart(box, "What is left of the gradient", "In the first look, one half-way and the last.", {
     series: () => chosen.map((k) => ({ name: `after ${f.steps[k]} updates`, x: f.distance, y: values()[k].map((v) => (v === null ? null : 10 ** v)) })),
     log: true, floor: 1e-12, x: "distance back (steps)", y: "norm, 1 at the last step", at: "distance" });
   const map = heatMap(box, "The same over training", "Lines: where it has fallen to 1/e and to 1 % for good.", {
@@ -72,18 +77,24 @@ function flow() {
       { name: "1/e is left", y: layer().horizon.map((v) => v[0] === null ? null : v[0] / f.stride) },
       { name: "1 % is left", y: layer().horizon.map((v) => v[1] === null ? null : v[1] / f.stride) }] }),
     least: -8, x: "update", y: f.stride > 1 ? `distance back (${f.stride} steps)` : "distance back (steps)", unit: "norm, 1 at the last step",
-    say: (k) => `update ${f.steps[k]}: a factor of ${number(layer().growth[k])} per step, ${layer().verdict[k]}; `
+    say: (k) => `update ${f.steps[k]}: ${layer().verdict[k]}, ${factor(layer().growth[k])}; `
       + `1/e at ${layer().horizon[k][0] ?? "none"}, 1 % at ${layer().horizon[k][1] ?? "none"} steps back` });
   picked.redraw.push(() => lines.redraw(), () => map.redraw());
   const below = pair(host);
   lineChart(below, "Factor per step back", "Of the norm of dL/dh; below 1 the gradient vanishes, above it explodes.", {
     series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, x: f.steps, y: l.growth, dots: f.steps.length < 60 })),
     references: [{ y: 1, name: "neither" }], x: "update", y: "factor per step", at: "update" });
-  lineChart(below, "Spectral radius of W_hh", "LSTM and GRU: of the candidate state's block.", {
-    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, x: f.steps, y: l.radius, dots: f.steps.length < 60 })),
-    references: [{ y: 1, name: "unit circle" }], x: "update", y: "spectral radius", at: "update" });
+  radii(below, f);
   gates(host, f);
   return undefined;
+}
+
+const factor = (growth) => (growth === null ? "no factor per step can be told" : `a factor of ${number(growth)} per step`);
+
+function radii(host, f) {
+  lineChart(host, "Spectral radius of W_hh", "LSTM and GRU: of the candidate state's block.", {
+    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, x: f.steps, y: l.radius, dots: f.steps.length < 60 })),
+    references: [{ y: 1, name: "unit circle" }], x: "update", y: "spectral radius", at: "update" });
 }
 
 function gates(host, f) {
