@@ -265,6 +265,24 @@ def test_policies_for_gradients_that_are_not_finite():
             np.testing.assert_allclose(flat, zeros, atol=1e-15)
 
 
+@pytest.mark.parametrize("policy", ["skip", "zero", "raise"])
+def test_finite_gradients_whose_norm_is_beyond_float64(policy):
+    model, x, targets = training(nonfinite=policy)
+    _, grads = model.gradients(x, targets)
+    grads.flat[:] = 1e308
+    before = model.state_dict()
+    if policy == "raise":
+        with pytest.raises(FloatingPointError, match="finite gradient, got an infinite norm"):
+            model.apply(grads)
+    else:
+        result = model.apply(grads)
+        assert result.skipped
+        assert not result.clipped
+        assert model.skipped_count == 1
+    after = model.state_dict()
+    assert all((after[name] == before[name]).all() for name in before)
+
+
 def test_the_policy_is_kept_in_files(tmp_path):
     model = training(nonfinite="zero")[0]
     model.save(tmp_path / "m.safetensors")

@@ -103,6 +103,8 @@ constexpr int kInt64 = 7;  // NPY_LONG: 64 bits on every platform that this is b
 // An array of `dims` that is not initialised. type: NumPy's number.
 py::object new_array(int type, const int64_t* dims, int rank);
 void* data_of(const py::object& array);
+// A float64 array, and where its elements are.
+py::object new_doubles(std::initializer_list<int64_t> dims, double** data);
 
 // x: values or tokens. Fills extent.
 Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where);

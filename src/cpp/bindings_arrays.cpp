@@ -149,6 +149,12 @@ py::object new_array(int type, const int64_t* dims, int rank) {
 
 void* data_of(const py::object& array) { return proxy(array)->data; }
 
+py::object new_doubles(std::initializer_list<int64_t> dims, double** data) {
+  py::object array = new_array(12, dims.begin(), static_cast<int>(dims.size()));
+  *data = static_cast<double*>(data_of(array));
+  return array;
+}
+
 Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where) {
   Given given;
   given.array = py::reinterpret_borrow<py::object>(x);

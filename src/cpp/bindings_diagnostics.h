@@ -13,12 +13,6 @@ struct DiagnosticFunctions {
   bptt_status (*spectrum)(Type*, bptt_tape*, const bptt_spectrum*);
 };
 
-inline py::object doubles(std::initializer_list<int64_t> dims, double** data) {
-  const py::object array = new_array(12, dims.begin(), static_cast<int>(dims.size()));
-  *data = static_cast<double*>(data_of(array));
-  return array;
-}
-
 inline const int64_t* integers(py::handle values, int64_t count, const Where& where,
                                const char* argument) {
   if (values.is_none()) return nullptr;
@@ -40,10 +34,10 @@ py::tuple run_seeds(const Net& net, Type* handle, const DiagnosticFunctions<Type
   seeds.outputs = integers(outputs, count, where, "outputs");
   if (!dy.is_none()) seeds.dy = take_flat(net.type_number(), dy, count * net.output, where, "dy");
   seeds.horizon = horizon;
-  const py::object norms = doubles({count, steps}, &seeds.dx_norms);
+  const py::object norms = new_doubles({count, steps}, &seeds.dx_norms);
   py::object flow_h = py::none(), flow_c = py::none();
-  if (flow) flow_h = doubles({net.walks, count, steps}, &seeds.flow);
-  if (flow && net.lstm) flow_c = doubles({net.walks, count, steps}, &seeds.flow_c);
+  if (flow) flow_h = new_doubles({net.walks, count, steps}, &seeds.flow);
+  if (flow && net.lstm) flow_c = new_doubles({net.walks, count, steps}, &seeds.flow_c);
   bptt_status status;
   {
     const Long call;
@@ -87,11 +81,11 @@ py::tuple run_spectrum(const Net& net, Type* handle, const DiagnosticFunctions<T
   const Where where = {net.owner.c_str(), "spectrum"};
   const int64_t size = state_size(net);
   const int64_t rows = count > 0 && count <= size ? count : size;  // others are refused below
-  const py::object exponents = doubles({rows}, &spectrum.exponents);
+  const py::object exponents = new_doubles({rows}, &spectrum.exponents);
   if (!start.is_none())
     spectrum.start = take_flat(net.type_number(), start, rows * size, where, "start");
   py::object values = py::none();
-  if (singular) values = doubles({size}, &spectrum.log_singular_values);
+  if (singular) values = new_doubles({size}, &spectrum.log_singular_values);
   bptt_status status;
   {
     const Long call;

@@ -119,7 +119,8 @@ typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
 /* What an update does with a gradient that is not finite. */
 typedef enum bptt_nonfinite {
   BPTT_NONFINITE_SKIP = 0, /* nothing, and it is counted */
-  BPTT_NONFINITE_ZERO = 1, /* takes 0 for each element that is not finite */
+  BPTT_NONFINITE_ZERO = 1, /* takes 0 for each element that is not finite; skips if that leaves a
+                              norm beyond float64 */
   BPTT_NONFINITE_RAISE = 2 /* nothing: BPTT_ERR_NONFINITE */
 } bptt_nonfinite;
 typedef enum bptt_algorithm {

@@ -9,13 +9,13 @@ int64_t output_features(const NetworkConfig& config) {
   return config.output ? config.output : config.features();
 }
 
+}  // namespace
+
 void lstm_only(const NetworkConfig& config, const void* array, const char* argument) {
   if (array && config.cell != Cell::lstm) {
     fail(BPTT_ERR_ARGUMENT, argument, "NULL, because only an LSTM has cell states", "a pointer");
   }
 }
-
-}  // namespace
 
 template <>
 bptt_sequence defaults_of<bptt_sequence>() {

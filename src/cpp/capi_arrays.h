@@ -20,6 +20,9 @@ template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
                        const bptt_target* given);
 
+// Refuses an array of cell states where there are none.
+void lstm_only(const NetworkConfig& config, const void* array, const char* argument);
+
 // Elements of h0 and hn; of c0 and cn.
 inline int64_t h_count(const NetworkConfig& config, int64_t batch) {
   return checked_count(config.walks(), batch, config.state());

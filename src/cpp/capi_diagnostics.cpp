@@ -60,8 +60,7 @@ CheckedSeeds<T> check_seeds(const NetworkConfig& config, const Tape<T>& tape,
   if (!known.outputs == !known.dy) {
     fail(BPTT_ERR_ARGUMENT, "outputs", "either outputs or dy", known.outputs ? "both" : "neither");
   }
-  if (known.flow_c && config.cell != Cell::lstm)
-    fail(BPTT_ERR_ARGUMENT, "flow_c", "NULL unless the cell is BPTT_LSTM", "a pointer");
+  lstm_only(config, known.flow_c, "flow_c");
   if (known.horizon < 0) fail(BPTT_ERR_ARGUMENT, "horizon", "an integer >= 0", text(known.horizon));
   const int64_t features = config.output ? config.output : config.features();
   const int64_t norms = checked_count(S, tape.steps());

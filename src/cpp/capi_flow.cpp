@@ -49,7 +49,7 @@ FlowCall check_flow(const NetworkConfig& config, int64_t steps, int64_t batch, d
     const auto null = [&](const char* why) {
       fail(BPTT_ERR_ARGUMENT, wish.name, std::string("NULL, because ") + why, "a pointer");
     };
-    if (wish.of_c && config.cell != Cell::lstm) null("only an LSTM has cell states");
+    if (wish.of_c) lstm_only(config, wish.values, wish.name);
     if (wish.of_hh && !config.reset_after) null("with reset_before W_hh has two products");
     if (overlapping) null("truncation_k2 > truncation_k1");
     if (wish.into) *wish.into = wish.values;

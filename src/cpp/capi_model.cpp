@@ -17,8 +17,7 @@ FlowCall check_results(const ModelConfig& model, const Sequence<T>& sequence,
                        const Target<T>& target, const bptt_step& step, const T* gradients = nullptr,
                        int64_t count = 0) {
   const NetworkConfig& config = model.network;
-  if (step.cn && config.cell != Cell::lstm)
-    fail(BPTT_ERR_ARGUMENT, "cn", "NULL, because only an LSTM has cell states", "a pointer");
+  lstm_only(config, step.cn, "cn");
   Arrays arrays;
   add_sequence(config, sequence, arrays);
   add_target(config, target, arrays);

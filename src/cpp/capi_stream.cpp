@@ -1,5 +1,5 @@
 // capi_stream.cpp: one sequence, step by step.
-#include "capi.h"
+#include "capi_arrays.h"
 
 namespace bptt {
 namespace {
@@ -8,12 +8,6 @@ template <class Body>
 void with_stream(bptt_stream* stream, const Body& body) {
   const Use use(stream, {Tag::stream}, "stream");
   on(use.as<StreamObject>().stream, [&](const auto& it) { body(*it); });
-}
-
-void lstm_only(const NetworkConfig& config, const void* cells) {
-  if (cells && config.cell != Cell::lstm) {
-    fail(BPTT_ERR_ARGUMENT, "c", "NULL, because only an LSTM has cell states", "a pointer");
-  }
 }
 
 }  // namespace
@@ -84,7 +78,7 @@ bptt_status bptt_stream_reset(bptt_stream* stream) {
 bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c) {
   return guard("bptt_stream_get_state", [&] {
     with_stream(stream, [&]<class T>(Stream<T>& it) {
-      lstm_only(it.config(), c);
+      lstm_only(it.config(), c, "c");
       it.get_state(static_cast<T*>(h), static_cast<T*>(c));
     });
   });
@@ -93,7 +87,7 @@ bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c) {
 bptt_status bptt_stream_set_state(bptt_stream* stream, const void* h, const void* c) {
   return guard("bptt_stream_set_state", [&] {
     with_stream(stream, [&]<class T>(Stream<T>& it) {
-      lstm_only(it.config(), c);
+      lstm_only(it.config(), c, "c");
       it.set_state(static_cast<const T*>(h), static_cast<const T*>(c));
     });
   });

@@ -128,7 +128,7 @@ def clipping_figure(history: Sequence[HistoryRow], clip_norm: float | None = Non
     after = columns(history)
     if np.isfinite(after["clipped_norm"]).any():
         left.plot(after["step"], after["clipped_norm"], color=GREEN, linewidth=1.2,
-                  label="after clipping")  # fmt: skip
+                  zorder=1, label="after clipping")  # fmt: skip
         legend(left, markerscale=2)
         dress(left, "Gradient norm, before and after clipping", "step of training",
               "global norm, logarithmic")  # fmt: skip

@@ -116,7 +116,7 @@ bool Model<T>::usable(StepResult& result) {
   if (std::isfinite(result.grad_norm)) return true;
   if (config_.nonfinite == Nonfinite::raise)
     throw Error(BPTT_ERR_NONFINITE, "", "a finite gradient",
-                std::isnan(result.grad_norm) ? "NaN in it" : "infinite elements");
+                std::isnan(result.grad_norm) ? "NaN in it" : "an infinite norm");
   if (config_.nonfinite == Nonfinite::skip) {
     result.skipped = true;
     return false;
@@ -124,10 +124,11 @@ bool Model<T>::usable(StepResult& result) {
   for (int64_t i = 0; i < count; ++i) {
     if (!std::isfinite(gradient_[i])) gradient_[i] = T(0);
   }
-  result.clipped = true;
-  result.clip_angle = std::numeric_limits<double>::quiet_NaN();
   result.clipped_norm = gradient_norm(gradient_.data(), count);
-  return true;
+  result.skipped = !std::isfinite(result.clipped_norm);  // finite elements, but a norm above all
+  result.clipped = !result.skipped;
+  result.clip_angle = std::numeric_limits<double>::quiet_NaN();
+  return result.clipped;
 }
 
 // By value, by tensor, by global norm. The last is left to the optimiser's own pass: returns its

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "model/linalg.h"
 #include "model/random.h"
+#include "sequence/norms.h"
 #include "sequence/pool.h"
 
 namespace bptt {

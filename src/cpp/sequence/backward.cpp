@@ -7,6 +7,7 @@
 #include "error.h"
 #include "sequence/backward_walk.h"
 #include "sequence/layer.h"
+#include "sequence/norms.h"
 
 namespace bptt {
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "sequence/gather.h"
@@ -10,42 +9,6 @@
 #include "sequence/step.h"
 
 namespace bptt {
-
-// sqrt of a sum of squares that over- or underflowed is found again with the row scaled to its
-// largest element.
-template <class T>
-double row_norm(const Kernels<T>& kernels, const T* row, int64_t n) {
-  const double squares = kernels.sum_squares(row, n);
-  if ((squares > 1e-280 && squares < 1e280) || std::isnan(squares)) return std::sqrt(squares);
-  const double largest = kernels.max_abs(row, n);
-  if (largest == 0 || !std::isfinite(largest)) return largest;
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += (double(row[i]) / largest) * (double(row[i]) / largest);
-  return largest * std::sqrt(sum);
-}
-
-// The norm of `count` norms, in their order.
-inline double norm_of(const double* norms, int64_t count) {
-  double largest = 0, sum = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    if (std::isnan(norms[i])) return norms[i];
-    largest = std::max(largest, norms[i]);
-  }
-  if (largest == 0 || std::isinf(largest)) return largest;
-  for (int64_t i = 0; i < count; ++i) sum += (norms[i] / largest) * (norms[i] / largest);
-  return largest * std::sqrt(sum);
-}
-
-// The norm of a row of dL/da_t: the planes of all gates, from the first one given on.
-template <class T>
-double planes_norm(const Kernels<T>& kernels, const Geometry<T>& geometry, int64_t units,
-                   const T* planes) {
-  const int64_t G = geometry.shape.gates;
-  if (geometry.plane == units) return row_norm(kernels, planes, G * units);
-  double norms[4];
-  for (int64_t g = 0; g < G; ++g) norms[g] = row_norm(kernels, planes + g * geometry.plane, units);
-  return norm_of(norms, G);
-}
 
 // Sequences n count from the shard's first one; `own` numbers the shard's rows, `all` the tape's.
 template <class T>
@@ -110,6 +73,8 @@ struct BackwardContext {
   int64_t input_row(int64_t walk) const {
     return walk < D ? geometry.input_row : geometry.features_row;
   }
+  // Seeds: whose loss row n is.
+  size_t seed(int64_t n) const { return size_t(own.sequence(n)); }
   bool truncated() const { return call.k1 > 0; }
   // From row to row of what a walk only reads.
   int64_t stride(int64_t row) const { return shard.shared ? 0 : row; }

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "sequence/backward_context.h"
+#include "sequence/norms.h"
 
 namespace bptt {
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "sequence/backward_norms.h"
 #include "sequence/backward_step.h"
 #include "sequence/omega.h"
 #include "sequence/weight_gradients.h"
@@ -30,8 +31,9 @@ class BackwardWalk {
         weights_(in),
         omega_(in),
         steps_(in),
+        norms_(in),
         stop_(stop) {
-    const int64_t rows = in.block_rows, L = config.layers, count = in.count;
+    const int64_t rows = in.block_rows, L = config.layers;
     const bool both = in.D == 2;
     const int64_t kept = both ? in.own.rows() : rows;  // rows of dL/dy and dL/dx
     for (Buffer<T>& dx : dx_) {
@@ -49,11 +51,6 @@ class BackwardWalk {
     direct_dy_ =
         !both && in.own.uniform() && !in.extended && !call.record && !call.seeds && !omega_.on();
     direct_dx_ = !both && in.own.uniform() && !in.truncated() && call.dx && !shard.table_gradient;
-    if (call.flow) norms_ = Buffer<double>::zeros(kept);
-    if (call.flow_a) norms_a_ = Buffer<double>::zeros(kept);
-    if (call.flow_c && in.shape.has_c) norms_c_ = Buffer<double>::zeros(kept);
-    if (norms_c_.count() || seeds_flow_c()) step_norms_ = Buffer<double>(count);
-    if (both && seeds_dx()) seeds_dx_ = Buffer<T>(checked_count(kept, geometry.input_row));
   }
 
   const OmegaTerms<T>& omega() const { return omega_; }
@@ -149,11 +146,11 @@ class BackwardWalk {
           if (!walk_block(team, walk, block, in.own.steps(), turn, has_dy)) return false;
         }
         put_initial(team, walk);
-        if (team.index == 0) record_flow(walk, block_of(0, in.own.steps(), 0));
+        if (team.index == 0) norms_.record(walk, block_of(0, in.own.steps(), 0));
         team.wait();
       }
     }
-    if (seeds_dx_.count()) put_seed_norms(block_of(0, in.own.steps(), 0), seeds_dx_.data());
+    norms_.put_dx();
     return true;
   }
 
@@ -188,9 +185,9 @@ class BackwardWalk {
     }
     if (omega_.on()) omega_.add(team, walk, block, steps_.dz());
     const bool first_layer = walk < in.D;
-    if (!first_layer || in.call.dx || in.shard.table_gradient || seeds_dx())
+    if (!first_layer || in.call.dx || in.shard.table_gradient || norms_.of_dx())
       input_gradient(team, walk, block);
-    if (in.D == 1 && team.index == 0) record_flow(walk, block);
+    if (in.D == 1 && team.index == 0) norms_.record(walk, block);
     team.wait();
     if (first_layer && in.shard.table_gradient)
       weights_.scatter_to_table(team, turn, block_dx_.data(), in.geometry.input_row);
@@ -250,28 +247,20 @@ class BackwardWalk {
     for (int64_t n = n0; !direct_dy_ && n < n1; ++n) {
       T* own = total + (n - n0) * row;
       if (adds_dy &&
-          (!top || !in.call.seeds || in.call.seeds->times[seed(n)] == in.own.time(d, t, n)))
+          (!top || !in.call.seeds || in.call.seeds->times[in.seed(n)] == in.own.time(d, t, n)))
         in.kernels.add(own, dy_row(walk, block, t, n), in.R);
-      if (seeds_flow())
-        *seed_flow(in.call.seeds->flow, walk, t, n) = row_norm(in.kernels, own, in.R);
-      if (norms_.count()) norms_[norm_at(d, block, t, n)] = row_norm(in.kernels, own, in.R);
+      norms_.put_h(walk, block, t, n, own);
       if (in.call.record) in.call.record->put_h(walk, in.tape_row(t, n), in.geometry, own);
     }
-    double* norms_h = direct_dy_ && norms_.count() ? norms_.data() + at : nullptr;
-    double* norms_c = step_norms_.count() ? step_norms_.data() + n0 : nullptr;
-    const bool noted = direct_dy_ && in.config.cell == Cell::rnn;  // by the cell itself
-    double* norms_a = noted && norms_a_.count() ? norms_a_.data() + at : nullptr;
-    steps_.run(common, walk, block, t, n0, n1, norms_h, norms_c, norms_a, sharers);
-    for (int64_t n = n0; n < n1 && !noted && (norms_a_.count() || in.call.record); ++n) {
+    const bool noted = direct_dy_ && in.config.cell == Cell::rnn;  // dL/da, by the cell itself
+    steps_.run(common, walk, block, t, n0, n1, direct_dy_ ? norms_.cell_h(at) : nullptr,
+               norms_.cell_c(n0), noted ? norms_.cell_a(at) : nullptr, sharers);
+    for (int64_t n = n0; n < n1 && !noted && (norms_.of_a() || in.call.record); ++n) {
       const T* dz = s.dz + (n - n0) * in.geometry.dz_row;
-      if (norms_a_.count())
-        norms_a_[norm_at(d, block, t, n)] = planes_norm(in.kernels, in.geometry, in.H, dz);
+      norms_.put_a(walk, block, t, n, dz);
       if (in.call.record) in.call.record->put_dz(walk, in.tape_row(t, n), in.geometry, dz);
     }
-    for (int64_t n = n0; norms_c && n < n1; ++n) {
-      (in.call.seeds ? *seed_flow(in.call.seeds->flow_c, walk, t, n)
-                     : norms_c_[norm_at(d, block, t, n)]) = step_norms_[n];
-    }
+    norms_.put_c(walk, block, t, n0, n1);
     for (int64_t n = n0; omega_.on() && n < n1; ++n) {
       const int64_t own = n - n0;
       omega_.step(s, d, at + own, t, n, s.dz + own * s.dz_row, total + own * row,
@@ -283,7 +272,7 @@ class BackwardWalk {
   const T* dy_row(int64_t walk, const Block<T>& block, int64_t s, int64_t n) const {
     const int64_t l = walk / in.D, d = walk % in.D, t = in.own.time(d, s, n);
     const bool top = l == in.config.layers - 1;
-    if (top && in.call.seeds) return in.call.seeds->dy + int64_t(seed(n)) * in.D * in.R + d * in.R;
+    if (top && in.call.seeds) return in.call.seeds->dy + int64_t(in.seed(n)) * in.D * in.R + d * in.R;
     if (top && in.call.dy)
       return in.call.dy + t * in.call.dy_t + in.sequence(n) * in.call.dy_n + d * in.R;
     const int64_t row = in.D == 2 ? in.own.first(t) + n : block.row(s) + n;
@@ -316,11 +305,13 @@ class BackwardWalk {
     if (l == 0 && direct_dx_) return put_dx(block, r0, r1, p);
     in.kernels.product(p);
     if (l > 0) in.gather.drop_inputs(l, d, block, r0, r1, out);
-    if (l == 0 && seeds_dx() && in.D == 1) return put_seed_norms(block, out);
-    if (l > 0 ? in.D == 1 : !in.call.dx && !seeds_dx()) return;
+    if (l == 0 && norms_.of_dx() && in.D == 1) return norms_.put_dx(block, out);
+    if (l > 0 ? in.D == 1 : !in.call.dx && !norms_.of_dx()) return;
     for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
-      const int64_t t = in.own.time(d, s, n), at = (in.own.first(t) + n) * row;
-      T* to = l > 0 ? dx_[l % 2].data() + at : seeds_dx() ? seeds_dx_.data() + at : user_dx(t, n);
+      const int64_t t = in.own.time(d, s, n), at = in.own.first(t) + n;
+      T* to = l > 0            ? dx_[l % 2].data() + at * row
+              : norms_.of_dx() ? norms_.dx_row(at)
+                               : user_dx(t, n);
       const T* from = out + (r - r0) * row;
       if (d + 1 < in.D || in.truncated()) {
         in.kernels.add(to, from, I);
@@ -345,38 +336,6 @@ class BackwardWalk {
     }
   }
 
-  // Seeds: whose loss row n is, and where its norms go.
-  size_t seed(int64_t n) const { return size_t(in.own.sequence(n)); }
-  bool seeds_dx() const { return in.call.seeds && !in.call.seeds->dx_norms.empty(); }
-  bool seeds_flow() const { return in.call.seeds && !in.call.seeds->flow.empty(); }
-  bool seeds_flow_c() const { return in.call.seeds && !in.call.seeds->flow_c.empty(); }
-  double* seed_flow(const std::vector<double*>& flow, int64_t walk, int64_t s, int64_t n) const {
-    return flow[seed(n)] + walk * in.call.seeds->flow_walk + in.own.time(walk % in.D, s, n);
-  }
-  // Of all rows of the block, in the caller's time.
-  void put_seed_norms(const Block<T>& block, const T* dx) const {
-    for_rows(block, 0, block.rows(), [&](int64_t r, int64_t t, int64_t n) {
-      in.call.seeds->dx_norms[seed(n)][t] =
-          row_norm(in.kernels, dx + r * in.geometry.input_row, in.config.input);
-    });
-  }
-
-  // Row norms stand where the block's rows do, or, with two directions, all of the shard's in the
-  // caller's time.
-  int64_t norm_at(int64_t d, const Block<T>& block, int64_t s, int64_t n) const {
-    return in.D == 2 ? in.own.first(in.own.time(d, s, n)) + n : block.row(s) + n;
-  }
-
-  void record_flow(int64_t walk, const Block<T>& block) {
-    if (!norms_.count() && !norms_c_.count() && !norms_a_.count()) return;
-    for (int64_t t = block.first; t < block.last; ++t) {
-      const int64_t row = block.row(t), live = in.own.live(t), at = walk * in.tape.steps() + t;
-      if (norms_.count()) in.shard.flow[at] = norm_of(norms_.data() + row, live);
-      if (norms_c_.count()) in.shard.flow_c[at] = norm_of(norms_c_.data() + row, live);
-      if (norms_a_.count()) in.shard.flow_a[at] = norm_of(norms_a_.data() + row, live);
-    }
-  }
-
   // dh0 and dc0.
   void put_initial(const Team& team, int64_t walk) {
     for (int64_t n = team.begin(in.count); n < team.end(in.count); ++n) {
@@ -397,13 +356,12 @@ class BackwardWalk {
   WeightGradients<T> weights_;
   OmegaTerms<T> omega_;
   BackwardSteps<T> steps_;
+  BackwardNorms<T> norms_;
   std::atomic<bool>& stop_;
   std::vector<Blocks> blocks_;  // of each window; here, because a walk itself must not throw
   Buffer<T> dx_[2], dy_;        // [rows, D * R]: dL/d input of the layers between; of the outputs
   Buffer<T> block_dx_;          // [rows of a block, I or D * R]
   Buffer<T> top_;               // [rows of a block, D * R]
-  Buffer<T> seeds_dx_;          // two directions: [rows, I]
-  Buffer<double> norms_, norms_c_, norms_a_, step_norms_;
   bool direct_dy_, direct_dx_;  // the cell reads dL/dy itself; the product writes the caller's dx
 };
 

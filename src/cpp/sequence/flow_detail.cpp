@@ -6,6 +6,7 @@
 #include "sequence/backward_context.h"
 #include "sequence/gather.h"
 #include "sequence/layer.h"
+#include "sequence/norms.h"
 
 namespace bptt {
 namespace {

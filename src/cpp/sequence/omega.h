@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "sequence/backward_context.h"
+#include "sequence/norms.h"
 
 namespace bptt {
 
