@@ -272,7 +272,8 @@ class BackwardWalk {
   const T* dy_row(int64_t walk, const Block<T>& block, int64_t s, int64_t n) const {
     const int64_t l = walk / in.D, d = walk % in.D, t = in.own.time(d, s, n);
     const bool top = l == in.config.layers - 1;
-    if (top && in.call.seeds) return in.call.seeds->dy + int64_t(in.seed(n)) * in.D * in.R + d * in.R;
+    if (top && in.call.seeds)
+      return in.call.seeds->dy + int64_t(in.seed(n)) * in.D * in.R + d * in.R;
     if (top && in.call.dy)
       return in.call.dy + t * in.call.dy_t + in.sequence(n) * in.call.dy_n + d * in.R;
     const int64_t row = in.D == 2 ? in.own.first(t) + n : block.row(s) + n;
