@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..plots.base import dress, legend
-from .drawing import LINES, curve, level, panels
+from .drawing import BASELINE, LINES, curve, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import (
     GATED,
@@ -224,30 +224,44 @@ def _order_verdict(rows: Sequence[Row]) -> list[Claim]:
 def figure(rows: Sequence[Row]) -> "Figure":
     """Draw the losses of all nets at each length, and where each seed ends."""
     lengths, task = _lengths(rows), TASKS[str(rows[0]["task"])]
-    drawn, axes = panels(6.6 * (len(lengths) + 1), 4.6, 1, len(lengths) + 1)
-    last = axes[0, -1]
+    high = -(-(len(lengths) + 1) // 2)  # two panels side by side
+    drawn, axes = panels(13.2, 4.6 * high, high, 2)
+    *each, last = axes.ravel()
     error = "squared error" if task.options.get("loss") == "mse" else "cross-entropy (nats)"
-    for ax, steps in zip(axes[0], lengths, strict=False):
+    for unused in each[len(lengths) :]:
+        unused.remove()
+    for ax, steps in zip(each, lengths, strict=False):
         for style, net in zip(LINES, NETS, strict=False):
             runs = runs_of(rows, net=net, steps=steps)
             longest = max(int(run[-1]["update"]) for run in runs)
             updates = list(range(WINDOW, longest + 1, WINDOW))
             curve(ax, updates, [filled(run, updates) for run in runs], style, net)
-        level(ax, task.baseline(steps), f"without memory: {task.baseline(steps):.4g}")
+        base = task.baseline(steps)
+        ax.axhline(base, label=f"without memory: {base:.4g}", color="black", **BASELINE)
         ax.set_yscale("log")
         dress(ax, f"{rows[0]['task']}, T = {steps}", "update", f"{error}, mean of {WINDOW} updates")
         legend(ax, loc="best")
-    for style, (place, net) in zip(LINES, enumerate(NETS), strict=False):
-        shares = _shares(rows, net)
-        last.plot(
-            shares, [place] * len(shares), style["marker"], color=style["color"], markersize=7
-        )
-    last.axvline(1, color="black", linewidth=1.1, linestyle=(0, (4, 2)))
-    last.set_yticks(range(len(NETS)), list(NETS))
-    last.invert_yaxis()
-    last.set_xscale("log")
-    dress(last, "Where each seed ends", f"{error} on held-out sequences / that without memory", "")
+    _draw_ends(last, rows, lengths)
+    title = "Where each seed ends"
+    if len(lengths) > 1:
+        title += f" (T = {', '.join(map(str, lengths))} from above)"
+    dress(last, title, f"{error} on held-out sequences / that without memory", "")
     return drawn
+
+
+def _draw_ends(ax: Any, rows: Sequence[Row], lengths: Sequence[int]) -> None:
+    base = TASKS[str(rows[0]["task"])].baseline
+    for style, (place, net) in zip(LINES, enumerate(NETS), strict=False):
+        for k, steps in enumerate(lengths):
+            shares = [loss / base(steps) for loss in ends(rows, "held_out", net=net, steps=steps)]
+            height = place + 0.24 * (k - (len(lengths) - 1) / 2)
+            ax.plot(
+                shares, [height] * len(shares), style["marker"], color=style["color"], markersize=7
+            )
+    ax.axvline(1, color="black", **BASELINE)
+    ax.set_yticks(range(len(NETS)), list(NETS))
+    ax.invert_yaxis()
+    ax.set_xscale("log")
 
 
 def _experiment(name: str, title: str, claim: str, quick: tuple[int, int],

@@ -9,7 +9,7 @@ import numpy as np
 from ..cells import RNN
 from ..model import Model
 from ..plots.base import dress, legend
-from .drawing import LINES, curve, level, panels
+from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .tasks import ADDING_BASELINE, adding
 
@@ -303,7 +303,7 @@ def _draw_held_out(ax: Any, rows: Sequence[Row]) -> None:
     ax.set_yticks(range(len(TASK)), [_name(way) for way in reversed(TASK)])
     ax.set_xscale("log")
     for x, text in ((ADDING_BASELINE, "baseline 1/6"), (SOLVED, "solved")):
-        ax.axvline(x, color="black", linewidth=1.1, linestyle=(0, (4, 2)))
+        ax.axvline(x, color="black", **BASELINE)
         ax.annotate(text, (x, len(TASK) - 0.45), ha="right", fontsize=8.5)
     ax.set_ylim(-0.5, len(TASK) - 0.1)
     dress(ax, "Where each seed ends", "squared error on held-out sequences", "")

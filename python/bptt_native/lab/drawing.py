@@ -23,6 +23,9 @@ LINES: tuple[Mapping[str, Any], ...] = (
 )
 """Colour, line style and marker of each curve: any one of them tells the curves apart."""
 
+BASELINE: Mapping[str, Any] = {"linewidth": 1.1, "linestyle": (0, (4, 2))}
+"""What a line that is no measurement looks like."""
+
 
 def curve(
     ax: "Axes", x: Sequence[float], runs: Sequence[Sequence[float]], style: Mapping[str, Any],
@@ -53,7 +56,7 @@ def curve(
 
 def level(ax: "Axes", height: float, text: str, *, x: float = 0.99, below: bool = False) -> None:
     """Draw a baseline across a panel with its name on it."""
-    ax.axhline(height, color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
+    ax.axhline(height, color=INK, **BASELINE)
     ax.annotate(
         text, (x, height), (0, -3 if below else 3), xycoords=("axes fraction", "data"),
         textcoords="offset points", ha="right", va="top" if below else "bottom", color=INK,

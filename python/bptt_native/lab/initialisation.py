@@ -9,7 +9,7 @@ import numpy as np
 from ..model import Model
 from ..options import Init
 from ..plots.base import dress, legend
-from .drawing import LINES, curve, level, panels
+from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .tasks import ADDING_BASELINE, adding
 
@@ -151,7 +151,7 @@ def figure(rows: Sequence[Row]) -> "Figure":
         level(ax, ADDING_BASELINE, "always answering 1: 1/6")
         ends.set_yticks(range(len(NETS[cell])), list(NETS[cell]))
         ends.invert_yaxis()
-        ends.axvline(ADDING_BASELINE, color="black", linewidth=1.1, linestyle=(0, (4, 2)))
+        ends.axvline(ADDING_BASELINE, color="black", **BASELINE)
         ends.set_xlim(1e-5, 0.5)
         ax.set_yscale("log")
         ends.set_xscale("log")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..model import Model
 from ..plots.base import dress, legend
-from .drawing import LINES, panels
+from .drawing import BASELINE, LINES, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import held_out, runs_of, train
 from .tasks import ORDER_CLASSES, ORDER_WORDS, temporal_order
@@ -27,7 +27,7 @@ SUCCESS, CHANCE = 0.01, 1 - 1 / ORDER_CLASSES
 
 def cases(full: bool) -> list[Case]:
     """Give each way at each length; the longest first."""
-    updates, lengths = (100_000, (20, 50, 100, 150, 200)) if full else (12_000, (20, 30, 40, 50))
+    updates, lengths = (100_000, (20, 50, 100, 200)) if full else (12_000, (20, 30, 40, 50))
     return [
         {"way": way, "length": length, "lr": RATE, "updates": updates}
         for length in reversed(lengths) for way in WAYS
@@ -112,7 +112,7 @@ def figure(rows: Sequence[Row]) -> "Figure":
                             style["marker"], color=style["color"], markersize=6)  # fmt: skip
         axes[0, 1].plot([], [], style["marker"], color=style["color"], label=way)
     axes[0, 0].set_ylim(-4, 104)
-    axes[0, 1].axhline(100 * CHANCE, color="black", linewidth=1.1, linestyle=(0, (4, 2)))
+    axes[0, 1].axhline(100 * CHANCE, color="black", **BASELINE)
     axes[0, 1].axhline(100 * SUCCESS, color="black", linewidth=1.1, linestyle=(0, (1, 2)))
     axes[0, 1].annotate("chance: 75 %", (lengths[0], 100 * CHANCE), (0, 3),
                         textcoords="offset points", fontsize=9)  # fmt: skip
@@ -126,8 +126,8 @@ def figure(rows: Sequence[Row]) -> "Figure":
         "seeds that succeed (%)",
     )
     dress(axes[0, 1], "Errors of each seed", "length (steps)", "wrong on held-out sequences (%)")
-    legend(axes[0, 0], loc="lower left")
-    legend(axes[0, 1], loc="upper left", bbox_to_anchor=(0.0, 0.88))
+    for ax in axes[0]:
+        legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=len(WAYS))
     return drawn
 
 
