@@ -67,7 +67,7 @@ def measure(case: Case, seed: int) -> list[Row]:
         losses = [model.train_step(*adding(steps, BATCH, rng)).loss for _ in range(WINDOW)]
         rows.append({"update": update, "loss": float(np.mean(losses))})
     x, y = adding(steps, 2000, np.random.default_rng(2**32 + seed))
-    rows[-1]["held_out"] = float(np.mean((model(x)[0] - y) ** 2))
+    rows[-1]["held_out"] = float(np.mean((model(x)[0].astype(np.float64) - y) ** 2))
     return rows
 
 
