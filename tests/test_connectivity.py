@@ -6,7 +6,7 @@ from complex_step import STEP, complex_step, error
 
 import bptt_native as bn
 from bptt_native import reference
-from bptt_native.diagnostics import backward_seeds, connectivity
+from bptt_native.diagnostics import Connectivity, backward_seeds, connectivity
 
 LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
 OPTIONS = [
@@ -176,3 +176,27 @@ def test_the_largest_horizon_is_none():
     args = {"outputs": [0, 1, 2], "samples": [0, 1, 2]}
     far = backward_seeds(net, tape, [5, 0, 5], horizon=2**63 - 1, **args)
     np.testing.assert_array_equal(far.x, backward_seeds(net, tape, [5, 0, 5], **args).x)
+
+
+def test_shares_and_reach_of_what_is_not_finite():
+    rows = np.array([[1.0, 0, 0], [np.nan, 1, 0], [1, 1, 2], [0, 0, 0]])
+    seen = Connectivity(rows, np.array([0, 1, 2, 2]), np.zeros(4, np.int64))
+    assert np.isnan(seen.shares()[1]).all()
+    np.testing.assert_allclose(seen.shares()[[0, 2, 3]].sum(axis=1), [1, 1, 0])
+    assert seen.reach().tolist() == [1, -1, 1, 0]
+    assert seen.reach(0.75).tolist() == [1, -1, 2, 0]
+    for share in (0, -1, 1.5, float("nan")):
+        with pytest.raises(
+            ValueError, match="reach: argument 'share': expected above 0, at most 1"
+        ):
+            seen.reach(share)
+
+
+def test_refusals_of_outputs():
+    net = bn.GRU(2, 3)
+    x = np.zeros((4, 1, 2), np.float32)
+    for bad in ([0.5] * 4, [0, 1], "none"):
+        with pytest.raises((TypeError, ValueError), match="connectivity: argument 'outputs'"):
+            connectivity(net, x, bad)
+    with pytest.raises(TypeError, match="backward_seeds: argument 'tape': expected a Tape"):
+        backward_seeds(net, None, [0], outputs=[0])

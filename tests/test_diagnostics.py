@@ -16,6 +16,7 @@ from bptt_native.diagnostics import (
     saturation,
     truncation_bias,
 )
+from bptt_native.diagnostics.norms import direction_of, safe_norm
 from bptt_native.history import HistoryRow
 
 # --------------------------------------------------------------------------- flow
@@ -116,6 +117,63 @@ def test_norms_of_an_rnns_pre_activations():
     h = np.asarray(layer.forward(x)[2].states())[0, :, 0, 0]
     flow = gradient_flow(layer, x)
     np.testing.assert_allclose(flow.a, (flow.h * (1 - h**2)[::-1]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("lengths", [None, [9, 6, 7]])
+def test_each_direction_goes_back_its_own_way(cell, lengths):
+    """Both as a layer of one direction that reads the sequence forward, or turned round."""
+    both = getattr(bn, cell.upper())(3, 5, bidirectional=True, dtype="float64", seed=3)
+    x = np.random.default_rng(5).standard_normal((9, 3, 3))
+    ends = np.full(3, 9) if lengths is None else np.array(lengths)
+    turned = np.zeros_like(x)
+    for n, end in enumerate(ends):
+        turned[:end, n] = x[:end, n][::-1]
+    for direction, inputs, suffix in ((0, x, ""), (1, turned, "_reverse")):
+        one = getattr(bn, cell.upper())(3, 5, dtype="float64")
+        params = both.state_dict()
+        own = [name for name in params if name.endswith(f"l0{suffix}")]
+        one.load_state_dict({name.removesuffix("_reverse"): params[name] for name in own})
+        for at in (-1, 2):
+            found = gradient_flow(both, x, direction=direction, at=at, lengths=lengths)
+            steps = ends + at if at < 0 else np.full(3, at)
+            steps = ends - 1 - steps if direction else steps  # where the loss is in `inputs`
+            alone = [gradient_flow(one, inputs[: k + 1, n : n + 1]).h for n, k in enumerate(steps)]
+            norms = np.linalg.norm([h[: steps.min() + 1] for h in alone], axis=0)
+            np.testing.assert_allclose(found.h, norms, rtol=1e-11)
+    assert len(gradient_flow(both, x).h) == 9
+
+
+def test_norms_beyond_the_squares_of_float64():
+    values = np.array([[3e200, 4e200], [3e-200, 4e-200], [0, 0], [np.inf, 1], [np.nan, 1]])
+    found = safe_norm(values, axis=1)
+    np.testing.assert_allclose(found[:2], [5e200, 5e-200], rtol=1e-12)
+    assert found[2] == 0
+    assert found[3] == np.inf
+    assert np.isnan(found[4])
+    for scale in (1e-300, 1.0, 1e300):
+        unit, norm, factor = direction_of(scale * np.array([3.0, 0, 4]))
+        np.testing.assert_allclose(unit, [0.6, 0, 0.8], rtol=1e-12)
+        assert norm * factor == pytest.approx(5 * scale, rel=1e-12)
+    assert direction_of(np.zeros(3)).norm == 0
+    assert np.isnan(direction_of(np.array([np.nan, 1])).norm)
+
+
+def test_saturation_of_what_is_not_finite():
+    layer = bn.RNN(2, 3)
+    bad = {name: np.full_like(value, np.nan) for name, value in layer.state_dict().items()}
+    layer.load_state_dict(bad)
+    found = saturation(layer, np.zeros((4, 2, 2), np.float32))
+    assert np.isnan([found.share["h"], found.mean["h"], found.stuck["h"]]).all()
+
+
+def test_refusals_of_the_layer():
+    layer = bn.GRU(2, 3, num_layers=2)
+    for bad in (2, -3, 1.5):
+        with pytest.raises((TypeError, ValueError), match="gradient_flow: argument 'layer'"):
+            gradient_flow(layer, np.zeros((5, 2, 2), np.float32), layer=bad)
+    with pytest.raises(ValueError, match="gradient_flow: argument 'direction'"):
+        gradient_flow(layer, np.zeros((5, 2, 2), np.float32), direction=1)
 
 
 def test_refusals_of_the_step():

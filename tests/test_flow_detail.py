@@ -265,6 +265,18 @@ def test_policies_for_gradients_that_are_not_finite():
             np.testing.assert_allclose(flat, zeros, atol=1e-15)
 
 
+def test_a_bound_below_float32_is_one_still():
+    model = bn.Model("rnn", input_size=3, hidden_size=5, output_size=4, clip_value=1e-50, seed=0)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((9, 4, 3)).astype(np.float32), rng.integers(0, 4, (9, 4))
+    step = model.train_step(x, y)
+    assert step.clipped_norm > 0
+    assert step.clip_angle > 0.1
+    _, grads = model.gradients(x, y)
+    bn.clip_grad_value_(grads, 0.0)
+    assert not grads.flat.any()
+
+
 @pytest.mark.parametrize("policy", ["skip", "zero", "raise"])
 def test_finite_gradients_whose_norm_is_beyond_float64(policy):
     model, x, targets = training(nonfinite=policy)

@@ -272,3 +272,106 @@ def test_spectra_of_jacobians_that_lose_directions(isa):
         found = jacobian_product(net, tape, last=count)
         assert np.abs(np.exp(found.log_singular_values) - values).max() <= 1e-12
         assert found.exponents[-1] < -11
+
+
+def linear(W, steps, dtype="float64", nonlinearity="identity"):
+    """An RNN of h_t = W h_{t-1}, and a tape of it."""
+    net = bn.RNN(1, len(W), nonlinearity=nonlinearity, dtype=dtype, seed=1)
+    zeros = {name: np.zeros_like(value) for name, value in net.state_dict().items()}
+    net.load_state_dict({**zeros, "weight_hh_l0": np.asarray(W, dtype)})
+    x, h0 = np.zeros((steps, 1, 1), dtype), np.ones((1, 1, len(W)), dtype)
+    return net, net.forward(x, h0)[2]
+
+
+@pytest.mark.parametrize("dead", [slice(0, 20), slice(20, 40), slice(0, 40, 2)])
+def test_directions_that_are_lost_at_once(dead, isa):
+    """Units that are off: all others keep their exponent 0."""
+    W = np.eye(40)
+    W[dead, dead] = 0
+    net, tape = linear(W, 6)
+    found = lyapunov(net, tape, discard=2).exponents
+    live = np.trace(W).astype(int)
+    np.testing.assert_allclose(found[:live], 0, atol=1e-12)
+    assert (found[live:] < -10).all()
+    net = bn.LSTM(3, 40, recurrent_dropout=0.5, dtype="float64", seed=0)
+    tape = net.forward(np.random.default_rng(0).standard_normal((9, 1, 3)))[2]
+    found, values = lyapunov(net, tape).exponents, jacobian_product(net, tape).log_singular_values
+    V = np.linalg.qr(np.random.default_rng(1).standard_normal((80, 80)))[0]
+    sums = 0
+    for t in reversed(range(9)):
+        Q, R = np.linalg.qr(jacobian(net, tape, t).T @ V)
+        sums, V = sums + np.log(np.abs(np.diag(R))), Q
+    best = np.sort(sums / 9)[::-1]
+    assert best[:20] == pytest.approx(found[:20], abs=0.2)  # from another start
+    product = np.linalg.multi_dot([jacobian(net, tape, t) for t in reversed(range(9))])
+    largest = np.log(np.linalg.svd(product, compute_uv=False)[:10])
+    np.testing.assert_allclose(values[:10], largest, atol=1e-9)
+
+
+@pytest.mark.parametrize(("factor", "dtype"), [(0.3, "float32"), (1e-9, "float64"), (4, "float32")])
+def test_no_interval_loses_digits(factor, dtype):
+    net, tape = linear(factor * np.eye(6), 40 if dtype == "float64" else 120, dtype)
+    found = jacobian_product(net, tape, interval=1000)
+    steps = tape.lengths[0]
+    np.testing.assert_allclose(found.exponents, np.log(factor), rtol=1e-6)
+    np.testing.assert_allclose(found.log_singular_values, steps * np.log(factor), rtol=1e-6)
+
+
+def test_any_start_is_made_orthonormal():
+    net, _, tape = small("gru", {})
+    start = np.random.default_rng(3).standard_normal((9, 9))
+    Q = np.linalg.qr(start.T)[0].T
+    expected = lyapunov(net, tape, start=Q).exponents
+    np.testing.assert_allclose(
+        lyapunov(net, tape, start=100 * start).exponents, expected, rtol=1e-9
+    )
+    assert np.isfinite(lyapunov(net, tape, start=np.zeros((9, 9))).exponents).all()
+
+
+def test_what_few_exponents_do_not_tell():
+    net, tape = linear(np.diag([1.5, 1.2, 0.1]), 20)
+    whole = lyapunov(net, tape, discard=10)
+    assert whole.size == 3
+    assert whole.kaplan_yorke == pytest.approx(2 + np.log(1.8) / -np.log(0.1), rel=1e-6)
+    assert np.isnan(lyapunov(net, tape, count=2).kaplan_yorke)
+    net, tape = linear(np.diag([1.5, 1.2]), 20)
+    assert lyapunov(net, tape).kaplan_yorke == 2
+
+
+@pytest.mark.parametrize("factor", [0.3, 3.0])
+def test_gains_beyond_the_squares_of_float64(factor):
+    net, tape = linear(factor * np.eye(3), 340)
+    found = gain_bounds(net, tape, [1e200, 1e-200, 1e200])
+    for values in (found.gain, found.smallest, found.largest, found.product_of_norms):
+        np.testing.assert_allclose(values, factor ** np.arange(341.0), rtol=1e-9)
+
+
+def test_gains_of_what_is_not_finite():
+    net, tape = linear(np.full((3, 3), np.nan), 4)
+    assert np.isnan(gain_bounds(net, tape, np.ones(3)).product_of_norms[1:]).all()
+    with pytest.raises(ValueError, match="expected finite numbers, not all 0, got numbers that"):
+        gain_bounds(net, tape, [1, 2, np.inf])
+
+
+def test_recurrent_matrices_have_dales_signs():
+    net = bn.RNN(2, 10, nonlinearity="identity", dale=0.5, dtype="float64", seed=0)
+    tape = net.forward(np.ones((3, 1, 2)))[2]
+    W = recurrent_matrices(net)["h"]
+    np.testing.assert_allclose(W, jacobian(net, tape, 1), rtol=1e-12)
+    assert (W[:, :5] >= 0).all()
+    assert (W[:, 5:] <= 0).all()
+
+
+def test_refusals_name_the_function_that_was_called():
+    net, _, tape = small("gru", {})
+    for call, name in (
+        (lambda: lyapunov(net, tape, discard=12), "lyapunov"),
+        (lambda: jacobian_product(net, tape, first=12), "jacobian_product"),
+        (lambda: jacobian(net, tape, 12), "jacobian"),
+        (lambda: gain_bounds(net, tape, np.ones(9), layer=4), "gain_bounds"),
+        (lambda: jacobian(net, None, 0), "jacobian"),
+        (lambda: lyapunov(net, None), "lyapunov"),
+        (lambda: lyapunov(net, tape, interval=2**63), "lyapunov"),
+    ):
+        with pytest.raises((TypeError, ValueError, IndexError), match=f"^{name}: argument '"):
+            call()

@@ -1,5 +1,6 @@
 """The experiments of the laboratory, shortened: what they measure, and that their claims hold."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import bptt_native as bn
 from bptt_native import lab
 from bptt_native.lab import clipping, initialisation, vanish_explode
+from bptt_native.lab.record import duration
 from bptt_native.lab.tasks import ADDING_BASELINE, adding
 
 ROOT = Path(__file__).parents[1]
@@ -127,21 +129,34 @@ def test_when_a_run_solved_its_task() -> None:
     assert initialisation.solved_at(rows[:1]) == math.inf
 
 
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("name", lab.EXPERIMENTS)
-def test_what_is_recorded(name: str) -> None:
-    """The recorded quick run is of today's claims; its figure and numbers are small files."""
-    folder = ROOT / "docs" / "lab"
+def test_what_is_recorded(name: str, full: bool) -> None:
+    """The recorded runs are of today's claims and cases; figure and numbers are small files."""
+    place = "lab/full" if full else "lab"
+    folder, experiment = ROOT / "docs" / place, lab.EXPERIMENTS[name]
     text = (folder / f"{name}.md").read_text()
     rows = lab.read_rows(folder / f"{name}.csv")
-    claims = lab.EXPERIMENTS[name].verdict(rows)
+    claims = experiment.verdict(rows)
     for claim in claims:
         assert f"| {claim.text} | {'held' if claim.held else '**did not hold**'} |" in text
         assert claim.measured in text
-    seeds = len({row["seed"] for row in rows})
+    record = json.loads((folder / f"{name}.json").read_text())
+    seeds = len(record["seeds"])
     assert seeds >= 3
+    assert record["full"] == full
+    assert record["jobs"] == seeds * len(experiment.cases(full))
+    measured = {tuple(row.get(key) for key in case) for case in experiment.cases(full)
+                for row in rows if case.items() <= row.items()}  # fmt: skip
+    assert measured == {tuple(case.values()) for case in experiment.cases(full)}
+    assert experiment.minutes[full] > 0
+    assert full or record["seconds"] <= 600
     assert (folder / f"{name}.png").stat().st_size < 150_000
     page = (ROOT / "docs" / "lab.md").read_text()
     section = page.partition(f"## [{name}](lab/{name}.md)")[2].partition("\n## ")[0]
     held = len(claims) - len(broken(claims))
-    assert f"{held} of {len(claims)} claims held, {seeds} seeds." in section
-    assert f"(lab/{name}.png)" in section
+    said = f"{held} of {len(claims)} claims held, {seeds} seeds"
+    if full:
+        said = f"In full ([numbers](lab/full/{name}.md)): {said}, {duration(record['seconds'])}"
+    assert f"{said}." in section
+    assert f"({place}/{name}.png)" in section

@@ -80,10 +80,11 @@ class Layer:
         dy: _Array | None,
         horizon: int,
         flow: bool,
+        where: str,
     ) -> tuple[
         npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
     ]: ...
-    def jacobian(self, tape: Tape, index: int, sample: int, step: int) -> _Array: ...
+    def jacobian(self, tape: Tape, index: int, sample: int, step: int, where: str) -> _Array: ...
     def spectrum(
         self,
         tape: Tape,
@@ -96,6 +97,7 @@ class Layer:
         discard: int,
         start: _Array | None,
         singular: bool,
+        where: str,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]: ...
     def params(self) -> Params: ...
 
@@ -169,10 +171,11 @@ class Model:
         dy: _Array | None,
         horizon: int,
         flow: bool,
+        where: str,
     ) -> tuple[
         npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
     ]: ...
-    def jacobian(self, tape: Tape, index: int, sample: int, step: int) -> _Array: ...
+    def jacobian(self, tape: Tape, index: int, sample: int, step: int, where: str) -> _Array: ...
     def spectrum(
         self,
         tape: Tape,
@@ -185,6 +188,7 @@ class Model:
         discard: int,
         start: _Array | None,
         singular: bool,
+        where: str,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]: ...
     def params(self) -> Params: ...
     def steps(self) -> tuple[int, int]: ...

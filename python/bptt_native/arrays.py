@@ -236,7 +236,8 @@ def integer(value: object, where: str, argument: str, low: int, high: int = LARG
     except TypeError:
         refuse_type(value, where, argument, expected)
     if not low <= whole <= high:
-        got = str(whole) if abs(whole) <= 2 * LARGEST else "a larger one than memory holds"
+        huge = abs(whole) > LARGEST
+        got = "a larger one than memory holds" if huge else str(whole)
         raise ValueError(message(where, argument, expected, got))
     return whole
 

@@ -23,8 +23,8 @@ inline const int64_t* integers(py::handle values, int64_t count, const Where& wh
 template <class Type>
 py::tuple run_seeds(const Net& net, Type* handle, const DiagnosticFunctions<Type>& functions,
                     const Tape& tape, py::handle times, py::handle samples, py::handle outputs,
-                    py::handle dy, int64_t horizon, bool flow) {
-  const Where where = {net.owner.c_str(), "backward_seeds"};
+                    py::handle dy, int64_t horizon, bool flow, const std::string& function) {
+  const Where where = {function.c_str(), ""};
   const int64_t count = static_cast<int64_t>(py::len(times)), steps = tape.extent.steps;
   bptt_seeds seeds = {};
   seeds.struct_size = sizeof seeds;
@@ -51,7 +51,8 @@ inline int64_t state_size(const Net& net) { return net.state + (net.lstm ? net.h
 
 template <class Type>
 py::object run_jacobian(const Net& net, Type* handle, const DiagnosticFunctions<Type>& functions,
-                        const Tape& tape, int64_t index, int64_t sample, int64_t step) {
+                        const Tape& tape, int64_t index, int64_t sample, int64_t step,
+                        const std::string& function) {
   const int64_t dims[2] = {state_size(net), state_size(net)};
   const py::object jacobian = new_array(net.type_number(), dims, 2);
   bptt_status status;
@@ -59,7 +60,7 @@ py::object run_jacobian(const Net& net, Type* handle, const DiagnosticFunctions<
     const Long call;
     status = functions.jacobian(handle, tape.handle.get(), index, sample, step, data_of(jacobian));
   }
-  check(status, {net.owner.c_str(), "jacobian"});
+  check(status, {function.c_str(), ""});
   return jacobian;
 }
 
@@ -68,7 +69,7 @@ template <class Type>
 py::tuple run_spectrum(const Net& net, Type* handle, const DiagnosticFunctions<Type>& functions,
                        const Tape& tape, int64_t index, int64_t sample, int64_t first, int64_t last,
                        int64_t count, int64_t interval, int64_t discard, py::handle start,
-                       bool singular) {
+                       bool singular, const std::string& function) {
   bptt_spectrum spectrum = {};
   spectrum.struct_size = sizeof spectrum;
   spectrum.index = index;
@@ -78,7 +79,7 @@ py::tuple run_spectrum(const Net& net, Type* handle, const DiagnosticFunctions<T
   spectrum.count = count;
   spectrum.interval = interval;
   spectrum.discard = discard;
-  const Where where = {net.owner.c_str(), "spectrum"};
+  const Where where = {function.c_str(), ""};
   const int64_t size = state_size(net);
   const int64_t rows = count > 0 && count <= size ? count : size;  // others are refused below
   const py::object exponents = new_doubles({rows}, &spectrum.exponents);
@@ -95,36 +96,39 @@ py::tuple run_spectrum(const Net& net, Type* handle, const DiagnosticFunctions<T
   return py::make_tuple(exponents, values);
 }
 
-// The three as methods of a class that has net() and handle().
+// The three as methods of a class that has net() and handle(). `where` is the function of Python's that
+// was called.
 template <class Class, class Type>
 void bind_diagnostics(py::class_<Class>& type, const DiagnosticFunctions<Type>& functions) {
   type.def(
           "backward_seeds",
           [functions](const Class& self, const Tape& tape, py::handle times, py::handle samples,
-                      py::handle outputs, py::handle dy, int64_t horizon, bool flow) {
+                      py::handle outputs, py::handle dy, int64_t horizon, bool flow,
+                      const std::string& where) {
             return run_seeds(self.net(), self.handle(), functions, tape, times, samples, outputs,
-                             dy, horizon, flow);
+                             dy, horizon, flow, where);
           },
           py::arg("tape"), py::arg("times"), py::arg("samples"), py::arg("outputs"), py::arg("dy"),
-          py::arg("horizon"), py::arg("flow"))
+          py::arg("horizon"), py::arg("flow"), py::arg("where"))
       .def(
           "jacobian",
           [functions](const Class& self, const Tape& tape, int64_t index, int64_t sample,
-                      int64_t step) {
-            return run_jacobian(self.net(), self.handle(), functions, tape, index, sample, step);
+                      int64_t step, const std::string& where) {
+            return run_jacobian(self.net(), self.handle(), functions, tape, index, sample, step,
+                                where);
           },
-          py::arg("tape"), py::arg("index"), py::arg("sample"), py::arg("step"))
+          py::arg("tape"), py::arg("index"), py::arg("sample"), py::arg("step"), py::arg("where"))
       .def(
           "spectrum",
           [functions](const Class& self, const Tape& tape, int64_t index, int64_t sample,
                       int64_t first, int64_t last, int64_t count, int64_t interval, int64_t discard,
-                      py::handle start, bool singular) {
+                      py::handle start, bool singular, const std::string& where) {
             return run_spectrum(self.net(), self.handle(), functions, tape, index, sample, first,
-                                last, count, interval, discard, start, singular);
+                                last, count, interval, discard, start, singular, where);
           },
           py::arg("tape"), py::arg("index"), py::arg("sample"), py::arg("first"), py::arg("last"),
           py::arg("count"), py::arg("interval"), py::arg("discard"), py::arg("start"),
-          py::arg("singular"));
+          py::arg("singular"), py::arg("where"));
 }
 
 }  // namespace bindings

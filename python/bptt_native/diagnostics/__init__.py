@@ -3,7 +3,7 @@
 from .activity import OmegaRatios, Saturation, omega_ratios, saturation
 from .clipping import ClippingStatistics, clipping, running_quantiles
 from .connectivity import Connectivity, connectivity
-from .flow import Array, GradientFlow, Norms, decay_per_step, gradient_flow, half_life
+from .flow import Array, GradientFlow, decay_per_step, gradient_flow, half_life
 from .jacobians import (
     GainBounds,
     Spectrum,
@@ -14,6 +14,7 @@ from .jacobians import (
     recurrent_matrices,
     spectral_radius,
 )
+from .norms import Norms
 from .seeds import SeedNorms, backward_seeds
 from .truncation import TruncationBias, truncation_bias
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, convert, message, number
-from .flow import Norms, gives_every_step, gradient_at
+from .flow import gives_every_step, gradient_at
 from .nets import setting
+from .norms import Norms
 
 # f'(a) by y = f(a), as in docs/cells.md.
 SLOPES: dict[str, Callable[[Array], Array]] = {
@@ -113,8 +114,10 @@ def saturation(
     for name, (kind, values) in kinds.items():
         own = _batched(values, tape)[:, inside].astype(np.float64)  # [L*D, values, H]
         flat = _saturated(kind, own, tanh, low, high)
-        share[name], mean[name] = flat.mean(axis=(1, 2)), own.mean(axis=(1, 2))
-        stuck[name] = flat.all(axis=1).mean(axis=1)
+        mean[name] = own.mean(axis=(1, 2))
+        known = np.where(np.isnan(own).any(axis=(1, 2)), np.nan, 1.0)
+        share[name] = known * flat.mean(axis=(1, 2))
+        stuck[name] = known * flat.all(axis=1).mean(axis=1)
     return Saturation(share, mean, stuck)
 
 

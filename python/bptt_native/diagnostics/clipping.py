@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import integer, message, refuse_type
-from .flow import Norms
+from .norms import Norms
 
 LEVELS = (0.1, 0.5, 0.9)  # of the running quantiles
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import integer, message
+from ..arrays import integer, message, number
 from .nets import setting
-from .seeds import Indices, Norms, backward_seeds
+from .norms import Norms
+from .seeds import Indices, backward_seeds, indices
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,42 @@ class Connectivity:
     outputs: Indices
 
     def shares(self) -> Norms:
-        """Give each row divided by its sum (rows of zeros stay)."""
+        """Give each row divided by its sum (rows of zeros stay; NaN where one is not finite)."""
         total = self.matrix.sum(axis=1, keepdims=True)
-        zeros = np.zeros_like(self.matrix)
-        shares: Norms = np.divide(self.matrix, total, out=zeros, where=total > 0)
+        zeros = np.where(np.isfinite(total), 0.0, np.nan) + np.zeros_like(self.matrix)
+        shares: Norms = np.divide(
+            self.matrix, total, out=zeros, where=np.isfinite(total) & (total > 0)
+        )
         return shares
 
     def reach(self, share: float = 0.5) -> Indices:
-        """Give how many steps back one must go for this share of each row's sum [S].
+        """Give how many steps back one must go for a share of what comes from there [S].
 
-        1 means the output's own step; 0, that nothing flows.
+        Parameters
+        ----------
+        share : float
+            Above 0, at most 1: of the sum of a row up to the output's own step. (Of both directions
+            what comes from later steps does not count.)
+
+        Returns
+        -------
+        int64 [S]
+            1 means the output's own step; 0, that nothing flows; -1, that a norm is not finite.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The share is another.
         """
+        share = number(share, "reach", "share", "above 0, at most 1")
+        if not 0 < share <= 1:
+            raise ValueError(message("reach", "share", "above 0, at most 1", f"{share:g}"))
         reach = np.zeros(len(self.times), np.int64)
         for s, t in enumerate(self.times):
             back = np.cumsum(self.matrix[s, t::-1])
-            if back[-1] > 0:
+            if not np.isfinite(back[-1]):
+                reach[s] = -1
+            elif back[-1] > 0:
                 reach[s] = np.argmax(back >= share * back[-1] * (1 - 1e-12)) + 1
         return reach
 
@@ -100,10 +122,7 @@ def connectivity(
     if outputs is None:
         chosen = own.argmax(axis=-1)
     else:
-        chosen = np.asarray(outputs)
-        if chosen.shape != times.shape:
-            expected = f"shape {times.shape}"
-            raise ValueError(message(where, "outputs", expected, f"shape {chosen.shape}"))
+        chosen = indices(outputs, where, "outputs", len(times))
     samples = np.full(len(times), sample)
     norms = backward_seeds(net, tape, times, outputs=chosen, samples=samples, horizon=horizon)
     return Connectivity(norms.x, times, np.asarray(chosen, np.int64))

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import integer, message
-from .nets import setting
+from .nets import setting, walk_index
+from .norms import Norms, safe_norm
 
 Array = npt.NDArray[Any]
-Norms = npt.NDArray[np.float64]
 
 VANISHED = 0.01  # of the first norm; below it for good a gradient counts as vanished
 EXPLODED = 100.0  # times the first norm; above it a gradient counts as exploded
@@ -160,7 +160,7 @@ def half_life(decay: float) -> float:
 
 def gradient_flow(
     net: Any, x: npt.ArrayLike, target: npt.ArrayLike | None = None, state: Any = None, *,
-    layer: int = -1, at: int = -1, lengths: npt.ArrayLike | None = None,
+    layer: int = -1, direction: int = 0, at: int = -1, lengths: npt.ArrayLike | None = None,
 ) -> GradientFlow:  # fmt: skip
     """Follow the gradient of a loss at one step back through time.
 
@@ -179,8 +179,9 @@ def gradient_flow(
         outputs looked at.
     state : optional
         The initial state, as the net takes it.
-    layer : int
-        Which layer's states, counted l*D + d; -1 is the top one.
+    layer, direction : int
+        Which layer's states; -1 is the top one. Direction 1 reads from the end: its gradient goes
+        on to later steps, and distances count those.
     at : int
         The step whose output the loss looks at; negative from each sequence's end: -1 is its last.
     lengths : integers [N], optional
@@ -197,6 +198,7 @@ def gradient_flow(
         The target does not fit the output, the step none of the sequences, or the net's own checks.
     """
     where = "gradient_flow"
+    index = walk_index(net, layer, direction, where)
     inputs = np.asarray(x)
     out, _, tape = net.forward(inputs, state, lengths=lengths)
     ends = np.full(tape.batch, tape.steps) if lengths is None else np.asarray(lengths)
@@ -205,8 +207,11 @@ def gradient_flow(
     if at != -1 and not gives_every_step(inputs, out):
         raise ValueError(message(where, "at", "-1 (the net gives its last output only)", str(at)))
     dout, count = gradient_at(net, inputs, out, target, steps)
-    grads = net.backward(tape, dout, flow="samples" if np.ptp(steps) else True)
-    h, c, a = (_back(grads, name, layer, steps) for name in "hca")
+    last = ends - 1 if direction else np.zeros_like(ends)  # where the way back ends
+    alike = not np.ptp(steps) and not np.ptp(last)
+    grads = net.backward(tape, dout, flow=True if alike else "samples")
+    way = (1 if direction else -1) * np.arange(np.abs(last - steps).min() + 1)
+    h, c, a = (_back(grads, name, index, steps, way) for name in "hca")
     floor = float(np.finfo(out.dtype).tiny) * 2.0**24 * math.sqrt(count)
     assert h is not None
     return GradientFlow(np.arange(len(h)), h, c, floor, a)
@@ -231,17 +236,18 @@ def gradient_at(
     return dout, last.size
 
 
-def _back(grads: Any, name: str, layer: int, steps: npt.NDArray[np.int64]) -> Norms | None:
-    """Give the norms by the distance from the sequences' own steps."""
-    if np.ptp(steps) == 0:
+def _back(
+    grads: Any, name: str, index: int, steps: npt.NDArray[np.int64], way: npt.NDArray[np.int64]
+) -> Norms | None:  # fmt: skip
+    """Give the norms on the way from the sequences' own steps, of one walk (l*D + d)."""
+    detail = grads.flow_detail
+    if detail is None:
         flow = getattr(grads, {"h": "flow"}.get(name, f"flow_{name}"))
-        return None if flow is None else np.asarray(flow, np.float64)[layer, int(steps[0]) :: -1]
-    own = getattr(grads.flow_detail, f"samples_{name}")
+        return None if flow is None else np.asarray(flow, np.float64)[index, steps[0] + way]
+    own = getattr(detail, f"samples_{name}")
     if own is None:
         return None
-    back = steps - np.arange(steps.min() + 1)[:, None]
-    norms: Norms = np.linalg.norm(own[layer][back, np.arange(len(steps))], axis=1)
-    return norms
+    return safe_norm(own[index][steps + way[:, None], np.arange(len(steps))], axis=1)
 
 
 def output_gradient(out: Array, target: npt.ArrayLike | None) -> Array:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, convert, integer, message
-from .nets import directions, setting, state_size, walk_index
-from .seeds import Norms
+from .nets import check_tape, directions, setting, state_size, walk_index
+from .norms import Norms, direction_of
 
 
 def jacobian(
@@ -45,7 +45,8 @@ def jacobian(
     index = walk_index(net, layer, direction, "jacobian")
     sample = integer(sample, "jacobian", "sample", 0)
     step = integer(step, "jacobian", "step", 0)
-    matrix: Array = net._native.jacobian(tape, index, sample, step)
+    check_tape(tape, "jacobian")
+    matrix: Array = net._native.jacobian(tape, index, sample, step, "jacobian")
     return matrix
 
 
@@ -64,20 +65,26 @@ class Spectrum:
         net or the products between two factorisations are not finite.
     steps : int
         How many steps the exponents are the mean of.
+    size : int
+        S, the elements of the state: so many exponents there are.
     """
 
     exponents: Norms
     log_singular_values: Norms | None
     steps: int
+    size: int
 
     @property
     def sum(self) -> float:
-        """The growth of volumes per step: the mean of log |det J_t|."""
+        """The growth of volumes per step: with all S exponents the mean of log |det J_t|."""
         return float(self.exponents.sum())
 
     @property
     def kaplan_yorke(self) -> float:
-        """The Kaplan-Yorke (1979) dimension: 0 if the largest exponent is negative; or NaN."""
+        """The Kaplan-Yorke (1979) dimension: 0 if the largest exponent is negative.
+
+        NaN if an exponent is, or if so few were measured that they do not tell.
+        """
         sums = np.cumsum(self.exponents)
         if np.isnan(sums).any():
             return float("nan")
@@ -85,7 +92,7 @@ class Spectrum:
             return 0.0
         last = int(np.nonzero(sums >= 0)[0][-1])
         if last + 1 == len(sums):
-            return float(len(sums))
+            return float(len(sums)) if len(sums) == self.size else float("nan")
         return last + 1 + float(sums[last] / abs(self.exponents[last + 1]))
 
 
@@ -112,11 +119,11 @@ def lyapunov(
     count : int, optional
         So many exponents, of about the largest; all S by default.
     interval : int
-        Steps between factorisations.
+        Steps between factorisations; fewer where a row would be lost to under- or overflow.
     discard : int
         So many of the latest steps, which are walked first, do not count.
     start : float [count, S], optional
-        Orthonormal rows to begin with; by default drawn at random, always the same.
+        Rows to begin with, made orthonormal first; by default drawn at random, always the same.
 
     Returns
     -------
@@ -172,6 +179,7 @@ def _spectrum(
     where: str,
 ) -> Spectrum:  # fmt: skip
     index = walk_index(net, layer, direction, where)
+    check_tape(tape, where)
     sample, first = integer(sample, where, "sample", 0), integer(first, where, "first", 0)
     end = 0 if last is None else integer(last, where, "last", 1)
     rows = 0 if count is None else integer(count, where, "count", 1)
@@ -186,9 +194,10 @@ def _spectrum(
             raise ValueError(message(where, "start", f"shape {shape}", f"shape {array.shape}"))
         given = np.array(array).ravel()
     exponents, values = net._native.spectrum(
-        tape, index, sample, first, end, rows, interval, discard, given, singular
+        tape, index, sample, first, end, rows, interval, discard, given, singular, where
     )
-    return Spectrum(exponents, values, (end or tape.lengths[sample]) - first - discard)
+    steps = (end or tape.lengths[sample]) - first - discard
+    return Spectrum(exponents, values, steps, state_size(net))
 
 
 @dataclass(frozen=True)
@@ -242,30 +251,35 @@ def gain_bounds(
         As `jacobian`.
     """
     where, size = "gain_bounds", state_size(net)
+    walk_index(net, layer, 0, where)
+    check_tape(tape, where)
     own = convert(gradient, "float64", where, "gradient", "float64 [S]")
     if own.shape != (size,):
         raise ValueError(message(where, "gradient", f"shape ({size},)", f"shape {own.shape}"))
     end = tape.lengths[integer(sample, where, "sample", 0, tape.batch - 1)]
     far = end if steps is None else integer(steps, where, "steps", 1, end)
-    start = np.linalg.norm(own)
-    if not start > 0 or not np.isfinite(start):
-        expected = "finite numbers, not all 0"
-        raise ValueError(message(where, "gradient", expected, f"a norm of {start:g}"))
-    gain, bound = [1.0], [0.0]
-    low, high = [0.0], [0.0]
+    if not (np.isfinite(own).all() and own.any()):
+        got = "zeros" if np.isfinite(own).all() else "numbers that are not finite"
+        raise ValueError(message(where, "gradient", "finite numbers, not all 0", got))
+    own = direction_of(own).unit
+    gain, bound, low, high = [0.0], [0.0], [0.0], [0.0]  # logarithms
     for back in range(1, far + 1):
         J = jacobian(net, tape, end - back, layer=layer, sample=sample).astype(np.float64)
-        own = own @ J
-        gain.append(float(np.linalg.norm(own) / start))
-        bound.append(bound[-1] + float(np.log(np.linalg.norm(J, 2))))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own, norm, scale = direction_of(own @ J)
+            gain.append(gain[-1] + float(np.log(norm) + np.log(scale)))
+            largest = np.linalg.norm(J, 2) if np.isfinite(J).all() else np.nan
+            bound.append(bound[-1] + float(np.log(largest)))
         values = jacobian_product(
             net, tape, layer=layer, sample=sample, first=end - back
         ).log_singular_values
         assert values is not None
         high.append(float(values[0]))
         low.append(float(values[-1]))
-    logs = (np.exp(np.array(v)) for v in (high, low, bound))
-    return GainBounds(np.arange(far + 1), np.array(gain), *logs)
+    with np.errstate(over="ignore"):
+        return GainBounds(
+            np.arange(far + 1), *(np.exp(np.array(logs)) for logs in (gain, high, low, bound))
+        )
 
 
 def spectral_radius(matrix: npt.ArrayLike) -> float:
@@ -274,7 +288,7 @@ def spectral_radius(matrix: npt.ArrayLike) -> float:
 
 
 def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[str, Array]:
-    """Give the recurrent matrix of each gate, by its name.
+    """Give the recurrent matrix of each gate, by its name, with the signs of Dale's law.
 
     Parameters
     ----------
@@ -296,6 +310,10 @@ def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[
     end = f"weight_hh_l{index // D}{'_reverse' * (index % D)}"
     names = [name for name in net.state_dict() if name.endswith(end)]
     W = net.state_dict()[names[0]]
+    if setting(net, "dale") is not None:
+        units = np.arange(W.shape[1])
+        excites = units < np.floor(float(setting(net, "dale")) * len(units) + 0.5)
+        W = np.abs(W) * np.where(excites, 1, -1).astype(W.dtype)
     cell = str(setting(net, "cell")).lower()
     gates = {"rnn": "h", "gru": "rzn", "lstm": "igo" if setting(net, "coupled") else "ifgo"}[cell]
     return dict(zip(gates, np.split(W, len(gates)), strict=True))

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ..arrays import integer
+from .._core import Tape
+from ..arrays import integer, refuse_type
 
 
 def setting(net: Any, name: str) -> Any:
@@ -23,6 +24,12 @@ def output_width(net: Any) -> int:
     if own is not None:
         return int(own)
     return directions(net) * int(setting(net, "proj_size") or setting(net, "hidden_size"))
+
+
+def check_tape(tape: Any, where: str) -> None:
+    """Refuse what is no tape."""
+    if not isinstance(tape, Tape):
+        refuse_type(tape, where, "tape", "a Tape")
 
 
 def walk_index(net: Any, layer: int, direction: int, where: str) -> int:

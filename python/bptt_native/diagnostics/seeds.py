@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, convert, flag, integer, message
-from .nets import output_width, setting
+from .nets import check_tape, output_width, setting
+from .norms import Norms
 
-Norms = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 
@@ -78,6 +78,7 @@ def backward_seeds(
         The parameters changed since ``forward``, or the tape is another net's.
     """
     where = "backward_seeds"
+    check_tape(tape, where)
     at = indices(times, where, "times")
     count = len(at)
     own = None if samples is None else indices(samples, where, "samples", count)
@@ -95,6 +96,5 @@ def backward_seeds(
             raise ValueError(message(where, "dy", expected, f"shape {array.shape}"))
         given = np.array(array).ravel()
     far = 0 if horizon is None else integer(horizon, where, "horizon", 1)
-    return SeedNorms(
-        *net._native.backward_seeds(tape, at, own, chosen, given, far, flag(flow, where, "flow"))
-    )
+    wants = flag(flow, where, "flow")
+    return SeedNorms(*net._native.backward_seeds(tape, at, own, chosen, given, far, wants, where))

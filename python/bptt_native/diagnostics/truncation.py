@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..arrays import integer, refuse_type
 from ..model import Model
-from .flow import Norms
+from .norms import Norms, direction_of
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,11 @@ def truncation_bias(
         grads = twin.gradients(x, target, state, lengths=lengths, flow=False)[1]
         return grads.flat.astype(np.float64)
 
-    full = gradient(None)
-    length = float(np.linalg.norm(full))
+    full = direction_of(gradient(None))
     cosine, ratio = [], []
     for span in spans:
-        own = gradient((step or span, span))
-        size = float(np.linalg.norm(own))
-        ratio.append(size / length if length else np.nan)
-        cosine.append(float((own / size) @ (full / length)) if size * length else np.nan)
+        own = direction_of(gradient((step or span, span)))
+        same = own.norm / full.norm if full.norm else np.nan
+        ratio.append(same * (own.scale / full.scale))
+        cosine.append(float(own.unit @ full.unit) if own.norm and full.norm else np.nan)
     return TruncationBias(np.array(spans, np.int64), np.array(cosine), np.array(ratio))

@@ -210,7 +210,8 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             when[norm] < min(when[way] for way in free),
             f"updates until the error is below {SOLVED:g}, and the error at the end, medians: "
             + "; ".join(
-                f"{_name(way)}: {spelled([when[way]], '.0f')}, {np.median(_held_out(runs[way])):.3g}"
+                f"{_name(way)}: {spelled([when[way]], '.0f')}, "
+                f"{np.median(_held_out(runs[way])):.3g}"
                 for way in [*free, norm]
             ),
         ),

@@ -14,13 +14,13 @@ struct SpectrumCall {
   int64_t first = 0, last = 0;  // steps of the walk
   int64_t count = 0;            // rows
   int64_t interval = 1, discard = 0;
-  const T* start = nullptr;               // [count, size], orthonormal; null: drawn
+  const T* start = nullptr;               // [count, size], made orthonormal first; null: drawn
   double* exponents = nullptr;            // [count]
   double* log_singular_values = nullptr;  // [count], all of a state's
 };
 
 // Rows of Q^T J_t for t = last - 1, ..., first, orthonormalised (by modified Gram-Schmidt, twice) every
-// `interval` steps; the exponents are the means of log R_ii over the steps that count. Backward rows
+// `interval` steps, or sooner where one would be lost to under- or overflow; the exponents are the means of log R_ii over the steps that count. Backward rows
 // have the spectrum of the forward ones (the adjoint; Benettin et al. 1980, Ginelli et al. 2007). The
 // product's singular values come from the triangular factors, with logarithmic scales, by
 // one-sided Jacobi rotations: nothing over- or underflows. Both descending. Throws std::bad_alloc,

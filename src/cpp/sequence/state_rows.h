@@ -3,8 +3,11 @@
 // vectors as rows a step gives the Jacobian itself.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <memory>
+#include <utility>
 
 #include "sequence/backward_step.h"
 
@@ -44,6 +47,18 @@ class StateRows {
       if (cells())
         std::memcpy(matrix + n * row + in_.R, steps_.dc(walk_, n), size_t(cells()) * sizeof(T));
     }
+  }
+
+  // The least and the greatest over the rows of a row's largest element; rows of zeros do not count.
+  std::pair<double, double> range() {
+    double least = std::numeric_limits<double>::infinity(), most = 0;
+    for (int64_t n = 0; n < rows_; ++n) {
+      double largest = kernels().max_abs(steps_.dh(walk_, n), in_.R);
+      if (cells()) largest = std::max(largest, kernels().max_abs(steps_.dc(walk_, n), cells()));
+      if (largest > 0) least = std::min(least, largest);
+      most = std::max(most, largest);
+    }
+    return {least, most};
   }
 
   // From behind step s of the walk to before it.

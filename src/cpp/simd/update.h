@@ -86,7 +86,8 @@ void scale(T* a, int64_t n, double factor) {
 template <class T>
 int64_t clamp_all(T* a, int64_t n, double bound) {
   int64_t changed = 0;
-  const T limit = T(bound);
+  constexpr T kLeast = sizeof(T) == 4 ? T(0x1p-149) : T(0x1p-1074);  // a bound above 0 stays one
+  const T limit = T(bound) == 0 && bound > 0 ? kLeast : T(bound);
   for (int64_t i = 0; i < n; ++i) {
     const T v = a[i];
     if (v > limit || v < -limit) {
