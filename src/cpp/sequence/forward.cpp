@@ -151,7 +151,7 @@ class ForwardWalk {
             in.geometry.state_row,
             0,
             &in.order,
-            Shard<T>{0, 0, in.order.batch(), nullptr, nullptr, nullptr, nullptr}};
+            Shard<T>{0, 0, in.order.batch()}};
   }
 
   // One block of one layer in one direction, the `turn`th in their order; false if the caller's

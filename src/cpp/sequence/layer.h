@@ -38,11 +38,11 @@ constexpr int64_t kMostShards = 4;
 template <class T>
 struct Shard {
   int64_t index, begin, end;
-  T* gradients;
-  T* table_gradient;
-  double* flow;
-  double* flow_c;
-  double* flow_a;
+  T* gradients = nullptr;
+  T* table_gradient = nullptr;
+  double* flow = nullptr;
+  double* flow_c = nullptr;
+  double* flow_a = nullptr;
   bool shared = false;  // all rows are of the one sequence `begin` (Seeds)
 
   // Where the tape has row n of the part, and the one behind rows that end with n.

@@ -25,7 +25,7 @@ class StateRows {
         seeds_(seeds(tape, sample, rows)),
         call_(call(seeds_)),
         in_(config, geometry, offsets, call_, tape, *packed_,
-            Shard<T>{0, sample, sample + 1, nullptr, nullptr, nullptr, nullptr, nullptr, true}),
+            Shard<T>{.index = 0, .begin = sample, .end = sample + 1, .shared = true}),
         steps_(in_) {}
 
   int64_t rows() const { return rows_; }
