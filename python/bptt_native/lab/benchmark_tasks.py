@@ -280,8 +280,8 @@ ADDING = _experiment(
     (100, 2500), ((100, 200, 400), 20000), _adding_verdict, (1, 23),
     "TCN paper (Bai et al. 2018, arXiv:1803.01271), T = 600: LSTM 0.164, GRU 5.3e-5, RNN 0.177. "
     "RIN paper (Hu et al. 2018): IRNN solves T = 200, 300 and 400 (Adam, 1e-4 to 1e-6), LSTM fails "
-    "at 400. Ours are T = 100 in the quick form and up to 400 in the full one; 64 units, batches of 32, "
-    "Adam, clip 1.",
+    "at 400. Ours are T = 100 in the quick form and up to 400 in the full one; 64 units, batches "
+    "of 32, Adam, clip 1.",
 )  # fmt: skip
 COPY_MEMORY = _experiment(
     "copy-memory", "The copy memory",

@@ -1,6 +1,5 @@
 """I grew up in Spain ... I speak fluent Spanish: whether the word is right, against the gap."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 

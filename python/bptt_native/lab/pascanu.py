@@ -1,6 +1,5 @@
 """Plain SGD on the temporal order, with clipping, and with clipping and Omega, by length."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
