@@ -185,6 +185,10 @@ def test_shares_and_reach_of_what_is_not_finite():
     np.testing.assert_allclose(seen.shares()[[0, 2, 3]].sum(axis=1), [1, 1, 0])
     assert seen.reach().tolist() == [1, -1, 1, 0]
     assert seen.reach(0.75).tolist() == [1, -1, 2, 0]
+    ends = np.array([[1e308, 1e308, 1], [5e-324, 0, 0]])
+    far = Connectivity(ends, np.array([2, 2]), np.zeros(2, np.int64))
+    assert far.reach(0.4).tolist() == [2, 3]
+    np.testing.assert_allclose(far.shares(), [[0.5, 0.5, 0], [1, 0, 0]], atol=1e-300)
     for share in (0, -1, 1.5, float("nan")):
         with pytest.raises(
             ValueError, match="reach: argument 'share': expected above 0, at most 1"

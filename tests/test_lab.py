@@ -112,6 +112,18 @@ def test_a_run_is_judged_and_drawn_again(tmp_path: Path, monkeypatch: Any, capsy
     assert "[DID NOT HOLD] There are two widths." in capsys.readouterr().out
     assert main(["lab", "widths", "--redraw", "--full"]) == 2
     assert "expected nothing beside it that is measured anew" in capsys.readouterr().err
+    kept, rows = done.record.read_text(), done.csv.read_text()
+    for other in ("width,y\n1,2\n", "", rows.replace(",1,", ",7,")):
+        done.csv.write_text(other)
+        with pytest.raises(ValueError, match=r"expected the cases and seeds of its record in "):
+            lab.redraw("widths", tmp_path)
+    done.csv.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"expected the cases and seeds of its record in "):
+        lab.redraw("widths", tmp_path)
+    done.csv.write_text(rows)
+    done.record.write_text(kept.replace('"widths"', '"heights"'))
+    with pytest.raises(ValueError, match="got ValueError: the record of 'heights'"):
+        lab.redraw("widths", tmp_path)
     done.record.write_text("{}")
     with pytest.raises(ValueError, match=r"lab.redraw: argument 'out': expected the record of a"):
         lab.redraw("widths", tmp_path)

@@ -192,6 +192,9 @@ def test_what_is_not_finite_is_said_in_words():
         return short([], [GradientRecord(9, len(h), 4, [layer])], "arrays")[0].split("updates: ")[1]
 
     assert seen([1.0, 5.0, inf], nan) == "exploding; its norm is not finite 2 steps back."
+    assert seen([0.0, 0.0], nan, 0) == (
+        "none enters the layer, its norm is 0 at the loss's own step."
+    )
     assert seen([1.0], nan) == "the sequences have one step, there is no way back."
     assert seen([1.0, 200.0], 200.0) == (
         "exploding; it changes by a factor of 200 per step back, it never falls to 1 %."

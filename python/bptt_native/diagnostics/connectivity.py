@@ -32,11 +32,11 @@ class Connectivity:
 
     def shares(self) -> Norms:
         """Give each row divided by its sum (rows of zeros stay; NaN where one is not finite)."""
-        total = self.matrix.sum(axis=1, keepdims=True)
-        zeros = np.where(np.isfinite(total), 0.0, np.nan) + np.zeros_like(self.matrix)
-        shares: Norms = np.divide(
-            self.matrix, total, out=zeros, where=np.isfinite(total) & (total > 0)
-        )
+        largest = self.matrix.max(axis=1, keepdims=True)
+        known = np.isfinite(self.matrix).all(axis=1, keepdims=True)
+        scaled = np.where(known, self.matrix / np.where(known & (largest > 0), largest, 1), np.nan)
+        total = scaled.sum(axis=1, keepdims=True)
+        shares: Norms = scaled / np.where(total > 0, total, 1)
         return shares
 
     def reach(self, share: float = 0.5) -> Indices:
@@ -63,10 +63,12 @@ class Connectivity:
             raise ValueError(message("reach", "share", "above 0, at most 1", f"{share:g}"))
         reach = np.zeros(len(self.times), np.int64)
         for s, t in enumerate(self.times):
-            back = np.cumsum(self.matrix[s, t::-1])
-            if not np.isfinite(back[-1]):
+            row = self.matrix[s, t::-1]
+            largest = float(row.max())
+            if not np.isfinite(row).all():
                 reach[s] = -1
-            elif back[-1] > 0:
+            elif largest > 0:
+                back = np.cumsum(row / largest)
                 reach[s] = np.argmax(back >= share * back[-1] * (1 - 1e-12)) + 1
         return reach
 

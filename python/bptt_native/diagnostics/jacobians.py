@@ -59,7 +59,7 @@ class Spectrum:
     exponents : float64 [count]
         Lyapunov exponents per step, natural logarithms, descending. Below 0 changes (and gradients)
         vanish along that direction, above 0 they explode. A direction that is lost altogether has
-        -inf, or what rounding leaves of it (-35 a step and less).
+        -inf, or what rounding leaves of it: about the logarithm of the dtype's epsilon.
     log_singular_values : float64 [S], or None
         Of the product of all Jacobians of the span, natural logarithms, descending; NaN where the
         net or the products between two factorisations are not finite.
@@ -119,7 +119,10 @@ def lyapunov(
     count : int, optional
         So many exponents, of about the largest; all S by default.
     interval : int
-        Steps between factorisations; fewer where a row would be lost to under- or overflow.
+        Steps between factorisations; fewer where a row would be lost to under- or overflow. Only 1
+        measures all exponents: over an interval of n steps rows turn towards the strongest
+        directions, and those weaker by more than 1 / epsilon of the dtype in n steps come out too
+        large, as with any QR method.
     discard : int
         So many of the latest steps, which are walked first, do not count.
     start : float [count, S], optional
@@ -149,7 +152,10 @@ def jacobian_product(
     net: Any, tape: Any, *, layer: int = 0, direction: int = 0, sample: int = 0, first: int = 0,
     last: int | None = None, interval: int = 1,
 ) -> Spectrum:  # fmt: skip
-    """Measure the singular values of J_{last-1} ... J_first, however small or large they are.
+    """Measure the singular values of J_{last-1} ... J_first, which may lie far beyond the dtype.
+
+    The smallest keep their digits with ``interval`` 1, as long as no single J_t spans nearly
+    1 / epsilon of the dtype.
 
     Parameters
     ----------
@@ -182,7 +188,7 @@ def _spectrum(
     check_tape(tape, where)
     sample, first = integer(sample, where, "sample", 0), integer(first, where, "first", 0)
     end = 0 if last is None else integer(last, where, "last", 1)
-    rows = 0 if count is None else integer(count, where, "count", 1)
+    rows = 0 if count is None else integer(count, where, "count", 1, state_size(net))
     interval = integer(interval, where, "interval", 1)
     discard = integer(discard, where, "discard", 0)
     given: Array | None = None

@@ -40,5 +40,6 @@ def safe_norm(values: Norms, axis: int) -> Norms:
     """Give norms along an axis."""
     largest = np.abs(values).max(axis=axis, keepdims=True, initial=0)
     scale = np.where((largest > 0) & np.isfinite(largest), largest, 1)
-    norms: Norms = np.squeeze(scale, axis) * np.linalg.norm(values / scale, axis=axis)
+    with np.errstate(over="ignore", invalid="ignore"):  # beside an infinite element
+        norms: Norms = np.squeeze(scale, axis) * np.linalg.norm(values / scale, axis=axis)
     return norms

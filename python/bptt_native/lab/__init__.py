@@ -140,8 +140,20 @@ def redraw(name: str | Experiment, out: str | Path) -> Outcome:
     """
     experiment = name if isinstance(name, Experiment) else _find(name, "lab.redraw")
     folder = Path(out)
-    circumstances = read_circumstances(folder / f"{experiment.name}.json")
-    rows = read_rows(folder / f"{experiment.name}.csv")
+    circumstances = read_circumstances(folder / f"{experiment.name}.json", experiment.name)
+    place = folder / f"{experiment.name}.csv"
+    try:
+        rows = read_rows(place)
+        measured = {row["seed"] for row in rows}
+        fits = measured == set(circumstances["seeds"]) and all(
+            any(case.items() <= row.items() for row in rows)
+            for case in experiment.cases(circumstances["full"])
+        )
+    except (KeyError, UnicodeDecodeError):
+        fits = False
+    if not fits:
+        expected = f"the cases and seeds of its record in {str(place)!r}"
+        raise ValueError(message("lab.redraw", "out", expected, "others"))
     return _write(experiment, folder, rows, circumstances)
 
 

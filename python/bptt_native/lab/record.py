@@ -105,8 +105,8 @@ CIRCUMSTANCES = (
 )  # fmt: skip
 
 
-def read_circumstances(path: str | Path) -> dict[str, Any]:
-    """Read from a record's JSON how the measurements came about.
+def read_circumstances(path: str | Path, name: str) -> dict[str, Any]:
+    """Read from the JSON of an experiment's record how the measurements came about.
 
     Raises
     ------
@@ -117,7 +117,9 @@ def read_circumstances(path: str | Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {name: record[name] for name in CIRCUMSTANCES}
+        if record["name"] != name:
+            raise ValueError(f"the record of {record['name']!r}")
+        return {key: record[key] for key in CIRCUMSTANCES}
     except (KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
         expected = f"the record of a run in {str(path)!r}"

@@ -171,6 +171,8 @@ def _seen(look: GradientRecord) -> str:
     if not all(math.isfinite(norm) for norm in top.h):
         bad = next(d for d, norm in enumerate(top.h) if not math.isfinite(norm))
         return f"{when}exploding; its norm is not finite {bad} steps back."
+    if not any(top.h):
+        return f"{when}none enters the layer, its norm is 0 at the loss's own step."
     parts = [top.verdict]
     if math.isfinite(top.growth):
         parts.append(f"it changes by a factor of {top.growth:.3g} per step back")

@@ -20,11 +20,11 @@ struct SpectrumCall {
 };
 
 // Rows of Q^T J_t for t = last - 1, ..., first, orthonormalised (by modified Gram-Schmidt, twice) every
-// `interval` steps, or sooner where one would be lost to under- or overflow; the exponents are the means of log R_ii over the steps that count. Backward rows
-// have the spectrum of the forward ones (the adjoint; Benettin et al. 1980, Ginelli et al. 2007). The
-// product's singular values come from the triangular factors, with logarithmic scales, by
-// one-sided Jacobi rotations: nothing over- or underflows. Both descending. Throws std::bad_alloc,
-// Error (cancelled).
+// `interval` steps, or sooner where one would be lost to under- or overflow; the exponents are the means
+// of log R_ii over the steps that count. Backward rows have the spectrum of the forward ones (the
+// adjoint; Benettin et al. 1980, Ginelli et al. 2007). The product's singular values come from the
+// triangular factors, with logarithmic scales, by one-sided Jacobi rotations: nothing over- or
+// underflows. Both descending. Throws std::bad_alloc, Error (cancelled).
 template <class T>
 void spectrum(StateRows<T>& rows, const SpectrumCall<T>& call);
 
