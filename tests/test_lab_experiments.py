@@ -11,7 +11,7 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import lab
-from bptt_native.lab import clipping, initialisation, vanish_explode
+from bptt_native.lab import clipping, vanish_explode
 from bptt_native.lab.record import duration
 from bptt_native.lab.tasks import ADDING_BASELINE, adding
 
@@ -121,12 +121,6 @@ def test_initialisation_holds(tmp_path: Path) -> None:
 
     done = lab.run(shortened("initialisation", shorten), tmp_path, seeds=[1], jobs=2)
     assert broken(done.claims) == []
-
-
-def test_when_a_run_solved_its_task() -> None:
-    rows = [{"update": u, "loss": loss} for u, loss in ((100, 0.2), (200, 0.009), (300, 0.02))]
-    assert initialisation.solved_at(rows) == 200
-    assert initialisation.solved_at(rows[:1]) == math.inf
 
 
 @pytest.mark.parametrize("full", [False, True])

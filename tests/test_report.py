@@ -215,6 +215,20 @@ def test_sequences_of_one_step(browser, tmp_path):
     assert shown.browser.get_log("browser") == []
 
 
+def test_a_gradient_of_zeros(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((6, 20, 3)).astype(np.float32), rng.integers(0, 4, 20)
+    model = bn.Model("rnn", input_size=3, hidden_size=6, output_size=4, targets="last")
+    model.load_state_dict({k: np.zeros_like(v) for k, v in model.state_dict().items()})
+    fit(model, x, y, steps=1, out=tmp_path, watch=Watch(5, say=[].append))
+    data = collect(tmp_path)
+    assert "none enters the layer" in data["short"][1]
+    assert main(["report", str(tmp_path)]) == 0
+    shown = Page(browser, tmp_path / "report.html").open(700)
+    assert "Spectral radius" in shown.run("return document.getElementById('flow').innerText")
+    assert shown.browser.get_log("browser") == []
+
+
 @pytest.mark.parametrize(("args", "error"), [
     (["nothing"], "No such file"),
     (["RUN", "--text", "foreign.txt"], "character"),

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, convert, integer, message
+from ..reference.sequence import dale_signs
 from .nets import check_tape, directions, setting, state_size, walk_index
 from .norms import Norms, direction_of
 
@@ -316,10 +317,7 @@ def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[
     end = f"weight_hh_l{index // D}{'_reverse' * (index % D)}"
     names = [name for name in net.state_dict() if name.endswith(end)]
     W = net.state_dict()[names[0]]
-    if setting(net, "dale") is not None:
-        units = np.arange(W.shape[1])
-        excites = units < np.floor(float(setting(net, "dale")) * len(units) + 0.5)
-        W = np.abs(W) * np.where(excites, 1, -1).astype(W.dtype)
+    W = np.asarray(W * dale_signs(W, setting(net, "dale")), W.dtype)
     cell = str(setting(net, "cell")).lower()
     gates = {"rnn": "h", "gru": "rzn", "lstm": "igo" if setting(net, "coupled") else "ifgo"}[cell]
     return dict(zip(gates, np.split(W, len(gates)), strict=True))

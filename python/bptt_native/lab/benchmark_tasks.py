@@ -237,7 +237,7 @@ def figure(rows: Sequence[Row]) -> "Figure":
             updates = list(range(WINDOW, longest + 1, WINDOW))
             curve(ax, updates, [filled(run, updates) for run in runs], style, net)
         base = task.baseline(steps)
-        ax.axhline(base, label=f"without memory: {base:.4g}", color="black", **BASELINE)
+        ax.axhline(base, label=f"without memory: {base:.4g}", **BASELINE)
         ax.set_yscale("log")
         ax.set_ylim(top=min(ax.get_ylim()[1], 20 * base))  # a run that was thrown beyond is cut off
         dress(ax, f"{rows[0]['task']}, T = {steps}", "update", f"{error}, mean of {WINDOW} updates")
@@ -259,7 +259,7 @@ def _draw_ends(ax: Any, rows: Sequence[Row], lengths: Sequence[int]) -> None:
             ax.plot(
                 shares, [height] * len(shares), style["marker"], color=style["color"], markersize=7
             )
-    ax.axvline(1, color="black", **BASELINE)
+    ax.axvline(1, **BASELINE)
     ax.set_yticks(range(len(NETS)), list(NETS))
     ax.invert_yaxis()
     ax.set_xscale("log")

@@ -11,7 +11,7 @@ from ..model import Model
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
-from .learning import first_below, spelled
+from .learning import first_below, runs_of, spelled
 from .tasks import ADDING_BASELINE, adding
 
 if TYPE_CHECKING:
@@ -137,14 +137,10 @@ def _task(case: Case, seed: int) -> list[Row]:
     return rows
 
 
-def _task_runs(rows: Sequence[Row], clip: str, lr: float, threshold: float) -> list[list[Row]]:
+def _task_runs(rows: Sequence[Row], way: tuple[str, float, float]) -> list[list[Row]]:
     """Give the rows of one way to train, by seed."""
-    runs: dict[int, list[Row]] = {}
-    for row in rows:
-        way = (row["part"], row["clip"], row["lr"], row["threshold"])
-        if way == ("task", clip, lr, threshold):
-            runs.setdefault(int(row["seed"]), []).append(row)
-    return list(runs.values())
+    clip, threshold, lr = way
+    return runs_of(rows, part="task", clip=clip, threshold=threshold, lr=lr)
 
 
 def _held_out(runs: Sequence[Sequence[Row]]) -> list[float]:
@@ -165,7 +161,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
     thrown = {clip: int((lengths > FAR).sum()) for clip, lengths in far.items()}
     starts = len(far["none"])
     degrees = {clip: _ends(rows, clip, "degrees").max() for clip in CLIFF_CLIPS}
-    runs = {way: _task_runs(rows, way[0], way[2], way[1]) for way in TASK}
+    runs = {way: _task_runs(rows, way) for way in TASK}
     solved = {way: sum(v < SOLVED for v in _held_out(found)) for way, found in runs.items()}
     norm = next(way for way in TASK if way[0] == "norm")
     free = [way for way in TASK if way[0] == "none"]
@@ -292,7 +288,7 @@ def _draw_task(ax: Any, rows: Sequence[Row]) -> None:
     shown = [way for way in TASK if way[2] in (0.003, 0.02) and way[1] not in (0.001, 0.01)]
     order = (LINES[6], LINES[1], LINES[0], LINES[2])
     for way, style in zip(shown, order, strict=True):
-        runs = _task_runs(rows, way[0], way[2], way[1])
+        runs = _task_runs(rows, way)
         updates = [int(row["update"]) for row in runs[0]]
         losses = [[float(row["loss"]) for row in run] for run in runs]
         curve(ax, updates, losses, style, _name(way))
@@ -306,12 +302,12 @@ def _draw_task(ax: Any, rows: Sequence[Row]) -> None:
 def _draw_held_out(ax: Any, rows: Sequence[Row]) -> None:
     for k, way in enumerate(reversed(TASK)):
         style = {"none": LINES[1], "norm": LINES[0], "value": LINES[2]}[way[0]]
-        errors = _held_out(_task_runs(rows, way[0], way[2], way[1]))
+        errors = _held_out(_task_runs(rows, way))
         ax.plot(errors, [k] * len(errors), style["marker"], color=style["color"], markersize=7)
     ax.set_yticks(range(len(TASK)), [_name(way) for way in reversed(TASK)])
     ax.set_xscale("log")
     for x, text in ((ADDING_BASELINE, "baseline 1/6"), (SOLVED, "solved")):
-        ax.axvline(x, color="black", **BASELINE)
+        ax.axvline(x, **BASELINE)
         ax.annotate(text, (x, len(TASK) - 0.45), ha="right", fontsize=8.5)
     ax.set_ylim(-0.5, len(TASK) - 0.1)
     dress(ax, "Where each seed ends", "squared error on held-out sequences", "")

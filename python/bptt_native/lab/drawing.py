@@ -23,7 +23,7 @@ LINES: tuple[Mapping[str, Any], ...] = (
 )
 """Colour, line style and marker of each curve: any one of them tells the curves apart."""
 
-BASELINE: Mapping[str, Any] = {"linewidth": 1.1, "linestyle": (0, (4, 2))}
+BASELINE: Mapping[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (4, 2))}
 """What a line that is no measurement looks like."""
 
 
@@ -56,7 +56,7 @@ def curve(
 
 def level(ax: "Axes", height: float, text: str, *, x: float = 0.99, below: bool = False) -> None:
     """Draw a baseline across a panel with its name on it."""
-    ax.axhline(height, color=INK, **BASELINE)
+    ax.axhline(height, **BASELINE)
     ax.annotate(
         text, (x, height), (0, -3 if below else 3), xycoords=("axes fraction", "data"),
         textcoords="offset points", ha="right", va="top" if below else "bottom", color=INK,

@@ -1,6 +1,5 @@
 """How nets begin, and what that does to learning over a hundred steps: the adding problem."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from ..options import Init
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
+from .learning import ends, first_below, runs_of, spelled
 from .tasks import ADDING_BASELINE, adding
 
 if TYPE_CHECKING:
@@ -71,26 +71,12 @@ def measure(case: Case, seed: int) -> list[Row]:
     return rows
 
 
-def _runs(rows: Sequence[Row], cell: str, init: str) -> list[list[Row]]:
-    runs: dict[int, list[Row]] = {}
-    for row in rows:
-        if (row["cell"], row["init"]) == (cell, init):
-            runs.setdefault(int(row["seed"]), []).append(row)
-    return list(runs.values())
-
-
 def _errors(rows: Sequence[Row], cell: str, init: str) -> list[float]:
-    return [float(run[-1]["held_out"]) for run in _runs(rows, cell, init)]
+    return ends(rows, "held_out", cell=cell, init=init)
 
 
-def solved_at(run: Sequence[Row]) -> float:
-    """Give after how many updates the mean loss of a window fell below ``SOLVED``; or infinity."""
-    return next((float(row["update"]) for row in run if float(row["loss"]) < SOLVED), math.inf)
-
-
-def _when(rows: Sequence[Row], cell: str, init: str) -> str:
-    times = sorted(solved_at(run) for run in _runs(rows, cell, init))
-    return ", ".join("never" if math.isinf(t) else f"{t:.0f}" for t in times)
+def _when(rows: Sequence[Row], init: str) -> list[float]:
+    return [first_below(run, SOLVED) for run in runs_of(rows, cell="lstm", init=init)]
 
 
 def verdict(rows: Sequence[Row]) -> list[Claim]:
@@ -100,10 +86,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
     relu = {init: errors for init, errors in rnn.items() if init.startswith("ReLU")}
     learnt = {init: sum(error < LEARNT for error in errors) for init, errors in relu.items()}
     runs = sum(map(len, relu.values()))
-    middle = {
-        init: float(np.median([solved_at(run) for run in _runs(rows, "lstm", init)]))
-        for init in NETS["lstm"]
-    }
+    middle = {init: float(np.median(_when(rows, init))) for init in NETS["lstm"]}
     others = min(when for init, when in middle.items() if init != "chrono")
     last = {cell: max(int(r["update"]) for r in rows if r["cell"] == cell) for cell in NETS}
     steps = next(row["steps"] for row in rows if row["cell"] == "rnn")
@@ -120,7 +103,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             f"held-out error below {LEARNT:g}: "
             + "; ".join(
                 f"{init.removeprefix('ReLU, ')} {learnt[init]} of {len(errors)} seeds "
-                f"({_list(errors)})"
+                f"({spelled(errors, '.3f')})"
                 for init, errors in relu.items()
             ),
         ),
@@ -129,39 +112,35 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             "task's.",
             middle["chrono"] < others,
             f"updates until the error is below {SOLVED:g}, by seed (of {last['lstm']}): "
-            + "; ".join(f"{init} {_when(rows, 'lstm', init)}" for init in NETS["lstm"]),
+            + "; ".join(f"{init} {spelled(_when(rows, init), '.0f')}" for init in NETS["lstm"]),
         ),
     ]  # fmt: skip
 
 
-def _list(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.3f}" for value in sorted(values))
-
-
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the losses of all nets, and where each seed ends."""
+    """Draw the losses of all nets, and where each seed last."""
     drawn, axes = panels(13, 8.4, 2, 2)
-    for (ax, ends), cell in zip(axes, NETS, strict=True):
+    for (ax, last), cell in zip(axes, NETS, strict=True):
         for style, init in zip(LINES, NETS[cell], strict=False):
-            runs = _runs(rows, cell, init)
+            runs = runs_of(rows, cell=cell, init=init)
             updates = [int(row["update"]) for row in runs[0]]
             curve(ax, updates, [[float(row["loss"]) for row in run] for run in runs], style, init)
-            _draw_ends(ends, style, list(NETS[cell]).index(init), _errors(rows, cell, init))
+            _draw_ends(last, style, list(NETS[cell]).index(init), _errors(rows, cell, init))
         steps = next(row["steps"] for row in rows if row["cell"] == cell)
         level(ax, ADDING_BASELINE, "always answering 1: 1/6")
-        ends.set_yticks(range(len(NETS[cell])), list(NETS[cell]))
-        ends.invert_yaxis()
-        ends.axvline(ADDING_BASELINE, color="black", **BASELINE)
-        ends.set_xlim(1e-5, 0.5)
+        last.set_yticks(range(len(NETS[cell])), list(NETS[cell]))
+        last.invert_yaxis()
+        last.axvline(ADDING_BASELINE, **BASELINE)
+        last.set_xlim(1e-5, 0.5)
         ax.set_yscale("log")
-        ends.set_xscale("log")
+        last.set_xscale("log")
         legend(ax, loc="lower left")
         name = f"{cell.upper()}, {UNITS} units"
         dress(
             ax, f"{name}: adding over {steps} steps", "update",
             f"squared error, mean of {WINDOW} updates",
         )  # fmt: skip
-        dress(ends, f"{name}: where each seed ends", "squared error on held-out sequences", "")
+        dress(last, f"{name}: where each seed ends", "squared error on held-out sequences", "")
     return drawn
 
 

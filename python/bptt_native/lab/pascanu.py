@@ -111,7 +111,7 @@ def figure(rows: Sequence[Row]) -> "Figure":
                             style["marker"], color=style["color"], markersize=6)  # fmt: skip
         axes[0, 1].plot([], [], style["marker"], color=style["color"], label=way)
     axes[0, 0].set_ylim(-4, 104)
-    axes[0, 1].axhline(100 * CHANCE, color="black", **BASELINE)
+    axes[0, 1].axhline(100 * CHANCE, **BASELINE)
     axes[0, 1].axhline(100 * SUCCESS, color="black", linewidth=1.1, linestyle=(0, (1, 2)))
     axes[0, 1].annotate("chance: 75 %", (lengths[0], 100 * CHANCE), (0, 3),
                         textcoords="offset points", fontsize=9)  # fmt: skip

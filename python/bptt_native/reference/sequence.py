@@ -103,7 +103,7 @@ def _states(where: str, state: State, cell: str, walks: int, N: int, sizes: list
     return [check(where, s, shape) for s, shape in zip(given, shapes, strict=True)]
 
 
-def _signs(W: Array, dale: float | None) -> Array | float:
+def dale_signs(W: Array, dale: float | None) -> Array | float:
     """Factor that gives each unit's outgoing weights one sign (Song et al. 2016): |W| * (+1 | -1).
 
     The first floor(dale H + 1/2) units excite, the others inhibit; the sign of 0 is 0.
@@ -195,7 +195,7 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
 def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array], resets: Array,
           steps: list[Step]) -> list[Record]:  # fmt: skip
     """One direction of one layer; outside its own steps a sequence waits with its state."""
-    p = p | {"weight_hh": p["weight_hh"] * _signs(p["weight_hh"], tape.options.dale)}
+    p = p | {"weight_hh": p["weight_hh"] * dale_signs(p["weight_hh"], tape.options.dale)}
     walk, now = list[Record](), tuple(state)
     for t in range(tape.T)[:: -1 if d else 1]:
         inside, cut = t < tape.lengths, _cut(resets, tape.lengths, t, d)
@@ -300,7 +300,7 @@ def _window(layers: list[list[Params]], tape: Tape, dy: Array, dstates: list[Arr
 def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array], span: range,
                clips: tuple[Limit, Limit], omega: float) -> Any:  # fmt: skip
     """One direction of one layer: from the end of its walk to its beginning, within the span."""
-    walk, signs = tape.walks[place], _signs(p["weight_hh"], tape.options.dale)
+    walk, signs = tape.walks[place], dale_signs(p["weight_hh"], tape.options.dale)
     p, carry, sums = p | {"weight_hh": p["weight_hh"] * signs}, tuple(dstate), Params()
     dx: list[Any] = [None] * tape.T
     flow, ratios = np.zeros((len(dstate), tape.T)), list[tuple[Array, Array]]()

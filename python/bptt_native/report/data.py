@@ -173,12 +173,12 @@ def _seen(look: GradientRecord) -> str:
         return f"{when}exploding; its norm is not finite {bad} steps back."
     if not any(top.h):
         return f"{when}none enters the layer, its norm is 0 at the loss's own step."
-    parts = [top.verdict]
+    parts = []
     if math.isfinite(top.growth):
         parts.append(f"it changes by a factor of {top.growth:.3g} per step back")
     parts.append("it never falls to 1 %" if top.horizon[1] is None else
                  f"{top.horizon[1]} of {look.steps} steps back 1 % of it is left")  # fmt: skip
-    return when + ", ".join(parts).replace(", ", "; ", 1) + "."
+    return f"{when}{top.verdict}; {', '.join(parts)}."
 
 
 def _spectrum(model: Model, from_recipe: bool) -> list[dict[str, Any]]:

@@ -77,8 +77,8 @@ function flow() {
       { name: "1/e is left", y: layer().horizon.map((v) => v[0] === null ? null : v[0] / f.stride) },
       { name: "1 % is left", y: layer().horizon.map((v) => v[1] === null ? null : v[1] / f.stride) }] }),
     least: -8, x: "update", y: f.stride > 1 ? `distance back (${f.stride} steps)` : "distance back (steps)", unit: "norm, 1 at the last step",
-    say: (k) => `update ${f.steps[k]}: ${layer().verdict[k]}, ${factor(layer().growth[k])}; `
-      + `1/e at ${layer().horizon[k][0] ?? "none"}, 1 % at ${layer().horizon[k][1] ?? "none"} steps back` });
+    say: (k) => `update ${f.steps[k]}: ` + (values()[k][0] === null ? "no gradient that can be measured enters"
+      : `${layer().verdict[k]}, ${factor(layer().growth[k])}; 1/e at ${layer().horizon[k][0] ?? "none"}, 1 % at ${layer().horizon[k][1] ?? "none"} steps back`) });
   picked.redraw.push(() => lines.redraw(), () => map.redraw());
   const below = pair(host);
   lineChart(below, "Factor per step back", "Of the norm of dL/dh; below 1 the gradient vanishes, above it explodes.", {

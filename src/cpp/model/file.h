@@ -13,11 +13,24 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "model/model.h"
 #include "model/safetensors.h"
 
 namespace bptt {
+
+constexpr char kFormat[] = "bptt_native.model", kFormatVersion[] = "1";
+constexpr std::string_view kBeginning =
+    R"({"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":")";
+constexpr size_t kDigits = 64, kDigitsBegin = 8 + kBeginning.size();  // of the SHA-256, in the file
+
+inline std::string_view text_at(const std::byte* bytes, size_t begin, size_t end) {
+  return {reinterpret_cast<const char*>(bytes) + begin, end - begin};
+}
+
+// The SHA-256 that a file is to name.
+std::string digest_of(const std::byte* bytes, size_t size);
 
 // Throws Error (BPTT_ERR_FORMAT): expected a model file, got `got`.
 [[noreturn]] void refuse_file(const std::string& got);
