@@ -240,5 +240,5 @@ def test_no_museum() -> None:
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_a_person_can_read_each_file(path: Path) -> None:
-    lines = 600 if path.name == "bptt.h" else 420  # the public header is one page by intention
+    lines = 700 if path.name == "bptt.h" else 600  # the public header is one page by intention
     assert len(path.read_text().splitlines()) <= lines
