@@ -5,6 +5,12 @@
 
 #include "kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace bptt {
 
 #if defined(__x86_64__)
@@ -13,6 +19,7 @@ void kernels_avx512bf16(Kernels<float>& table);
 #else
 extern const KernelTable kernels_neon;
 #endif
+void kernels_sha256(uint32_t* state, const uint32_t* rounds, const void* data, size_t blocks);
 
 namespace {
 
@@ -63,6 +70,19 @@ const KernelTable* start() {
 
 std::atomic<const KernelTable*> forced{nullptr};
 
+bool cpu_has_sha256() {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  __builtin_cpu_init();
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1) &&
+         __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1");
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_SHA2) != 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 const KernelTable* const* available_kernels(int64_t* count) {
@@ -80,6 +100,11 @@ bool use_kernels(const char* name) {
   if (name && !table) return false;
   forced.store(table, std::memory_order_release);
   return true;
+}
+
+Sha256Blocks sha256_blocks() {
+  static const bool has = cpu_has_sha256();
+  return has ? kernels_sha256 : nullptr;
 }
 
 }  // namespace bptt

@@ -360,4 +360,11 @@ const KernelTable* const* available_kernels(int64_t* count);
 const KernelTable* active_kernels();
 bool use_kernels(const char* name);  // null: back to the choice at start
 
+// Takes `blocks` blocks of 64 bytes into the state of a SHA-256 [8], with the constants of its rounds
+// [64]. dispatch.cpp: with the CPU's own instructions; null if it has none. BPTT_ISA does not matter
+// here, since the result is the same.
+using Sha256Blocks = void (*)(uint32_t* state, const uint32_t* rounds, const void* data,
+                              size_t blocks);
+Sha256Blocks sha256_blocks();
+
 }  // namespace bptt

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels.h"
+
 namespace bptt {
 namespace {
 
@@ -20,9 +22,8 @@ uint32_t big_endian(const std::byte* p) {
   return uint32_t(p[0]) << 24 | uint32_t(p[1]) << 16 | uint32_t(p[2]) << 8 | uint32_t(p[3]);
 }
 
-}  // namespace
-
-void Sha256::block(const std::byte* data) {
+// One block of 64 bytes, where the CPU has no instructions for it.
+void add_block(std::array<uint32_t, 8>& state, const std::byte* data) {
   using std::rotr;
   uint32_t w[64];
   for (int i = 0; i < 16; ++i) w[i] = big_endian(data + 4 * i);
@@ -31,7 +32,7 @@ void Sha256::block(const std::byte* data) {
     const uint32_t s1 = rotr(w[i - 2], 17) ^ rotr(w[i - 2], 19) ^ w[i - 2] >> 10;
     w[i] = w[i - 16] + s0 + w[i - 7] + s1;
   }
-  auto [a, b, c, d, e, f, g, h] = state_;
+  auto [a, b, c, d, e, f, g, h] = state;
   for (int i = 0; i < 64; ++i) {
     const uint32_t t1 =
         h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + (g ^ (e & (f ^ g))) + kRound[i] + w[i];
@@ -46,7 +47,14 @@ void Sha256::block(const std::byte* data) {
     a = t1 + t2;
   }
   const uint32_t after[8] = {a, b, c, d, e, f, g, h};
-  for (size_t i = 0; i < 8; ++i) state_[i] += after[i];
+  for (size_t i = 0; i < 8; ++i) state[i] += after[i];
+}
+
+}  // namespace
+
+void Sha256::blocks(const std::byte* data, size_t count) {
+  if (const Sha256Blocks native = sha256_blocks()) return native(state_.data(), kRound, data, count);
+  for (; count > 0; --count, data += 64) add_block(state_, data);
 }
 
 void Sha256::update(const std::byte* data, size_t size) {
@@ -57,12 +65,12 @@ void Sha256::update(const std::byte* data, size_t size) {
     std::copy_n(data, taken, pending_.begin() + filled);
     filled += taken;
     if (filled < 64) return;
-    block(pending_.data());
+    blocks(pending_.data(), 1);
     data += taken;
     size -= taken;
   }
-  for (; size >= 64; data += 64, size -= 64) block(data);
-  std::copy_n(data, size, pending_.begin());
+  blocks(data, size / 64);
+  std::copy_n(data + size / 64 * 64, size % 64, pending_.begin());
 }
 
 std::string Sha256::hex_digest() {
