@@ -61,7 +61,9 @@ std::string python_name(const char* argument) {
                                          {"truncation_k2", "truncation"},
                                          {"target.values", "targets"},
                                          {"spectral_radius", "init.spectral_radius"},
-                                         {"time_scale", "init.time_scale"}};
+                                         {"time_scale", "init.time_scale"},
+                                         {"buffer", "data"},
+                                         {"model", "self"}};
   const char* dot = std::strrchr(argument, '.');
   const char* last = dot ? dot + 1 : argument;
   for (const auto& pair : names) {

@@ -7,14 +7,14 @@
 namespace bindings {
 namespace {
 
-// Runs a call that makes a model, without the GIL.
+// Runs a call that makes a model.
 template <class Call>
 Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where,
                                         const char* filename = nullptr) {
   Owned<bptt_model, bptt_model_free> handle;
   bptt_status status;
   {
-    const Released released;
+    const Long running;
     status = call(handle.put());
   }
   check(status, where, filename);
@@ -74,7 +74,7 @@ std::unique_ptr<Model> Model::deserialize(const py::bytes& bytes) {
 void Model::save(const std::string& path) const {
   bptt_status status;
   {
-    const Released call;
+    const Long call;
     status = bptt_model_save(handle_.get(), path.c_str());
   }
   check(status, {"Model", "save"}, path.c_str());
@@ -85,7 +85,7 @@ py::bytes Model::serialize() const {
   size_t size = 0;
   bptt_status status;
   {
-    const Released call;
+    const Long call;
     status = bptt_model_serialize(handle_.get(), nullptr, 0, &size);
   }
   check(status, where);
@@ -93,7 +93,7 @@ py::bytes Model::serialize() const {
       PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
   if (!bytes) throw py::error_already_set();
   {
-    const Released call;
+    const Long call;
     status = bptt_model_serialize(handle_.get(), PyBytes_AS_STRING(bytes.ptr()), size, &size);
   }
   check(status, where);

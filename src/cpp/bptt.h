@@ -203,10 +203,11 @@ BPTT_API bptt_status bptt_get_num_threads(int64_t* count);
 BPTT_API bptt_status bptt_set_flush_subnormals(int32_t flush); /* 0 or 1 */
 BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
 
-/* A function that long calls of this thread ask about once per block of time steps (some ms):
- * non-zero stops the call with BPTT_ERR_CANCELLED before it changes parameters or moments (outputs
- * are then unspecified). NULL: never. It may call this library, but what waits for the layer or
- * model that it is asked inside of is BPTT_ERR_BUSY. */
+/* A function that long calls of this thread ask about once per block of time steps (some ms), and
+ * those that read, write or hash a file once per some MiB: non-zero stops the call with
+ * BPTT_ERR_CANCELLED before it changes parameters, moments or the file (outputs are then unspecified).
+ * NULL: never. It may call this library, but what waits for the layer or model that it is asked inside
+ * of is BPTT_ERR_BUSY. */
 typedef int (*bptt_cancel)(void* user);
 BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
@@ -541,7 +542,9 @@ BPTT_API bptt_status bptt_model_steps(bptt_model* model, int64_t* taken,
 /* A model file is a safetensors file (little-endian; any reader of that format opens it) that holds
  * everything needed to go on training: parameters, moments, steps and options, a format name and
  * version and the SHA-256 of the whole file. It is written to a sibling, fsynced and renamed: a
- * crash leaves the old file or the new one. Loading never maps memory or runs code. */
+ * crash leaves the old file or the new one. Loading never maps memory or runs code, and a file that is
+ * no model is refused by its header, before its data are read. A system call that a signal interrupts
+ * or that would block is repeated, a bounded number of times. */
 BPTT_API bptt_status bptt_model_save(bptt_model* model, const char* path);
 BPTT_API bptt_status bptt_model_load(const char* path, bptt_model** model);
 BPTT_API bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacity,

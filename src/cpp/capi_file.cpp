@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "capi.h"
+#include "model/pace.h"
 
 namespace bptt {
 namespace {
@@ -69,6 +70,17 @@ bptt_model* adopt(AnyModel loaded) {
     object->model = std::shared_ptr<Model<double>>(std::move(std::get<1>(loaded)));
   }
   return static_cast<bptt_model*>(new_handle(Tag::model, std::move(object)));
+}
+
+// body(), which refuses bytes that are no model by the name of the argument that they came by.
+template <class Body>
+void read_from(const char* argument, const Body& body) {
+  try {
+    body();
+  } catch (Error& error) {
+    if (error.status == BPTT_ERR_FORMAT) error.argument = argument;
+    throw;
+  }
 }
 
 // body(Model<T>&) while nobody else changes the model.
@@ -150,8 +162,10 @@ bptt_status bptt_model_load(const char* path, bptt_model** model) {
     not_null(model, "model");
     check_path(path);
     kernels_in_use();
-    const std::vector<std::byte> bytes = read_file(path);
-    *model = adopt(deserialize(bytes.data(), bytes.size()));
+    read_from("path", [&] {
+      const std::vector<std::byte> bytes = read_file(path);
+      *model = adopt(deserialize(bytes.data(), bytes.size()));
+    });
   });
 }
 
@@ -166,7 +180,10 @@ bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacit
       fail(BPTT_ERR_ARGUMENT, "capacity", std::to_string(bytes.size()) + " bytes",
            std::to_string(capacity));
     }
-    std::memcpy(buffer, bytes.data(), bytes.size());
+    Pace pace;
+    in_pieces(bytes.size(), pace, [&](size_t begin, size_t count) {
+      std::memcpy(static_cast<std::byte*>(buffer) + begin, bytes.data() + begin, count);
+    });
   });
 }
 
@@ -175,7 +192,8 @@ bptt_status bptt_model_deserialize(const void* buffer, size_t size, bptt_model**
     not_null(model, "model");
     not_null(buffer, "buffer");
     kernels_in_use();
-    *model = adopt(deserialize(static_cast<const std::byte*>(buffer), size));
+    read_from("buffer",
+              [&] { *model = adopt(deserialize(static_cast<const std::byte*>(buffer), size)); });
   });
 }
 

@@ -78,9 +78,7 @@ struct State {
 };
 
 using Words = uint32x4_t;
-Words load_words(const uint8_t* data) {
-  return vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(data)));
-}
+Words load_words(const uint8_t* data) { return vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(data))); }
 // The four words that follow sixteen.
 Words next_words(Words w0, Words w4, Words w8, Words w12) {
   return vsha256su1q_u32(vsha256su0q_u32(w0, w4), w8, w12);
@@ -101,8 +99,8 @@ void kernels_sha256(uint32_t* state, const uint32_t* rounds, const void* data, s
     for (int i = 0; i < kGroups; ++i) {
       working.four_rounds(words[i % 4], rounds + 4 * i);
       if (i < kGroups - 4) {
-        words[i % 4] = next_words(words[i % 4], words[(i + 1) % 4], words[(i + 2) % 4],
-                                  words[(i + 3) % 4]);
+        words[i % 4] =
+            next_words(words[i % 4], words[(i + 1) % 4], words[(i + 2) % 4], words[(i + 3) % 4]);
       }
     }
     sum.add(working);

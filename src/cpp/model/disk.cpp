@@ -11,18 +11,22 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "error.h"
 #include "model/file.h"
+#include "model/pace.h"
 
 namespace bptt {
 namespace {
 
-constexpr size_t kLongestPiece = size_t{1} << 30;  // of one read or write
 constexpr int kMostLinks = 40;
+constexpr int kMostInterruptions = 10000;  // of one call by signals
+constexpr int kMostWaits = 100;            // for one call that would block, a millisecond each
 
 [[noreturn]] void fail(const std::string& expected, const std::string& path, int error) {
   throw Error(BPTT_ERR_IO, "path", expected,
@@ -49,11 +53,21 @@ class Descriptor {
   int number_;
 };
 
+// Repeats a call that a signal interrupts or that would block, but not for ever.
 template <class Call>
 auto retried(const Call& call) {
-  decltype(call()) result;
-  do { result = call(); } while (result < 0 && errno == EINTR);
-  return result;
+  for (int interruptions = 0, waits = 0;;) {
+    const auto result = call();
+    if (result >= 0) return result;
+    if (errno == EINTR && interruptions < kMostInterruptions) {
+      ++interruptions;
+    } else if (errno == EAGAIN && waits < kMostWaits) {
+      ++waits;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    } else {
+      return result;
+    }
+  }
 }
 
 Descriptor open_file(const std::string& path, int flags, mode_t mode = 0) {
@@ -140,28 +154,37 @@ class Temporary {
   Descriptor file_;
 };
 
-void write_all(int file, const std::byte* data, size_t size, const std::string& target) {
-  while (size > 0) {
-    const ssize_t written =
-        retried([&] { return ::write(file, data, std::min(size, kLongestPiece)); });
-    if (written < 0) fail("a file that can be written", target, errno);
-    data += written;
-    size -= static_cast<size_t>(written);
-  }
+void write_all(int file, const std::vector<std::byte>& bytes, const std::string& target) {
+  Pace pace;
+  in_pieces(bytes.size(), pace, [&](size_t begin, size_t count) {
+    const std::byte* data = bytes.data() + begin;
+    for (const std::byte* const end = data + count; data < end;) {
+      const ssize_t written = retried([&] {
+        const ssize_t taken = ::write(file, data, static_cast<size_t>(end - data));
+        if (taken != 0) return taken;
+        errno = EAGAIN;  // nothing was written and nothing failed
+        return ssize_t{-1};
+      });
+      if (written < 0) fail("a file that can be written", target, errno);
+      data += written;
+    }
+  });
 }
 
 // Reads until `size` bytes are there or the file ends.
 void read_until(int file, std::vector<std::byte>& bytes, size_t size, const std::string& path) {
-  size_t reached = bytes.size();
-  bytes.resize(size);
-  while (reached < size) {
-    const size_t piece = std::min(size - reached, kLongestPiece);
-    const ssize_t got = retried([&] { return ::read(file, bytes.data() + reached, piece); });
+  Pace pace;
+  bytes.reserve(size);
+  bool ended = false;
+  while (bytes.size() < size && !ended) {
+    const size_t reached = bytes.size(), wanted = std::min(size - reached, kPiece);
+    pace.did(kOperationsPerByte * static_cast<double>(wanted));
+    bytes.resize(reached + wanted);
+    const ssize_t got = retried([&] { return ::read(file, bytes.data() + reached, wanted); });
     if (got < 0) fail("a file that can be read", path, errno);
-    if (got == 0) break;
-    reached += static_cast<size_t>(got);
+    bytes.resize(reached + static_cast<size_t>(got));
+    ended = got == 0;
   }
-  bytes.resize(reached);
 }
 
 // Refuses folders, pipes and devices.
@@ -179,19 +202,20 @@ void write_file(const std::string& path, const std::vector<std::byte>& bytes) {
   const std::string target = target_of(path), folder = folder_of(target);
   if (folder.size() == target.size()) fail("the path of a file", path, EISDIR);
   struct stat before;
-  const bool exists = ::stat(target.c_str(), &before) == 0;
+  const bool exists = retried([&] { return ::stat(target.c_str(), &before); }) == 0;
   if (!exists && errno != ENOENT) fail("a path to write to", path, errno);
   if (exists) {
     check_regular(before, path);
-    if (::access(target.c_str(), W_OK) != 0) fail("a file that can be written", path, errno);
+    if (retried([&] { return ::access(target.c_str(), W_OK); }) != 0)
+      fail("a file that can be written", path, errno);
   }
   const std::string prefix = temporary_prefix(target);
   sweep(folder, prefix);
   Temporary temporary(folder + prefix, exists ? 0600 : 0666, path);
   const int file = temporary.file().number();
-  write_all(file, bytes.data(), bytes.size(), path);
-  if (exists && ::fchmod(file, before.st_mode & 07777) != 0)
-    fail("a file whose mode can be kept", path, errno);
+  write_all(file, bytes, path);
+  const auto keep_mode = [&] { return ::fchmod(file, before.st_mode & 07777); };
+  if (exists && retried(keep_mode) != 0) fail("a file whose mode can be kept", path, errno);
   if (retried([&] { return ::fsync(file); }) != 0) fail("a file that can be synced", path, errno);
   const auto rename = [&] { return ::rename(temporary.path().c_str(), target.c_str()); };
   if (retried(rename) != 0) fail("a path to write to", path, errno);
@@ -211,18 +235,20 @@ std::vector<std::byte> read_file(const std::string& path) {
   const Descriptor file = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (!file) fail("a file that can be read", path, errno);
   struct stat status;
-  if (::fstat(file.number(), &status) != 0) fail("a file that can be read", path, errno);
+  if (retried([&] { return ::fstat(file.number(), &status); }) != 0)
+    fail("a file that can be read", path, errno);
   check_regular(status, path);
   const auto size = static_cast<uint64_t>(status.st_size);
   std::vector<std::byte> bytes;
-  // The header first: what is not a model file is refused before memory of its size is taken.
+  // The header first: what is no model file is refused before memory of its size is taken and its
+  // data are read.
   read_until(file.number(), bytes, static_cast<size_t>(std::min<uint64_t>(size, 8)), path);
   uint64_t header = 0;
   if (bytes.size() == 8) std::memcpy(&header, bytes.data(), sizeof header);
   const uint64_t head = std::min(size, 8 + std::min(header, kMostHeaderBytes));
   read_until(file.number(), bytes, static_cast<size_t>(std::max<uint64_t>(head, bytes.size())),
              path);
-  check_model_header(bytes.data(), bytes.size(), size);
+  read_contents(bytes.data(), bytes.size(), size);
   read_until(file.number(), bytes, static_cast<size_t>(size), path);
   return bytes;
 }

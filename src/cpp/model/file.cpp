@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "model/json.h"
+#include "model/pace.h"
 
 namespace bptt {
 namespace {
@@ -22,9 +23,24 @@ constexpr Extra::Type kExtraTypes[] = {Extra::Type::float32, Extra::Type::float6
 constexpr const char* dtype_text(Extra::Type type) {
   return type == Extra::Type::float32 ? "F32" : type == Extra::Type::float64 ? "F64" : "I64";
 }
+constexpr const char* dtype_text(Dtype dtype) { return dtype == Dtype::float32 ? "F32" : "F64"; }
+// The type of the user's tensors of this dtype; null if they have none.
+const Extra::Type* extra_type(const std::string& dtype) {
+  const auto* type = std::find_if(std::begin(kExtraTypes), std::end(kExtraTypes),
+                                  [&](Extra::Type known) { return dtype_text(known) == dtype; });
+  return type == std::end(kExtraTypes) ? nullptr : type;
+}
 template <class T>
-constexpr const char* dtype_text() {
-  return sizeof(T) == sizeof(float) ? "F32" : "F64";
+constexpr Dtype dtype_of() {
+  return sizeof(T) == sizeof(float) ? Dtype::float32 : Dtype::float64;
+}
+
+// What stands before a parameter's name in that of each of its moments.
+std::vector<std::string> moment_prefixes(const OptimizerConfig& config) {
+  std::vector<std::string> prefixes;
+  for (const char* name : moment_names_of(config))
+    prefixes.push_back(std::string("optimizer.") + name + '.');
+  return prefixes;
 }
 
 std::string frozen_to_json(const std::vector<Param>& tensors) {
@@ -91,43 +107,70 @@ class Metadata {
   std::map<std::string, std::string> entries_;
 };
 
-// The file's tensors, each of which is taken once.
+constexpr std::string_view kExtraPrefix = "extra.";
+
+// The tensors that a header names, each of which is expected once.
 class Tensors {
  public:
-  Tensors(const SafetensorsHeader& header, const std::byte* bytes)
-      : data_(bytes + header.data_begin) {
+  explicit Tensors(const SafetensorsHeader& header) {
     for (const StoredTensor& tensor : header.tensors) entries_.emplace(tensor.name, &tensor);
   }
-  template <class T>
-  void take(const std::string& name, const std::vector<int64_t>& shape, T* values) {
+  void expect(const std::string& name, const char* dtype, const std::vector<int64_t>& shape) {
     const auto node = entries_.extract(name);
     if (node.empty()) refuse_file("a model file without the tensor '" + name + "'");
     const StoredTensor& tensor = *node.mapped();
-    if (tensor.dtype != dtype_text<T>())
+    if (tensor.dtype != dtype)
       refuse_file("a model file whose tensor '" + name + "' has the dtype " + tensor.dtype);
     if (tensor.shape != shape)
       refuse_file("a model file whose tensor '" + name +
                   "' has another shape than its options say");
-    std::memcpy(values, data_ + tensor.begin, static_cast<size_t>(tensor.end - tensor.begin));
   }
   bool has(const std::string& name) const { return entries_.contains(name); }
   // What is left must be the user's.
-  std::map<std::string, Extra> extras() const {
-    std::map<std::string, Extra> result;
+  void expect_extras() const {
     for (const auto& [name, tensor] : entries_) {
-      constexpr std::string_view prefix = "extra.";
-      if (!name.starts_with(prefix) || name.size() == prefix.size()) {
+      if (!name.starts_with(kExtraPrefix) || name.size() == kExtraPrefix.size())
         refuse_file("a model file with the unknown tensor '" + std::string(name) + "'");
-      }
-      const auto* type =
-          std::find_if(std::begin(kExtraTypes), std::end(kExtraTypes),
-                       [&](Extra::Type known) { return dtype_text(known) == tensor->dtype; });
-      if (type == std::end(kExtraTypes)) {
+      if (!extra_type(tensor->dtype)) {
         refuse_file("a model file whose tensor '" + std::string(name) + "' has the dtype " +
                     tensor->dtype);
       }
-      result.emplace(name.substr(prefix.size()),
-                     Extra{*type, tensor->shape, {data_ + tensor->begin, data_ + tensor->end}});
+    }
+  }
+
+ private:
+  std::map<std::string_view, const StoredTensor*> entries_;
+};
+
+// The data of a file whose tensors are as expected.
+class TensorData {
+ public:
+  TensorData(const SafetensorsHeader& header, const std::byte* bytes)
+      : data_(bytes + header.data_begin) {
+    for (const StoredTensor& tensor : header.tensors) entries_.emplace(tensor.name, &tensor);
+  }
+  bool has(const std::string& name) const { return entries_.contains(name); }
+  template <class T>
+  void copy(const std::string& name, T* values) {
+    const StoredTensor& tensor = *entries_.at(name);
+    auto* const to = reinterpret_cast<std::byte*>(values);
+    in_pieces(static_cast<size_t>(tensor.end - tensor.begin), pace_,
+              [&](size_t begin, size_t count) {
+                std::memcpy(to + begin, data_ + tensor.begin + begin, count);
+              });
+  }
+  std::map<std::string, Extra> extras() {
+    std::map<std::string, Extra> result;
+    for (const auto& [name, tensor] : entries_) {
+      if (!name.starts_with(kExtraPrefix)) continue;
+      Extra extra{*extra_type(tensor->dtype), tensor->shape, {}};
+      const std::byte* const from = data_ + tensor->begin;
+      const auto size = static_cast<size_t>(tensor->end - tensor->begin);
+      extra.bytes.reserve(size);
+      in_pieces(size, pace_, [&](size_t begin, size_t count) {
+        extra.bytes.insert(extra.bytes.end(), from + begin, from + begin + count);
+      });
+      result.emplace(name.substr(kExtraPrefix.size()), std::move(extra));
     }
     return result;
   }
@@ -135,11 +178,12 @@ class Tensors {
  private:
   std::map<std::string_view, const StoredTensor*> entries_;
   const std::byte* data_;
+  Pace pace_;
 };
 
 // Refuses options that need more than the file holds, before anything of that size is allocated. In
-// double precision, where nothing overflows; exact shapes are compared later.
-void check_size(const ModelConfig& config, size_t element, const SafetensorsHeader& header) {
+// double precision, where nothing overflows; exact shapes are compared next.
+void check_size(const ModelConfig& config, Dtype dtype, const SafetensorsHeader& header) {
   const NetworkConfig& network = config.network;
   const double H = double(network.hidden), L = double(network.layers), O = double(network.output),
                I = double(network.input), D = double(network.directions()),
@@ -149,22 +193,23 @@ void check_size(const ModelConfig& config, size_t element, const SafetensorsHead
   const double parameters =
       D * double(network.shape().gates) * H * columns + I * E + O * (D * R + 1);
   const double held = double(header.file_size - header.data_begin);
-  if (parameters * double(element) > held || 2 * L * D > double(header.tensors.size())) {
+  const double element = dtype == Dtype::float32 ? sizeof(float) : sizeof(double);
+  if (parameters * element > held || 2 * L * D > double(header.tensors.size())) {
     refuse_file("a model file whose options need more parameters than it holds");
   }
 }
 
-template <class T>
-void read_frozen(const std::string& text, Params<T>& params) {
-  std::map<std::string_view, Param*> by_name;
-  for (Param& tensor : params.tensors()) by_name.emplace(tensor.name, &tensor);
+// Parameters by their names.
+using ByName = std::map<std::string_view, size_t>;
+
+void read_frozen(const std::string& text, const ByName& by_name, std::vector<Param>& tensors) {
   try {
     JsonReader json(text);
     json.array(by_name.size(), [&] {
       const std::string name = json.string(kLongestTensorName);
       const auto found = by_name.find(name);
       if (found == by_name.end()) json.fail("an unknown tensor '" + name + "'");
-      found->second->frozen = true;
+      tensors[found->second].frozen = true;
     });
     json.end();
   } catch (const JsonError& error) {
@@ -172,29 +217,14 @@ void read_frozen(const std::string& text, Params<T>& params) {
   }
 }
 
-void read_class_weights(Tensors& tensors, ModelConfig& config) {
-  if (!tensors.has(kClassWeights)) return;
-  config.class_weights.resize(size_t(config.network.output));
-  tensors.take(kClassWeights, {config.network.output}, config.class_weights.data());
-  double largest = 0;
-  bool possible = true;
-  for (const double weight : config.class_weights) {
-    possible = possible && std::isfinite(weight) && weight >= 0;
-    largest = std::max(largest, weight);
-  }
-  if (!possible || largest == 0) refuse_file("a model file with impossible class weights");
-}
-
-template <class T>
-void read_groups(const std::string& text, const Params<T>& params,
-                 std::vector<ParamGroup>& groups) {
+void read_groups(const std::string& text, const ByName& by_name, std::vector<ParamGroup>& groups) {
   const auto possible = [](double value) { return value >= 0 && std::isfinite(value); };
   try {
     JsonReader json(text);
     json.object(groups.size(), kLongestTensorName, [&](const std::string& name) {
-      const Param* tensor = params.find(name);
-      if (!tensor) json.fail("an unknown tensor '" + name + "'");
-      ParamGroup& group = groups[static_cast<size_t>(tensor - params.tensors().data())];
+      const auto found = by_name.find(name);
+      if (found == by_name.end()) json.fail("an unknown tensor '" + name + "'");
+      ParamGroup& group = groups[found->second];
       int place = 0;
       json.array(2, [&] {
         double& value = place++ == 0 ? group.lr_scale : group.weight_decay;
@@ -210,32 +240,41 @@ void read_groups(const std::string& text, const Params<T>& params,
   }
 }
 
+void read_class_weights(TensorData& data, ModelConfig& config) {
+  if (!data.has(kClassWeights)) return;
+  config.class_weights.resize(size_t(config.network.output));
+  data.copy(kClassWeights, config.class_weights.data());
+  double largest = 0;
+  bool possible = true;
+  for (const double weight : config.class_weights) {
+    possible = possible && std::isfinite(weight) && weight >= 0;
+    largest = std::max(largest, weight);
+  }
+  if (!possible || largest == 0) refuse_file("a model file with impossible class weights");
+}
+
 template <class T>
-AnyModel read_model(ModelConfig config, Metadata metadata, const SafetensorsHeader& header,
-                    const std::byte* bytes) {
-  check_size(config, sizeof(T), header);
-  Tensors tensors(header, bytes);
-  read_class_weights(tensors, config);
+AnyModel read_model(const Contents& contents, const std::byte* bytes) {
+  TensorData data(contents.header, bytes);
+  ModelConfig config = contents.config;
+  read_class_weights(data, config);
   auto model = std::make_unique<Model<T>>(config);
   Params<T>& params = model->network().params();
   Optimizer<T>& optimizer = model->optimizer();
   T* const values = params.change();
-  for (const Param& tensor : params.tensors())
-    tensors.take(tensor.name, tensor.shape, values + tensor.offset);
-  for (size_t i = 0; i < optimizer.moments().size(); ++i) {
-    const std::string prefix = std::string("optimizer.") + optimizer.moment_names()[i] + '.';
-    for (const Param& tensor : params.tensors()) {
-      tensors.take(prefix + tensor.name, tensor.shape,
-                   optimizer.moments()[i].data() + tensor.offset);
-    }
+  for (size_t i = 0; i < params.tensors().size(); ++i) {
+    Param& tensor = params.tensors()[i];
+    tensor.frozen = contents.tensors[i].frozen;
+    data.copy(tensor.name, values + tensor.offset);
+    for (size_t k = 0; k < contents.moments.size(); ++k)
+      data.copy(contents.moments[k] + tensor.name, optimizer.moments()[k].data() + tensor.offset);
   }
-  model->extras = tensors.extras();
-  read_frozen(metadata.text("frozen"), params);
-  read_groups(metadata.text_or("groups", "{}"), params, optimizer.groups());
-  model->steps_taken = metadata.count("steps_taken");
-  model->steps_skipped = metadata.count("steps_skipped");
-  optimizer.set_steps(metadata.count("optimizer_steps"));
-  model->metadata = metadata.users();
+  optimizer.groups() = contents.groups;
+  model->extras = data.extras();
+  model->steps_taken = contents.steps_taken;
+  model->steps_skipped = contents.steps_skipped;
+  optimizer.set_steps(contents.optimizer_steps);
+  model->metadata = contents.metadata;
   return model;
 }
 
@@ -246,7 +285,7 @@ std::vector<std::byte> serialize(const Model<T>& model) {
   const Params<T>& params = model.network().params();
   const Optimizer<T>& optimizer = model.optimizer();
   const std::vector<double>& class_weights = model.config().class_weights;
-  const Dtype dtype = sizeof(T) == sizeof(float) ? Dtype::float32 : Dtype::float64;
+  constexpr Dtype dtype = dtype_of<T>();
   std::vector<std::pair<std::string, std::string>> metadata{
       {"format", kFormat},
       {"format_version", kFormatVersion},
@@ -263,25 +302,23 @@ std::vector<std::byte> serialize(const Model<T>& model) {
   std::vector<TensorToStore> tensors;
   const auto store = [&](const std::string& prefix, const T* values) {
     for (const Param& tensor : params.tensors()) {
-      tensors.push_back({prefix + tensor.name, dtype_text<T>(), tensor.shape,
+      tensors.push_back({prefix + tensor.name, dtype_text(dtype), tensor.shape,
                          values + tensor.offset, static_cast<size_t>(tensor.count) * sizeof(T)});
     }
   };
   store("", params.data());
-  for (size_t i = 0; i < optimizer.moments().size(); ++i) {
-    store(std::string("optimizer.") + optimizer.moment_names()[i] + '.',
-          optimizer.moments()[i].data());
-  }
+  const std::vector<std::string> prefixes = moment_prefixes(optimizer.config());
+  for (size_t i = 0; i < prefixes.size(); ++i) store(prefixes[i], optimizer.moments()[i].data());
   if (!class_weights.empty()) {
     tensors.push_back({kClassWeights,
-                       dtype_text<double>(),
+                       dtype_text(Dtype::float64),
                        {model.config().network.output},
                        class_weights.data(),
                        class_weights.size() * sizeof(double)});
   }
   for (const auto& [name, extra] : model.extras) {
-    tensors.push_back({"extra." + name, dtype_text(extra.type), extra.shape, extra.bytes.data(),
-                       extra.bytes.size()});
+    tensors.push_back({std::string(kExtraPrefix) + name, dtype_text(extra.type), extra.shape,
+                       extra.bytes.data(), extra.bytes.size()});
   }
   try {
     std::vector<std::byte> file = write_safetensors(metadata, std::move(tensors));
@@ -294,16 +331,44 @@ std::vector<std::byte> serialize(const Model<T>& model) {
   }
 }
 
+Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size) {
+  Contents contents;
+  contents.header = check_model_header(bytes, size, file_size);
+  Metadata metadata(contents.header);
+  contents.config = config_from_json(metadata.text("config"), &contents.dtype);
+  const ModelConfig& config = contents.config;
+  check_size(config, contents.dtype, contents.header);
+  contents.tensors = tensors_of(config.network);
+  contents.moments = moment_prefixes(config.optimizer);
+  const char* const dtype = dtype_text(contents.dtype);
+  Tensors tensors(contents.header);
+  ByName by_name;
+  for (const Param& tensor : contents.tensors) {
+    by_name.emplace(tensor.name, by_name.size());
+    tensors.expect(tensor.name, dtype, tensor.shape);
+    for (const std::string& moment : contents.moments)
+      tensors.expect(moment + tensor.name, dtype, tensor.shape);
+  }
+  if (tensors.has(kClassWeights))
+    tensors.expect(kClassWeights, dtype_text(Dtype::float64), {config.network.output});
+  tensors.expect_extras();
+  read_frozen(metadata.text("frozen"), by_name, contents.tensors);
+  contents.groups.resize(contents.tensors.size());
+  read_groups(metadata.text_or("groups", "{}"), by_name, contents.groups);
+  contents.steps_taken = metadata.count("steps_taken");
+  contents.steps_skipped = metadata.count("steps_skipped");
+  contents.optimizer_steps = metadata.count("optimizer_steps");
+  contents.metadata = metadata.users();
+  return contents;
+}
+
 AnyModel deserialize(const std::byte* bytes, size_t size) {
-  const SafetensorsHeader header = check_model_header(bytes, size, size);
+  const Contents contents = read_contents(bytes, size, size);
   if (digest_of(bytes, size) != text_at(bytes, kDigitsBegin, kDigitsBegin + kDigits)) {
     refuse_file("an altered or damaged model file (its SHA-256 is not the one it names)");
   }
-  Metadata metadata(header);
-  Dtype dtype = Dtype::float32;
-  const ModelConfig config = config_from_json(metadata.text("config"), &dtype);
-  return dtype == Dtype::float32 ? read_model<float>(config, std::move(metadata), header, bytes)
-                                 : read_model<double>(config, std::move(metadata), header, bytes);
+  return contents.dtype == Dtype::float32 ? read_model<float>(contents, bytes)
+                                          : read_model<double>(contents, bytes);
 }
 
 template std::vector<std::byte> serialize(const Model<float>&);

@@ -12,8 +12,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/model.h"
 #include "model/safetensors.h"
@@ -32,12 +34,29 @@ inline std::string_view text_at(const std::byte* bytes, size_t begin, size_t end
 // The SHA-256 that a file is to name.
 std::string digest_of(const std::byte* bytes, size_t size);
 
-// Throws Error (BPTT_ERR_FORMAT): expected a model file, got `got`.
+// Throws Error (BPTT_ERR_FORMAT): expected a model file, got `got`. The argument by which the bytes
+// came is left to the caller.
 [[noreturn]] void refuse_file(const std::string& got);
 
-// Tells from the beginning of a file (the header at least, where it has one) whether it can be a
-// model file of this version and this size; else refuses it with the reason.
+// Reads a header and refuses it with the reason where it is not that of a model file of this version
+// and this size. `bytes` are the beginning of the file, with the whole header if there is one.
 SafetensorsHeader check_model_header(const std::byte* bytes, size_t size, uint64_t file_size);
+
+// All that a header says. Its tensors are exactly those that its options ask for, and the user's.
+struct Contents {
+  SafetensorsHeader header;
+  ModelConfig config;  // but for the class weights, which are data
+  Dtype dtype = Dtype::float32;
+  std::vector<Param> tensors;        // the parameters, with the frozen ones marked
+  std::vector<ParamGroup> groups;    // by position among `tensors`
+  std::vector<std::string> moments;  // before a parameter's name: the tensors' names
+  int64_t steps_taken = 0, steps_skipped = 0, optimizer_steps = 0;
+  std::map<std::string, std::string> metadata;  // the user's
+};
+
+// Reads all that a header says, and refuses what no model has. Of the file it takes the header only,
+// and memory in proportion to that.
+Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size);
 
 // All options as JSON; `optimizer` has the learning rate and eps in use.
 std::string config_to_json(const ModelConfig& config, const OptimizerConfig& optimizer,

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "model/file.h"
+#include "model/pace.h"
 #include "model/sha256.h"
 
 namespace bptt {
@@ -61,12 +62,15 @@ std::string digest_of(const std::byte* bytes, size_t size) {
   Sha256 sha;
   sha.update(bytes, kDigitsBegin);
   sha.update(zeros.data(), kDigits);
-  sha.update(bytes + kDigitsBegin + kDigits, size - kDigitsBegin - kDigits);
+  const std::byte* const rest = bytes + kDigitsBegin + kDigits;
+  Pace pace;
+  in_pieces(size - kDigitsBegin - kDigits, pace,
+            [&](size_t begin, size_t count) { sha.update(rest + begin, count); });
   return sha.hex_digest();
 }
 
 void refuse_file(const std::string& got) {
-  throw Error(BPTT_ERR_FORMAT, "path", "a model file of bptt_native", got);
+  throw Error(BPTT_ERR_FORMAT, "", "a model file of bptt_native", got);
 }
 
 SafetensorsHeader check_model_header(const std::byte* bytes, size_t size, uint64_t file_size) {

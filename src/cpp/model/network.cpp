@@ -51,15 +51,21 @@ std::vector<LayerOffsets> add_tensors(const NetworkConfig& config, Params<T>& pa
     params.add("readout.weight", {config.output, config.features()});
     params.add("readout.bias", {config.output});
   }
-  params.allocate();
   return offsets;
 }
 
 }  // namespace
 
+std::vector<Param> tensors_of(const NetworkConfig& config) {
+  Params<double> params;
+  add_tensors(config, params);
+  return params.tensors();
+}
+
 template <class T>
 Network<T>::Network(const NetworkConfig& config)
     : config_(config), stack_(stack_config(config), add_tensors(config, params_)) {
+  params_.allocate();
   embedding_ = params_.find("embedding.weight");
   readout_weight_ = params_.find("readout.weight");
   readout_bias_ = params_.find("readout.bias");

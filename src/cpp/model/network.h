@@ -25,6 +25,9 @@ struct NetworkConfig : LayerConfig {
   std::string prefix;        // of the layers' parameter names: "" or "rnn."
 };
 
+// The tensors of a network, without their values. Throws std::bad_alloc.
+std::vector<Param> tensors_of(const NetworkConfig& config);
+
 // Arrays as in bptt.h.
 template <class T>
 struct Outputs {

@@ -60,6 +60,12 @@ double own_eps(const OptimizerConfig& config) {
 
 }  // namespace
 
+std::vector<const char*> moment_names_of(const OptimizerConfig& config) {
+  std::vector<const char*> names;
+  for (const Moment& moment : moments_of(config)) names.push_back(moment.name);
+  return names;
+}
+
 template <class T>
 Optimizer<T>::Optimizer(const OptimizerConfig& config, Params<T>& params)
     : config_(config), params_(params), groups_(params.tensors().size()) {

@@ -32,6 +32,9 @@ struct ParamGroup {
   double weight_decay = std::numeric_limits<double>::quiet_NaN();  // NaN: as the config says
 };
 
+// The names of the moments that an optimiser keeps, as in bptt.h.
+std::vector<const char*> moment_names_of(const OptimizerConfig& config);
+
 template <class T>
 class Optimizer {
  public:

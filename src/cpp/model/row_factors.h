@@ -4,27 +4,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "error.h"
+#include "model/pace.h"
 #include "sequence/layer.h"
 #include "sequence/norms.h"
-#include "sequence/pool.h"
 
 namespace bptt {
-
-// Asks the caller whether to go on: at once, then about every ten milliseconds' work.
-class Pace {
- public:
-  void did(double operations) {
-    done_ += operations;
-    if (done_ < kOften) return;
-    done_ = 0;
-    if (cancelled()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
-  }
-
- private:
-  static constexpr double kOften = 5e7;
-  double done_ = kOften;
-};
 
 // V = L Q: Q [rows, size] in place of V, with orthonormal rows; L lower triangular with L_ii >= 0. Rows
 // go through Gram-Schmidt block by block, each block twice (Barlow & Smoktunowicz 2013): freed of the

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "model/json.h"
+#include "model/pace.h"
 
 namespace bptt {
 namespace {
@@ -169,6 +170,8 @@ std::vector<std::byte> write_safetensors(
                    });
   if (tensors.size() > kMostTensors)
     refuse("more than " + std::to_string(kMostTensors) + " tensors");
+  if (metadata.size() > kMostTensors)
+    refuse("more than " + std::to_string(kMostTensors) + " entries of metadata");
   std::string pairs = "{";
   for (const auto& [key, value] : metadata) append_member(pairs, key, json_string(value));
   std::string header = "{";
@@ -186,15 +189,19 @@ std::vector<std::byte> write_safetensors(
   header.resize((header.size() + 7) / 8 * 8, ' ');
   if (header.size() > kMostHeaderBytes) refuse("a header of more than 16 MiB");
 
-  std::vector<std::byte> file(8 + header.size() + reached);
+  std::vector<std::byte> file;
+  file.reserve(8 + header.size() + reached);
+  Pace pace;
+  const auto append = [&](const void* data, size_t size) {
+    const auto* bytes = static_cast<const std::byte*>(data);
+    in_pieces(size, pace, [&](size_t begin, size_t count) {
+      file.insert(file.end(), bytes + begin, bytes + begin + count);
+    });
+  };
   const uint64_t length = header.size();
-  std::memcpy(file.data(), &length, sizeof length);
-  std::memcpy(file.data() + 8, header.data(), header.size());
-  std::byte* data = file.data() + 8 + header.size();
-  for (const TensorToStore& tensor : tensors) {
-    if (tensor.bytes > 0) std::memcpy(data, tensor.data, tensor.bytes);
-    data += tensor.bytes;
-  }
+  append(&length, sizeof length);
+  append(header.data(), header.size());
+  for (const TensorToStore& tensor : tensors) append(tensor.data, tensor.bytes);
   return file;
 }
 

@@ -54,7 +54,8 @@ struct TensorToStore {
 };
 
 // A whole file; metadata in the given order, data on 8-byte boundaries (tensors of 8-byte elements
-// first, else in the given order). Throws SafetensorsError where a limit is passed, std::bad_alloc.
+// first, else in the given order). Throws SafetensorsError where a limit is passed, std::bad_alloc,
+// Error (cancelled).
 std::vector<std::byte> write_safetensors(
     const std::vector<std::pair<std::string, std::string>>& metadata,
     std::vector<TensorToStore> tensors);

@@ -53,7 +53,8 @@ void add_block(std::array<uint32_t, 8>& state, const std::byte* data) {
 }  // namespace
 
 void Sha256::blocks(const std::byte* data, size_t count) {
-  if (const Sha256Blocks native = sha256_blocks()) return native(state_.data(), kRound, data, count);
+  if (const Sha256Blocks native = sha256_blocks())
+    return native(state_.data(), kRound, data, count);
   for (; count > 0; --count, data += 64) add_block(state_, data);
 }
 
