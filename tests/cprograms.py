@@ -50,20 +50,12 @@ def build(name: str, folder: Path, *options: str) -> Path:
     return program
 
 
-def build_shim(folder: Path) -> Path:
-    """Build the shim that counts allocations and locks."""
-    shim = folder / "interpose.so"
+def build_shim(folder: Path, name: str = "interpose") -> Path:
+    """Build tests/capi/{name}.c as a library to be loaded before the C library."""
+    shim = folder / f"{name}.so"
+    source, output = str(HERE / f"{name}.c"), ["-o", str(shim)]
     subprocess.run(
-        [
-            compiler(),
-            *FLAGS,
-            "-fPIC",
-            "-shared",
-            str(HERE / "interpose.c"),
-            "-o",
-            str(shim),
-            "-ldl",
-        ],
+        [compiler(), *FLAGS, "-U_FORTIFY_SOURCE", "-fPIC", "-shared", source, *output, "-ldl"],
         check=True,
         timeout=120,
     )

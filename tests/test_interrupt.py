@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,3 +57,43 @@ def test_interrupt_of_a_spectrum(what: str) -> None:
     timer.cancel()
     assert taken < 0.3 + 1.0, f"{taken:.2f} s until the call stopped"
     assert np.array_equal(lyapunov(net, tape, count=2, last=3).exponents, few)
+
+
+def interrupt_at_work(seconds: float, look: Callable[[], bool]) -> list[bool]:
+    """Interrupt after some of this process's work; `look` is noted at that moment."""
+    seen: list[bool] = []
+
+    def arrived(number: int, frame: object) -> None:
+        seen.append(look())
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGPROF, arrived)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    return seen
+
+
+def is_open(path: Path) -> bool:
+    return any(os.path.realpath(entry) == str(path) for entry in Path("/proc/self/fd").iterdir())
+
+
+def test_interrupt_of_a_save_and_of_a_load(tmp_path: Path) -> None:
+    """The handler runs while the file is written or read, not afterwards."""
+    m = bn.Model(vocab_size=3, hidden_size=2, output_size=3)
+    m.tensors["large"] = np.zeros(40 << 20, np.float32)
+    path = tmp_path / "m"
+    before = signal.getsignal(signal.SIGPROF)
+    try:
+        seen = interrupt_at_work(0.02, path.exists)
+        with pytest.raises(KeyboardInterrupt):
+            m.save(path)
+        assert seen == [False]
+        assert list(tmp_path.iterdir()) == []
+        m.save(path)
+        seen = interrupt_at_work(0.02, lambda: is_open(path))
+        with pytest.raises(KeyboardInterrupt):
+            bn.load(path)
+        assert seen == [True]
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    assert bn.load(path).tensors["large"].shape == (40 << 20,)
