@@ -476,18 +476,6 @@ def test_headers_that_lie_are_refused(file, tmp_path):
     assert count >= 30
 
 
-def test_duplicate_keys_are_refused(file, tmp_path):
-    header, body = split(file)
-    text = json.dumps(header, separators=(",", ":"))
-    entry = json.dumps({"rnn.weight_hh_l0": header["rnn.weight_hh_l0"]}, separators=(",", ":"))[
-        1:-1
-    ]
-    doubled = text[:-1] + "," + entry + "}"
-    doubled += " " * (-len(doubled) % 8)
-    data = struct.pack("<Q", len(doubled)) + doubled.encode() + body
-    refused(tmp_path, data)
-
-
 def test_things_that_are_no_files(tmp_path):
     with pytest.raises(IsADirectoryError):
         bn.load(tmp_path)
