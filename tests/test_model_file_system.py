@@ -1,8 +1,11 @@
 """Model files and the operating system: the order of the calls, and every call that fails."""
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +34,11 @@ class Outcome:
 
     def names(self) -> list[str]:
         return [call[0] for call in self.calls]
+
+    def siblings(self) -> list[tuple[Path, int, int]]:
+        """The files that were made: path, flags and mode."""
+        opened = [(Path(c[1]), *map(int, c[2].split())) for c in self.calls if c[0] == "open"]
+        return [call for call in opened if call[1] & os.O_CREAT]
 
     def bytes_read(self) -> int:
         return sum(max(0, int(call[3])) for call in self.calls if call[0] == "read")
@@ -94,9 +102,9 @@ def test_the_order_of_a_save(existing, watched, source, target) -> None:
     outcome = watched("save", source, target)
     assert outcome.status == OK, outcome.text
     names = outcome.names()
-    new = [call[1] for call in outcome.calls if call[0] == "open" and call[2] == "new"]
-    assert len(new) == 1
-    sibling = Path(new[0])
+    [(sibling, flags, mode)] = outcome.siblings()
+    wanted = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    assert (flags & ~0o100000, mode) == (wanted, 0o600 if existing else 0o666)
     assert sibling.parent == target.parent, "the temporary file is in the folder of its target"
     assert sibling.name.startswith(".m.bptt-tmp-")
     renamed = only(names, "rename")
@@ -116,10 +124,116 @@ def test_the_sibling_is_beside_what_a_link_points_to(watched, source, target, tm
     link.symlink_to("folder/m")
     outcome = watched("save", source, link)
     assert outcome.status == OK, outcome.text
-    new = [call[1] for call in outcome.calls if call[0] == "open" and call[2] == "new"]
-    assert [Path(path).parent for path in new] == [target.parent]
+    [(sibling, _, _)] = outcome.siblings()
+    assert sibling.parent == target.parent
     assert link.is_symlink()
     assert target.read_bytes() == source.read_bytes()
+
+
+def save(path) -> None:
+    bn.Model(vocab_size=3, hidden_size=2, output_size=3).save(path)
+
+
+def test_links_stay_links(tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    for text in ["folder/m", str(tmp_path / "folder" / "m"), "../" + tmp_path.name + "/folder/m"]:
+        link = tmp_path / "link"
+        link.symlink_to(text)
+        save(link)  # what it points to is not there yet
+        assert str(link.readlink()) == text
+        assert bn.load(link).num_parameters > 0
+        assert list((tmp_path / "folder").iterdir()) == [tmp_path / "folder" / "m"]
+        (tmp_path / "folder" / "m").unlink()
+        link.unlink()
+
+
+def test_chains_of_links(tmp_path) -> None:
+    for number in range(42):
+        (tmp_path / f"{number}").symlink_to(f"{number + 1}" if number < 41 else "m")
+    save(tmp_path / "2")  # 40 links
+    assert bn.load(tmp_path / "m").num_parameters > 0
+    with pytest.raises(OSError, match="expected a path to write to, got") as caught:
+        save(tmp_path / "1")
+    assert caught.value.errno == errno.ELOOP
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match=f"got '{tmp_path}/loop'") as caught:
+        save(tmp_path / "loop")
+    assert caught.value.errno == errno.ELOOP
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"")
+    for name, error in [
+        ("folder", errno.EISDIR), ("folder/", errno.EISDIR), ("file/", errno.ENOTDIR),
+        ("pipe", errno.EINVAL), ("file/m", errno.ENOTDIR), ("missing/m", errno.ENOENT),
+        ("x" * 256, errno.ENAMETOOLONG),
+    ]:  # fmt: skip
+        with pytest.raises(OSError, match=r"Model\.save: argument 'path': expected ") as caught:
+            save(f"{tmp_path}/{name}")
+        assert caught.value.errno == error, name
+        assert len(list(tmp_path.iterdir())) == 3
+    for name in ["folder", "pipe", "missing", "file/"]:
+        with pytest.raises(OSError, match="load: argument 'path': expected "):
+            bn.load(f"{tmp_path}/{name}")
+
+
+def test_a_file_in_the_current_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save("m")
+    Path("m").chmod(0o4751)
+    Path(".m.bptt-tmp-left").write_bytes(b"")
+    save("m")
+    assert stat.S_IMODE(Path("m").stat().st_mode) == 0o4751
+    assert [path.name for path in Path().iterdir()] == ["m"]
+    assert bn.load("m").num_parameters > 0
+
+
+def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path) -> None:
+    dead, others = [".m.bptt-tmp-1-0", ".m.bptt-tmp-x"], [".n.bptt-tmp-1-0", ".m.bptt-tm", "m.bptt"]
+    for name in [*dead, *others, ".m.bptt-tmp-held"]:
+        (tmp_path / name).write_bytes(b"1")
+    with (tmp_path / ".m.bptt-tmp-held").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        save(tmp_path / "m")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"m", ".m.bptt-tmp-held", *others}
+    save(tmp_path / "m")
+    assert {path.name for path in tmp_path.iterdir()} == {"m", *others}
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("n" * 63, "n" * 63), ("n" * 64, "n" * 64), ("n" * 65, "n" * 64), ("n" * 255, "n" * 64),
+        ("é" * 32, "é" * 32), ("é" * 33, "é" * 32), ("n" + "é" * 32, "n" + "é" * 31),
+        ("nn" + "\U0001f600" * 16, "nn" + "\U0001f600" * 15),
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_names_of_siblings_fit(name, kept, watched, source, target) -> None:
+    outcome = watched("save", source, target.parent / name)
+    assert outcome.status == OK, outcome.text
+    [(sibling, _, _)] = outcome.siblings()
+    assert re.fullmatch(re.escape(f".{kept}.bptt-tmp-") + r"\d+-\d+", sibling.name)
+
+
+def test_a_lock_that_another_took_makes_another_sibling(watched, source, target) -> None:
+    """A sweep of another process found the file before it was locked, and will remove it."""
+    first = watched("save", source, target, fail=("flock", 1, 1, errno.EAGAIN))
+    assert first.status == OK
+    assert len(first.siblings()) == 2
+    first.siblings()[0][0].unlink()  # as that process would
+    outcome = watched("save", source, target, fail=("flock", 1, 1, errno.ENOLCK))
+    assert (outcome.status, len(outcome.siblings())) == (OK, 1)  # a file system without locks
+    assert list(target.parent.iterdir()) == [target]
+    outcome = watched("save", source, target, fail=("open", 1, 99, errno.EEXIST))
+    assert outcome.status == OK
+    outcome = watched("save", source, target, fail=("open", 1, 100, errno.EEXIST))
+    assert (outcome.status, outcome.errno) == (IO, errno.EEXIST)
+    outcome = watched("save", source, target, fail=("flock", 1, -1, errno.EAGAIN))
+    assert (outcome.status, outcome.errno, len(outcome.siblings())) == (IO, errno.EEXIST, 100)
 
 
 # --------------------------------------------------------------------------------- calls that fail

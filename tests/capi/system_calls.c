@@ -2,7 +2,7 @@
  * program makes between watch_system_calls(1) and (0), and makes one of them fail.
  *
  * SYSTEM_CALLS_LOG names the file of the record, a line per call: its name, its paths or the path of
- * its descriptor, its result. SYSTEM_CALLS_FAIL is "<name> <first> <count> <how>": of the calls of
+ * its descriptor (of open: the flags and the mode instead of a second path), its result. SYSTEM_CALLS_FAIL is "<name> <first> <count> <how>": of the calls of
  * this name, `count` from number `first` on (from 1) fail. `how` is an errno; for write and read also
  * 0 (nothing is done, 0 is returned) or -1 (one byte at most is). */
 #define _GNU_SOURCE
@@ -91,17 +91,19 @@ WATCHED(flock, (int file, int operation), (file, operation), path_of(file), "")
 
 int open(const char* path, int flags, ...) {
   static int (*real)(const char*, int, ...);
+  char how_to[32];
   va_list rest;
   mode_t mode;
   va_start(rest, flags);
   mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;
   va_end(rest);
   if (!real) real_function(&real, "open");
+  snprintf(how_to, sizeof how_to, "%d %d", flags, (int)mode);
   if (is_chosen("open")) {
     errno = (int)how;
-    return (int)noted("open", path, "", -1);
+    return (int)noted("open", path, how_to, -1);
   }
-  return (int)noted("open", path, flags & O_CREAT ? "new" : "", real(path, flags, mode));
+  return (int)noted("open", path, how_to, real(path, flags, mode));
 }
 
 /* The descriptor is closed all the same, as Linux does. */
