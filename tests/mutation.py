@@ -162,8 +162,6 @@ class Workshop:
         self.build_folder = folder / "build"
         configure = ["cmake", "-S", self.tree, "-B", self.build_folder, "-G", "Ninja"]
         subprocess.run([*configure, "-DCMAKE_BUILD_TYPE=Release"], check=True, capture_output=True)
-        if not self.build(os.environ):
-            raise SystemExit("mutation.py: the unchanged sources do not build")
 
     def build(self, environment: dict[str, str]) -> bool:
         """Build the library into the package; whether that is possible."""
@@ -207,6 +205,13 @@ class Workshop:
             return ""
         failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
         return failed[1] if failed else f"pytest ended with {process.returncode}"
+
+    def check(self, tests: list[str], seconds: float) -> None:
+        """Build the unchanged sources and run the tests, which must pass."""
+        if not self.build(os.environ):
+            raise SystemExit("mutation.py: the unchanged sources do not build")
+        if failed := self.test(tests, seconds):
+            raise SystemExit(f"mutation.py: {failed}: the unchanged sources fail")
 
     def outcome(
         self, name: str, mutant: Mutant, tests: list[str], seconds: float
@@ -254,8 +259,8 @@ def run(options: argparse.Namespace) -> list[dict[str, object]]:
         for name in options.file:
             text = (ROOT / CPP / name).read_text(encoding="utf-8")
             tests = tests_of(name)
-            if workshop and (failed := workshop.test(tests, options.seconds)):
-                raise SystemExit(f"mutation.py: {failed} fails on the unchanged sources")
+            if workshop:
+                workshop.check(tests, options.seconds)
             for mutant in sample(name, options.most, options.seed):
                 before, after = mutant.lines(text)
                 outcome, note = "equivalent", reason_of(name, before, after)

@@ -10,6 +10,8 @@ from cprograms import PACKAGE, build, library, run
 
 import bptt_native as bn
 
+HEADERS = ("bptt.h", "bptt_diagnostics.h")
+
 HEADER = PACKAGE / "include" / "bptt.h"
 
 
@@ -51,9 +53,43 @@ def test_a_c_program_flushes_subnormal_numbers(isa, tmp_path):
     assert "flush ok" in run(build("flush", tmp_path), BPTT_ISA=isa)
 
 
+def arguments_of_functions():
+    """The names of each function's arguments, and of the fields of structs that they lead to."""
+    text = "".join((PACKAGE / "include" / name).read_text() for name in HEADERS)
+    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
+    name = r"(\w+)(?:\[\w*\])?$"
+    fields = {}
+    for struct, body in re.findall(r"typedef struct (\w+) \{(.*?)\}", text, re.DOTALL):
+        declared = [d for line in body.split(";") for d in line.split(",") if d.strip()]
+        own = {re.search(name, d.strip())[1] for d in declared}
+        fields[struct] = own, set(re.findall(r"bptt_\w+", body))
+
+    def within(types):
+        names, left, seen = set(), set(types), set()
+        while left:
+            struct = left.pop()
+            seen.add(struct)
+            own, more = fields.get(struct, (set(), set()))
+            names |= own
+            left |= more - seen
+        return names
+
+    functions = {}
+    for function, given in re.findall(r"bptt_status\s+(bptt_\w+)\(([^;]*)\);", text):
+        arguments = {re.search(name, a.strip())[1] for a in given.split(",")}
+        functions[function] = arguments | within(re.findall(r"bptt_\w+", given))
+    return functions
+
+
 def test_every_function_refuses_what_is_hostile(tmp_path):
     printed = run(build("hostile", tmp_path))
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 1000
+    functions = arguments_of_functions()
+    refusals = set(re.findall(r"^(\w+) refuses '(.*)'$", printed, re.MULTILINE))
+    assert len(refusals) > 250
+    for function, argument in refusals:
+        names = set(re.findall(r"\w+", argument))
+        assert names <= functions[function], f"{function} has no argument '{argument}'"
 
 
 def test_an_unknown_instruction_set_is_a_status(tmp_path):

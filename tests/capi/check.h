@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int refusals = 0;
+static int refusals = 0, shows_refusals = 0;
 
 static void die(const char* file, int line, const char* what) {
   fprintf(stderr, "%s:%d: %s\n", file, line, what);
@@ -48,6 +48,7 @@ static void refused(bptt_status wanted, bptt_status got, const char* call, const
     fprintf(stderr, "%s:%d: %s: the record says: %s\n", file, line, call, error.text);
     exit(1);
   }
+  if (shows_refusals) printf("%s refuses '%s'\n", error.function, error.argument);
   ++refusals;
 }
 #define REFUSED(status, call) refused((status), (call), #call, __FILE__, __LINE__)

@@ -894,6 +894,7 @@ int main(void) {
   bptt_optimizer_options rule;
   pthread_t thread;
   int k;
+  shows_refusals = 1;
   reset();
   for (k = 0; k < T * N * I; ++k) x[k] = (float)random_number();
   layer = new_layer();
