@@ -75,6 +75,7 @@ BPTT_INLINE Ahead nothing_ahead(const void* line) { return {line, 0, 1}; }
 // Two lines a call.
 class Fetch {
  public:
+  Fetch() = default;
   BPTT_INLINE explicit Fetch(const Ahead& ahead)
       : at_(static_cast<const char*>(ahead.from)),
         last_(at_ + (ahead.count - 1) * ahead.stride),
@@ -86,9 +87,9 @@ class Fetch {
   }
 
  private:
-  const char* at_;
-  const char* last_;
-  int64_t stride_;
+  const char* at_ = nullptr;
+  const char* last_ = nullptr;
+  int64_t stride_ = 0;
 };
 
 // How A lies: row r of the tile and k at a[r * a_row + k], or at a[k * a_row + r].
@@ -146,8 +147,11 @@ BPTT_INLINE void put_sum(const Tile<T>& t, int r, int p, typename Vec<T>::V valu
   }
 }
 
-// With fewer rows the loads of B alone keep the load units busy.
-constexpr bool fetches_ahead(int panels, int rows) { return panels == 1 && rows > 3; }
+// By rows, with few of them, the loads of B alone keep the load units busy: `ahead` is not read then,
+// and need not be set.
+constexpr bool fetches_ahead(Lie lie, int panels, int rows) {
+  return lie == Lie::by_columns || (panels == 1 && rows > 3);
+}
 
 template <class O, Lie LIE, int ROWS, int PANELS, int VECTORS>
 void tile(const Tile<Sum<O>>& t) {
@@ -161,10 +165,15 @@ void tile(const Tile<Sum<O>>& t) {
     for (int p = 0; p < PANELS * VECTORS; ++p) sum[r][p] = V{};
   }
 
-  constexpr bool kFetches = fetches_ahead(PANELS, ROWS);
+  constexpr bool kFetches = fetches_ahead(LIE, PANELS, ROWS);
   const O* b = reinterpret_cast<const O*>(t.b);
-  Fetch fetches[2] = {Fetch(t.ahead[0]), Fetch(t.ahead[1])};
-  int64_t fetching = t.ahead[0].count;  // by_columns
+  Fetch fetches[2];
+  int64_t fetching = 0;  // by_columns
+  if constexpr (kFetches) {
+    fetches[0] = Fetch(t.ahead[0]);
+    fetches[1] = Fetch(t.ahead[1]);
+    fetching = t.ahead[0].count;
+  }
   for (int64_t segment = 0; segment < t.segments; ++segment) {
     const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
     if constexpr (LIE == Lie::by_columns) {
