@@ -81,6 +81,11 @@ def arguments_of_functions():
     return functions
 
 
+def test_the_callers_floating_point_environment_changes_no_bit(isa, tmp_path):
+    printed = run(build("environment", tmp_path), BPTT_ISA=isa)
+    assert printed.startswith("48 environments, exceptions")
+
+
 def test_every_function_refuses_what_is_hostile(tmp_path):
     printed = run(build("hostile", tmp_path))
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 1000

@@ -1,4 +1,4 @@
-"""tanh, sigmoid and exp of the cells against higher precision, on every instruction set."""
+"""Functions of the cells and their derivatives in higher precision, on every instruction set."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from complex_step import STEP
 
 import bptt_native as bn
+from bptt_native import reference as ref
 
 FUNCTIONS = ["tanh", "sigmoid", "exp"]
 ULP = 2.0
@@ -184,3 +186,54 @@ def test_subnormal_gradients_are_numbers_or_zeros() -> None:
     assert gradient(single).flat.tobytes() == kept.flat.tobytes()
     with pytest.raises(TypeError, match="set_flush_subnormals: argument 'flush'"):
         bn.set_flush_subnormals(1)  # type: ignore[arg-type]
+
+
+# A derivative that f(a) tells loses its digits where f(a) nears a limit: these f' are saved, or lose
+# none. (tanh and sigmoid, whose derivatives come from f(a), are not among them.)
+SLOPES = ["elu", "softsign", "softplus"]
+SLOPE_ULP = 4.0
+
+
+def slope_by_complex_step(name: str, a: np.ndarray) -> np.ndarray:
+    section, f, _ = ref.NONLINEARITIES[name]
+    return f(a + 1j * STEP, section(a)).imag / STEP
+
+
+def points(dtype: str) -> np.ndarray:
+    """[-100, 5], and next to 0 on both sides."""
+    near = np.geomspace(1e-9, 1, 60)
+    return np.concatenate([np.linspace(-100, 5, 2101), -near, near]).astype(dtype)
+
+
+@pytest.mark.parametrize("name", SLOPES)
+@pytest.mark.parametrize("alpha", [1.0, 0.5])
+def test_derivatives_keep_their_digits_far_from_zero(name, alpha, isa, dtype, errors):
+    a = points(dtype)
+    net = bn.RNN(1, 1, nonlinearity=name, bias=False, alpha=alpha, dtype=dtype)
+    net.load_state_dict(
+        {"weight_ih_l0": np.ones((1, 1), dtype), "weight_hh_l0": np.zeros((1, 1), dtype)}
+    )
+    y, _, tape = net.forward(a[None, :, None])
+    slope = net.backward(tape, np.ones_like(y)).x.ravel() / np.dtype(dtype).type(alpha)
+    if name == "softsign":  # whose quotient cancels in the complex step, too
+        want = 1 / (1 + np.abs(a.astype(np.longdouble))) ** 2
+    else:
+        want = slope_by_complex_step(name, a.astype(np.float64)).astype(np.longdouble)
+    error = ulp_errors(slope, want, float(np.finfo(dtype).tiny))
+    at = int(np.argmax(error))
+    assert error[at] <= SLOPE_ULP, (
+        f"{name}'({a[at]!r}) = {slope[at]!r}, expected {want[at]!r}: {error[at]:.2f} ulp"
+    )
+    assert np.all(slope[want > float(np.finfo(dtype).tiny)] > 0)
+    errors.add(isa, dtype, f"{name}' (ulp)", float(error[at]))
+
+
+@pytest.mark.parametrize("name", ref.NONLINEARITIES)
+def test_derivatives_of_the_reference_agree_with_the_complex_step(name):
+    a = points("float64")
+    section, f, slope = ref.NONLINEARITIES[name]
+    got = slope(a, f(a, section(a)), section(a))
+    want = slope_by_complex_step(name, a)
+    # tanh' and sigmoid' are told by h, whose digits end there; softsign's step cancels.
+    absolute = 1e-15 if name in ("tanh", "sigmoid") else 0
+    np.testing.assert_allclose(got, want, rtol=4e-14, atol=absolute)

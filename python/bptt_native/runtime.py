@@ -44,6 +44,9 @@ def set_flush_subnormals(flush: bool) -> None:
     in all calls from then on, on all threads of the engine and nowhere else: the caller's own
     arithmetic stays as it is, also where a call raises.
 
+    Nothing else of the caller's floating-point mode reaches a call: it always rounds to nearest and
+    traps no exception, and leaves the mode and its exception flags as they were.
+
     Parameters
     ----------
     flush : bool

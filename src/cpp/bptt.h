@@ -196,10 +196,14 @@ BPTT_API bptt_status bptt_use_isa(const char* name); /* for tests; NULL: the bes
 BPTT_API bptt_status bptt_set_num_threads(int64_t count);
 BPTT_API bptt_status bptt_get_num_threads(int64_t* count);
 
-/* 1: all calls, on all their threads, compute with zeros in place of subnormal numbers (float32:
- * below 1.2e-38) and give the caller his mode back, however they end, and in the cancel callback. 0,
- * the default: in the caller's mode, so that vanishing gradients are seen as far down as their type
- * goes; some CPUs take 10 to 30 times as long for these. For the whole process, from the next call. */
+/* All calls, on all their threads, round to nearest and trap no floating-point exception, whatever
+ * fesetround or feenableexcept have set. When a call ends, however it ends, and in the cancel callback,
+ * the caller's floating-point environment is what it was, exception flags included.
+ *
+ * Subnormal numbers (float32: below 1.2e-38) are computed with as the caller's thread does, by
+ * default, so that vanishing gradients are seen as far down as their type goes; some CPUs take 10 to
+ * 30 times as long for them. 1: calls compute with zeros in their place; 0: the default. For the
+ * whole process, from the next call. */
 BPTT_API bptt_status bptt_set_flush_subnormals(int32_t flush); /* 0 or 1 */
 BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
 

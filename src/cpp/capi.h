@@ -38,8 +38,8 @@ bptt_status record_failure(const char* function) noexcept;
 // Every entry of bptt.h runs inside one.
 template <class Body>
 bptt_status guard(const char* function, const Body& body) noexcept {
+  const CallMode mode;
   try {
-    const CallMode mode;
     body();
     return BPTT_OK;
   } catch (...) { return record_failure(function); }

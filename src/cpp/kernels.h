@@ -71,6 +71,11 @@ enum class Activation {
   softsign,
   leaky_relu
 };
+// Whether a cell has to keep f'(a) for the way back, because f(a) does not tell it: near their limits
+// y + 1 (elu) and 1 - |y| (softsign) lose all their digits while f' is far from zero.
+constexpr bool saves_slope(Activation f) {
+  return f == Activation::elu || f == Activation::softsign;
+}
 
 // Memory that will be needed soon: `count` pieces of 128 bytes, `stride` bytes apart. A product fetches
 // it into the caches while it multiplies; its values do not matter.
@@ -185,7 +190,7 @@ struct StepForwardArgs {
   int64_t panel_begin, panel_end;  // panels of units to compute
   bool lone;                       // a batch of one sequence (ProductArgs)
   Activation activation;           // RNN
-  const CellOptions<T>* options;   // null: the plain cell
+  const CellOptions<T>* options;   // null: the plain cell, where the activation saves no slope
   // The input, where the step multiplies it too: planes (or h) then hold nothing on entry. Null: they
   // hold its part of the pre-activations.
   const T* x;              // [rows, x_depth], x_row apart

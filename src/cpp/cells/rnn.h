@@ -1,6 +1,7 @@
-// rnn.h: h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). h_t alone is
-// enough for the way back: every f here has a derivative that can be written with f itself. With
-// options: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), zoneout; f(a_t) is saved.
+// rnn.h: h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). For most f, h_t alone
+// is enough for the way back: their derivative can be written with f itself. With options: h_t = (1 -
+// alpha) h_{t-1} + alpha f(a_t), zoneout; f(a_t) is saved. elu and softsign always have options and
+// save f'(a_t) in its place (kernels.h: saves_slope).
 #pragma once
 
 #include "cells/cell.h"
@@ -16,6 +17,7 @@ struct Rnn {
                         kSavesGates = OPTIONS, kApart = false;
   static constexpr int kFirstPlane = 0;
   static constexpr T kLeak = T(0.01);  // slope of leaky_relu
+  static_assert(OPTIONS || !saves_slope(F));
 
   static BPTT_INLINE V f(V a) {
     const V one = splat<T>(T(1));
@@ -32,21 +34,28 @@ struct Rnn {
     return a;
   }
 
-  // dL/da from dL/dh and h = f(a). relu, hard_sigmoid: 0 at the kinks, and a NaN state gives NaN.
+  // f'(a), of the activations that save it.
+  static BPTT_INLINE V slope(V a) {
+    const V one = splat<T>(T(1));
+    if constexpr (F == Activation::elu) return select(a > V{}, one, exp<T>(a));
+    if constexpr (F == Activation::softsign) {
+      const V left = one / (one + magnitude<T>(a));
+      return left * left;
+    }
+  }
+
+  // dL/da from dL/dh and h = f(a), or f'(a) where that is saved. relu, hard_sigmoid: 0 at the kinks, and
+  // a NaN state gives NaN.
   static BPTT_INLINE V f_backward(V dh, V h) {
     const V one = splat<T>(T(1));
     if constexpr (F == Activation::tanh) return dh * fma(-h, h, one);
     if constexpr (F == Activation::sigmoid) return dh * (h * (one - h));
     if constexpr (F == Activation::relu) return select(h > V{}, dh, h * V{});
     if constexpr (F == Activation::softplus) return dh * -expm1<T>(-h);
-    if constexpr (F == Activation::elu) return select(h > V{}, dh, dh * (h + one));
+    if constexpr (saves_slope(F)) return dh * h;
     if constexpr (F == Activation::hard_sigmoid) {
       const V slope = dh * splat<T>(T(1) / T(6));
       return select(h > V{}, select(h < one, slope, V{}), h * V{});
-    }
-    if constexpr (F == Activation::softsign) {
-      const V left = one - magnitude<T>(h);
-      return dh * (left * left);
     }
     if constexpr (F == Activation::leaky_relu) return select(h > V{}, dh, dh * splat<T>(kLeak));
     return dh;
@@ -65,7 +74,11 @@ struct Rnn {
       V fresh = y;
       if (o.alpha != T(1)) fresh = fma(splat<T>(T(1) - o.alpha), previous, splat<T>(o.alpha) * y);
       if (o.keep_h) fresh = zoned(o.keep_h + row * o.keep_row + unit, previous, fresh);
-      store(plane, y);
+      if constexpr (saves_slope(F)) {
+        store(plane, slope(a[0]));
+      } else {
+        store(plane, y);
+      }
       store(h, fresh);
     }
   }
@@ -97,7 +110,8 @@ struct Rnn {
   }
 };
 
-// run(cell) for the cell of this activation, plain or with options.
+// run(cell) for the cell of this activation, plain or with options; the plain cell of one that saves
+// its slope is never asked for.
 template <class T, bool OPTIONS, class Run>
 void with_activation(Activation activation, const Run& run) {
   switch (activation) {
@@ -112,11 +126,13 @@ void with_activation(Activation activation, const Run& run) {
     case Activation::softplus:
       return run(Rnn<T, Activation::softplus, OPTIONS>());
     case Activation::elu:
-      return run(Rnn<T, Activation::elu, OPTIONS>());
+      if constexpr (OPTIONS) run(Rnn<T, Activation::elu, true>());
+      return;
     case Activation::hard_sigmoid:
       return run(Rnn<T, Activation::hard_sigmoid, OPTIONS>());
     case Activation::softsign:
-      return run(Rnn<T, Activation::softsign, OPTIONS>());
+      if constexpr (OPTIONS) run(Rnn<T, Activation::softsign, true>());
+      return;
     case Activation::leaky_relu:
       return run(Rnn<T, Activation::leaky_relu, OPTIONS>());
   }

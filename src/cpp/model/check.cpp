@@ -32,7 +32,7 @@ class Checks {
 std::optional<OptionProblem> problem_of(const LayerConfig& layer) {
   Checks checks;
   const bool rnn = layer.cell == Cell::rnn, lstm = layer.cell == Cell::lstm;
-  const bool dale = !std::isnan(layer.dale), projected = layer.projection != 0;
+  const bool dale = layer.dales_law(), projected = layer.projection != 0;
   checks.require(rnn || layer.activation == Activation::tanh, "nonlinearity",
                  "BPTT_TANH (1) unless the cell is BPTT_RNN", int(layer.activation) + 1);
   checks.require(layer.alpha > 0 && layer.alpha <= 1, "alpha", "a number in (0, 1]", layer.alpha);
@@ -83,7 +83,7 @@ std::optional<OptionProblem> problem_of(const LayerConfig& layer, const BpttSett
   without(!layer.layer_norm, "0 with layer_norm");
   without(layer.alpha == 1, "0 with alpha below 1");
   without(layer.noise == 0, "0 with noise");
-  without(std::isnan(layer.dale), "0 with dale");
+  without(!layer.dales_law(), "0 with dale");
   without(layer.zoneout == 0, "0 with zoneout");
   without(layer.recurrent_dropout == 0, "0 with recurrent_dropout");
   without(settings.clip_step == 0, "0 with clip_step");

@@ -1,4 +1,5 @@
-// float_mode.h: how a thread rounds and treats subnormal numbers.
+// float_mode.h: the floating-point environment of a call: round to nearest, no traps; then the
+// caller's again.
 #pragma once
 
 #include <atomic>
@@ -6,63 +7,127 @@
 
 namespace bptt {
 
-// The control bits of a thread's floating-point unit; its sticky flags stay as they are.
-using FloatMode = uint64_t;
+// What a thread's floating-point unit is told (rounding, traps, subnormal numbers) and the flags of the
+// exceptions that have occurred.
+using FloatState = uint64_t;
+
 #if defined(__x86_64__)
-constexpr unsigned kStickyFlags = 0x3F;           // of MXCSR
-constexpr FloatMode kFlush = 1u << 15 | 1u << 6;  // results (FTZ) and operands (DAZ)
-inline FloatMode float_mode() { return __builtin_ia32_stmxcsr() & ~kStickyFlags; }
-inline void set_float_mode(FloatMode mode) {
-  __builtin_ia32_ldmxcsr(unsigned(mode) | (__builtin_ia32_stmxcsr() & kStickyFlags));
-}
+constexpr FloatState kFlags = 0x3F;                  // of MXCSR
+constexpr FloatState kFlush = 1u << 15 | 1u << 6;    // subnormal results (FTZ) and operands (DAZ)
+constexpr FloatState kRounding = 3u << 13;           // 0: to nearest
+constexpr FloatState kTrapsOff = 0x1F80;             // set: masked
+inline FloatState float_state() { return __builtin_ia32_stmxcsr(); }
+inline void set_float_state(FloatState state) { __builtin_ia32_ldmxcsr(unsigned(state)); }
+inline FloatState default_mode(FloatState state) { return (state & ~kRounding) | kTrapsOff; }
+
+// The C library rounds decimal numbers as the x87 unit is told, and computes some functions there.
+// Nothing else here uses it, so its environment is saved only where it is not the default.
+class X87Mode {
+ public:
+  void enter() {
+    uint16_t control;
+    asm volatile("fnstcw %0" : "=m"(control));
+    changed_ = (control & kX87Rounding) != 0 || (control & kX87TrapsOff) != kX87TrapsOff;
+    if (!changed_) return;
+    control = uint16_t((control & ~kX87Rounding) | kX87TrapsOff);
+    asm volatile("fnstenv %0\n\tfldcw %1" : "=m"(callers_) : "m"(control) : "memory");
+  }
+  void leave() {
+    if (changed_) asm volatile("fldenv %0" : : "m"(callers_) : "memory");
+  }
+
+ private:
+  static constexpr uint16_t kX87Rounding = 3 << 10, kX87TrapsOff = 0x3F;
+  struct Environment {
+    uint32_t words[7];
+  };
+  bool changed_ = false;
+  Environment callers_;
+};
 #else
-constexpr FloatMode kFlush = 1u << 24;  // FPCR.FZ: both
-inline FloatMode float_mode() {
-  FloatMode mode;
-  asm volatile("mrs %0, fpcr" : "=r"(mode));
-  return mode;
+constexpr FloatState kFlags = FloatState(0xFFFFFFFF) << 32;  // FPSR; the rest is FPCR
+constexpr FloatState kFlush = 1u << 24;                      // FZ: results and operands
+inline FloatState float_state() {
+  FloatState control, flags;
+  asm volatile("mrs %0, fpcr\n\tmrs %1, fpsr" : "=r"(control), "=r"(flags));
+  return flags << 32 | (control & 0xFFFFFFFF);
 }
-inline void set_float_mode(FloatMode mode) { asm volatile("msr fpcr, %0" : : "r"(mode)); }
+inline void set_float_state(FloatState state) {
+  const FloatState control = state & 0xFFFFFFFF, flags = state >> 32;
+  asm volatile("msr fpcr, %0\n\tmsr fpsr, %1" : : "r"(control), "r"(flags));
+}
+inline FloatState default_mode(FloatState state) { return state & (kFlush | kFlags); }
+
+struct X87Mode {
+  void enter() {}
+  void leave() {}
+};
 #endif
+
+// Sets the control bits of `state` unless they are set already; the flags stay as they are.
+inline void set_float_control(FloatState state) {
+  const FloatState now = float_state();
+  if (((now ^ state) & ~kFlags) != 0) set_float_state((state & ~kFlags) | (now & kFlags));
+}
 
 // Whether calls compute with zeros in place of subnormal numbers; off: as their caller does.
 inline std::atomic<bool> flush_subnormals{false};
 
-// A call of the C API: its mode, and the caller's again when it returns or throws.
+// The environment of a call of the C API, and the caller's again, flags included, when it ends in
+// whichever way. It rounds to nearest and traps nothing; subnormal numbers are as the caller has them,
+// or flushed if flush_subnormals says so.
 class CallMode {
  public:
-  CallMode() : changed_(flush_subnormals.load(std::memory_order_relaxed)) {
-    if (!changed_) return;
-    callers_ = float_mode();
-    outer_ = innermost_;
+  CallMode() : outer_(innermost_) {
+    enter();
     innermost_ = this;
-    set_float_mode(callers_ | kFlush);
   }
   ~CallMode() {
-    if (!changed_) return;
     innermost_ = outer_;
-    set_float_mode(callers_);
+    leave();
   }
   CallMode(const CallMode&) = delete;
   CallMode& operator=(const CallMode&) = delete;
 
-  // body() in the caller's mode: for what a call asks its caller.
+  // body() in the caller's environment, for what a call asks its caller; what it changes there stays
+  // changed when the call has ended.
   template <class Body>
   static auto outside(const Body& body) {
-    const CallMode* const call = innermost_;
-    if (!call) return body();
-    const FloatMode own = float_mode();
-    set_float_mode(call->callers_);
-    const auto result = body();
-    set_float_mode(own);
-    return result;
+    const Outside caller(innermost_);
+    return body();
   }
 
  private:
-  const bool changed_;
-  FloatMode callers_ = 0;
-  const CallMode* outer_ = nullptr;
-  static inline thread_local const CallMode* innermost_ = nullptr;
+  class Outside {
+   public:
+    explicit Outside(CallMode* call) : call_(call) {
+      if (call_) call_->leave();
+    }
+    ~Outside() {
+      if (call_) call_->enter();
+    }
+    Outside(const Outside&) = delete;
+    Outside& operator=(const Outside&) = delete;
+
+   private:
+    CallMode* const call_;
+  };
+
+  void enter() {
+    callers_ = float_state();
+    const bool flush = flush_subnormals.load(std::memory_order_relaxed);
+    set_float_control(default_mode(callers_) | (flush ? kFlush : 0));
+    x87_.enter();
+  }
+  void leave() {
+    x87_.leave();
+    if (float_state() != callers_) set_float_state(callers_);
+  }
+
+  FloatState callers_ = 0;
+  X87Mode x87_;
+  CallMode* const outer_;
+  static inline thread_local CallMode* innermost_ = nullptr;
 };
 
 }  // namespace bptt

@@ -23,7 +23,7 @@ void pack_shared(const Team& team, const Kernels<T>& kernels, PackArgs<T> args) 
 
 template <class T>
 const T* Stack<T>::acting(const T* w_hh, Buffer<T>& scratch) const {
-  if (!(config_.dale >= 0)) return w_hh;
+  if (!config_.dales_law()) return w_hh;
   const int64_t H = config_.hidden, excitatory = excitatory_units(config_);
   scratch.reserve(checked_count(H, H));
   for (int64_t i = 0; i < H * H; ++i) {

@@ -74,7 +74,7 @@ struct Job {
   void (*call)(const void* body, const Team& team) = nullptr;
   const void* body = nullptr;
   Team team{};
-  FloatMode mode = 0;  // a worker takes over its caller's: the number of threads changes no bit
+  FloatState mode = 0;  // a worker takes over the call's: the number of threads changes no bit
 };
 
 // One pool per process; a forked child gets a new one, since its workers stayed in the parent.
@@ -92,7 +92,7 @@ class Pool {
     running_.store(members - 1, std::memory_order_relaxed);
     for (int i = 1; i < members; ++i) {
       Worker& worker = *workers_[size_t(i - 1)];
-      worker.job = Job{call, body, Team{i, members, &barrier}, float_mode()};
+      worker.job = Job{call, body, Team{i, members, &barrier}, float_state()};
       worker.round.fetch_add(1, std::memory_order_release);
       worker.round.notify_one();
     }
@@ -130,7 +130,7 @@ class Pool {
     for (uint32_t seen = 0;;) {
       wait_while(worker->round, seen, true);
       ++seen;  // jobs come one at a time: the next only after this one is done
-      set_float_mode(worker->job.mode);
+      set_float_control(worker->job.mode);
       worker->job.call(worker->job.body, worker->job.team);
       if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
     }

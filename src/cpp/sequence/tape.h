@@ -8,6 +8,7 @@
 // 1 + 4) for plain RNN | LSTM | GRU, and the input.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -45,10 +46,11 @@ struct LayerConfig {
   double zoneout = 0, zoneout_c = 0;  // of h; LSTM: of c
   uint64_t seed = 0;                  // of the masks
 
+  bool dales_law() const { return !std::isnan(dale); }
   // What the plain cell does not have (kernels.h: CellOptions).
   bool extended() const {
     return projection || peephole || coupled || !reset_after || layer_norm || alpha != 1 ||
-           noise > 0 || zoneout > 0 || zoneout_c > 0;
+           noise > 0 || zoneout > 0 || zoneout_c > 0 || saves_slope(activation);
   }
   CellShape shape() const {
     return cell_shape(

@@ -39,7 +39,7 @@ class WeightGradients {
           Buffer<T>(checked_count(rows, std::max(in.geometry.input_row, in.geometry.features_row)));
     }
     if (gathers_states()) states_ = Buffer<T>(checked_count(rows, in.geometry.state_row));
-    if (in.config.dale >= 0) acting_ = Buffer<T>::zeros(checked_count(L, in.H, in.H));
+    if (in.config.dales_law()) acting_ = Buffer<T>::zeros(checked_count(L, in.H, in.H));
   }
 
   // The tokens of a block's rows, sorted; by one member, before the block's barrier. Blocks take
