@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from .stream import Stream
 class Model(Steps):
     """Recurrent layers with a linear readout, a loss on it and an optimiser.
 
-    y_t = W_o h_t + b_o at every step, or at the last one only.
+    y_t = W_o h_t + b_o at every step, or one output per sequence, of its final state.
 
     Parameters
     ----------
@@ -48,7 +49,11 @@ class Model(Steps):
         "cross_entropy" (softmax of the outputs against integer classes), "mse" or
         "binary_cross_entropy" (sigmoid of each output against a value in [0, 1]).
     targets : str
-        "every": a target at every step; "last": at the last one only.
+        "every": a target at every step; "last": one per sequence, at its last step. With two
+        directions "last" reads the final state of each, the forward one's after the last step and
+        the reverse one's after the first, so that both have read the whole sequence. "last_row"
+        (`bidirectional` only) reads both at the last step, where the reverse direction has read one
+        step; model files written before "last" meant final states load with it.
     reduction : str
         "mean" over all targets (but for cross-entropy over all their elements) or "sum". Norms and
         thresholds refer to that loss.
@@ -236,7 +241,8 @@ class Model(Steps):
         Returns
         -------
         out : ndarray [T, N, O], or [N, O] with ``targets="last"``
-            Logits or values; 0 beyond a length. "last" is each sequence's own last step.
+            Logits or values; 0 beyond a length. "last" is each sequence's own last step, and with
+            two directions the reverse one's first.
         state : ndarray or (h, c)
             The states after the last step.
 
@@ -390,6 +396,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     Nothing in the file is executed; it is read, checked against its SHA-256 and refused with the
     reason if it is anything else. Foreign weights go through `Model.load_state_dict`.
 
+    A bidirectional model whose readout reads both directions at the last step
+    (``targets="last_row"``, as all files with ``targets="last"`` were once meant) is loaded with
+    that meaning and a UserWarning.
+
     Parameters
     ----------
     path : str or path
@@ -410,5 +420,14 @@ def load(path: str | os.PathLike[str]) -> Model:
         If it is no model file, or altered, truncated or of a newer format.
     """
     model = Model.__new__(Model)
-    model._build(_core.Model.load(_path(path, "load")))
+    name = _path(path, "load")
+    model._build(_core.Model.load(name))
+    if model._config["targets"] == "last_row":
+        warnings.warn(
+            f"{os.fsdecode(name)}: this bidirectional model reads both directions at the last step "
+            "(targets='last_row'), where the reverse direction has read one step only; it keeps that "
+            "meaning. A new model with Model(**{**model.config, 'targets': 'last'}) reads the final "
+            "state of each direction; its weights have to be trained again",
+            stacklevel=2,
+        )
     return model

@@ -25,7 +25,7 @@ DEFAULT_EPS = {"sgd": None, "adagrad": 1e-10, "adam": 1e-8}
 OPTIMIZER_ARGUMENTS = ("lr", "momentum", "betas", "eps", "weight_decay", "decay_biases", "nesterov",
                        "amsgrad", "centered")  # fmt: skip
 LOSSES = {"cross_entropy": 1, "mse": 2, "binary_cross_entropy": 3}
-TARGETS = {"every": 1, "last": 2}
+TARGETS = {"every": 1, "last": 2, "last_row": 3}
 REDUCTIONS = {"mean": 1, "sum": 2}
 NONFINITE = {"skip": 0, "zero": 1, "raise": 2}
 THRESHOLDS = ("clip_norm", "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm")
@@ -334,6 +334,9 @@ def model_options(
                "nonfinite": choice(rest.pop("nonfinite"), NONFINITE, where, "nonfinite"),
                }  # fmt: skip
     outputs = integer(output_size, where, "output_size", 1)
+    if targets == "last_row" and not rest["bidirectional"]:
+        expected = "'every' or 'last' unless bidirectional"
+        raise ValueError(message(where, "targets", expected, repr(targets)))
     return {
         **layer_options(where, cell=choice(cell, CELLS, where, "cell"), **rest),
         **{name: integer(n, where, name, 1) for name, n in sizes.items() if n is not None},

@@ -17,6 +17,8 @@ from .arrays import Array, integer
 from .batches import Batch
 from .diagnostics import GradientFlow, recurrent_matrices, spectral_radius
 from .diagnostics.flow import VANISHED
+from .diagnostics.nets import reads_ends
+from .diagnostics.norms import safe_norm
 from .history import HistoryRow
 from .records import GradientRecord, LayerRecord
 from .reference.losses import binary_cross_entropy, mean_squared_error, softmax_cross_entropy
@@ -129,18 +131,22 @@ def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
     """Look at the flow of a loss at the last step of a batch; see `Watch.look`."""
     config, time = model.config, 1 if model.config["batch_first"] else 0
     ends = _ends_together(model, batch, state)
-    out, _, tape = model.forward(ends.x, ends.state, resets=ends.resets)
+    out, _, tape = model.forward(ends.x, ends.state, resets=ends.resets, lengths=ends.lengths)
     at: tuple[Any, ...] = (...,)
     if config["targets"] == "every":
         at = (slice(None), -1) if time else (-1,)
     dout = np.zeros_like(out)
     dout[at] = _loss_gradient(model, out[at], ends.targets)
-    grads = model.backward(tape, dout, input_gradient=False)
-    assert grads.flow is not None
+    alike = ends.lengths is None
+    grads = model.backward(tape, dout, flow=alike or "samples", input_gradient=False)
     gates = tape.gates() if config["cell"] != "rnn" else {"h": np.asarray(tape.states())}
-    values = {name: value[:, -ends.steps :] for name, value in gates.items()}
-    h, c = grads.flow[:, -ends.steps :], grads.flow_c
-    c = None if c is None else c[:, -ends.steps :]
+    values = {name: ends.last_steps(value) for name, value in gates.items()}
+    h, c = grads.flow, grads.flow_c
+    if grads.flow_detail is not None:
+        detail = grads.flow_detail
+        h, c = (_of_samples(ends, each) for each in (detail.samples_h, detail.samples_c))
+    assert h is not None
+    h, c = h[:, -ends.steps :], None if c is None else c[:, -ends.steps :]
     floor = float(np.finfo(out.dtype).tiny) * 2.0**24 * math.sqrt(out[at].size)
     directions = 1 + config["bidirectional"]
     layers = [
@@ -151,20 +157,29 @@ def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
 
 
 class _Ends(NamedTuple):
-    """Sequences whose last steps lie side by side, as the model takes them."""
+    """Sequences whose last steps lie side by side, or that have lengths, as the model takes them."""
 
     x: Array
     targets: Array  # of the last steps
     state: Any
     resets: Array | None
     steps: int  # that all of them have
+    lengths: npt.NDArray[np.int64] | None = None
+
+    def last_steps(self, values: Array) -> Array:
+        """Return the last steps that all sequences have, of values [L*D, T, N, ...]."""
+        if self.lengths is None:
+            return values[:, -self.steps :]
+        times = self.lengths - self.steps + np.arange(self.steps)[:, None]
+        return values[:, times, np.arange(len(self.lengths))]
 
 
 def _ends_together(model: Model, batch: Batch, state: Any) -> _Ends:
     """Move the longer half of sequences of different lengths to the end of time.
 
     Where a shorter one begins its state begins anew, so what lies before does not matter. Of
-    sequences that go on from a window before only the longest are taken.
+    sequences that go on from a window before only the longest are taken. A model that reads states
+    at both ends of a sequence needs both where they are, so there the sequences are not moved.
     """
     time = 1 if model.config["batch_first"] else 0
     every, x, targets = model.config["targets"] == "every", batch.x, batch.targets
@@ -175,16 +190,24 @@ def _ends_together(model: Model, batch: Batch, state: Any) -> _Ends:
     least = int(np.sort(lengths)[(len(lengths) - 1) // 2 if state is None else -1])
     chosen = np.flatnonzero(lengths >= least)
     own, T = lengths[chosen], int(lengths.max())
+    if state is not None:
+        state = tuple(s[:, chosen] for s in state) if isinstance(state, tuple) else state[:, chosen]
     rows, begins = x.swapaxes(0, time), T - own
+    if reads_ends(model):
+        kept = rows[:T, chosen].swapaxes(0, time)
+        return _Ends(kept, targets[chosen], state, None, least, own)
     moved = np.zeros((T, len(chosen), *rows.shape[2:]), x.dtype)
     resets = np.zeros((T, len(chosen)), np.bool_)
     for k, (i, begin) in enumerate(zip(chosen, begins, strict=True)):
         moved[begin:, k] = rows[: T - begin, i]
         resets[begin, k] = begin > 0
-    if state is not None:
-        state = tuple(s[:, chosen] for s in state) if isinstance(state, tuple) else state[:, chosen]
     last = targets.swapaxes(0, time)[own - 1, chosen] if every else targets[chosen]
     return _Ends(moved.swapaxes(0, time), last, state, resets.swapaxes(0, time), least)
+
+
+def _of_samples(ends: _Ends, norms: Array | None) -> npt.NDArray[np.float64] | None:
+    """Return norms over all samples [L*D, steps] from those of each [L*D, T, N]."""
+    return None if norms is None else safe_norm(ends.last_steps(norms), axis=2)
 
 
 def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:

@@ -31,7 +31,7 @@ Model::Model(Owned<bptt_model, bptt_model_free> handle) : handle_(std::move(hand
   net_.input = net_.tokens_only ? options.vocab_size : options.layer.input_size;
   describe(options.layer, net_);
   net_.output = options.output_size;
-  net_.last_only = options.targets == BPTT_LAST_STEP;
+  net_.last_only = options.targets != BPTT_EVERY_STEP;
   entropy_ = options.loss == BPTT_CROSS_ENTROPY;
   overlapping_ = options.truncation_k2 > options.truncation_k1;
   check(bptt_model_params(handle_.get(), &params_), {"Model", ""});

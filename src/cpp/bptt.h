@@ -114,7 +114,16 @@ typedef enum bptt_loss {
   BPTT_MSE = 2,                 /* squared errors of values */
   BPTT_BINARY_CROSS_ENTROPY = 3 /* of the sigmoid of each logit against a value in [0, 1] */
 } bptt_loss;
-typedef enum bptt_targets { BPTT_EVERY_STEP = 1, BPTT_LAST_STEP = 2 } bptt_targets;
+/* What the readout reads, and so where targets are. With one direction the last step of a sequence is
+ * h_{length-1}. With two it is [h_{length-1} | h_0 of the second direction]: the final state of each,
+ * which has read the whole sequence. */
+typedef enum bptt_targets {
+  BPTT_EVERY_STEP = 1,
+  BPTT_LAST_STEP = 2,
+  BPTT_LAST_ROW = 3 /* bidirectional only: [h_{length-1} | h_{length-1} of the second direction], which
+                       has read one step only. Model files that were written before BPTT_LAST_STEP
+                       meant final states have it */
+} bptt_targets;
 typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
 /* What an update does with a gradient that is not finite. */
 typedef enum bptt_nonfinite {
@@ -315,8 +324,7 @@ typedef struct bptt_sequence {
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 
 /* Where results of a forward pass go; every pointer may be NULL. y is [T, N, D*R] for a layer. For
- * a model it is the output: [T, N, O] with BPTT_EVERY_STEP, [N, O] (y_stride_t unused) with
- * BPTT_LAST_STEP. */
+ * a model it is the output: [T, N, O] with BPTT_EVERY_STEP, else [N, O] (y_stride_t unused). */
 typedef struct bptt_outputs {
   size_t struct_size;
   void* y;

@@ -49,11 +49,12 @@ BPTT_API bptt_status bptt_flow_init(bptt_flow* flow, size_t struct_size);
 typedef struct bptt_seeds {
   size_t struct_size;
   int64_t count;        /* S >= 1 */
-  const int64_t* times; /* [S]: the step, below the sequence's length (BPTT_LAST_STEP: its last) */
+  const int64_t* times; /* [S]: the step, below the sequence's length (a model of one output: its last) */
   const int64_t* samples; /* [S]: the sequence, 0 <= . < N; NULL: all 0 */
   const int64_t* outputs; /* [S]: loss s is this element of the output (a logit); or NULL, and */
   const void* dy;         /* [S, O] (of a layer O = D*R): its gradient with respect to the output */
-  int64_t horizon;        /* 0: none; norms `horizon` and more steps from their loss are 0 */
+  int64_t horizon;        /* 0: none; norms `horizon` and more steps from their loss are 0 (of final
+                             states of two directions: from both ends of the sequence) */
   /* results, each may be NULL; zeros where nothing flows */
   double* dx_norms; /* [S, T]: ||dL_s/dx_t||; of tokens x_t is the one-hot or embedded vector */
   double* flow;     /* [L*D, S, T]: ||dL_s/dh_t|| */

@@ -15,7 +15,8 @@ constexpr Choice kLosses[] = {{BPTT_CROSS_ENTROPY, "BPTT_CROSS_ENTROPY"},
                               {BPTT_BINARY_CROSS_ENTROPY, "BPTT_BINARY_CROSS_ENTROPY"}};
 constexpr Loss kLossOf[] = {Loss::cross_entropy, Loss::mse, Loss::binary_cross_entropy};
 constexpr Choice kTargets[] = {{BPTT_EVERY_STEP, "BPTT_EVERY_STEP"},
-                               {BPTT_LAST_STEP, "BPTT_LAST_STEP"}};
+                               {BPTT_LAST_STEP, "BPTT_LAST_STEP"},
+                               {BPTT_LAST_ROW, "BPTT_LAST_ROW"}};
 constexpr Choice kReductions[] = {{BPTT_MEAN, "BPTT_MEAN"}, {BPTT_SUM, "BPTT_SUM"}};
 constexpr Choice kAlgorithms[] = {{BPTT_SGD, "BPTT_SGD"},
                                   {BPTT_ADAGRAD, "BPTT_ADAGRAD"},
@@ -182,7 +183,13 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   config.network.prefix = "rnn.";
   config.init = settings.init;
   config.loss = kLossOf[choose(raw(options.loss), kLosses, "loss")];
-  config.network.last_only = choose(raw(options.targets), kTargets, "targets") == 1;
+  const int32_t targets = kTargets[choose(raw(options.targets), kTargets, "targets")].value;
+  config.network.last_only = targets != BPTT_EVERY_STEP;
+  config.network.last_row = targets == BPTT_LAST_ROW;
+  if (config.network.last_row && !config.network.bidirectional) {
+    fail(BPTT_ERR_ARGUMENT, "targets", "BPTT_EVERY_STEP or BPTT_LAST_STEP unless bidirectional",
+         "BPTT_LAST_ROW");
+  }
   config.mean = choose(raw(options.reduction), kReductions, "reduction") == 0;
   config.nonfinite = kNonfiniteOf[choose(raw(options.nonfinite), kNonfinite, "nonfinite")];
   config.optimizer = optimizer_settings(&options.optimizer, "optimizer.");
@@ -212,7 +219,9 @@ bptt_model_options model_options(const ModelConfig& config, const OptimizerConfi
   options.embedding_size = network.embedding;
   options.output_size = network.output;
   options.loss = value_of<bptt_loss>(config.loss, kLossOf, kLosses);
-  options.targets = network.last_only ? BPTT_LAST_STEP : BPTT_EVERY_STEP;
+  options.targets = !network.last_only ? BPTT_EVERY_STEP
+                    : network.last_row ? BPTT_LAST_ROW
+                                       : BPTT_LAST_STEP;
   options.reduction = config.mean ? BPTT_MEAN : BPTT_SUM;
   options.optimizer.algorithm =
       value_of<bptt_algorithm>(optimizer.algorithm, kAlgorithmOf, kAlgorithms);

@@ -84,12 +84,13 @@ def connectivity(
     net : RNN, LSTM, GRU or Model
     x : floating point [T, N, I] or tokens [T, N]
         As the net takes it.
-    outputs : integers [T] (a model of the last step only: [1]), optional
+    outputs : integers [T] (of a model with one output per sequence: [1]), optional
         k of each step, for a classifier the desired class; by default the largest output.
     sample : int
         Which sequence of the batch.
     horizon : int, optional
-        Only inputs less than so many steps back are looked at; others count 0.
+        Only inputs less than so many steps back are looked at; others count 0. A bidirectional
+        model with ``targets="last"`` looks that far from both ends of the sequence.
     state, lengths : optional
         As the net takes them.
 
@@ -112,7 +113,7 @@ def connectivity(
     length = tape.steps
     if lengths is not None:
         length = int(np.asarray(lengths)[sample])
-    every = setting(net, "targets") != "last"
+    every = setting(net, "targets") in (None, "every")  # a layer has no targets
     times = np.arange(length) if every else np.array([length - 1])
     if every:
         own = (

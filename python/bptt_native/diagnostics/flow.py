@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import integer, message
-from .nets import setting, walk_index
+from .nets import reads_ends, setting, walk_index
 from .norms import Norms, safe_norm
 
 Array = npt.NDArray[Any]
@@ -184,6 +184,8 @@ def gradient_flow(
         on to later steps, and distances count those.
     at : int
         The step whose output the loss looks at; negative from each sequence's end: -1 is its last.
+        A bidirectional model with ``targets="last"`` reads the reverse direction's state at the
+        first step: the distances of direction 1 count from there.
     lengths : integers [N], optional
         As the net takes them. Distances go as far as the sequence with the fewest steps before its
         loss.
@@ -207,6 +209,8 @@ def gradient_flow(
     if at != -1 and not gives_every_step(inputs, out):
         raise ValueError(message(where, "at", "-1 (the net gives its last output only)", str(at)))
     dout, count = gradient_at(net, inputs, out, target, steps)
+    if direction and reads_ends(net):
+        steps = np.zeros_like(ends)  # of the reverse direction's final state
     last = ends - 1 if direction else np.zeros_like(ends)  # where the way back ends
     alike = not np.ptp(steps) and not np.ptp(last)
     grads = net.backward(tape, dout, flow=True if alike else "samples")

@@ -18,6 +18,11 @@ def directions(net: Any) -> int:
     return 2 if setting(net, "bidirectional") else 1
 
 
+def reads_ends(net: Any) -> bool:
+    """Return whether the output is of the final states of both directions, at both ends of time."""
+    return directions(net) == 2 and setting(net, "targets") == "last"
+
+
 def output_width(net: Any) -> int:
     """Give how many elements an output has: O, of a layer D*R."""
     own = setting(net, "output_size")

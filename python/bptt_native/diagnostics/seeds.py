@@ -62,7 +62,8 @@ def backward_seeds(
     samples : integers [S], optional
         The sequence of each loss; the first one by default.
     horizon : int, optional
-        Norms so many steps from their loss and more are 0, and are not computed.
+        Norms so many steps from their loss and more are 0, and are not computed. The loss of a
+        bidirectional model with ``targets="last"`` is at both ends of the sequence.
     flow : bool
         Whether to give the norms of dL/dh_t and dL/dc_t, too.
 

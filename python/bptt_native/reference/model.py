@@ -17,7 +17,7 @@ class ModelConfig(Options):
 
     cell: str
     loss: str = "cross_entropy"  # or "mse", "binary_cross_entropy"
-    targets: str = "every"  # step of a sequence, or only its "last"
+    targets: str = "every"  # step of a sequence, only its "last", or its "last_row" of y
     reduction: str = "mean"  # or "sum"
     clip_step: Limit = None
     clip_step_norm: Limit = None
@@ -43,8 +43,10 @@ class ModelResult:
 
 def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = None,
                   **passage: Any) -> Any:  # fmt: skip
-    """Give out = W_o h + b_o [T, N, O] (targets "last": [N, O]), the last state and a tape.
+    """Give out = W_o h + b_o [T, N, O] (one target per sequence: [N, O]), the last state and a tape.
 
+    Targets "last": h is the last step's, of two directions [forward's after the last step |
+    reverse's after the first]; "last_row" is y at the last step, where reverse has read one step.
     Names: "embedding.weight" [V, E] (optional), "rnn." + those of ``forward``, "readout.weight"
     [O, D*P], "readout.bias" [O]. An embedding is a linear map of one-hot tokens. ``passage``:
     lengths, resets, training, seed, draw, sections, as for ``forward``.
@@ -56,8 +58,14 @@ def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = Non
     inputs = x if E is None else linear_forward(E.T, 0.0, x)
     rnn = {name[4:]: p for name, p in params.items() if name.startswith("rnn.")}
     y, last, tape = forward(cfg.cell, rnn, inputs, state, options=cfg, **passage)
-    ends: Any = (tape.lengths - 1, np.arange(y.shape[1]))
-    part = choose("ModelConfig: 'targets'", {"every": slice(None), "last": ends}, cfg.targets)
+    ends, N, P = tape.lengths - 1, np.arange(y.shape[1]), rnn["weight_hh_l0"].shape[1]
+    feature = np.arange(y.shape[2])
+    places: Any = {
+        "every": slice(None),
+        "last": (np.where(feature < P, ends[:, None], 0), N[:, None], feature),
+        "last_row": (ends, N),
+    }
+    part = choose("ModelConfig: 'targets'", places, cfg.targets)
     W, b = params["readout.weight"], params.get("readout.bias", 0.0)
     out = linear_forward(W, b, y[part], cfg.rounded)
     return out, last, (x, rnn, tape, y, part)

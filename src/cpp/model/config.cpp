@@ -25,6 +25,7 @@ constexpr std::string_view kTargets[] = {"every", "last"};
 constexpr std::string_view kReductions[] = {"mean", "sum"};
 constexpr std::string_view kAlgorithms[] = {"sgd", "adagrad", "adam", "rmsprop"};
 constexpr std::string_view kForms[] = {"torch", "graves"};
+constexpr std::string_view kLasts[] = {"row", "final_states"};
 
 // The options as the file names them.
 struct Options {
@@ -32,6 +33,7 @@ struct Options {
   Dtype dtype = Dtype::float32;
   int64_t input_size = 0, vocab_size = 0;
   bool last = false, sum = false;
+  bool final_states = false;  // of two directions, what "last" is: see NetworkConfig
   std::string seed;  // as text: JSON's numbers are not exact for all of 64 bits
 };
 
@@ -101,6 +103,7 @@ void visit(Archive& archive, Options& options) {
   archive.flag("batch_first", config.batch_first);
   archive.choice("compute", network.compute, kComputes);
   archive.choice("nonfinite", config.nonfinite, kNonfinite);
+  archive.choice_but_first("last", options.final_states, kLasts);
 }
 
 class Writer {
@@ -110,6 +113,11 @@ class Writer {
   template <class Enum>
   void choice(std::string_view name, Enum value, Texts texts) {
     add(name, json_string(texts[static_cast<size_t>(value)]));
+  }
+  // The first one is what a file without the option means.
+  template <class Enum>
+  void choice_but_first(std::string_view name, Enum value, Texts texts) {
+    if (value != Enum()) choice(name, value, texts);
   }
   void integer(std::string_view name, int64_t value) { add(name, std::to_string(value)); }
   void flag(std::string_view name, bool value) { add(name, value ? "true" : "false"); }
@@ -142,6 +150,10 @@ class Reader {
     while (i < texts.size() && texts[i] != text) ++i;
     if (i == texts.size()) json_.fail("an unknown " + name_ + " '" + text + "'");
     value = static_cast<Enum>(i);
+  }
+  template <class Enum>
+  void choice_but_first(std::string_view name, Enum& value, Texts texts) {
+    choice(name, value, texts);
   }
   void integer(std::string_view name, int64_t& value) {
     if (is(name)) value = json_.integer();
@@ -224,6 +236,7 @@ void check_options(const Options& options) {
   check(config.label_smoothing >= 0 && config.label_smoothing <= (entropy ? 1 : 0),
         "label_smoothing");
   check(entropy || config.ignore_index == ModelConfig().ignore_index, "ignore_index");
+  check(!options.final_states || (options.last && network.bidirectional), "last");
 }
 
 uint64_t seed_of(const std::string& text) {
@@ -249,6 +262,7 @@ std::string config_to_json(const ModelConfig& config, const OptimizerConfig& opt
   options.dtype = dtype;
   (config.network.tokens_only ? options.vocab_size : options.input_size) = config.network.input;
   options.last = config.network.last_only;
+  options.final_states = config.network.reads_ends();
   options.sum = !config.mean;
   options.seed = std::to_string(config.init.seed);
   Writer writer;
@@ -280,6 +294,8 @@ ModelConfig config_from_json(const std::string& text, Dtype* dtype) {
   config.network.tokens_only = options.vocab_size > 0;
   config.network.input = options.vocab_size > 0 ? options.vocab_size : options.input_size;
   config.network.last_only = options.last;
+  config.network.last_row =
+      options.last && config.network.bidirectional && !options.final_states;
   config.network.prefix = "rnn.";
   config.mean = !options.sum;
   config.init.seed = config.network.seed = seed_of(options.seed);

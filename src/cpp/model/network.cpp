@@ -94,6 +94,7 @@ void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
   call.table = sequence.tokens ? table() : nullptr;
   call.hn = outputs.hn;
   call.cn = outputs.cn;
+  call.ends = config_.reads_ends();
   tape.stamp(call.version);
   if (!config_.output) {
     call.y = outputs.y;
@@ -119,6 +120,7 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in,
   call.version = params_.version();
   call.dhn = in.dhn;
   call.dcn = in.dcn;
+  call.ends = config_.reads_ends();
   call.clip_step = in.clip_step;
   call.clip_step_norm = in.clip_step_norm;
   call.k1 = in.k1;
@@ -222,6 +224,7 @@ void Network<T>::walk_seeds(const Tape<T>& tape, SeedsCall<T> call, const int64_
   }
   call.parameters = params_.data();
   call.version = params_.version();
+  call.ends = config_.reads_ends();
   stack_.walk_seeds(call, tape);
 }
 

@@ -21,8 +21,12 @@ struct NetworkConfig : LayerConfig {
   bool tokens_only = false;  // a model with a vocabulary
   int64_t embedding = 0;     // E; 0: no table
   int64_t output = 0;        // O; 0: no readout, the output is h
-  bool last_only = false;    // the readout looks at the last step only
+  bool last_only = false;    // the readout reads once per sequence: the last step
+  bool last_row = false;     // of two directions, row length - 1 of both rather than final states
   std::string prefix;        // of the layers' parameter names: "" or "rnn."
+
+  // Whether the readout reads both directions' final states, which are at the two ends of a sequence.
+  bool reads_ends() const { return last_only && bidirectional && !last_row; }
 };
 
 // The tensors of a network, without their values. Throws std::bad_alloc.

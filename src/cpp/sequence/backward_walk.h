@@ -123,7 +123,7 @@ class BackwardWalk {
       Block<T> block = block_of(blocks.first(i), blocks.last(i), 0);
       const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
       team.wait();
-      in.gather.outputs(block, r0, r1, top_.data() + r0 * in.geometry.features_row);
+      in.gather.outputs(block, r0, r1, in.call.ends, top_.data() + r0 * in.geometry.features_row);
       team.wait();
       block.top = top_.data();
       block.top_row = in.geometry.features_row;
@@ -247,7 +247,7 @@ class BackwardWalk {
     for (int64_t n = n0; !direct_dy_ && n < n1; ++n) {
       T* own = total + (n - n0) * row;
       if (adds_dy &&
-          (!top || !in.call.seeds || in.call.seeds->times[in.seed(n)] == in.own.time(d, t, n)))
+          (!top || !in.call.seeds || in.call.seeds->times[in.seed(n)] == output_time(d, t, n)))
         in.kernels.add(own, dy_row(walk, block, t, n), in.R);
       norms_.put_h(walk, block, t, n, own);
       if (in.call.record) in.call.record->put_h(walk, in.tape_row(t, n), in.geometry, own);
@@ -269,9 +269,15 @@ class BackwardWalk {
     steps_.finish(walk, t, n0, n1);
   }
 
+  // The time of the output that reads h of the top layer after step s of a walk.
+  int64_t output_time(int64_t d, int64_t s, int64_t n) const {
+    return in.call.ends ? s : in.own.time(d, s, n);
+  }
+
   const T* dy_row(int64_t walk, const Block<T>& block, int64_t s, int64_t n) const {
-    const int64_t l = walk / in.D, d = walk % in.D, t = in.own.time(d, s, n);
+    const int64_t l = walk / in.D, d = walk % in.D;
     const bool top = l == in.config.layers - 1;
+    const int64_t t = top ? output_time(d, s, n) : in.own.time(d, s, n);
     if (top && in.call.seeds)
       return in.call.seeds->dy + int64_t(in.seed(n)) * in.D * in.R + d * in.R;
     if (top && in.call.dy)

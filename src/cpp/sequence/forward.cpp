@@ -126,7 +126,8 @@ class ForwardWalk {
       team.wait();
       if (stopped()) return;
       const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
-      in.gather.outputs(block, r0, r1, input_.scratch() + r0 * in.geometry.features_row);
+      in.gather.outputs(block, r0, r1, in.call.ends,
+                        input_.scratch() + r0 * in.geometry.features_row);
       team.wait();
       block.top = input_.scratch();
       block.top_row = in.geometry.features_row;

@@ -37,11 +37,15 @@ class Gather {
     drop_inputs(l, d, block, r0, r1, out);
   }
 
-  // The top layer's outputs, rows of the block in the caller's time.
-  void outputs(const Block<T>& block, int64_t r0, int64_t r1, T* out) const {
-    for_rows(block, r0, r1, [&](int64_t r, int64_t t, int64_t n) {
-      features(config_.layers - 1, t, block.shard.place(n),
-               out + (r - r0) * geometry_.features_row);
+  // The top layer's outputs, rows of the block in the caller's time. `ends`: both directions after
+  // the same number of steps of their own, so that the row of a sequence's last step has the final
+  // state of each.
+  void outputs(const Block<T>& block, int64_t r0, int64_t r1, bool ends, T* out) const {
+    for_rows(block, r0, r1, [&](int64_t r, int64_t t, int64_t part_n) {
+      const int64_t n = block.shard.place(part_n);
+      T* const own = out + (r - r0) * geometry_.features_row;
+      for (int64_t d = 0; d < config_.directions(); ++d)
+        feature(config_.layers - 1, d, ends ? t : order_.time(d, t, n), n, own);
     });
   }
 
@@ -101,12 +105,14 @@ class Gather {
  private:
   // h of layer l at the caller's time t, of all directions.
   void features(int64_t l, int64_t t, int64_t n, T* out) const {
-    for (int64_t d = 0; d < config_.directions(); ++d) {
-      const T* h = tape_.layer(l * config_.directions() + d).h;
-      const int64_t row = order_.batch() + order_.first(order_.time(d, t, n)) + n;
-      std::memcpy(out + d * config_.state(), h + row * geometry_.state_row,
-                  size_t(config_.state()) * sizeof(T));
-    }
+    for (int64_t d = 0; d < config_.directions(); ++d) feature(l, d, order_.time(d, t, n), n, out);
+  }
+  // The part of direction d, after step s of its walk.
+  void feature(int64_t l, int64_t d, int64_t s, int64_t n, T* out) const {
+    const T* h = tape_.layer(l * config_.directions() + d).h;
+    const int64_t row = order_.batch() + order_.first(s) + n;
+    std::memcpy(out + d * config_.state(), h + row * geometry_.state_row,
+                size_t(config_.state()) * sizeof(T));
   }
 
   const StackConfig& config_;

@@ -124,6 +124,7 @@ struct ForwardCall {
   int64_t y_t = 0, y_n = 0;
   T* hn = nullptr;
   T* cn = nullptr;
+  bool ends = false;  // after_block: each direction's rows are at its own steps (gather.h)
   // Run by every member of the team when a block is done.
   std::function<void(const Team&, const Block<T>&)> after_block;
 };
@@ -164,6 +165,7 @@ struct BackwardCall {
   // Or: run by every member before a block; fills dy [rows, H] (state_row apart) and returns true,
   // or returns false for zeros.
   std::function<bool(const Team&, const Block<T>&, T* dy)> before_block;
+  bool ends = false;  // before_block, seeds: each direction's rows are at its own steps (gather.h)
   const T* dhn = nullptr;
   const T* dcn = nullptr;
   double clip_step = 0, clip_step_norm = 0;
@@ -225,6 +227,7 @@ struct SeedsCall {
   uint64_t version;
   std::vector<int64_t> times, samples;  // [S]; samples in the tape's order
   const T* dy = nullptr;                // [S, D * R]
+  bool ends = false;                    // times are each direction's own steps
   int64_t horizon = 0;                  // 0: none
   double* dx_norms = nullptr;           // [S, T]
   double* flow = nullptr;               // [L * D, S, T]

@@ -69,9 +69,9 @@ Seeds<T> seeds_of(const SeedsCall<T>& call, const Tape<T>& tape, const Groups<T>
   return seeds;
 }
 
-// Zeros from the horizon on.
-void cut(double* norms, int64_t steps, int64_t time, int64_t horizon) {
-  for (int64_t t = 0; t <= time - horizon; ++t) norms[t] = 0;
+// Zeros from the horizon on. `ends`: the loss is at the sequence's first step as well.
+void cut(double* norms, int64_t steps, int64_t time, int64_t horizon, bool ends) {
+  for (int64_t t = ends ? horizon : 0; t <= time - horizon; ++t) norms[t] = 0;
   for (int64_t t = std::min(steps, time + horizon); t < steps; ++t) norms[t] = 0;
 }
 
@@ -99,6 +99,7 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
     for (size_t i = 0; i < size_t(count); ++i) {
       calls[i].parameters = call.parameters;
       calls[i].version = call.version;
+      calls[i].ends = call.ends;
       calls[i].seeds = &seeds[i];
       const int64_t sample = seeds[i].sample;
       const Shard<T> shard{0,       sample,  sample + 1, nullptr, nullptr,
@@ -114,10 +115,13 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
   }
   for (int64_t s = 0; call.horizon && s < S; ++s) {
     const int64_t time = call.times[size_t(s)];
-    if (call.dx_norms) cut(call.dx_norms + s * steps, steps, time, call.horizon);
+    const auto cut_row = [&](double* rows, int64_t row) {
+      if (rows) cut(rows + row * steps, steps, time, call.horizon, call.ends);
+    };
+    cut_row(call.dx_norms, s);
     for (int64_t w = 0; w < walks; ++w) {
-      if (call.flow) cut(call.flow + (w * S + s) * steps, steps, time, call.horizon);
-      if (call.flow_c) cut(call.flow_c + (w * S + s) * steps, steps, time, call.horizon);
+      cut_row(call.flow, w * S + s);
+      cut_row(call.flow_c, w * S + s);
     }
   }
 }
