@@ -125,11 +125,11 @@ typedef enum bptt_targets {
                        meant final states have it */
 } bptt_targets;
 typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
-/* What an update does with a gradient that is not finite. */
+/* What an update does with a gradient that is not finite. SKIP and RAISE are also what becomes of an
+ * update that would turn a finite parameter or moment into one that is not; with ZERO it is skipped. */
 typedef enum bptt_nonfinite {
   BPTT_NONFINITE_SKIP = 0, /* nothing, and it is counted */
-  BPTT_NONFINITE_ZERO = 1, /* takes 0 for each element that is not finite; skips if that leaves a
-                              norm beyond float64 */
+  BPTT_NONFINITE_ZERO = 1, /* takes 0 for each element that is not finite */
   BPTT_NONFINITE_RAISE = 2 /* nothing: BPTT_ERR_NONFINITE */
 } bptt_nonfinite;
 typedef enum bptt_algorithm {
@@ -319,7 +319,8 @@ typedef struct bptt_sequence {
   const uint8_t* resets;  /* [T, N], 0 or 1: the states are zero before this step, and no gradient
                              passes (reverse direction: between this step and the one before) */
   int64_t resets_stride_t, resets_stride_n;
-  uint64_t draw; /* which random masks and noise a pass with a tape draws; train_step has its own */
+  uint64_t draw; /* which random masks and noise a pass with a tape draws; train_step's is the number
+                    of steps taken, so that a skipped step uses none up */
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 
@@ -379,8 +380,8 @@ BPTT_API bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes); /* memory
 
 /* All three judge and work on the flat vector of one dtype. Norms and factors are computed and
  * applied in double precision. By global norm (Pascanu et al. 2013): if ||g|| > max_norm, g *=
- * max_norm / (||g|| + eps). *norm is the norm before. A norm that is not finite leaves the gradient
- * as it is. */
+ * max_norm / (||g|| + eps). *norm is the norm before: infinity where it exceeds float64, which is
+ * clipped as any other. An element that is not finite leaves the gradient as it is. */
 BPTT_API bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count,
                                          double max_norm, double eps, double* norm);
 BPTT_API bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t count,
@@ -391,11 +392,12 @@ BPTT_API bptt_status bptt_grad_norm(bptt_dtype dtype, const void* gradients, int
 typedef struct bptt_optimizer_options {
   size_t struct_size;
   bptt_algorithm algorithm; /* BPTT_ADAM */
-  double lr;                /* 1e-3 */
+  double lr;                /* 1e-3. lr, eps and weight_decay are finite in the parameters' dtype */
   double momentum;          /* 0; SGD and RMSprop, as torch.optim */
   double beta1, beta2;      /* 0.9, 0.999; Adam (Kingma & Ba 2015) */
   double eps;               /* NaN: 1e-8 for Adam, 1e-10 for Adagrad (Duchi et al. 2011), 1e-8 for
-                               RMSprop, 1e-4 in Graves' form */
+                               RMSprop, 1e-4 in Graves' form. 0, or what the dtype rounds to it: as
+                               written, but 0/0 is 0 */
   double weight_decay;  /* 0; decoupled for Adam (Loshchilov & Hutter 2019), added to the gradient
                            for the others; on matrices only unless decay_biases */
   int32_t decay_biases; /* 0; 1: weight decay on tensors of rank 1 too, as torch.optim */
@@ -414,8 +416,8 @@ BPTT_API bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options
 BPTT_API bptt_status bptt_optimizer_create(const bptt_optimizer_options* options,
                                            bptt_params* params, bptt_optimizer** optimizer);
 BPTT_API bptt_status bptt_optimizer_free(bptt_optimizer* optimizer);
-/* *skipped = 1 and nothing changed if the gradient has a value that is not finite; skipped may be
- * NULL. */
+/* *skipped = 1 and nothing changed if the gradient has a value that is not finite, or if the update
+ * would turn a finite parameter or moment into one that is not; skipped may be NULL. */
 BPTT_API bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients,
                                          int32_t* skipped);
 BPTT_API bptt_status bptt_optimizer_set_lr(bptt_optimizer* optimizer, double lr);
@@ -437,8 +439,16 @@ BPTT_API bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t
 /* values: finite, and >= 0 for sum, exp_avg_sq, max_exp_avg_sq and square_avg */
 BPTT_API bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
                                               const void* values);
+/* How many updates were made, and how many each tensor has had: a frozen one has none, and Adam's
+ * bias correction goes by the tensor's own number (as torch.optim's). set_steps sets those of all
+ * tensors too. From 0 to 2^53; a step beyond is BPTT_ERR_STATE. BPTT_ERR_NAME if there is no tensor
+ * of that name. */
 BPTT_API bptt_status bptt_optimizer_get_steps(bptt_optimizer* optimizer, int64_t* steps);
 BPTT_API bptt_status bptt_optimizer_set_steps(bptt_optimizer* optimizer, int64_t steps);
+BPTT_API bptt_status bptt_optimizer_get_tensor_steps(bptt_optimizer* optimizer, const char* name,
+                                                     int64_t* steps);
+BPTT_API bptt_status bptt_optimizer_set_tensor_steps(bptt_optimizer* optimizer, const char* name,
+                                                     int64_t steps);
 
 /* -------------------------------------------------------------------------------------- models */
 
@@ -508,10 +518,10 @@ typedef struct bptt_step {
   double* flow_c;
   /* out */
   double loss;      /* of this batch, before the update */
-  double grad_norm; /* global norm before clipping */
+  double grad_norm; /* global norm before clipping; infinity where it exceeds float64 */
   int32_t clipped;  /* 1 if clip_value, clip_tensor_norm or clip_norm changed the gradient */
-  int32_t
-      skipped;  /* 1 if the gradient was not finite: no bit of parameters and moments has changed */
+  int32_t skipped;  /* 1 if the gradient was not finite, or a parameter or moment would have become
+                       so: nothing has changed but the count of skipped steps */
   double omega; /* of the options: the regulariser's value, without its weight; not part of loss */
   double* flow_a;                 /* in: [L*D, T], or NULL */
   const struct bptt_flow* detail; /* in: NULL, or where more of the flow goes */

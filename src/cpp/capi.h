@@ -118,6 +118,19 @@ struct LayerSettings {
 LayerSettings layer_settings(const bptt_layer_options* options);
 void check_bptt(const LayerConfig& layer, const BpttSettings& settings);
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* options, const char* prefix);
+
+// What has to be finite in T, in words.
+template <class T>
+std::string held_by(const char* product = "") {
+  return std::string("a number >= 0 that") + product + " is finite in " +
+         (sizeof(T) == sizeof(float) ? "float32" : "float64");
+}
+// Refuses factors of updates that T does not hold.
+template <class T>
+void check_factors(const OptimizerConfig& config, const std::string& prefix) {
+  const auto [option, value] = factor_beyond<T>(config);
+  if (option) fail(BPTT_ERR_ARGUMENT, prefix + option, held_by<T>(), text(value));
+}
 ModelConfig model_settings(const bptt_model_options* options, Dtype* dtype);
 bptt_model_options model_options(const ModelConfig& config, const OptimizerConfig& optimizer,
                                  bptt_dtype dtype);

@@ -1,5 +1,4 @@
 // capi_library.cpp: instruction sets, threads, cancelling, functions and norms over plain arrays.
-#include <cmath>
 #include <cstdlib>
 #include <vector>
 
@@ -162,9 +161,9 @@ bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count
     not_negative(eps, "eps");
     kernels_in_use();
     on_gradients(raw(dtype), gradients, count, [&](auto* values) {
-      const double before = gradient_norm(values, count);
-      if (std::isfinite(before)) clip_norm(values, count, before, max_norm, eps);
-      if (norm) *norm = before;
+      const Norm before = gradient_norm(values, count);
+      clip_norm(values, count, before, max_norm, eps);
+      if (norm) *norm = before.value();
     });
   });
 }
@@ -183,6 +182,6 @@ bptt_status bptt_grad_norm(bptt_dtype dtype, const void* gradients, int64_t coun
     not_null(norm, "norm");
     kernels_in_use();
     on_gradients(raw(dtype), gradients, count,
-                 [&](const auto* values) { *norm = gradient_norm(values, count); });
+                 [&](const auto* values) { *norm = gradient_norm(values, count).value(); });
   });
 }

@@ -22,22 +22,27 @@ void with_optimizer(bptt_optimizer* optimizer, const Body& body) {
 }
 
 template <class T>
-Buffer<T>& moment_of(Optimizer<T>& optimizer, int64_t moment) {
+size_t moment_of(const Optimizer<T>& optimizer, int64_t moment) {
   const int64_t count = int64_t(optimizer.moments().size());
   if (moment < 0 || moment >= count) {
     fail(BPTT_ERR_RANGE, "moment",
          count ? "an integer from 0 to " + text(count - 1) : "an optimiser that has moments",
          text(moment));
   }
-  return optimizer.moments()[size_t(moment)];
+  return size_t(moment);
 }
 
-// The group of the tensor of that name.
+// The position of the tensor of that name.
 template <class T>
-ParamGroup& group_of(Optimizer<T>& optimizer, const Params<T>& params, const char* name) {
+size_t tensor_of(const Params<T>& params, const char* name) {
   const Param* tensor = params.find(name);
   if (!tensor) fail(BPTT_ERR_NAME, "name", "the name of a parameter tensor", quoted(name));
-  return optimizer.groups()[static_cast<size_t>(tensor - params.tensors().data())];
+  return static_cast<size_t>(tensor - params.tensors().data());
+}
+
+void check_steps(int64_t steps) {
+  if (steps >= 0 && steps <= kMostSteps) return;
+  fail(BPTT_ERR_ARGUMENT, "steps", "an integer from 0 to " + text(kMostSteps), text(steps));
 }
 
 }  // namespace
@@ -52,6 +57,7 @@ bptt_status bptt_optimizer_create(const bptt_optimizer_options* options, bptt_pa
     const OptimizerConfig config = optimizer_settings(options, "");
     kernels_in_use();
     with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
+      check_factors<T>(config, "");
       auto object = std::make_unique<OptimizerObject>();
       object->owned = std::shared_ptr<OwnedOptimizer<T>>(
           new OwnedOptimizer<T>{network, Optimizer<T>(config, network->params())});
@@ -78,9 +84,9 @@ bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
       const Changing changing(params.lock);
       const T* values = static_cast<const T*>(gradients);
-      const bool finite = std::isfinite(gradient_norm(values, params.count()));
-      if (finite) rule.step(values);
-      if (skipped) *skipped = !finite;
+      const Norm norm = gradient_norm(values, params.count());
+      const bool made = norm.finite() && rule.step(values, norm.value());
+      if (skipped) *skipped = !made;
     });
   });
 }
@@ -88,8 +94,11 @@ bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients
 bptt_status bptt_optimizer_set_lr(bptt_optimizer* optimizer, double lr) {
   return guard("bptt_optimizer_set_lr", [&] {
     not_negative(lr, "lr");
-    with_optimizer(optimizer, [&](auto& rule, auto& params) {
+    with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
       const Changing changing(params.lock);
+      double scale = 1;
+      for (const ParamGroup& group : rule.groups()) scale = std::max(scale, group.lr_scale);
+      if (!fits<T>(lr * scale)) fail(BPTT_ERR_ARGUMENT, "lr", held_by<T>(" times the lr_scale of every group"), text(lr));
       rule.set_lr(lr);
     });
   });
@@ -111,9 +120,12 @@ bptt_status bptt_optimizer_set_group(bptt_optimizer* optimizer, const char* name
     not_null(name, "name");
     not_negative(lr_scale, "lr_scale");
     if (!std::isnan(weight_decay)) not_negative(weight_decay, "weight_decay");
-    with_optimizer(optimizer, [&](auto& rule, auto& params) {
+    with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
       const Changing changing(params.lock);
-      group_of(rule, params, name) = {lr_scale, weight_decay};
+      if (!fits<T>(lr_scale * rule.lr())) fail(BPTT_ERR_ARGUMENT, "lr_scale", held_by<T>(" times lr"), text(lr_scale));
+      if (!std::isnan(weight_decay) && !fits<T>(weight_decay))
+        fail(BPTT_ERR_ARGUMENT, "weight_decay", held_by<T>(), text(weight_decay));
+      rule.groups()[tensor_of(params, name)] = {lr_scale, weight_decay};
     });
   });
 }
@@ -124,7 +136,7 @@ bptt_status bptt_optimizer_get_group(bptt_optimizer* optimizer, const char* name
     not_null(name, "name");
     with_optimizer(optimizer, [&](auto& rule, auto& params) {
       const Reading reading(params.lock);
-      const ParamGroup& group = group_of(rule, params, name);
+      const ParamGroup& group = rule.groups()[tensor_of(params, name)];
       if (lr_scale) *lr_scale = group.lr_scale;
       if (weight_decay) *weight_decay = group.weight_decay;
     });
@@ -147,7 +159,8 @@ bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t moment, 
     not_null(values, "values");
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
       const Reading reading(params.lock);
-      std::copy_n(moment_of(rule, moment).data(), params.count(), static_cast<T*>(values));
+      const Buffer<T>& kept = rule.moments()[moment_of(rule, moment)];
+      std::copy_n(kept.data(), params.count(), static_cast<T*>(values));
     });
   });
 }
@@ -158,15 +171,15 @@ bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
     not_null(values, "values");
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
       const Changing changing(params.lock);
-      Buffer<T>& target = moment_of(rule, moment);
-      const bool squares = rule.never_negative(static_cast<size_t>(moment));
+      const size_t at = moment_of(rule, moment);
       const T* given = static_cast<const T*>(values);
-      for (int64_t i = 0; i < params.count(); ++i) {
-        if (std::isfinite(given[i]) && !(squares && given[i] < 0)) continue;
-        fail(BPTT_ERR_ARGUMENT, "values", squares ? "finite numbers >= 0" : "finite numbers",
-             text(double{given[i]}) + " at " + text(i));
+      const int64_t bad = rule.first_impossible(at, given);
+      if (bad >= 0) {
+        fail(BPTT_ERR_ARGUMENT, "values",
+             rule.never_negative(at) ? "finite numbers >= 0" : "finite numbers",
+             text(double{given[bad]}) + " at " + text(bad));
       }
-      std::copy_n(given, params.count(), target.data());
+      rule.set_moment(at, given);
     });
   });
 }
@@ -183,10 +196,34 @@ bptt_status bptt_optimizer_get_steps(bptt_optimizer* optimizer, int64_t* steps) 
 
 bptt_status bptt_optimizer_set_steps(bptt_optimizer* optimizer, int64_t steps) {
   return guard("bptt_optimizer_set_steps", [&] {
-    if (steps < 0) fail(BPTT_ERR_ARGUMENT, "steps", "an integer >= 0", text(steps));
+    check_steps(steps);
     with_optimizer(optimizer, [&](auto& rule, auto& params) {
       const Changing changing(params.lock);
       rule.set_steps(steps);
+    });
+  });
+}
+
+bptt_status bptt_optimizer_get_tensor_steps(bptt_optimizer* optimizer, const char* name,
+                                            int64_t* steps) {
+  return guard("bptt_optimizer_get_tensor_steps", [&] {
+    not_null(name, "name");
+    not_null(steps, "steps");
+    with_optimizer(optimizer, [&](auto& rule, auto& params) {
+      const Reading reading(params.lock);
+      *steps = rule.tensor_steps()[tensor_of(params, name)];
+    });
+  });
+}
+
+bptt_status bptt_optimizer_set_tensor_steps(bptt_optimizer* optimizer, const char* name,
+                                            int64_t steps) {
+  return guard("bptt_optimizer_set_tensor_steps", [&] {
+    not_null(name, "name");
+    check_steps(steps);
+    with_optimizer(optimizer, [&](auto& rule, auto& params) {
+      const Changing changing(params.lock);
+      rule.set_tensor_steps(tensor_of(params, name), steps);
     });
   });
 }

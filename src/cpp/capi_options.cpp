@@ -206,6 +206,11 @@ ModelConfig model_settings(const bptt_model_options* given, Dtype* dtype) {
   check_parameters(config.network,
                    settings.dtype == Dtype::float32 ? sizeof(float) : sizeof(double));
   check_loss(options, config);
+  if (settings.dtype == Dtype::float32) {
+    check_factors<float>(config.optimizer, "optimizer.");
+  } else {
+    check_factors<double>(config.optimizer, "optimizer.");
+  }
   *dtype = settings.dtype;
   return config;
 }

@@ -268,6 +268,7 @@ struct UpdateArgs {
   T* moments[3];  // each rule says which; null where it keeps none
   int64_t count;
   double scale, lr, momentum, beta1, beta2, alpha, eps, weight_decay;
+  double least;                     // denominators are at least this: 0, or above 0 if eps is 0
   double correction1, correction2;  // Adam: 1 - beta1^t, 1 - beta2^t
   bool nesterov;                    // SGD
   bool first;                       // SGD: the momentum buffer is empty

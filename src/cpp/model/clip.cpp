@@ -58,28 +58,28 @@ double shifted_squares(const Kernels<T>& kernels, const T* values, int64_t count
 }  // namespace
 
 template <class T>
-double gradient_norm(const T* gradient, int64_t count) {
+Norm gradient_norm(const T* gradient, int64_t count) {
   const double plain = sum(
       of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
         return kernels.sum_squares(values, length);
       }));
   // Between these nothing that counts was lost to overflow or underflow.
-  if (plain > 1e-280 && plain < 1e300) return std::sqrt(plain);
+  if (plain > 1e-280 && plain < 1e300) return {std::sqrt(plain), 0};
   double largest = 0;
   for (const double value :
        of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
          return kernels.max_abs(values, length);
        })) {
-    if (std::isnan(value)) return value;
+    if (std::isnan(value)) return {value, 0};
     largest = std::max(largest, value);
   }
-  if (largest == 0 || std::isinf(largest)) return largest;
+  if (largest == 0 || std::isinf(largest)) return {largest, 0};
   const int exponent = std::ilogb(largest);
   const double shifted = sum(
       of_chunks(gradient, count, [&](const Kernels<T>& kernels, const T* values, int64_t length) {
         return shifted_squares(kernels, values, length, -exponent);
       }));
-  return std::ldexp(std::sqrt(shifted), exponent);
+  return {std::sqrt(shifted), exponent};
 }
 
 template <class T>
@@ -93,14 +93,21 @@ int64_t clip_value(T* gradient, int64_t count, double value) {
 }
 
 template <class T>
-double clip_norm(T* gradient, int64_t count, double norm, double max_norm, double eps) {
-  if (!(norm > max_norm) || std::isinf(norm)) return 1;
+void rescale(T* gradient, int64_t count, double factor) {
   const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
-  const double factor = max_norm / (norm + eps);
   for_chunks(count, [&](int64_t, int64_t offset, int64_t length) {
     kernels.scale(gradient + offset, length, factor);
   });
-  return factor;
+}
+
+template <class T>
+bool clip_norm(T* gradient, int64_t count, const Norm& norm, double max_norm, double eps) {
+  if (!norm.finite()) return false;
+  const Factor factor = factor_to(max_norm, norm, eps);
+  if (factor.none()) return false;
+  if (factor.first != 1) rescale(gradient, count, factor.first);
+  rescale(gradient, count, factor.second);
+  return true;
 }
 
 template <class T>
@@ -109,29 +116,36 @@ bool clip_tensor_norm(const Params<T>& params, T* gradient, double max_norm) {
   for (const Param& tensor : params.tensors()) {
     if (tensor.frozen) continue;
     T* part = gradient + tensor.offset;
-    if (clip_norm(part, tensor.count, gradient_norm(part, tensor.count), max_norm, 0) != 1)
+    if (clip_norm(part, tensor.count, gradient_norm(part, tensor.count), max_norm, 0))
       clipped = true;
   }
   return clipped;
 }
 
 template <class T>
-double angle(const T* a, double norm_a, const T* b, double norm_b, int64_t count) {
-  if (!(norm_a > 0 && norm_b > 0)) return 0;
+double angle(const T* a, const Norm& norm_a, const T* b, const Norm& norm_b, int64_t count) {
+  if (!(norm_a.fraction > 0 && norm_b.fraction > 0)) return 0;
+  // An element over the norm; in two parts where float64 does not hold the norm.
+  const auto unit = [](T element, const Norm& norm, double value) {
+    return std::isnormal(value) ? double(element) / value
+                                : std::ldexp(double(element), -norm.exponent) / norm.fraction;
+  };
+  const double length_a = norm_a.value(), length_b = norm_b.value();
   double difference = 0, sum = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const double u = double(a[i]) / norm_a, v = double(b[i]) / norm_b;
+    const double u = unit(a[i], norm_a, length_a), v = unit(b[i], norm_b, length_b);
     difference += (u - v) * (u - v);
     sum += (u + v) * (u + v);
   }
   return 2 * std::atan2(std::sqrt(difference), std::sqrt(sum));
 }
 
-#define BPTT_INSTANTIATE(T)                                           \
-  template double angle(const T*, double, const T*, double, int64_t); \
-  template double gradient_norm(const T*, int64_t);                   \
-  template int64_t clip_value(T*, int64_t, double);                   \
-  template double clip_norm(T*, int64_t, double, double, double);     \
+#define BPTT_INSTANTIATE(T)                                                     \
+  template double angle(const T*, const Norm&, const T*, const Norm&, int64_t); \
+  template Norm gradient_norm(const T*, int64_t);                               \
+  template int64_t clip_value(T*, int64_t, double);                             \
+  template void rescale(T*, int64_t, double);                                   \
+  template bool clip_norm(T*, int64_t, const Norm&, double, double);            \
   template bool clip_tensor_norm(const Params<T>&, T*, double);
 BPTT_INSTANTIATE(float)
 BPTT_INSTANTIATE(double)

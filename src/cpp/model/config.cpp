@@ -226,6 +226,9 @@ void check_options(const Options& options) {
   check(fraction(optimizer.beta2), "beta2");
   check(not_negative(optimizer.eps), "eps");
   check(not_negative(optimizer.weight_decay), "weight_decay");
+  const auto beyond = options.dtype == Dtype::float32 ? factor_beyond<float>(optimizer)
+                                                      : factor_beyond<double>(optimizer);
+  if (beyond.first) refuse_option(beyond.first);
   check(not_negative(config.clip_norm), "clip_norm");
   check(not_negative(config.clip_tensor_norm), "clip_tensor_norm");
   check(not_negative(config.clip_value), "clip_value");

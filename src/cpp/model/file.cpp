@@ -66,6 +66,19 @@ std::string groups_to_json(const std::vector<Param>& tensors,
   return json + '}';
 }
 
+// The tensors whose counters are not the optimiser's own, as those of tensors that were frozen.
+template <class T>
+std::string tensor_steps_to_json(const std::vector<Param>& tensors, const Optimizer<T>& optimizer) {
+  std::string json = "{";
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const int64_t steps = optimizer.tensor_steps()[i];
+    if (steps == optimizer.steps()) continue;
+    if (json.size() > 1) json += ',';
+    json += json_string(tensors[i].name) + ':' + std::to_string(steps);
+  }
+  return json + '}';
+}
+
 // ---- reading ----
 
 // The file's metadata, from which every entry is taken once.
@@ -87,7 +100,8 @@ class Metadata {
     const std::string digits = text(key);
     int64_t value = -1;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size() || value < 0) {
+    if (error != std::errc() || end != digits.data() + digits.size() || value < 0 ||
+        value > kMostSteps) {
       refuse_file("a model file whose '" + key + "' is not a count");
     }
     return value;
@@ -253,6 +267,42 @@ void read_class_weights(TensorData& data, ModelConfig& config) {
   if (!possible || largest == 0) refuse_file("a model file with impossible class weights");
 }
 
+void read_tensor_steps(const std::string& text, const ByName& by_name,
+                       std::vector<int64_t>& tensor_steps) {
+  try {
+    JsonReader json(text);
+    json.object(tensor_steps.size(), kLongestTensorName, [&](const std::string& name) {
+      const auto found = by_name.find(name);
+      if (found == by_name.end()) json.fail("an unknown tensor '" + name + "'");
+      const int64_t steps = json.integer();
+      if (steps < 0 || steps > kMostSteps) json.fail("a number that is not a count");
+      tensor_steps[found->second] = steps;
+    });
+    json.end();
+  } catch (const JsonError& error) {
+    refuse_file("a model file whose counters of steps are not right at " + error.reason);
+  }
+}
+
+// Refuses moments that no update leaves behind.
+template <class T>
+void read_moments(TensorData& data, const std::vector<std::string>& prefixes,
+                  const Params<T>& params, Optimizer<T>& optimizer) {
+  Buffer<T> values(params.count());
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    for (const Param& tensor : params.tensors())
+      data.copy(prefixes[i] + tensor.name, values.data() + tensor.offset);
+    const int64_t bad = optimizer.first_impossible(i, values.data());
+    for (const Param& tensor : params.tensors()) {
+      if (bad < tensor.offset || bad >= tensor.offset + tensor.count) continue;
+      refuse_file("a model file whose tensor '" + prefixes[i] + tensor.name +
+                  "' has a number that " +
+                  (std::isfinite(values[bad]) ? "is negative" : "is not finite"));
+    }
+    optimizer.set_moment(i, values.data());
+  }
+}
+
 template <class T>
 AnyModel read_model(const Contents& contents, const std::byte* bytes) {
   TensorData data(contents.header, bytes);
@@ -266,14 +316,15 @@ AnyModel read_model(const Contents& contents, const std::byte* bytes) {
     Param& tensor = params.tensors()[i];
     tensor.frozen = contents.tensors[i].frozen;
     data.copy(tensor.name, values + tensor.offset);
-    for (size_t k = 0; k < contents.moments.size(); ++k)
-      data.copy(contents.moments[k] + tensor.name, optimizer.moments()[k].data() + tensor.offset);
   }
+  read_moments(data, contents.moments, params, optimizer);
   optimizer.groups() = contents.groups;
   model->extras = data.extras();
   model->steps_taken = contents.steps_taken;
   model->steps_skipped = contents.steps_skipped;
   optimizer.set_steps(contents.optimizer_steps);
+  for (size_t i = 0; i < contents.tensor_steps.size(); ++i)
+    optimizer.set_tensor_steps(i, contents.tensor_steps[i]);
   model->metadata = contents.metadata;
   return model;
 }
@@ -297,6 +348,8 @@ std::vector<std::byte> serialize(const Model<T>& model) {
       {"optimizer_steps", std::to_string(optimizer.steps())},
       {"frozen", frozen_to_json(params.tensors())},
       {"groups", groups_to_json(params.tensors(), optimizer.groups())}};
+  const std::string counters = tensor_steps_to_json(params.tensors(), optimizer);
+  if (counters != "{}") metadata.emplace_back("tensor_steps", counters);
   for (const auto& [key, value] : model.metadata) metadata.emplace_back("user." + key, value);
 
   std::vector<TensorToStore> tensors;
@@ -358,6 +411,8 @@ Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size) 
   contents.steps_taken = metadata.count("steps_taken");
   contents.steps_skipped = metadata.count("steps_skipped");
   contents.optimizer_steps = metadata.count("optimizer_steps");
+  contents.tensor_steps.assign(contents.tensors.size(), contents.optimizer_steps);
+  read_tensor_steps(metadata.text_or("tensor_steps", "{}"), by_name, contents.tensor_steps);
   contents.metadata = metadata.users();
   return contents;
 }

@@ -4,10 +4,11 @@
 //     {"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":"<64 digits>",
 // and holds as metadata: "config" (a JSON object of all options), "steps_taken", "steps_skipped",
 // "optimizer_steps", "frozen" (a JSON array of names), "groups" (a JSON object, name: [factor of the
-// learning rate, weight decay or null], of the tensors that have their own; may be missing) and
-// "user.<key>". Tensors: the parameters by their names,
-// "optimizer.<moment>.<parameter>", "loss.class_weights" if there are any, and "extra.<name>". The
-// SHA-256 is of the whole file with its own 64 digits taken as zeros ('0').
+// learning rate, weight decay or null], of the tensors that have their own; may be missing),
+// "tensor_steps" (a JSON object, name: number of updates, of the tensors whose number is not
+// "optimizer_steps"; missing where there are none) and "user.<key>". Tensors: the parameters by their
+// names, "optimizer.<moment>.<parameter>", "loss.class_weights" if there are any, and "extra.<name>".
+// The SHA-256 is of the whole file with its own 64 digits taken as zeros ('0').
 #pragma once
 
 #include <cstddef>
@@ -49,6 +50,7 @@ struct Contents {
   Dtype dtype = Dtype::float32;
   std::vector<Param> tensors;        // the parameters, with the frozen ones marked
   std::vector<ParamGroup> groups;    // by position among `tensors`
+  std::vector<int64_t> tensor_steps; // the optimiser's counters, by position among `tensors`
   std::vector<std::string> moments;  // before a parameter's name: the tensors' names
   int64_t steps_taken = 0, steps_skipped = 0, optimizer_steps = 0;
   std::map<std::string, std::string> metadata;  // the user's

@@ -5,9 +5,9 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <string>
 
 #include "error.h"
-#include "model/clip.h"
 #include "model/row_losses.h"
 #include "sequence/profile.h"
 
@@ -24,7 +24,7 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
   Params<T>& params = network_.params();
   const std::unique_lock<Lock> guard(params.lock);
   Sequence<T> in = sequence;
-  in.draw = uint64_t(steps_taken + steps_skipped);
+  in.draw = uint64_t(steps_taken);  // a step that is skipped uses none up
   if (!tape_ || !tape_->renew(in)) {
     tape_.reset();  // first, so that its memory is there for the next one
     tape_ = network_.new_tape(in, true);
@@ -50,7 +50,7 @@ StepResult Model<T>::gradients(const Sequence<T>& sequence, const Target<T>& tar
   Backward<T> call = backward;
   call.omega_value = &result.omega;
   result.loss = loss_and_gradients(sequence, target, states, call, *tape, outputs);
-  result.grad_norm = gradient_norm(backward.gradients, network_.params().count());
+  result.grad_norm = gradient_norm(backward.gradients, network_.params().count()).value();
   result.clipped_norm = result.grad_norm;
   return result;
 }
@@ -89,52 +89,65 @@ double Model<T>::loss_and_gradients(const Sequence<T>& sequence, const Target<T>
   return losses.total();
 }
 
-// Clips gradient_ and updates with it, unless it is not finite.
+// Clips gradient_ and updates with it, unless it or what it would leave behind is not finite.
 template <class T>
 StepResult Model<T>::update() {
+  if (std::max(steps_taken, steps_skipped) >= kMostSteps) {
+    throw Error(BPTT_ERR_STATE, "", "counters of steps below " + std::to_string(kMostSteps),
+                std::to_string(std::max(steps_taken, steps_skipped)));
+  }
   StepResult result;
+  Norm norm;
   double scale = 1;
   {
     const Timed timed(Phase::clip);
-    if (!usable(result)) {
+    if (!usable(result, norm)) {
+      result.skipped = true;
       ++steps_skipped;
       return result;
     }
-    scale = clip(result);
+    scale = clip(result, norm);
   }
   const Timed timed(Phase::optimizer);
-  optimizer_.step(gradient_.data(), scale);
-  ++steps_taken;
+  if (optimizer_.step(gradient_.data(), norm.value(), scale)) {
+    ++steps_taken;
+    return result;
+  }
+  if (config_.nonfinite == Nonfinite::raise) {
+    throw Error(BPTT_ERR_NONFINITE, "", "an update that leaves parameters and moments finite",
+                "one that overflows");
+  }
+  result.skipped = true;
+  ++steps_skipped;
   return result;
 }
 
-// Whether there is a gradient to update with; the options say what becomes of one that is not finite.
+// Whether there is a gradient to update with, and its norm; the options say what becomes of one that
+// is not finite.
 template <class T>
-bool Model<T>::usable(StepResult& result) {
+bool Model<T>::usable(StepResult& result, Norm& norm) {
   const int64_t count = network_.params().count();
-  result.grad_norm = result.clipped_norm = gradient_norm(gradient_.data(), count);
-  if (std::isfinite(result.grad_norm)) return true;
+  norm = gradient_norm(gradient_.data(), count);
+  result.grad_norm = result.clipped_norm = norm.value();
+  if (norm.finite()) return true;
   if (config_.nonfinite == Nonfinite::raise)
     throw Error(BPTT_ERR_NONFINITE, "", "a finite gradient",
-                std::isnan(result.grad_norm) ? "NaN in it" : "an infinite norm");
-  if (config_.nonfinite == Nonfinite::skip) {
-    result.skipped = true;
-    return false;
-  }
+                std::isnan(norm.fraction) ? "NaN in it" : "infinity in it");
+  if (config_.nonfinite == Nonfinite::skip) return false;
   for (int64_t i = 0; i < count; ++i) {
     if (!std::isfinite(gradient_[i])) gradient_[i] = T(0);
   }
-  result.clipped_norm = gradient_norm(gradient_.data(), count);
-  result.skipped = !std::isfinite(result.clipped_norm);  // finite elements, but a norm above all
-  result.clipped = !result.skipped;
+  norm = gradient_norm(gradient_.data(), count);
+  result.clipped_norm = norm.value();
+  result.clipped = true;
   result.clip_angle = std::numeric_limits<double>::quiet_NaN();
-  return result.clipped;
+  return true;
 }
 
 // By value, by tensor, by global norm. The last is left to the optimiser's own pass: returns its
-// factor. In: result.clipped_norm, of the gradient as it is.
+// factor. `norm` is that of gradient_, before and after.
 template <class T>
-double Model<T>::clip(StepResult& result) {
+double Model<T>::clip(StepResult& result, Norm& norm) {
   const Params<T>& params = network_.params();
   T* gradient = gradient_.data();
   const int64_t count = params.count();
@@ -147,18 +160,23 @@ double Model<T>::clip(StepResult& result) {
   if (config_.clip_tensor_norm > 0 && clip_tensor_norm(params, gradient, config_.clip_tensor_norm))
     turned = true;
   if (turned) {
-    const double before = result.clipped_norm;
+    const Norm before = norm;
+    norm = gradient_norm(gradient, count);
     result.clipped = true;
-    result.clipped_norm = gradient_norm(gradient, count);
-    if (!std::isnan(result.clip_angle)) {
-      result.clip_angle = angle(unclipped_.data(), before, gradient, result.clipped_norm, count);
-    }
+    result.clipped_norm = norm.value();
+    if (!std::isnan(result.clip_angle))
+      result.clip_angle = angle(unclipped_.data(), before, gradient, norm, count);
   }
-  const double norm = result.clipped_norm;
-  if (config_.clip_norm <= 0 || norm <= config_.clip_norm) return 1;
+  if (config_.clip_norm <= 0) return 1;
+  const Factor factor = factor_to(config_.clip_norm, norm);
+  if (factor.none()) return 1;
   result.clipped = true;
   result.clipped_norm = config_.clip_norm;
-  return config_.clip_norm / norm;
+  if (factor.first != 1) {
+    rescale(gradient, count, factor.first);
+    norm = gradient_norm(gradient, count);
+  }
+  return factor.second;
 }
 
 template <class T>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/check.h"
+#include "model/clip.h"
 #include "model/init.h"
 #include "model/network.h"
 #include "model/optimizer.h"
@@ -97,7 +98,7 @@ class Model {
   double evaluate(const Sequence<T>& sequence, const Target<T>& target,
                   const Outputs<T>& outputs) const;
 
-  int64_t steps_taken = 0, steps_skipped = 0;
+  int64_t steps_taken = 0, steps_skipped = 0;  // from 0 to kMostSteps
   std::map<std::string, std::string> metadata;
   std::map<std::string, Extra> extras;
 
@@ -106,8 +107,8 @@ class Model {
                             const Outputs<T>& states, Backward<T> backward, Tape<T>& tape,
                             Buffer<T>& outputs) const;
   StepResult update();
-  bool usable(StepResult& result);
-  double clip(StepResult& result);
+  bool usable(StepResult& result, Norm& norm);
+  double clip(StepResult& result, Norm& norm);
 
   ModelConfig config_;
   Network<T> network_;

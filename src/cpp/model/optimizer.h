@@ -5,8 +5,10 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
+#include "kernels.h"
 #include "model/params.h"
 
 namespace bptt {
@@ -34,6 +36,23 @@ struct ParamGroup {
 
 // The names of the moments that an optimiser keeps, as in bptt.h.
 std::vector<const char*> moment_names_of(const OptimizerConfig& config);
+// Updates compute in T: whether a factor of theirs is finite in it.
+template <class T>
+constexpr bool fits(double factor) {
+  return factor >= 0 && factor <= double(std::numeric_limits<T>::max());
+}
+
+// The first factor that does not fit, as bptt.h names it, and its value; null: all do.
+template <class T>
+std::pair<const char*, double> factor_beyond(const OptimizerConfig& config) {
+  if (!fits<T>(config.lr)) return {"lr", config.lr};
+  if (!std::isnan(config.eps) && !fits<T>(config.eps)) return {"eps", config.eps};
+  if (!fits<T>(config.weight_decay)) return {"weight_decay", config.weight_decay};
+  return {nullptr, 0};
+}
+
+// Counters of steps stop here, where double and JSON still hold every integer.
+constexpr int64_t kMostSteps = int64_t{1} << 53;
 
 template <class T>
 class Optimizer {
@@ -44,8 +63,13 @@ class Optimizer {
   const OptimizerConfig& config() const { return config_; }
   double lr() const { return config_.lr; }
   void set_lr(double lr) { config_.lr = lr; }
+
+  // How many updates were made, and how many each tensor has had: one that is frozen has none. All
+  // are from 0 to kMostSteps.
   int64_t steps() const { return steps_; }
-  void set_steps(int64_t steps) { steps_ = steps; }
+  const std::vector<int64_t>& tensor_steps() const { return tensor_steps_; }
+  void set_steps(int64_t steps);  // those of all tensors too
+  void set_tensor_steps(size_t tensor, int64_t steps) { tensor_steps_[tensor] = steps; }
 
   // By position among params.tensors().
   const std::vector<ParamGroup>& groups() const { return groups_; }
@@ -53,23 +77,42 @@ class Optimizer {
 
   // The moments: names as in bptt.h, each [P].
   const std::vector<const char*>& moment_names() const { return names_; }
-  std::vector<Buffer<T>>& moments() { return moments_; }
   const std::vector<Buffer<T>>& moments() const { return moments_; }
   bool never_negative(size_t moment) const;  // it is under a root
+  // The one rule for moments, whether from a caller or a file: where the first of `values` [P] stands
+  // that is not finite, or is below 0 and must not be; -1: nowhere.
+  int64_t first_impossible(size_t moment, const T* values) const;
+  void set_moment(size_t moment, const T* values);  // those that are possible
 
-  // One update with gradient * scale; frozen tensors are left alone. The caller holds params.lock
-  // exclusively and has seen that the gradient is finite. Work is split over threads; elements are
-  // independent, so bits do not depend on it.
-  void step(const T* gradient, double scale = 1);
+  // One update with gradient * scale; frozen tensors are left alone. Returns false, with no bit
+  // changed, if it would turn a finite parameter or moment into one that is not. The caller holds
+  // params.lock exclusively and has seen that the gradient is finite; no element of it exceeds
+  // `largest`. Work is split over threads; elements are independent, so bits do not depend on it.
+  // Throws Error (state) if a counter is at its end, std::bad_alloc; then nothing has changed.
+  bool step(const T* gradient, double largest, double scale = 1);
 
  private:
+  // Bounds of the absolute values of parameters and moments (by their slot).
+  struct Bounds {
+    double parameter = 0, moments[3] = {};
+  };
+  void prepare(double scale);
+  void measure();
+  bool after_update(const Bounds& now, double gradient, Bounds& then) const;
+  void update(T* parameters, std::vector<Buffer<T>>& moments, const T* gradient) const;
+  bool update_on_copies(const T* gradient);
+
   OptimizerConfig config_;
   Params<T>& params_;
   int64_t steps_ = 0;
+  std::vector<int64_t> tensor_steps_;
   std::vector<ParamGroup> groups_;
   std::vector<const char*> names_;
   std::vector<int> slots_;  // of the moments in UpdateArgs::moments
   std::vector<Buffer<T>> moments_;
+  std::vector<UpdateArgs<T>> updates_;  // of the step under way, by tensor, without arrays
+  Bounds bounds_;                       // of what stood at params_.version() bounded_
+  uint64_t bounded_ = 0;                // 0: nothing is known
 };
 
 }  // namespace bptt

@@ -199,6 +199,13 @@ BPTT_INLINE V decayed_gradient(const UpdateArgs<T>& u, int64_t i, int64_t width,
   return u.weight_decay != 0 ? fma(splat(T(u.weight_decay)), p, g) : g;
 }
 
+// What an update divides by. With an eps of 0 a row that was never used would divide 0 by 0: u.least,
+// which no root of a positive number falls below, makes that 0 and changes nothing else.
+template <class T, class V>
+BPTT_INLINE V denominator(const UpdateArgs<T>& u, V root) {
+  return at_least(splat(T(u.least)), root);
+}
+
 // p -= lr * buffer, buffer = momentum * buffer + g; the first buffer is g. Nesterov's: p -= lr * (g +
 // momentum * buffer). (torch.optim.SGD.) moments[0]: buffer.
 template <class T>
@@ -226,7 +233,7 @@ void update_adagrad(const UpdateArgs<T>& u) {
     const V p = load_up_to(u.parameter + i, width), g = decayed_gradient(u, i, width, p);
     const V sum = fma(g, g, load_up_to(u.moments[0] + i, width));
     store_up_to<T>(u.moments[0] + i, sum, width);
-    store_up_to<T>(u.parameter + i, p - lr * g / (square_root(sum) + eps), width);
+    store_up_to<T>(u.parameter + i, p - lr * g / denominator(u, square_root(sum) + eps), width);
   });
 }
 
@@ -254,7 +261,8 @@ void update_adam(const UpdateArgs<T>& u) {
       store_up_to<T>(u.moments[2] + i, v, width);
     }
     if (u.weight_decay != 0) p = p * keep;
-    store_up_to<T>(u.parameter + i, p - step * m / (square_root(v) * root2 + eps), width);
+    const V root = denominator(u, square_root(v) * root2 + eps);
+    store_up_to<T>(u.parameter + i, p - step * m / root, width);
   });
 }
 
@@ -276,7 +284,7 @@ void update_rmsprop(const UpdateArgs<T>& u) {
       store_up_to<T>(u.moments[1] + i, m, width);
       n = at_least(V{}, fma(-m, m, n));
     }
-    V step = g / (square_root(n) + eps);
+    V step = g / denominator(u, square_root(n) + eps);
     if (u.moments[2]) {
       step = fma(momentum, load_up_to(u.moments[2] + i, width), step);
       store_up_to<T>(u.moments[2] + i, step, width);
@@ -296,7 +304,7 @@ void update_graves(const UpdateArgs<T>& u) {
     const V p = load_up_to(u.parameter + i, width), g = decayed_gradient(u, i, width, p);
     const V n = fma(alpha, load_up_to(u.moments[0] + i, width), rest * g * g);
     const V m = fma(alpha, load_up_to(u.moments[1] + i, width), rest * g);
-    const V root = square_root(at_least(V{}, fma(-m, m, n)) + eps);
+    const V root = denominator(u, square_root(at_least(V{}, fma(-m, m, n)) + eps));
     const V d = fma(momentum, load_up_to(u.moments[2] + i, width), -lr * g / root);
     store_up_to<T>(u.moments[0] + i, n, width);
     store_up_to<T>(u.moments[1] + i, m, width);
