@@ -59,7 +59,7 @@ PYTHON_ORDER = [
     ["flows"],
     ["config"],
     ["options", "profiling", "runtime"],
-    ["companions", "cell_options"],
+    ["conversion", "cell_options"],
     ["arrays"],
     ["_core"],
 ]

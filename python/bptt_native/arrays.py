@@ -1,17 +1,14 @@
-"""What arguments have to be: conversions without loss, and refusals that name the argument.
+"""What arguments have to be: numbers and names, and refusals that name the argument.
 
-The engine's bindings take arrays that are right as they are; all others come here, and so do the
-numbers and names that constructors are given. Messages read ``LSTM.forward: argument 'x': expected
-..., got ...``.
+Messages read ``LSTM.forward: argument 'x': expected ..., got ...``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -21,6 +18,71 @@ Array = npt.NDArray[Any]
 Choice = TypeVar("Choice")
 
 LARGEST = 2**63 - 1
+
+_PLAIN = {bool, int, float}  # Python's own numbers, which have no dtype
+_KINDS = {"O": "object", "U": "str", "S": "bytes"}
+
+
+def _attribute(value: object, name: str) -> Any:
+    """Return an attribute, or None where it does not exist or cannot be read."""
+    try:
+        return getattr(value, name, None)
+    except Exception:  # whatever a foreign class raises
+        return None
+
+
+def _shape_of(value: object) -> tuple[int, ...] | None:
+    """Return the shape that an array-like object says it has."""
+    shape = _attribute(value, "shape")
+    try:
+        return tuple(operator.index(size) for size in shape)
+    except Exception:  # no shape, or one that is not made of integers
+        return None
+
+
+def outline(
+    items: Sequence[Any], dtypes: set[np.dtype[Any]], depth: int = 0
+) -> tuple[int, ...] | None:
+    """Find the shape of a nested list, without copying the arrays that may be in it.
+
+    Parameters
+    ----------
+    items : list or tuple
+        Numbers, arrays, lists of these.
+    dtypes : set
+        Takes the dtypes of the arrays and NumPy scalars in it.
+    depth : int
+        How many lists it is in.
+
+    Returns
+    -------
+    tuple of int, or None
+        None if it is ragged or too deep.
+    """
+    if depth > 32:
+        return None
+    if set(map(type, items)) <= _PLAIN:
+        return (len(items),)
+    inner: tuple[int, ...] | None = None
+    for item in items:
+        if isinstance(item, list | tuple):
+            own = outline(item, dtypes, depth + 1)
+        else:
+            own = _shape_of(item) or ()
+            dtypes.update(_dtypes_of(item))
+        if own is None or (inner is not None and own != inner):
+            return None
+        inner = own
+    return (len(items), *(inner or ()))
+
+
+def _dtypes_of(value: object) -> list[np.dtype[Any]]:
+    """Return the dtype of an array-like object in a list, if NumPy has one of its name."""
+    dtype = _attribute(value, "dtype")
+    try:
+        return [] if dtype is None else [np.dtype(str(dtype).removeprefix("torch."))]
+    except TypeError:
+        return []
 
 
 def describe(value: object) -> str:
@@ -38,23 +100,34 @@ def describe(value: object) -> str:
     """
     if isinstance(value, np.ndarray):
         kind = "array" if type(value) in (np.ndarray, np.memmap) else type(value).__name__
-        fields = "structured" if value.dtype.names else value.dtype.str[1:]
-        name = fields if value.dtype.kind in "VSUO" else str(value.dtype.newbyteorder("="))
+        name = _KINDS.get(value.dtype.kind, str(value.dtype.newbyteorder("=")))
+        name = "structured" if value.dtype.names else name
         order = ", byte-swapped" if not value.dtype.isnative else ""
-        article = "an" if name[0] in "aeiou" else "a"
-        return f"{article} {name} {kind} of shape {list(value.shape)}{order}"
+        return f"{_article(name)} {name} {kind} of shape {list(value.shape)}{order}"
     if value is None or isinstance(value, bool | np.bool_):
         return str(value)
     if isinstance(value, int | float | complex | np.number):
-        return f"the number {value!s:.80}"
+        kind = f" ({value.dtype})" if isinstance(value, np.number) else ""
+        try:
+            return f"the number {value!s:.80}{kind}"
+        except ValueError:  # Python writes no integer of more than some thousand digits
+            return "an integer of more digits than Python writes"
     if isinstance(value, str | bytes):
         return f"the text {value!r:.80}"
-    article = "an" if type(value).__name__[0].lower() in "aeiou" else "a"
-    shape = ""
+    name = type(value).__name__
     if isinstance(value, list | tuple):
-        with contextlib.suppress(ValueError):
-            shape = f" of shape {list(np.shape(value))}"
-    return f"{article} {type(value).__name__}{shape}"
+        shape = outline(value, set())
+    else:
+        shape = _shape_of(value)
+        dtype = _attribute(value, "dtype")
+        if shape is not None and dtype is not None:
+            name = f"{dtype!s:.40}".removeprefix("torch.") + f" {name}"
+    of_shape = "" if shape is None else f" of shape {list(shape)}"
+    return f"{_article(name)} {name}{of_shape}"
+
+
+def _article(name: str) -> str:
+    return "an" if name[0].lower() in "aeio" else "a"  # a uint8
 
 
 def message(where: str, argument: str, expected: str, got: str) -> str:
@@ -93,8 +166,7 @@ def refuse(
         Always, or TypeError where the value is no array at all.
     """
     text = message(where, argument, expected, got or describe(value))
-    arrays = isinstance(value, np.ndarray | np.generic | list | tuple | int | float)
-    raise ValueError(text) if arrays or hasattr(value, "__array__") else TypeError(text)
+    raise ValueError(text) if is_readable(value) else TypeError(text)
 
 
 def refuse_type(value: object, where: str, argument: str, expected: str) -> NoReturn:
@@ -115,93 +187,45 @@ def refuse_type(value: object, where: str, argument: str, expected: str) -> NoRe
     raise TypeError(message(where, argument, expected, describe(value)))
 
 
+def refuse_memory(value: object, dtype: str, where: str, argument: str, expected: str) -> NoReturn:
+    """Refuse an array that the engine cannot write into as it is.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    dtype : str
+        The dtype that it has to have.
+    where, argument, expected : str
+        As in `message`.
+
+    Raises
+    ------
+    ValueError
+        Its shape or memory does not fit.
+    TypeError
+        It is no array of this dtype.
+    """
+    got = describe(value)
+    if type(value) is not np.ndarray or value.dtype != dtype or not value.dtype.isnative:
+        raise TypeError(message(where, argument, expected, got))
+    flags = value.flags
+    got += "" if flags.c_contiguous else ", not contiguous"
+    got += "" if flags.writeable else ", read-only"
+    got += "" if flags.aligned else ", not aligned"
+    raise ValueError(message(where, argument, expected, got))
+
+
 def is_masked(value: object) -> bool:
     """Tell whether a value is a ``numpy.ma.MaskedArray``, whose mask an ndarray would lose."""
     ma = sys.modules.get("numpy.ma")
     return ma is not None and isinstance(value, ma.MaskedArray)
 
 
-def _read(value: object, where: str, argument: str, expected: str) -> Array:
-    """Give the value as an array of any dtype; only numbers, sequences and arrays are read."""
-    if is_masked(value):
-        got = f"{describe(value)} (its mask would be lost: use value.filled(...))"
-        raise TypeError(message(where, argument, expected, got))
-    if isinstance(value, np.memmap):
-        return np.array(value, subok=False)  # the file may shrink while the engine reads
-    readable = isinstance(value, np.ndarray | np.generic | list | tuple | int | float)
-    if not readable and not hasattr(value, "__array__"):
-        refuse_type(value, where, argument, expected)
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        got = f"{describe(value)} that NumPy cannot read ({error})"
-        kind = ValueError if isinstance(value, list | tuple) else TypeError
-        raise kind(message(where, argument, expected, got)) from None
-
-
-def _as_int64(array: Array, where: str, argument: str, expected: str) -> Array:
-    if array.dtype.kind == "u" and array.size and int(array.max()) > LARGEST:
-        got = f"{int(array.max())} in {describe(array)}"
-        raise IndexError(message(where, argument, expected, got))
-    whole = np.require(array, np.int64, ["C", "A"])
-    return whole if whole.dtype.num == np.dtype(np.int64).num else whole.view(np.int64)
-
-
-def convert(value: object, kinds: str, where: str, argument: str, expected: str) -> Array:
-    """Make the array that the engine wants of a value, where that loses nothing.
-
-    Numbers and lists of Python's become the wanted dtype. Arrays are copied where their memory
-    order, byte order or alignment asks for it, and widened where every value of their dtype fits.
-
-    Parameters
-    ----------
-    value : array_like
-        What was given.
-    kinds : str
-        "float32", "float64", "int64", or a float "or int64": then integers of rank 2 or less
-        (tokens) stay integers.
-    where, argument, expected : str
-        For the message.
-
-    Returns
-    -------
-    ndarray
-        C-contiguous, aligned, in native byte order, of exactly one of the dtypes.
-
-    Raises
-    ------
-    TypeError
-        The value is no array, or its dtype does not fit without loss (float64 into float32).
-    ValueError
-        A list has no rectangular shape, or a number of it is too large for float32.
-    IndexError
-        An unsigned token does not fit int64.
-    """
-    array = _read(value, where, argument, expected)
-    kind = array.dtype.kind
-    native = isinstance(value, list | tuple | int | float) and not isinstance(value, np.generic)
-    if native and array.size == 0 and kind == "f":
-        refuse(value, where, argument, expected, "an empty sequence")
-    floats = kinds.split(" or ", maxsplit=1)[0]
-    if kind in "iu" and (kinds == "int64" or (kinds != floats and array.ndim <= 2)):
-        return _as_int64(array, where, argument, expected)
-    what = describe(value)
-    if not isinstance(value, np.ndarray):
-        what += f" of {array.dtype} elements"
-    if kinds == "int64" or kind not in "iuf":
-        raise TypeError(message(where, argument, expected, what))
-    wanted = np.dtype(floats)
-    if not native and not np.can_cast(array.dtype, wanted, "safe"):
-        cures = f'{argument}.astype("{floats}")'
-        if array.dtype == np.float64:
-            cures = f'dtype="float64" when the layer or model is made, or {cures}'
-        got = f"{what} (no silent loss of digits: {cures})"
-        raise TypeError(message(where, argument, expected, got))
-    with np.errstate(over="ignore"):
-        result = np.require(array, wanted, ["C", "A"])
-    if native and not np.array_equal(np.isfinite(array), np.isfinite(result)):
-        refuse(value, where, argument, expected, "a number too large for float32")
-    return result
+def is_readable(value: object) -> bool:
+    """Tell whether NumPy may be asked for the array of a value: numbers, sequences and arrays."""
+    known = isinstance(value, np.ndarray | np.generic | list | tuple | int | float)
+    return known or _attribute(value, "__array__") is not None
 
 
 def integer(value: object, where: str, argument: str, low: int, high: int = LARGEST) -> int:
@@ -236,8 +260,10 @@ def integer(value: object, where: str, argument: str, low: int, high: int = LARG
     except TypeError:
         refuse_type(value, where, argument, expected)
     if not low <= whole <= high:
-        huge = abs(whole) > LARGEST
-        got = "a larger one than memory holds" if huge else str(whole)
+        if abs(whole) <= 2**64:
+            got = str(whole)
+        else:
+            got = "an integer above 2**64" if whole > 0 else "an integer below -2**64"
         raise ValueError(message(where, argument, expected, got))
     return whole
 

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import Model
-from .arrays import Array, convert, describe, integer, message, refuse
+from .arrays import Array, describe, integer, message
+from .conversion import convert
 
 Integers = npt.NDArray[np.int64]
 
@@ -106,11 +107,10 @@ class Form:
         expected = f"{kind} [T{tail}"
         if batch:
             expected = f"{kind} [{lead}{tail}, [T{tail} or a list of sequences [T{tail}"
-        array = convert(value, "int64" if tokens else self.dtype, self.where, name, expected)
-        rank = array.ndim + tokens
-        right = rank in ((2, 3) if batch else (2,)) and (tokens or array.shape[-1] == self.features)
-        if not right or array.size == 0:
-            refuse(value, self.where, name, expected)
+        features = () if tokens else (self.features,)
+        shapes = [(None, *features), (None, None, *features)][: 1 + batch]
+        forms = {"int64" if tokens else self.dtype: shapes}
+        array = convert(value, forms, self.where, name, expected)
         if tokens and (array.min() < 0 or array.max() >= self.vocabulary):
             text = f"0 ... {self.vocabulary - 1}"
             got = f"{array.min()} ... {array.max()}"
@@ -122,11 +122,11 @@ class Form:
         full = shape if self.classes else (*shape, self.outputs)
         kind = "int64" if self.classes else self.dtype
         expected = f"{'classes (integers)' if self.classes else kind} {list(full)}"
-        array = convert(value, kind, self.where, name, expected)
-        if not self.classes and self.outputs == 1 and array.shape == shape:
-            array = array[..., None]
+        single = not self.classes and self.outputs == 1  # then the last axis may be missing
+        shapes = [full, shape] if single else [full]
+        array = convert(value, {kind: shapes}, self.where, name, expected)
         if array.shape != full:
-            refuse(value, self.where, name, expected)
+            array = array[..., None]
         if self.classes:
             real = array[array != self.ignored]
             if real.size and (real.min() < 0 or real.max() >= self.outputs):

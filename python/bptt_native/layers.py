@@ -108,6 +108,12 @@ class Layer(Parameterised):
             If a shape does not fit.
         IndexError
             If a token is out of range.
+
+        Notes
+        -----
+        Arrays and NumPy's scalars, in lists too, keep their dtype: a float32 layer refuses float64.
+        Python's numbers, in lists too, have none: floats are rounded to the layer's dtype, integers
+        that it does not hold exactly are refused.
         """
         return self._native.call(x, state, lengths, resets)
 

@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from . import _core
-from .arrays import Array, convert, describe, integer, message, number, refuse, refuse_type
+from .arrays import Array, integer, message, number, refuse_type
+from .conversion import convert
 from .gradients import Gradients, like
 from .options import ALGORITHMS, optimizer_options
 from .parameters import Parameterised
@@ -208,9 +209,7 @@ class Optimizer:
     def _moment(self, where: str, name: str, value: object) -> Array:
         count, dtype = self._owner.num_parameters, str(self._owner.dtype)
         expected = f"a {dtype} array of shape [{count}]"
-        moment = convert(value, dtype, where, name, expected)
-        if moment.shape != (count,):
-            refuse(value, where, name, expected, describe(moment))
+        moment = convert(value, {dtype: [(count,)]}, where, name, expected)
         squares = name in ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")  # under a root
         good = np.isfinite(moment) & ((moment >= 0) | (not squares))
         if not good.all():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .arrays import choice, convert, dtype_name, flag, integer, message, number, positive, refuse
+from .arrays import choice, describe, dtype_name, flag, integer, message, number, positive
 from .cell_options import cell_options
-from .companions import truncation_of
+from .conversion import convert
 
 CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
 NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4, "softplus": 5, "elu": 6,
@@ -272,11 +272,48 @@ def loss_options(
     }
     if class_weights is not None:
         expected = f"None or [{output_size}] finite numbers >= 0"
-        weights = convert(class_weights, "float64", where, "class_weights", expected)
-        if weights.shape != (output_size,):
-            refuse(class_weights, where, "class_weights", expected)
+        forms = {"float64": [(output_size,)]}
+        weights = convert(class_weights, forms, where, "class_weights", expected)
         options["class_weights"] = weights.copy()
     return options
+
+
+def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int, int]:
+    """Check the two numbers of truncated BPTT.
+
+    Parameters
+    ----------
+    value : (k1, k2), or None
+        What was given.
+    where : str
+        For the message.
+    bidirectional : bool
+        Whether the layers read in both directions, which excludes it.
+
+    Returns
+    -------
+    tuple of int
+        k1, k2; (0, 0) for None.
+
+    Raises
+    ------
+    TypeError
+        It is no pair of integers.
+    ValueError
+        k1 < 1, k2 < k1, or the layers are bidirectional.
+    """
+    if value is None:
+        return 0, 0
+    expected = "None or (k1, k2), integers with 1 <= k1 <= k2"
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(message(where, "truncation", expected, describe(value)))
+    pair: list[Any] = [integer(k, where, "truncation", 1) for k in value]
+    if pair[1] < pair[0]:
+        raise ValueError(message(where, "truncation", expected, f"({pair[0]}, {pair[1]})"))
+    if bidirectional:
+        expected = "None with bidirectional=True"
+        raise ValueError(message(where, "truncation", expected, f"({pair[0]}, {pair[1]})"))
+    return pair[0], pair[1]
 
 
 def model_options(

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .arrays import Array, convert, describe, message, number, positive, refuse, refuse_type
-from .companions import truncation_of
+from .arrays import Array, message, number, positive, refuse_type
+from .conversion import convert
 from .flows import flow_detail, flow_level
 from .gradients import Gradients, Layout, like
+from .options import truncation_of
 
 
 class Parameter(NamedTuple):
@@ -115,9 +116,8 @@ class Parameterised:
         flat = np.empty(self.num_parameters, self._dtype)
         for name, (start, stop, shape) in self._layout.items():
             expected = f"a {self._dtype} array of shape {list(shape)}"
-            value = convert(state_dict[name], str(self._dtype), where, name, expected)
-            if value.shape != shape:
-                refuse(state_dict[name], where, name, expected, describe(value))
+            forms = {str(self._dtype): [shape]}
+            value = convert(state_dict[name], forms, where, name, expected)
             flat[start:stop] = value.reshape(-1)
         self._params.set(flat)
 

@@ -77,11 +77,18 @@ struct Extent {
   bool tokens = false, unbatched = false;
 };
 
-// An array that was given, alive as long as this, with its place in memory.
+// An array that was given, with its place in memory. As long as this lives, so does the array, and
+// no other thread resizes it.
 struct Given {
-  py::object array;
+  py::object array, pin;
   const void* data = nullptr;
   int64_t stride_t = 0, stride_n = 0;
+  void hold(py::object held);
+};
+// The same of one that is written in place.
+struct Flat {
+  py::object array, pin;
+  void* data = nullptr;
 };
 struct GivenStates {
   Given h, c;
@@ -94,7 +101,8 @@ struct Companions {
 };
 struct GivenCompanions {
   GivenStates states;
-  Given lengths, resets;
+  Given resets;
+  std::vector<int64_t> lengths;  // [N], a copy; empty: all steps
   uint64_t draw = 0;
 };
 
@@ -127,8 +135,7 @@ const void* take_step(const Net& net, py::handle x, Given& given, const Where& w
 // An array to write one step's output into: refused unless it is exactly right.
 void* take_out(const Net& net, py::handle out, const void* x, const Where& where);
 // A vector that is written in place: refused unless it is exactly right.
-void* take_flat(int type, py::handle value, int64_t count, const Where& where,
-                const char* argument);
+Flat take_flat(int type, py::handle value, int64_t count, const Where& where, const char* argument);
 
 // Results of one call.
 struct States {
@@ -226,8 +233,8 @@ py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> funct
   tape->extent = extent;
   tape->net = net;
   tape->draw = companions.draw;
-  tape->lengths.assign(size_t(extent.batch), extent.steps);
-  if (sequence.lengths) tape->lengths.assign(sequence.lengths, sequence.lengths + extent.batch);
+  tape->lengths = given.lengths;
+  if (given.lengths.empty()) tape->lengths.assign(size_t(extent.batch), extent.steps);
   return py::make_tuple(y.array, after.pack(), py::cast(std::move(tape)));
 }
 
@@ -270,7 +277,8 @@ py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> fun
   call.truncation_k2 = options.k2;
   call.omega = options.omega;
   call.omega_value = &omega;
-  call.gradients = take_flat(net.type_number(), flat, net.parameters, where, "accumulate");
+  const Flat gradients = take_flat(net.type_number(), flat, net.parameters, where, "accumulate");
+  call.gradients = gradients.data;
   call.accumulate = accumulate;
   call.dx = dx.data;
   call.dx_stride_t = dx.stride_t;

@@ -37,18 +37,65 @@ bool has_rows(py::handle array, int64_t element) {
          (a->nd < 1 || a->dimensions[a->nd - 1] <= 1 || a->strides[a->nd - 1] == element);
 }
 
-py::module_ careful() { return py::module_::import("bptt_native.arrays"); }
-
-// What arrays.convert makes of a value, or its refusal.
-py::object convert(py::handle value, const char* kinds, const Where& where, const char* argument,
-                   const std::string& expected) {
-  return careful().attr("convert")(value, kinds, where.text(), argument, expected);
+// A weak reference to the array that owns an array's memory, which may be a view: as long as there
+// is one, NumPy refuses to resize that array, even with refcheck=False.
+py::object pin_of(py::handle array) {
+  PyObject* owner = array.ptr();
+  for (;;) {
+    PyObject* base = nullptr;
+    if (py::isinstance<py::array>(owner)) {
+      base = proxy(owner)->base;
+      if (!base) break;
+    } else if (PyMemoryView_Check(owner)) {
+      base = PyMemoryView_GET_BASE(owner);
+    }
+    if (!base) return {};  // memory that NumPy does not resize
+    owner = base;
+  }
+  PyObject* pin = PyWeakref_NewRef(owner, nullptr);
+  if (!pin) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(pin);
 }
 
-[[noreturn]] void refuse(py::handle value, const Where& where, const char* argument,
-                         const std::string& expected, const char* got = nullptr) {
-  careful().attr("refuse")(value, where.text(), argument, expected, got);
+// An argument, and what it has to be.
+struct Argument {
+  const Where& where;
+  const char* name;
+  std::string expected;
+  const char* part = "";  // of it: " as c"
+  bool index = true;      // integers beyond int64 are an IndexError, else a ValueError
+};
+
+[[noreturn]] void refuse(py::handle value, const Argument& argument, const char* got = nullptr) {
+  const py::module_ arrays = py::module_::import("bptt_native.arrays");
+  const std::string text =
+      got ? got : py::cast<std::string>(arrays.attr("describe")(value)) + argument.part;
+  arrays.attr("refuse")(value, argument.where.text(), argument.name, argument.expected, text);
   throw py::error_already_set();  // not reached: refuse raises
+}
+
+// The shapes that arrays of each dtype may have: see conversion.py.
+using Forms = std::vector<std::pair<const char*, std::vector<std::vector<int64_t>>>>;
+constexpr int64_t kAny = -1;
+
+// What conversion.py makes of a value, or its refusal.
+py::object convert(py::handle value, const Forms& forms, const Argument& argument) {
+  const py::object pin = pin_of(value);  // NumPy copies without the GIL
+  py::dict allowed;
+  for (const auto& [dtype, shapes] : forms) {
+    py::list list;
+    for (const std::vector<int64_t>& shape : shapes) {
+      py::list sizes;
+      for (const int64_t size : shape)
+        sizes.append(size == kAny ? py::object(py::none()) : py::int_(size));
+      list.append(py::tuple(sizes));
+    }
+    allowed[dtype] = list;
+  }
+  return py::module_::import("bptt_native.conversion")
+      .attr("convert")(value, allowed, argument.where.text(), argument.name, argument.expected,
+                       argument.part,
+                       py::handle(argument.index ? PyExc_IndexError : PyExc_ValueError));
 }
 
 // Whether the array has this shape.
@@ -68,21 +115,18 @@ std::string shape_text(const int64_t* shape, int rank) {
   return list += ']';
 }
 
-// An array of exactly this shape whose last `row` axes (0 or 1) are contiguous; all of it if
-// `dense`.
-Given take_exact(py::handle value, int type, const char* kinds, const int64_t* shape, int rank,
-                 bool dense, const Where& where, const char* argument, const std::string& what) {
-  const int64_t element = type == 11 ? 4 : 8;
+// An array of exactly this shape whose last axis is contiguous; all of it if `dense`.
+Given take_exact(py::handle value, const Net& net, const int64_t* shape, int rank, bool dense,
+                 const Argument& argument) {
+  const bool usable = is_plain(value, net.type_number()) && has_rows(value, net.element()) &&
+                      (!dense || has_flag(value, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_));
   Given given;
-  given.array = py::reinterpret_borrow<py::object>(value);
-  const auto usable = [&](py::handle array) {
-    return has_rows(array, element) &&
-           (!dense || has_flag(array, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_));
-  };
-  if (!is_plain(value, type) || !usable(value))
-    given.array = convert(value, kinds, where, argument, what);
-  if (!has_shape(given.array, shape, rank)) refuse(value, where, argument, what);
-  given.data = proxy(given.array)->data;
+  if (usable) {
+    if (!has_shape(value, shape, rank)) refuse(value, argument);
+    given.hold(py::reinterpret_borrow<py::object>(value));
+  } else {
+    given.hold(convert(value, {{net.dtype_name(), {{shape, shape + rank}}}}, argument));
+  }
   return given;
 }
 
@@ -99,30 +143,49 @@ void read_strides(const Net& net, const Extent& extent, int64_t element, Given& 
   given.stride_n = !extent.unbatched && extent.batch > 1 ? a->strides[1 - time] / element : 0;
 }
 
-// One number per target: [T, N], or with last_only [N].
+// One number per target, [T, N] or with last_only [N], of NumPy's `type`; what is not yet is made of
+// one of `dtypes`.
 Given take_per_target(const Net& net, py::handle value, const Extent& extent, int type,
-                      const char* kinds, const Where& where, const char* argument,
+                      const std::vector<const char*>& dtypes, const Where& where, const char* name,
                       const std::string& kind, const std::string& range) {
-  int64_t shape[2];
-  int rank = 0;
-  if (!extent.unbatched && net.batch_first) shape[rank++] = extent.batch;
-  if (!net.last_only) shape[rank++] = extent.steps;
-  if (!extent.unbatched && !net.batch_first) shape[rank++] = extent.batch;
-  const std::string what = kind + " of shape " + shape_text(shape, rank) + range;
+  std::vector<int64_t> shape;
+  if (!extent.unbatched && net.batch_first) shape.push_back(extent.batch);
+  if (!net.last_only) shape.push_back(extent.steps);
+  if (!extent.unbatched && !net.batch_first) shape.push_back(extent.batch);
+  const int rank = static_cast<int>(shape.size());
+  const Argument argument = {where, name,
+                             kind + " of shape " + shape_text(shape.data(), rank) + range};
   const int64_t element = type == 11 ? 4 : 8;
   Given given;
-  given.array = py::reinterpret_borrow<py::object>(value);
-  if (!is_plain(value, type) || !has_steps(value, element))
-    given.array = convert(value, kinds, where, argument, what);
-  if (!has_shape(given.array, shape, rank)) refuse(value, where, argument, what);
-  const auto* a = proxy(given.array);
-  given.data = a->data;
+  if (is_plain(value, type) && has_steps(value, element)) {
+    if (!has_shape(value, shape.data(), rank)) refuse(value, argument);
+    given.hold(py::reinterpret_borrow<py::object>(value));
+  } else {
+    Forms forms;
+    for (const char* dtype : dtypes) forms.push_back({dtype, {shape}});
+    given.hold(convert(value, forms, argument));
+  }
   if (net.last_only) {
-    given.stride_n = extent.batch > 1 ? a->strides[0] / element : 0;
+    given.stride_n = extent.batch > 1 ? proxy(given.array)->strides[0] / element : 0;
   } else {
     read_strides(net, extent, element, given);
   }
   return given;
+}
+
+// A vector that is written in place: refused unless it is exactly right.
+void* flat_data(int type, py::handle value, int64_t count, const Where& where,
+                const char* argument) {
+  if (!(is_plain(value, type) && has_shape(value, &count, 1) &&
+        has_flag(value, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_) &&
+        has_flag(value, npy::npy_api::NPY_ARRAY_WRITEABLE_))) {
+    const char* const dtype = type == kInt64 ? "int64" : type == 11 ? "float32" : "float64";
+    const std::string expected =
+        std::string("a writable contiguous ") + dtype + " array of shape [" + text(count) + "]";
+    py::module_::import("bptt_native.arrays")
+        .attr("refuse_memory")(value, dtype, where.text(), argument, expected);
+  }
+  return proxy(value)->data;
 }
 
 std::string input_text(const Net& net) {
@@ -147,6 +210,12 @@ py::object new_array(int type, const int64_t* dims, int rank) {
   return py::reinterpret_steal<py::object>(array);
 }
 
+void Given::hold(py::object held) {
+  array = std::move(held);
+  pin = pin_of(array);
+  data = proxy(array)->data;
+}
+
 void* data_of(const py::object& array) { return proxy(array)->data; }
 
 py::object new_doubles(std::initializer_list<int64_t> dims, double** data) {
@@ -157,13 +226,16 @@ py::object new_doubles(std::initializer_list<int64_t> dims, double** data) {
 
 Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where) {
   Given given;
-  given.array = py::reinterpret_borrow<py::object>(x);
-  const int type = net.type_number();
-  const bool values = !net.tokens_only && is_plain(x, type) && has_rows(x, net.element());
-  if (!values && !(is_plain_int64(x) && proxy(x)->nd <= 2 && has_steps(x, 8))) {
-    const std::string kinds =
-        net.tokens_only ? "int64" : std::string(net.dtype_name()) + " or int64";
-    given.array = convert(x, kinds.c_str(), where, "x", input_text(net));
+  const bool values =
+      !net.tokens_only && is_plain(x, net.type_number()) && has_rows(x, net.element());
+  if (values || (is_plain_int64(x) && proxy(x)->nd <= 2 && has_steps(x, 8))) {
+    given.hold(py::reinterpret_borrow<py::object>(x));
+  } else {
+    Forms forms;
+    if (!net.tokens_only)
+      forms.push_back({net.dtype_name(), {{kAny, kAny, net.input}, {kAny, net.input}}});
+    forms.push_back({"int64", {{kAny, kAny}, {kAny}}});
+    given.hold(convert(x, forms, {where, "x", input_text(net)}));
   }
   const auto* a = proxy(given.array);
   extent.tokens = is_plain_int64(given.array);
@@ -177,8 +249,7 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
     fits = extent.steps > 0 && extent.batch > 0 &&
            (extent.tokens || a->dimensions[a->nd - 1] == net.input);
   }
-  if (!fits) refuse(x, where, "x", input_text(net));
-  given.data = a->data;
+  if (!fits) refuse(x, {where, "x", input_text(net)});
   read_strides(net, extent, extent.tokens ? 8 : net.element(), given);
   return given;
 }
@@ -191,8 +262,8 @@ Given take_values(const Net& net, py::handle value, const Extent& extent, int64_
   if (!net.last_only) shape[rank++] = extent.steps;
   if (!extent.unbatched && !net.batch_first) shape[rank++] = extent.batch;
   shape[rank++] = features;
-  Given given = take_exact(value, net.type_number(), net.dtype_name(), shape, rank, false, where,
-                           argument, array_text(net, shape_text(shape, rank)));
+  Given given = take_exact(value, net, shape, rank, false,
+                           {where, argument, array_text(net, shape_text(shape, rank))});
   if (net.last_only) {
     given.stride_n = extent.batch > 1 ? proxy(given.array)->strides[0] / net.element() : 0;
   } else {
@@ -202,15 +273,13 @@ Given take_values(const Net& net, py::handle value, const Extent& extent, int64_
 }
 
 Given take_classes(const Net& net, py::handle value, const Extent& extent, const Where& where) {
-  return take_per_target(net, value, extent, kInt64, "int64", where, "targets", "integers",
+  return take_per_target(net, value, extent, kInt64, {"int64"}, where, "targets", "integers",
                          ", classes from 0 to " + text(net.output - 1));
 }
 
 Given take_weights(const Net& net, py::handle value, const Extent& extent, const Where& where) {
   if (value.is_none()) return {};
-  const py::object weights =
-      py::module_::import("bptt_native.companions").attr("weights")(value, net.dtype_name());
-  return take_per_target(net, weights, extent, net.type_number(), net.dtype_name(), where,
+  return take_per_target(net, value, extent, net.type_number(), {net.dtype_name(), "bool"}, where,
                          "weights", std::string("a ") + net.dtype_name() + " array",
                          ", numbers >= 0");
 }
@@ -230,12 +299,8 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
   const int rank = shape_of(net.state, h_shape);
   shape_of(net.hidden, c_shape);
   const std::string what = array_text(net, shape_text(h_shape, rank));
-  const auto take = [&](py::handle value, const int64_t* shape, const std::string& expected) {
-    return take_exact(value, net.type_number(), net.dtype_name(), shape, rank, true, where,
-                      argument, expected);
-  };
   if (!net.lstm) {
-    given.h = take(state, h_shape, what);
+    given.h = take_exact(state, net, h_shape, rank, true, {where, argument, what});
     return given;
   }
   const std::string pair = net.state == net.hidden ? "None or (h, c), each " + what
@@ -243,17 +308,19 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
                                                          shape_text(c_shape, rank);
   PyObject* items = state.ptr();
   if (!(PyTuple_Check(items) || PyList_Check(items)) || PySequence_Fast_GET_SIZE(items) != 2) {
-    refuse(state, where, argument, pair);
+    refuse(state, {where, argument, pair});
   }
-  given.h = take(PySequence_Fast_GET_ITEM(items, 0), h_shape, pair);
-  given.c = take(PySequence_Fast_GET_ITEM(items, 1), c_shape, pair);
+  const auto h = py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items, 0));
+  const auto c = py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items, 1));
+  given.h = take_exact(h, net, h_shape, rank, true, {where, argument, pair, " as h"});
+  given.c = take_exact(c, net, c_shape, rank, true, {where, argument, pair, " as c"});
   return given;
 }
 
 Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where,
                   const char* argument) {
-  return take_exact(value, net.type_number(), net.dtype_name(), &count, 1, true, where, argument,
-                    array_text(net, "[" + text(count) + "]"));
+  return take_exact(value, net, &count, 1, true,
+                    {where, argument, array_text(net, "[" + text(count) + "]")});
 }
 
 const void* take_step(const Net& net, py::handle x, Given& given, const Where& where) {
@@ -261,34 +328,29 @@ const void* take_step(const Net& net, py::handle x, Given& given, const Where& w
     return proxy(x)->data;
   if (net.tokens_only) {
     const std::string token = "an integer from 0 to " + text(net.input - 1);
-    careful().attr("refuse_type")(x, where.text(), "x", token);
+    py::module_::import("bptt_native.arrays").attr("refuse_type")(x, where.text(), "x", token);
   }
   const std::string what = array_text(net, "[" + text(net.input) + "]");
-  given = take_exact(x, net.type_number(), net.dtype_name(), &net.input, 1, true, where, "x", what);
+  given = take_exact(x, net, &net.input, 1, true, {where, "x", what});
   return given.data;
 }
 
 void* take_out(const Net& net, py::handle out, const void* x, const Where& where) {
-  char* data = static_cast<char*>(take_flat(net.type_number(), out, net.output, where, "out"));
+  char* data = static_cast<char*>(flat_data(net.type_number(), out, net.output, where, "out"));
   const char* in = static_cast<const char*>(x);
   if (in && in < data + net.output * net.element() && data < in + net.input * net.element()) {
-    refuse(out, where, "out", "an array that does not overlap argument 'x'", "one that does");
+    refuse(out, {where, "out", "an array that does not overlap argument 'x'"}, "one that does");
   }
   return data;
 }
 
-void* take_flat(int type, py::handle value, int64_t count, const Where& where,
-                const char* argument) {
-  const bool right_type = is_plain(value, type);
-  if (!(right_type && has_shape(value, &count, 1) &&
-        has_flag(value, npy::npy_api::NPY_ARRAY_C_CONTIGUOUS_) &&
-        has_flag(value, npy::npy_api::NPY_ARRAY_WRITEABLE_))) {
-    const std::string expected = std::string("a writable contiguous ") +
-                                 (type == 11 ? "float32" : "float64") + " array of shape [" +
-                                 text(count) + "]";
-    careful().attr(right_type ? "refuse" : "refuse_type")(value, where.text(), argument, expected);
-  }
-  return proxy(value)->data;
+Flat take_flat(int type, py::handle value, int64_t count, const Where& where,
+               const char* argument) {
+  Flat flat;
+  flat.data = flat_data(type, value, count, where, argument);
+  flat.array = py::reinterpret_borrow<py::object>(value);
+  flat.pin = pin_of(value);
+  return flat;
 }
 
 py::object States::pack() const { return c_data ? py::object(py::make_tuple(h, c)) : h; }
@@ -331,24 +393,21 @@ GivenCompanions take_companions(const Net& net, const Companions& companions, co
   given.states = take_states(net, companions.state, extent, where, "state");
   given.draw = companions.draw;
   if (!companions.lengths.is_none()) {
-    const std::string what =
-        "integers of shape [" + text(extent.batch) + "], steps from 1 to " + text(extent.steps);
-    given.lengths.array = convert(companions.lengths, "int64", where, "lengths", what);
-    if (!has_shape(given.lengths.array, &extent.batch, 1))
-      refuse(companions.lengths, where, "lengths", what);
-    given.lengths.data = data_of(given.lengths.array);
+    const Argument argument = {
+        where, "lengths",
+        "integers of shape [" + text(extent.batch) + "], steps from 1 to " + text(extent.steps), "",
+        false};
+    const py::object lengths = convert(companions.lengths, {{"int64", {{extent.batch}}}}, argument);
+    const int64_t* data = static_cast<const int64_t*>(data_of(lengths));
+    given.lengths.assign(data, data + extent.batch);
   }
   if (!companions.resets.is_none()) {
-    const int64_t rows[2] = {net.batch_first ? extent.batch : extent.steps,
-                             net.batch_first ? extent.steps : extent.batch};
-    const int rank = extent.unbatched ? 1 : 2;
-    const int64_t* shape = extent.unbatched ? &extent.steps : rows;
-    const std::string what = "a bool array of shape " + shape_text(shape, rank);
-    given.resets.array = py::module_::import("bptt_native.companions")
-                             .attr("mask")(companions.resets, where.text(), "resets", what);
-    if (!has_shape(given.resets.array, shape, rank))
-      refuse(companions.resets, where, "resets", what);
-    given.resets.data = data_of(given.resets.array);
+    std::vector<int64_t> shape = {extent.steps};
+    if (!extent.unbatched)
+      shape.insert(net.batch_first ? shape.begin() : shape.end(), extent.batch);
+    const std::string what =
+        "a bool array of shape " + shape_text(shape.data(), static_cast<int>(shape.size()));
+    given.resets.hold(convert(companions.resets, {{"bool", {shape}}}, {where, "resets", what}));
     read_strides(net, extent, 1, given.resets);
   }
   return given;
@@ -384,7 +443,7 @@ bptt_sequence sequence_of(const Given& x, const GivenCompanions& given, const Ex
   }
   sequence.h0 = given.states.h.data;
   sequence.c0 = given.states.c.data;
-  sequence.lengths = static_cast<const int64_t*>(given.lengths.data);
+  sequence.lengths = given.lengths.empty() ? nullptr : given.lengths.data();
   sequence.resets = static_cast<const uint8_t*>(given.resets.data);
   sequence.resets_stride_t = given.resets.stride_t;
   sequence.resets_stride_n = given.resets.stride_n;

@@ -13,10 +13,9 @@ struct DiagnosticFunctions {
   bptt_status (*spectrum)(Type*, bptt_tape*, const bptt_spectrum*);
 };
 
-inline const int64_t* integers(py::handle values, int64_t count, const Where& where,
-                               const char* argument) {
-  if (values.is_none()) return nullptr;
-  return static_cast<const int64_t*>(take_flat(kInt64, values, count, where, argument));
+// An array of integers; None is none.
+inline Flat integers(py::handle values, int64_t count, const Where& where, const char* argument) {
+  return values.is_none() ? Flat() : take_flat(kInt64, values, count, where, argument);
 }
 
 // (dx_norms, flow, flow_c), the last two None unless asked for.
@@ -29,10 +28,15 @@ py::tuple run_seeds(const Net& net, Type* handle, const DiagnosticFunctions<Type
   bptt_seeds seeds = {};
   seeds.struct_size = sizeof seeds;
   seeds.count = count;
-  seeds.times = integers(times, count, where, "times");
-  seeds.samples = integers(samples, count, where, "samples");
-  seeds.outputs = integers(outputs, count, where, "outputs");
-  if (!dy.is_none()) seeds.dy = take_flat(net.type_number(), dy, count * net.output, where, "dy");
+  const Flat at = integers(times, count, where, "times");
+  const Flat of = integers(samples, count, where, "samples");
+  const Flat chosen = integers(outputs, count, where, "outputs");
+  Flat given;
+  if (!dy.is_none()) given = take_flat(net.type_number(), dy, count * net.output, where, "dy");
+  seeds.times = static_cast<const int64_t*>(at.data);
+  seeds.samples = static_cast<const int64_t*>(of.data);
+  seeds.outputs = static_cast<const int64_t*>(chosen.data);
+  seeds.dy = given.data;
   seeds.horizon = horizon;
   const py::object norms = new_doubles({count, steps}, &seeds.dx_norms);
   py::object flow_h = py::none(), flow_c = py::none();
@@ -83,8 +87,9 @@ py::tuple run_spectrum(const Net& net, Type* handle, const DiagnosticFunctions<T
   const int64_t size = state_size(net);
   const int64_t rows = count > 0 && count <= size ? count : size;  // others are refused below
   const py::object exponents = new_doubles({rows}, &spectrum.exponents);
-  if (!start.is_none())
-    spectrum.start = take_flat(net.type_number(), start, rows * size, where, "start");
+  Flat given;
+  if (!start.is_none()) given = take_flat(net.type_number(), start, rows * size, where, "start");
+  spectrum.start = given.data;
   py::object values = py::none();
   if (singular) values = new_doubles({size}, &spectrum.log_singular_values);
   bptt_status status;

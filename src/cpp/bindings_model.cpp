@@ -52,7 +52,7 @@ bptt_model_options Model::read() const {
 std::unique_ptr<Model> Model::create(const py::dict& options) {
   bptt_model_options model;
   bptt_model_options_init(&model, sizeof model);
-  read_options(options, model);
+  const Flat class_weights = read_options(options, model);
   return std::make_unique<Model>(
       made([&](bptt_model** it) { return bptt_model_create(&model, it); }, {"Model", ""}));
 }
@@ -167,11 +167,11 @@ py::object Model::gradients(py::handle x, py::handle targets, py::handle state, 
   py::object flat = py::reinterpret_borrow<py::object>(accumulate);
   const bool add = !flat.is_none();
   if (!add) flat = new_array(net_.type_number(), &net_.parameters, 1);
-  void* const data = take_flat(net_.type_number(), flat, net_.parameters, where, "accumulate");
+  const Flat given = take_flat(net_.type_number(), flat, net_.parameters, where, "accumulate");
   const py::tuple result =
       step(where, x, targets, weights, {state, lengths, resets, draw}, flow,
            [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
-             return bptt_model_gradients(handle_.get(), sequence, target, step, data, add);
+             return bptt_model_gradients(handle_.get(), sequence, target, step, given.data, add);
            });
   return py::make_tuple(result, flat);
 }

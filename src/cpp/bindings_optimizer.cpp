@@ -115,33 +115,34 @@ class Optimizer {
 // A gradient vector, to be changed in place.
 struct Vector {
   bptt_dtype dtype;
-  void* data;
   int64_t count;
+  Flat flat;
   Vector(const py::array& gradients, const char* function)
       : dtype(gradients.dtype().num() == 11 ? BPTT_FLOAT32 : BPTT_FLOAT64),
-        data(take_flat(dtype == BPTT_FLOAT32 ? 11 : 12, gradients, gradients.size(), {function, ""},
-                       "gradients")),
-        count(gradients.size()) {}
+        count(gradients.size()),
+        flat(take_flat(dtype == BPTT_FLOAT32 ? 11 : 12, gradients, count, {function, ""},
+                       "gradients")) {}
 };
 
 double clip_grad_norm(const py::array& gradients, double max_norm, double eps) {
   const Vector g(gradients, "clip_grad_norm_");
   double norm = 0;
-  without_gil([&] { return bptt_clip_grad_norm(g.dtype, g.data, g.count, max_norm, eps, &norm); },
-              {"clip_grad_norm_", ""});
+  without_gil(
+      [&] { return bptt_clip_grad_norm(g.dtype, g.flat.data, g.count, max_norm, eps, &norm); },
+      {"clip_grad_norm_", ""});
   return norm;
 }
 
 void clip_grad_value(const py::array& gradients, double value) {
   const Vector g(gradients, "clip_grad_value_");
-  without_gil([&] { return bptt_clip_grad_value(g.dtype, g.data, g.count, value); },
+  without_gil([&] { return bptt_clip_grad_value(g.dtype, g.flat.data, g.count, value); },
               {"clip_grad_value_", ""});
 }
 
 double grad_norm(const py::array& gradients) {
   const Vector g(gradients, "Gradients.norm");
   double norm = 0;
-  without_gil([&] { return bptt_grad_norm(g.dtype, g.data, g.count, &norm); },
+  without_gil([&] { return bptt_grad_norm(g.dtype, g.flat.data, g.count, &norm); },
               {"Gradients", "norm"});
   return norm;
 }
@@ -216,20 +217,19 @@ py::dict Model::tensors() const {
 void Model::set_tensor(const std::string& name, const py::object& array) const {
   bptt_dtype dtype = BPTT_FLOAT32;
   int64_t rank = 0, shape[8] = {};
-  const void* data = nullptr;
-  py::array values;
+  Given given;
   if (!array.is_none()) {
-    values = py::cast<py::array>(array);
+    const py::array values = py::cast<py::array>(array);
     const int type = values.dtype().num();
     dtype = type == 11 ? BPTT_FLOAT32 : type == 12 ? BPTT_FLOAT64 : BPTT_INT64;
     rank = values.ndim();
     for (int64_t axis = 0; axis < rank; ++axis) shape[axis] = values.shape(axis);
-    data = values.data();
+    given.hold(values);
   }
   without_gil(
       [&] {
         const std::lock_guard<std::mutex> turn(extras_);
-        return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, rank, shape, data);
+        return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, rank, shape, given.data);
       },
       {"Model", "tensors"});
 }

@@ -106,11 +106,13 @@ struct Write {
 
 void read_options(const py::dict& from, bptt_layer_options& to) { fields(to, Read{from}); }
 void read_options(const py::dict& from, bptt_optimizer_options& to) { fields(to, Read{from}); }
-void read_options(const py::dict& from, bptt_model_options& to) {
+Flat read_options(const py::dict& from, bptt_model_options& to) {
   fields(to, Read{from});
-  if (!from.contains("class_weights")) return;
-  to.class_weights = static_cast<const double*>(
-      take_flat(12, from["class_weights"], to.output_size, {"Model", ""}, "class_weights"));
+  Flat weights;
+  if (from.contains("class_weights"))
+    weights = take_flat(12, from["class_weights"], to.output_size, {"Model", ""}, "class_weights");
+  to.class_weights = static_cast<const double*>(weights.data);
+  return weights;
 }
 
 py::dict write_options(const bptt_model_options& from) {

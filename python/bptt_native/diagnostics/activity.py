@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Array, convert, message, number
-from .flow import gives_every_step, gradient_at
-from .nets import setting
+from ..arrays import Array, message, number
+from ..conversion import convert
+from .flow import gradient_at
+from .nets import gives_every_step, setting
 from .norms import Norms
 
 # f'(a) by y = f(a), as in docs/cells.md.
@@ -108,7 +109,7 @@ def saturation(
         }
     if cell == "lstm":
         kinds["c"] = ("tanh", np.tanh(tape.states()[1]))
-    ends = np.full(tape.batch, tape.steps) if lengths is None else np.asarray(lengths)
+    ends = np.array(tape.lengths)
     inside = np.arange(tape.steps)[:, None] < ends
     share, mean, stuck = {}, {}, {}
     for name, (kind, values) in kinds.items():
@@ -190,23 +191,21 @@ def omega_ratios(
     """
     where = "omega_ratios"
     _check_plain(net, where)
-    inputs = np.asarray(x)
-    out, _, tape = net.forward(inputs, state, lengths=lengths)
-    ends = np.full(tape.batch, tape.steps) if lengths is None else np.asarray(lengths)
+    out, _, tape = net.forward(x, state, lengths=lengths)
+    ends = np.array(tape.lengths)
     if dout is None:
-        grad = gradient_at(net, inputs, out, target, ends - 1)[0]
+        grad = gradient_at(net, out, target, ends - 1)[0]
     else:
         if target is not None:
             raise ValueError(message(where, "dout", "None where a target is given", "both"))
-        grad = convert(dout, str(out.dtype), where, "dout", f"{out.dtype} like the output")
-        if grad.shape != out.shape:
-            raise ValueError(message(where, "dout", f"shape {out.shape}", f"shape {grad.shape}"))
+        expected = f"a {out.dtype} array of shape {list(out.shape)}"
+        grad = convert(dout, {str(out.dtype): [out.shape]}, where, "dout", expected)
     params = {
         name.split(".", 1)[-1] if name.startswith("rnn.") else name: value.astype(np.float64)
         for name, value in net.state_dict().items()
     }
     h = _batched(np.asarray(tape.states()), tape).astype(np.float64)
-    dy = _over_time(net, inputs, np.asarray(grad, np.float64), ends, h.shape[1])
+    dy = _over_time(net, np.asarray(grad, np.float64), ends, h.shape[1])
     if "readout.weight" in params:
         dy = dy @ params["readout.weight"]
     slope = SLOPES[str(setting(net, "nonlinearity"))]
@@ -240,10 +239,10 @@ def _walk_back(W: Norms, f: Norms, dy: Norms) -> tuple[Norms, Norms]:
 
 
 def _over_time(
-    net: Any, inputs: Array, grad: Array, ends: npt.NDArray[np.int64], steps: int
+    net: Any, grad: Array, ends: npt.NDArray[np.int64], steps: int
 ) -> Norms:  # fmt: skip
     """Give dL/d output as [T, N, O]."""
-    if not gives_every_step(inputs, grad):
+    if not gives_every_step(net):
         last = grad.reshape(len(ends), -1)
         full = np.zeros((steps, *last.shape))
         full[ends - 1, np.arange(len(ends))] = last

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import integer, message, number
-from .nets import setting
+from .nets import gives_every_step, setting
 from .norms import Norms
 from .seeds import Indices, backward_seeds, indices
 
@@ -110,10 +110,8 @@ def connectivity(
     where = "connectivity"
     out, _, tape = net.forward(x, state, lengths=lengths)
     sample = integer(sample, where, "sample", 0, tape.batch - 1)
-    length = tape.steps
-    if lengths is not None:
-        length = int(np.asarray(lengths)[sample])
-    every = setting(net, "targets") in (None, "every")  # a layer has no targets
+    length = tape.lengths[sample]
+    every = gives_every_step(net)
     times = np.arange(length) if every else np.array([length - 1])
     if every:
         own = (

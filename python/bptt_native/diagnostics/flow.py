@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import integer, message
-from .nets import reads_ends, setting, walk_index
+from .nets import gives_every_step, reads_ends, setting, walk_index
 from .norms import Norms, safe_norm
 
 Array = npt.NDArray[Any]
@@ -201,14 +201,13 @@ def gradient_flow(
     """
     where = "gradient_flow"
     index = walk_index(net, layer, direction, where)
-    inputs = np.asarray(x)
-    out, _, tape = net.forward(inputs, state, lengths=lengths)
-    ends = np.full(tape.batch, tape.steps) if lengths is None else np.asarray(lengths)
+    out, _, tape = net.forward(x, state, lengths=lengths)
+    ends = np.array(tape.lengths)
     at = integer(at, where, "at", -int(ends.min()), int(ends.min()) - 1)
     steps = ends + at if at < 0 else np.full(tape.batch, at)
-    if at != -1 and not gives_every_step(inputs, out):
+    if at != -1 and not gives_every_step(net):
         raise ValueError(message(where, "at", "-1 (the net gives its last output only)", str(at)))
-    dout, count = gradient_at(net, inputs, out, target, steps)
+    dout, count = gradient_at(net, out, target, steps)
     if direction and reads_ends(net):
         steps = np.zeros_like(ends)  # of the reverse direction's final state
     last = ends - 1 if direction else np.zeros_like(ends)  # where the way back ends
@@ -221,17 +220,12 @@ def gradient_flow(
     return GradientFlow(np.arange(len(h)), h, c, floor, a)
 
 
-def gives_every_step(inputs: Array, out: Array) -> bool:
-    """Tell whether a net gave an output at every step of these inputs, not the last one only."""
-    return bool(out.ndim == inputs.ndim + (inputs.dtype.kind in "iu"))
-
-
 def gradient_at(
-    net: Any, inputs: Array, out: Array, target: npt.ArrayLike | None, steps: npt.NDArray[np.int64]
+    net: Any, out: Array, target: npt.ArrayLike | None, steps: npt.NDArray[np.int64]
 ) -> tuple[Array, int]:
     """Give dL/d out of a loss at one step of each sequence, and how many elements it looks at."""
     index: tuple[Any, ...] = ()  # of a net that gives the last output only
-    if gives_every_step(inputs, out):
+    if gives_every_step(net):
         samples = np.arange(len(steps))
         batched = (samples, steps) if setting(net, "batch_first") else (steps, samples)
         index = batched if out.ndim == 3 else (int(steps[0]),)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Array, convert, integer, message
+from ..arrays import Array, integer, message
+from ..conversion import convert
 from ..reference.sequence import dale_signs
 from .nets import check_tape, directions, setting, state_size, walk_index
 from .norms import Norms, direction_of
@@ -195,10 +196,9 @@ def _spectrum(
     given: Array | None = None
     if start is not None:
         dtype = str(np.dtype(setting(net, "dtype")))
-        array = convert(start, dtype, where, "start", f"{dtype} [count, S]")
         shape = (rows or state_size(net), state_size(net))
-        if array.shape != shape:
-            raise ValueError(message(where, "start", f"shape {shape}", f"shape {array.shape}"))
+        expected = f"a {dtype} array of shape {list(shape)}"
+        array = convert(start, {dtype: [shape]}, where, "start", expected)
         given = np.array(array).ravel()
     exponents, values = net._native.spectrum(
         tape, index, sample, first, end, rows, interval, discard, given, singular, where
@@ -260,9 +260,8 @@ def gain_bounds(
     where, size = "gain_bounds", state_size(net)
     walk_index(net, layer, 0, where)
     check_tape(tape, where)
-    own = convert(gradient, "float64", where, "gradient", "float64 [S]")
-    if own.shape != (size,):
-        raise ValueError(message(where, "gradient", f"shape ({size},)", f"shape {own.shape}"))
+    expected = f"a float64 array of shape [{size}]"
+    own = convert(gradient, {"float64": [(size,)]}, where, "gradient", expected)
     end = tape.lengths[integer(sample, where, "sample", 0, tape.batch - 1)]
     far = end if steps is None else integer(steps, where, "steps", 1, end)
     if not (np.isfinite(own).all() and own.any()):

@@ -31,6 +31,11 @@ def output_width(net: Any) -> int:
     return directions(net) * int(setting(net, "proj_size") or setting(net, "hidden_size"))
 
 
+def gives_every_step(net: Any) -> bool:
+    """Tell whether a net gives an output at every step, not the last one only."""
+    return bool(setting(net, "targets") != "last")
+
+
 def check_tape(tape: Any, where: str) -> None:
     """Refuse what is no tape."""
     if not isinstance(tape, Tape):

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Array, convert, flag, integer, message
+from ..arrays import Array, flag, integer, message
+from ..conversion import convert
 from .nets import check_tape, output_width, setting
 from .norms import Norms
 
@@ -33,9 +34,7 @@ class SeedNorms(NamedTuple):
 def indices(value: npt.ArrayLike, where: str, argument: str, count: int | None = None) -> Indices:
     """Give a contiguous vector of integers."""
     expected = "integers [S]" if count is None else f"integers [{count}]"
-    array = convert(value, "int64", where, argument, expected)
-    if array.ndim != 1 or array.size == 0 or (count is not None and array.size != count):
-        raise ValueError(message(where, argument, expected, f"shape {array.shape}"))
+    array = convert(value, {"int64": [(count,)]}, where, argument, expected)
     return array if array.flags.writeable else array.copy()
 
 
@@ -90,11 +89,9 @@ def backward_seeds(
         raise ValueError(message(where, "outputs", "either outputs or dy", got))
     if dy is not None:
         dtype = str(np.dtype(setting(net, "dtype")))
-        array = convert(dy, dtype, where, "dy", f"{dtype} [S, O]")
-        width = output_width(net)
-        if array.shape != (count, width):
-            expected = f"shape ({count}, {width})"
-            raise ValueError(message(where, "dy", expected, f"shape {array.shape}"))
+        shape = (count, output_width(net))
+        expected = f"a {dtype} array of shape {list(shape)}"
+        array = convert(dy, {dtype: [shape]}, where, "dy", expected)
         given = np.array(array).ravel()
     far = 0 if horizon is None else integer(horizon, where, "horizon", 1)
     wants = flag(flow, where, "flow")

@@ -1,0 +1,181 @@
+"""Arrays as the engine takes them, made of what was given where that loses nothing.
+
+The engine's bindings take arrays that are right as they are; all others come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arrays import LARGEST, Array, describe, is_masked, is_readable, message, outline
+
+# What an argument may be: the shapes that an array of each dtype may have. None is any size but 0.
+# "bool" is a mask; where a floating dtype is allowed too, True becomes 1.
+Forms = Mapping[str, Sequence[tuple[int | None, ...]]]
+
+
+def _fits(shape: tuple[int, ...], forms: Forms, name: str) -> bool:
+    return any(
+        len(shape) == len(form)
+        and all(
+            size == wanted or (wanted is None and size > 0)
+            for size, wanted in zip(shape, form, strict=True)
+        )
+        for form in forms[name]
+    )
+
+
+def _read(value: object, where: str, argument: str, expected: str, part: str) -> Array:
+    """Return the value as an array of any dtype; arrays are not copied."""
+    if is_masked(value):
+        got = f"{describe(value)}{part} (its mask would be lost: use value.filled(...))"
+        raise TypeError(message(where, argument, expected, got))
+    if not is_readable(value):
+        raise TypeError(message(where, argument, expected, describe(value) + part))
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever __array__ raises
+        why = f"{type(error).__name__}: {error!s:.200}".replace("\n", " ")
+        got = f"{describe(value)}{part} that NumPy cannot read ({why})"
+        text = message(where, argument, expected, got)
+        if isinstance(error, MemoryError):
+            raise MemoryError(text) from error
+        raise (ValueError if isinstance(value, list | tuple) else TypeError)(text) from error
+
+
+def _floating(forms: Forms) -> str | None:
+    return next((name for name in forms if name.startswith("float")), None)
+
+
+def _chosen(array: Array, forms: Forms) -> str | None:
+    """Return which of the dtypes an array becomes, None if it cannot become any."""
+    kind = array.dtype.kind
+    floating = _floating(forms)
+    if kind == "b":
+        return "bool" if "bool" in forms else None
+    if kind == "f":
+        return floating
+    if kind not in "iu":
+        return None
+    if "int64" in forms and (floating is None or array.ndim <= 2):
+        return "int64"
+    return floating or ("bool" if "bool" in forms else None)
+
+
+def _beyond_64_bits(array: Array) -> bool:
+    return array.dtype.kind == "O" and array.size > 0 and {int} == {type(n) for n in array.flat}
+
+
+def _inexact(array: Array, result: Array) -> int | None:
+    """Return an integer of an array that its floating-point copy does not hold, if there is one."""
+    bits = 24 if result.dtype == np.float32 else 53
+    if array.dtype.kind not in "iu" or array.dtype.itemsize * 8 <= bits:
+        return None
+    large = (array > 2**bits) | (array < -(2**bits))
+    pairs = zip(array[large].tolist(), result[large].tolist(), strict=True)
+    return next((given for given, kept in pairs if given != int(kept)), None)
+
+
+def convert(
+    value: object,
+    forms: Forms,
+    where: str,
+    argument: str,
+    expected: str,
+    part: str = "",
+    too_large: type[Exception] = IndexError,
+) -> Array:
+    """Make the array that the engine wants of a value, where that loses nothing.
+
+    Python's numbers, also in lists, have no dtype: they take the wanted one, floats rounded to the
+    nearest of it, integers only if it holds them. Arrays and NumPy's scalars, also in lists, have
+    one: they are widened where every value of it fits, never narrowed. Arrays are copied where
+    their memory order, byte order or alignment asks for it, after dtype and shape were checked.
+
+    Parameters
+    ----------
+    value : array_like
+        What was given.
+    forms : mapping of str to list of shapes
+        By "float32", "float64", "int64" or "bool": the shapes that are allowed. With a floating
+        dtype beside int64, integers of rank 2 or less (tokens) stay integers.
+    where, argument, expected : str
+        For the message.
+    part : str
+        Which part of the argument it is, for the message: " as c".
+    too_large : type
+        The exception for integers beyond int64.
+
+    Returns
+    -------
+    ndarray
+        C-contiguous, aligned, in native byte order, of exactly one of the dtypes; bools as uint8
+        or, with a floating dtype beside, as that.
+
+    Raises
+    ------
+    TypeError
+        The value is no array, or its dtype does not fit without loss (float64 into float32).
+    ValueError
+        The shape does not fit, a list has no rectangular shape, or a number of it is too large for
+        float32.
+    IndexError
+        An unsigned token does not fit int64.
+    """
+
+    def refusal(kind: type[Exception], got: str) -> Exception:
+        return kind(message(where, argument, expected, got))
+
+    dtypes: set[np.dtype[Any]] = set()  # of what is in a list
+    if isinstance(value, list | tuple):
+        shape = outline(value, dtypes)
+        if dtypes and shape is not None and not any(_fits(shape, forms, form) for form in forms):
+            raise refusal(ValueError, describe(value) + part)
+    array = _read(value, where, argument, expected, part)
+    native = isinstance(value, list | tuple | int | float) and not isinstance(value, np.generic)
+    if native and array.size == 0 and array.dtype.kind == "f":
+        raise refusal(ValueError, "an empty sequence" + part)
+    name = _chosen(array, forms)
+    if name is None and "int64" in forms and array.ndim and native and _beyond_64_bits(array):
+        raise refusal(too_large, f"an integer beyond 64 bits in {describe(value)}{part}")
+    if not native:
+        dtypes = {array.dtype}
+    what = describe(value) + part
+    if not isinstance(value, int | float) and getattr(value, "dtype", None) is None:
+        what += " of " + " and ".join(sorted(map(str, dtypes or {array.dtype}))) + " elements"
+    if name is None:
+        raise refusal(TypeError, what)
+    floating = _floating(forms)
+    if name == floating and not all(np.can_cast(dtype, name, "safe") for dtype in dtypes):
+        own = isinstance(value, np.ndarray)
+        cures = f'{argument}.astype("{name}")' if own else f'np.asarray({argument}, "{name}")'
+        if np.dtype(np.float64) in dtypes:
+            cures = f'dtype="float64" when the layer or model is made, or {cures}'
+        raise refusal(TypeError, f"{what} (no silent loss of digits: {cures})")
+    if not _fits(array.shape, forms, name):
+        raise refusal(ValueError, describe(value) + part)
+    if name == "int64":
+        if array.dtype.kind == "u" and int(array.max()) > LARGEST:
+            raise refusal(too_large, f"{int(array.max())} in {describe(array)}{part}")
+        result = np.require(array, np.int64, ["C", "A"])
+        if result.dtype.num != np.dtype(np.int64).num:  # C's long long
+            result = result.view(np.int64)
+    elif name == "bool":
+        if array.dtype.kind != "b" and not ((array == 0) | (array == 1)).all():
+            wrong = array[(array != 0) & (array != 1)].flat[0]
+            raise ValueError(message(where, argument, f"{expected} (or of 0 and 1)", str(wrong)))
+        result = np.require(array, floating or np.uint8, ["C", "A"])
+    else:
+        with np.errstate(over="ignore"):
+            result = np.require(array, name, ["C", "A"])
+        if native and not np.array_equal(np.isfinite(array), np.isfinite(result)):
+            raise refusal(ValueError, f"a number too large for {name}{part}")
+        lost = _inexact(array, result)
+        if lost is not None:
+            raise refusal(ValueError, f"{lost}{part}, which {name} does not hold exactly")
+    if isinstance(value, np.memmap) and np.may_share_memory(result, array):
+        return result.copy()  # the file may shrink while the engine reads
+    return result

@@ -1,0 +1,190 @@
+"""While a call runs without the GIL, other threads can neither resize its arrays nor mislead it."""
+
+import subprocess
+import sys
+import textwrap
+
+# A second thread acts while the engine runs without the GIL: nothing else in a call gives the GIL
+# up (draw=0 spares it the question which draw is next), so what that thread has done when the call
+# returns, it has done during the call.
+SETUP = """
+import sys, threading
+import numpy as np, bptt_native as bn
+from bptt_native.diagnostics import backward_seeds
+
+sys.setswitchinterval(1e6)
+T, N, I, H, O, V = 60, 8, 16, 64, 5, 9
+
+def during(call, act):
+    ready, acted = threading.Event(), []
+    def other():
+        ready.wait()
+        acted.append(act())
+    thread = threading.Thread(target=other)
+    thread.start()
+    ready.set()
+    for _ in range(10_000):
+        result = call()
+        if acted:
+            break
+    thread.join()
+    assert acted, "the other thread never ran during a call"
+    return acted[0], result
+
+def try_resize(array):
+    try:
+        array.resize(0, refcheck=False)
+    except ValueError:
+        return "refused"
+    return "resized"
+
+def draw(*shape, dtype="f4"):
+    return np.random.Generator(np.random.Philox(0)).standard_normal(shape).astype(dtype)
+
+def view(array):  # of an array that owns its memory, as every batch of a larger array is
+    return np.asarray(memoryview(array[:]))
+
+lstm = bn.LSTM(I, H, 2)
+tape = lstm.forward(draw(T, N, I))[2]
+model = bn.Model(cell="gru", vocab_size=V, hidden_size=H, output_size=V)
+mse = bn.Model(cell="lstm", input_size=I, hidden_size=H, output_size=O, loss="mse")
+mse_tape = mse.forward(draw(T, N, I))[2]
+adam = bn.Adam(lstm)
+grads = lstm.backward(tape, draw(T, N, H))
+"""
+
+
+def run(code: str) -> str:
+    source = textwrap.dedent(SETUP) + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_no_other_thread_resizes_an_array_of_a_running_call() -> None:
+    """Of every call that releases the GIL, every argument: refused, and the result is right."""
+    seen = run(
+        """
+        x, h, c, dy = draw(T, N, I), draw(2, N, H), draw(2, N, H), draw(T, N, H)
+        tokens = np.arange(T * N).reshape(T, N) % V
+        goals, values, weights = tokens[::-1].copy(), draw(T, N, O), np.ones((T, N), "f4")
+        gh, mh, mc, dout = draw(1, N, H), draw(1, N, H), draw(1, N, H), draw(T, N, O)
+        P, M, Q = lstm.num_parameters, model.num_parameters, mse.num_parameters
+
+        def gradients_of(net, array):
+            return bn.Gradients(array, net._layout)
+
+        def clipped(function):
+            return lambda g: (function(gradients_of(lstm, g), 1e9), g)[0]
+
+        cases = {
+            "call x": (x, lambda a: lstm(a)),
+            "call h": (h, lambda a: lstm(x, (a, c))),
+            "call c": (c, lambda a: lstm(x, (h, a))),
+            "forward x": (x, lambda a: lstm.forward(a)[0]),
+            "forward x, a view": (x, lambda a: lstm.forward(view(a))[0]),
+            "forward x, a view of a view": (x, lambda a: lstm.forward(view(a)[:, 1:])[0]),
+            "forward tokens": (tokens, lambda a: model.forward(a, draw=0)[0]),
+            "backward dy": (dy, lambda a: lstm.backward(tape, a).flat),
+            "backward dh": (h, lambda a: lstm.backward(tape, dy, (a, c)).flat),
+            "backward dc": (c, lambda a: lstm.backward(tape, dy, (h, a)).flat),
+            "model call": (x, lambda a: mse(a)),
+            "model state": (gh, lambda a: model(tokens, a)),
+            "model backward": (dout, lambda a: mse.backward(mse_tape, a).flat),
+            "evaluate x": (tokens, lambda a: model.evaluate(a, goals)),
+            "evaluate targets": (goals, lambda a: model.evaluate(tokens, a)),
+            "evaluate values": (values, lambda a: mse.evaluate(x, a)),
+            "evaluate weights": (weights, lambda a: mse.evaluate(x, values, weights=a)),
+            "gradients x": (x, lambda a: mse.gradients(a, values, draw=0)[1].flat),
+            "gradients targets": (values, lambda a: mse.gradients(x, a, draw=0)[1].flat),
+            "gradients classes": (goals, lambda a: model.gradients(tokens, a, draw=0)[1].flat),
+            "gradients weights": (weights,
+                lambda a: mse.gradients(x, values, weights=a, draw=0)[1].flat),
+            "gradients h": (mh, lambda a: mse.gradients(x, values, (a, mc), draw=0)[1].flat),
+            "gradients c": (mc, lambda a: mse.gradients(x, values, (mh, a), draw=0)[1].flat),
+            "set parameters": (draw(P), lambda a: lstm._params.set(a)),
+            "optimizer step": (np.zeros(P, "f4"), lambda a: adam.step(gradients_of(lstm, a))),
+            "moment": (np.ones(P, "f4"), lambda a: adam._native.set_moment(0, a)),
+            "norm": (draw(P), lambda a: gradients_of(lstm, a).norm()),
+            "clip norm": (draw(P), clipped(bn.clip_grad_norm_)),
+            "clip value": (draw(P), clipped(bn.clip_grad_value_)),
+            "clip tensors": (draw(P), clipped(bn.clip_grad_tensor_norm_)),
+            "tensor": (draw(P), lambda a: mse._native.set_tensor("k", a)),
+        }
+        changing = {  # what a call changes: there is nothing to compare with
+            "train_step x": (x, lambda a: mse.train_step(a, values)),
+            "train_step targets": (goals, lambda a: model.train_step(tokens, a)),
+            "train_step weights": (weights, lambda a: mse.train_step(x, values, weights=a)),
+            "apply": (draw(Q), lambda a: mse.apply(gradients_of(mse, a))),
+            "accumulate": (np.zeros(P, "f4"),
+                lambda a: lstm.backward(tape, dy, accumulate=gradients_of(lstm, a))),
+            "model accumulate": (np.zeros(Q, "f4"),
+                lambda a: mse.gradients(x, values, draw=0, accumulate=gradients_of(mse, a))),
+        }
+        def same(a, b):
+            if isinstance(a, dict):
+                return a == b
+            if isinstance(a, tuple):
+                return all(map(same, a, b))
+            return a is b is None or np.array_equal(a, b)
+
+        for name, (array, call) in (cases | changing).items():
+            if name in ("set parameters", "train_step x"):  # from here on the tapes are stale
+                tape, mse_tape = lstm.forward(x)[2], mse.forward(x)[2]
+            right = call(array.copy()) if name in cases else None
+            array = array.copy()
+            was, result = during(lambda: call(array), lambda: try_resize(array))
+            fits = right is None or same(result, right)
+            print(name, was, "right" if fits else "wrong", sep=": ")
+            tape = lstm.forward(x)[2]
+            mse_tape = mse.forward(x)[2]
+        at = np.arange(T - 40, T)
+        for name in ("times", "samples", "outputs"):
+            given = {"times": at.copy(), "samples": at % N, "outputs": at % O}
+            call = lambda: backward_seeds(mse, mse_tape, **given)
+            print(name, during(call, lambda: try_resize(given[name]))[0], "right", sep=": ")
+        free = np.zeros(3)
+        print("free", try_resize(free), len(free), sep=": ")
+        """
+    )
+    *lines, free = seen.splitlines()
+    assert len(lines) == 40
+    assert [line for line in lines if not line.endswith(": refused: right")] == []
+    assert free == "free: resized: 0"  # held during the call only
+
+
+def test_an_array_changed_during_a_call_does_not_mislead_it() -> None:
+    """What was checked is what is used, and what the tape says."""
+    seen = run(
+        """
+        tokens = np.arange(T * N).reshape(T, N) % V
+        good = {
+            "lengths": np.arange(N) + T - N + 1,
+            "resets": (np.arange(T * N) % 7 == 0).reshape(T, N),
+            "bytes": (np.arange(T * N) % 7 == 0).reshape(T, N).astype(np.uint8),
+            "tokens": tokens, "targets": tokens[::-1].copy(),
+        }
+        def forward(a):
+            resets = a["bytes"] if name == "bytes" else a["resets"]
+            y, _, tape = model.forward(a["tokens"], lengths=a["lengths"], resets=resets, draw=0)
+            return y, np.array(tape.lengths)
+        def gradients(a):
+            result, flat = model.gradients(a["tokens"], a["targets"], lengths=a["lengths"], draw=0)
+            return np.array(result.loss), flat.flat
+        for name in good:
+            call = gradients if name == "targets" else forward
+            right = call(good)
+            for act in ("fill", "resize"):
+                given = {key: value.copy() for key, value in good.items()}
+                def change():
+                    if act == "resize":
+                        return try_resize(given[name])
+                    given[name][...] = 1
+                # The call counts in which it changes: the next one would see it.
+                _, result = during(lambda: call(given), change)
+                print(all(np.array_equal(a, b) for a, b in zip(result, right)))
+        """
+    )
+    assert seen.split() == ["True"] * 10
