@@ -97,6 +97,12 @@ def test_the_count_of_tensors(parts) -> None:
     refusal(struct.pack("<Q", len(foreign)) + foreign, "more than 100000 tensors")
 
 
+def test_a_header_without_tensors(parts) -> None:
+    header = {"__metadata__": copied(parts[0])["__metadata__"]}
+    refusal(joined(header, b""), "options need more parameters than it holds")
+    refusal(joined(header, b"\0"), "an altered model file of ")
+
+
 def test_the_count_of_texts(parts) -> None:
     header, body = copied(parts[0]), parts[1]
     meta = header["__metadata__"]

@@ -289,13 +289,41 @@ def test_a_call_of_a_save_that_is_to_be_repeated(error, watched, source, target)
         if name not in repeated:
             continue
         target.write_bytes(b"old")
-        outcome = watched("save", source, target, fail=(name, number, 3, error))
+        most = {errno.EINTR: 10_000, errno.EAGAIN: 100}[error]
+        outcome = watched("save", source, target, fail=(name, number, most, error))
         assert outcome.status == OK, (name, outcome.text)
+        assert outcome.names().count(name) == [c[0] for c in checked].count(name) + most
         assert target.read_bytes() == source.read_bytes()
         target.write_bytes(b"old")
         outcome = watched("save", source, target, fail=(name, number, -1, error))
         assert outcome.status == IO, f"{name} is repeated for ever, or its error is lost"
+        assert outcome.names().count(name) == number + most
         check_failed_save(outcome, target, source, error, name, after)
+
+
+def test_a_file_is_closed_though_a_signal_comes(watched, source, target) -> None:
+    whole = watched("save", source, target)
+    for number in range(1, whole.names().count("close") + 1):
+        target.write_bytes(b"old")
+        outcome = watched("save", source, target, fail=("close", number, 1, errno.EINTR))
+        assert (outcome.status, outcome.names()) == (OK, whole.names())
+        assert target.read_bytes() == source.read_bytes()
+
+
+def test_no_descriptor_stays_open(tmp_path) -> None:
+    m = bn.Model(vocab_size=3, hidden_size=2, output_size=3)
+    (tmp_path / "folder").mkdir()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        (tmp_path / ".m.bptt-tmp-left").write_bytes(b"")
+        m.save(tmp_path / "m")
+        bn.load(tmp_path / "m")
+        for path in [tmp_path / "folder", tmp_path / "missing" / "m", "/dev/null"]:
+            with pytest.raises(OSError, match="argument 'path'"):
+                m.save(path)
+            with pytest.raises(OSError, match="argument 'path'"):
+                bn.load(path)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 def test_a_file_that_takes_nothing(watched, source, target) -> None:
