@@ -242,6 +242,55 @@ def test_sizes_of_arrays_that_overflow(tmp_path) -> None:
     bptt.bptt_model_free(model)
 
 
+def test_the_kinds_of_other_files() -> None:
+    kinds = {
+        b"\x80\x02": "a pickle", b"\x80\x05...........": "a pickle",
+        b"PK\x03\x04": "a zip archive", b"\x93NUMPY": "a NumPy array file",
+        b"\x89HDF\r\n\x1a\n": "an HDF5 file", b"\x1f\x8b": "a gzip archive",
+    }  # fmt: skip
+    for start, kind in kinds.items():
+        refusal(start, f"got {kind}")
+        refusal(start + bytes(100), f"got {kind}")
+        with pytest.raises(ValueError, match="given to load_state_dict"):
+            read(start)
+    for start in [b"\x80", b"\x80\x01", b"\x80\x06", b"PK\x03\x05", b"PK\x03", b"\x93NUMP",
+                  b"\x89HDF\r\n\x1a", b"\x1f", b"\x1f\x8c", b"\x81\x02"]:  # fmt: skip
+        refusal(start, "not a safetensors file")
+    refusal(b"", "an empty file")
+
+
+def test_the_beginning_of_a_model_file_is_known(parts) -> None:
+    data = joined(*parts)
+    for length in [9, 10, 47, 48, 49, 200]:
+        refusal(data[:length], f"a truncated or damaged model file of {length} bytes (a header of")
+    refusal(data[:8], "not a safetensors file")
+    for at in [8, 30, 47]:
+        refusal(data[:at] + b"?" + data[at + 1 : 100], "not a safetensors file")
+    refusal(data[:48] + b"?" + data[49:100], "a truncated or damaged model file of 100 bytes")
+
+
+PLAIN = [
+    {"cell": "rnn"}, {"cell": "gru", "num_layers": 3}, {"num_layers": 2, "bidirectional": True},
+    {"embedding_size": 4}, {"bias": False},
+    {"dtype": "float64"}, {"vocab_size": None, "input_size": 5}, {"cell": "gru", "bias": False},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", PLAIN, ids=str)
+def test_options_that_need_more_than_there_is(options) -> None:
+    """A file of parameters alone is taken; one unit, layer, input or output more is not."""
+    settings = {"hidden_size": 3, "output_size": 2, "optimizer": "sgd", "momentum": 0.0}
+    m = small(**(settings | options))
+    header, body = split(m._native.serialize())
+    config = json.loads(header["__metadata__"]["config"])
+    read(with_config((header, body)))
+    for name in ["hidden_size", "num_layers", "output_size", "vocab_size", "input_size",
+                 "embedding_size"]:  # fmt: skip
+        if config[name]:
+            more = with_config((header, body), **{name: str(config[name] + 1)})
+            refusal(more, "a model file whose options need more parameters than it holds")
+
+
 # ---------------------------------------------------------------------------------- texts, numbers
 
 
@@ -357,7 +406,7 @@ def test_numbers(parts) -> None:
         "0": 0.0, "-0": 0.0, "0.5": 0.5, "1e2": 100.0, "1E+2": 100.0, "25e-2": 0.25, "0e0": 0.0,
         "10.25": 10.25, "3.4028234663852886e38": 3.4028234663852886e38, " 2 ": 2.0,
     }.items():  # fmt: skip
-        assert read(with_config(parts, lr=text)).options()["lr"] == value
+        assert read(with_config(parts, init_gain=text)).options()["gain"] == value
     for text, reason in {
         "1e309": "a number out of range", "-1e309": "a number out of range",
         "00": "a leading zero", "-01": "a leading zero", "01.5": "a leading zero",
@@ -365,10 +414,13 @@ def test_numbers(parts) -> None:
         "1e": "expected a number", "1e+": "expected a number", "+1": "expected a number",
         "-": "expected a number", "": "expected a number", "NaN": "expected a number",
         "Infinity": "expected a number", "0x1": "expected '}'", "1,5": "expected '\"'",
-        "true": "expected a number", '"1"': "expected a number", "null": "impossible option lr",
-        "-1": "impossible option lr", "3.41e38": "impossible option lr", "[1]": "expected a number",
+        "true": "expected a number", '"1"': "expected a number", "[1]": "expected a number",
+        "null": "impossible option init_gain",
     }.items():  # fmt: skip
-        refusal(with_config(parts, lr=text), reason)
+        refusal(with_config(parts, init_gain=text), reason)
+    assert read(with_config(parts, lr="0")).options()["lr"] == 0
+    for text in ["null", "-1", "-5e-324", "3.41e38"]:
+        refusal(with_config(parts, lr=text), "impossible option lr")
 
 
 def test_integers_and_flags(parts) -> None:

@@ -403,6 +403,25 @@ def test_a_large_file_that_is_no_model_is_not_read(watched, tmp_path) -> None:
         assert "SHA-256" not in outcome.text
 
 
+def test_more_layers_than_tensors_are_refused_at_once(watched, tmp_path) -> None:
+    """The file is large enough for these layers, but not of so many tensors."""
+    m = bn.Model(vocab_size=3, hidden_size=2, output_size=3, optimizer="sgd", num_layers=2)
+    header, body = split(m._native.serialize())
+    assert len(header) == 11  # ten tensors; the large one comes to them
+    for layers, reason in [(6, "need more parameters than it holds"), (5, "without the tensor")]:
+        old = header["__metadata__"]["config"]
+        config = old.replace('"num_layers":2', f'"num_layers":{layers}')
+        meta = header["__metadata__"] | {"config": config}
+        start, size = with_large_hole({**header, "__metadata__": meta}, body)
+        path = tmp_path / "large"
+        with path.open("wb") as file:
+            file.write(start)
+            file.truncate(size)
+        outcome = watched("load", path)
+        assert outcome.status == FORMAT
+        assert reason in outcome.text
+
+
 # --------------------------------------------------------------------------------- heard meanwhile
 
 
