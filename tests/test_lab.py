@@ -118,7 +118,7 @@ def test_a_run_is_judged_and_drawn_again(tmp_path: Path, monkeypatch: Any, capsy
         with pytest.raises(ValueError, match=r"expected the cases and seeds of its record in "):
             lab.redraw("widths", tmp_path)
     done.csv.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"expected the cases and seeds of its record in "):
+    with pytest.raises(ValueError, match=r"expected UTF-8 text in '.*widths.csv', line 1, got"):
         lab.redraw("widths", tmp_path)
     done.csv.write_text(rows)
     done.record.write_text(kept.replace('"widths"', '"heights"'))

@@ -9,7 +9,7 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.diagnostics import GradientFlow
-from bptt_native.history import HistoryRow
+from bptt_native.history import BITS, HistoryRow, unit_of
 from bptt_native.records import GradientRecord, LayerRecord
 
 pytest.importorskip("matplotlib")
@@ -47,7 +47,8 @@ def texts(ax):
 
 def test_the_figure_shows_the_run(tmp_path):
     rows = history()
-    figure = plots.training_figure(rows, 0.4, flows(), flows(scale=7.0), {"order-4 n-gram": 1.9})
+    given = (rows, 0.4, flows(), flows(scale=7.0), {"order-4 n-gram": 1.9})
+    figure = plots.training_figure(*given, BITS)
     loss, norm, before, after = figure.axes
     for ax in figure.axes:
         assert ax.get_xlabel()

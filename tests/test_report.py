@@ -13,7 +13,7 @@ import bptt_native as bn
 from bptt_native.cli import main
 from bptt_native.diagnostics import connectivity, lyapunov
 from bptt_native.fit import fit
-from bptt_native.history import HistoryRow, read_history
+from bptt_native.history import LOSS, HistoryRow, read_history
 from bptt_native.records import GradientRecord, LayerRecord, read_records
 from bptt_native.report import collect, page
 from bptt_native.report.data import _short as short
@@ -178,18 +178,18 @@ def history_row(step, **values):
 def test_what_is_not_finite_is_said_in_words():
     nan, inf = float("nan"), float("inf")
     row = history_row(1, loss=nan, valid_loss=None)
-    assert short([row], [], "arrays")[0] == (
+    assert short([row], [], LOSS)[0] == (
         "Loss of the last batch: not finite; no data were held out."
     )
     rows = [history_row(k, valid_loss=v) for k, v in enumerate((2.0, nan), 1)]
-    assert short(rows, [], "arrays")[0] == (
+    assert short(rows, [], LOSS)[0] == (
         "Held-out data: the loss is not finite at the end, best 2 after 1 updates."
     )
-    assert short(rows[1:], [], "arrays")[0] == "Held-out data: the loss was never finite."
+    assert short(rows[1:], [], LOSS)[0] == "Held-out data: the loss was never finite."
 
     def seen(h, growth, horizon=None):
         layer = LayerRecord(0, h, None, growth, (None, horizon), "exploding", {}, {}, 1.0)
-        return short([], [GradientRecord(9, len(h), 4, [layer])], "arrays")[0].split("updates: ")[1]
+        return short([], [GradientRecord(9, len(h), 4, [layer])], LOSS)[0].split("updates: ")[1]
 
     assert seen([1.0, 5.0, inf], nan) == "exploding; its norm is not finite 2 steps back."
     assert seen([0.0, 0.0], nan, 0) == (

@@ -168,8 +168,9 @@ class Data:
 
 
 def read_data(
-    model: Model, x: object, targets: object, where: str, names: Sequence[str] = ("x", "targets")
-) -> Data:
+    model: Model, x: object, targets: object, where: str, names: Sequence[str] = ("x", "targets"),
+    finite: bool = False,
+) -> Data:  # fmt: skip
     """Check sequences and targets and take them apart.
 
     Parameters
@@ -183,11 +184,14 @@ def read_data(
         (``targets="last"``), [N] or [N, O]. Values of one output may lack the last axis.
     where, names : str
         The function and its arguments, for messages.
+    finite : bool
+        Whether to refuse numbers that are not finite, as data to train on or to choose by have to
+        be. (Others are measured as they are: NaN in a sequence makes its own outputs NaN.)
 
     Raises
     ------
     TypeError, ValueError
-        A dtype or shape does not fit, or no target counts.
+        A dtype or shape does not fit, no target counts, or a number is not finite.
     IndexError
         A token or class is out of range.
     """
@@ -202,13 +206,33 @@ def read_data(
         array = form.input(x, x_name, batch=True)
         single = array.ndim + (form.features is None) == 2
         inputs = [array] if single else list(np.moveaxis(array, 1 - time, 0))
+    if finite:
+        _check_finite(form, inputs, x_name, "feature", every=True, single=single)
     if targets is None:
         return Data(form, inputs, None, single)
     ys = _read_targets(form, x, inputs, single, targets, y_name)
     if form.count(ys) == 0:
         expected = "at least one that is not ignored and whose class has a weight"
         raise ValueError(message(where, y_name, expected, "none"))
+    if finite:
+        _check_finite(form, ys, y_name, "output", every=form.every, single=single)
     return Data(form, inputs, ys, single)
+
+
+def _check_finite(
+    form: Form, arrays: list[Array], name: str, column: str, every: bool, single: bool
+) -> None:
+    """Refuse a number that is not finite, and say where it is: arrays [T_i, columns], [columns]."""
+    for i, array in enumerate(arrays):
+        good = np.isfinite(array)
+        if good.all():
+            continue
+        at = np.unravel_index(int(good.argmin()), array.shape)
+        axes = (["step"] if every else []) + [column]
+        place = [] if single else [f"sequence {i} of {len(arrays)}"]
+        place += [f"{axis} {int(k)}" for axis, k in zip(axes, at, strict=True)]
+        got = f"{float(array[at])} at {', '.join(place)} (counted from 0)"
+        raise ValueError(message(form.where, name, "finite numbers", got))
 
 
 def _read_targets(

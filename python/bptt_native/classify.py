@@ -16,7 +16,8 @@ from .batches import draw
 from .evaluation import predict
 from .fit import FitTrainer
 from .recipe import SequenceRecipe
-from .tables import Floats, Scaling, Table, write_table
+from .run_files import LABELS_FILE, LABELS_NAMES
+from .tables import Content, Floats, Scaling, Table, sha256_of, write_table
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class Labelled:
         chosen = set(held_out)
         rest = [i for i in range(len(self.labels)) if i not in chosen]
         return self.part(rest), self.part(sorted(held_out))
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of names, labels and numbers."""
+        return sha256_of(self.names, self.labels, *self.sequences)
 
     def scaling(self) -> Scaling:
         """Measure the features over all steps."""
@@ -191,6 +196,11 @@ class ClassifyTask:
             raise ValueError(message(table.path, "label", expected, repr(self.classes)))
         self.train, self.valid, self.test = train, valid, test
         self.scaling = train.scaling()
+        self.content = Content(
+            sha256_of(self.features, self.classes, train.sha256(), valid.sha256()),
+            len(test.names),
+            lambda n: test.part(range(n)).sha256(),
+        )
         self._test_pairs = self._pairs(test)
 
     def _pairs(self, part: Labelled) -> tuple[Any, Any]:
@@ -210,6 +220,7 @@ class ClassifyTask:
         model.metadata["task"] = json.dumps({
             "task": "classify", "options": asdict(options), "features": self.features,
             "classes": self.classes, "scaling": asdict(self.scaling),
+            "data": self.content.to_json(),
         })  # fmt: skip
         return options.trainer(model, *self._pairs(self.train), self.validation)
 
@@ -233,12 +244,12 @@ class ClassifyTask:
         usual = Counter(self.train.labels).most_common(1)[0][0]
         share = self.test.labels.count(usual) / len(y)
         columns = [self.test.names, self.test.labels, [self.classes[k] for k in said]]
-        write_table(out / "labels.csv", ("sequence", "label", "predicted"), columns)
+        write_table(out / LABELS_FILE, LABELS_NAMES, columns)
         return [
             *lines,
             f"test accuracy {right / len(y):.2%} ({right} of {len(y)}); always {usual!r}: "
             f"{share:.2%}",
-            str(out / "labels.csv"),
+            str(out / LABELS_FILE),
         ]
 
 

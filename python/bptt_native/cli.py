@@ -7,7 +7,6 @@ an experiment failed, 130 interrupted, 141 nobody reads the output.
 
 import argparse
 import io
-import json
 import os
 import platform
 import sys
@@ -30,8 +29,10 @@ from .cli_bench import add_bench
 from .cli_lab import add_lab
 from .cli_report import add_report
 from .cli_train import INTERRUPTED, add_predict, add_train
-from .loop import MODEL_FILE, TrainingDiverged
+from .loop import TrainingDiverged
+from .run_files import MODEL_FILE
 from .sampling import load_text_model, sample
+from .saved import task_of
 
 BAD_INPUT, DIVERGED, BROKEN_PIPE = 2, 3, 141
 REFUSED = (ImportError, LookupError, MemoryError, OSError, OverflowError, TypeError, ValueError)
@@ -110,7 +111,7 @@ def run_info(args: argparse.Namespace) -> int:
     for name, value in model.state_dict().items():
         print(f"  {name:24} {list(value.shape)}")
     if "task" in model.metadata:
-        for name, value in json.loads(model.metadata["task"]).items():
+        for name, value in task_of(model, path).items():
             text = ", ".join(f"{k}={v}" for k, v in value.items()) if name == "options" else value
             print(f"{name}: {text}")
     elif "vocabulary" in model.metadata:

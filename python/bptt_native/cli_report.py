@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from .arrays import message
+from .files import replace
 from .report import collect, page
+from .run_files import REPORT_FILE
 from .tables import Table
 from .tasks import read_text
 
@@ -34,15 +36,13 @@ def run_report(args: argparse.Namespace) -> int:
     """Write the page of a run."""
     folder = Path(args.folder)
     place = folder if folder.is_dir() else folder.parent
-    out = Path(args.out) if args.out is not None else place / "report.html"
+    out = Path(args.out) if args.out is not None else place / REPORT_FILE
     if out.is_dir() or not out.parent.is_dir():
         raise ValueError(message("report", "out", "a file in a folder that exists", repr(str(out))))
     text = None if args.text is None else read_text(args.text)
     table = None if args.csv is None else Table.read(args.csv)
     data = collect(folder, text, table, args.length)
-    sibling = out.with_name(out.name + ".tmp")
-    sibling.write_text(page(data), encoding="utf-8", newline="\n")
-    sibling.replace(out)
+    replace(out, page(data).encode(), "report")
     if data["flow"] is None:
         print("the flow of the gradient was not recorded: train with --watch-gradients",
               file=sys.stderr)  # fmt: skip

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -10,13 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import Model, load
 from .classify import ClassifyOptions, ClassifyTask, apply_classify
 from .forecast import ForecastOptions, ForecastTask, apply_forecast
 from .history import Progress
 from .interruption import Interruption
-from .loop import HISTORY_FILE, MODEL_FILE, Trainer
+from .loop import Trainer
 from .recipe import Recipe
+from .run_files import HISTORY_FILE, MODEL_FILE
+from .saved import load_task
 from .tables import Table
 from .tasks import read_text
 from .training import TextOptions, TextTrainer
@@ -305,33 +305,6 @@ def _same(given: dict[str, Any], options: Recipe, out: Path) -> None:
             )
 
 
-def load_task(path: str | Path) -> tuple[Model, dict[str, Any]]:
-    """Load the model file of a table's task.
-
-    Returns
-    -------
-    model : Model
-    task : dict
-        "task", "options", "scaling" and what the task needs.
-
-    Raises
-    ------
-    OSError, ValueError
-        It cannot be read, or is another file.
-    """
-    path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
-    model = load(path)
-    try:
-        task = json.loads(model.metadata["task"])
-        known = task["task"] in KINDS and isinstance(task["options"], dict)
-    except (KeyError, TypeError, ValueError):
-        known = False
-    if not known:
-        expected, got = "the model file of a forecaster or classifier", repr(str(path))
-        raise ValueError(f"load_task: argument 'path': expected {expected}, got {got}")
-    return model, task
-
-
 def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out: Path) -> int:
     kinds: dict[str, tuple[Any, Any]] = {"forecast": (ForecastOptions, ForecastTask),
                                          "classify": (ClassifyOptions, ClassifyTask)}  # fmt: skip
@@ -341,10 +314,13 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
         if saved["task"] != name:
             raise ValueError(f"argument '--task': expected {saved['task']}, as the run in "
                              f"{str(out)!r} has it, got {name}")  # fmt: skip
-        options = kind(**saved["options"])
+        options = kind.read(saved["options"])
         epochs = given.pop("epochs", None)
         _same(given, options, out)
-        task = make(Table.read(args.csv), options)
+        table = Table.read(args.csv)
+        task = make(table, options)
+        if (note := task.content.compare(saved.get("data"), table.path)) is not None:
+            _warn(note)
         trainer = task.resume(out / MODEL_FILE)
         if epochs is not None and epochs != options.epochs:
             trainer.set_steps(epochs * trainer.steps_per_epoch)
@@ -353,7 +329,10 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
         trainer = task.start()
     if not _loop(trainer, args, out, text=False):
         return INTERRUPTED
-    early = f" (early stopping; {trainer.steps} at most)" if trainer.step < trainer.steps else ""
+    early = ""
+    if trainer.step < trainer.steps:
+        never = "" if trainer.restored else ", as no loss of the held-out share was a number"
+        early = f" (early stopping{never}; {trainer.steps} at most)"
     print(f"{trainer.step} steps{early}, {trainer.seconds:.1f} s")
     print("\n".join(task.report(trainer.model, out)))
     print(f"{out / MODEL_FILE}\n{out / HISTORY_FILE}")

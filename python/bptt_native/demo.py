@@ -10,10 +10,10 @@ from pathlib import Path
 
 from . import get_num_threads, isa
 from .diagnostics import GradientFlow, gradient_flow
-from .history import HistoryRow, Progress, summary
+from .history import BITS, HistoryRow, Progress, summary
 from .interruption import Interruption
-from .loop import HISTORY_FILE, MODEL_FILE
 from .plots import save_figure, training_figure
+from .run_files import HISTORY_FILE, MODEL_FILE
 from .sampling import sample
 from .tasks import ngram_bits, pydoc_prose, windows
 from .training import TextOptions, TextTrainer
@@ -151,7 +151,7 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
     files = [out / MODEL_FILE, out / HISTORY_FILE]
     if find_spec("matplotlib"):
         files.append(out / "gradient.png")
-        figure = training_figure(rows, o.clip_norm, before, after, {"order-4 n-gram": ngram})
+        figure = training_figure(rows, o.clip_norm, before, after, {"order-4 n-gram": ngram}, BITS)
         save_figure(figure, files[-1])
     else:
         say("No picture: it needs matplotlib (pip install 'bptt_native[plot]').")

@@ -84,7 +84,8 @@ def evaluate(
     Returns
     -------
     Metrics
-        loss and accuracy.
+        loss and accuracy. A number of the data that is not finite is measured as it is: the loss
+        is NaN or infinite.
 
     Raises
     ------
@@ -112,7 +113,8 @@ def predict(
     -------
     ndarray or list of ndarray
         With ``targets="last"`` [N, O] ([O] for one sequence); else the form of x with O outputs: a
-        list of [T_i, O] for a list.
+        list of [T_i, O] for a list. A NaN in a sequence makes the outputs NaN that depend on it,
+        and no others.
 
     Raises
     ------

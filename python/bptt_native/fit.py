@@ -1,7 +1,6 @@
 """Training a model on arrays and on lists of sequences: ``fit``, and going on with ``resume``."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,13 @@ import numpy.typing as npt
 from . import Model, load
 from .arrays import describe, integer, message
 from .batches import Data, read_data, source_of
+from .documents import OBJECT, SIZE, Kind, optional
 from .evaluation import Metrics, evaluate, measure, predict
 from .history import HistoryFile, HistoryRow, Progress, columns, epochs
-from .loop import HISTORY_FILE, MODEL_FILE, Callback, Trainer
+from .loop import Callback, Trainer
+from .metadata import read_place
 from .records import GradientRecord
+from .run_files import HISTORY_FILE, MODEL_FILE
 from .schedules import (
     EarlyStopping,
     Plateau,
@@ -38,11 +40,15 @@ class FitResult:
     Attributes
     ----------
     model : Model
-        Trained; with early stopping that restores, as it was at its best measurement.
+        Trained; with early stopping that restores, as it was at its best measurement, whatever
+        ended the run.
     rows : list of HistoryRow
         One per step.
     ended : str
         "steps" (all were taken), "early stopping", or "stopped" (by a callback).
+    restored : int or None
+        The step of the best measurement, whose parameters the model has; None where early stopping
+        does not restore, or no measurement was a number: then it has those of the last step.
     gradients : list of GradientRecord
         What ``watch`` found.
     """
@@ -51,6 +57,7 @@ class FitResult:
     rows: list[HistoryRow]
     ended: str
     gradients: list[GradientRecord]
+    restored: int | None = None
 
     @property
     def steps(self) -> dict[str, npt.NDArray[Any]]:
@@ -80,13 +87,14 @@ class FitTrainer(Trainer):
         early_stopping: EarlyStopping | None = None, schedule: str | Schedule = "constant",
         warmup: int = 0, seed: int = 0, where: str = "fit", **decays: Any,
     ) -> None:  # fmt: skip
-        data = read_data(model, x, targets, where)
+        data = read_data(model, x, targets, where, finite=True)
         held_out = None
         pair: Any = validation
         if pair is not None:
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise TypeError(message(where, "validation", "(x, targets)", describe(pair)))
-            held_out = read_data(model, pair[0], pair[1], where, ("validation[0]", "validation[1]"))
+            names = ("validation[0]", "validation[1]")
+            held_out = read_data(model, pair[0], pair[1], where, names, finite=True)
         seed = integer(seed, where, "seed", 0, 2**64 - 1)
         accumulate = integer(accumulate, where, "accumulate", 1)
         if epochs is not None and steps is not None:
@@ -158,19 +166,22 @@ class FitTrainer(Trainer):
         """Go on where a checkpoint was; see the function `resume`."""
         path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
         model = load(path)
+        expected = "a checkpoint of fit"
+        training = read_place(model, path, {"fit": _FORM}, "resume", expected)
+        options = dict(training["fit"])
+        rule, stopping = options.pop("schedule"), options.pop("early_stopping")
         try:
-            training = json.loads(model.metadata["training"])
-            options = training["fit"]
-            rule, stopping = options.pop("schedule"), options.pop("early_stopping")
             if stopping is not None:
                 options["early_stopping"] = EarlyStopping(**stopping)
             if rule is not None and "by" in rule:
-                options["schedule"] = rule["by"].pop("name")
-                options |= rule["by"]
+                options["schedule"] = rule["by"]["name"]
+                options |= {k: v for k, v in rule["by"].items() if k != "name"}
             elif rule is not None:
                 options["schedule"] = from_json(rule)
+            if set(options) - {*_OPTIONS, *_NAMED}:
+                raise ValueError(f"training.fit: {', '.join(sorted(options))}")
         except (KeyError, TypeError, ValueError) as error:
-            expected, got = "a checkpoint of fit", f"{str(path)!r}: {error}"
+            got = f"{str(path)!r}: {error}"
             raise ValueError(message("resume", "path", expected, got)) from None
         if schedule is not None:
             options = {k: options[k] for k in _OPTIONS if k in options} | {"schedule": schedule}
@@ -187,6 +198,12 @@ class FitTrainer(Trainer):
 
 
 _OPTIONS = ("batch_size", "window", "accumulate", "seed", "steps", "early_stopping")
+_NAMED = ("schedule", "warmup", "decay", "every", "patience")
+_FORM = {
+    "batch_size": optional(SIZE), "window": optional(SIZE), "accumulate": SIZE,
+    "seed": Kind("an integer", lambda v: type(v) is int), "steps": SIZE,
+    "schedule": optional(OBJECT), "early_stopping": optional(OBJECT),
+}  # fmt: skip
 
 
 def _fingerprint(*parts: Data | None) -> str:
@@ -220,7 +237,7 @@ def _run(
             shown.close()
     ended = "steps" if trainer.step >= trainer.steps else "early stopping" if over else "stopped"
     records = watch.records if watch is not None else []
-    return FitResult(trainer.model, trainer.history, ended, records)
+    return FitResult(trainer.model, trainer.history, ended, records, trainer.restored)
 
 
 def fit(
@@ -290,7 +307,8 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        A dtype, shape or option does not fit; nothing has changed then.
+        A dtype, shape or option does not fit, or a number of the data is not finite; nothing has
+        changed then.
     IndexError
         A token or class is out of range.
     TrainingDiverged

@@ -18,7 +18,8 @@ from .arrays import integer, message
 from .evaluation import predict
 from .fit import FitTrainer
 from .recipe import SequenceRecipe
-from .tables import Floats, Scaling, Table, as_number, write_table
+from .run_files import FORECAST_FILE
+from .tables import Content, Floats, Scaling, Table, as_number, sha256_of, write_table
 
 
 def autoregression(series: Floats, order: int, horizon: int, first_test: int) -> Floats:
@@ -212,6 +213,12 @@ class ForecastTask:
         first = first_test_row(table, options.test_from)
         features = table.numbers(self.features, "features")
         self.series = Forecast.of(features, target, first, options.horizon)
+        known = slice(0, first)
+        self.content = Content(
+            sha256_of([*self.features, options.target], features[known], target[known]),
+            len(target) - first,
+            lambda n: sha256_of(features[first : first + n], target[first : first + n]),
+        )
         self._held_out = round(options.valid_fraction * first)
         self._linear = autoregression(target, options.ar, options.horizon, first)
 
@@ -221,7 +228,7 @@ class ForecastTask:
         model = options.model(input_size=len(self.features), output_size=1, loss="mse")
         model.metadata["task"] = json.dumps({
             "task": "forecast", "options": asdict(options), "scaling": asdict(series.scaling),
-            "target_scaling": asdict(series.target_scaling),
+            "target_scaling": asdict(series.target_scaling), "data": self.content.to_json(),
         })  # fmt: skip
         x, y = series.training(options.dtype, self._held_out)
         return options.trainer(model, x, y, self.validation)
@@ -246,7 +253,7 @@ class ForecastTask:
         rows = range(series.first_test, len(series.target))
         actual = series.target[series.first_test :].tolist()
         columns = [[row + 1 for row in rows], actual, said.tolist()]
-        write_table(out / "forecast.csv", ("row", options.target, "forecast"), columns)
+        write_table(out / FORECAST_FILE, ("row", options.target, "forecast"), columns)
         errors = {
             f"{options.cell} network": series.error(said),
             "persistence": series.error(simple),
@@ -255,7 +262,7 @@ class ForecastTask:
         lines = [f"{series.first_test} rows to train on, {len(rows)} to test; {options.horizon} "
                  f"ahead; mean squared error on the test rows:"]  # fmt: skip
         lines += [f"  {name:16} {error:.6g}" for name, error in errors.items()]
-        return [*lines, str(out / "forecast.csv")]
+        return [*lines, str(out / FORECAST_FILE)]
 
 
 def features_of(options: ForecastOptions) -> list[str]:

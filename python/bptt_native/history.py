@@ -1,18 +1,59 @@
 """The record of a training run: one row per step, a CSV file, a line or bar of progress."""
 
-import csv
 import math
-import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import numpy.typing as npt
+
+from . import Model
+from .arrays import message
+from .files import Growing, csv_bytes, csv_rows, refuse_line
+
+
+class Unit(NamedTuple):
+    """How losses are shown.
+
+    Attributes
+    ----------
+    name : str
+        What they are.
+    factor : float
+        What the recorded numbers are multiplied by.
+    """
+
+    name: str
+    factor: float = 1.0
+
+
+BITS, LOSS = Unit("bits per character", 1 / math.log(2)), Unit("loss")
+_LOSSES = {
+    "cross_entropy": "cross-entropy, nats", "mse": "mean squared error",
+    "binary_cross_entropy": "binary cross-entropy, nats",
+}  # fmt: skip
+
+
+def unit_of(model: Model, of: str = "") -> Unit:
+    """Return the unit of the losses of a model's training.
+
+    Parameters
+    ----------
+    model : Model
+    of : str
+        "text" where they are of characters, "standardised" where the targets are.
+    """
+    if of == "text":
+        return BITS
+    name = _LOSSES[model.config["loss"]]
+    if model.config["reduction"] == "sum":
+        name = f"summed {name.replace('mean ', '')}"
+    return Unit(f"{name} of {of} values" if of else name)
 
 
 @dataclass(frozen=True)
@@ -74,21 +115,27 @@ def _cells(row: HistoryRow) -> list[str]:
     return ["" if value is None else str(value) for value in values.values()]
 
 
-def _row(cells: dict[str, str]) -> HistoryRow:
-    return HistoryRow(
+def _row(cells: Mapping[str, str], before: HistoryRow | None) -> HistoryRow:
+    row = HistoryRow(
         step=int(cells["step"]),
         epoch=int(cells["epoch"]),
         loss=float(cells["loss"]),
         valid_loss=float(cells["valid_loss"]) if cells["valid_loss"] else None,
         valid_accuracy=float(cells["valid_accuracy"]) if cells["valid_accuracy"] else None,
         grad_norm=float(cells["grad_norm"]),
-        clipped=cells["clipped"] == "1",
-        skipped=cells["skipped"] == "1",
+        clipped=bool(("0", "1").index(cells["clipped"])),
+        skipped=bool(("0", "1").index(cells["skipped"])),
         lr=float(cells["lr"]),
         targets_per_s=float(cells["targets_per_s"]),
         seconds=float(cells["seconds"]),
         **{name: float(cells[name]) for name in LATER if cells.get(name)},
     )
+    least = (1, 1) if before is None else (before.step + 1, before.epoch)
+    if not least[0] <= row.step < 2**53:
+        raise ValueError(f"step {row.step} where at least {least[0]} follows")
+    if not least[1] <= row.epoch < 2**53:
+        raise ValueError(f"epoch {row.epoch} where at least {least[1]} follows")
+    return row
 
 
 def read_history(path: str | Path) -> list[HistoryRow]:
@@ -102,30 +149,34 @@ def read_history(path: str | Path) -> list[HistoryRow]:
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file cannot be read, or is no regular file.
     ValueError
-        It is not a history file.
+        It is not a history file, or too large for one.
     """
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        lines = [line for line in file if line.endswith("\n")]
-    reader = csv.DictReader(lines)
-    if tuple(reader.fieldnames or ()) not in (COLUMNS, COLUMNS[: -len(LATER)]):
-        expected, got = ",".join(COLUMNS), ",".join(reader.fieldnames or ())
-        text = f"the columns {expected} in {str(path)!r}"
-        raise ValueError(f"read_history: argument 'path': expected {text}, got {got or 'none'}")
-    try:
-        return [_row(cells) for cells in reader]
-    except (TypeError, ValueError) as error:
-        expected = f"numbers in {str(path)!r}, line {reader.line_num}"
-        text = f"read_history: argument 'path': expected {expected}, got {error}"
-        raise ValueError(text) from None
+    where = "read_history"
+    found = csv_rows(path, where, whole_lines=True)
+    names = tuple(next(found, (0, []))[1])
+    if names not in (COLUMNS, COLUMNS[: -len(LATER)]):
+        text = f"the columns {','.join(COLUMNS)} in {str(path)!r}"
+        got = ",".join(names)[:200] or "none"
+        raise ValueError(message(where, "path", text, got))
+    rows = list[HistoryRow]()
+    for number, cells in found:
+        try:
+            if len(cells) not in (len(COLUMNS), len(COLUMNS) - len(LATER)):
+                raise ValueError(f"{len(cells)} cells")
+            named = dict(zip(names, cells, strict=False))
+            rows.append(_row(named, rows[-1] if rows else None))
+        except ValueError as error:
+            refuse_line(path, number, where, "the numbers of an update", str(error)[:200])
+    return rows
 
 
 class HistoryFile:
     """A history file that grows with the run.
 
-    The file is replaced as a whole by the rows so far (by a new file and a rename, so a crash
-    leaves the old file or the new one); further rows are appended.
+    The file is replaced as a whole by the rows so far (see ``files.replace``); further rows are
+    appended.
 
     Parameters
     ----------
@@ -135,28 +186,20 @@ class HistoryFile:
     """
 
     def __init__(self, path: str | Path, rows: Iterable[HistoryRow] = ()) -> None:
-        self.path = Path(path)
-        sibling = self.path.with_name(self.path.name + ".tmp")
-        with sibling.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(map(_cells, rows))
-            file.flush()
-            os.fsync(file.fileno())
-        sibling.replace(self.path)
-        self._file = self.path.open("a", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file, lineterminator="\n")
+        content = csv_bytes([COLUMNS, *map(_cells, rows)])
+        self._file = Growing(path, content, "HistoryFile")
         self._flushed = time.monotonic()
 
     def append(self, row: HistoryRow) -> None:
         """Add a row; it reaches the file within a second or with the next ``flush``."""
-        self._writer.writerow(_cells(row))
+        self._file.append(csv_bytes([_cells(row)]))
         if time.monotonic() - self._flushed > 1:
-            self.flush()
+            self._file.flush()
+            self._flushed = time.monotonic()
 
     def flush(self) -> None:
-        """Write what was added."""
-        self._file.flush()
+        """Write what was added to the disk."""
+        self._file.sync()
         self._flushed = time.monotonic()
 
     def close(self) -> None:

@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import Model
+from .arrays import message
 from .batches import Batch, Source
 from .evaluation import Metrics
 from .history import HistoryFile, HistoryRow, read_history
 from .records import RecordFile, read_records
-from .schedules import EarlyStopping, Schedule
+from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
+from .schedules import EarlyStopping, Schedule, reads_losses
 from .watch import Watch
 
-MODEL_FILE, HISTORY_FILE, GRADIENTS_FILE = "model.safetensors", "history.csv", "gradients.jsonl"
 Callback = Callable[[HistoryRow], object]
 
 
@@ -70,6 +71,8 @@ class Trainer:
         One row per step.
     measured : list of Metrics
         What ``validate`` gave.
+    eval_every : int or None
+        Steps between measurements, where they were given to `fit`.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class Trainer:
         self.steps_per_epoch = -(-source.batches // accumulate)
         self.step, self.seconds, self.history = 0, 0.0, list[HistoryRow]()
         self.measured = list[Metrics]()
+        self.eval_every: int | None = None
+        self._every_known = True
         self._state: Any = None
         self._skips = 0
         self._best: dict[str, Any] = {}  # parameters of the best measurement
@@ -111,6 +116,21 @@ class Trainer:
     def stopped_early(self) -> bool:
         """Whether early stopping ends the run."""
         return self.early_stopping is not None and self.early_stopping.over(self._monitored())
+
+    @property
+    def restored(self) -> int | None:
+        """The step whose parameters the model has in the place of the last ones, if it has."""
+        if not self._last:
+            return None
+        assert self.early_stopping is not None
+        best = self.early_stopping.best(self._monitored())
+        return None if best is None else self._measured_at(best)
+
+    def _measured_at(self, index: int) -> int | None:
+        """Return the step of a measurement; None where the history does not reach back to it."""
+        steps = [row.step for row in self.history if row.valid_loss is not None]
+        behind = len(self.measured) - index
+        return steps[-behind] if behind <= len(steps) else None
 
     def _monitored(self) -> list[float]:
         monitor = self.early_stopping.monitor if self.early_stopping else "loss"
@@ -222,15 +242,20 @@ class Trainer:
     ) -> bool:  # fmt: skip
         """Train until the run is over or asked to stop, and leave a checkpoint.
 
+        With early stopping that restores, the model has the parameters of its best measurement
+        when this returns or raises, whatever ended it; calling it again goes on from the last ones.
+
         Parameters
         ----------
         out : str or Path, optional
-            Folder of ``model.safetensors`` and ``history.csv``; without it nothing is written.
+            Folder of ``model.safetensors`` and ``history.csv``; without it nothing is written. A
+            run that begins replaces the run in it, and removes its other files.
         until : int, optional
             Stop after this step, although the run may be longer.
         eval_every, checkpoint_every : int, optional
             Steps between measurements of the held-out data and between checkpoints; an epoch when
-            not given. Both also happen at the run's last step.
+            not given. Both also happen at the run's last step. A run that goes on measures as
+            often as before.
         max_skips : int
             Steps in a row with a gradient that is not finite before giving up.
         stop : callable
@@ -250,27 +275,20 @@ class Trainer:
         ------
         TrainingDiverged
             After ``max_skips``; the last checkpoint of a finite step stays.
+        ValueError
+            ``eval_every`` is not that of the run, whose learning rates or end depend on what is
+            measured.
         OSError
             A file cannot be written.
         """
-        often = self.steps_per_epoch
-        eval_every, checkpoint_every = eval_every or often, checkpoint_every or often
-        record, looks = None, None
-        if out is not None:
-            Path(out).mkdir(parents=True, exist_ok=True)
-            record = HistoryFile(Path(out) / HISTORY_FILE, self.history)
-            looks = self._looks(Path(out) / GRADIENTS_FILE, watch)
-            if self.step == 0:
-                self.save(Path(out) / MODEL_FILE)
-        elif watch is not None:
-            watch.records[:] = [r for r in watch.records if r.step < self.step]
+        eval_every, checkpoint_every = self._every(eval_every), checkpoint_every or self.often
+        ended = self.over or self.step >= (until or math.inf)
+        record, looks = self._open(None if out is None else Path(out), watch, goes_on=not ended)
         try:
-            ended = self.over or self.step >= (until or math.inf)
-            if not ended and self._last:
-                self.model.load_state_dict(self._last)
-                self._last = {}
+            if not ended:
+                self._take_last()
             while not ended:
-                if watch is not None and watch.due(self.step):
+                if watch is not None and watch.due(self.step) and not watch.has(self.step):
                     self._look(watch, looks)
                 row = self.train_step()
                 if watch is not None:
@@ -282,37 +300,90 @@ class Trainer:
                 ended = self.over or self.step >= (until or math.inf) or any(asked) or stop()
                 if self.over and watch is not None:
                     self._look(watch, looks)
-                if self.over and self._best:
-                    self._last = self.model.state_dict()
-                    self.model.load_state_dict(self._best)
                 if record is not None:
                     record.append(row)
                     due = ended or self.step % checkpoint_every == 0
                     if due and self._skips == 0 and self._finite():
-                        record.flush()
-                        self.save(record.path.with_name(MODEL_FILE))
+                        self._checkpoint(Path(out or ""), record, looks, ended)
                 if self._skips >= max_skips:
                     raise TrainingDiverged(
                         f"the gradients of {max_skips} steps in a row, up to step {self.step}, "
                         "were not finite: lower the learning rate or the clip norm"
                     )
         finally:
+            self._take_best()
             for file in (record, looks):
                 if file is not None:
                     file.close()
         return self.over
 
-    def _looks(self, path: Path, watch: Watch | None) -> RecordFile | None:
-        """Keep the records of the steps so far, and open their file for more."""
-        old = read_records(path) if self.step > 0 and path.exists() else []
-        kept = [record for record in old if record.step < self.step]
-        if watch is None and not kept:
-            path.unlink(missing_ok=True)
-            return None
-        file = RecordFile(path, kept)
+    @property
+    def often(self) -> int:
+        """Steps between measurements and between checkpoints where they are not given."""
+        return self.steps_per_epoch
+
+    def _every(self, given: int | None) -> int:
+        """Return the steps between measurements: those given now, or when the run began."""
+        before = self.eval_every or self.often
+        decides = self.early_stopping is not None or reads_losses(self.schedule)
+        begun = self.step > 0 and self.validate is not None and self._every_known
+        if begun and decides and given not in (None, before):
+            expected = f"{before}, the steps between measurements that the run began with"
+            where = f"{type(self).__name__}.fit"
+            raise ValueError(message(where, "eval_every", expected, str(given)))
+        self.eval_every, self._every_known = given or self.eval_every, True
+        return given or before
+
+    def _open(
+        self, out: Path | None, watch: Watch | None, goes_on: bool
+    ) -> tuple[HistoryFile | None, RecordFile | None]:
+        """Begin the files of the run, or take those that are there up to its step."""
+        if out is None:
+            if watch is not None:
+                watch.keep(watch.records if self.step else [], self.step, goes_on)
+            return None, None
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / GRADIENTS_FILE
+        if self.step == 0:
+            older = (out / MODEL_FILE).exists()
+            self.save(out / MODEL_FILE)
+            if older:
+                clear(out, (*RESULTS, REPORT_FILE))
+            kept = []
+        else:
+            if goes_on:
+                clear(out, RESULTS)
+            kept = [r for r in (read_records(path) if path.exists() else []) if r.step <= self.step]
         if watch is not None:
-            watch.records[:] = kept
-        return file
+            kept = watch.keep(kept, self.step, goes_on)
+        record = HistoryFile(out / HISTORY_FILE, self.history)
+        if kept or watch is not None:
+            return record, RecordFile(path, kept)
+        clear(out, (GRADIENTS_FILE,))
+        return record, None
+
+    def _checkpoint(
+        self, out: Path, record: HistoryFile, looks: RecordFile | None, ended: bool
+    ) -> None:
+        """Write the model file, after what it relies on is on the disk; with the best parameters at the end."""
+        for file in (record, looks):
+            if file is not None:
+                file.flush()
+        if ended:
+            self._take_best()
+        self.save(out / MODEL_FILE)
+
+    def _take_best(self) -> None:
+        """Give the model its best parameters and keep the last ones, if there are best ones."""
+        if self._best and not self._last:
+            self._last = self.model.state_dict()
+            self.model.load_state_dict(self._best)
+
+    def _take_last(self) -> None:
+        """Give the model its last parameters again."""
+        if self._last:
+            self.model.load_state_dict(self._last)
+            self._last = {}
 
     def _look(self, watch: Watch, looks: RecordFile | None) -> None:
         """Look at the gradient's flow on the batch of the next update."""
@@ -337,7 +408,7 @@ class Trainer:
         model = self.model
         place = {
             "step": self.step, "seconds": self.seconds, "skips": self._skips,
-            "measured": self.measured,
+            "measured": self.measured, "eval_every": self.eval_every,
         }  # fmt: skip
         whole = self.describe() | place
         model.metadata["training"] = json.dumps(whole, default=lambda number: number.item())
@@ -358,7 +429,7 @@ class Trainer:
         Parameters
         ----------
         training : dict
-            What the file says.
+            What the file says, see ``metadata.read_place``.
         record : Path
             The history; it is left out if there is none.
 
@@ -366,11 +437,10 @@ class Trainer:
         ------
         OSError, ValueError
             The history cannot be read.
-        KeyError, TypeError
-            The file says something else.
         """
         self.step, self.seconds = training["step"], training["seconds"]
-        self._skips = training["skips"]
+        self._skips, self.eval_every = training["skips"], training.get("eval_every")
+        self._every_known = "eval_every" in training  # older files do not say it
         self.measured = [Metrics(*metrics) for metrics in training["measured"]]
         tensors = dict(self.model.tensors)
         if "training.state.h" in tensors:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 from . import Model
 from .fit import FitTrainer
@@ -67,6 +67,29 @@ class Recipe:
             self.refuse("lr", "a finite number above 0", self.lr)
         if not 0 <= self.decay <= 1:
             self.refuse("decay", "a number from 0 to 1", self.decay)
+
+    @classmethod
+    def read(cls, options: object) -> Self:
+        """Make a recipe of the options that a model file holds.
+
+        Raises
+        ------
+        ValueError
+            A name or a type is another, or a value is not allowed.
+        """
+        known = {field.name: field.type for field in fields(cls)}
+        if not isinstance(options, dict):
+            raise ValueError("options: expected an object")
+        for name, value in options.items():
+            if name not in known:
+                raise ValueError(f"options: expected no {name!r}")
+            kind: Any = known[name]
+            exact = type(value) is not bool or kind is bool
+            real = type(value) is int and isinstance(0.0, kind) and abs(value) < 2**1000
+            if not (exact and (isinstance(value, kind) or real)):
+                shown = getattr(kind, "__name__", str(kind))
+                raise ValueError(f"options.{name}: expected {shown}, got {str(value)[:60]!r}")
+        return cls(**options)
 
     def check_integers(self, **least: int) -> None:
         """Check that fields are integers of at least so much."""

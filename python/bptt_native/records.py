@@ -2,11 +2,23 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from .documents import COUNT, NUMBER, SIZE, judge, one_of, optional, parse, table_of
+from .files import Growing, lines, refuse_line
+
+VERDICTS = ("vanishing", "healthy", "exploding")
+_NORMS = [optional(NUMBER)]
+_BACK = optional(COUNT)
+_LAYER = {
+    "layer": COUNT, "h": _NORMS, "growth": optional(NUMBER), "horizon": (_BACK, _BACK),
+    "verdict": one_of(VERDICTS), "saturation": table_of(optional(NUMBER)),
+    "activity": table_of(optional(NUMBER)), "radius": optional(NUMBER),
+}  # fmt: skip
+_RECORD = {"step": COUNT, "steps": SIZE, "sequences": SIZE, "layers": [_LAYER]}
 
 
 @dataclass(frozen=True)
@@ -75,25 +87,34 @@ class GradientRecord:
 
         Raises
         ------
-        KeyError, TypeError, ValueError
+        ValueError
             It is something else.
         """
-        values = json.loads(line)
-        layers = [_layer(dict(layer)) for layer in values.pop("layers")]
-        if not (layers and all(layer.h for layer in layers)):
-            raise ValueError("no norms")
-        return cls(layers=layers, **values)
+        values = parse(line)
+        judge(values, _RECORD)
+        layers = [_layer(layer, i, values["steps"]) for i, layer in enumerate(values["layers"])]
+        if not layers:
+            raise ValueError("no layers")
+        return cls(values["step"], values["steps"], values["sequences"], layers)
 
 
-def _layer(values: dict[str, Any]) -> LayerRecord:
-    for name in ("h", "c"):
-        if values[name] is not None:
-            values[name] = [_number(v) for v in values[name]]
-    for name in ("saturation", "activity"):
-        values[name] = {gate: _number(v) for gate, v in values[name].items()}
+def _layer(values: dict[str, Any], number: int, steps: int) -> LayerRecord:
+    place = f"layers[{number}]"
+    c = values.get("c")
+    if c is not None:
+        judge(c, _NORMS, f"{place}.c")
+    for name, norms in (("h", values["h"]), ("c", c)):
+        if norms is not None and len(norms) != steps:
+            raise ValueError(f"{place}.{name}: expected {steps} norms, got {len(norms)}")
+    if values["layer"] != number:
+        raise ValueError(f"{place}.layer: expected {number}, got {values['layer']}")
     one, two = values["horizon"]
-    numbers = {name: _number(values[name]) for name in ("growth", "radius")}
-    return LayerRecord(**{**values, **numbers, "horizon": (one, two)})
+    return LayerRecord(
+        number, [*map(_number, values["h"])], None if c is None else [*map(_number, c)],
+        _number(values["growth"]), (one, two), values["verdict"],
+        {gate: _number(v) for gate, v in values["saturation"].items()},
+        {gate: _number(v) for gate, v in values["activity"].items()}, _number(values["radius"]),
+    )  # fmt: skip
 
 
 def _number(value: Any) -> float:
@@ -122,30 +143,45 @@ def read_records(path: str | Path) -> list[GradientRecord]:
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file cannot be read, or is no regular file.
     ValueError
-        It is not such a file.
+        It is not such a file, or too large for one.
     """
-    records = []
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                records.append(GradientRecord.from_json(line.decode()))
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                expected = f"a record of the gradient in {str(path)!r}, line {number}"
-                got = f"{type(error).__name__}: {error}"
-                text = f"read_records: argument 'path': expected {expected}, got {got}"
-                raise ValueError(text) from None
+    where, records = "read_records", list[GradientRecord]()
+    for number, line in lines(path, where):
+        if not line.endswith("\n"):
+            break
+        try:
+            record = GradientRecord.from_json(line)
+            if records:
+                _check_follows(records[-1], record)
+            records.append(record)
+        except ValueError as error:
+            refuse_line(path, number, where, "a record of the gradient", str(error))
     return records
+
+
+def _check_follows(before: GradientRecord, record: GradientRecord) -> None:
+    if record.step < before.step:
+        raise ValueError(f"step {record.step} after step {before.step}")
+    for name, shape in (("layers and states", _states), ("gates", _gates)):
+        if shape(record) != shape(before):
+            raise ValueError(f"other {name} than in the records before")
+
+
+def _states(record: GradientRecord) -> list[bool]:
+    return [layer.c is None for layer in record.layers]
+
+
+def _gates(record: GradientRecord) -> list[list[str]]:
+    return [[*layer.saturation, "", *layer.activity] for layer in record.layers]
 
 
 class RecordFile:
     """A file of records that grows with the run.
 
-    The file is replaced as a whole by the records so far (by a new file and a rename, so a crash
-    leaves the old file or the new one); each further record is written at once.
+    The file is replaced as a whole by the records so far (see ``files.replace``); each further
+    record is written at once.
 
     Parameters
     ----------
@@ -155,20 +191,21 @@ class RecordFile:
     """
 
     def __init__(self, path: str | Path, records: Iterable[GradientRecord] = ()) -> None:
-        self.path = Path(path)
-        sibling = self.path.with_name(self.path.name + ".tmp")
-        with sibling.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(record.to_json() + "\n" for record in records)
-            file.flush()
-            os.fsync(file.fileno())
-        sibling.replace(self.path)
-        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self._file = Growing(path, b"".join(map(_line, records)), "RecordFile")
 
     def append(self, record: GradientRecord) -> None:
         """Add a record and write it."""
-        self._file.write(record.to_json() + "\n")
+        self._file.append(_line(record))
         self._file.flush()
+
+    def flush(self) -> None:
+        """Write what was added to the disk."""
+        self._file.sync()
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _line(record: GradientRecord) -> bytes:
+    return f"{record.to_json()}\n".encode()

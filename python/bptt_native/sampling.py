@@ -1,6 +1,5 @@
 """A trained character language model: what its file says, and what it writes."""
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from . import Model, load
+from .arrays import message
+from .documents import SIZE, TEXT
+from .metadata import read_metadata, read_place
 from .tasks import Vocabulary
 
 
@@ -34,19 +36,21 @@ def load_text_model(path: str | Path) -> tuple[Model, Vocabulary, dict[str, Any]
     ValueError
         It is no model file, or one of another kind of model.
     """
+    where, expected = "load_text_model", "the model file of a character language model"
     model = load(str(path))
+    options = {"options": {"steps": SIZE}}
+    characters = read_metadata(model, path, "vocabulary", TEXT, where, expected)
+    training = read_place(model, path, options, where, expected)
+    config = model.config
+    sizes = (config["vocab_size"], config["output_size"])
+    kind = (config["loss"], config["targets"])
+    if sizes != (len(characters),) * 2 or kind != ("cross_entropy", "every"):
+        got = f"{str(path)!r}, whose vocabulary does not fit the model"
+        raise ValueError(message(where, "path", expected, got))
     try:
-        vocabulary = Vocabulary(json.loads(model.metadata["vocabulary"]))
-        training = json.loads(model.metadata["training"])
-        needed = {"options", "step", "seconds", "skips", "measured", "data_sha256"}
-        missing = needed - set(training)
-    except (KeyError, TypeError, ValueError) as error:
-        missing = {str(error)}
-    if missing:
-        expected = "the model file of a character language model"
-        got = f"{str(path)!r}, which lacks {', '.join(sorted(missing))}"
-        raise ValueError(f"load_text_model: argument 'path': expected {expected}, got {got}")
-    return model, vocabulary, training
+        return model, Vocabulary(characters), training
+    except ValueError as error:
+        raise ValueError(message(where, "path", expected, f"{str(path)!r}: {error}")) from None
 
 
 def sample(

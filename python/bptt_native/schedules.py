@@ -211,6 +211,13 @@ def from_json(data: dict[str, Any]) -> Schedule:
     return made
 
 
+def reads_losses(schedule: Any) -> bool:
+    """Tell whether rates depend on what is measured; of a function of the user's own, they may."""
+    if isinstance(schedule, Warmup):
+        return reads_losses(schedule.then)
+    return not isinstance(schedule, Constant | StepDecay | Exponential | Cosine)
+
+
 @dataclass(frozen=True)
 class EarlyStopping:
     """Stop when the validation has not become better for a while.
@@ -224,7 +231,9 @@ class EarlyStopping:
     monitor : "loss" or "accuracy"
         What is looked at.
     restore_best : bool
-        Give the model the parameters of its best measurement at the end.
+        Give the model the parameters of its best measurement at the end, whatever ends the run:
+        this, the last step, a callback or an interruption. Where no measurement was a number there
+        is no best one, and the parameters stay.
 
     Raises
     ------

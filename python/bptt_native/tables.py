@@ -1,16 +1,19 @@
 """Tables of numbers and labels: CSV files, and the scaling of their columns."""
 
 import csv
+import hashlib
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import choice, message
+from .files import csv_bytes, replace
 from .tasks import read_text
 
 Floats = npt.NDArray[np.float64]
@@ -160,11 +163,78 @@ class Scaling:
         return unscaled
 
 
+class Content(NamedTuple):
+    """What a run's table holds, to tell whether another one is the same.
+
+    Attributes
+    ----------
+    train : str
+        SHA-256 of all that is trained on and chosen by, as it was read: names, labels, numbers.
+    tested : int
+        How many rows or sequences there are to test on.
+    test : callable (int)
+        SHA-256 of so many of them, the first ones.
+    """
+
+    train: str
+    tested: int
+    test: Callable[[int], str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the model file keeps."""
+        return {"train": self.train, "test": self.test(self.tested), "tested": self.tested}
+
+    def compare(self, before: dict[str, Any] | None, path: str) -> str | None:
+        """Compare a table with that which a run began with.
+
+        Parameters
+        ----------
+        before : dict, optional
+            What `to_json` gave; None of a run from before that was kept.
+        path : str
+            Of the table.
+
+        Returns
+        -------
+        str or None
+            What is to be said of it.
+
+        Raises
+        ------
+        ValueError
+            The table is another one.
+        """
+        if before is None:
+            return ("the run is of an older version: that the table is the same can only be told "
+                    "from its standardised training part")  # fmt: skip
+        if self.train != before["train"]:
+            expected = f"the data of the run, SHA-256 {before['train'][:16]}..."
+            got = f"another training part in {path!r}, {self.train[:16]}..."
+            raise ValueError(message("resume", "csv", expected, got))
+        known = before["tested"]
+        if self.tested < known or self.test(known) != before["test"]:
+            expected = f"the data of the run, with its test part of {known}"
+            got = f"another test part of {self.tested} in {path!r}"
+            raise ValueError(message("resume", "csv", expected, got))
+        if self.tested > known:
+            return f"the test part has changed: {self.tested} in the place of {known}, more at its end"
+        return None
+
+
+def sha256_of(*parts: Sequence[str] | Floats) -> str:
+    """Return the SHA-256 of texts and numbers."""
+    sha256 = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            sha256.update(f"{part.shape}".encode())
+            sha256.update(np.ascontiguousarray(part).data)
+        else:
+            sha256.update(json.dumps(part).encode())
+    return sha256.hexdigest()
+
+
 def write_table(
     path: str | Path, names: Sequence[str], columns: Sequence[Sequence[object]]
 ) -> None:
-    """Write columns of the same length as a CSV file."""
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(zip(*columns, strict=True))
+    """Write columns of the same length as a CSV file; see ``files.replace``."""
+    replace(path, csv_bytes([names, *zip(*columns, strict=True)]), "write_table")

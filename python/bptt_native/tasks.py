@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import message
 from .batches import side_by_side
+from .files import read
 
+LONGEST = 1 << 32  # bytes of a text or table
 Tokens = npt.NDArray[np.int64]
 
 
@@ -35,20 +38,17 @@ def read_text(path: str | Path) -> str:
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file cannot be read, or is no regular file. (A pipe goes to the standard input.)
     ValueError
-        The text is empty or not UTF-8.
+        The text is empty, not UTF-8, or larger than 4 GiB.
     """
     name = "the standard input" if str(path) == "-" else repr(str(path))
-    try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        text = f"read_text: argument 'path': expected a readable file, got {name}: {reason}"
-        raise OSError(error.errno, text) from None
-    except ValueError as error:  # a NUL in the path
-        text = f"read_text: argument 'path': expected the name of a file, got {name}: {error}"
-        raise ValueError(text) from None
+    if str(path) == "-":
+        data = sys.stdin.buffer.read(LONGEST + 1)
+        if len(data) > LONGEST:
+            raise ValueError(message("read_text", "path", f"at most {LONGEST} bytes", name))
+    else:
+        data = read(path, LONGEST, "read_text")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

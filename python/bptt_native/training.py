@@ -7,19 +7,19 @@ next (``batches.Streams``).
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from . import Model
+from .arrays import message
 from .batches import Data, Form, Streams
 from .evaluation import measure
-from .loop import HISTORY_FILE, Callback, Trainer
+from .loop import Trainer
 from .recipe import Recipe
+from .run_files import HISTORY_FILE
 from .sampling import load_text_model
 from .tasks import Tokens, Vocabulary, split
-from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -121,19 +121,10 @@ class TextTrainer(Trainer):
         assert self.validate is not None
         return self.validate().loss / math.log(2)
 
-    def fit(
-        self, out: str | Path | None = None, *, until: int | None = None,
-        eval_every: int | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
-        stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback] = (),
-        watch: Watch | None = None,
-    ) -> bool:  # fmt: skip
-        """Train as ``Trainer.fit`` does, with a twentieth of the run in the place of an epoch."""
-        often = max(1, self.steps // 20)
-        return super().fit(
-            out, until=until, eval_every=eval_every or often, max_skips=max_skips, stop=stop,
-            checkpoint_every=checkpoint_every or often, callbacks=callbacks,
-            watch=watch,
-        )  # fmt: skip
+    @property
+    def often(self) -> int:
+        """A twentieth of the run, in the place of an epoch."""
+        return max(1, self.steps // 20)
 
     def describe(self) -> dict[str, Any]:
         """Give the options and the text's SHA-256."""
@@ -166,11 +157,10 @@ class TextTrainer(Trainer):
             got = f"another one, {sha256[:16]}..."
             raise ValueError(f"TextTrainer.resume: argument 'text': expected {expected}, got {got}")
         try:
-            options = TextOptions(**training["options"])
-        except TypeError as error:
+            options = TextOptions.read(training["options"])
+        except ValueError as error:
             expected, got = "the options of a text run", f"{str(path)!r}: {error}"
-            message = f"TextTrainer.resume: argument 'path': expected {expected}, got {got}"
-            raise ValueError(message) from None
+            raise ValueError(message("TextTrainer.resume", "path", expected, got)) from None
         self._begin(text, options, vocabulary, model)
         self.restore(training, Path(path).with_name(HISTORY_FILE))
         return self

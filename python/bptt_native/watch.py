@@ -6,7 +6,7 @@ the last step (with a loss at every step the curve is flat). Nothing of it enter
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +68,29 @@ class Watch:
     def due(self, step: int) -> bool:
         """Tell whether a look is due after so many updates."""
         return step % self.every == 0
+
+    def has(self, step: int) -> bool:
+        """Tell whether the look after so many updates has been made."""
+        return bool(self.records) and self.records[-1].step == step
+
+    def keep(
+        self, records: Sequence[GradientRecord], step: int, goes_on: bool
+    ) -> list[GradientRecord]:
+        """Take the records of a run that has come to a step, and return those that stay.
+
+        Parameters
+        ----------
+        records : sequence of GradientRecord
+        step : int
+            Those made later go.
+        goes_on : bool
+            Whether updates follow. Then the look at the run's end goes too, unless it was due.
+        """
+        kept = [record for record in records if record.step <= step]
+        if goes_on and kept and kept[-1].step == step and not self.due(step):
+            kept.pop()
+        self.records[:] = kept
+        return kept
 
     def look(self, model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
         """Look at the flow of a loss at the last step of a batch.

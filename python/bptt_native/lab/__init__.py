@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import integer, message, refuse_type
+from ..files import replace
 from . import benchmark_tasks, clipping, initialisation, long_range, pascanu, vanish_explode
 from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
 from .record import (
@@ -114,7 +115,7 @@ def run(
         **machine(),
     }  # fmt: skip
     write_rows(folder / f"{experiment.name}.csv", rows)
-    return _write(experiment, folder, rows, circumstances)
+    return _write(experiment, folder, rows, tuple(experiment.verdict(rows)), circumstances)
 
 
 def redraw(name: str | Experiment, out: str | Path) -> Outcome:
@@ -149,19 +150,25 @@ def redraw(name: str | Experiment, out: str | Path) -> Outcome:
             any(case.items() <= row.items() for row in rows)
             for case in experiment.cases(circumstances["full"])
         )
-    except (KeyError, UnicodeDecodeError):
+    except KeyError:
         fits = False
     if not fits:
         expected = f"the cases and seeds of its record in {str(place)!r}"
         raise ValueError(message("lab.redraw", "out", expected, "others"))
-    return _write(experiment, folder, rows, circumstances)
+    try:
+        claims = tuple(experiment.verdict(rows))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        expected = f"the measurements of {experiment.name} in {str(place)!r}"
+        got = f"others: {type(error).__name__}: {error}"
+        raise ValueError(message("lab.redraw", "out", expected, got)) from None
+    return _write(experiment, folder, rows, claims, circumstances)
 
 
 def _write(
-    experiment: Experiment, folder: Path, rows: list[Row], circumstances: Mapping[str, Any]
-) -> Outcome:
-    """Judge and draw, and write what came out beside the measurements."""
-    claims = tuple(experiment.verdict(rows))
+    experiment: Experiment, folder: Path, rows: list[Row], claims: tuple[Claim, ...],
+    circumstances: Mapping[str, Any],
+) -> Outcome:  # fmt: skip
+    """Draw, and write what came out beside the measurements."""
     csv, picture, record, text = (
         folder / f"{experiment.name}.{ending}" for ending in ("csv", "png", "json", "md")
     )
@@ -171,7 +178,7 @@ def _write(
     facts = record_of(experiment, claims, circumstances)
     write_record(record, facts)
     shown = figure.name if figure else None
-    text.write_text(as_text(experiment, facts, shown), encoding="utf-8")
+    replace(text, as_text(experiment, facts, shown).encode(), "lab.run")
     seconds = float(circumstances["seconds"])
     return Outcome(experiment.name, claims, tuple(rows), csv, record, text, figure, seconds)
 

@@ -1,6 +1,5 @@
 """What an experiment leaves behind: measurements as CSV, the verdict as JSON and to be read."""
 
-import csv
 import io
 import json
 import math
@@ -14,6 +13,8 @@ import numpy as np
 
 from .. import __version__, isa
 from ..arrays import message
+from ..documents import COUNT, FLAG, NUMBER, TEXT, judge, parse
+from ..files import SMALL, csv_bytes, csv_rows, read, refuse_line, replace
 from .experiment import Claim, Experiment, Row, Scalar
 
 if TYPE_CHECKING:
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
     """Write rows as CSV: a column for each name, in the order of their first appearance."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    cells = ([row.get(name, "") for name in names] for row in rows)
+    replace(path, csv_bytes([names, *cells]), "lab.run")
 
 
 def read_rows(path: str | Path) -> list[Row]:
@@ -34,14 +33,18 @@ def read_rows(path: str | Path) -> list[Row]:
 
     Raises
     ------
-    OSError
-        The file cannot be read.
+    OSError, ValueError
+        The file cannot be read, or has other rows.
     """
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return [
-            {name: _scalar(cell) for name, cell in cells.items() if cell}
-            for cells in csv.DictReader(file)
-        ]
+    found, rows = csv_rows(path, "lab.redraw"), list[Row]()
+    names = next(found, (0, []))[1]
+    for number, cells in found:
+        if cells and len(cells) != len(names):
+            got = f"{len(cells)} cells"
+            refuse_line(path, number, "lab.redraw", f"{len(names)} cells", got)
+        if cells:
+            rows.append({n: _scalar(c) for n, c in zip(names, cells, strict=True) if c})
+    return rows
 
 
 def _scalar(cell: str) -> Scalar:
@@ -60,7 +63,9 @@ def write_figure(figure: "Figure", path: str | Path) -> None:
     full = io.BytesIO()
     figure.savefig(full, format="png", dpi=100)
     image = Image.open(full).convert("RGB")
-    image.quantize(256, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)
+    small = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
+    replace(path, small.getvalue(), "lab.run")
 
 
 def cpu_name() -> str:
@@ -99,10 +104,11 @@ def record_of(
     }
 
 
-CIRCUMSTANCES = (
-    "full", "seeds", "jobs", "workers", "seconds", "cpu_seconds",
-    "cpu", "cpus", "isa", "bptt_native", "numpy", "python", "platform",
-)  # fmt: skip
+CIRCUMSTANCES = {
+    "full": FLAG, "seeds": [COUNT], "jobs": COUNT, "workers": COUNT, "seconds": NUMBER,
+    "cpu_seconds": NUMBER, "cpu": TEXT, "cpus": COUNT, "isa": TEXT, "bptt_native": TEXT,
+    "numpy": TEXT, "python": TEXT, "platform": TEXT,
+}  # fmt: skip
 
 
 def read_circumstances(path: str | Path, name: str) -> dict[str, Any]:
@@ -116,11 +122,12 @@ def read_circumstances(path: str | Path, name: str) -> dict[str, Any]:
         It is no such record.
     """
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = parse(read(path, SMALL, "lab.redraw").decode())
+        judge(record, {"name": TEXT, **CIRCUMSTANCES})
         if record["name"] != name:
             raise ValueError(f"the record of {record['name']!r}")
         return {key: record[key] for key in CIRCUMSTANCES}
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         got = f"{type(error).__name__}: {error}"
         expected = f"the record of a run in {str(path)!r}"
         raise ValueError(message("lab.redraw", "out", expected, got)) from None
@@ -128,7 +135,7 @@ def read_circumstances(path: str | Path, name: str) -> dict[str, Any]:
 
 def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
     """Write a record as JSON."""
-    Path(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    replace(path, (json.dumps(record, indent=1) + "\n").encode(), "lab.run")
 
 
 def as_text(experiment: Experiment, record: Mapping[str, Any], figure: str | None) -> str:

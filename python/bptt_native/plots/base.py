@@ -4,12 +4,14 @@ Colours are those of Okabe & Ito, which differ without colour vision too; every 
 own line style and its name beside it. Maps are viridis and cividis.
 """
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..diagnostics import Norms
+from ..files import replace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +39,10 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure; the ending of the name says in which format."""
-    figure.savefig(Path(path))
+    """Write a figure (see ``files.replace``); the ending of the name says in which format."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format=Path(path).suffix[1:] or "png")
+    replace(path, picture.getvalue(), "save_figure")
 
 
 def dress(ax: "Axes", title: str, x: str, y: str) -> None:

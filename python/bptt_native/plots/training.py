@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..diagnostics import GradientFlow
-from ..history import HistoryRow
+from ..history import LOSS, HistoryRow, Unit
 from .base import BLUE, BOX, GREY, PALE, VERMILION, dress, legend, new_figure, smooth, tick
 from .clipping import plot_gradient_norm
 from .flow import plot_gradient_flow
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def training_figure(
     history: Sequence[HistoryRow], clip_norm: float | None, before: Mapping[str, GradientFlow],
     after: Mapping[str, GradientFlow], references: Mapping[str, float] | None = None,
+    unit: Unit = LOSS,
 ) -> "Figure":  # fmt: skip
     """Draw a training run and the gradient flow of some networks before and after training.
 
@@ -30,7 +31,9 @@ def training_figure(
     before, after : mapping of str to GradientFlow
         By the name of the network.
     references : mapping of str to float, optional
-        Bits per character of other models.
+        Losses of other models, in ``unit``.
+    unit : Unit
+        Of the losses: ``history.unit_of(model)``, for a text ``history.BITS``.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def training_figure(
     rows = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.3), hspace=0.04)
     above, below = rows[:, 0]
     left, right = above.subplots(1, 2)
-    plot_learning(left, history, references)
+    plot_learning(left, history, references, unit)
     plot_gradient_norm(right, history, clip_norm)
     left, right = below.subplots(1, 2)
     plot_gradient_flow(left, before, "before training")
@@ -55,32 +58,44 @@ def training_figure(
 
 
 def plot_learning(
-    ax: "Axes", history: Sequence[HistoryRow], references: Mapping[str, float] | None = None
-) -> None:
-    """Draw bits per character over the steps: training windows, held-out text, other models."""
+    ax: "Axes", history: Sequence[HistoryRow], references: Mapping[str, float] | None = None,
+    unit: Unit = LOSS,
+) -> None:  # fmt: skip
+    """Draw the loss over the steps: of training, of the held-out data, of other models.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    history : sequence of HistoryRow
+    references : mapping of str to float, optional
+        Losses of other models, in ``unit``.
+    unit : Unit
+        Of the losses: ``history.unit_of(model)``, for a text ``history.BITS``. By default they are
+        drawn as they were recorded.
+    """
     step = np.array([row.step for row in history])
-    bits = np.array([row.loss for row in history]) / np.log(2)
-    ax.plot(step, bits, color=PALE, linewidth=0.7)
-    ax.plot(step, smooth(bits), color=GREY, linewidth=1.6, label="training window")
-    held = [(row.step, row.bpc) for row in history if row.bpc is not None]
+    loss = np.array([row.loss for row in history]) * unit.factor
+    ax.plot(step, loss, color=PALE, linewidth=0.7)
+    ax.plot(step, smooth(loss), color=GREY, linewidth=1.6, label="training window")
+    held = [(r.step, r.valid_loss * unit.factor) for r in history if r.valid_loss is not None]
     levels = dict(references or {})
     if held:
         x, y = zip(*held, strict=True)
-        ax.plot(x, y, "o-", color=BLUE, linewidth=1.8, markersize=4.5, label="held-out text")
+        ax.plot(x, y, "o-", color=BLUE, linewidth=1.8, markersize=4.5, label="held-out data")
         ax.annotate(
-            f"{y[-1]:.2f}", (x[-1], y[-1]), (7, 0), textcoords="offset points", va="center",
+            f"{y[-1]:#.3g}", (x[-1], y[-1]), (7, 0), textcoords="offset points", va="center",
             color=BLUE, fontsize=11, fontweight="bold", annotation_clip=False,
         )  # fmt: skip
     for name, level in levels.items():
         ax.axhline(level, color=VERMILION, linewidth=1.3, linestyle=(0, (5, 2)))
         ax.annotate(
-            f"{name}: {level:.2f}", (0.99, level), (0, 3), xycoords=("axes fraction", "data"),
+            f"{name}: {level:#.3g}", (0.99, level), (0, 3), xycoords=("axes fraction", "data"),
             textcoords="offset points", ha="right", color=VERMILION, fontsize=9.5, bbox=BOX,
         )  # fmt: skip
-    values = [*smooth(bits), *(y for _, y in held), *levels.values()]
+    values = [*smooth(loss), *(y for _, y in held), *levels.values()]
     good = [v for v in values if np.isfinite(v) and v > 0] or [1.0]
     ax.set_yscale("log")
     ax.set_ylim(0.93 * min(good), 1.05 * max(good))
-    tick(ax, (1, 1.5, 2, 3, 4, 5, 6, 8))
+    tick(ax, (1, 1.5, 2, 3, 4, 5, 6, 8) if max(good) < 30 * min(good) else (1,))
     legend(ax)
-    dress(ax, "Loss", "step of training", "bits per character, logarithmic")
+    dress(ax, "Loss", "step of training", f"{unit.name}, logarithmic")

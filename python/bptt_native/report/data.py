@@ -1,9 +1,9 @@
 """What a run's folder holds, gathered for the page."""
 
-import csv
-import json
 import math
+from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ import numpy as np
 
 from .. import Model, load
 from ..arrays import message
-from ..history import HistoryRow, read_history
-from ..loop import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE
+from ..documents import OBJECT, judge, parse
+from ..files import csv_rows, refuse_line
+from ..history import HistoryRow, Unit, read_history, unit_of
 from ..records import GradientRecord, read_records
+from ..run_files import FORECAST_FILE, GRADIENTS_FILE, HISTORY_FILE, LABELS_FILE, MODEL_FILE
 from ..sampling import load_text_model, sample
+from ..saved import task_of
 from ..tables import Table
 from ..tasks import Vocabulary
 from ..watch import recurrent_blocks
@@ -63,11 +66,12 @@ def collect(
     if not 2 <= length <= 1000:
         raise ValueError(message("report", "length", "2 to 1000", str(length)))
     model = load(path)
-    kind = "arrays"
+    kind, task = "arrays", dict[str, Any]()
     if "vocabulary" in model.metadata:
         kind = "text"
     elif "task" in model.metadata:
-        kind = str(json.loads(model.metadata["task"])["task"])
+        task = task_of(model, path)
+        kind = str(task["task"])
     if text is not None and kind != "text":
         got = f"one with {str(path)!r}"
         raise ValueError(message("report", "text", "a text for a character model only", got))
@@ -77,16 +81,17 @@ def collect(
     history, records = path.with_name(HISTORY_FILE), path.with_name(GRADIENTS_FILE)
     rows = read_history(history) if history.exists() else []
     looks = read_records(records) if records.exists() else []
+    unit = unit_of(model, {"text": "text", "forecast": "standardised"}.get(kind, ""))
     result: dict[str, Any] = {
         "title": path.parent.resolve().name if path.name == MODEL_FILE else path.name,
-        "lead": _lead(model, rows), "short": _short(rows, looks, kind), "facts": _facts(model),
+        "lead": _lead(model, rows), "short": _short(rows, looks, unit), "facts": _facts(model),
         "history": None, "clip": None, "flow": flow(looks),
         "spectrum": _spectrum(model, kind != "arrays"), "memory": None,
         "memory_missing": MISSING.get(kind, MISSING["forecast"]),
         "results": {"samples": [], "missing": "Nothing of its outputs lies in the run's folder."},
     }  # fmt: skip
     if rows:
-        result["history"] = curves(rows, kind == "text", model.config["loss"] == "cross_entropy")
+        result["history"] = curves(rows, unit)
         result["clip"] = clipping(rows, model.config["clip_norm"])
     if not all(np.isfinite(v).all() for v in model.state_dict().values()):
         result["memory_missing"] = MISSING["text"]
@@ -96,13 +101,12 @@ def collect(
         text = _line(model, vocabulary, text, length)
         result["memory"] = text_memory(model, vocabulary, text)
     elif table is not None:
-        task = json.loads(model.metadata["task"])
         result["memory"] = (series_memory(model, task, table, length) if kind == "forecast"
                             else label_memory(model, task, table))  # fmt: skip
     if kind == "forecast":
-        result["results"] |= _forecast(path.with_name("forecast.csv"))
+        result["results"] |= _forecast(path.with_name(FORECAST_FILE))
     elif kind == "classify":
-        result["results"] |= _confusion(path.with_name("labels.csv"))
+        result["results"] |= _confusion(path.with_name(LABELS_FILE), task["classes"])
     return result
 
 
@@ -121,9 +125,10 @@ def _facts(model: Model) -> list[list[str]]:
     facts = [[name, str(value)] for name, value in shown.items()]
     for source in ("training", "task"):
         try:
-            options = json.loads(model.metadata[source])
-            options = options.get("options", options.get("fit", {}))
-        except (AttributeError, KeyError, ValueError):
+            whole = parse(model.metadata.get(source, "{}"))
+            options = whole.get("options", whole.get("fit", {})) if isinstance(whole, dict) else {}
+            judge(options, OBJECT)
+        except ValueError:  # not ours
             continue
         known = {name for name, _ in facts}
         facts += [[str(k), str(v)] for k, v in options.items()
@@ -131,13 +136,13 @@ def _facts(model: Model) -> list[list[str]]:
     return facts
 
 
-def _short(rows: Sequence[HistoryRow], looks: Sequence[GradientRecord], kind: str) -> list[str]:
+def _short(rows: Sequence[HistoryRow], looks: Sequence[GradientRecord], unit: Unit) -> list[str]:
     """Say in a few sentences what the page shows."""
     said = []
     if any(row.valid_loss is not None for row in rows):
-        said.append(_held_out(rows, kind))
+        said.append(_held_out(rows, unit))
     elif rows:
-        last = _number(rows[-1].loss)
+        last = _number(rows[-1].loss * unit.factor, f" ({unit.name})")
         said.append(f"Loss of the last batch: {last}; no data were held out.")
     if looks:
         said.append(_seen(looks[-1]))
@@ -148,18 +153,17 @@ def _short(rows: Sequence[HistoryRow], looks: Sequence[GradientRecord], kind: st
     return said or ["The folder holds a model and nothing of its training."]
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "not finite"
+def _number(value: float, unit: str) -> str:
+    return f"{value:.4g}{unit}" if math.isfinite(value) else "not finite"
 
 
-def _held_out(rows: Sequence[HistoryRow], kind: str) -> str:
-    unit, factor = (" bits per character", 1 / math.log(2)) if kind == "text" else ("", 1.0)
-    found = [(r.valid_loss * factor, r.step) for r in rows if r.valid_loss is not None]
+def _held_out(rows: Sequence[HistoryRow], unit: Unit) -> str:
+    found = [(r.valid_loss * unit.factor, r.step) for r in rows if r.valid_loss is not None]
     best = min((pair for pair in found if math.isfinite(pair[0])), default=None)
     if best is None:
         return "Held-out data: the loss was never finite."
     end = found[-1][0]
-    text = f"a loss of {end:.4g}{unit}" if math.isfinite(end) else "the loss is not finite"
+    text = f"a loss of {end:.4g} ({unit.name})" if math.isfinite(end) else "the loss is not finite"
     return f"Held-out data: {text} at the end, best {best[0]:.4g} after {best[1]} updates."
 
 
@@ -235,18 +239,32 @@ def _line(model: Model, vocabulary: Vocabulary, text: str | None, length: int) -
 def _forecast(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {"missing": "No forecast.csv lies in the run's folder: the run is not over."}
-    with path.open(encoding="utf-8", newline="") as file:
-        names, *lines = list(csv.reader(file))
-    row, actual, said = ([float(line[k]) for line in lines] for k in range(3))
-    return {"forecast": {"column": names[1], "row": row, "actual": [rounded(v) for v in actual],
-                         "said": [rounded(v) for v in said]}}  # fmt: skip
+    rows = csv_rows(path, "report")
+    number, names = next(rows, (1, []))
+    if len(names) != 3:
+        got = f"{len(names)} columns"
+        refuse_line(path, number, "report", "the three columns of forecasts", got)
+    numbers: list[list[float]] = []
+    for number, cells in rows:
+        try:
+            numbers.append([float(cell) for cell in cells])
+            if len(cells) != 3:
+                raise ValueError(f"{len(cells)} cells")
+        except ValueError as error:
+            refuse_line(path, number, "report", "three numbers", str(error)[:200])
+    row, actual, said = ([rounded(line[k], d) for line in numbers] for k, d in enumerate((17, 5, 5)))
+    return {"forecast": {"column": names[1], "row": row, "actual": actual, "said": said}}
 
 
-def _confusion(path: Path) -> dict[str, Any]:
+def _confusion(path: Path, classes: Sequence[str]) -> dict[str, Any]:
     if not path.exists():
         return {"missing": "No labels.csv lies in the run's folder: nothing was tested."}
-    with path.open(encoding="utf-8", newline="") as file:
-        pairs = [(line[1], line[2]) for line in list(csv.reader(file))[1:]]
-    classes = sorted({name for pair in pairs for name in pair})
-    counts = [[sum(pair == (a, b) for pair in pairs) for b in classes] for a in classes]
-    return {"confusion": {"classes": classes, "counts": counts}}
+    counts = Counter[tuple[str, str]]()
+    for number, cells in islice(csv_rows(path, "report"), 1, None):
+        if len(cells) != 3 or not set(cells[1:]) <= set(classes):
+            got = ", ".join(cells)[:200]
+            refuse_line(path, number, "report", "a sequence and two labels of the run", got)
+        counts[cells[1], cells[2]] += 1
+    shown = [name for name in classes if any(name in pair for pair in counts)]
+    table = [[counts[a, b] for b in shown] for a in shown]
+    return {"confusion": {"classes": shown, "counts": table}}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..history import HistoryRow, columns
+from ..history import HistoryRow, Unit, columns
 from ..records import GradientRecord
 
 Floats = npt.NDArray[np.float64]
@@ -24,32 +24,25 @@ def rounded_all(values: npt.ArrayLike) -> list[float | None]:
     return [rounded(v) for v in np.asarray(values, np.float64).tolist()]
 
 
-def curves(rows: Sequence[HistoryRow], text: bool, classes: bool) -> dict[str, Any]:
+def curves(rows: Sequence[HistoryRow], unit: Unit) -> dict[str, Any]:
     """Give the curves of a history, in at most `POINTS` points.
 
     Parameters
     ----------
     rows : sequence of HistoryRow
-    text : bool
-        Losses are of characters and given in bits.
-    classes : bool
-        Losses are cross-entropies.
+    unit : Unit
+        Of the losses.
     """
     steps = columns(rows)
     bucket = -(-len(rows) // POINTS)
     parts = [slice(a, a + bucket) for a in range(0, len(rows), bucket)]
-    unit, factor = "loss", 1.0
-    if text:
-        unit, factor = "bits per character", 1 / math.log(2)
-    elif classes:
-        unit = "loss (nats)"
-    loss, norm = steps["loss"] * factor, np.where(steps["skipped"], np.nan, steps["grad_norm"])
+    loss, norm = steps["loss"] * unit.factor, np.where(steps["skipped"], np.nan, steps["grad_norm"])
     measured = [(r.step, r.valid_loss, r.valid_accuracy) for r in rows if r.valid_loss is not None]
     after = np.where(steps["skipped"], np.nan, steps["clipped_norm"])
-    held = [[s, rounded(v * factor)] for s, v, _ in measured]
+    held = [[s, rounded(v * unit.factor)] for s, v, _ in measured]
     losses = [*loss[np.isfinite(loss)].tolist(), *(v for _, v in held if v is not None)]
     return {
-        "bucket": bucket, "unit": unit, "step": [int(steps["step"][p][-1]) for p in parts],
+        "bucket": bucket, "unit": unit.name, "step": [int(steps["step"][p][-1]) for p in parts],
         "loss": _each(loss, parts, np.mean), "loss_low": _each(loss, parts, np.min),
         "loss_high": _each(loss, parts, np.max), "valid": held,
         "accuracy": [[s, rounded(a)] for s, _, a in measured if a is not None],

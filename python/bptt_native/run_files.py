@@ -1,0 +1,54 @@
+"""The files of a run's folder, and in which order they are written.
+
+The model file is the run: what it says of its place decides what is read of the others.
+
+- Before a checkpoint the history and the looks at the gradient are synced, so that they always
+  reach at least as far as the model file. Going on, what lies beyond its step is dropped.
+- A run that begins writes its model file first. From then on the rows of an older run in the
+  folder lie beyond its step; then the older run's files are replaced or removed.
+- Results (forecasts, labels) are of the model file as it is. They are written last, and removed
+  before training goes on.
+"""
+
+from pathlib import Path
+
+from .files import reading, remove
+
+MODEL_FILE, HISTORY_FILE, GRADIENTS_FILE = "model.safetensors", "history.csv", "gradients.jsonl"
+FORECAST_FILE, LABELS_FILE, REPORT_FILE = "forecast.csv", "labels.csv", "report.html"
+LABELS_NAMES = ("sequence", "label", "predicted")
+RESULTS = (FORECAST_FILE, LABELS_FILE)
+_PAGE = (b"<!DOCTYPE html>", b"img-src data:", b'<h1 id="title"></h1>')
+
+
+def clear(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove files of an older run; files of these names that no run wrote stay.
+
+    Parameters
+    ----------
+    folder : Path
+    names : tuple of str
+        Of files, among those above.
+    """
+    for name in names:
+        if _is_ours(folder / name):
+            remove(folder / name)
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell by its beginning whether a run, or the report of one, wrote a file."""
+    try:
+        with reading(path, 1 << 40, "run_files") as file:
+            first = file.readline(1 << 16).rstrip(b"\n")
+            if path.name == GRADIENTS_FILE:
+                return not first or first.startswith(b'{"step": ')
+            if path.name == FORECAST_FILE:
+                return first.startswith(b"row,") and first.endswith(b",forecast")
+            if path.name == LABELS_FILE:
+                return first == ",".join(LABELS_NAMES).encode()
+            if path.name == REPORT_FILE:
+                begin = first + file.read(1 << 16)
+                return all(part in begin for part in _PAGE)
+    except (OSError, ValueError):  # not there, or a folder, a pipe, a device
+        pass
+    return False
