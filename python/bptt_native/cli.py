@@ -107,19 +107,22 @@ def run_info(args: argparse.Namespace) -> int:
         return 0
     path = _model_file(args.model)
     model = load(str(path))
-    print(model)
-    for name, value in model.state_dict().items():
-        print(f"  {name:24} {list(value.shape)}")
+    about: list[str] = []  # read before anything is printed
     if "task" in model.metadata:
         for name, value in task_of(model, path).items():
             text = ", ".join(f"{k}={v}" for k, v in value.items()) if name == "options" else value
-            print(f"{name}: {text}")
+            about.append(f"{name}: {text}")
     elif "vocabulary" in model.metadata:
         _, vocabulary, training = load_text_model(path)
         steps, seconds = training["options"]["steps"], training["seconds"]
-        print(f"vocabulary: {len(vocabulary)} characters")
-        print(f"training: step {training['step']} of {steps}, {seconds:.1f} s")
-        print("options: " + ", ".join(f"{k}={v}" for k, v in training["options"].items()))
+        about.append(f"vocabulary: {len(vocabulary)} characters")
+        about.append(f"training: step {training['step']} of {steps}, {seconds:.1f} s")
+        about.append("options: " + ", ".join(f"{k}={v}" for k, v in training["options"].items()))
+    print(model)
+    for name, value in model.state_dict().items():
+        print(f"  {name:24} {list(value.shape)}")
+    if about:
+        print("\n".join(about))
     return 0
 
 

@@ -43,6 +43,8 @@ NUMBER = Kind("a number", _is_number)
 TIME = Kind("a finite number of at least 0",
             lambda v: _is_number(v) and math.isfinite(v) and v >= 0)  # fmt: skip
 TEXT = Kind("a text", lambda v: isinstance(v, str))
+HASH = Kind("a SHA-256 of 64 digits",
+            lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None)  # fmt: skip
 FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 OBJECT = Kind("an object", lambda v: isinstance(v, dict))
 
@@ -70,14 +72,20 @@ def parse(text: str) -> Any:
     Raises
     ------
     ValueError
-        It is no JSON, or too deep.
+        It is no JSON, too deep, or has half a surrogate pair, which no file's text can hold.
     """
     depth = 0
     for token in _TOKENS.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if depth > DEPTH:
             raise ValueError(f"expected at most {DEPTH} arrays and objects inside each other")
-    return json.loads(text)
+    value = json.loads(text)
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"expected characters, got {error.object[error.start]!a}") from None
+    return value
 
 
 def judge(value: Any, form: Any, place: str = "") -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 from . import Model
 from .arrays import message
-from .documents import COUNT, NUMBER, SIZE, TEXT, TIME, Missing, judge, optional, parse
+from .documents import COUNT, HASH, NUMBER, SIZE, TIME, Missing, judge, optional, parse
 
 PLACE = {
     "step": COUNT, "seconds": TIME, "skips": COUNT, "measured": [(NUMBER, optional(NUMBER))],
-    "data_sha256": TEXT, "eval_every": Missing(optional(SIZE)),
+    "data_sha256": HASH, "eval_every": Missing(optional(SIZE)),
 }  # fmt: skip
 """The form of what every trainer writes of its place in the run."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from . import Model, load
 from .arrays import message
 from .classify import ClassifyOptions
-from .documents import COUNT, NUMBER, OBJECT, TEXT, Missing, one_of
+from .documents import COUNT, HASH, NUMBER, OBJECT, TEXT, Missing, one_of
 from .forecast import ForecastOptions, features_of
 from .metadata import read_metadata
 from .recipe import Recipe
@@ -14,7 +14,7 @@ from .run_files import MODEL_FILE
 
 _SCALING = {"mean": [NUMBER], "std": [NUMBER]}
 _TASK = {"options": OBJECT, "scaling": _SCALING,
-         "data": Missing({"train": TEXT, "test": TEXT, "tested": COUNT})}  # fmt: skip
+         "data": Missing({"train": HASH, "test": HASH, "tested": COUNT})}  # fmt: skip
 _FORMS: dict[str, dict[str, Any]] = {
     "forecast": {**_TASK, "target_scaling": _SCALING},
     "classify": {**_TASK, "features": [TEXT], "classes": [TEXT]},
