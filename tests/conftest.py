@@ -137,6 +137,10 @@ class LongBudget:
         self.seconds = seconds
         self.left = seconds
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Move the tests to the front that are not to fall to the budget."""
+        items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if self.left <= 0 and item.get_closest_marker("long"):
             pytest.skip(f"{self.seconds:g} s for long tests are used up: `make test-all` runs it")

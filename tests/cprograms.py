@@ -1,8 +1,11 @@
-"""Builds the C programs of the tests against the installed header and library."""
+"""Builds of the library, and the C programs of the tests linked to them."""
 
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,22 @@ import pytest
 import bptt_native
 
 HERE = Path(__file__).parent / "capi"
+ROOT = Path(__file__).parents[1]
 PACKAGE = Path(bptt_native.__file__).parent
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-O1", "-g"]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A build of the library that programs are linked to."""
+
+    path: Path
+    include: Path
+    compiler: str = ""  # of C; empty: this machine's
+    flags: Sequence[str] = ()  # for a program that is linked to it
+
+
+INSTALLED = Library(PACKAGE / "lib" / "libbptt.so.1", PACKAGE / "include")
 
 
 def compiler() -> str:
@@ -24,22 +41,23 @@ def compiler() -> str:
 
 def library() -> Path:
     """The installed library."""
-    return PACKAGE / "lib" / "libbptt.so.1"
+    return INSTALLED.path
 
 
-def build(name: str, folder: Path, *options: str) -> Path:
+def build(name: str, folder: Path, *options: str, of: Library = INSTALLED) -> Path:
     """Build tests/capi/{name}.c; any warning fails."""
     program = folder / name
     subprocess.run(
         [
-            compiler(),
+            of.compiler or compiler(),
             *FLAGS,
-            f"-I{PACKAGE / 'include'}",
+            *of.flags,
+            f"-I{of.include}",
             str(HERE / f"{name}.c"),
             "-o",
             str(program),
-            str(library()),
-            f"-Wl,-rpath,{library().parent}",
+            str(of.path),
+            f"-Wl,-rpath,{of.path.parent}",
             "-lm",
             "-lpthread",
             *options,
@@ -62,11 +80,28 @@ def build_shim(folder: Path, name: str = "interpose") -> Path:
     return shim
 
 
-def run(program: Path, *arguments: str, **environment: str) -> str:
-    """Run a program that has to succeed; give what it printed."""
+def cmake(*arguments: str) -> None:
+    """Run CMake, which may be in the virtual environment alone; or the test is skipped."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    tool = shutil.which("cmake", path=path)
+    if not tool:
+        pytest.skip("not installed: cmake")
+    environment = {**os.environ, "PATH": path}
+    if shutil.which("ninja", path=path):
+        environment.setdefault("CMAKE_GENERATOR", "Ninja")
     done = subprocess.run(
-        [str(program), *arguments], capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, **environment},
+        [tool, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def run(
+    program: Path, *arguments: str, under: Sequence[str] = (), **environment: str
+) -> str:  # fmt: skip
+    """Run a program that has to succeed, as the last of a command; give what it printed."""
+    done = subprocess.run(
+        [*under, str(program), *arguments], capture_output=True, text=True, timeout=120,
+        check=False, env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, f"{program.name}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -1,5 +1,6 @@
 /* stream.c: a stream's steps allocate nothing, take no lock and make no system call. Run with
- * interpose.so preloaded. */
+ * interpose.so preloaded; or with an argument, where steps are walked and nothing is counted (for
+ * sanitizers, which do all of that). */
 #define _GNU_SOURCE
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -47,11 +48,13 @@ static int survives_strict_mode(bptt_stream* stream, bptt_cell cell, int tokens)
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-int main(void) {
+int main(int arguments, char** argument) {
+  const int counts = arguments < 2;
   const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU};
   const bptt_dtype dtypes[] = {BPTT_FLOAT32, BPTT_FLOAT64};
   int cell, dtype, input, counted = 0, i;
-  REQUIRE(interposed_calls);
+  (void)argument;
+  REQUIRE(!counts || interposed_calls);
   for (i = 0; i < I; ++i) x[i] = random_number();
   for (cell = 0; cell < 3; ++cell) {
     for (dtype = 0; dtype < 2; ++dtype) {
@@ -59,7 +62,7 @@ int main(void) {
         bptt_model_options options;
         bptt_model* model;
         bptt_stream* stream;
-        long before = interposed_calls();
+        long before = counts ? interposed_calls() : 0;
         OK(bptt_model_options_init(&options, sizeof options));
         options.layer.cell = cells[cell];
         options.layer.dtype = dtypes[dtype];
@@ -72,17 +75,18 @@ int main(void) {
         OK(bptt_model_create(&options, &model));
         OK(bptt_stream_create(model, &stream));
         REFUSED(input ? BPTT_ERR_RANGE : BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, I, y));
-        REQUIRE(interposed_calls() > before + 10); /* it does count */
-        before = interposed_calls();
+        REQUIRE(!counts || interposed_calls() > before + 10); /* it does count */
+        before = counts ? interposed_calls() : 0;
         walk(stream, cells[cell], input);
-        REQUIRE(interposed_calls() == before);
-        REQUIRE(survives_strict_mode(stream, cells[cell], input));
+        REQUIRE(!counts || interposed_calls() == before);
+        REQUIRE(!counts || survives_strict_mode(stream, cells[cell], input));
         OK(bptt_model_free(model));
         OK(bptt_stream_free(stream));
         ++counted;
       }
     }
   }
-  printf("%d streams of %d steps: no allocation, no lock, no system call\n", counted, STEPS);
+  printf("%d streams of %d steps%s\n", counted, STEPS,
+         counts ? ": no allocation, no lock, no system call" : "");
   return 0;
 }

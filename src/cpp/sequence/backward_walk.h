@@ -263,7 +263,7 @@ class BackwardWalk {
     norms_.put_c(walk, block, t, n0, n1);
     for (int64_t n = n0; omega_.on() && n < n1; ++n) {
       const int64_t own = n - n0;
-      omega_.step(s, d, at + own, t, n, s.dz + own * s.dz_row, total + own * row,
+      omega_.step(s, walk, at + own, t, n, s.dz + own * s.dz_row, total + own * row,
                   s.h_previous + own * row);
     }
     steps_.finish(walk, t, n0, n1);

@@ -30,25 +30,30 @@ class OmegaTerms {
   bool on() const { return rows_.count() > 0; }
 
   // After step t: delta = dz of this row, u = dL/dh_{t-1} without dL/dy_{t-1}, h = h_{t-1}.
-  void step(const StepBackwardArgs<T>& args, int64_t d, int64_t row, int64_t t, int64_t n,
+  void step(const StepBackwardArgs<T>& args, int64_t walk, int64_t row, int64_t t, int64_t n,
             const T* delta, const T* u, const T* h) {
     T* out = rows_.data() + row * in.geometry.state_row;
     std::fill_n(out, in.H, T(0));
     terms_[row] = -1;
-    if (t == 0 || in.tape.cut(d, t, in.shard.place(n))) return;
+    if (t == 0 || in.tape.cut(walk % in.D, t, in.shard.place(n))) return;
     const double norm = row_norm(in.kernels, delta, in.H);
     if (!(norm * norm >= 1e-20)) return;
-    // f'(a) times anything is what the cell's way back computes.
+    // f'(a) times anything is what the cell's way back computes, here in place.
+    std::copy_n(u, in.H, out);
     StepBackwardArgs<T> s = args;
     s.rows = 1;
     s.h = h;
     s.clip = 0;
-    s.dh = const_cast<T*>(u);
-    s.dz = out;
+    s.dh = s.dz = out;
+    CellOptions<T> options{};
+    if (in.extended) {  // f' is saved
+      options = in.stepper.options(in.packed.layers[size_t(walk)]);
+      s.options = &options;
+      s.planes = in.planes(in.tape.layer(walk), t - 1, n);
+    }
     in.kernels.step_backward[int(Cell::rnn)](s);
     const double through = row_norm(in.kernels, out, in.H), ratio = through / norm;
     terms_[row] = (ratio - 1) * (ratio - 1);
-    s.dh = out;
     in.kernels.step_backward[int(Cell::rnn)](s);
     const double factor = through > 0 ? 2 * (ratio - 1) / (norm * through) : 0;
     in.kernels.scale(out, in.H, factor);
