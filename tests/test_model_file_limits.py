@@ -456,8 +456,11 @@ def test_counts(parts) -> None:
             header["__metadata__"][key] = text
             refusal(joined(header, parts[1]), f"whose '{key}' is not a count")
     header = copied(parts[0])
-    header["__metadata__"] |= {"steps_taken": "7", "steps_skipped": "3"}
-    assert read(joined(header, parts[1])).steps() == (7, 3)
+    large = 2**40 + 7
+    header["__metadata__"] |= {"steps_taken": str(large), "steps_skipped": "3"}
+    assert read(joined(header, parts[1])).steps() == (large, 3)
+    header["__metadata__"] |= {"steps_taken": "3", "steps_skipped": str(large)}
+    assert read(joined(header, parts[1])).steps() == (3, large)
 
 
 def test_texts_of_others(parts) -> None:

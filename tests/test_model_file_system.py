@@ -445,6 +445,25 @@ def large(tmp_path) -> Path:
     return path
 
 
+def test_a_large_file_is_written_as_it_was_read(watched, tmp_path, target) -> None:
+    """Pieces of a mebibyte: of a size that is no multiple of it, with different contents."""
+    m = bn.Model(vocab_size=3, hidden_size=2, output_size=3)
+    m.tensors["a"] = np.arange(700_001.0)
+    m.tensors["b"] = np.arange(300_001, dtype="f4")
+    data = m._native.serialize()
+    header, body = split(data)
+    assert joined(header, body) == data  # its digest is right, says hashlib
+    begin, end = header["extra.a"]["data_offsets"]
+    assert body[begin:end] == m.tensors["a"].tobytes()
+    m.save(tmp_path / "m")
+    assert watched("save", tmp_path / "m", target).status == OK
+    assert target.read_bytes() == data
+    twin = bn.load(target)
+    for name in ["a", "b"]:
+        np.testing.assert_array_equal(twin.tensors[name], m.tensors[name])
+    assert twin._native.serialize() == data
+
+
 def test_loading_and_saving_ask_once_per_some_mebibytes(watched, large, target) -> None:
     """Reading, hashing and copying each ask; whenever the answer is to stop, nothing changes."""
     often, mebibytes = 8 << 20, 48
