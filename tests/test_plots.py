@@ -253,3 +253,30 @@ def test_what_is_no_matrix_is_refused(shape):
     expected = r"plot_connectivity: argument 'matrix': expected shape \[T_out, T_in\]"
     with pytest.raises(ValueError, match=expected):
         plots.connectivity_figure(np.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "of", "name", "factor"),
+    [
+        ({"loss": "mse"}, "", "mean squared error", 1.0),
+        ({"loss": "mse", "reduction": "sum"}, "", "summed squared error", 1.0),
+        ({"loss": "mse"}, "standardised", "mean squared error of standardised values", 1.0),
+        ({"loss": "binary_cross_entropy"}, "", "binary cross-entropy, nats", 1.0),
+        ({}, "", "cross-entropy, nats", 1.0),
+        ({}, "text", "bits per character", 1 / np.log(2)),
+    ],
+)
+def test_a_loss_is_drawn_in_its_own_unit(options, of, name, factor):
+    model = bn.Model("rnn", input_size=1, hidden_size=2, output_size=2, **options)
+    rows = history()
+    ax = plots.new_figure(6, 4).subplots()
+    plots.plot_learning(ax, rows, unit=unit_of(model, of))
+    assert ax.get_ylabel() == f"{name}, logarithmic"
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [r.loss * factor for r in rows])
+    held = next(line for line in ax.lines if line.get_label() == "held-out data")
+    measured = [r.valid_loss * factor for r in rows if r.valid_loss is not None]
+    np.testing.assert_allclose(held.get_ydata(), measured)
+    ax = plots.new_figure(6, 4).subplots()
+    plots.plot_learning(ax, rows)  # nobody says what they are: as they were recorded
+    assert ax.get_ylabel() == "loss, logarithmic"
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [r.loss for r in rows])

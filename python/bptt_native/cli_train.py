@@ -319,9 +319,10 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
         _same(given, options, out)
         table = Table.read(args.csv)
         task = make(table, options)
-        if (note := task.content.compare(saved.get("data"), table.path)) is not None:
-            _warn(note)
+        note = task.content.compare(saved.get("data"), table.path)
         trainer = task.resume(out / MODEL_FILE)
+        if note is not None:
+            _warn(note)
         if epochs is not None and epochs != options.epochs:
             trainer.set_steps(epochs * trainer.steps_per_epoch)
     else:

@@ -1,0 +1,179 @@
+"""Going on with a run: that its data and what decides its bits are as they were."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bptt_native as bn
+from bptt_native.cli import main
+from bptt_native.history import read_history
+
+FORECAST = ["--csv", "wave.csv", "--target", "v", "--features", "v,w", "--test-from", "40"]
+CLASSIFY = ["--csv", "signs.csv", "--sequence", "id", "--label", "sign"]
+TESTED = [*CLASSIFY, "--test-csv", "tested.csv"]
+SMALL = ["--cell", "gru", "--hidden", 4, "--epochs", 6, "--schedule", "constant"]
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Run the program in a folder with tables; give exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = [["v", "w"]] + [[f"{np.sin(t / 3) + 3:.3f}", str(t % 5)] for t in range(50)]
+    write("wave.csv", rows)
+    for name, n in (("signs.csv", 20), ("tested.csv", 6)):
+        write(name, [["id", "sign", "a", "b"], *(
+            [f"s{k}", "plus" if k % 2 else "minus", f"{k % 2 + rng.normal():.3f}", str(t)]
+            for k in range(n) for t in range(3)
+        )])  # fmt: skip
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = main([str(a) for a in arguments])
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+def write(name, rows):
+    with Path(name).open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def change(name, how):
+    """Write a table again, as a function of its rows (without the names) has it."""
+    with Path(name).open(newline="") as file:
+        names, *rows = csv.reader(file)
+    write(name, [names, *how(rows)])
+
+
+def refused(result, *expected):
+    code, out, err = result
+    assert (code, out) == (2, ""), (out, err)
+    assert err.count("\n") == 1
+    for text in expected:
+        assert text in err, err
+    return True
+
+
+def bits(path):
+    return {name: v.tobytes() for name, v in bn.load(path).state_dict().items()}
+
+
+def scaled(column, factor, shift, rows=slice(None)):
+    def how(table):
+        for row in table[rows]:
+            row[column] = repr(float(row[column]) * factor + shift)
+        return table
+
+    return how
+
+
+def renamed(column, names):
+    return lambda rows: [[names.get(c, c) if k == column else c for k, c in enumerate(row)]
+                         for row in rows]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- tables
+
+
+@pytest.mark.parametrize(
+    ("what", "table", "how", "expected"),
+    [
+        (FORECAST, "wave.csv", scaled(0, 2, 0), "another training part in 'wave.csv'"),
+        (FORECAST, "wave.csv", scaled(0, 1, 8), "another training part in 'wave.csv'"),
+        (FORECAST, "wave.csv", scaled(1, 4, 0), "another training part in 'wave.csv'"),
+        (FORECAST, "wave.csv", scaled(0, 1, 1, slice(45, 46)), "another test part of 11"),
+        (FORECAST, "wave.csv", lambda rows: rows[:-1], "test part of 11, got another test part of"),
+        (CLASSIFY, "signs.csv", scaled(2, 2, 0), "another training part in 'signs.csv'"),
+        (CLASSIFY, "signs.csv", renamed(1, {"plus": "yes", "minus": "no"}), "another training"),
+        (CLASSIFY, "signs.csv", renamed(0, {"s3": "t3"}), "in 'signs.csv'"),
+        (TESTED, "tested.csv", lambda rows: rows[:-3], "test part of 6, got another test part of 5"),
+        (TESTED, "tested.csv", scaled(2, 2, 0), "another test part of 6"),
+        (TESTED, "tested.csv", renamed(0, {"s3": "t3"}), "another test part of 6"),
+    ],
+)  # fmt: skip
+def test_another_table_is_refused(run, what, table, how, expected):
+    assert run("train", *what, *SMALL, "--out", "run")[0] == 0
+    before = {path: path.read_bytes() for path in Path("run").iterdir()}
+    change(table, how)
+    assert refused(run("train", *what, "--resume", "--out", "run"), expected)
+    assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
+
+
+def test_names_of_columns_are_data_too(run):
+    assert run("train", *CLASSIFY, *SMALL, "--out", "run")[0] == 0
+    text = Path("signs.csv").read_text()
+    Path("signs.csv").write_text(text.replace("id,sign,a,b", "id,sign,c,b"))
+    assert refused(run("train", *CLASSIFY, "--resume", "--out", "run"), "another training part")
+
+
+@pytest.mark.parametrize(("what", "table"), [(FORECAST, "wave.csv"), (TESTED, "tested.csv")])
+def test_a_longer_test_part_is_said(run, what, table):
+    assert run("train", *what, *SMALL, "--out", "run")[0] == 0
+    last = {"wave.csv": [["3", "1"]], "tested.csv": [["new", "plus", "1", "0"]]}[table]
+    change(table, lambda rows: rows + last)
+    code, out, err = run("train", *what, "--resume", "--out", "run")
+    assert code == 0
+    assert "bptt-native train: warning: the test part has changed: " in err
+    assert "to test" in out
+
+
+def test_the_same_numbers_written_otherwise_are_the_same(run):
+    assert run("train", *FORECAST, *SMALL, "--out", "run")[0] == 0
+    change("wave.csv", lambda rows: [[f" {row[0]}00", row[1]] for row in rows])
+    code, _, err = run("train", *FORECAST, "--resume", "--out", "run")
+    assert (code, "warning" in err) == (0, False)
+
+
+def test_a_run_from_before_the_hash_goes_on_and_that_is_said(run):
+    assert run("train", *FORECAST, *SMALL, "--out", "run")[0] == 0
+    model = bn.load("run/model.safetensors")
+    task = json.loads(model.metadata["task"])
+    del task["data"]
+    model.metadata["task"] = json.dumps(task)
+    model.save("run/model.safetensors")
+    code, _, err = run("train", *FORECAST, "--resume", "--out", "run")
+    assert code == 0
+    assert "warning: the run is of an older version" in err
+    change("wave.csv", lambda rows: [["9", "9"], *rows[1:]])
+    assert refused(run("train", *FORECAST, "--resume", "--out", "run"), "the data of the run")
+
+
+# ------------------------------------------------------------------------------- how often it looks
+
+PLATEAU = ["--valid-fraction", 0.3, "--schedule", "plateau", "--decay-patience", 0, "--seq-len", 4,
+           "--lr", 0.5, "--decay", 0.5]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [PLATEAU, [*PLATEAU, "--patience", 20]], ids=["plateau", "early"])
+def test_how_often_a_run_measures_is_kept(run, how):
+    """It decides the learning rates: going on without the option gives the same bits."""
+    small = ["--cell", "gru", "--hidden", 4, "--eval-every", 2, *how]
+    assert run("train", *FORECAST, *small, "--epochs", 6, "--out", "whole")[0] == 0
+    assert run("train", *FORECAST, *small, "--epochs", 4, "--out", "parts")[0] == 0
+    again = ["train", *FORECAST, "--resume", "--epochs", 6, "--out", "parts"]
+    for other in (1, 3):
+        assert refused(run(*again, "--eval-every", other), "'eval_every': expected 2, the steps")
+    assert run(*again)[0] == 0
+    assert bits("whole/model.safetensors") == bits("parts/model.safetensors")
+    measured = [
+        [(r.step, r.valid_loss, r.lr) for r in read_history(f"{out}/history.csv")]
+        for out in ("whole", "parts")
+    ]
+    assert measured[0] == measured[1]
+    assert len({lr for _, _, lr in measured[0]}) > 1
+    assert run("train", *FORECAST, "--resume", "--out", "parts", "--eval-every", 2)[0] == 0
+
+
+def test_where_it_decides_nothing_it_may_change(run):
+    Path("text.txt").write_text("the cat sat on the mat.\n" * 30)
+    text = ["text.txt", "--hidden", 4, "--seq-len", 5, "--batch", 4, "--steps", 6]
+    assert run("train", *text, "--eval-every", 2, "--out", "run", "--schedule", "constant")[0] == 0
+    again = ["train", "text.txt", "--resume", "--steps", 12, "--out", "run"]
+    assert run(*again, "--eval-every", 3)[0] == 0
+    rows = read_history("run/history.csv")
+    assert [r.step for r in rows if r.valid_loss is not None] == [2, 4, 6, 9, 12]

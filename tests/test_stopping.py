@@ -1,0 +1,123 @@
+"""What ends a run and what it leaves: the best parameters; and data that cannot be trained on."""
+
+import re
+
+import numpy as np
+import pytest
+from test_fit import bits, classifier, figures, regressor, sequences, tagger
+
+from bptt_native import fit as fit_module
+from bptt_native.evaluation import Metrics
+from bptt_native.fit import FitTrainer, evaluate, fit, predict
+from bptt_native.schedules import EarlyStopping
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """What a callback raises."""
+
+
+def ways_to_end(trainer, way, step):
+    """Make a trainer end after a step, in one of several ways."""
+    def ends(row):
+        if row.step == step and way in ("raises", "interrupt"):
+            raise Stopped if way == "raises" else KeyboardInterrupt
+        return way == "callback" and row.step == step
+
+    def stop():
+        return way == "stop" and trainer.step == step
+
+    try:
+        trainer.fit(callbacks=[ends], stop=stop, until=step if way == "until" else None)
+    except (Stopped, KeyboardInterrupt):
+        assert way in ("raises", "interrupt")
+
+
+@pytest.mark.parametrize("way", ["callback", "stop", "until", "raises", "interrupt"])
+def test_whatever_ends_a_run_the_best_is_restored(way):
+    x, y = sequences(30)
+    validation = (sequences(30, seed=9)[0], np.random.default_rng(6).integers(0, 4, 30))
+    options = {"epochs": 100, "validation": validation, "early_stopping": EarlyStopping(50)}
+    model = classifier(lr=5e-2)
+    trainer = FitTrainer(model, x, y, **options)
+    ways_to_end(trainer, way, 12)
+    losses = [metrics.loss for metrics in trainer.measured]
+    best = int(np.argmin(losses))
+    assert best + 1 < len(losses) == 12
+    assert evaluate(model, *validation).loss == losses[best]
+    assert trainer.restored == best + 1
+    trainer.fit(until=14)  # goes on from the last parameters, not from the best
+    whole = FitTrainer(classifier(lr=5e-2), x, y, **options)
+    whole.fit(until=14)
+    assert figures(whole.history) == figures(trainer.history)
+    assert bits(whole.model) == bits(model)
+    result = fit(classifier(lr=5e-2), x, y, callbacks=[lambda row: row.step == 12], **options)
+    assert (result.ended, result.restored) == ("stopped", best + 1)
+
+
+def test_a_validation_that_is_no_number(monkeypatch):
+    """NaN is never the best: the best number is restored, or, without one, nothing."""
+    x, y = sequences(30)
+    for values, best in (([2.0, 1.0, np.nan, np.nan, np.nan], 2), ([np.nan] * 3, None)):
+        kept, model, given = {}, classifier(lr=5e-2), iter(values)
+        monkeypatch.setattr(fit_module, "measure", lambda *_, g=given: Metrics(next(g), None))
+        result = fit(
+            model, x, y, epochs=20, validation=(x, y), early_stopping=EarlyStopping(3),
+            callbacks=[lambda row, k=kept, m=model: k.update({row.step: bits(m)})],
+        )  # fmt: skip
+        assert (result.ended, result.restored) == ("early stopping", best)
+        assert len(result.rows) == len(values)
+        assert bits(model) == kept[best or len(values)]
+
+
+# ------------------------------------------------------------------------- numbers that are not finite
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["x", "targets", "validation[0]", "validation[1]"])
+@pytest.mark.parametrize("kind", ["list", "array", "single", "last"])
+def test_a_number_that_is_not_finite_is_named_before_training(value, where, kind):
+    rng, n, last = np.random.default_rng(0), 64, kind == "last"
+    model = regressor(input_size=2, output_size=3, targets="last" if last else "every")
+
+    def parts():
+        x = rng.standard_normal((9, n, 2)).astype(np.float32)
+        y = rng.standard_normal((n, 3) if last else (9, n, 3)).astype(np.float32)
+        if kind == "array":
+            return [x, y]
+        x = list(x.swapaxes(0, 1))
+        y = y if last else list(y.swapaxes(0, 1))
+        return [x[5], y[5]] if kind == "single" else [x, y]
+
+    train, held_out = parts(), parts()
+    place = (held_out if "validation" in where else train)[where.endswith(("1]", "targets"))]
+    target = where.endswith(("1]", "targets"))
+    if target and last:
+        place[5, 1], text = value, "sequence 5 of 64, output 1"
+    elif kind == "array":
+        place[7, 5, 1], text = value, "sequence 5 of 64, step 7, "
+    elif kind == "single":
+        place[7, 1], text = value, "step 7, "
+    else:
+        place[5][7, 1], text = value, "sequence 5 of 64, step 7, "
+    if not (target and last):
+        text += "output 1" if target else "feature 1"
+    before, (x, y) = bits(model), train
+    expected = f"fit: argument {where!r}: expected finite numbers, got {value} at {text} (counted"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        fit(model, x, y, validation=tuple(held_out))
+    assert bits(model) == before
+    assert model.step_count == model.skipped_count == 0
+
+
+def test_what_is_measured_may_have_them():
+    """The outputs of a sequence with NaN are NaN from there on, and those of the others are not."""
+    x, _ = sequences(4)
+    y = [np.zeros(7, int) for _ in x]
+    wanted = predict(tagger(), x)
+    x[2][3, 1] = np.nan
+    out = predict(tagger(), x)
+    for i in range(4):
+        good = slice(None) if i != 2 else slice(3)
+        np.testing.assert_array_equal(out[i][good], wanted[i][good])
+    assert np.isnan(out[2][3:]).all()
+    assert np.isnan(evaluate(tagger(), x, y).loss)
