@@ -92,6 +92,6 @@ def main(seeds: int = 5) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--search", action="store_true", help="choose the values")
     search() if parser.parse_args().search else main()

@@ -39,7 +39,7 @@ MAY_INCLUDE = {
 PYTHON_ORDER = [
     ["__main__"],
     ["cli"],
-    ["cli_bench", "cli_lab", "cli_report", "cli_train", "demo"],
+    ["cli_bench", "cli_lab", "cli_report", "cli_streams", "cli_train", "demo"],
     ["lab"],
     ["plots", "report"],
     ["saved"],
@@ -59,11 +59,12 @@ PYTHON_ORDER = [
     ["parameters", "gradients", "extras"],
     ["flows"],
     ["config"],
-    ["options", "profiling", "runtime"],
+    ["messages", "options", "profiling", "runtime"],
     ["run_files"],
     ["conversion", "cell_options", "documents", "files"],
     ["arrays"],
     ["_core"],
+    ["startup"],
 ]
 
 

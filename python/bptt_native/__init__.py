@@ -13,6 +13,16 @@ if sys.version_info < (3, 12):
             raise ImportError("bptt_native: expected the main interpreter, got a sub-interpreter")
         del _interpreters
 
+from . import startup as _startup
+
+try:
+    from . import _core as _core
+except ImportError as _error:
+    _startup.end_program(_error)
+    raise
+finally:
+    del _startup
+
 from .modules import (
     GRU,
     LSTM,

@@ -415,7 +415,7 @@ def dtype_name(value: object, where: str) -> str:
     """
     try:
         dtype = np.dtype(value) if value is not None else None  # type: ignore[call-overload]
-    except TypeError:
+    except (TypeError, ValueError):
         dtype = None
     if dtype is None or not dtype.isnative or dtype not in (np.float32, np.float64):
         got = repr(value) if isinstance(value, str) else describe(value) if dtype is None else dtype

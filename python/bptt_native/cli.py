@@ -3,11 +3,13 @@
 Results go to the standard output and progress to the standard error. Exit codes: 0 done, 1 an
 experiment's claim did not hold, 2 bad input (one line says which), 3 training diverged, 4 a job of
 an experiment failed, 130 interrupted, 141 nobody reads the output.
+
+What cannot be written to the standard error is lost, and closed streams are the null device's:
+neither ends a run. An output that is full ends the program with 2 when its results are written,
+after a run is saved.
 """
 
 import argparse
-import io
-import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -28,8 +30,10 @@ from . import (
 from .cli_bench import add_bench
 from .cli_lab import add_lab
 from .cli_report import add_report
+from .cli_streams import standard_streams
 from .cli_train import INTERRUPTED, add_predict, add_train
 from .loop import TrainingDiverged
+from .messages import discard
 from .run_files import MODEL_FILE
 from .sampling import load_text_model, sample
 from .saved import task_of
@@ -48,7 +52,10 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Give the parser of the command line."""
-    parser = Parser(prog="bptt-native", description=__doc__.splitlines()[0].split(": ", 1)[1])
+    parser = Parser(
+        prog="bptt-native",
+        description="Train recurrent networks on texts and tables, see what the library runs on.",
+    )
     parser.add_argument("--version", action="version", version=f"bptt_native {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_train(commands)
@@ -144,16 +151,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks becomes \\u....
-        sys.stdout.reconfigure(errors="backslashreplace")
-    args = build_parser().parse_args(argv)
+    with standard_streams():
+        return _run(build_parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         if getattr(args, "threads", None) is not None:
             set_num_threads(args.threads)
         code: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has gone; what Python still holds has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -42,7 +42,8 @@ def run_report(args: argparse.Namespace) -> int:
     text = None if args.text is None else read_text(args.text)
     table = None if args.csv is None else Table.read(args.csv)
     data = collect(folder, text, table, args.length)
-    replace(out, page(data).encode(), "report")
+    # The name of a folder may be no text.
+    replace(out, page(data).encode(errors="backslashreplace"), "report")
     if data["flow"] is None:
         print("the flow of the gradient was not recorded: train with --watch-gradients",
               file=sys.stderr)  # fmt: skip

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from . import Model
 from .arrays import message
 from .files import Growing, csv_bytes, csv_rows, refuse_line
+from .messages import messages
 
 
 class Unit(NamedTuple):
@@ -291,7 +292,8 @@ class Progress:
     def __init__(
         self, total: int, every: float = 3.0, stream: TextIO | None = None, text: bool = False
     ) -> None:
-        self._stream, self._text = stream or sys.stderr, text
+        self._stream: TextIO = stream or messages(sys.stderr)
+        self._text = text
         self._every, self._last, self._total = every, -math.inf, total
         self._bar: Any = None
         self._unsaid: tuple[Sequence[HistoryRow], int] | None = None

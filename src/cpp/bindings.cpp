@@ -141,14 +141,23 @@ const char* isa() {
   return name;
 }
 
-// What is thrown here, pybind11 makes an ImportError of.
+// A text with \\x.. in place of what is not UTF-8.
+std::string printable(const std::string& text) {
+  const auto decoded = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+      text.data(), static_cast<py::ssize_t>(text.size()), "backslashreplace"));
+  if (!decoded) throw py::error_already_set();
+  return py::cast<std::string>(decoded);
+}
+
+// pybind11 turns what is thrown here into an ImportError.
 void refuse_unknown_isa() {
   const char* name = nullptr;
   if (bptt_isa(&name) == BPTT_OK) return;
   bptt_error error = {};
   bptt_last_error(&error, sizeof error);
-  throw std::runtime_error(std::string("bptt_native: environment variable BPTT_ISA: expected ") +
-                           error.expected + ", got " + error.got);
+  throw std::runtime_error(
+      printable(std::string("bptt_native: environment variable BPTT_ISA: expected ") +
+                error.expected + ", got " + error.got));
 }
 
 void use_isa(const py::object& name) {
@@ -235,6 +244,7 @@ void check(bptt_status status, const Where& where, const char* filename) {
   const bool choice = std::strncmp(error.got, "BPTT_", 5) == 0;
   text += "expected " + python_text(error.expected) + ", got " +
           (choice ? python_text(error.got) : error.got);
+  text = printable(text);
   PyObject* type = exception_of(status);
   if (status == BPTT_ERR_IO && error.system_error != 0) {
     const py::object name =

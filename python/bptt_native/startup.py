@@ -1,0 +1,33 @@
+"""What the program says when the engine cannot be imported."""
+
+import sys
+from pathlib import Path
+
+BAD_INPUT = 2
+
+
+def is_program() -> bool:
+    """Tell whether this process is ``bptt-native`` or ``python -m bptt_native``."""
+    name = sys.argv[0] if sys.argv else ""
+    if name == "-m":  # while Python looks for the module to run
+        return bool({"bptt_native", "-mbptt_native"} & set(sys.orig_argv))
+    return Path(name).name in ("bptt-native", "bptt-native.exe")
+
+
+def end_program(error: ImportError) -> None:
+    """End the program with one line; do nothing in other processes.
+
+    Parameters
+    ----------
+    error : ImportError
+        Of the engine, as for an instruction set that this CPU does not have.
+
+    Raises
+    ------
+    SystemExit
+        In the program.
+    """
+    if is_program():
+        if sys.stderr is not None:
+            sys.stderr.write(f"bptt-native: error: {' '.join(str(error).split())}\n")
+        raise SystemExit(BAD_INPUT)
