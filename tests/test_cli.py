@@ -311,7 +311,7 @@ def test_diverging_is_exit_code_3(run, tmp_path):
 
 def program(*arguments, **settings):
     command = [sys.executable, "-m", "bptt_native", *map(str, arguments)]
-    settings = {"capture_output": True, "timeout": 60} | settings
+    settings = {"capture_output": True, "timeout": 300} | settings
     return subprocess.run(command, check=False, **settings)
 
 
@@ -350,5 +350,5 @@ def test_a_reader_that_has_gone(model):
     child.stdout.close()
     errors = child.stderr.read()
     child.stderr.close()
-    assert child.wait(timeout=60) == 141
+    assert child.wait(timeout=300) == 141
     assert errors == b""

@@ -1,5 +1,9 @@
-"""The demonstration: it ends in time, says what it found, and leaves what it promises."""
+"""The demonstration: it ends in time, says what it found, and leaves what it promises.
 
+Time is that of a clock which is told how fast it goes, so that no test depends on the machine.
+"""
+
+import itertools
 import re
 
 import numpy as np
@@ -12,6 +16,17 @@ from bptt_native.interruption import Interruption
 from bptt_native.sampling import load_text_model
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Let a training step take so many seconds."""
+
+    def goes(seconds):
+        ticks = itertools.count()
+        monkeypatch.setattr("time.perf_counter", lambda: next(ticks) * seconds)
+
+    return goes
+
+
 def run(tmp_path, capsys, **settings):
     assert demo.run(tmp_path / "demo", **settings)
     return capsys.readouterr().out
@@ -21,14 +36,16 @@ def bits(text, what):
     return float(re.search(rf"{what}: (\d\.\d+) bits per character", text)[1])
 
 
-def test_a_short_demonstration(tmp_path, capsys):
+def test_a_short_demonstration(tmp_path, capsys, clock):
     pytest.importorskip("matplotlib")
+    clock(0.05)
     out = run(tmp_path, capsys, seconds=1.5)
     folder = tmp_path / "demo"
     rows = read_history(folder / "history.csv")
     model, _, training = load_text_model(folder / "model.safetensors")
-    assert len(rows) == training["step"] == training["options"]["steps"] < demo.RECIPE.steps
-    assert rows[-1].seconds < 1.5 + 1.0  # at most one step and one measurement late
+    assert len(rows) == training["step"] == training["options"]["steps"]
+    assert 20 < len(rows) <= 30
+    assert rows[-1].seconds <= 1.5 + 0.1  # at most one step and one measurement late
     schedule = demo.RECIPE.schedule_over(len(rows))
     assert rows[-1].lr == demo.RECIPE.lr * schedule(len(rows) - 1)  # it came to its end
     assert bits(out, "Held-out text") == pytest.approx(rows[-1].bpc, abs=1e-3)
@@ -45,7 +62,8 @@ def test_a_short_demonstration(tmp_path, capsys):
         assert decay["sigmoid RNN h"][k] < decay["tanh RNN h"][k] < decay["LSTM h"][k]
 
 
-def test_a_longer_budget_does_not_shorten_the_run(monkeypatch, tmp_path):
+def test_a_longer_budget_does_not_shorten_the_run(tmp_path, clock):
+    clock(0.05)
     options = demo.replace(demo.SMALL, steps=40)
     trainer = demo.TextTrainer(demo.pydoc_prose()[:40_000], options)
     assert demo.train_within(trainer, tmp_path, 1000.0, Interruption())
@@ -62,7 +80,8 @@ def test_an_interrupted_demonstration_saves(monkeypatch, tmp_path, capsys):
     assert "Interrupted" in capsys.readouterr().out
 
 
-def test_without_matplotlib(monkeypatch, tmp_path, capsys):
+def test_without_matplotlib(monkeypatch, tmp_path, capsys, clock):
+    clock(0.05)
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
     out = run(tmp_path, capsys, seconds=0.5)
     assert "No picture" in out
@@ -70,11 +89,12 @@ def test_without_matplotlib(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.long
-def test_the_demonstration_learns(tmp_path, capsys):
-    """At most 1.85 bits per character, below the n-gram, in at most 60 s of training."""
+def test_the_demonstration_learns(tmp_path, capsys, clock):
+    """At most 1.85 bits per character, below the n-gram, where a minute is enough for all steps."""
+    clock(0.001)
     out = run(tmp_path, capsys)
     rows = read_history(tmp_path / "demo/history.csv")
-    assert rows[-1].seconds <= 60
+    assert len(rows) == demo.RECIPE.steps
     assert bits(out, "Held-out text") <= 1.85
     assert bits(out, "Held-out text") < bits(out, "order-4 n-gram")
     clipped = np.mean([row.clipped for row in rows])

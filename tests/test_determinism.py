@@ -254,6 +254,6 @@ def test_a_forked_child_computes_the_same() -> None:
         queue = context.Queue()
         child = context.Process(target=in_child, args=(queue, want))
         child.start()
-        assert queue.get(timeout=20)
-        child.join(20)
+        assert queue.get(timeout=120)
+        child.join(120)
         assert child.exitcode == 0

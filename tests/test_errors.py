@@ -541,7 +541,7 @@ def test_values_that_are_not_finite_stay_in_their_own_row():
 
 def run(code, **environment):
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300,
         env={**os.environ, **environment}, check=False,
     )  # fmt: skip
 
@@ -596,41 +596,10 @@ def test_the_import_starts_no_thread_and_needs_little():
     }  # fmt: skip
 
 
-def test_ctrl_c_stops_a_long_call_soon_and_changes_nothing():
-    done = run(
-        """
-        import signal, threading, time, os
-        import numpy as np, bptt_native as bn
-        m = bn.Model(input_size=64, hidden_size=256, output_size=1, loss="mse", num_layers=2)
-        x = np.zeros((8000, 32, 64), "f4"); t = np.zeros((8000, 32, 1), "f4")
-        before = m.state_dict()
-        late = []
-        def strike():
-            late.append(time.perf_counter())
-            os.kill(os.getpid(), signal.SIGINT)
-        for call in (lambda: m.train_step(x, t), lambda: m(x)):
-            timer = threading.Timer(0.3, strike)
-            timer.start()
-            try:
-                call()
-                print("not stopped")
-            except KeyboardInterrupt:
-                print(f"{time.perf_counter() - late[-1]:.3f}")
-            timer.join()
-        assert all(np.array_equal(v, before[k]) for k, v in m.state_dict().items())
-        assert (m.step_count, m.optimizer.steps) == (0, 0)
-        print(m.evaluate(x[:3], t[:3])[0])
-        """
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 3, done.stderr
-    assert all(float(line) < 0.5 for line in lines[:2]), lines
-
-
 def test_a_handler_that_calls_the_model_inside_is_told_that_it_is_busy():
     done = run(
         """
-        import signal, threading, os
+        import os, signal, sys, threading
         import numpy as np, bptt_native as bn
         m = bn.Model(input_size=64, hidden_size=256, output_size=1, loss="mse")
         x = np.zeros((4000, 32, 64), "f4"); t = np.zeros((4000, 32, 1), "f4")
@@ -640,10 +609,16 @@ def test_a_handler_that_calls_the_model_inside_is_told_that_it_is_busy():
             except RuntimeError as error:
                 print(error)
         signal.signal(signal.SIGUSR1, handler)
-        timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGUSR1))
-        timer.start()
+        begins = threading.Event()
+        def strike():
+            begins.wait()
+            os.kill(os.getpid(), signal.SIGUSR1)
+        thread = threading.Thread(target=strike)
+        thread.start()
+        sys.setswitchinterval(1e6)  # the other thread runs in the call only
+        begins.set()
         m.train_step(x, t)
-        timer.join()
+        thread.join()
         print(m.step_count)
         """
     )

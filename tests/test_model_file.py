@@ -246,7 +246,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path):
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.stdout.split() == ["27", str(tmp_path / "m")], done.stderr

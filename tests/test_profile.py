@@ -52,11 +52,13 @@ def test_phases_of_a_model_sum_to_its_time(one_thread) -> None:
     x = rng.standard_normal((80, 32, 24)).astype(np.float32)
     targets = rng.integers(0, 20, (80, 32))
     model.train_step(x, targets)
+    worked = time.process_time()  # however long other processes have the CPU
     with bn.profile() as p:
         for _ in range(20):
             model.train_step(x, targets)
+    worked = time.process_time() - worked
     total = sum(p.seconds.values())
-    assert 0.5 * p.elapsed <= total <= 1.05 * p.elapsed
+    assert 0.5 * worked <= total <= 1.05 * p.elapsed
     for name in ("packing", "recurrent", "readout", "clip", "optimizer"):
         assert p.seconds[name] > 0, name
 

@@ -1,7 +1,6 @@
 """What the program says when the engine cannot be imported."""
 
 import sys
-from pathlib import Path
 
 BAD_INPUT = 2
 
@@ -11,7 +10,7 @@ def is_program() -> bool:
     name = sys.argv[0] if sys.argv else ""
     if name == "-m":  # while Python looks for the module to run
         return bool({"bptt_native", "-mbptt_native"} & set(sys.orig_argv))
-    return Path(name).name in ("bptt-native", "bptt-native.exe")
+    return name.replace("\\", "/").rpartition("/")[2] in ("bptt-native", "bptt-native.exe")
 
 
 def end_program(error: ImportError) -> None:
