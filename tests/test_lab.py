@@ -212,6 +212,7 @@ def test_the_command(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     listed = capsys.readouterr().out
     assert all(name in listed for name in lab.EXPERIMENTS)
     assert "not measured" in listed
+    assert "CPU time of all jobs on an AMD EPYC" in listed
     arguments = ["lab", "widths", "--out", str(tmp_path), "--seeds", "2", "--jobs", "2"]
     assert main(arguments) == 0
     printed = capsys.readouterr()

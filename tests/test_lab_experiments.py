@@ -143,10 +143,11 @@ def test_what_is_recorded(name: str, full: bool) -> None:
     measured = {tuple(row.get(key) for key in case) for case in experiment.cases(full)
                 for row in rows if case.items() <= row.items()}  # fmt: skip
     assert measured == {tuple(case.values()) for case in experiment.cases(full)}
-    assert experiment.minutes[full] > 0
+    assert 60 * experiment.minutes[full] == pytest.approx(record["cpu_seconds"], rel=0.05)
     assert full or record["seconds"] <= 600
     assert (folder / f"{name}.png").stat().st_size < 150_000
     page = (ROOT / "docs" / "lab.md").read_text()
+    assert record["cpu"] in " ".join(page.split())
     section = page.partition(f"## [{name}](lab/{name}.md)")[2].partition("\n## ")[0]
     held = len(claims) - len(broken(claims))
     said = f"{held} of {len(claims)} claims held, {seeds} seeds"

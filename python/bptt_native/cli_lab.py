@@ -33,7 +33,9 @@ def run_lab(args: argparse.Namespace) -> int:
         for name, experiment in EXPERIMENTS.items():
             quick, full = (duration(60 * minutes) for minutes in experiment.minutes)
             print(f"{name:16} {quick:>12} {full:>12}   {experiment.title}")
-        print("times: on two cores of the machine in docs/lab.md")
+        print(
+            "CPU time of all jobs on an AMD EPYC with avx512 (docs/lab); processes take time to start"
+        )
         return 0
     if args.redraw and (args.full or args.seeds is not None or args.jobs is not None):
         expected = "nothing beside it that is measured anew"

@@ -277,7 +277,7 @@ def _experiment(name: str, title: str, claim: str, quick: tuple[int, int],
 ADDING = _experiment(
     "adding", "The adding problem",
     "Two marked numbers among many are to be added; that takes a memory as long as the sequence.",
-    (100, 2500), ((100, 200, 400), 20000), _adding_verdict, (1, 23),
+    (100, 2500), ((100, 200, 400), 20000), _adding_verdict, (1.4, 39),
     "TCN paper (Bai et al. 2018, arXiv:1803.01271), T = 600: LSTM 0.164, GRU 5.3e-5, RNN 0.177. "
     "RIN paper (Hu et al. 2018): IRNN solves T = 200, 300 and 400 (Adam, 1e-4 to 1e-6), LSTM fails "
     "at 400. Ours are T = 100 in the quick form and up to 400 in the full one; 64 units, batches "
@@ -287,7 +287,7 @@ COPY_MEMORY = _experiment(
     "copy-memory", "The copy memory",
     "Ten symbols are to be repeated after a long blank; without memory the loss is 10 ln 8 / "
     "(T + 20).",
-    (50, 3000), ((50, 100, 200), 10000), _copy_verdict, (4, 21),
+    (50, 3000), ((50, 100, 200), 10000), _copy_verdict, (2.2, 38),
     "TCN paper (Bai et al. 2018, arXiv:1803.01271), T = 1000: LSTM 0.0204, GRU 0.0197, RNN 0.0202, "
     "all at the baseline. Tallec & Ollivier 2018 (arXiv:1804.11188), T = 500 and 2000: an LSTM of "
     "128 units leaves the baseline with chrono, not with forget bias 1 (RMSprop, far more updates "
@@ -296,7 +296,7 @@ COPY_MEMORY = _experiment(
 TEMPORAL_ORDER = _experiment(
     "temporal-order", "The temporal order",
     "Which two symbols came, and in which order, is to be told at the end of noise.",
-    (50, 2500), ((50, 100, 200), 20000), _order_verdict, (3, 27),
+    (50, 2500), ((50, 100, 200), 20000), _order_verdict, (0.52, 30),
     "Pascanu et al. 2013 (arXiv:1211.5063): with SGD a tanh RNN of 50 units solves lengths of 50 "
     "to 200 given clipping and Omega (5 of 5 seeds, up to 5 million updates); with plain SGD "
     "success falls with length. Here it is Adam with clipping and 64 units.",

@@ -329,7 +329,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     figure=figure,
     verdict=verdict,
-    minutes=(1.0, 5),
+    minutes=(1.9, 5.1),
     seeds=5,
     published=(
         "Pascanu et al. 2013 (arXiv:1211.5063), figure 6: the wall in the loss of a net with one "

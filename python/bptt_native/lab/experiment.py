@@ -55,7 +55,7 @@ class Experiment:
     verdict : callable (rows) -> sequence of Claim
         Both see the rows of all jobs, ordered by case, then by seed.
     minutes : (float, float)
-        How long the quick and the full form take on two cores; NaN where nobody has run it.
+        CPU time of all jobs of the quick and of the full form; NaN where nobody has run it.
     seeds : int
         With seeds 0 ... ``seeds - 1`` unless others are asked for.
     published : str

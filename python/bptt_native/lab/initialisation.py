@@ -159,7 +159,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     figure=figure,
     verdict=verdict,
-    minutes=(2.5, 9),
+    minutes=(4.3, 18),
     published=(
         "Le et al. 2015 (arXiv:1504.00941): ReLU with the identity learns to add over hundreds "
         "of steps, tanh does not. Tallec & Ollivier 2018 (arXiv:1804.11188): chrono learns to add "

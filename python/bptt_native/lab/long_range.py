@@ -125,7 +125,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     figure=figure,
     verdict=verdict,
-    minutes=(0.5, 1),
+    minutes=(0.75, 0.93),
     published=(
         "The texts are of a grammar of our own (`lab.tasks.agreement_text`): eight countries, one "
         "sentence in four of those between names another, only the last word is asked for. "

@@ -141,7 +141,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     figure=figure,
     verdict=verdict,
-    minutes=(4, 38),
+    minutes=(3.3, 69),
     seeds=5,
     published=(
         "Pascanu et al. 2013 (arXiv:1211.5063, fig. 7): success falls with length with SGD, "

@@ -207,7 +207,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     figure=figure,
     verdict=verdict,
-    minutes=(0.1, 0.2),
+    minutes=(0.0086, 0.022),
     published=(
         "Pascanu et al. 2013 (arXiv:1211.5063): a largest singular value of W_hh below 1/gamma "
         "is sufficient for vanishing, with gamma the largest derivative (1/4 for the sigmoid, 1 "
