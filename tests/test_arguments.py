@@ -127,6 +127,18 @@ def test_an_exception_of_another_library_is_named_and_chained(entry: str) -> Non
         call(Hidden())
 
 
+def test_an_exception_in_a_list_is_named_too() -> None:
+    """Also where arrays of any shape or of several dtypes are taken."""
+    calls: list[Call] = [
+        lambda v: mse.tensors.__setitem__("k", v),
+        lambda v: diagnostics.gradient_flow(lstm, x, v),
+        lambda v: fit(mse, [v], [values[:, 0]], epochs=1),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"argument '.+': .*, got a list.* \(ZeroDivisionErr"):
+            call([Hidden()])
+
+
 def readonly(a: Any) -> Any:
     a.flags.writeable = False
     return a

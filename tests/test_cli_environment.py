@@ -7,9 +7,12 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import bptt_native as bn
 from bptt_native.cli import main
+from bptt_native.fit import fit
 from bptt_native.sampling import load_text_model
 
 TEXT = "the cat sat on the mat and the dog sat on the log.\n" * 40
@@ -245,3 +248,15 @@ def test_arguments_that_are_no_text_are_one_line(
     assert told.startswith("bptt-native")
     assert "codec can't" not in told
     assert "\\udcff" in told or "\\xff" in told, told
+
+
+@pytest.mark.parametrize("stream", ["none", "closed", "full"])
+def test_progress_needs_no_standard_error(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = np.zeros((5, 2, 1), "f4"), np.zeros((5, 2, 1), "f4")
+    model = bn.Model(cell="rnn", input_size=1, hidden_size=2, output_size=1, loss="mse")
+    with open("/dev/full", "w") as device:  # noqa: PTH123
+        monkeypatch.setattr("sys.stderr", None if stream == "none" else device)
+        if stream == "closed":
+            device.close()
+        fit(model, x, y, epochs=2, progress=True)
+    assert model.step_count == 2

@@ -247,7 +247,9 @@ def _read_targets(
         return [form.target(targets, y_name, (len(inputs[0]),))]
     if isinstance(x, list | tuple):
         if not isinstance(targets, list | tuple) or len(targets) != n:
-            got = describe(targets) if not isinstance(targets, list | tuple) else str(len(targets))
+            got = describe(targets)
+            if isinstance(targets, list | tuple):
+                got = f"a {type(targets).__name__} of {len(targets)}"
             raise ValueError(message(where, y_name, f"a list of {n} arrays, as x", got))
         return [form.target(t, f"{y_name}[{i}]", (len(inputs[i]),)) for i, t in enumerate(targets)]
     shape = (n, len(inputs[0])) if form.batch_first else (len(inputs[0]), n)

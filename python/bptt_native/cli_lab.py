@@ -34,7 +34,7 @@ def run_lab(args: argparse.Namespace) -> int:
             quick, full = (duration(60 * minutes) for minutes in experiment.minutes)
             print(f"{name:16} {quick:>12} {full:>12}   {experiment.title}")
         print(
-            "CPU time of all jobs on an AMD EPYC with avx512 (docs/lab); processes take time to start"
+            "CPU time of all jobs on an AMD EPYC with avx512 (docs/lab), start of processes aside"
         )
         return 0
     if args.redraw and (args.full or args.seeds is not None or args.jobs is not None):

@@ -28,24 +28,6 @@ def _fits(shape: tuple[int, ...], forms: Forms, name: str) -> bool:
     )
 
 
-def _read(value: object, where: str, argument: str, expected: str, part: str) -> Array:
-    """Return the value as an array of any dtype; arrays are not copied."""
-    if is_masked(value):
-        got = f"{describe(value)}{part} (its mask would be lost: use value.filled(...))"
-        raise TypeError(message(where, argument, expected, got))
-    if not is_readable(value):
-        raise TypeError(message(where, argument, expected, describe(value) + part))
-    try:
-        return np.asarray(value)
-    except Exception as error:  # whatever __array__ raises
-        why = f"{type(error).__name__}: {error!s:.200}".replace("\n", " ")
-        got = f"{describe(value)}{part} that NumPy cannot read ({why})"
-        text = message(where, argument, expected, got)
-        if isinstance(error, MemoryError):
-            raise MemoryError(text) from error
-        raise (ValueError if isinstance(value, list | tuple) else TypeError)(text) from error
-
-
 def _floating(forms: Forms) -> str | None:
     return next((name for name in forms if name.startswith("float")), None)
 
@@ -77,6 +59,44 @@ def _inexact(array: Array, result: Array) -> int | None:
     large = (array > 2**bits) | (array < -(2**bits))
     pairs = zip(array[large].tolist(), result[large].tolist(), strict=True)
     return next((given for given, kept in pairs if given != int(kept)), None)
+
+
+def read(value: object, where: str, argument: str, expected: str, part: str = "") -> Array:
+    """Return a value as an array of whatever dtype it has; arrays are not copied.
+
+    Parameters
+    ----------
+    value : array_like
+        What was given.
+    where, argument, expected, part : str
+        For the message, as of `convert`.
+
+    Returns
+    -------
+    ndarray
+        The value itself, or a view of its memory, if it is an array.
+
+    Raises
+    ------
+    TypeError
+        It is no array, has a mask, or its ``__array__`` raises.
+    ValueError
+        A list has no rectangular shape.
+    """
+    if is_masked(value):
+        got = f"{describe(value)}{part} (its mask would be lost: use value.filled(...))"
+        raise TypeError(message(where, argument, expected, got))
+    if not is_readable(value):
+        raise TypeError(message(where, argument, expected, describe(value) + part))
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever __array__ raises
+        why = f"{type(error).__name__}: {error!s:.200}".replace("\n", " ")
+        got = f"{describe(value)}{part} that NumPy cannot read ({why})"
+        text = message(where, argument, expected, got)
+        if isinstance(error, MemoryError):
+            raise MemoryError(text) from error
+        raise (ValueError if isinstance(value, list | tuple) else TypeError)(text) from error
 
 
 def convert(
@@ -134,7 +154,7 @@ def convert(
         shape = outline(value, dtypes)
         if dtypes and shape is not None and not any(_fits(shape, forms, form) for form in forms):
             raise refusal(ValueError, describe(value) + part)
-    array = _read(value, where, argument, expected, part)
+    array = read(value, where, argument, expected, part)
     native = isinstance(value, list | tuple | int | float) and not isinstance(value, np.generic)
     if native and array.size == 0 and array.dtype.kind == "f":
         raise refusal(ValueError, "an empty sequence" + part)

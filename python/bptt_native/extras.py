@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .arrays import Array, describe, is_masked, message, refuse_type
+from .arrays import Array, describe, message, refuse_type
+from .conversion import read
 
 
 def _check_key(key: object, where: str) -> str:
@@ -81,7 +82,7 @@ class Tensors(MutableMapping[str, Array]):
         where = "Model.tensors"
         expected = "a float32, float64 or integer array of rank <= 8"
         readable = isinstance(value, np.ndarray | np.generic | list | tuple | int | float)
-        array = np.asarray(value) if readable and not is_masked(value) else None
+        array = read(value, where, "value", expected) if readable else None
         if array is None or array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
             refuse_type(value, where, "value", expected)
         if array.dtype.kind in "iu":

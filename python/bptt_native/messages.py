@@ -19,7 +19,7 @@ class _Messages:
     """Training goes on when nobody can be told."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
+        self._stream = None if getattr(stream, "closed", False) else stream
 
     def write(self, text: str) -> int:
         """Write a text, or lose it."""
@@ -44,14 +44,8 @@ class _Messages:
         """Tell whether it is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return -1 if self._stream is None else self._stream.fileno()
-
-    @property
-    def encoding(self) -> Any:  # tqdm asks which characters a bar may have
-        """The encoding of what is written."""
-        return None if self._stream is None else self._stream.encoding
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def messages(stream: TextIO | None) -> TextIO:
@@ -65,6 +59,6 @@ def messages(stream: TextIO | None) -> TextIO:
     Returns
     -------
     file
-        Of which `write`, `flush`, `isatty`, `fileno` and `encoding` may be used.
+        Like the stream otherwise.
     """
     return cast(TextIO, _Messages(stream))

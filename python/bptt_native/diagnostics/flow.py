@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import integer, message
+from ..conversion import read
 from .nets import gives_every_step, reads_ends, setting, walk_index
 from .norms import Norms, safe_norm
 
@@ -252,7 +253,7 @@ def output_gradient(out: Array, target: npt.ArrayLike | None) -> Array:
     """Give dL/d(last output), shaped like it: [N, O]."""
     if target is None:
         return np.ones_like(out)
-    goal = np.asarray(target)
+    goal = read(target, "gradient_flow", "target", "classes, or values like the output")
     classes = goal.dtype.kind in "iu"
     shape = out.shape[:-1] if classes else out.shape
     if goal.shape != shape:
