@@ -64,7 +64,7 @@ def by_reference(model, x, y, **passage):
     )
 
 
-# ------------------------------------------------------------------------------------ the definition
+# ----------------------------------------------------------------------------------- the definition
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -217,7 +217,7 @@ def test_the_other_reading_needs_two_directions():
         net(targets="last_row", bidirectional=False)
 
 
-# --------------------------------------------------------------------------------------- diagnostics
+# -------------------------------------------------------------------------------------- diagnostics
 
 
 @pytest.mark.parametrize("targets", ["last", "last_row"])
@@ -294,7 +294,7 @@ def test_a_look_at_ragged_sequences_has_the_loss_that_is_trained(cell, options):
             assert mean == pytest.approx(np.mean([each[name] for each in activity]))
 
 
-# --------------------------------------------------------------------------------------------- files
+# -------------------------------------------------------------------------------------------- files
 
 
 def test_a_file_from_before_keeps_its_meaning(tmp_path, isa):

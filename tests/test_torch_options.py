@@ -9,6 +9,7 @@ from option_settings import ALONE, COMPATIBLE, SETTINGS, combination, merged
 from torch_nets import Loop, error, leaf, parts, torch
 
 import bptt_native as bn
+from bptt_native.reference import softmax_cross_entropy
 
 LIMIT = 1e-10
 F = torch.nn.functional
@@ -179,6 +180,58 @@ LOSSES = [
 ]
 
 
+def final_states(h_n, bidirectional):
+    """Of the top layer: the forward direction's, and beside it the reverse one's."""
+    return torch.cat([h_n[-2], h_n[-1]], 1) if bidirectional else h_n[-1]
+
+
+@pytest.mark.parametrize("ragged", [False, True], ids=["one length", "ragged"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("L", [1, 2, 3])
+@pytest.mark.parametrize(("cell", "options"), [
+    ("rnn", {}), ("rnn", {"nonlinearity": "relu"}), ("lstm", {}), ("lstm", {"proj_size": 3}),
+    ("gru", {}),
+])  # fmt: skip
+def test_models_of_final_states(cell, options, L, bidirectional, ragged, comparisons) -> None:
+    """The target at the last step is a linear readout of h_n of PyTorch's (packed) batch."""
+    T, N, I, H, O = 8, 6, 3, 5, 4  # noqa: E741
+    rng = generator(11)
+    m = bn.Model(
+        cell=cell, input_size=I, hidden_size=H, num_layers=L, output_size=O, targets="last",
+        bidirectional=bidirectional, dtype="float64", seed=6, **options,
+    )  # fmt: skip
+    x, y = rng.standard_normal((T, N, I)), rng.integers(0, O, N)
+    lengths = np.array([3, 8, 1, 5, 8, 2]) if ragged else None
+    params, given = {name: leaf(value) for name, value in m.state_dict().items()}, leaf(x)
+    made = getattr(torch.nn, cell.upper())(
+        I, H, L, bidirectional=bidirectional, dtype=torch.float64, **options
+    )
+    batch = given
+    if ragged:
+        batch = torch.nn.utils.rnn.pack_padded_sequence(
+            given, torch.from_numpy(lengths), enforce_sorted=False
+        )
+    own = {name[4:]: p for name, p in params.items() if name.startswith("rnn.")}
+    _, state = torch.func.functional_call(made, own, (batch,))
+    read = final_states(state[0] if cell == "lstm" else state, bidirectional)
+    out = read @ params["readout.weight"].T + params["readout.bias"]
+    value = F.cross_entropy(out, torch.from_numpy(y))
+    value.backward()
+
+    assert error(m(x, lengths=lengths)[0], out) <= LIMIT
+    result, grads = m.gradients(x, y, lengths=lengths)
+    assert result.loss == pytest.approx(float(value.detach()), rel=1e-12)
+    assert list(grads) == list(params)
+    for key, p in params.items():
+        assert error(grads[key], p.grad) <= LIMIT, key
+    if bidirectional:
+        assert np.abs(grads[f"rnn.weight_hh_l{L - 1}_reverse"]).max() > 1e-4
+    _, _, tape = m.forward(x, lengths=lengths)
+    _, dout = softmax_cross_entropy(out.detach().numpy(), y)
+    assert error(m.backward(tape, dout).x, given.grad) <= LIMIT
+    comparisons.add("PyTorch", 3 + len(params))
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("targets", ["every", "last"])
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -205,15 +258,14 @@ def test_models(loss, options, bidirectional, targets, reduction, weighted, comp
         enforce_sorted=False,
     )  # fmt: skip
     own = {name[4:]: p for name, p in params.items() if name.startswith("rnn.")}
-    y, _ = torch.func.functional_call(rnn, own, (packed,))
+    y, h_n = torch.func.functional_call(rnn, own, (packed,))
     y, _ = torch.nn.utils.rnn.pad_packed_sequence(y, total_length=T)
-    out = y @ params["readout.weight"].T + params["readout.bias"]
-    goals = torch.from_numpy(wanted)
+    goals, inside = torch.from_numpy(wanted), torch.arange(T)[:, None] < torch.from_numpy(lengths)
     if last:
-        out = out[torch.from_numpy(lengths - 1), torch.arange(N)]
+        read = final_states(h_n, bidirectional)
     else:
-        inside = torch.arange(T)[:, None] < torch.from_numpy(lengths)
-        out, goals = out[inside], goals[inside]
+        read, goals = y[inside], goals[inside]
+    out = read @ params["readout.weight"].T + params["readout.bias"]
     more = {k: v for k, v in options.items() if k in ("label_smoothing", "ignore_index")}
     if "class_weights" in options:
         more["weight"] = torch.tensor(options["class_weights"], dtype=torch.float64)

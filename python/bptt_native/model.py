@@ -424,10 +424,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     model._build(_core.Model.load(name))
     if model._config["targets"] == "last_row":
         warnings.warn(
-            f"{os.fsdecode(name)}: this bidirectional model reads both directions at the last step "
-            "(targets='last_row'), where the reverse direction has read one step only; it keeps that "
-            "meaning. A new model with Model(**{**model.config, 'targets': 'last'}) reads the final "
-            "state of each direction; its weights have to be trained again",
+            f"{os.fsdecode(name)}: this bidirectional model reads both directions at the last "
+            "step (targets='last_row'), where the reverse direction has read one step only; it "
+            "keeps that meaning. A new model with Model(**{**model.config, 'targets': 'last'}) "
+            "reads the final state of each direction; its weights have to be trained again",
             stacklevel=2,
         )
     return model

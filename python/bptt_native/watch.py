@@ -180,7 +180,7 @@ def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
 
 
 class _Ends(NamedTuple):
-    """Sequences whose last steps lie side by side, or that have lengths, as the model takes them."""
+    """Sequences as the model takes them, moved to end at the last step unless `lengths` is set."""
 
     x: Array
     targets: Array  # of the last steps

@@ -120,7 +120,8 @@ typedef enum bptt_loss {
 typedef enum bptt_targets {
   BPTT_EVERY_STEP = 1,
   BPTT_LAST_STEP = 2,
-  BPTT_LAST_ROW = 3 /* bidirectional only: [h_{length-1} | h_{length-1} of the second direction], which
+  BPTT_LAST_ROW =
+      3 /* bidirectional only: [h_{length-1} | h_{length-1} of the second direction], which
                        has read one step only. Model files that were written before BPTT_LAST_STEP
                        meant final states have it */
 } bptt_targets;

@@ -48,8 +48,9 @@ BPTT_API bptt_status bptt_flow_init(bptt_flow* flow, size_t struct_size);
  * of Madsen ("Visualizing memorization in RNNs", Distill 2019). */
 typedef struct bptt_seeds {
   size_t struct_size;
-  int64_t count;        /* S >= 1 */
-  const int64_t* times; /* [S]: the step, below the sequence's length (a model of one output: its last) */
+  int64_t count; /* S >= 1 */
+  const int64_t*
+      times; /* [S]: the step, below the sequence's length (a model of one output: its last) */
   const int64_t* samples; /* [S]: the sequence, 0 <= . < N; NULL: all 0 */
   const int64_t* outputs; /* [S]: loss s is this element of the output (a logit); or NULL, and */
   const void* dy;         /* [S, O] (of a layer O = D*R): its gradient with respect to the output */

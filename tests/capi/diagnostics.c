@@ -159,7 +159,8 @@ static void check_row(const net* it, int model, const bptt_seeds* seeds, int64_t
   static double full[T * N * 2 * H], dx[T * N * I], flow[2][2 * L * T];
   const int64_t n = seeds->samples ? seeds->samples[s] : 0, time = seeds->times[s];
   const int64_t far = seeds->horizon ? seeds->horizon : T, width = model ? O : it->D * H;
-  const int64_t row = (model && it->targets == BPTT_LAST_STEP ? 0 : time) * N + n;
+  const int last = model && it->targets == BPTT_LAST_STEP, ends = last && it->D == 2;
+  const int64_t row = (last ? 0 : time) * N + n;
   bptt_backward backward;
   int64_t k, t, walk;
   memset(full, 0, sizeof full);
@@ -180,7 +181,7 @@ static void check_row(const net* it, int model, const bptt_seeds* seeds, int64_t
   }
   for (t = 0; t < T; ++t) {
     const double a = at(dx, (t * N + n) * I), b = at(dx, (t * N + n) * I + 1);
-    const int cut = time - t >= far || t - time >= far;
+    const int cut = ends ? time - t >= far && t >= far : time - t >= far || t - time >= far;
     close_to(seeds->dx_norms[s * T + t], cut ? 0 : sqrt(a * a + b * b), bound, "dx_norms");
     for (walk = 0; walk < L * it->D; ++walk) {
       const int64_t own = (walk * seeds->count + s) * T + t;
@@ -217,7 +218,7 @@ static void check_seeds(const net* it, int model) {
     seeds.samples = form & 2 ? NULL : samples;
     seeds.outputs = form & 1 ? NULL : outputs;
     seeds.dy = form & 1 ? dy : NULL;
-    seeds.horizon = form & 2 && it->D == 1 ? 3 : 0;
+    seeds.horizon = !(form & 2) ? 0 : it->D == 1 ? 3 : last ? 2 : 0;
     seeds.dx_norms = dx_norms;
     seeds.flow = flow[0];
     seeds.flow_c = it->cell == BPTT_LSTM ? flow[1] : NULL;

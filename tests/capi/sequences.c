@@ -621,6 +621,7 @@ static void check_refusals(void) {
   MODEL(BPTT_RNN, (m.layer.bidirectional = 1, m.truncation_k1 = m.truncation_k2 = 3),
         "truncation_k1", "bidirectional");
   MODEL(BPTT_RNN, (m.truncation_k1 = 3, m.truncation_k2 = 2), "truncation_k2", "truncation_k1");
+  MODEL(BPTT_RNN, m.targets = BPTT_LAST_ROW, "targets", "bidirectional");
   OK(bptt_model_options_init(&m, sizeof m));
   m.layer.bidirectional = 1;
   m.layer.input_size = I;

@@ -72,12 +72,13 @@ static bptt_model* learn_echo(bptt_cell cell) {
 
 /* Every parameter's derivative of the mean squared error, by the API's own backward and by central
  * differences. */
-static void check_gradient(bptt_cell cell, bptt_targets targets) {
+static void check_gradient(bptt_cell cell, bptt_targets targets, int both) {
   enum { t_ = 4, n_ = 2, in = 3, h = 3, out = 2 };
+  static const int64_t lengths[n_] = {3, 4};
   double x[t_ * n_ * in], y[t_ * n_ * out], goal[t_ * n_ * out], dy[t_ * n_ * out], largest = 0,
                                                                                     worst = 0;
-  double *values, *gradients;
-  int64_t tensors, count, i, rows = targets == BPTT_EVERY_STEP ? t_ * n_ : n_;
+  double *values, *gradients, hn[4 * n_ * h];
+  int64_t tensors, count, i, k, n, rows = targets == BPTT_EVERY_STEP ? t_ * n_ : n_;
   bptt_model_options options;
   bptt_sequence sequence;
   bptt_outputs outputs;
@@ -85,9 +86,11 @@ static void check_gradient(bptt_cell cell, bptt_targets targets) {
   bptt_backward backward;
   bptt_model* model;
   bptt_params* params;
+  bptt_param_info info;
   bptt_tape* tape;
   OK(bptt_model_options_init(&options, sizeof options));
   options.layer.cell = cell;
+  options.layer.bidirectional = both;
   options.layer.dtype = BPTT_FLOAT64;
   options.layer.input_size = in;
   options.layer.hidden_size = h;
@@ -98,7 +101,7 @@ static void check_gradient(bptt_cell cell, bptt_targets targets) {
   OK(bptt_model_create(&options, &model));
   OK(bptt_model_params(model, &params));
   OK(bptt_params_count(params, &tensors, &count));
-  REQUIRE(tensors == 10);
+  REQUIRE(tensors == (both ? 18 : 10));
   values = malloc(2 * (size_t)count * sizeof *values);
   REQUIRE(values);
   gradients = values + count;
@@ -110,10 +113,12 @@ static void check_gradient(bptt_cell cell, bptt_targets targets) {
   sequence.x = x;
   sequence.x_stride_t = n_ * in;
   sequence.x_stride_n = in;
+  if (both) sequence.lengths = lengths;
   OK(bptt_outputs_init(&outputs, sizeof outputs));
   outputs.y = y;
   outputs.y_stride_t = n_ * out;
   outputs.y_stride_n = out;
+  outputs.hn = hn;
   OK(bptt_target_init(&target, sizeof target));
   target.values = goal;
   target.stride_t = n_ * out;
@@ -127,6 +132,21 @@ static void check_gradient(bptt_cell cell, bptt_targets targets) {
   backward.gradients = gradients;
   OK(bptt_model_backward(model, tape, &backward));
   OK(bptt_params_get(params, values));
+  for (i = 0; i < tensors; ++i) {
+    double most = 0;
+    OK(bptt_params_info(params, i, &info, sizeof info));
+    if (strcmp(info.name, "rnn.weight_hh_l1_reverse") != 0) continue;
+    for (k = 0; k < info.count; ++k) most = fmax(most, fabs(gradients[info.offset + k]));
+    REQUIRE((most > 1e-4) == (targets == BPTT_LAST_STEP)); /* or it has read one step only */
+  }
+  for (n = 0; both && targets == BPTT_LAST_STEP && n < n_; ++n) {
+    for (i = 0; i < out; ++i) { /* the readout's weight and bias are the last tensors */
+      const double* row = values + count - out - out * 2 * h + i * 2 * h;
+      double sum = values[count - out + i];
+      for (k = 0; k < 2 * h; ++k) sum += row[k] * hn[((2 + k / h) * n_ + n) * h + k % h];
+      REQUIRE(fabs(y[n * out + i] - sum) < 1e-12);
+    }
+  }
   for (i = 0; i < count; ++i) {
     const double kept = values[i], step = 1e-5;
     double above, below;
@@ -144,8 +164,8 @@ static void check_gradient(bptt_cell cell, bptt_targets targets) {
   REQUIRE(worst < 1e-9);
   REFUSED(BPTT_ERR_STATE,
           bptt_model_backward(model, tape, &backward)); /* the parameters were set since */
-  printf("gradient of cell %d, targets %d: %d derivatives, worst difference %.1e\n", (int)cell,
-         (int)targets, (int)count, worst);
+  printf("gradient of cell %d, targets %d, %d directions: %d derivatives, worst difference %.1e\n",
+         (int)cell, (int)targets, 1 + both, (int)count, worst);
   free(values);
   OK(bptt_tape_free(tape));
   OK(bptt_model_free(model));
@@ -300,8 +320,10 @@ int main(int argc, char** argv) {
     bptt_model* model = learn_echo(cells[i]);
     check_file_and_stream(model, argv[1]);
     OK(bptt_model_free(model));
-    check_gradient(cells[i], BPTT_EVERY_STEP);
-    check_gradient(cells[i], BPTT_LAST_STEP);
+    check_gradient(cells[i], BPTT_EVERY_STEP, 0);
+    check_gradient(cells[i], BPTT_LAST_STEP, 0);
+    check_gradient(cells[i], BPTT_LAST_STEP, 1);
+    check_gradient(cells[i], BPTT_LAST_ROW, 1);
   }
   check_strides();
   return 0;

@@ -43,10 +43,10 @@ class ModelResult:
 
 def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = None,
                   **passage: Any) -> Any:  # fmt: skip
-    """Give out = W_o h + b_o [T, N, O] (one target per sequence: [N, O]), the last state and a tape.
+    """Return out = W_o h + b_o [T, N, O] (one target a sequence: [N, O]), last state and tape.
 
-    Targets "last": h is the last step's, of two directions [forward's after the last step |
-    reverse's after the first]; "last_row" is y at the last step, where reverse has read one step.
+    With targets "last", h is that of the last step; of two directions [the forward one's after the
+    last step | the reverse one's after the first]. "last_row" takes both at the last step.
     Names: "embedding.weight" [V, E] (optional), "rnn." + those of ``forward``, "readout.weight"
     [O, D*P], "readout.bias" [O]. An embedding is a linear map of one-hot tokens. ``passage``:
     lengths, resets, training, seed, draw, sections, as for ``forward``.

@@ -34,7 +34,7 @@ struct Options {
   int64_t input_size = 0, vocab_size = 0;
   bool last = false, sum = false;
   bool final_states = false;  // of two directions, what "last" is: see NetworkConfig
-  std::string seed;  // as text: JSON's numbers are not exact for all of 64 bits
+  std::string seed;           // as text: JSON's numbers are not exact for all of 64 bits
 };
 
 // Names every option once, for the writer and for the reader.
@@ -297,8 +297,7 @@ ModelConfig config_from_json(const std::string& text, Dtype* dtype) {
   config.network.tokens_only = options.vocab_size > 0;
   config.network.input = options.vocab_size > 0 ? options.vocab_size : options.input_size;
   config.network.last_only = options.last;
-  config.network.last_row =
-      options.last && config.network.bidirectional && !options.final_states;
+  config.network.last_row = options.last && config.network.bidirectional && !options.final_states;
   config.network.prefix = "rnn.";
   config.mean = !options.sum;
   config.init.seed = config.network.seed = seed_of(options.seed);
