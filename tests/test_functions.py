@@ -188,8 +188,8 @@ def test_subnormal_gradients_are_numbers_or_zeros() -> None:
         bn.set_flush_subnormals(1)  # type: ignore[arg-type]
 
 
-# A derivative that f(a) tells loses its digits where f(a) nears a limit: these f' are saved, or lose
-# none. (tanh and sigmoid, whose derivatives come from f(a), are not among them.)
+# A derivative that is computed from f(a) may lose its digits where f(a) nears a limit, as those of
+# tanh and sigmoid do. Those of elu and softsign are saved instead; that of softplus loses none.
 SLOPES = ["elu", "softsign", "softplus"]
 SLOPE_ULP = 4.0
 

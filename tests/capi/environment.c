@@ -41,13 +41,13 @@ static void leave(void) {
   fesetenv(FE_DFL_ENV);
   REQUIRE(now == callers);
 }
-#define CALL(call)                    \
-  do {                                \
-    bptt_status status_;              \
-    enter();                          \
-    status_ = (call);                 \
-    leave();                          \
-    ok(status_, __FILE__, __LINE__);  \
+#define CALL(call)                   \
+  do {                               \
+    bptt_status status_;             \
+    enter();                         \
+    status_ = (call);                \
+    leave();                         \
+    ok(status_, __FILE__, __LINE__); \
   } while (0)
 #define CALL_REFUSED(wanted, call)                       \
   do {                                                   \
@@ -423,6 +423,7 @@ int main(int arguments, char** argument) {
   mode.traps = 0;
   dtype = BPTT_FLOAT32;
   check_callback_changes();
-  printf("%d environments, exceptions %s: the same bits\n", runs, traps ? "trapped" : "not trapped");
+  printf("%d environments, exceptions %s: the same bits\n", runs,
+         traps ? "trapped" : "not trapped");
   return 0;
 }

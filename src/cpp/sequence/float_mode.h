@@ -12,10 +12,10 @@ namespace bptt {
 using FloatState = uint64_t;
 
 #if defined(__x86_64__)
-constexpr FloatState kFlags = 0x3F;                  // of MXCSR
-constexpr FloatState kFlush = 1u << 15 | 1u << 6;    // subnormal results (FTZ) and operands (DAZ)
-constexpr FloatState kRounding = 3u << 13;           // 0: to nearest
-constexpr FloatState kTrapsOff = 0x1F80;             // set: masked
+constexpr FloatState kFlags = 0x3F;                // of MXCSR
+constexpr FloatState kFlush = 1u << 15 | 1u << 6;  // subnormal results (FTZ) and operands (DAZ)
+constexpr FloatState kRounding = 3u << 13;         // 0: to nearest
+constexpr FloatState kTrapsOff = 0x1F80;           // set: masked
 inline FloatState float_state() { return __builtin_ia32_stmxcsr(); }
 inline void set_float_state(FloatState state) { __builtin_ia32_ldmxcsr(unsigned(state)); }
 inline FloatState default_mode(FloatState state) { return (state & ~kRounding) | kTrapsOff; }
