@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from cprograms import PACKAGE, build, library, run
 
@@ -88,6 +89,13 @@ def test_the_callers_floating_point_environment_changes_no_bit(isa, tmp_path):
 
 def test_a_c_program_stops_its_long_calls(tmp_path):
     assert "cancel ok" in run(build("cancel", tmp_path))
+
+
+def test_a_c_program_skips_updates_that_overflow(isa, tmp_path):
+    printed = run(build("updates", tmp_path), str(tmp_path / "model.safetensors"), BPTT_ISA=isa)
+    assert "updates ok" in printed
+    with pytest.raises(RuntimeError, match="counters of steps below"):
+        bn.load(tmp_path / "model.safetensors").train_step(np.ones((1, 2), "f4"), [0])
 
 
 def test_every_function_refuses_what_is_hostile(tmp_path):

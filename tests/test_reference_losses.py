@@ -155,6 +155,18 @@ def test_clip_grad_norm(scale):
     np.testing.assert_array_equal(grads["b"], [-4 * scale])
 
 
+def test_clip_grad_norm_to_the_ends_of_float64():
+    for scale, limit in [(4e307, 1.0), (1e308, 1e300), (1e300, 1e-30), (1e-310, 1e-320)]:
+        clipped, norm = ref.clip_grad_norm(some_gradients(1.0 * scale / 4), limit)
+        want = 1.25 * scale
+        assert norm == (pytest.approx(want, rel=1e-6) if math.isfinite(want) else math.inf)
+        got = [clipped["a"][0, 0], clipped["b"][0]]
+        assert got == pytest.approx([0.6 * limit, -0.8 * limit], rel=1e-2, abs=0)
+    clipped, norm = ref.clip_grad_norm({"a": np.full(9, 1e308), "b": np.full(7, -1e308)}, 2.0)
+    assert norm == math.inf
+    assert clipped["a"] == pytest.approx(0.5, rel=1e-14)
+
+
 def test_clip_grad_norm_with_eps_float32_and_nan():
     assert ref.clip_grad_norm(some_gradients(), 2.0, eps=3.0)[0]["b"] == [-1.0]
     assert ref.clip_grad_norm(some_gradients(), 5.0, eps=3.0)[0]["b"] == [-4.0]  # no need to clip

@@ -24,11 +24,12 @@ class StepResult(NamedTuple):
     loss : float
         Of this batch, before the update.
     grad_norm : float
-        Global norm of the gradient before clipping.
+        Global norm of the gradient before clipping; infinite where it exceeds float64.
     clipped : bool
         Whether clipping by value, tensor norm or global norm changed the gradient.
     skipped : bool
-        Whether the gradient was not finite: then no bit of parameters and moments has changed.
+        Whether the gradient was not finite, or a finite parameter or moment would have become one
+        that is not: then nothing has changed but the count of skipped steps.
     state : ndarray [L*D, N, H], or (h, c)
         The states after the last step, to carry into the next window.
     flow : ndarray of float64 [L*D, T], or None
@@ -79,7 +80,8 @@ class UpdateResult(NamedTuple):
     clipped : bool
         Whether clipping by value, tensor norm or global norm changed the gradient.
     skipped : bool
-        Whether the gradient was not finite: then no bit of parameters and moments has changed.
+        Whether the gradient was not finite, or a finite parameter or moment would have become one
+        that is not: then nothing has changed but the count of skipped steps.
     clipped_norm, clip_angle : float
         As of `StepResult`.
     """
@@ -162,7 +164,7 @@ class Gradients(Mapping[str, Array]):
         -------
         float
             sqrt(sum g^2), summed in double precision without overflow or underflow; NaN or
-            infinite if an element is.
+            infinite if an element is, infinite where the norm itself exceeds float64.
         """
         return _core.grad_norm(self._flat)
 
@@ -269,7 +271,8 @@ def clip_grad_norm_(grads: Gradients, max_norm: float, eps: float = 0.0) -> floa
     """Rescale gradients in place if their global norm exceeds a threshold.
 
     g *= max_norm / (||g|| + eps) if ||g|| > max_norm; else no bit changes. Norm and factor are
-    computed and applied in double precision. Gradients that are not finite are left alone.
+    computed and applied in double precision, for a norm beyond float64 too. Gradients with an element
+    that is not finite are left alone.
 
     Parameters
     ----------
@@ -283,7 +286,7 @@ def clip_grad_norm_(grads: Gradients, max_norm: float, eps: float = 0.0) -> floa
     Returns
     -------
     float
-        The norm before clipping.
+        The norm before clipping; infinite where it exceeds float64.
 
     Raises
     ------

@@ -188,8 +188,9 @@ class Trainer:
         """Update by the gradient of several batches: that of one batch of all their targets."""
         model, k = self.model, self.accumulate
         mean = model.config["reduction"] == "mean"
-        first = (model.step_count + model.skipped_count) * k
+        first = model.step_count * k  # as a step's own draw: a skipped update uses none up
         loss = mass = targets = 0.0
+        share = 1.0  # of weights of about one: a power of two, which changes no bit but overflows less
         total: Any = None
         for i in range(index * k, min((index + 1) * k, self.source.batches)):
             batch = self.source.batch(epoch, i)
@@ -202,7 +203,9 @@ class Trainer:
             )  # fmt: skip
             self._state = part.state
             weight = batch.mass if mean else 1.0
-            gradients *= weight
+            if total is None and mean:
+                share = math.ldexp(1.0, -math.frexp(weight * k)[1])
+            gradients *= weight * share
             if total is None:
                 total = gradients
             else:
@@ -213,7 +216,7 @@ class Trainer:
             return _Update()
         if mean:
             loss /= mass
-            total *= 1 / mass
+            total *= 1 / (mass * share)
         result = model.apply(total)
         return _Update(
             float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),

@@ -215,12 +215,12 @@ class Model(Steps):
 
     @property
     def step_count(self) -> int:
-        """How many updates `train_step` has made; kept in model files."""
+        """How many updates `train_step` has made, and its next draw; kept in model files."""
         return self._native.steps()[0]
 
     @property
     def skipped_count(self) -> int:
-        """How many updates were skipped because the gradient was not finite; kept in files."""
+        """How many updates were skipped, see `StepResult`; kept in files."""
         return self._native.steps()[1]
 
     def __call__(
@@ -418,6 +418,11 @@ def load(path: str | os.PathLike[str]) -> Model:
         If the file cannot be read.
     ValueError
         If it is no model file, or altered, truncated or of a newer format.
+
+    Warns
+    -----
+    RuntimeWarning
+        If a parameter is NaN or infinite.
     """
     model = Model.__new__(Model)
     name = _path(path, "load")
@@ -430,4 +435,5 @@ def load(path: str | os.PathLike[str]) -> Model:
             "reads the final state of each direction; its weights have to be trained again",
             stacklevel=2,
         )
+    model._warn_of_nonfinite("load", model._params.get())
     return model

@@ -15,6 +15,8 @@ from .gradients import Gradients, like
 from .options import ALGORITHMS, optimizer_options
 from .parameters import Parameterised
 
+MOST_STEPS = 2**53  # where counters of steps end
+
 
 class Optimizer:
     """What SGD, Adagrad, Adam and RMSprop have in common. Make one of these instead."""
@@ -58,6 +60,11 @@ class Optimizer:
     def steps(self) -> int:
         """The number of updates made."""
         return self._native.steps
+
+    @property
+    def tensor_steps(self) -> dict[str, int]:
+        """The number of updates of each parameter tensor: those while it was not frozen."""
+        return {name: self._native.get_tensor_steps(name) for name in self._owner._layout}
 
     @property
     def groups(self) -> dict[str, dict[str, float | None]]:
@@ -123,13 +130,15 @@ class Optimizer:
         Returns
         -------
         bool
-            True if the update was made; False if the gradient has a value that is not finite:
-            then no bit of parameters and moments has changed.
+            True if the update was made; False if the gradient has a value that is not finite, or
+            if a finite parameter or moment would become one that is not: then nothing has changed.
 
         Raises
         ------
         TypeError, ValueError
             If `grads` are not gradients of parameters like these.
+        RuntimeError
+            If 2**53 steps have been counted.
         """
         owner = self._owner
         if type(grads) is Gradients and grads._layout is owner._layout:
@@ -143,14 +152,16 @@ class Optimizer:
         Returns
         -------
         dict
-            "algorithm", "lr", "steps", "groups", and the moments, each a flat vector [P]:
+            "algorithm", "lr", "steps", "tensor_steps" (those of each parameter, by name),
+            "groups", and the moments, each a flat vector [P]:
             "momentum_buffer" (SGD and RMSprop with momentum), "sum" (Adagrad), "exp_avg",
             "exp_avg_sq" (Adam), "max_exp_avg_sq" (with amsgrad), "square_avg" (RMSprop),
             "grad_avg" (if centred).
         """
         core = self._native
         state = {"algorithm": self._algorithm, "lr": core.lr, "steps": core.steps}
-        return {**state, "groups": self.groups, **core.moments()}
+        own = {"tensor_steps": self.tensor_steps, "groups": self.groups}
+        return {**state, **own, **core.moments()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state that `state_dict` gave; nothing changes if it does not fit.
@@ -158,8 +169,9 @@ class Optimizer:
         Parameters
         ----------
         state_dict : mapping
-            Exactly the entries of `state_dict`, of the same algorithm and sizes; without "groups"
-            there are none.
+            Exactly the entries of `state_dict`, of the same algorithm and sizes. "tensor_steps" and
+            "groups" may be missing: then every parameter has had all "steps", and there are no
+            groups.
 
         Raises
         ------
@@ -172,8 +184,8 @@ class Optimizer:
         if not isinstance(state_dict, Mapping):
             refuse_type(state_dict, where, "state_dict", "a mapping that state_dict() gave")
         moments = list(self._native.moments())
-        names = ["algorithm", "lr", "steps", "groups", *moments]
-        if {"groups", *state_dict} != set(names):
+        names = ["algorithm", "lr", "steps", "tensor_steps", "groups", *moments]
+        if {"tensor_steps", "groups", *state_dict} != set(names):
             expected, got = ", ".join(names), ", ".join(map(str, state_dict)) or "nothing"
             raise ValueError(message(where, "state_dict", f"exactly the entries {expected}", got))
         if state_dict["algorithm"] != self._algorithm:
@@ -182,29 +194,52 @@ class Optimizer:
         lr = number(state_dict["lr"], where, "lr")
         if lr < 0:
             raise ValueError(message(where, "lr", "a finite number >= 0", str(lr)))
-        steps = integer(state_dict["steps"], where, "steps", 0)
-        groups = self._groups(where, state_dict.get("groups", {}))
+        self._fits(where, "lr", lr)
+        steps = integer(state_dict["steps"], where, "steps", 0, MOST_STEPS)
+        own_steps = self._own_steps(where, state_dict.get("tensor_steps", {}))
+        groups = self._groups(where, lr, state_dict.get("groups", {}))
         values = [self._moment(where, name, state_dict[name]) for name in moments]
+        core = self._native
         for index, value in enumerate(values):
-            self._native.set_moment(index, value)
+            core.set_moment(index, value)
         for name in self._owner._layout:
-            self._native.set_group(name, *groups.get(name, (1.0, math.nan)))
-        self._native.lr = lr
-        self._native.steps = steps
-
-    def _groups(self, where: str, groups: object) -> dict[str, tuple[float, float]]:
-        if not isinstance(groups, Mapping):
-            refuse_type(groups, where, "groups", "a mapping of names of parameters")
+            core.set_group(name, 1.0, math.nan)
+        core.lr = lr
         for name, group in groups.items():
+            core.set_group(name, *group)
+        core.steps = steps
+        for name, own in own_steps.items():
+            core.set_tensor_steps(name, own)
+
+    def _fits(self, where: str, argument: str, value: float) -> None:
+        if value > float(np.finfo(self._owner.dtype).max):
+            expected = f"a number that {self._owner.dtype} holds"
+            raise ValueError(message(where, argument, expected, str(value)))
+
+    def _by_name(self, where: str, argument: str, given: object) -> Mapping[str, Any]:
+        if not isinstance(given, Mapping):
+            refuse_type(given, where, argument, "a mapping of names of parameters")
+        for name in given:
             if name not in self._owner._layout:
                 expected = f"names among {', '.join(self._owner._layout)}"
-                raise ValueError(message(where, "groups", expected, f"{name!r:.80}"))
+                raise ValueError(message(where, argument, expected, f"{name!r:.80}"))
+        return given
+
+    def _own_steps(self, where: str, given: object) -> dict[str, int]:
+        return {
+            name: integer(steps, where, "tensor_steps", 0, MOST_STEPS)
+            for name, steps in self._by_name(where, "tensor_steps", given).items()
+        }
+
+    def _groups(self, where: str, lr: float, groups: object) -> dict[str, tuple[float, float]]:
+        checked = {}
+        for name, group in self._by_name(where, "groups", groups).items():
             if not isinstance(group, Mapping) or set(group) != {"lr_scale", "weight_decay"}:
                 refuse_type(group, where, "groups", "mappings of lr_scale and weight_decay")
-        return {
-            name: _group(where, group["lr_scale"], group["weight_decay"])
-            for name, group in groups.items()
-        }
+            checked[name] = _group(where, group["lr_scale"], group["weight_decay"])
+            self._fits(where, "lr_scale", checked[name][0] * lr)
+            self._fits(where, "weight_decay", checked[name][1])
+        return checked
 
     def _moment(self, where: str, name: str, value: object) -> Array:
         count, dtype = self._owner.num_parameters, str(self._owner.dtype)

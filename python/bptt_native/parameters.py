@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -102,6 +103,11 @@ class Parameterised:
             If it is no mapping, or a dtype does not fit without loss.
         ValueError
             If a name is unknown or missing, or a shape differs.
+
+        Warns
+        -----
+        RuntimeWarning
+            If a value is NaN or infinite.
         """
         where = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping):
@@ -119,7 +125,17 @@ class Parameterised:
             forms = {str(self._dtype): [shape]}
             value = convert(state_dict[name], forms, where, name, expected)
             flat[start:stop] = value.reshape(-1)
+        self._warn_of_nonfinite(where, flat)
         self._params.set(flat)
+
+    def _warn_of_nonfinite(self, where: str, flat: Array) -> None:
+        """Name the tensors among the parameters `flat` that are NaN or infinite somewhere."""
+        good = np.isfinite(flat)
+        if good.all():
+            return
+        names = [n for n, (start, stop, _) in self._layout.items() if not good[start:stop].all()]
+        text = f"{where}: parameters that are NaN or infinite: {', '.join(names)}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def freeze(self, *names: str) -> None:
         """Keep parameters as they are: their gradients are zero and optimisers leave them alone.

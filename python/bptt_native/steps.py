@@ -72,7 +72,10 @@ class Steps(Parameterised):
         IndexError
             If a token or class is out of range.
         FloatingPointError
-            If the gradient is not finite and the model has ``nonfinite="raise"``; nothing changed.
+            If the gradient is not finite, or a finite parameter or moment would become one that
+            is not, and the model has ``nonfinite="raise"``; nothing changed.
+        RuntimeError
+            If 2**53 steps have been counted.
         """
         level = flow_level(flow, "Model.train_step")
         return _result(self._native.train_step(x, targets, state, weights, level, lengths, resets))
@@ -110,7 +113,7 @@ class Steps(Parameterised):
 
     def _draw(self, draw: int | None, method: str) -> int:
         if draw is None:
-            return sum(self._native.steps())
+            return self._native.steps()[0]
         return integer(draw, f"Model.{method}", "draw", 0, 2**64 - 1)
 
     def gradients(

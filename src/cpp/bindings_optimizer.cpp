@@ -70,6 +70,17 @@ class Optimizer {
                 {owner_.c_str(), "load_state_dict"});
   }
 
+  int64_t get_tensor_steps(const std::string& name) const {
+    int64_t steps = 0;
+    without_gil([&] { return bptt_optimizer_get_tensor_steps(handle_, name.c_str(), &steps); },
+                {owner_.c_str(), "tensor_steps"});
+    return steps;
+  }
+  void set_tensor_steps(const std::string& name, int64_t steps) const {
+    without_gil([&] { return bptt_optimizer_set_tensor_steps(handle_, name.c_str(), steps); },
+                {owner_.c_str(), "load_state_dict"});
+  }
+
   void set_group(const std::string& name, double lr_scale, double weight_decay) const {
     without_gil(
         [&] { return bptt_optimizer_set_group(handle_, name.c_str(), lr_scale, weight_decay); },
@@ -242,6 +253,8 @@ void bind_optimizer(py::module_& module) {
       .def("step", &Optimizer::step, py::arg("gradients"))
       .def_property("lr", &Optimizer::get_lr, &Optimizer::set_lr)
       .def_property("steps", &Optimizer::get_steps, &Optimizer::set_steps)
+      .def("get_tensor_steps", &Optimizer::get_tensor_steps, py::arg("name"))
+      .def("set_tensor_steps", &Optimizer::set_tensor_steps, py::arg("name"), py::arg("steps"))
       .def("set_group", &Optimizer::set_group, py::arg("name"), py::arg("lr_scale"),
            py::arg("weight_decay"))
       .def("get_group", &Optimizer::get_group, py::arg("name"))

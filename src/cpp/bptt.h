@@ -258,6 +258,10 @@ BPTT_API bptt_status bptt_params_set(bptt_params* params,
                                      const void* values); /* copies all P elements in */
 BPTT_API bptt_status bptt_params_freeze(bptt_params* params, const char* name,
                                         int32_t frozen); /* BPTT_ERR_NAME */
+/* *finite = 1 if no element of the tensor of that name, or with NULL of any tensor, is NaN or
+ * infinite. Such values are set and loaded without an error: a loader that cares asks here.
+ * BPTT_ERR_NAME if there is no tensor of that name. */
+BPTT_API bptt_status bptt_params_finite(bptt_params* params, const char* name, int32_t* finite);
 
 /* -------------------------------------------------------------------------------------- layers */
 
@@ -567,7 +571,9 @@ BPTT_API bptt_status bptt_model_steps(bptt_model* model, int64_t* taken,
  * version and the SHA-256 of the whole file. It is written to a sibling, fsynced and renamed: a
  * crash leaves the old file or the new one. Loading never maps memory or runs code, and a file that is
  * no model is refused by its header, before its data are read. A system call that a signal interrupts
- * or that would block is repeated, a bounded number of times. */
+ * or that would block is repeated, a bounded number of times. Counters and moments of a file obey the
+ * rules of bptt_optimizer_set_steps and bptt_optimizer_set_state; parameters may be NaN or infinite
+ * (bptt_params_finite). */
 BPTT_API bptt_status bptt_model_save(bptt_model* model, const char* path);
 BPTT_API bptt_status bptt_model_load(const char* path, bptt_model** model);
 BPTT_API bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacity,

@@ -1,5 +1,6 @@
 // capi_params.cpp: the parameters of a layer or model.
 #include <algorithm>
+#include <cmath>
 
 #include "capi.h"
 
@@ -101,6 +102,22 @@ bptt_status bptt_params_freeze(bptt_params* params, const char* name, int32_t fr
         names += (names.empty() ? "" : ", ") + tensor.name;
       }
       fail(BPTT_ERR_NAME, "name", "one of " + names, quoted(name));
+    });
+  });
+}
+
+bptt_status bptt_params_finite(bptt_params* params, const char* name, int32_t* finite) {
+  return guard("bptt_params_finite", [&] {
+    not_null(finite, "finite");
+    with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
+      const Params<T>& all = network->params();
+      const Reading reading(all.lock);
+      const Param* tensor = name ? all.find(name) : nullptr;
+      if (name && !tensor)
+        fail(BPTT_ERR_NAME, "name", "the name of a parameter tensor, or NULL", quoted(name));
+      const T* values = tensor ? all.data(*tensor) : all.data();
+      *finite = std::all_of(values, values + (tensor ? tensor->count : all.count()),
+                            [](T value) { return std::isfinite(value); });
     });
   });
 }

@@ -149,6 +149,7 @@ static void collect_suspects(void) {
 
 static void check_handles(void) {
   int64_t number;
+  int32_t finite;
   double real;
   const void* data;
   const char* text;
@@ -189,6 +190,7 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_params, layer_params, model_params, bptt_params_set(handle, gradients));
   EVERY_SUSPECT(bptt_params, layer_params, model_params,
                 bptt_params_freeze(handle, "weight_ih_l0", 1));
+  EVERY_SUSPECT(bptt_params, layer_params, model_params, bptt_params_finite(handle, NULL, &finite));
   EVERY_SUSPECT(bptt_params, layer_params, model_params,
                 bptt_optimizer_create(&rule, handle, &made_optimizer));
   EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
@@ -208,6 +210,10 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
                 bptt_optimizer_get_steps(handle, &number));
   EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer, bptt_optimizer_set_steps(handle, 1));
+  EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
+                bptt_optimizer_get_tensor_steps(handle, "weight_ih_l0", &number));
+  EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
+                bptt_optimizer_set_tensor_steps(handle, "weight_ih_l0", 1));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_get_options(handle, &options, sizeof options));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_params(handle, &made_params));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_optimizer(handle, &made_optimizer));
@@ -287,6 +293,7 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_params_get(layer_params, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_params_set(layer_params, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_params_freeze(layer_params, NULL, 1));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_params_finite(layer_params, NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_options_init(NULL, sizeof layer_options));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_create(NULL, &layer));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_create(&layer_options, NULL));
@@ -322,6 +329,8 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_get_state(optimizer, 0, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_state(optimizer, 0, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_get_steps(optimizer, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_get_tensor_steps(optimizer, "weight_ih_l0", NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_tensor_steps(optimizer, NULL, 1));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_options_init(NULL, sizeof model_options));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(NULL, &made));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&model_options, NULL));
@@ -508,6 +517,8 @@ static void check_profile(void) {
 }
 
 static void check_options(void) {
+  int64_t number;
+  int32_t finite;
   double seconds;
   const int64_t sizes[] = {0, -1, INT64_MIN};
   const double numbers[] = {NAN, INFINITY, -INFINITY, -1};
@@ -674,6 +685,13 @@ static void check_options(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_map("tanh", BPTT_FLOAT32, x, y, -1));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_grad_norm(BPTT_FLOAT32, x, -1, &norm));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_steps(optimizer, -1));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_steps(optimizer, INT64_MAX));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_steps(optimizer, ((int64_t)1 << 53) + 1));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_tensor_steps(optimizer, "weight_ih_l0", -1));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_tensor_steps(optimizer, "weight_ih_l0", INT64_MAX));
+  REFUSED(BPTT_ERR_NAME, bptt_optimizer_set_tensor_steps(optimizer, "nothing", 1));
+  REFUSED(BPTT_ERR_NAME, bptt_optimizer_get_tensor_steps(optimizer, "nothing", &number));
+  REFUSED(BPTT_ERR_NAME, bptt_params_finite(layer_params, "nothing", &finite));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_set_num_threads(0));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_set_num_threads(257));
   REFUSED(BPTT_ERR_ISA, bptt_use_isa("no such set"));

@@ -17,10 +17,21 @@ def clip_grad_tensor_norm(grads: Params, max_norm: float) -> Params:
 
 
 def clip_grad_norm(grads: Params, max_norm: float, eps: float = 0.0) -> tuple[Params, float]:
-    """Rescale all together (Pascanu et al. 2013, arXiv 1211.5063); also give the norm before."""
-    norm = float(np.sqrt(sum(np.sum(np.square(g, dtype=np.float64)) for g in grads.values())))
-    scale = 1.0 if norm <= max_norm else max_norm / (norm + eps)
-    return {name: g * scale for name, g in grads.items()}, norm
+    """Rescale all together (Pascanu et al. 2013, arXiv 1211.5063); also give the norm before.
+
+    That is ``norm * 2**power``, where ``norm`` can be computed; beyond float64 it is given as inf.
+    """
+    largest = max(float(np.abs(g).max(initial=0.0)) for g in grads.values())
+    power = int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
+    squares = (np.sum(np.square(np.ldexp(g.astype(np.float64), -power))) for g in grads.values())
+    norm = float(np.sqrt(sum(squares)))
+    with np.errstate(over="ignore"):
+        before = float(np.ldexp(norm, power))
+    if before <= max_norm:
+        return {name: g.copy() for name, g in grads.items()}, before
+    clipped = {name: np.ldexp(g.astype(np.float64), -power) for name, g in grads.items()}
+    scale = max_norm / (norm + float(np.ldexp(eps, -power)))
+    return {name: (g * scale).astype(grads[name].dtype) for name, g in clipped.items()}, before
 
 
 # --- optimisers: step() changes in place the parameters that have a gradient ---------------------

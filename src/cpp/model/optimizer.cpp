@@ -162,7 +162,6 @@ void Optimizer<T>::prepare(double scale) {
   args.beta2 = config_.beta2;
   args.alpha = config_.alpha;
   args.eps = config_.eps;
-  args.least = T(config_.eps) == T(0) ? least : 0;
   args.nesterov = config_.nesterov;
   int64_t counted = -1;
   for (size_t i = 0; i < updates_.size(); ++i) {
@@ -174,6 +173,8 @@ void Optimizer<T>::prepare(double scale) {
       args.first = counted == 0;
       args.correction1 = 1 - std::pow(config_.beta1, double(counted + 1));
       args.correction2 = 1 - std::pow(config_.beta2, double(counted + 1));
+      const bool corrected = config_.algorithm == Algorithm::adam;  // the root that eps is added to
+      if (T(config_.eps) == T(0)) args.least = least / (corrected ? std::sqrt(args.correction2) : 1);
     }
     const bool decays = tensor.shape.size() > 1 || config_.decay_biases;
     args.lr = config_.lr * groups_[i].lr_scale;

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "sequence/backward_context.h"
+#include "sequence/norm_factor.h"
 #include "sequence/norms.h"
 
 namespace bptt {
@@ -326,12 +327,33 @@ class BackwardSteps {
       T* c = in.shape.has_c ? dc(walk, n) : nullptr;
       const double norms[2] = {row_norm(in.kernels, h, in.R),
                                c ? row_norm(in.kernels, c, in.H) : 0};
-      const double norm = norm_of(norms, 2);
-      if (norm > in.call.clip_step_norm && std::isfinite(norm)) {
-        in.kernels.scale(h, in.R, in.call.clip_step_norm / norm);
-        if (c) in.kernels.scale(c, in.H, in.call.clip_step_norm / norm);
+      Norm norm{norm_of(norms, 2), 0};
+      if (std::isinf(norm.fraction)) norm = carry_beyond(h, c);
+      const Factor factor = norm.finite() ? factor_to(in.call.clip_step_norm, norm) : Factor{};
+      for (const double part : {factor.first, factor.second}) {
+        if (part == 1) continue;
+        in.kernels.scale(h, in.R, part);
+        if (c) in.kernels.scale(c, in.H, part);
       }
     }
+  }
+
+  // The norm of a sequence's (dh, dc) where float64 does not hold it.
+  Norm carry_beyond(const T* h, const T* c) const {
+    const double largest =
+        std::max(in.kernels.max_abs(h, in.R), c ? in.kernels.max_abs(c, in.H) : 0);
+    if (std::isinf(largest)) return {largest, 0};
+    const int exponent = std::ilogb(largest);
+    double sum = 0;
+    const auto add = [&](const T* row, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) {
+        const double scaled = std::ldexp(double(row[i]), -exponent);
+        sum += scaled * scaled;
+      }
+    };
+    add(h, in.R);
+    if (c) add(c, in.H);
+    return {std::sqrt(sum), exponent};
   }
 
   const BackwardContext<T>& in;
