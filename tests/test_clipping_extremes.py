@@ -1,4 +1,4 @@
-"""Clipping from one end of the dtype to the other: norms that float64 does not hold are clipped too."""
+"""Clipping to the ends of the dtype: norms that float64 does not hold are clipped too."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Counters of steps, moments and draws: whose they are, their bounds, and that they survive a file."""
+"""Counters of steps, moments and draws: whose they are, their bounds, and how files keep them."""
 
 import copy
 import json
@@ -72,7 +72,6 @@ def test_unfrozen_weights_begin_at_the_learning_rate(isa, dtype):
         optimizer.step(grads)
     layer.unfreeze("weight_hh_l0")
     before = layer.state_dict()
-    steps = [1500, 1500, 1500]
     assert list(optimizer.tensor_steps.values()) == [1500, 0, 1500, 1500]
     for i in range(5):
         optimizer.step(grads)
@@ -82,7 +81,6 @@ def test_unfrozen_weights_begin_at_the_learning_rate(isa, dtype):
         before = after
     assert list(optimizer.tensor_steps.values()) == [1505, 5, 1505, 1505]
     assert optimizer.steps == 1505
-    assert len(steps) == 3
 
 
 @pytest.mark.parametrize(("rule", "options"), RULES)
@@ -141,7 +139,7 @@ def test_counters_travel_in_states_and_files(optimizer, tmp_path):
     train(m, 3)
     m.unfreeze("readout.weight")
     m.save(tmp_path / "m")
-    twin, third = bn.load(tmp_path / "m"), model(**{"optimizer": optimizer, "momentum": m.config["momentum"]})
+    twin, third = bn.load(tmp_path / "m"), bn.Model(**m.config)
     assert twin.optimizer.tensor_steps == m.optimizer.tensor_steps
     assert m.optimizer.tensor_steps["readout.weight"] == 0
     third.load_state_dict(m.state_dict())
@@ -358,15 +356,13 @@ def test_skipped_updates_of_several_batches_use_up_no_draw():
 
     x = np.random.default_rng(0).standard_normal((5, 8, 2)).astype("f4")
     y = np.arange(8) % 3
-    bad = x.copy()
-    bad[0, 0, 0] = np.nan
     options = {"input_size": 2, "hidden_size": 6, "output_size": 3, "targets": "last",
                "recurrent_dropout": 0.5}  # fmt: skip
     m, twin = (bn.Model("gru", **options) for _ in "ab")
-    try:
-        fit(m, bad, y, epochs=2, batch_size=2, accumulate=4)
-    except ValueError:
-        pytest.skip("data that are not finite are refused before they reach the model")
+    _, grads = m.gradients(x, y)
+    grads.flat[0] = np.nan
+    for _ in range(2):
+        assert m.apply(grads).skipped
     assert (m.step_count, m.skipped_count) == (0, 2)
     for net in (m, twin):
         fit(net, x, y, epochs=3, batch_size=2, accumulate=4)

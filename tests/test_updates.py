@@ -67,7 +67,7 @@ def test_a_square_that_overflows_changes_nothing(rule, options, at, isa, dtype):
 
 @pytest.mark.parametrize(("rule", "options"), RULES)
 def test_large_gradients_are_used_as_long_as_all_stays_finite(rule, options, isa, dtype):
-    """Up to the last power of two; where it is too much, the next steps are as if it had not been."""
+    """Up to the last power of two; an update that was too much leaves no trace in later ones."""
     layer, grads = layer_and_gradients(dtype)
     twin, _ = layer_and_gradients(dtype)
     optimizer = getattr(bn, rule)(layer, lr=0.5, **options)
@@ -119,7 +119,8 @@ def test_weights_that_decay_away_from_zero_stop_before_they_overflow(dtype):
     optimizer = bn.SGD(layer, lr=1.0, weight_decay=1e3)
     made = [optimizer.step(grads) for _ in range(150)]
     assert made == sorted(made, reverse=True)
-    assert made[5] and not made[-1]
+    assert made[5]
+    assert not made[-1]
     assert np.isfinite(layer._params.get()).all()
 
 
@@ -191,7 +192,7 @@ def test_clipping_comes_first():
 
 
 @pytest.mark.parametrize(("rule", "options"), SQUARES)
-@pytest.mark.parametrize("eps", [0.0, 1e-60, 1e-330])
+@pytest.mark.parametrize("eps", [0.0, 5e-324])
 def test_zero_over_zero_is_zero(rule, options, eps, isa, dtype):
     layer, grads = layer_and_gradients(dtype)
     grads["weight_ih_l0"][:] = 0

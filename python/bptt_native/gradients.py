@@ -271,8 +271,8 @@ def clip_grad_norm_(grads: Gradients, max_norm: float, eps: float = 0.0) -> floa
     """Rescale gradients in place if their global norm exceeds a threshold.
 
     g *= max_norm / (||g|| + eps) if ||g|| > max_norm; else no bit changes. Norm and factor are
-    computed and applied in double precision, for a norm beyond float64 too. Gradients with an element
-    that is not finite are left alone.
+    computed and applied in double precision, for a norm beyond float64 too. Gradients with an
+    element that is not finite are left alone.
 
     Parameters
     ----------

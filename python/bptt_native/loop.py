@@ -190,7 +190,7 @@ class Trainer:
         mean = model.config["reduction"] == "mean"
         first = model.step_count * k  # as a step's own draw: a skipped update uses none up
         loss = mass = targets = 0.0
-        share = 1.0  # of weights of about one: a power of two, which changes no bit but overflows less
+        share = 1.0  # a power of two: it changes no bit, but keeps sums about as small as means
         total: Any = None
         for i in range(index * k, min((index + 1) * k, self.source.batches)):
             batch = self.source.batch(epoch, i)

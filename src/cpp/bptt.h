@@ -324,7 +324,8 @@ typedef struct bptt_sequence {
   const uint8_t* resets;  /* [T, N], 0 or 1: the states are zero before this step, and no gradient
                              passes (reverse direction: between this step and the one before) */
   int64_t resets_stride_t, resets_stride_n;
-  uint64_t draw; /* which random masks and noise a pass with a tape draws; train_step's is the number
+  uint64_t
+      draw; /* which random masks and noise a pass with a tape draws; train_step's is the number
                     of steps taken, so that a skipped step uses none up */
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);

@@ -98,7 +98,8 @@ bptt_status bptt_optimizer_set_lr(bptt_optimizer* optimizer, double lr) {
       const Changing changing(params.lock);
       double scale = 1;
       for (const ParamGroup& group : rule.groups()) scale = std::max(scale, group.lr_scale);
-      if (!fits<T>(lr * scale)) fail(BPTT_ERR_ARGUMENT, "lr", held_by<T>(" times the lr_scale of every group"), text(lr));
+      if (!fits<T>(lr * scale))
+        fail(BPTT_ERR_ARGUMENT, "lr", held_by<T>(" times the lr_scale of every group"), text(lr));
       rule.set_lr(lr);
     });
   });
@@ -122,7 +123,8 @@ bptt_status bptt_optimizer_set_group(bptt_optimizer* optimizer, const char* name
     if (!std::isnan(weight_decay)) not_negative(weight_decay, "weight_decay");
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
       const Changing changing(params.lock);
-      if (!fits<T>(lr_scale * rule.lr())) fail(BPTT_ERR_ARGUMENT, "lr_scale", held_by<T>(" times lr"), text(lr_scale));
+      if (!fits<T>(lr_scale * rule.lr()))
+        fail(BPTT_ERR_ARGUMENT, "lr_scale", held_by<T>(" times lr"), text(lr_scale));
       if (!std::isnan(weight_decay) && !fits<T>(weight_decay))
         fail(BPTT_ERR_ARGUMENT, "weight_decay", held_by<T>(), text(weight_decay));
       rule.groups()[tensor_of(params, name)] = {lr_scale, weight_decay};

@@ -143,7 +143,8 @@ bool Optimizer<T>::step(const T* gradient, double largest, double scale) {
     return false;
   }
   ++steps_;
-  for (size_t i = 0; i < tensor_steps_.size(); ++i) tensor_steps_[i] += !params_.tensors()[i].frozen;
+  for (size_t i = 0; i < tensor_steps_.size(); ++i)
+    tensor_steps_[i] += !params_.tensors()[i].frozen;
   return true;
 }
 
@@ -174,7 +175,8 @@ void Optimizer<T>::prepare(double scale) {
       args.correction1 = 1 - std::pow(config_.beta1, double(counted + 1));
       args.correction2 = 1 - std::pow(config_.beta2, double(counted + 1));
       const bool corrected = config_.algorithm == Algorithm::adam;  // the root that eps is added to
-      if (T(config_.eps) == T(0)) args.least = least / (corrected ? std::sqrt(args.correction2) : 1);
+      if (T(config_.eps) == T(0))
+        args.least = least / (corrected ? std::sqrt(args.correction2) : 1);
     }
     const bool decays = tensor.shape.size() > 1 || config_.decay_biases;
     args.lr = config_.lr * groups_[i].lr_scale;
