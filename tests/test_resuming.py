@@ -91,7 +91,7 @@ def renamed(column, names):
         (CLASSIFY, "signs.csv", scaled(2, 2, 0), "another training part in 'signs.csv'"),
         (CLASSIFY, "signs.csv", renamed(1, {"plus": "yes", "minus": "no"}), "another training"),
         (CLASSIFY, "signs.csv", renamed(0, {"s3": "t3"}), "in 'signs.csv'"),
-        (TESTED, "tested.csv", lambda rows: rows[:-3], "test part of 6, got another test part of 5"),
+        (TESTED, "tested.csv", lambda rows: rows[:-3], "of 6, got another test part of 5"),
         (TESTED, "tested.csv", scaled(2, 2, 0), "another test part of 6"),
         (TESTED, "tested.csv", renamed(0, {"s3": "t3"}), "another test part of 6"),
     ],

@@ -149,7 +149,22 @@ def mutated_bytes(rng, content):
     return b"".join(lines) if kind == 4 else b"".join(lines[:1] + lines[2:] + lines[-1:])
 
 
-WRONG = (None, True, -1, 0.5, 10**400, math.nan, math.inf, "", "x", "\ud800", [], [[]], {}, {"a": 1})
+WRONG = (
+    None,
+    True,
+    -1,
+    0.5,
+    10**400,
+    math.nan,
+    math.inf,
+    "",
+    "x",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"a": 1},
+)
 
 
 def mutated_json(rng, text):
@@ -204,8 +219,9 @@ def test_no_companion_and_no_metadata_breaks_the_program(call, runs, tmp_path, t
             text = mutated_json(rng, changed.metadata[name])
             changed.metadata[name] = text
             changed.save(model)
-            for result in (call("report", folder), go_on(call, task, folder), call("info", folder)):
-                codes.append(check(result, folder))
+            codes.append(check(call("report", folder), folder))
+            codes.append(check(call("info", folder), folder))
+            codes.append(check(go_on(call, task, folder), folder))
             if task != "text":
                 assert call("predict", folder, "--csv", TRAIN[task][1])[0] in (0, 2)
             for path, content in good.items():
@@ -349,13 +365,16 @@ def killed_at(point, work):
     if child == 0:
         left = [point]
 
+        def count_down():
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
         def deadly(real):
             def call(*arguments, **options):
-                for _ in range(2):  # before it and after it
-                    left[0] -= 1
-                    if left[0] == 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    result = real(*arguments, **options) if _ == 0 else result
+                count_down()
+                result = real(*arguments, **options)
+                count_down()
                 return result
 
             return call
@@ -371,7 +390,7 @@ def killed_at(point, work):
 
 
 def test_a_kill_at_any_point_leaves_a_run_that_goes_on(tmp_path):
-    """In a folder with an older run, which is replaced: at each moment it is one run or the other."""
+    """In a folder with an older run, which is replaced: it is one run or the other at any point."""
     x, y = data()
     train(tmp_path / "whole")
     train(tmp_path / "older", seed=2)

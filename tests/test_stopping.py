@@ -18,6 +18,7 @@ class Stopped(Exception):  # noqa: N818 - it is no error
 
 def ways_to_end(trainer, way, step):
     """Make a trainer end after a step, in one of several ways."""
+
     def ends(row):
         if row.step == step and way in ("raises", "interrupt"):
             raise Stopped if way == "raises" else KeyboardInterrupt
@@ -69,7 +70,7 @@ def test_a_validation_that_is_no_number(monkeypatch):
         assert bits(model) == kept[best or len(values)]
 
 
-# ------------------------------------------------------------------------- numbers that are not finite
+# ---------------------------------------------------------------------- numbers that are not finite
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -44,7 +44,7 @@ TIME = Kind("a finite number of at least 0",
             lambda v: _is_number(v) and math.isfinite(v) and v >= 0)  # fmt: skip
 TEXT = Kind("a text", lambda v: isinstance(v, str))
 HASH = Kind("a SHA-256 of 64 digits",
-            lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None)  # fmt: skip
+            lambda v: isinstance(v, str) and bool(re.fullmatch("[0-9a-f]{64}", v)))  # fmt: skip
 FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 OBJECT = Kind("an object", lambda v: isinstance(v, dict))
 

@@ -70,11 +70,10 @@ def replace(path: str | Path, content: bytes, where: str = "write") -> None:
 def _replace(path: Path, content: bytes) -> BinaryIO:
     """Do what `replace` says, and return the file, open for writing at its end."""
     target = _target(path)
-    try:
+    mode: int | None = None
+    with suppress(FileNotFoundError):
         mode = target.stat().st_mode
-    except FileNotFoundError:
-        mode = None
-    else:
+    if mode is not None:
         _check_regular(mode)
         if not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -87,13 +86,13 @@ def _replace(path: Path, content: bytes) -> BinaryIO:
         if mode is not None:
             os.fchmod(file.fileno(), stat.S_IMODE(mode))
         os.fsync(file.fileno())
-        os.replace(name, target)
+        name.replace(target)
         _sync(target.parent)
     except BaseException:
         with suppress(OSError):
             file.close()
         with suppress(OSError):
-            os.unlink(name)
+            name.unlink()
         raise
     return file
 
@@ -103,15 +102,15 @@ def _target(path: Path) -> Path:
     for _ in range(_MOST_LINKS):
         if not path.is_symlink():
             return path
-        path = path.parent / os.readlink(path)
+        path = path.parent / path.readlink()
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def _temporary(folder: Path, prefix: str, mode: int) -> tuple[str, BinaryIO]:
+def _temporary(folder: Path, prefix: str, mode: int) -> tuple[Path, BinaryIO]:
     """Make a new file that is locked while it is open."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     for _ in range(100):
-        name = str(folder / f"{prefix}{os.getpid()}-{next(_numbers)}")
+        name = folder / f"{prefix}{os.getpid()}-{next(_numbers)}"
         with suppress(FileExistsError):
             file = os.fdopen(os.open(name, flags, mode), "wb")
             if _lock(file.fileno(), otherwise=True) and os.fstat(file.fileno()).st_nlink:
@@ -134,17 +133,17 @@ def _lock(descriptor: int, otherwise: bool) -> bool:
 def _sweep(folder: Path, prefix: str) -> None:
     """Remove temporary files that nobody holds."""
     with suppress(OSError):
-        for name in os.listdir(folder):
-            if name.startswith(prefix):
-                _remove_dead(str(folder / name))
+        for path in folder.iterdir():
+            if path.name.startswith(prefix):
+                _remove_dead(path)
 
 
-def _remove_dead(name: str) -> None:
+def _remove_dead(path: Path) -> None:
     with suppress(OSError):
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if _lock(descriptor, otherwise=False):
-                os.unlink(name)
+                path.unlink()
         finally:
             os.close(descriptor)
 

@@ -368,7 +368,7 @@ class Trainer:
     def _checkpoint(
         self, out: Path, record: HistoryFile, looks: RecordFile | None, ended: bool
     ) -> None:
-        """Write the model file, after what it relies on is on the disk; with the best parameters at the end."""
+        """Sync what the model file relies on, then write it; at the end with the best parameters."""
         for file in (record, looks):
             if file is not None:
                 file.flush()

@@ -71,4 +71,3 @@ def read_place(model: Model, path: str | Path, options: Any, where: str, expecte
             got = f"{str(path)!r}, whose tensor {name} has {model.tensors[name].ndim} axes"
             raise ValueError(message(where, "path", expected, got))
     return training
-

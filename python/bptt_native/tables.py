@@ -217,7 +217,9 @@ class Content(NamedTuple):
             got = f"another test part of {self.tested} in {path!r}"
             raise ValueError(message("resume", "csv", expected, got))
         if self.tested > known:
-            return f"the test part has changed: {self.tested} in the place of {known}, more at its end"
+            return (
+                f"the test part has changed: {self.tested} in the place of {known}, more at its end"
+            )
         return None
 
 

@@ -126,7 +126,8 @@ def _facts(model: Model) -> list[list[str]]:
     for source in ("training", "task"):
         try:
             whole = parse(model.metadata.get(source, "{}"))
-            options = whole.get("options", whole.get("fit", {})) if isinstance(whole, dict) else {}
+            judge(whole, OBJECT)
+            options: dict[str, Any] = whole.get("options", whole.get("fit", {}))
             judge(options, OBJECT)
         except ValueError:  # not ours
             continue
@@ -252,7 +253,9 @@ def _forecast(path: Path) -> dict[str, Any]:
                 raise ValueError(f"{len(cells)} cells")
         except ValueError as error:
             refuse_line(path, number, "report", "three numbers", str(error)[:200])
-    row, actual, said = ([rounded(line[k], d) for line in numbers] for k, d in enumerate((17, 5, 5)))
+    row, actual, said = (
+        [rounded(line[k], d) for line in numbers] for k, d in enumerate((17, 5, 5))
+    )
     return {"forecast": {"column": names[1], "row": row, "actual": actual, "said": said}}
 
 
