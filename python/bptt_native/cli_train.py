@@ -332,7 +332,8 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
         return INTERRUPTED
     early = ""
     if trainer.step < trainer.steps:
-        never = "" if trainer.restored else ", as no loss of the held-out share was a number"
+        numbers = any(metrics.loss < math.inf for metrics in trainer.measured)
+        never = "" if numbers else ": no loss of the held-out share was a number"
         early = f" (early stopping{never}; {trainer.steps} at most)"
     print(f"{trainer.step} steps{early}, {trainer.seconds:.1f} s")
     print("\n".join(task.report(trainer.model, out)))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import get_num_threads, isa
 from .diagnostics import GradientFlow, gradient_flow
+from .files import remove
 from .history import BITS, HistoryRow, Progress, summary
 from .interruption import Interruption
 from .plots import save_figure, training_figure
@@ -122,6 +123,8 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
         f"{o.seq_len} steps; {isa()}, {get_num_threads()} thread(s).",
     )
     ngram = ngram_bits(trainer.train, trainer.valid, len(trainer.vocabulary), order=4)
+    picture = out / "gradient.png"
+    remove(picture)
     with Interruption() as stop:
         over = train_within(trainer, out, seconds, stop)
         rows, figures = trainer.history, summary(trainer.history, text=True)
@@ -150,7 +153,7 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
     )
     files = [out / MODEL_FILE, out / HISTORY_FILE]
     if find_spec("matplotlib"):
-        files.append(out / "gradient.png")
+        files.append(picture)
         figure = training_figure(rows, o.clip_norm, before, after, {"order-4 n-gram": ngram}, BITS)
         save_figure(figure, files[-1])
     else:

@@ -120,9 +120,8 @@ class Trainer:
     @property
     def restored(self) -> int | None:
         """The step whose parameters the model has in the place of the last ones, if it has."""
-        if not self._last:
+        if not self._last or self.early_stopping is None:
             return None
-        assert self.early_stopping is not None
         best = self.early_stopping.best(self._monitored())
         return None if best is None else self._measured_at(best)
 
@@ -368,7 +367,7 @@ class Trainer:
     def _checkpoint(
         self, out: Path, record: HistoryFile, looks: RecordFile | None, ended: bool
     ) -> None:
-        """Sync what the model file relies on, then write it; at the end with the best parameters."""
+        """Sync the other files, then write the model file, at the end with the best parameters."""
         for file in (record, looks):
             if file is not None:
                 file.flush()
