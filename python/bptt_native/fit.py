@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import Model, load
 from .arrays import describe, integer, message
 from .batches import Data, read_data, source_of
-from .documents import OBJECT, SIZE, Kind, optional
+from .documents import OBJECT, SIZE, TEXT, Kind, judge, optional
 from .evaluation import Metrics, evaluate, measure, predict
 from .history import HistoryFile, HistoryRow, Progress, columns, epochs
 from .loop import Callback, Trainer
@@ -174,6 +174,8 @@ class FitTrainer(Trainer):
             if stopping is not None:
                 options["early_stopping"] = EarlyStopping(**stopping)
             if rule is not None and "by" in rule:
+                judge(rule["by"], {"name": TEXT}, "training.fit.schedule.by")
+                schedule_of(steps=options["steps"], **rule["by"])
                 options["schedule"] = rule["by"]["name"]
                 options |= {k: v for k, v in rule["by"].items() if k != "name"}
             elif rule is not None:
@@ -201,7 +203,8 @@ _OPTIONS = ("batch_size", "window", "accumulate", "seed", "steps", "early_stoppi
 _NAMED = ("schedule", "warmup", "decay", "every", "patience")
 _FORM = {
     "batch_size": optional(SIZE), "window": optional(SIZE), "accumulate": SIZE,
-    "seed": Kind("an integer", lambda v: type(v) is int), "steps": SIZE,
+    "seed": Kind("an integer from 0 to 2^64 - 1", lambda v: type(v) is int and 0 <= v < 2**64),
+    "steps": SIZE,
     "schedule": optional(OBJECT), "early_stopping": optional(OBJECT),
 }  # fmt: skip
 
