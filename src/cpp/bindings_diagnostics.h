@@ -73,7 +73,7 @@ template <class Type>
 py::tuple run_spectrum(const Net& net, Type* handle, const DiagnosticFunctions<Type>& functions,
                        const Tape& tape, int64_t index, int64_t sample, int64_t first, int64_t last,
                        int64_t count, int64_t interval, int64_t discard, py::handle start,
-                       bool singular, const std::string& function) {
+                       bool singular, bool extremes, const std::string& function) {
   bptt_spectrum spectrum = {};
   spectrum.struct_size = sizeof spectrum;
   spectrum.index = index;
@@ -92,13 +92,15 @@ py::tuple run_spectrum(const Net& net, Type* handle, const DiagnosticFunctions<T
   spectrum.start = given.data;
   py::object values = py::none();
   if (singular) values = new_doubles({size}, &spectrum.log_singular_values);
+  py::object bounds = py::none();
+  if (extremes) bounds = new_doubles({tape.extent.steps, 2}, &spectrum.log_extremes);
   bptt_status status;
   {
     const Long call;
     status = functions.spectrum(handle, tape.handle.get(), &spectrum);
   }
   check(status, where);
-  return py::make_tuple(exponents, values);
+  return py::make_tuple(exponents, values, bounds);
 }
 
 // The three as methods of a class that has net() and handle(). `where` is the function of Python's that
@@ -127,13 +129,13 @@ void bind_diagnostics(py::class_<Class>& type, const DiagnosticFunctions<Type>& 
           "spectrum",
           [functions](const Class& self, const Tape& tape, int64_t index, int64_t sample,
                       int64_t first, int64_t last, int64_t count, int64_t interval, int64_t discard,
-                      py::handle start, bool singular, const std::string& where) {
+                      py::handle start, bool singular, bool extremes, const std::string& where) {
             return run_spectrum(self.net(), self.handle(), functions, tape, index, sample, first,
-                                last, count, interval, discard, start, singular, where);
+                                last, count, interval, discard, start, singular, extremes, where);
           },
           py::arg("tape"), py::arg("index"), py::arg("sample"), py::arg("first"), py::arg("last"),
           py::arg("count"), py::arg("interval"), py::arg("discard"), py::arg("start"),
-          py::arg("singular"), py::arg("where"));
+          py::arg("singular"), py::arg("extremes"), py::arg("where"));
 }
 
 }  // namespace bindings

@@ -18,7 +18,7 @@ class Layer {
     describe(layer, net_);
     bptt_status status;
     {
-      const Released call;
+      const Long call;
       status = bptt_layer_create(&layer, handle_.put());
     }
     check(status, {net_.owner.c_str(), ""});

@@ -87,15 +87,17 @@ typedef struct bptt_spectrum {
   int64_t sample;      /* 0 */
   int64_t first, last; /* 0, 0; last 0: the sequence's length */
   int64_t count;       /* 0: all S exponents; else so many, of about the largest */
-  int64_t interval;    /* 1; steps between factorisations, fewer where rows grow or shrink too far;
-                          above 1 what is weaker than the strongest by more than 1 / epsilon over an
-                          interval comes out too large */
+  int64_t interval;    /* 1; most steps between factorisations; fewer where rows grow or shrink too
+                          far, or by factors too different for the digits of the dtype */
   int64_t discard;     /* 0; so many of the steps walked first (the latest) do not count */
   const void* start;   /* [count, S] rows to begin with, made orthonormal first; NULL: drawn at
                               random, always the same */
   double* exponents;   /* [count]: per step, descending; -inf where a direction is lost */
   double* log_singular_values; /* [S]: of J_{last-1} ... J_first, natural logarithms, descending;
                                   needs count 0 or S; NULL: not asked for */
+  double* log_extremes; /* [last - first, 2]: row d: the largest and the smallest singular value of
+                           J_{last-1} ... J_{last-1-d}, natural logarithms; needs count 0 or S and
+                           interval 1; NULL: not asked for */
 } bptt_spectrum;
 BPTT_API bptt_status bptt_spectrum_init(bptt_spectrum* spectrum, size_t struct_size);
 BPTT_API bptt_status bptt_layer_spectrum(bptt_layer* layer, bptt_tape* tape,

@@ -165,16 +165,23 @@ CheckedSpectrum<T> check_spectrum(const NetworkConfig& config, const Tape<T>& ta
   call.interval = size_argument(known.interval, "interval");
   within(known.discard, 0, call.last - call.first - 1, "discard");
   call.discard = known.discard;
-  if (known.log_singular_values && call.count != S)
-    fail(BPTT_ERR_ARGUMENT, "log_singular_values", "NULL unless count is 0 or " + text(S),
-         "a pointer");
+  for (const auto& [values, argument] :
+       {std::pair(known.log_singular_values, "log_singular_values"),
+        std::pair(known.log_extremes, "log_extremes")}) {
+    if (values && call.count != S)
+      fail(BPTT_ERR_ARGUMENT, argument, "NULL unless count is 0 or " + text(S), "a pointer");
+  }
+  if (known.log_extremes && call.interval != 1)
+    fail(BPTT_ERR_ARGUMENT, "log_extremes", "NULL unless interval is 1", "a pointer");
   call.start = static_cast<const T*>(known.start);
   call.exponents = known.exponents;
   call.log_singular_values = known.log_singular_values;
+  call.log_extremes = known.log_extremes;
   Arrays arrays;
   arrays.flat("start", call.start, checked_count(call.count, S), false);
   arrays.flat("exponents", call.exponents, call.count, true);
   arrays.flat("log_singular_values", call.log_singular_values, S, true);
+  arrays.flat("log_extremes", call.log_extremes, 2 * (call.last - call.first), true);
   return checked;
 }
 

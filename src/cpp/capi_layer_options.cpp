@@ -43,58 +43,6 @@ void refuse(const std::optional<OptionProblem>& problem, const std::string& pref
   if (problem) fail(BPTT_ERR_ARGUMENT, prefix + problem->option, problem->expected, problem->got);
 }
 
-// How the parameters of `network` begin; its cell and bias are checked.
-InitConfig check_init(const bptt_layer_options& options, const NetworkConfig& network,
-                      const std::string& prefix) {
-  InitConfig init;
-  init.weights = kInitOf[choose(raw(options.init), kInits, prefix + "init")];
-  init.gain = options.init_gain;
-  if (!std::isfinite(init.gain))
-    fail(BPTT_ERR_ARGUMENT, prefix + "init_gain", "a finite number", text(init.gain));
-  init.forget_bias = options.forget_bias;
-  if (!std::isnan(init.forget_bias)) {
-    const bool possible = network.cell == Cell::lstm && network.bias && !network.coupled;
-    if (!possible || std::isinf(init.forget_bias)) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "forget_bias",
-           possible ? "a finite number, or NaN to leave it"
-                    : "NaN unless the cell is BPTT_LSTM with a bias and not coupled",
-           text(init.forget_bias));
-    }
-  }
-  init.spectral_radius = options.spectral_radius;
-  if (!(init.spectral_radius > 0 && std::isfinite(init.spectral_radius))) {
-    fail(BPTT_ERR_ARGUMENT, prefix + "spectral_radius", "a finite number > 0",
-         text(init.spectral_radius));
-  }
-  init.time_scale = options.time_scale;
-  if (init.weights == WeightInit::chrono) {
-    if (network.cell == Cell::rnn || !network.bias) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "init",
-           "another than BPTT_INIT_CHRONO unless the cell is BPTT_LSTM or BPTT_GRU with a bias",
-           "BPTT_INIT_CHRONO");
-    }
-    if (!std::isnan(init.forget_bias)) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "forget_bias",
-           "NaN beside BPTT_INIT_CHRONO, which sets these biases", text(init.forget_bias));
-    }
-    if (!(init.time_scale >= 2 && std::isfinite(init.time_scale))) {
-      fail(BPTT_ERR_ARGUMENT, prefix + "time_scale", "a finite number >= 2 for BPTT_INIT_CHRONO",
-           text(init.time_scale));
-    }
-  } else if (!std::isnan(init.time_scale)) {
-    fail(BPTT_ERR_ARGUMENT, prefix + "time_scale", "NaN unless init is BPTT_INIT_CHRONO",
-         text(init.time_scale));
-  }
-  const bool square = init.weights == WeightInit::normal || init.weights == WeightInit::sparse;
-  if (square && network.projection) {
-    fail(BPTT_ERR_ARGUMENT, prefix + "init",
-         "another than BPTT_INIT_NORMAL and BPTT_INIT_SPARSE with proj_size",
-         std::to_string(raw(options.init)));
-  }
-  init.seed = options.seed;
-  return init;
-}
-
 }  // namespace
 
 void check_bptt(const LayerConfig& layer, const BpttSettings& settings) {
@@ -138,8 +86,15 @@ LayerSettings check_layer(const bptt_layer_options& options, const std::string& 
   network.zoneout = options.zoneout;
   network.zoneout_c = options.zoneout_c;
   network.seed = options.seed;
-  refuse(problem_of(network), prefix);
-  settings.init = check_init(options, network, prefix);
+  refuse(problem_of(network, settings.dtype), prefix);
+  InitConfig& init = settings.init;
+  init.weights = kInitOf[choose(raw(options.init), kInits, prefix + "init")];
+  init.gain = options.init_gain;
+  init.forget_bias = options.forget_bias;
+  init.spectral_radius = options.spectral_radius;
+  init.time_scale = options.time_scale;
+  init.seed = options.seed;
+  refuse(problem_of(network, init, settings.dtype), prefix);
   return settings;
 }
 

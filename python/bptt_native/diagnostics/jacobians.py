@@ -121,10 +121,10 @@ def lyapunov(
     count : int, optional
         So many exponents, of about the largest; all S by default.
     interval : int
-        Steps between factorisations; fewer where a row would be lost to under- or overflow. Only 1
-        measures all exponents: over an interval of n steps rows turn towards the strongest
-        directions, and those weaker by more than 1 / epsilon of the dtype in n steps come out too
-        large, as with any QR method.
+        Most steps between factorisations. Over an interval rows turn towards the strongest
+        directions; an interval that would lose a row to under- or overflow, or that leaves the
+        weakest row fewer than about three digits of the dtype beside the strongest, is walked again
+        with fewer steps, and so are those that follow.
     discard : int
         So many of the latest steps, which are walked first, do not count.
     start : float [count, S], optional
@@ -200,8 +200,8 @@ def _spectrum(
         expected = f"a {dtype} array of shape {list(shape)}"
         array = convert(start, {dtype: [shape]}, where, "start", expected)
         given = np.array(array).ravel()
-    exponents, values = net._native.spectrum(
-        tape, index, sample, first, end, rows, interval, discard, given, singular, where
+    exponents, values, _ = net._native.spectrum(
+        tape, index, sample, first, end, rows, interval, discard, given, singular, False, where
     )
     steps = (end or tape.lengths[sample]) - first - discard
     return Spectrum(exponents, values, steps, state_size(net))
@@ -258,17 +258,18 @@ def gain_bounds(
         As `jacobian`.
     """
     where, size = "gain_bounds", state_size(net)
-    walk_index(net, layer, 0, where)
+    index = walk_index(net, layer, 0, where)
     check_tape(tape, where)
     expected = f"a float64 array of shape [{size}]"
     own = convert(gradient, {"float64": [(size,)]}, where, "gradient", expected)
-    end = tape.lengths[integer(sample, where, "sample", 0, tape.batch - 1)]
+    sample = integer(sample, where, "sample", 0, tape.batch - 1)
+    end = tape.lengths[sample]
     far = end if steps is None else integer(steps, where, "steps", 1, end)
     if not (np.isfinite(own).all() and own.any()):
         got = "zeros" if np.isfinite(own).all() else "numbers that are not finite"
         raise ValueError(message(where, "gradient", "finite numbers, not all 0", got))
     own = direction_of(own).unit
-    gain, bound, low, high = [0.0], [0.0], [0.0], [0.0]  # logarithms
+    gain, bound = [0.0], [0.0]  # logarithms
     for back in range(1, far + 1):
         J = jacobian(net, tape, end - back, layer=layer, sample=sample).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -276,12 +277,10 @@ def gain_bounds(
             gain.append(gain[-1] + float(np.log(norm) + np.log(scale)))
             largest = np.linalg.norm(J, 2) if np.isfinite(J).all() else np.nan
             bound.append(bound[-1] + float(np.log(largest)))
-        values = jacobian_product(
-            net, tape, layer=layer, sample=sample, first=end - back
-        ).log_singular_values
-        assert values is not None
-        high.append(float(values[0]))
-        low.append(float(values[-1]))
+    _, _, extremes = net._native.spectrum(
+        tape, index, sample, end - far, end, 0, 1, 0, None, False, True, where
+    )
+    high, low = ([0.0, *column] for column in extremes[:far].T)
     with np.errstate(over="ignore"):
         return GainBounds(
             np.arange(far + 1), *(np.exp(np.array(logs)) for logs in (gain, high, low, bound))

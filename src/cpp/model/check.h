@@ -1,11 +1,13 @@
-// check.h: what options of layers and of BPTT have to be, alone and together. The C API and the reader
-// of model files ask here.
+// check.h: what options of layers, of their start and of BPTT have to be, alone and together. The C API
+// and the reader of model files ask here.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 
+#include "model/init.h"
+#include "model/params.h"
 #include "sequence/tape.h"
 
 namespace bptt {
@@ -22,7 +24,10 @@ struct BpttSettings {
   double omega = 0;
 };
 
-std::optional<OptionProblem> problem_of(const LayerConfig& layer);  // sizes are positive
+// Sizes are positive. Numbers are judged as the dtype has them.
+std::optional<OptionProblem> problem_of(const LayerConfig& layer, Dtype dtype);
+std::optional<OptionProblem> problem_of(const NetworkConfig& network, const InitConfig& init,
+                                        Dtype dtype);
 std::optional<OptionProblem> problem_of(const LayerConfig& layer, const BpttSettings& settings);
 
 }  // namespace bptt

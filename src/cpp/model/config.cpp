@@ -195,7 +195,6 @@ void check_options(const Options& options) {
   const ModelConfig& config = options.config;
   const NetworkConfig& network = config.network;
   const OptimizerConfig& optimizer = config.optimizer;
-  const bool lstm_bias = network.cell == Cell::lstm && network.bias && !network.coupled;
   check(options.input_size >= 0 && options.vocab_size >= 0, "input_size");
   check((options.input_size > 0) != (options.vocab_size > 0), "vocab_size");
   check(network.embedding >= 0 && (network.embedding == 0 || options.vocab_size > 0),
@@ -204,15 +203,6 @@ void check_options(const Options& options) {
   check(network.compute == Compute::as_stored || options.dtype == Dtype::float32, "compute");
   check(network.layers > 0, "num_layers");
   check(network.output > 0, "output_size");
-  check(!std::isnan(config.init.gain), "init_gain");
-  const bool chrono = config.init.weights == WeightInit::chrono;
-  check(std::isnan(config.init.forget_bias) || (lstm_bias && !chrono), "forget_bias");
-  check(config.init.spectral_radius > 0 && std::isfinite(config.init.spectral_radius),
-        "spectral_radius");
-  check(!chrono || (network.cell != Cell::rnn && network.bias), "init");
-  check(chrono ? config.init.time_scale >= 2 && std::isfinite(config.init.time_scale)
-               : std::isnan(config.init.time_scale),
-        "time_scale");
   check(not_negative(optimizer.lr), "lr");
   const bool sgd = optimizer.algorithm == Algorithm::sgd,
              rmsprop = optimizer.algorithm == Algorithm::rmsprop;
@@ -232,7 +222,9 @@ void check_options(const Options& options) {
   check(not_negative(config.clip_norm), "clip_norm");
   check(not_negative(config.clip_tensor_norm), "clip_tensor_norm");
   check(not_negative(config.clip_value), "clip_value");
-  if (const auto problem = problem_of(network)) refuse_option(problem->option);
+  if (const auto problem = problem_of(network, options.dtype)) refuse_option(problem->option);
+  if (const auto problem = problem_of(network, config.init, options.dtype))
+    refuse_option(problem->option);
   if (const auto problem = problem_of(network, bptt_settings(config)))
     refuse_option(problem->option);
   const bool entropy = config.loss == Loss::cross_entropy;

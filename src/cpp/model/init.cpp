@@ -8,9 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "error.h"
 #include "model/linalg.h"
+#include "model/pace.h"
 #include "model/random.h"
+#include "model/spectral_radius.h"
 
 namespace bptt {
 namespace {
@@ -18,25 +19,40 @@ namespace {
 constexpr double kIdentityInputStd = 0.001;  // Le et al. 2015
 constexpr int64_t kSparseEntries = 15;       // a row: Martens 2010
 
+// The random numbers of a tensor, and the caller's wish to go on.
+struct Draw {
+  RandomStream random;
+  Pace& pace;
+
+  double normal() {
+    pace.did(100);
+    return random.normal();
+  }
+  double uniform(double low, double high) {
+    pace.did(50);
+    return random.uniform(low, high);
+  }
+};
+
 template <class T>
-void fill_uniform(RandomStream& random, double bound, T* values, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) values[i] = static_cast<T>(random.uniform(-bound, bound));
+void fill_uniform(Draw& draw, double bound, T* values, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) values[i] = static_cast<T>(draw.uniform(-bound, bound));
 }
 
 template <class T>
-void fill_normal(RandomStream& random, double deviation, T* values, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) values[i] = static_cast<T>(deviation * random.normal());
+void fill_normal(Draw& draw, double deviation, T* values, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) values[i] = static_cast<T>(deviation * draw.normal());
 }
 
 // Each gate's [H, columns] with orthonormal columns, columns <= H.
 template <class T>
-void fill_orthogonal(RandomStream& random, double gain, int64_t gates, int64_t hidden,
-                     int64_t columns, T* values) {
+void fill_orthogonal(Draw& draw, double gain, int64_t gates, int64_t hidden, int64_t columns,
+                     T* values) {
   const int64_t count = checked_count(hidden, columns);
   Buffer<double> block(count);
   for (int64_t gate = 0; gate < gates; ++gate) {
-    for (int64_t i = 0; i < count; ++i) block[i] = random.normal();
-    orthogonal_factor(block, hidden, columns);
+    for (int64_t i = 0; i < count; ++i) block[i] = draw.normal();
+    orthogonal_factor(block, hidden, columns, draw.pace);
     for (int64_t i = 0; i < count; ++i) values[gate * count + i] = static_cast<T>(gain * block[i]);
   }
 }
@@ -49,17 +65,17 @@ void fill_identity(double gain, int64_t gates, int64_t hidden, int64_t columns, 
   }
 }
 
+// What makes the spectral radius of `block` that of the promise.
+double factor_to(double radius, const Buffer<double>& block, int64_t hidden, Pace& pace) {
+  const double found = spectral_radius(block, hidden, pace);
+  return found > 0 ? radius / found : 1;
+}
+
 // Each gate's [H, H] with `entries` of N(0, 1) a row, in places drawn without replacement; then
 // rescaled to the spectral radius.
 template <class T>
-void fill_rescaled(RandomStream& random, double radius, int64_t entries, int64_t gates,
-                   int64_t hidden, int64_t columns, T* values) {
-  if (columns != hidden) {
-    throw Error(BPTT_ERR_ARGUMENT, "init",
-                "a start without spectral_radius where W_hh is not square",
-                "W_hh with " + std::to_string(columns) + " columns for " + std::to_string(hidden) +
-                    " units");
-  }
+void fill_rescaled(Draw& draw, double radius, int64_t entries, int64_t gates, int64_t hidden,
+                   T* values) {
   const int64_t count = checked_count(hidden, hidden);
   Buffer<double> block(count);
   std::vector<int64_t> places(static_cast<size_t>(hidden));
@@ -69,13 +85,13 @@ void fill_rescaled(RandomStream& random, double radius, int64_t entries, int64_t
     for (int64_t row = 0; row < hidden; ++row) {
       for (int64_t i = 0; i < entries; ++i) {
         if (entries < hidden) {
-          const auto drawn = static_cast<int64_t>(random.uniform() * double(hidden - i));
+          const auto drawn = static_cast<int64_t>(draw.random.uniform() * double(hidden - i));
           std::swap(places[static_cast<size_t>(i)], places[static_cast<size_t>(i + drawn)]);
         }
-        block[row * hidden + places[static_cast<size_t>(i)]] = random.normal();
+        block[row * hidden + places[static_cast<size_t>(i)]] = draw.normal();
       }
     }
-    const double found = spectral_radius(block, hidden), factor = found > 0 ? radius / found : 1;
+    const double factor = factor_to(radius, block, hidden, draw.pace);
     for (int64_t i = 0; i < count; ++i)
       values[gate * count + i] = static_cast<T>(factor * block[i]);
   }
@@ -94,10 +110,10 @@ Gates gates_of(Cell cell, int64_t count) {
 // Biases b of the gates that keep the state a time 1 + e^b: e^b ~ U[1, time_scale - 1], and the
 // opposite for those that let the input in (Tallec & Ollivier 2018). Their b_hh is 0.
 template <class T>
-void fill_chrono(RandomStream& random, double time_scale, const Gates& gates, bool hidden_bias,
+void fill_chrono(Draw& draw, double time_scale, const Gates& gates, bool hidden_bias,
                  int64_t hidden, T* values) {
   for (int64_t unit = 0; unit < hidden; ++unit) {
-    const double keep = hidden_bias ? 0 : natural_logarithm(random.uniform(1, time_scale - 1));
+    const double keep = hidden_bias ? 0 : natural_logarithm(draw.uniform(1, time_scale - 1));
     for (const int64_t gate : {gates.forget, gates.update}) {
       if (gate >= 0) values[gate * hidden + unit] = static_cast<T>(keep);
     }
@@ -113,34 +129,78 @@ struct Tensor {
 };
 
 template <class T>
-void fill_weight_hh(const InitConfig& config, const Tensor& tensor, int64_t H, RandomStream& random,
+void fill_weight_hh(const InitConfig& config, const Tensor& tensor, int64_t H, Draw& draw,
                     double bound, T* values) {
   const int64_t gates = tensor.gates, columns = tensor.columns;
   switch (config.weights) {
     case WeightInit::orthogonal:
-      return fill_orthogonal(random, config.gain, gates, H, columns, values);
+      return fill_orthogonal(draw, config.gain, gates, H, columns, values);
     case WeightInit::keras:
-      return fill_orthogonal(random, 1.0, 1, gates * H, columns, values);
+      return fill_orthogonal(draw, 1.0, 1, gates * H, columns, values);
     case WeightInit::identity:
       return fill_identity(config.gain, gates, H, columns, values);
     case WeightInit::normal:
-      return fill_rescaled(random, config.spectral_radius, H, gates, H, columns, values);
+      return fill_rescaled(draw, config.spectral_radius, H, gates, H, values);
     case WeightInit::sparse:
-      return fill_rescaled(random, config.spectral_radius, std::min(H, kSparseEntries), gates, H,
-                           columns, values);
+      return fill_rescaled(draw, config.spectral_radius, std::min(H, kSparseEntries), gates, H,
+                           values);
     case WeightInit::xavier:
-      return fill_uniform(random, std::sqrt(6.0 / double(H + columns)), values, tensor.count);
+      return fill_uniform(draw, std::sqrt(6.0 / double(H + columns)), values, tensor.count);
     default:
-      fill_uniform(random, bound, values, tensor.count);
+      fill_uniform(draw, bound, values, tensor.count);
   }
 }
 
+// The spectral radius that the start of a square W_hh promises: U(-b, b) has b sqrt(H / 3).
+double radius_of(const InitConfig& config) {
+  switch (config.weights) {
+    case WeightInit::orthogonal:
+      return std::fabs(config.gain);
+    case WeightInit::normal:
+      return config.spectral_radius;
+    case WeightInit::xavier:
+    case WeightInit::keras:
+      return 1;
+    default:
+      return std::sqrt(1 / 3.0);
+  }
+}
+
+// W_hh drawn as without Dale's law, then what acts of it, |W_hh| with the signs of its columns, gets
+// the spectral radius of the start. Before that each row's inhibitory elements are rescaled so that
+// the row sums to 0: else the mean of the elements is an eigenvalue far outside the others (Rajan &
+// Abbott 2006). Where all units have one sign, it stays and is the spectral radius.
 template <class T>
-void fill_weight_ih(const InitConfig& config, const Tensor& tensor, int64_t H, RandomStream& random,
+void fill_weight_hh_of_dale(const LayerConfig& layer, const InitConfig& config,
+                            const Tensor& tensor, Draw& draw, double bound, T* values) {
+  const int64_t H = layer.hidden, excite = excitatory_units(layer);
+  if (config.weights == WeightInit::normal) {
+    fill_normal(draw, 1.0, values, tensor.count);
+  } else {
+    InitConfig start = config;
+    start.gain = 1;  // which the factor below makes
+    fill_weight_hh(start, tensor, H, draw, bound, values);
+  }
+  Buffer<double> acting(tensor.count);
+  for (int64_t i = 0; i < H; ++i) {
+    double* row = acting.data() + i * H;
+    for (int64_t j = 0; j < H; ++j) row[j] = std::fabs(double(values[i * H + j]));
+    const double more = std::accumulate(row, row + excite, 0.0),
+                 less = std::accumulate(row + excite, row + H, 0.0);
+    const double balance = more > 0 && less > 0 ? -more / less : -1;
+    for (int64_t j = excite; j < H; ++j) row[j] *= balance;
+  }
+  const double factor = factor_to(radius_of(config), acting, H, draw.pace);
+  for (int64_t i = 0; i < tensor.count; ++i)
+    values[i] = static_cast<T>(std::copysign(factor * acting[i], double(values[i])));
+}
+
+template <class T>
+void fill_weight_ih(const InitConfig& config, const Tensor& tensor, int64_t H, Draw& draw,
                     double bound, T* values) {
   switch (config.weights) {
     case WeightInit::identity:
-      return fill_normal(random, kIdentityInputStd, values, tensor.count);
+      return fill_normal(draw, kIdentityInputStd, values, tensor.count);
     case WeightInit::xavier:
       bound = std::sqrt(6.0 / double(H + tensor.columns));
       break;
@@ -150,22 +210,22 @@ void fill_weight_ih(const InitConfig& config, const Tensor& tensor, int64_t H, R
     default:
       break;
   }
-  fill_uniform(random, bound, values, tensor.count);
+  fill_uniform(draw, bound, values, tensor.count);
 }
 
 template <class T>
 void fill_bias(Cell cell, const InitConfig& config, const Tensor& tensor, int64_t H,
-               RandomStream& random, double bound, T* values) {
+               Draw& draw, double bound, T* values) {
   const bool hidden_bias = tensor.is("bias_hh");
   const Gates gates = gates_of(cell, tensor.gates);
   if (config.weights == WeightInit::identity || config.weights == WeightInit::xavier ||
       config.weights == WeightInit::keras) {
     std::fill_n(values, tensor.count, T(0));
   } else {
-    fill_uniform(random, bound, values, tensor.count);
+    fill_uniform(draw, bound, values, tensor.count);
   }
   if (config.weights == WeightInit::chrono)
-    fill_chrono(random, config.time_scale, gates, hidden_bias, H, values);
+    fill_chrono(draw, config.time_scale, gates, hidden_bias, H, values);
   double forget = config.forget_bias;
   if (std::isnan(forget) && config.weights == WeightInit::keras) forget = 1;
   if (gates.forget >= 0 && !std::isnan(forget))
@@ -174,17 +234,19 @@ void fill_bias(Cell cell, const InitConfig& config, const Tensor& tensor, int64_
 
 template <class T>
 void fill_recurrent(const NetworkConfig& network, const InitConfig& config, const Tensor& tensor,
-                    RandomStream& random, double bound, T* values) {
-  if (tensor.is("weight_hh")) {
-    fill_weight_hh(config, tensor, network.hidden, random, bound, values);
+                    Draw& draw, double bound, T* values) {
+  if (tensor.is("weight_hh") && network.dale >= 0) {
+    fill_weight_hh_of_dale(network, config, tensor, draw, bound, values);
+  } else if (tensor.is("weight_hh")) {
+    fill_weight_hh(config, tensor, network.hidden, draw, bound, values);
   } else if (tensor.is("weight_ih")) {
-    fill_weight_ih(config, tensor, network.hidden, random, bound, values);
+    fill_weight_ih(config, tensor, network.hidden, draw, bound, values);
   } else if (tensor.is("bias_ih") || tensor.is("bias_hh")) {
-    fill_bias(network.cell, config, tensor, network.hidden, random, bound, values);
+    fill_bias(network.cell, config, tensor, network.hidden, draw, bound, values);
   } else if (tensor.is("weight_ln") || tensor.is("bias_ln")) {
     std::fill_n(values, tensor.count, tensor.is("weight_ln") ? T(1) : T(0));
   } else {
-    fill_uniform(random, bound, values, tensor.count);
+    fill_uniform(draw, bound, values, tensor.count);
   }
 }
 
@@ -197,19 +259,20 @@ void initialise(Network<T>& network, const InitConfig& config) {
   const std::string& prefix = network.config().prefix;
   const double bound = 1 / std::sqrt(static_cast<double>(network.config().hidden));
   T* const data = params.change();
+  Pace pace;
   for (const Param& tensor : params.tensors()) {
-    RandomStream random(config.seed, tensor.name);
+    Draw draw{RandomStream(config.seed, tensor.name), pace};
     T* values = data + tensor.offset;
     if (tensor.name == "embedding.weight") {
-      fill_normal(random, 1.0, values, tensor.count);
+      fill_normal(draw, 1.0, values, tensor.count);
     } else if (tensor.name.starts_with("readout.")) {
-      fill_uniform(random, bound, values, tensor.count);
+      fill_uniform(draw, bound, values, tensor.count);
     } else {
       const int64_t columns = tensor.shape.size() > 1 ? tensor.shape[1] : 1;
       fill_recurrent(network.config(), config,
                      {std::string_view(tensor.name).substr(prefix.size()),
                       tensor.shape[0] / network.config().hidden, columns, tensor.count},
-                     random, bound, values);
+                     draw, bound, values);
     }
   }
 }

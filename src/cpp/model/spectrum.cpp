@@ -37,6 +37,11 @@ class ScaledProduct {
     for (int64_t i = 0; i < n; ++i) columns_[i * n + i] = 1;
   }
 
+  void take(const ScaledProduct& other) {
+    std::copy_n(other.columns_.data(), columns_.count(), columns_.data());
+    std::copy_n(other.logs_.data(), n_, logs_.data());
+  }
+
   // Column j becomes the sum of columns k >= j times lower[k, j], relative to the largest of these.
   void multiply(const Buffer<double>& lower, Pace& pace) {
     for (int64_t j = 0; j < n_; ++j) {
@@ -141,12 +146,19 @@ Buffer<T> first_rows(const T* start, int64_t count, int64_t size, Pace& pace) {
   return v;
 }
 
-// Rows this small or large are made orthonormal, so that none is lost to under- or overflow.
+// Whether rows are far enough from the ends of the dtype to be taken on.
 template <class T>
-bool near_the_end(StateRows<T>& rows) {
+bool within_range(StateRows<T>& rows) {
   const double far = sizeof(T) == 4 ? 1e24 : 1e200;
-  const auto [least, most] = rows.range();
-  return least < 1 / far || most > far;
+  return rows.within(1 / far, far);
+}
+
+// Whether the weakest of the rows has kept digits beside the strongest.
+template <class T>
+bool tells_apart(const Buffer<double>& norms) {
+  constexpr double kSpread = 1e-3 / double(std::numeric_limits<T>::epsilon());
+  const auto [least, most] = std::minmax_element(norms.data(), norms.data() + norms.count());
+  return *most <= kSpread * *least && *least > 0 && std::isfinite(*most);
 }
 
 }  // namespace
@@ -155,40 +167,67 @@ template <class T>
 void spectrum(StateRows<T>& rows, const SpectrumCall<T>& call) {
   Pace pace;
   const int64_t size = rows.size(), row = padded_row<T>(size), count = call.count;
+  const bool with_product = call.log_singular_values || call.log_extremes;
   Buffer<T> v = first_rows<T>(call.start, count, size, pace);
-  RowFactors<T> factors(rows.kernels(), count, size, call.log_singular_values != nullptr);
+  RowFactors<T> factors(rows.kernels(), count, size, with_product);
   factors.run(v.data(), pace);
-  std::unique_ptr<ScaledProduct> product;
-  if (call.log_singular_values)
-    product = std::make_unique<ScaledProduct>(kernels_of<double>(*active_kernels()), count);
+  std::unique_ptr<ScaledProduct> product, copy;
+  const auto new_product = [&] {
+    return std::make_unique<ScaledProduct>(kernels_of<double>(*active_kernels()), count);
+  };
+  if (with_product) product = new_product();
+  if (call.log_extremes) copy = new_product();
+  Buffer<double> values(call.log_extremes ? count : 0);
   Buffer<double> sums = Buffer<double>::zeros(count);
   const int64_t counted = call.last - call.first - call.discard;
-  rows.put(v.data(), row);
-  int64_t since = 0, done = 0;
+  Buffer<T> kept(call.interval > 1 ? v.count() : 0);
+  int64_t reach = call.interval, done = 0;
   bool lost = false;  // to overflow or NaN
-  for (int64_t s = call.last; s-- > call.first;) {
-    rows.step(s);
-    pace.did(2.0 * double(count) * double(size) * double(size));
-    ++done;
-    if (++since < call.interval && s > call.first && done != call.discard && !near_the_end(rows))
-      continue;
-    since = 0;
-    rows.get(v.data(), row);
-    factors.run(v.data(), pace);
+  while (done < call.last - call.first) {
+    const int64_t behind = call.last - done;  // the rows belong behind the step before this one
+    int64_t steps = std::min(reach, behind - call.first), walked = 0;
+    if (done < call.discard) steps = std::min(steps, call.discard - done);
+    if (steps > 1) std::copy_n(v.data(), v.count(), kept.data());
     rows.put(v.data(), row);
+    bool sound = true;
+    while (sound && walked < steps) {
+      rows.step(behind - ++walked);
+      pace.did(2.0 * double(count) * double(size) * double(size));
+      sound = steps == 1 || within_range(rows);
+    }
+    if (sound || walked == 1) {
+      rows.get(v.data(), row);
+      factors.run(v.data(), pace);
+      if (walked > 1 && !tells_apart<T>(factors.diagonal())) {
+        sound = false;
+        walked = walked / 2 + 1;
+      }
+    }
+    if (!sound && walked > 1) {
+      reach = walked - 1;
+      std::copy_n(kept.data(), v.count(), v.data());
+      continue;
+    }
+    done += walked;
     const double* norms = factors.diagonal().data();
-    const bool finite =
-        std::all_of(norms, norms + count, [](double norm) { return std::isfinite(norm); });
-    if (product && finite) product->multiply(factors.lower(), pace);
-    lost |= !finite;
-    for (int64_t i = 0; done > call.discard && i < count; ++i)
-      sums[i] += std::log(factors.diagonal()[i]);
+    lost |= !std::all_of(norms, norms + count, [](double norm) { return std::isfinite(norm); });
+    if (product && !lost) product->multiply(factors.lower(), pace);
+    if (call.log_extremes) {
+      double* extremes = call.log_extremes + 2 * (done - 1);
+      if (!lost) {
+        copy->take(*product);
+        copy->log_singular_values(values.data(), pace);
+      }
+      extremes[0] = lost ? std::numeric_limits<double>::quiet_NaN() : values[0];
+      extremes[1] = lost ? extremes[0] : values[count - 1];
+    }
+    for (int64_t i = 0; done > call.discard && i < count; ++i) sums[i] += std::log(norms[i]);
   }
   if (call.exponents) {
     for (int64_t i = 0; i < count; ++i) call.exponents[i] = sums[i] / double(counted);
     sort_descending(call.exponents, count);
   }
-  if (!product) return;
+  if (!call.log_singular_values) return;
   if (lost) {
     std::fill_n(call.log_singular_values, size, std::numeric_limits<double>::quiet_NaN());
   } else {

@@ -17,14 +17,17 @@ struct SpectrumCall {
   const T* start = nullptr;               // [count, size], made orthonormal first; null: drawn
   double* exponents = nullptr;            // [count]
   double* log_singular_values = nullptr;  // [count], all of a state's
+  double* log_extremes = nullptr;         // [last - first, 2], all of a state's, interval 1
 };
 
 // Rows of Q^T J_t for t = last - 1, ..., first, orthonormalised (by modified Gram-Schmidt, twice) every
-// `interval` steps, or sooner where one would be lost to under- or overflow; the exponents are the means
-// of log R_ii over the steps that count. Backward rows have the spectrum of the forward ones (the
+// `interval` steps. An interval over which rows would be lost to under- or overflow, or to rounding
+// beside stronger ones, is walked again with fewer steps, and so are those that follow. The exponents
+// are the means of log R_ii over the steps that count. Backward rows have the spectrum of the forward ones (the
 // adjoint; Benettin et al. 1980, Ginelli et al. 2007). The product's singular values come from the
 // triangular factors, with logarithmic scales, by one-sided Jacobi rotations: nothing over- or
-// underflows. Both descending. Throws std::bad_alloc, Error (cancelled).
+// underflows. Both descending. `log_extremes` are the largest and the smallest singular value of the
+// product of the last d + 1 steps. Throws std::bad_alloc, Error (cancelled).
 template <class T>
 void spectrum(StateRows<T>& rows, const SpectrumCall<T>& call);
 

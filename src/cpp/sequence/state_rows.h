@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <memory>
 #include <utility>
 
@@ -49,16 +48,14 @@ class StateRows {
     }
   }
 
-  // The least and the greatest over the rows of a row's largest element; rows of zeros do not count.
-  std::pair<double, double> range() {
-    double least = std::numeric_limits<double>::infinity(), most = 0;
+  // Whether the largest element of every row has a size from `least` to `most`.
+  bool within(double least, double most) {
     for (int64_t n = 0; n < rows_; ++n) {
       double largest = kernels().max_abs(steps_.dh(walk_, n), in_.R);
       if (cells()) largest = std::max(largest, kernels().max_abs(steps_.dc(walk_, n), cells()));
-      if (largest > 0) least = std::min(least, largest);
-      most = std::max(most, largest);
+      if (!(largest >= least && largest <= most)) return false;
     }
-    return {least, most};
+    return true;
   }
 
   // From behind step s of the walk to before it.
