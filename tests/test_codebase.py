@@ -21,12 +21,13 @@ PUBLIC = ("bptt.h", "bptt_diagnostics.h")
 
 # Room of a file -> rooms that it may include. Each of bptt.h and kernels.h is a room of its own.
 MAY_INCLUDE = {
-    "bindings": {"bindings", "bptt.h"},
+    "bindings": {"bindings", "bptt.h", "fork"},
     "capi": {"capi", "handles", "error", "bptt.h", "model", "sequence", "kernels.h"},
-    "handles": {"handles", "error", "bptt.h"},
+    "handles": {"handles", "error", "fork", "bptt.h"},
     "error": {"bptt.h"},
-    "model": {"model", "sequence", "kernels.h", "error"},
-    "sequence": {"sequence", "kernels.h", "error"},
+    "fork": {"fork"},
+    "model": {"model", "sequence", "kernels.h", "error", "fork"},
+    "sequence": {"sequence", "kernels.h", "error", "fork"},
     "dispatch": {"kernels.h"},
     "kernels": {"kernels.h", "cells", "simd"},
     "cells": {"cells", "simd", "kernels.h"},

@@ -30,7 +30,10 @@ bool interpreter_is_ending() {
 void remember_main_thread() {
   main_thread =
       py::cast<unsigned long>(py::module_::import("threading").attr("main_thread")().attr("ident"));
-  const auto in_child = py::cpp_function([] { main_thread = PyThread_get_thread_ident(); });
+  const auto in_child = py::cpp_function([] {
+    if (!on_main_thread()) long_calls = 0;  // those of a thread that stayed in the parent
+    main_thread = PyThread_get_thread_ident();
+  });
   py::module_::import("os").attr("register_at_fork")(py::arg("after_in_child") = in_child);
 }
 
@@ -114,6 +117,7 @@ PyObject* exception_of(bptt_status status) {
     case BPTT_ERR_STATE:
     case BPTT_ERR_BUSY:
     case BPTT_ERR_INTERNAL:
+    case BPTT_ERR_CALLBACK:
       return PyExc_RuntimeError;
     case BPTT_ERR_ISA:
       return PyExc_ImportError;
@@ -149,15 +153,17 @@ std::string printable(const std::string& text) {
   return py::cast<std::string>(decoded);
 }
 
-// pybind11 turns what is thrown here into an ImportError.
-void refuse_unknown_isa() {
+// Refuses BPTT_ISA and BPTT_NUM_THREADS where the engine does. Exceptions thrown here become
+// ImportError.
+void check_environment() {
   const char* name = nullptr;
-  if (bptt_isa(&name) == BPTT_OK) return;
+  int64_t count = 0;
+  if (bptt_isa(&name) == BPTT_OK && bptt_get_num_threads(&count) == BPTT_OK) return;
   bptt_error error = {};
   bptt_last_error(&error, sizeof error);
-  throw std::runtime_error(
-      printable(std::string("bptt_native: environment variable BPTT_ISA: expected ") +
-                error.expected + ", got " + error.got));
+  throw std::runtime_error(printable(std::string("bptt_native: environment variable ") +
+                                     error.argument + ": expected " + error.expected + ", got " +
+                                     error.got));
 }
 
 void use_isa(const py::object& name) {
@@ -265,8 +271,9 @@ PYBIND11_MODULE(_core, module) {
   using namespace bindings;
   module.doc() =
       "bptt.h for Python: the engine behind bptt_native. Use bptt_native's own names instead.";
-  refuse_unknown_isa();
+  check_environment();
   remember_main_thread();
+  py::dtype::of<double>();  // pybind11 finds NumPy now, not first while another thread forks
   module.attr("__version__") = bptt_version();
   module.def("isa", &isa);
   module.def("available_isas", &available_isas);

@@ -1,9 +1,8 @@
 // bindings_model.h: _core.Model, which its optimiser and streams look into.
 #pragma once
 
-#include <mutex>
-
 #include "bindings.h"
+#include "fork.h"
 
 namespace bindings {
 
@@ -58,7 +57,9 @@ class Model {
   bptt_params* params_ = nullptr;
   Net net_;
   bool entropy_ = true, overlapping_ = false;  // windows of BPTT overlap
-  mutable std::mutex extras_;                  // taken without the GIL
+  // Whoever reads or sets metadata or tensors has a turn, taken without the GIL.
+  struct ExtrasTurn {};
+  mutable bptt::Guarded<ExtrasTurn> extras_;
 };
 
 }  // namespace bindings

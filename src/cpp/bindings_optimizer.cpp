@@ -167,7 +167,7 @@ py::dict Model::metadata() const {
   bptt_status status = BPTT_OK;
   {
     const Released call;
-    const std::lock_guard<std::mutex> turn(extras_);
+    const auto turn = extras_.access();
     for (int64_t i = 0; status == BPTT_OK; ++i) {
       const char* key = nullptr;
       const char* value = nullptr;
@@ -187,7 +187,7 @@ void Model::set_metadata(const std::string& key, const py::object& value) const 
   const char* given = value.is_none() ? nullptr : text.c_str();
   without_gil(
       [&] {
-        const std::lock_guard<std::mutex> turn(extras_);
+        const auto turn = extras_.access();
         return bptt_model_set_metadata(handle_.get(), key.c_str(), given);
       },
       {"Model", "metadata"});
@@ -203,7 +203,7 @@ py::dict Model::tensors() const {
   bptt_status status = BPTT_OK;
   {
     const Released call;
-    const std::lock_guard<std::mutex> turn(extras_);
+    const auto turn = extras_.access();
     for (int64_t i = 0; status == BPTT_OK; ++i) {
       bptt_extra_info info = {};
       status = bptt_model_extra(handle_.get(), i, &info, sizeof info);
@@ -239,7 +239,7 @@ void Model::set_tensor(const std::string& name, const py::object& array) const {
   }
   without_gil(
       [&] {
-        const std::lock_guard<std::mutex> turn(extras_);
+        const auto turn = extras_.access();
         return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, rank, shape, given.data);
       },
       {"Model", "tensors"});

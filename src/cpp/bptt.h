@@ -85,7 +85,8 @@ typedef enum bptt_status {
   BPTT_ERR_ISA = 13,        /* an instruction set that is unknown or that this CPU lacks */
   BPTT_ERR_CANCELLED = 14,  /* the cancel callback asked to stop; nothing was changed */
   BPTT_ERR_INTERNAL = 15,   /* a defect of this library */
-  BPTT_ERR_NONFINITE = 16   /* BPTT_NONFINITE_RAISE; nothing was changed */
+  BPTT_ERR_NONFINITE = 16,  /* BPTT_NONFINITE_RAISE; nothing was changed */
+  BPTT_ERR_CALLBACK = 17    /* the cancel callback threw an exception; nothing was changed */
 } bptt_status;
 
 typedef enum bptt_dtype {

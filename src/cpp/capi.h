@@ -76,6 +76,8 @@ bptt_dtype dtype_of(double);
 // The kernels that calls use now; fails with BPTT_ERR_ISA where BPTT_ISA names none of this CPU's
 // (capi_library.cpp).
 const KernelTable& kernels_in_use();
+// The same, and fails with BPTT_ERR_ARGUMENT where BPTT_NUM_THREADS is no number of threads.
+void check_environment();
 
 // Refuses what this machine's memory cannot hold, before anything is touched.
 void require_memory(int64_t count, size_t element);

@@ -92,9 +92,9 @@ void add_sequence(const NetworkConfig& config, const Sequence<T>& sequence, Arra
 
 template <class T>
 Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
-                         const bptt_outputs* given) {
-  if (!given) return {};
-  const bptt_outputs known = read_struct(given, "outputs");
+                         const bptt_outputs* given, bptt_tape* const* tape) {
+  const bptt_outputs known =
+      given ? read_struct(given, "outputs") : defaults_of<bptt_outputs>();
   lstm_only(config, known.cn, "cn");
   Outputs<T> outputs;
   outputs.y = static_cast<T*>(known.y);
@@ -108,6 +108,7 @@ Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequenc
                  output_features(config), outputs.y_t, outputs.y_n, true);
   arrays.flat("hn", outputs.hn, h_count(config, sequence.batch), true);
   arrays.flat("cn", outputs.cn, c_count(config, sequence.batch), true);
+  arrays.result("tape", tape);
   return outputs;
 }
 
@@ -155,7 +156,7 @@ Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
   arrays.flat("dh0", backward.dh0, h, true);
   arrays.flat("dc0", backward.dc0, c, true);
   arrays.flat("gradients", backward.gradients, network.params().count(), true);
-  arrays.flat("omega_value", backward.omega_value, 1, true);
+  arrays.result("omega_value", backward.omega_value);
   return backward;
 }
 
@@ -211,7 +212,7 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
   template void add_sequence(const NetworkConfig&, const Sequence<T>&, Arrays&);               \
   template void own_sequence(const NetworkConfig&, Sequence<T>&, SequenceCopy&);               \
   template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&,                  \
-                                    const bptt_outputs*);                                      \
+                                    const bptt_outputs*, bptt_tape* const*);                   \
   template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*, \
                                       FlowCall&);                                              \
   template void require_tape_memory(const NetworkConfig&, const Sequence<T>&, bool);

@@ -9,9 +9,10 @@ namespace bptt {
 
 template <class T>
 Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given);
+// tape: where its handle goes, or null.
 template <class T>
 Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
-                         const bptt_outputs* given);
+                         const bptt_outputs* given, bptt_tape* const* tape = nullptr);
 struct FlowCall;
 template <class T>
 Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
@@ -95,13 +96,18 @@ std::vector<T> copy_checked(bptt_status status, const char* argument, const std:
 template <class T>
 void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence, bool remember);
 
-// The arrays of one call: no output may lie on another array.
+// The arrays of one call: no output may lie on another array. Null is no array.
 class Arrays {
  public:
-  // count elements, one after the other; null is no array.
+  // count elements, one after the other.
   template <class T>
   void flat(const char* name, const T* base, int64_t count, bool output) {
     if (base) add(name, base, 1, 1, count, 0, 0, sizeof(T), output);
+  }
+  // A single result.
+  template <class T>
+  void result(const char* name, const T* place) {
+    flat(name, place, 1, true);
   }
   // [steps, batch, features] with strides; an output's elements must not share places with each
   // other.

@@ -56,6 +56,8 @@ bptt_status write_record(const char* function, bptt_status status, const char* a
 
 constexpr size_t kLargestStruct = 4096;
 
+const double installed = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
+
 std::string size_text(const char* type, size_t known) {
   return std::string("struct_size ") + std::to_string(known) + " (the size of " + type + ")";
 }
@@ -66,10 +68,6 @@ bptt_status record_failure(const char* function) noexcept {
   try {
     throw;
   } catch (const Error& error) {
-    if (error.status == BPTT_ERR_CANCELLED) {
-      return write_record(function, error.status, "", "a cancel callback that lets the call finish",
-                          "one that stopped it", 0);
-    }
     return write_record(function, error.status, error.argument.c_str(), error.expected.c_str(),
                         error.got.c_str(), error.system_error);
   } catch (const std::bad_alloc&) {
@@ -132,7 +130,6 @@ bptt_dtype dtype_of(float) { return BPTT_FLOAT32; }
 bptt_dtype dtype_of(double) { return BPTT_FLOAT64; }
 
 void require_memory(int64_t count, size_t element) {
-  static const double installed = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
   const double wanted = double(count) * double(element);
   if (wanted > installed) {
     fail(BPTT_ERR_MEMORY, "",
@@ -194,7 +191,7 @@ const char* bptt_status_name(bptt_status status) {
       "BPTT_ERR_RANGE",    "BPTT_ERR_NAME",     "BPTT_ERR_HANDLE",    "BPTT_ERR_STRUCT_SIZE",
       "BPTT_ERR_MEMORY",   "BPTT_ERR_IO",       "BPTT_ERR_FORMAT",    "BPTT_ERR_STATE",
       "BPTT_ERR_BUSY",     "BPTT_ERR_ISA",      "BPTT_ERR_CANCELLED", "BPTT_ERR_INTERNAL",
-      "BPTT_ERR_NONFINITE"};
+      "BPTT_ERR_NONFINITE", "BPTT_ERR_CALLBACK"};
   const int32_t number = raw(status);
   return number >= 0 && number < int32_t(std::size(names)) ? names[number] : "BPTT_ERR_UNKNOWN";
 }

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <iterator>
 
-#include "capi.h"
+#include "capi_arrays.h"
 #include "model/pace.h"
 
 namespace bptt {
@@ -47,6 +47,12 @@ void check_key(const char* key, const char* argument) {
          std::to_string(length));
   }
   check_utf8(key, argument);
+}
+
+// A size as the rest of the library counts.
+int64_t signed_size(size_t size) {
+  if (size > size_t(INT64_MAX)) throw std::bad_alloc();
+  return int64_t(size);
 }
 
 const char* check_path(const char* path) {
@@ -161,7 +167,7 @@ bptt_status bptt_model_load(const char* path, bptt_model** model) {
   return guard("bptt_model_load", [&] {
     not_null(model, "model");
     check_path(path);
-    kernels_in_use();
+    check_environment();
     read_from("path", [&] {
       const std::vector<std::byte> bytes = read_file(path);
       *model = adopt(deserialize(bytes.data(), bytes.size()));
@@ -174,6 +180,10 @@ bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacit
     const Use use(model, {Tag::model}, "model");
     not_null(size, "size");
     const std::vector<std::byte> bytes = bytes_of(use.as<ModelObject>().model);
+    Arrays arrays;
+    arrays.result("size", size);
+    arrays.flat("buffer", static_cast<std::byte*>(buffer),
+                int64_t(std::min(capacity, bytes.size())), true);
     *size = bytes.size();
     if (!buffer) return;
     if (capacity < bytes.size()) {
@@ -191,7 +201,10 @@ bptt_status bptt_model_deserialize(const void* buffer, size_t size, bptt_model**
   return guard("bptt_model_deserialize", [&] {
     not_null(model, "model");
     not_null(buffer, "buffer");
-    kernels_in_use();
+    check_environment();
+    Arrays arrays;
+    arrays.flat("buffer", static_cast<const std::byte*>(buffer), signed_size(size), false);
+    arrays.result("model", model);
     read_from("buffer",
               [&] { *model = adopt(deserialize(static_cast<const std::byte*>(buffer), size)); });
   });

@@ -20,7 +20,7 @@ bptt_status bptt_layer_create(const bptt_layer_options* options, bptt_layer** la
   return guard("bptt_layer_create", [&] {
     not_null(layer, "layer");
     const LayerSettings settings = layer_settings(options);
-    kernels_in_use();
+    check_environment();
     auto object = std::make_unique<LayerObject>();
     if (settings.dtype == Dtype::float32) {
       object->network = new_layer<float>(settings);

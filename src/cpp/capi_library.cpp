@@ -1,8 +1,7 @@
 // capi_library.cpp: instruction sets, threads, cancelling, functions and norms over plain arrays.
 #include <cstdlib>
-#include <vector>
 
-#include "capi.h"
+#include "capi_arrays.h"
 #include "kernels.h"
 #include "model/clip.h"
 #include "sequence/pool.h"
@@ -11,47 +10,56 @@
 namespace bptt {
 namespace {
 
-// The names of this CPU's sets, best first, for the life of the process.
-const std::vector<const char*>& isa_names() {
-  static const std::vector<const char*> names = [] {
-    std::vector<const char*> found;
-    int64_t count = 0;
-    const KernelTable* const* tables = available_kernels(&count);
-    for (int64_t i = 0; i < count; ++i) found.push_back(tables[i]->name);
-    return found;
-  }();
-  return names;
-}
-
 [[noreturn]] void refuse_isa(const char* argument, const char* name) {
   std::string choices;
-  for (const char* choice : isa_names())
-    choices += (choices.empty() ? "'" : ", '") + std::string(choice) + "'";
+  int64_t count = 0;
+  const char* const* names = available_kernels(&count);
+  for (int64_t i = 0; i < count; ++i)
+    choices += (choices.empty() ? "'" : ", '") + std::string(names[i]) + "'";
   fail(BPTT_ERR_ISA, argument, "one of " + choices, quoted(name));
 }
 
+int64_t threads_in_use() {
+  const int64_t count = num_threads();
+  if (count == 0) {
+    fail(BPTT_ERR_ARGUMENT, "BPTT_NUM_THREADS", "an integer from 1 to " + text(kMostThreads),
+         quoted(std::getenv("BPTT_NUM_THREADS")));
+  }
+  return count;
+}
+
+// Every element takes the place of its own argument, or of none.
 template <class T>
-void map(const Kernels<T>& kernels, const char* function, const void* in, void* out,
+void map(const Kernels<T>& kernels, const std::string& name, const void* in, void* out,
          int64_t count) {
-  const std::string name = function;
+  Arrays arrays;
+  arrays.flat("in", static_cast<const T*>(in), count, false);
+  if (out != in) arrays.flat("out", static_cast<T*>(out), count, true);
   const auto f = name == "tanh"      ? kernels.map_tanh
                  : name == "sigmoid" ? kernels.map_sigmoid
                                      : kernels.map_exp;
   f(static_cast<const T*>(in), static_cast<T*>(out), count);
 }
 
-// body(gradients, count) in their type, once the arguments of a function on a gradient vector are
-// in order.
+// body(gradients) in their type, once the arguments of a function on a gradient vector are in order.
+// norm: where its norm goes, or null.
 template <class Pointer, class Body>
-void on_gradients(int32_t dtype, Pointer* gradients, int64_t count, const Body& body) {
+void on_gradients(int32_t dtype, Pointer* gradients, int64_t count, double* norm,
+                  const Body& body) {
+  check_environment();
   const Dtype type = dtype_argument(dtype, "dtype");
   if (count < 0) fail(BPTT_ERR_ARGUMENT, "count", "an integer >= 0", text(count));
-  checked_bytes(count, type == Dtype::float32 ? sizeof(float) : sizeof(double));
   not_null(gradients, "gradients");
+  const auto run = [&](auto* values) {
+    Arrays arrays;
+    arrays.flat("gradients", values, count, !std::is_const_v<Pointer>);
+    arrays.result("norm", norm);
+    body(values);
+  };
   if (type == Dtype::float32) {
-    body(static_cast<std::conditional_t<std::is_const_v<Pointer>, const float, float>*>(gradients));
+    run(static_cast<std::conditional_t<std::is_const_v<Pointer>, const float, float>*>(gradients));
   } else {
-    body(static_cast<std::conditional_t<std::is_const_v<Pointer>, const double, double>*>(
+    run(static_cast<std::conditional_t<std::is_const_v<Pointer>, const double, double>*>(
         gradients));
   }
 }
@@ -62,6 +70,11 @@ const KernelTable& kernels_in_use() {
   const KernelTable* table = active_kernels();
   if (!table) refuse_isa("BPTT_ISA", std::getenv("BPTT_ISA"));
   return *table;
+}
+
+void check_environment() {
+  kernels_in_use();
+  threads_in_use();
 }
 
 }  // namespace bptt
@@ -76,8 +89,10 @@ bptt_status bptt_available_isas(const char* const** names, int64_t* count) {
   return guard("bptt_available_isas", [&] {
     not_null(names, "names");
     not_null(count, "count");
-    *names = isa_names().data();
-    *count = int64_t(isa_names().size());
+    Arrays arrays;
+    arrays.result("names", names);
+    arrays.result("count", count);
+    *names = available_kernels(count);
   });
 }
 
@@ -89,13 +104,14 @@ bptt_status bptt_use_isa(const char* name) {
 
 bptt_status bptt_set_num_threads(int64_t count) {
   return guard("bptt_set_num_threads", [&] {
-    if (count < 1 || count > 256) fail(BPTT_ERR_ARGUMENT, "count", "1 to 256 threads", text(count));
+    if (count < 1 || count > kMostThreads)
+      fail(BPTT_ERR_ARGUMENT, "count", "1 to " + text(kMostThreads) + " threads", text(count));
     set_num_threads(count);
   });
 }
 
 bptt_status bptt_get_num_threads(int64_t* count) {
-  return guard("bptt_get_num_threads", [&] { *not_null(count, "count") = num_threads(); });
+  return guard("bptt_get_num_threads", [&] { *not_null(count, "count") = threads_in_use(); });
 }
 
 bptt_status bptt_set_flush_subnormals(int32_t flush) {
@@ -147,9 +163,9 @@ bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, voi
     not_null(in, "in");
     not_null(out, "out");
     if (type == Dtype::float32) {
-      map(kernels_in_use().f32, function, in, out, count);
+      map(kernels_in_use().f32, name, in, out, count);
     } else {
-      map(kernels_in_use().f64, function, in, out, count);
+      map(kernels_in_use().f64, name, in, out, count);
     }
   });
 }
@@ -159,8 +175,7 @@ bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count
   return guard("bptt_clip_grad_norm", [&] {
     if (!(max_norm >= 0)) fail(BPTT_ERR_ARGUMENT, "max_norm", "a number >= 0", text(max_norm));
     not_negative(eps, "eps");
-    kernels_in_use();
-    on_gradients(raw(dtype), gradients, count, [&](auto* values) {
+    on_gradients(raw(dtype), gradients, count, norm, [&](auto* values) {
       const Norm before = gradient_norm(values, count);
       clip_norm(values, count, before, max_norm, eps);
       if (norm) *norm = before.value();
@@ -171,8 +186,7 @@ bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count
 bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t count, double value) {
   return guard("bptt_clip_grad_value", [&] {
     if (!(value >= 0)) fail(BPTT_ERR_ARGUMENT, "value", "a number >= 0", text(value));
-    kernels_in_use();
-    on_gradients(raw(dtype), gradients, count,
+    on_gradients(raw(dtype), gradients, count, nullptr,
                  [&](auto* values) { clip_value(values, count, value); });
   });
 }
@@ -180,8 +194,7 @@ bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t coun
 bptt_status bptt_grad_norm(bptt_dtype dtype, const void* gradients, int64_t count, double* norm) {
   return guard("bptt_grad_norm", [&] {
     not_null(norm, "norm");
-    kernels_in_use();
-    on_gradients(raw(dtype), gradients, count,
+    on_gradients(raw(dtype), gradients, count, norm,
                  [&](const auto* values) { *norm = gradient_norm(values, count).value(); });
   });
 }

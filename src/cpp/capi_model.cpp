@@ -10,12 +10,12 @@ void* new_model(Either<Model> model) {
   return new_handle(Tag::model, std::move(object));
 }
 
-// Results of a training step lie on no array that it reads, and not on each other.
-// gradients [count]: those of one without an update.
+// Results of a training step lie on no array that it reads, and not on each other. `step` is a copy of
+// `to`, which they are written to. gradients [count]: those of a step without an update.
 template <class T>
 FlowCall check_results(const ModelConfig& model, const Sequence<T>& sequence,
-                       const Target<T>& target, const bptt_step& step, const T* gradients = nullptr,
-                       int64_t count = 0) {
+                       const Target<T>& target, const bptt_step& step, const bptt_step* to,
+                       const T* gradients = nullptr, int64_t count = 0) {
   const NetworkConfig& config = model.network;
   lstm_only(config, step.cn, "cn");
   Arrays arrays;
@@ -24,20 +24,23 @@ FlowCall check_results(const ModelConfig& model, const Sequence<T>& sequence,
   arrays.flat("hn", static_cast<const T*>(step.hn), h_count(config, sequence.batch), true);
   arrays.flat("cn", static_cast<const T*>(step.cn), c_count(config, sequence.batch), true);
   arrays.flat("gradients", gradients, count, true);
+  arrays.result("step", to);
   return check_flow(config, sequence.steps, sequence.batch, step.flow, step.flow_c, step.flow_a,
                     step.detail, model.k2 > model.k1, arrays);
 }
 
-// Neither do those of an evaluation lie on its target.
+// Neither do those of an evaluation lie on its target, or its loss on anything.
 template <class T>
 void check_apart(const NetworkConfig& config, const Sequence<T>& sequence, const Target<T>& target,
-                 const Outputs<T>& outputs) {
+                 const Outputs<T>& outputs, const double* loss) {
   Arrays arrays;
+  add_sequence(config, sequence, arrays);
   add_target(config, target, arrays);
   arrays.strided("y", outputs.y, target.steps, target.batch, config.output, outputs.y_t,
                  outputs.y_n, true);
   arrays.flat("hn", outputs.hn, h_count(config, sequence.batch), true);
   arrays.flat("cn", outputs.cn, c_count(config, sequence.batch), true);
+  arrays.result("loss", loss);
 }
 
 // step null: not asked for.
@@ -74,7 +77,7 @@ bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** mo
     not_null(model, "model");
     Dtype dtype;
     const ModelConfig config = model_settings(options, &dtype);
-    kernels_in_use();
+    check_environment();
     *model = static_cast<bptt_model*>(dtype == Dtype::float32
                                           ? new_model(std::make_shared<Model<float>>(config))
                                           : new_model(std::make_shared<Model<double>>(config)));
@@ -128,7 +131,7 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
       Sequence<T> in = check_sequence<T>(config, sequence);
       Target<T> aim = check_target(it->config(), in, target);
       Backward<T> backward;
-      const FlowCall flow = check_results(it->config(), in, aim, known);
+      const FlowCall flow = check_results(it->config(), in, aim, known, step);
       put_flow(flow, backward);
       SequenceCopy own;
       TargetCopy<T> copy;
@@ -160,7 +163,7 @@ bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequenc
       states.cn = static_cast<T*>(known.cn);
       Sequence<T> in = check_sequence<T>(config, sequence);
       Target<T> aim = check_target(it->config(), in, target);
-      const FlowCall flow = check_results(it->config(), in, aim, known, backward.gradients,
+      const FlowCall flow = check_results(it->config(), in, aim, known, step, backward.gradients,
                                           it->network().params().count());
       put_flow(flow, backward);
       SequenceCopy own;
@@ -180,6 +183,10 @@ bptt_status bptt_model_apply(bptt_model* model, const void* gradients, bptt_step
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       not_null(gradients, "gradients");
       if (step) read_struct(step, "step");
+      Arrays arrays;
+      arrays.flat("gradients", static_cast<const T*>(gradients), it->network().params().count(),
+                  false);
+      arrays.result("step", step);
       const Inside inside(it->network().params().lock);
       write_result(step, it->apply(static_cast<const T*>(gradients)), false);
     });
@@ -197,7 +204,7 @@ bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence
       Sequence<T> in = check_sequence<T>(config, sequence);
       Target<T> aim = check_target(it->config(), in, target);
       const Outputs<T> out = check_outputs(config, in, outputs);
-      check_apart(config, in, aim, out);
+      check_apart(config, in, aim, out, loss);
       SequenceCopy own;
       TargetCopy<T> copy;
       own_sequence(config, in, own);
@@ -229,6 +236,9 @@ bptt_status bptt_model_backward(bptt_model* model, bptt_tape* tape, const bptt_b
 bptt_status bptt_model_steps(bptt_model* model, int64_t* taken, int64_t* skipped) {
   return guard("bptt_model_steps", [&] {
     const Use use(model, {Tag::model}, "model");
+    Arrays arrays;
+    arrays.result("taken", taken);
+    arrays.result("skipped", skipped);
     on(use.as<ModelObject>().model, [&](const auto& it) {
       const Reading reading(it->network().params().lock);
       if (taken) *taken = it->steps_taken;

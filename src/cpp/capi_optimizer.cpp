@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "capi.h"
+#include "capi_arrays.h"
 #include "model/clip.h"
 
 namespace bptt {
@@ -55,7 +55,7 @@ bptt_status bptt_optimizer_create(const bptt_optimizer_options* options, bptt_pa
   return guard("bptt_optimizer_create", [&] {
     not_null(optimizer, "optimizer");
     const OptimizerConfig config = optimizer_settings(options, "");
-    kernels_in_use();
+    check_environment();
     with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
       check_factors<T>(config, "");
       auto object = std::make_unique<OptimizerObject>();
@@ -82,8 +82,11 @@ bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients
   return guard("bptt_optimizer_step", [&] {
     not_null(gradients, "gradients");
     with_optimizer(optimizer, [&]<class T>(Optimizer<T>& rule, Params<T>& params) {
-      const Changing changing(params.lock);
       const T* values = static_cast<const T*>(gradients);
+      Arrays arrays;
+      arrays.flat("gradients", values, params.count(), false);
+      arrays.result("skipped", skipped);
+      const Changing changing(params.lock);
       const Norm norm = gradient_norm(values, params.count());
       const bool made = norm.finite() && rule.step(values, norm.value());
       if (skipped) *skipped = !made;
@@ -137,6 +140,9 @@ bptt_status bptt_optimizer_get_group(bptt_optimizer* optimizer, const char* name
   return guard("bptt_optimizer_get_group", [&] {
     not_null(name, "name");
     with_optimizer(optimizer, [&](auto& rule, auto& params) {
+      Arrays arrays;
+      arrays.result("lr_scale", lr_scale);
+      arrays.result("weight_decay", weight_decay);
       const Reading reading(params.lock);
       const ParamGroup& group = rule.groups()[tensor_of(params, name)];
       if (lr_scale) *lr_scale = group.lr_scale;
@@ -150,6 +156,9 @@ bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count,
   return guard("bptt_optimizer_moments", [&] {
     not_null(count, "count");
     with_optimizer(optimizer, [&](auto& rule, auto&) {
+      Arrays arrays;
+      arrays.result("count", count);
+      arrays.result("names", names);
       *count = int64_t(rule.moment_names().size());
       if (names) *names = rule.moment_names().data();
     });

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "capi.h"
+#include "capi_arrays.h"
 
 namespace bptt {
 
@@ -18,6 +18,9 @@ using namespace bptt;
 bptt_status bptt_params_count(bptt_params* params, int64_t* tensors, int64_t* elements) {
   return guard("bptt_params_count", [&] {
     with_params(params, [&](const auto& network) {
+      Arrays arrays;
+      arrays.result("tensors", tensors);
+      arrays.result("elements", elements);
       if (tensors) *tensors = int64_t(network->params().tensors().size());
       if (elements) *elements = network->params().count();
     });

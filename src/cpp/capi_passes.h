@@ -10,7 +10,7 @@ template <class T>
 void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence* sequence,
                  const bptt_outputs* outputs, bptt_tape** tape) {
   Sequence<T> in = check_sequence<T>(network->config(), sequence);
-  const Outputs<T> out = check_outputs(network->config(), in, outputs);
+  const Outputs<T> out = check_outputs(network->config(), in, outputs, tape);
   SequenceCopy own;
   own_sequence(network->config(), in, own);
   require_tape_memory(network->config(), in, tape != nullptr);

@@ -19,7 +19,7 @@ bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream) {
   return guard("bptt_stream_create", [&] {
     not_null(stream, "stream");
     const Use use(model, {Tag::model}, "model");
-    kernels_in_use();
+    check_environment();
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       if (it->config().network.bidirectional) {
         fail(BPTT_ERR_STATE, "model",
@@ -48,8 +48,9 @@ bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y) {
         fail(BPTT_ERR_ARGUMENT, "x",
              "a token (bptt_stream_step_token), because the model has a vocabulary", "values");
       }
-      if (x == y)
-        fail(BPTT_ERR_ARGUMENT, "y", "memory that does not overlap 'x'", "overlapping memory");
+      Arrays arrays;
+      arrays.flat("x", static_cast<const T*>(x), it.config().input, false);
+      arrays.flat("y", static_cast<T*>(y), it.config().output, true);
       it.step(static_cast<const T*>(x), static_cast<T*>(y));
     });
   });
@@ -79,6 +80,9 @@ bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c) {
   return guard("bptt_stream_get_state", [&] {
     with_stream(stream, [&]<class T>(Stream<T>& it) {
       lstm_only(it.config(), c, "c");
+      Arrays arrays;
+      arrays.flat("h", static_cast<T*>(h), h_count(it.config(), 1), true);
+      arrays.flat("c", static_cast<T*>(c), c_count(it.config(), 1), true);
       it.get_state(static_cast<T*>(h), static_cast<T*>(c));
     });
   });

@@ -25,6 +25,7 @@ namespace {
 
 struct Available {
   const KernelTable* tables[3];
+  const char* names[3];
 #if defined(__x86_64__)
   KernelTable avx512 = kernels_avx512;  // with native products of bfloat16 where the CPU has them
 #endif
@@ -44,31 +45,32 @@ struct Available {
 #else
     tables[count++] = &kernels_neon;
 #endif
+    for (int64_t i = 0; i < count; ++i) names[i] = tables[i]->name;
   }
 };
 
-const Available& available() {
-  static const Available tables;
-  return tables;
-}
+const Available available;
 
 const KernelTable* find(const char* name) {
-  for (int64_t i = 0; i < available().count; ++i) {
-    if (std::strcmp(available().tables[i]->name, name) == 0) return available().tables[i];
+  for (int64_t i = 0; i < available.count; ++i) {
+    if (std::strcmp(available.names[i], name) == 0) return available.tables[i];
   }
   return nullptr;
 }
 
+std::atomic<const KernelTable*> forced{nullptr};
+std::atomic<const KernelTable*> started{nullptr};  // null: not looked for yet, or not found
+
 // The choice at start: BPTT_ISA, else the best. Null if BPTT_ISA names none of the available ones.
+// Threads that ask at the same time find the same.
 const KernelTable* start() {
-  static const KernelTable* const choice = [] {
-    const char* wanted = std::getenv("BPTT_ISA");
-    return wanted && *wanted ? find(wanted) : available().tables[0];
-  }();
+  const KernelTable* choice = started.load(std::memory_order_acquire);
+  if (choice) return choice;
+  const char* wanted = std::getenv("BPTT_ISA");
+  choice = wanted && *wanted ? find(wanted) : available.tables[0];
+  started.store(choice, std::memory_order_release);
   return choice;
 }
-
-std::atomic<const KernelTable*> forced{nullptr};
 
 bool cpu_has_sha256() {
 #if defined(__x86_64__)
@@ -85,9 +87,9 @@ bool cpu_has_sha256() {
 
 }  // namespace
 
-const KernelTable* const* available_kernels(int64_t* count) {
-  *count = available().count;
-  return available().tables;
+const char* const* available_kernels(int64_t* count) {
+  *count = available.count;
+  return available.names;
 }
 
 const KernelTable* active_kernels() {

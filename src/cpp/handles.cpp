@@ -1,13 +1,11 @@
 #include "handles.h"
 
-#include <pthread.h>
-
 #include <bit>
-#include <mutex>
 #include <new>
 #include <string>
 
 #include "error.h"
+#include "fork.h"
 
 namespace bptt {
 namespace {
@@ -20,9 +18,16 @@ constexpr uint32_t kLastGeneration = UINT32_MAX;
 // Chunk k holds 64 * 2^k slots and never moves, so a slot can be read while the table grows.
 constexpr int kChunks = kUserBits - 5;
 std::atomic<Slot*> chunks[kChunks];
-std::mutex growth;  // guards the free list and the making of chunks
-Slot* first_free = nullptr;
-int chunk_count = 0;
+
+struct FreeSlots {
+  Slot* first = nullptr;
+  int chunk_count = 0;
+  FreeSlots() noexcept {  // in a child that cannot trust the list: slots that were free are given up
+    while (chunk_count < kChunks && chunks[chunk_count].load(std::memory_order_acquire))
+      ++chunk_count;
+  }
+};
+Guarded<FreeSlots> free_slots;
 
 static_assert(sizeof(void*) == 8, "handles need 64-bit pointers");
 
@@ -53,28 +58,24 @@ Slot* slot_at(uint64_t id) {
   return slots ? slots + (position - (uint64_t{64} << chunk)) : nullptr;
 }
 
-void grow() {
-  if (chunk_count == 0) {
-    // A child forked while another thread adds a handle must not find the lock taken.
-    pthread_atfork([] { growth.lock(); }, [] { growth.unlock(); }, [] { growth.unlock(); });
-  }
-  if (chunk_count == kChunks) throw std::bad_alloc();
-  const uint32_t size = uint32_t{64} << chunk_count;
+void grow(FreeSlots& free) {
+  if (free.chunk_count == kChunks) throw std::bad_alloc();
+  const uint32_t size = uint32_t{64} << free.chunk_count;
   Slot* slots = new Slot[size];
   for (uint32_t i = size; i-- > 0;) {
     slots[i].index = size - 64 + i;
-    slots[i].next_free = first_free;
-    first_free = &slots[i];
+    slots[i].next_free = free.first;
+    free.first = &slots[i];
   }
-  chunks[chunk_count++].store(slots, std::memory_order_release);
+  chunks[free.chunk_count++].store(slots, std::memory_order_release);
 }
 
 void put_back(Slot* slot) {
   if (slot->state.load(std::memory_order_relaxed) >> 32 == kLastGeneration)
     return;  // its numbers are used up
-  const std::lock_guard<std::mutex> lock(growth);
-  slot->next_free = first_free;
-  first_free = slot;
+  const auto free = free_slots.access();
+  slot->next_free = free->first;
+  free->first = slot;
 }
 
 [[noreturn]] void refuse(uint64_t id, std::initializer_list<Tag> accepted, const char* argument) {
@@ -116,10 +117,10 @@ const char* type_name(Tag tag) {
 void* new_handle(Tag tag, std::unique_ptr<Object> object) {
   Slot* slot = nullptr;
   {
-    const std::lock_guard<std::mutex> lock(growth);
-    if (!first_free) grow();
-    slot = first_free;
-    first_free = slot->next_free;
+    const auto free = free_slots.access();
+    if (!free->first) grow(*free);
+    slot = free->first;
+    free->first = slot->next_free;
   }
   slot->object = object.release();
   const uint64_t generation = (slot->state.load(std::memory_order_relaxed) >> 32) + 1;

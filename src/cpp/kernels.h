@@ -360,9 +360,9 @@ inline int64_t packed_size(const Kernels<T>& kernels, int64_t depth, int64_t uni
   return steps * groups * ((units + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
 }
 
-// dispatch.cpp: the tables of this build that the CPU can run, best first; the one in use (null if
-// BPTT_ISA names none of them).
-const KernelTable* const* available_kernels(int64_t* count);
+// dispatch.cpp: the names of this build's tables that the CPU can run, best first, for the life of the
+// process; the table in use (null if BPTT_ISA names none of them).
+const char* const* available_kernels(int64_t* count);
 const KernelTable* active_kernels();
 bool use_kernels(const char* name);  // null: back to the choice at start
 

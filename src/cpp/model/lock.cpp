@@ -4,65 +4,76 @@
 #include <thread>
 
 #include "error.h"
+#include "fork.h"
 #include "sequence/pool.h"
 
 namespace bptt {
+namespace {
 
-// After a fork: counts of the parent's threads mean nothing here. False if one of them was inside.
-bool Lock::take_over() {
-  if (generation_.load(std::memory_order_acquire) == fork_generation()) return true;
-  if (holders_.load(std::memory_order_acquire) != 0) return false;
-  writers_waiting_.store(0, std::memory_order_relaxed);
-  generation_.store(fork_generation(), std::memory_order_release);
-  return true;
+constexpr int kBits = 20;
+constexpr uint64_t kReader = 1, kWriter = (uint64_t{1} << kBits) - 1;
+constexpr uint64_t kWaiting = uint64_t{1} << kBits;
+constexpr uint64_t kHere = uint64_t{1} << 2 * kBits;  // one generation
+
+uint64_t inside(uint64_t state) { return state & kWriter; }
+bool writers_wait(uint64_t state) { return (state / kWaiting & kWriter) != 0; }
+
+// The state as it is in this process. Throws Error (BPTT_ERR_BUSY).
+uint64_t current(uint64_t state) {
+  const uint64_t here = fork_generation() * kHere;
+  if (state / kHere == here / kHere) return state;
+  if (inside(state) == kWriter) {
+    throw Error(BPTT_ERR_BUSY, "", "parameters that no other thread was changing",
+                "ones that another thread was changing when this process was forked");
+  }
+  return here;
 }
 
-// Calls are long and rarely meet: a short spin, then sleeps that grow to a millisecond.
-template <class Try>
-void Lock::wait_until(const Try& attempt) {
+// Waits until may(state), then makes it to(state). Calls are long and rarely meet: a short spin, then
+// sleeps that grow to a millisecond.
+template <class May, class To>
+void change(std::atomic<uint64_t>& state, const May& may, const To& to) {
   std::chrono::microseconds nap{20};
-  for (int round = 0; !attempt(); ++round) {
-    if (!take_over()) {
-      throw Error(BPTT_ERR_BUSY, "", "parameters that no other thread uses",
-                  "ones that another thread was using when this process was forked");
+  for (int round = 0;; ++round) {
+    uint64_t seen = state.load(std::memory_order_relaxed);
+    for (uint64_t now; may(now = current(seen));) {
+      if (state.compare_exchange_weak(seen, to(now), std::memory_order_acquire)) return;
     }
     if (round < 50) {
       std::this_thread::yield();
       continue;
     }
-    if (cancelled()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
+    if (cancelled()) stop_call();
     std::this_thread::sleep_for(nap);
     if (nap < std::chrono::milliseconds(1)) nap *= 2;
   }
-  generation_.store(fork_generation(), std::memory_order_release);
 }
+
+}  // namespace
 
 void Lock::lock() {
-  struct Waiting {
-    std::atomic<int32_t>& count;
-    explicit Waiting(std::atomic<int32_t>& c) : count(c) { count.fetch_add(1); }
-    ~Waiting() { count.fetch_sub(1); }
-  };
-  take_over();
-  const Waiting waiting(writers_waiting_);
-  wait_until([this] {
-    int32_t nobody = 0;
-    return holders_.compare_exchange_strong(nobody, kWriter, std::memory_order_acquire);
-  });
+  const auto always = [](uint64_t) { return true; };
+  const auto leave = [](uint64_t now) { return writers_wait(now) ? now - kWaiting : now; };
+  change(state_, always, [](uint64_t now) { return now + kWaiting; });
+  try {
+    change(
+        state_, [](uint64_t now) { return inside(now) == 0; },
+        [&](uint64_t now) { return leave(now) + kWriter; });
+  } catch (...) {
+    change(state_, always, leave);
+    throw;
+  }
 }
 
-void Lock::unlock() { holders_.store(0, std::memory_order_release); }
+void Lock::unlock() { state_.fetch_and(~kWriter, std::memory_order_release); }
 
 void Lock::lock_shared() {
-  take_over();
-  wait_until([this] {
-    if (writers_waiting_.load(std::memory_order_relaxed) > 0) return false;
-    int32_t readers = holders_.load(std::memory_order_relaxed);
-    return readers != kWriter &&
-           holders_.compare_exchange_strong(readers, readers + 1, std::memory_order_acquire);
-  });
+  change(
+      state_,
+      [](uint64_t now) { return !writers_wait(now) && inside(now) < kWriter - 1; },
+      [](uint64_t now) { return now + kReader; });
 }
 
-void Lock::unlock_shared() { holders_.fetch_sub(1, std::memory_order_release); }
+void Lock::unlock_shared() { state_.fetch_sub(kReader, std::memory_order_release); }
 
 }  // namespace bptt

@@ -8,8 +8,9 @@ namespace bptt {
 
 // Many readers or one writer. A waiting writer goes before new readers, or it would starve where
 // several threads read in turn. Waiting asks the cancel callback and throws Error
-// (BPTT_ERR_CANCELLED). In a forked child what another thread held at that moment is held for ever
-// by nobody: asking for it throws Error (BPTT_ERR_BUSY). It does not nest. Named as the standard
+// (BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK). In a forked child, threads of the parent that were reading
+// at that moment do not count; where one of them was writing, parameters may be half changed, and
+// asking for the lock throws Error (BPTT_ERR_BUSY). It does not nest. Named as the standard
 // library's shared_mutex, for its guards.
 class Lock {
  public:
@@ -19,14 +20,8 @@ class Lock {
   void unlock_shared();
 
  private:
-  bool take_over();
-  template <class Try>
-  void wait_until(const Try& attempt);
-
-  static constexpr int32_t kWriter = -1;
-  std::atomic<int32_t> holders_{0};  // readers, or kWriter
-  std::atomic<int32_t> writers_waiting_{0};
-  std::atomic<uint32_t> generation_{0};  // fork_generation() when it was last taken
+  // generation (fork.h; 24 bits), writers that wait (20), readers inside (20) or kWriter
+  std::atomic<uint64_t> state_{0};
 };
 
 }  // namespace bptt

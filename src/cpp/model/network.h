@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "fork.h"
 #include "kernels.h"
 #include "model/params.h"
 #include "sequence/layer.h"
@@ -157,8 +157,7 @@ class Network {
   const Param* readout_weight_ = nullptr;
   const Param* readout_bias_ = nullptr;
   Stack<T> stack_;
-  mutable std::mutex mutex_;
-  mutable std::shared_ptr<PackedReadout<T>> packed_;
+  mutable Guarded<std::shared_ptr<PackedReadout<T>>> packed_;
 };
 
 }  // namespace bptt

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "error.h"
 #include "sequence/pool.h"
 
 namespace bptt {
@@ -16,7 +15,7 @@ class Pace {
     done_ += operations;
     if (done_ < kOften) return;
     done_ = 0;
-    if (cancelled()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
+    if (cancelled()) stop_call();
   }
 
  private:

@@ -55,12 +55,13 @@ TargetRows target_rows(const Order& order, bool last_only,
 template <class T>
 std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
   const KernelTable* table = active_kernels();
-  const std::lock_guard<std::mutex> guard(mutex_);
+  const auto access = packed_.access();
+  std::shared_ptr<PackedReadout<T>>& cached = *access;
   const uint64_t version = params_.version();
-  if (packed_ && packed_->version == version && packed_->table == table) return packed_;
-  auto packed = packed_ && packed_.use_count() == 1 ? std::move(packed_)
-                                                    : std::make_shared<PackedReadout<T>>();
-  packed_.reset();
+  if (cached && cached->version == version && cached->table == table) return cached;
+  auto packed = cached && cached.use_count() == 1 ? std::move(cached)
+                                                  : std::make_shared<PackedReadout<T>>();
+  cached.reset();
   std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
   const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);
   const int64_t H = config_.features(), O = config_.output;
@@ -79,7 +80,7 @@ std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
   std::fill(packed->bias.data() + O, packed->bias.data() + padded_plane<T>(O), T(0));
   packed->version = version;
   packed->table = table;
-  packed_ = packed;
+  cached = packed;
   return packed;
 }
 

@@ -4,7 +4,6 @@
 #include <memory>
 #include <vector>
 
-#include "error.h"
 #include "sequence/backward_walk.h"
 #include "sequence/layer.h"
 #include "sequence/norms.h"
@@ -112,7 +111,7 @@ void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const 
       }
     });
   }
-  if (stop.load()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
+  if (stop.load()) stop_call();
   if (call.omega > 0) add_omega(kernels, config_, offsets_, call, walks);
 }
 

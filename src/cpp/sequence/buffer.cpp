@@ -1,6 +1,7 @@
 #include "sequence/buffer.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace bptt {
 namespace {
@@ -25,85 +26,87 @@ class Spares {
     return (std::max(bytes, size_t(1)) + step - 1) / step * step;
   }
   void* take(size_t size) {
-    const std::unique_lock<std::mutex> guard(mutex_, std::try_to_lock);
-    if (guard.owns_lock()) {
-      for (size_t i = count_; i-- > 0;) {
-        if (blocks_[i].size != size) continue;
-        void* const memory = blocks_[i].memory;
-        remove(i);
+    const auto kept = kept_.try_access();
+    if (kept) {
+      for (size_t i = kept->count; i-- > 0;) {
+        if (kept->blocks[i].size != size) continue;
+        void* const memory = kept->blocks[i].memory;
+        kept->remove(i);
         return memory;
       }
     }
     try {
       return from_system(size);
     } catch (const std::bad_alloc&) {
-      if (!guard.owns_lock()) throw;
-      while (count_ > 0) drop_oldest();
+      if (!kept) throw;
+      while (kept->count > 0) kept->drop_oldest();
       return from_system(size);
     }
   }
   void give(void* memory, size_t size) noexcept {
-    const std::unique_lock<std::mutex> guard(mutex_, std::try_to_lock);
-    if (!guard.owns_lock() || size < kSmallest || size > kLargest) return to_system(memory);
-    while (count_ == kMost || (count_ > 0 && total_ + size > kTotal)) drop_oldest();
-    blocks_[count_++] = {memory, size};
-    total_ += size;
+    const auto kept = kept_.try_access();
+    if (!kept || size < kSmallest || size > kLargest) return to_system(memory);
+    while (kept->count == kMost || (kept->count > 0 && kept->total + size > kTotal))
+      kept->drop_oldest();
+    kept->blocks[kept->count++] = {memory, size};
+    kept->total += size;
   }
 
  private:
   static constexpr size_t kSmallest = size_t(1) << 12, kLargest = size_t(1) << 23,
                           kTotal = size_t(1) << 25, kMost = 64;
   struct Block {
-    void* memory;
-    size_t size;
+    void* memory = nullptr;
+    size_t size = 0;
   };
-  void remove(size_t i) {
-    total_ -= blocks_[i].size;
-    std::copy(blocks_ + i + 1, blocks_ + count_, blocks_ + i);
-    --count_;
-  }
-  void drop_oldest() {
-    to_system(blocks_[0].memory);
-    remove(0);
-  }
-  std::mutex mutex_;
-  Block blocks_[kMost];  // the last one given back last
-  size_t count_ = 0, total_ = 0;
+  struct Kept {
+    Block blocks[kMost];  // the last one given back last
+    size_t count = 0, total = 0;
+
+    void remove(size_t i) {
+      total -= blocks[i].size;
+      std::copy(blocks + i + 1, blocks + count, blocks + i);
+      --count;
+    }
+    void drop_oldest() {
+      to_system(blocks[0].memory);
+      remove(0);
+    }
+  };
+  Guarded<Kept> kept_;
 };
 
-// Never destroyed: buffers of static life may outlive it.
-Spares& spares() {
-  static Spares* const all = new Spares;
-  return *all;
-}
+constinit Spares spares;
+static_assert(std::is_trivially_destructible_v<Spares>);  // buffers of static life may outlive it
 
 }  // namespace
 
 void* take_memory(size_t bytes) {
-  return kExact ? from_system(bytes) : spares().take(Spares::size_of(bytes));
+  return kExact ? from_system(bytes) : spares.take(Spares::size_of(bytes));
 }
 void give_memory(void* memory, size_t bytes) noexcept {
-  kExact ? to_system(memory) : spares().give(memory, Spares::size_of(bytes));
+  kExact ? to_system(memory) : spares.give(memory, Spares::size_of(bytes));
 }
 
 Buffer<std::byte> Shelf::take(int64_t bytes) {
-  std::unique_lock<std::mutex> guard(mutex_, std::try_to_lock);
-  if (!guard.owns_lock()) return Buffer<std::byte>(bytes);
-  for (Buffer<std::byte>& block : blocks_) {
+  const auto kept = kept_.try_access();
+  if (!kept) return Buffer<std::byte>(bytes);
+  for (Buffer<std::byte>& block : kept->blocks) {
     if (block.count() >= bytes && block.count() <= 2 * bytes) return std::exchange(block, {});
   }
   try {
     return Buffer<std::byte>(bytes);
   } catch (const std::bad_alloc&) {
-    for (Buffer<std::byte>& block : blocks_) block = {};
+    for (Buffer<std::byte>& block : kept->blocks) block = {};
     return Buffer<std::byte>(bytes);
   }
 }
 
 void Shelf::give_back(Buffer<std::byte> block) noexcept {
-  const std::unique_lock<std::mutex> guard(mutex_, std::try_to_lock);
-  if (kExact || !guard.owns_lock()) return;
-  for (Buffer<std::byte>& kept : blocks_) std::swap(kept, block);
+  if (kExact) return;
+  const auto kept = kept_.try_access();
+  if (!kept) return;
+  for (Buffer<std::byte>& place : kept->blocks) std::swap(place, block);
 }
 
 }  // namespace bptt

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
 
+#include "fork.h"
 #include "kernels.h"
 
 namespace bptt {
@@ -109,9 +109,10 @@ class Shelf {
   void give_back(Buffer<std::byte> block) noexcept;
 
  private:
-  static constexpr size_t kKept = 2;
-  std::mutex mutex_;
-  Buffer<std::byte> blocks_[kKept];  // the last one given back first
+  struct Kept {
+    Buffer<std::byte> blocks[2];  // the last one given back first
+  };
+  Guarded<Kept> kept_;
 };
 
 }  // namespace bptt

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <limits>
 
-#include "error.h"
 #include "sequence/forward_input.h"
 
 namespace bptt {
@@ -366,7 +365,7 @@ void Stack<T>::forward(const ForwardCall<T>& call, Tape<T>& tape) const {
   const auto packed = packed_forward(call.parameters, call.version, one_hot);
   ForwardWalk<T> walk(config_, geometry_, call, tape, *packed);
   run_team(team_size(tape.order().block_rows()), [&](const Team& team) { walk.run(team); });
-  if (walk.stopped()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
+  if (walk.stopped()) stop_call();
 }
 
 template std::unique_ptr<Tape<float>> Stack<float>::new_tape(const Sequence<float>&, bool,

@@ -16,9 +16,9 @@
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "fork.h"
 #include "kernels.h"
 #include "sequence/pool.h"
 #include "sequence/sequence.h"
@@ -271,8 +271,11 @@ class Stack {
   int64_t team_size(int64_t rows) const;
 
  private:
+  struct Cached {
+    std::shared_ptr<Packed<T>> forward, backward;
+  };
   template <class Pack>
-  std::shared_ptr<const Packed<T>> packed(std::shared_ptr<Packed<T>>& cached, Pack pack,
+  std::shared_ptr<const Packed<T>> packed(std::shared_ptr<Packed<T>> Cached::*way, Pack pack,
                                           const T* parameters, uint64_t version,
                                           bool one_hot) const;
   void pack_forward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const;
@@ -291,8 +294,7 @@ class Stack {
   Geometry<T> geometry_;
   std::vector<LayerOffsets> offsets_;
   std::shared_ptr<Shelf> shelf_ = std::make_shared<Shelf>();
-  mutable std::mutex mutex_;
-  mutable std::shared_ptr<Packed<T>> forward_, backward_;
+  mutable Guarded<Cached> cached_;
 };
 
 }  // namespace bptt

@@ -178,23 +178,24 @@ void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
 template <class T>
 std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T* parameters, uint64_t version,
                                                           bool one_hot) const {
-  return packed(forward_, &Stack::pack_forward, parameters, version, one_hot);
+  return packed(&Cached::forward, &Stack::pack_forward, parameters, version, one_hot);
 }
 
 template <class T>
 std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T* parameters,
                                                            uint64_t version) const {
-  return packed(backward_, &Stack::pack_backward, parameters, version, false);
+  return packed(&Cached::backward, &Stack::pack_backward, parameters, version, false);
 }
 
 // What is cached if it is fresh; else packed again, into the same memory if nobody else holds it.
 template <class T>
 template <class Pack>
-std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>>& cached, Pack pack,
+std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>> Cached::*way, Pack pack,
                                                   const T* parameters, uint64_t version,
                                                   bool one_hot) const {
   const KernelTable* table = active_kernels();
-  const std::lock_guard<std::mutex> guard(mutex_);
+  const auto access = cached_.access();
+  std::shared_ptr<Packed<T>>& cached = (*access).*way;
   if (cached && cached->version == version && cached->table == table &&
       cached->one_hot == one_hot) {
     return cached;

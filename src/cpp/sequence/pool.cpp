@@ -1,27 +1,29 @@
 #include "sequence/pool.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "error.h"
+#include "fork.h"
 #include "sequence/float_mode.h"
 
 namespace bptt {
 namespace {
 
-constexpr int64_t kMostThreads = 256;
 // A short spin finds a partner on another core; then the processor is offered to a partner on the
 // same one, for as long as the next call of a training loop may take to come (waking a sleeping
 // thread costs some 30 microseconds, of both); then sleep.
@@ -57,11 +59,14 @@ void wait_while(const std::atomic<Value>& value, Value old, bool sleep) {
   }
 }
 
+// 0 where BPTT_NUM_THREADS is not as it has to be.
 int64_t default_threads() {
-  if (const char* text = std::getenv("BPTT_NUM_THREADS")) {
-    char* end = nullptr;
-    const long long wanted = std::strtoll(text, &end, 10);
-    if (end != text && !*end && wanted >= 1) return std::min<int64_t>(wanted, kMostThreads);
+  if (const char* text = std::getenv("BPTT_NUM_THREADS"); text && *text) {
+    const char* const end = text + std::strlen(text);
+    int64_t wanted = 0;
+    const std::from_chars_result read = std::from_chars(text, end, wanted);
+    const bool fits = read.ec == std::errc() && read.ptr == end;
+    return fits && wanted >= 1 && wanted <= kMostThreads ? wanted : 0;
   }
   cpu_set_t mask;
   CPU_ZERO(&mask);
@@ -77,21 +82,20 @@ struct Job {
   FloatState mode = 0;  // a worker takes over the call's: the number of threads changes no bit
 };
 
-// One pool per process; a forked child gets a new one, since its workers stayed in the parent.
 class Pool {
  public:
   void run(int64_t wanted, void (*call)(const void*, const Team&), const void* body) {
     const int64_t size = std::min(wanted, num_threads());
-    std::unique_lock<std::mutex> guard(mutex_, std::try_to_lock);
-    if (size <= 1 || !guard.owns_lock() || !hire(size - 1)) {
+    const auto crew = crew_.try_access();
+    if (size <= 1 || !crew || !hire(*crew, size - 1)) {
       call(body, Team{0, 1, nullptr});
       return;
     }
-    const int members = int(std::min<int64_t>(size, int64_t(workers_.size()) + 1));
+    const int members = int(std::min<int64_t>(size, int64_t(crew->workers.size()) + 1));
     Barrier barrier(members);
     running_.store(members - 1, std::memory_order_relaxed);
     for (int i = 1; i < members; ++i) {
-      Worker& worker = *workers_[size_t(i - 1)];
+      Worker& worker = *crew->workers[size_t(i - 1)];
       worker.job = Job{call, body, Team{i, members, &barrier}, float_state()};
       worker.round.fetch_add(1, std::memory_order_release);
       worker.round.notify_one();
@@ -107,23 +111,30 @@ class Pool {
     Job job;
   };
 
+  struct Crew {
+    std::vector<std::unique_ptr<Worker>> workers;
+    uint32_t generation = fork_generation();
+  };
+
   // Makes sure of at least one worker, at best of `count`; false if there is none.
-  bool hire(int64_t count) {
-    if (int64_t(workers_.size()) >= count) return true;
+  bool hire(Crew& crew, int64_t count) {
+    if (crew.generation != fork_generation()) ::new (&crew) Crew;  // its workers are in the parent
+    std::vector<std::unique_ptr<Worker>>& workers = crew.workers;
+    if (int64_t(workers.size()) >= count) return true;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the caller's threads
     try {
-      workers_.reserve(size_t(count));
-      while (int64_t(workers_.size()) < count) {
+      workers.reserve(size_t(count));
+      while (int64_t(workers.size()) < count) {
         auto worker = std::make_unique<Worker>();
         std::thread(&Pool::work, this, worker.get()).detach();
-        workers_.push_back(std::move(worker));
+        workers.push_back(std::move(worker));
       }
     } catch (const std::exception&) {  // no memory or no thread to be had: fewer then
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return !workers_.empty();
+    return !workers.empty();
   }
 
   void work(Worker* worker) {
@@ -136,29 +147,33 @@ class Pool {
     }
   }
 
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  Guarded<Crew> crew_;
   std::atomic<int> running_{0};
 };
 
-std::atomic<int64_t> threads{0};
-std::atomic<uint32_t> forks{0};
-std::atomic<Pool*> pool{nullptr};  // null: no memory for one; calls run on their own thread
+std::atomic<int64_t> threads{0};  // 0: not asked for yet
 
-// The first lies in static memory and is never destroyed: workers may outlive main().
-alignas(Pool) std::byte first_pool[sizeof(Pool)];
-
-[[maybe_unused]] const bool prepared = [] {
-  pool.store(new (first_pool) Pool);
-  pthread_atfork(nullptr, nullptr, [] {
-    forks.fetch_add(1, std::memory_order_relaxed);
-    pool.store(new (std::nothrow) Pool);
-  });
-  return true;
-}();
+// One per process. Never destroyed: workers may outlive main().
+alignas(Pool) std::byte pool_memory[sizeof(Pool)];
+Pool& pool = *new (pool_memory) Pool;
 
 thread_local Cancel cancel_call = nullptr;
 thread_local void* cancel_user = nullptr;
+thread_local bool callback_threw = false;  // until the call has said so
+thread_local char thrown_text[256];
+
+// The callback's answer; an exception, which the engine's other threads could not follow, is a stop.
+int ask_callback() {
+  try {
+    return cancel_call(cancel_user);
+  } catch (const std::exception& error) {
+    std::snprintf(thrown_text, sizeof thrown_text, "%s", error.what());
+  } catch (...) {
+    std::snprintf(thrown_text, sizeof thrown_text, "something that is no std::exception");
+  }
+  callback_threw = true;
+  return 1;
+}
 
 }  // namespace
 
@@ -186,15 +201,12 @@ void set_num_threads(int64_t count) {
 }
 
 void run_team_of(int64_t wanted, void (*call)(const void*, const Team&), const void* body) {
-  Pool* const workers = wanted > 1 ? pool.load(std::memory_order_acquire) : nullptr;
-  if (workers) {
-    workers->run(wanted, call, body);
+  if (wanted > 1) {
+    pool.run(wanted, call, body);
   } else {
     call(body, Team{0, 1, nullptr});
   }
 }
-
-uint32_t fork_generation() { return forks.load(std::memory_order_relaxed); }
 
 void set_cancel(Cancel cancel, void* user) {
   cancel_call = cancel;
@@ -202,7 +214,22 @@ void set_cancel(Cancel cancel, void* user) {
 }
 
 bool cancelled() {
-  return cancel_call && CallMode::outside([] { return cancel_call(cancel_user); }) != 0;
+  if (!cancel_call) return false;
+  if (callback_threw) return true;
+  const uint32_t process = fork_generation();
+  const bool stop = CallMode::outside(ask_callback) != 0;
+  if (process != fork_generation()) {
+    throw Error(BPTT_ERR_CANCELLED, "", "a return from the cancel callback in the process of the call",
+                "one in a child that it forked");
+  }
+  return stop;
+}
+
+void stop_call() {
+  const char* const wanted = "a cancel callback that lets the call finish";
+  if (!std::exchange(callback_threw, false))
+    throw Error(BPTT_ERR_CANCELLED, "", wanted, "one that stopped it");
+  throw Error(BPTT_ERR_CALLBACK, "", wanted, std::string("one that threw: ") + thrown_text);
 }
 
 }  // namespace bptt

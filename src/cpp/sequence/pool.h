@@ -31,6 +31,8 @@ struct Team {
   int64_t end(int64_t count) const { return count * (index + 1) / size; }
 };
 
+constexpr int64_t kMostThreads = 256;
+// 0 if they were not set and BPTT_NUM_THREADS is no number of them; teams have one member then.
 int64_t num_threads();
 void set_num_threads(int64_t count);
 
@@ -49,13 +51,14 @@ void run_team(int64_t wanted, const Body& body) {
       wanted, [](const void* b, const Team& team) { (*static_cast<const Body*>(b))(team); }, &body);
 }
 
-// How often this process is a forked child of the one that loaded the library.
-uint32_t fork_generation();
-
 // The calling thread's cancel callback (bptt_set_cancel): asked once per block of time steps by the
-// thread that made the call.
+// thread that made the call. A callback that throws is taken for one that stops the call, and is not
+// asked again in it. cancelled() throws Error (BPTT_ERR_CANCELLED) in a child that the callback
+// forked: the call's other threads are in the parent.
 using Cancel = int (*)(void* user);
 void set_cancel(Cancel cancel, void* user);
 bool cancelled();
+// Ends a call that was cancelled: throws Error (BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK).
+[[noreturn]] void stop_call();
 
 }  // namespace bptt

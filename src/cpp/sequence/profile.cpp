@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <mutex>
+
+#include "fork.h"
 
 namespace bptt {
 
@@ -14,11 +15,22 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::atomic<int64_t> counted[kPhases];  // ticks; a moment's share may be negative
-std::mutex mutex;
 // Of the last start and stop: what lies before or behind does not count.
 std::atomic<uint64_t> first_ticks{0}, last_ticks{0};
-Clock::time_point first_time;
-double seconds_per_tick = 0;  // between the last start and stop
+struct Run {
+  Clock::time_point first_time;
+  double seconds_per_tick = 0;  // between the last start and stop
+  Run() noexcept {  // in a child that cannot trust the rest of a start or stop: no profile
+    profile_on.store(false);
+    for (auto& ticks : counted) ticks.store(0, std::memory_order_relaxed);
+  }
+  double rate() const {
+    const double seconds = std::chrono::duration<double>(Clock::now() - first_time).count();
+    const uint64_t ticks = clock_ticks() - first_ticks.load();
+    return ticks > 0 ? seconds / double(ticks) : 0;
+  }
+};
+Guarded<Run> last_run;
 
 // What the calling thread's innermost timer counts for, and since when.
 struct Current {
@@ -41,37 +53,31 @@ uint64_t settle() {
   return now;
 }
 
-double rate() {
-  const double seconds = std::chrono::duration<double>(Clock::now() - first_time).count();
-  const uint64_t ticks = clock_ticks() - first_ticks.load();
-  return ticks > 0 ? seconds / double(ticks) : 0;
-}
-
 }  // namespace
 
 bool profile_start() {
-  const std::lock_guard<std::mutex> guard(mutex);
+  const auto run = last_run.access();
   if (profiling()) return false;
   for (auto& ticks : counted) ticks.store(0, std::memory_order_relaxed);
   first_ticks.store(clock_ticks());
   last_ticks.store(UINT64_MAX);
-  first_time = Clock::now();
+  run->first_time = Clock::now();
   profile_on.store(true);
   return true;
 }
 
 void profile_stop() {
-  const std::lock_guard<std::mutex> guard(mutex);
+  const auto run = last_run.access();
   if (!profiling()) return;
-  seconds_per_tick = rate();
+  run->seconds_per_tick = run->rate();
   last_ticks.store(clock_ticks());
   profile_on.store(false);
 }
 
 double profile_seconds(Phase phase) {
-  const std::lock_guard<std::mutex> guard(mutex);
+  const auto run = last_run.access();
   const int64_t ticks = counted[int(phase)].load(std::memory_order_relaxed);
-  return ticks > 0 ? double(ticks) * (profiling() ? rate() : seconds_per_tick) : 0;
+  return ticks > 0 ? double(ticks) * (profiling() ? run->rate() : run->seconds_per_tick) : 0;
 }
 
 void Timed::begin(Phase phase) {

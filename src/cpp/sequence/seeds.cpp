@@ -5,7 +5,6 @@
 #include <numeric>
 #include <vector>
 
-#include "error.h"
 #include "sequence/backward_walk.h"
 #include "sequence/layer.h"
 #include "sequence/state_rows.h"
@@ -111,7 +110,7 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
       for (int64_t i = team.begin(count); i < team.end(count); ++i)
         backward[size_t(i)]->run(Team{0, 1, nullptr}, team.index == 0);
     });
-    if (stop.load()) throw Error(BPTT_ERR_CANCELLED, "", "", "");
+    if (stop.load()) stop_call();
   }
   for (int64_t s = 0; call.horizon && s < S; ++s) {
     const int64_t time = call.times[size_t(s)];
