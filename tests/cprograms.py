@@ -1,4 +1,4 @@
-"""Builds of the library, and the C programs of the tests linked to them."""
+"""Builds of the library, and the C and C++ programs of the tests linked to them."""
 
 import os
 import shutil
@@ -15,7 +15,8 @@ import bptt_native
 HERE = Path(__file__).parent / "capi"
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(bptt_native.__file__).parent
-FLAGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-O1", "-g"]
+WARNINGS = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
+FLAGS = ["-std=c99", *WARNINGS, "-O1", "-g"]
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,28 @@ def library() -> Path:
     return INSTALLED.path
 
 
-def build(name: str, folder: Path, *options: str, of: Library = INSTALLED) -> Path:
-    """Build tests/capi/{name}.c; any warning fails."""
-    program = folder / name
+def cpp_compiler() -> str:
+    """The C++ compiler, or the test is skipped."""
+    found = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
+    if not found:
+        pytest.skip("there is no C++ compiler")
+    return found
+
+
+def build(
+    name: str, folder: Path, *options: str, of: Library = INSTALLED, linked: bool = True
+) -> Path:
+    """Build tests/capi/{name}.c or .cpp; any warning fails. `linked`: with the library."""
+    program, source = folder / name, HERE / f"{name}.c"
+    command = [of.compiler or compiler(), *FLAGS]
+    if not source.exists():
+        source = source.with_suffix(".cpp")
+        command = [cpp_compiler(), "-std=c++17", *WARNINGS, "-O1", "-g"]
+    command += [*of.flags, f"-I{of.include}", str(source), "-o", str(program)]
+    if linked:
+        command += [str(of.path), f"-Wl,-rpath,{of.path.parent}"]
     subprocess.run(
-        [
-            of.compiler or compiler(),
-            *FLAGS,
-            *of.flags,
-            f"-I{of.include}",
-            str(HERE / f"{name}.c"),
-            "-o",
-            str(program),
-            str(of.path),
-            f"-Wl,-rpath,{of.path.parent}",
-            "-lm",
-            "-lpthread",
-            *options,
-        ],
+        [*command, "-lm", "-lpthread", "-ldl", *options],
         check=True,
         timeout=120,
     )

@@ -109,6 +109,43 @@ def test_every_function_refuses_what_is_hostile(tmp_path):
         assert names <= functions[function], f"{function} has no argument '{argument}'"
 
 
+def test_results_overlap_nothing_and_counts_are_bounded(tmp_path):
+    printed = run(build("overlaps", tmp_path))
+    assert int(re.search(r"(\d+) refusals", printed)[1]) >= 700
+
+
+def test_a_callback_that_throws_is_a_status(tmp_path):
+    printed = run(build("throws", tmp_path))
+    assert int(re.search(r"(\d+) refusals", printed)[1]) == 35
+
+
+def test_the_library_survives_being_unloaded(tmp_path):
+    assert "loaded 20 times" in run(build("unload", tmp_path, linked=False), str(library()))
+
+
+def test_a_child_forked_during_any_call_can_make_every_call(tmp_path):
+    """A child that hangs is killed after 60 seconds, by its own alarm."""
+    done = subprocess.run(
+        [build("forks", tmp_path), tmp_path / "model.safetensors", "60"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("156 children")
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "2.0", "257", "99999999", "1" * 30, " 2", "2 "])
+def test_a_number_of_threads_that_is_none_is_a_status(value, tmp_path):
+    done = subprocess.run(
+        [build("train", tmp_path), tmp_path / "m"], capture_output=True, text=True, timeout=60,
+        env={"BPTT_NUM_THREADS": value}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert (
+        "bptt_model_create: argument 'BPTT_NUM_THREADS': "
+        f"expected an integer from 1 to 256, got '{value}'" in done.stderr
+    )
+
+
 def test_an_unknown_instruction_set_is_a_status(tmp_path):
     done = subprocess.run(
         [build("train", tmp_path), tmp_path / "m"], capture_output=True, text=True, timeout=300,
@@ -169,6 +206,8 @@ def test_statuses_and_names_are_pinned():
         "BPTT_ERR_ISA",
         "BPTT_ERR_CANCELLED",
         "BPTT_ERR_INTERNAL",
+        "BPTT_ERR_NONFINITE",
+        "BPTT_ERR_CALLBACK",
     ]
     declared = dict(
         re.findall(r"^  (BPTT_OK|BPTT_ERR_\w+) = (\d+)", HEADER.read_text(), re.MULTILINE)

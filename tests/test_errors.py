@@ -557,6 +557,24 @@ def test_an_instruction_set_that_is_not_there_is_an_import_error(name):
         assert run("import bptt_native as bn; print(bn.isa())", BPTT_ISA=isa).stdout.strip() == isa
 
 
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "2.0", "99999999"])
+def test_a_number_of_threads_that_is_none_is_an_import_error(value):
+    done = run("import bptt_native", BPTT_NUM_THREADS=value)
+    assert done.returncode == 1
+    wanted = (
+        "ImportError: bptt_native: environment variable BPTT_NUM_THREADS: "
+        f"expected an integer from 1 to 256, got '{value}'"
+    )
+    assert done.stderr.strip().splitlines()[-1] == wanted
+
+
+@pytest.mark.parametrize(("value", "threads"), [("1", 1), ("256", 256), ("03", 3)])
+def test_a_number_of_threads_comes_from_the_environment(value, threads):
+    code = "import bptt_native as bn; print(bn.get_num_threads())"
+    assert run(code, BPTT_NUM_THREADS=value).stdout.strip() == str(threads)
+    assert int(run(code, BPTT_NUM_THREADS="").stdout) == len(os.sched_getaffinity(0))
+
+
 def test_a_sub_interpreter_is_refused_and_never_hangs():
     done = run(
         """

@@ -25,7 +25,8 @@
  * element (t, n, f) lies at base[t * stride_t + n * stride_n + f], strides in elements, so [N, T,
  * F] is only another pair of strides. States are [L*D, N, R] ([.., H] of c), contiguous. Elements are
  * float or double, as the dtype of the layer or model says; tokens are int64_t. Sizes are int64_t. Input
- * arrays are const and never written to. Outputs must not overlap inputs or each other.
+ * arrays are const and never written to. Outputs must not overlap inputs or each other
+ * (BPTT_ERR_ARGUMENT), single results such as a norm included.
  *
  * OWNERSHIP. X_create gives a handle, X_free takes it back; free of NULL is allowed and does
  * nothing. A handle is a number dressed as a pointer: it is checked, never dereferenced, so a
@@ -46,8 +47,13 @@
  * (forward, evaluate, gradients, backward) may run concurrently on one layer or model; calls that
  * change them (set, load, optimizer and train steps) wait for these and each other. A stream and a
  * tape's own memory belong to one thread at a time. The engine's worker threads start with the
- * first large call; results have the same bits for any number of them. fork() is safe between
- * calls.
+ * first large call; results have the same bits for any number of them. They run until the process
+ * ends, so the library stays in memory after dlclose().
+ *
+ * FORK. A forked child can use the library and all its handles, and no call waits for a thread that
+ * stayed in the parent. What such a thread was using when it was forked may be BPTT_ERR_BUSY in the
+ * child: freeing it, or calls on a layer or model whose parameters that thread was changing. The
+ * states of a stream that another thread was stepping are unspecified until they are set or reset.
  */
 #ifndef BPTT_H
 #define BPTT_H
@@ -196,14 +202,16 @@ BPTT_API bptt_status bptt_last_error(bptt_error* error,
 
 /* Instruction sets, best first: "avx512" "avx2" "sse2" on x86-64, "neon" on AArch64. The
  * environment variable BPTT_ISA names the one to use; if it names none of this CPU's, every create
- * call returns BPTT_ERR_ISA and names the choices. */
+ * call returns BPTT_ERR_ISA and names the choices. An empty one counts as not set. */
 BPTT_API bptt_status bptt_isa(const char** name); /* the one in use */
 BPTT_API bptt_status bptt_available_isas(const char* const** names,
                                          int64_t* count); /* static storage */
 BPTT_API bptt_status bptt_use_isa(const char* name); /* for tests; NULL: the best (or BPTT_ISA) */
 
-/* Worker threads for large calls, the caller included: 1..256. Default: BPTT_NUM_THREADS, else the
- * CPUs this process may use. */
+/* Worker threads for large calls, the caller included: 1..256. Default: the environment variable
+ * BPTT_NUM_THREADS, else the CPUs this process may use. If the variable is no integer in 1..256, every
+ * create call and bptt_get_num_threads return BPTT_ERR_ARGUMENT and name it, until a number is set
+ * here. An empty one counts as not set. */
 BPTT_API bptt_status bptt_set_num_threads(int64_t count);
 BPTT_API bptt_status bptt_get_num_threads(int64_t* count);
 
@@ -222,11 +230,14 @@ BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
  * those that read, write or hash a file once per some MiB: non-zero stops the call with
  * BPTT_ERR_CANCELLED before it changes parameters, moments or the file (outputs are then unspecified).
  * NULL: never. It may call this library, but what waits for the layer or model that it is asked inside
- * of is BPTT_ERR_BUSY. */
+ * of is BPTT_ERR_BUSY. A C++ exception that it throws ends the call in the same way, with
+ * BPTT_ERR_CALLBACK. Leaving it by longjmp(), pthread_exit() or the thread's cancellation is not
+ * supported. In a child that it forks the call ends with BPTT_ERR_CANCELLED. */
 typedef int (*bptt_cancel)(void* user);
 BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
-/* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them. */
+/* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them. out may be
+ * in, but not overlap it otherwise. */
 BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
                               int64_t count);
 
