@@ -463,6 +463,20 @@ def test_counts(parts) -> None:
     assert read(joined(header, parts[1])).steps() == (3, large)
 
 
+def test_class_weights() -> None:
+    header, body = split(small(class_weights=[1.0, 0.0, 2.5])._native.serialize())
+    begin, end = header["loss.class_weights"]["data_offsets"]
+
+    def with_weights(*weights: float) -> bytes:
+        return joined(header, body[:begin] + np.array(weights).tobytes() + body[end:])
+
+    assert list(read(with_weights(1, 0, 2.5)).options()["class_weights"]) == [1, 0, 2.5]
+    for weights in [(1, -1, 2), (-1, 1, 1), (np.nan, 1, 1), (1, 1, np.inf), (0, 0, 0)]:
+        refusal(with_weights(*weights), "impossible class weights")
+    header["loss.class_weights"]["shape"] = [1, 3]
+    refusal(joined(header, body), "'loss.class_weights' has another shape")
+
+
 def test_texts_of_others(parts) -> None:
     for key, text in {"user": "unknown metadata 'user'", "user.": "unknown metadata 'user.'",
                       "more": "unknown metadata 'more'"}.items():  # fmt: skip
