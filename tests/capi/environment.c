@@ -381,7 +381,7 @@ static void check_callback_changes(void) {
   OK(bptt_layer_free(layer));
 }
 
-/* With an argument, for sanitizers, under which calls are slow: a few of the environments. */
+/* With an argument: a few of the environments, for sanitizers and emulators, which are slow. */
 int main(int arguments, char** argument) {
   static const int roundings[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
   static const int64_t batches[] = {1, 3, MOST_N};
