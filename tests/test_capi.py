@@ -133,7 +133,9 @@ def test_a_child_forked_during_any_call_can_make_every_call(tmp_path):
     assert done.stdout.startswith("156 children")
 
 
-@pytest.mark.parametrize("value", ["abc", "0", "-1", "2.0", "257", "99999999", "1" * 30, " 2", "2 "])
+@pytest.mark.parametrize(
+    "value", ["abc", "0", "-1", "2.0", "257", "99999999", "1" * 30, " 2", "2 "]
+)
 def test_a_number_of_threads_that_is_none_is_a_status(value, tmp_path):
     done = subprocess.run(
         [build("train", tmp_path), tmp_path / "m"], capture_output=True, text=True, timeout=60,

@@ -151,7 +151,7 @@ def while_busy(busy: Callable[[], None], then: Callable[[], None], second_forks:
             for i in range(FORKS):
                 time.sleep(0.0007 * i)
                 then()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             failures.append(error)
         done.set()
 

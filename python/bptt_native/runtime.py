@@ -8,8 +8,9 @@ def set_num_threads(n: int) -> None:
     """Set how many threads large calls use, the caller's included.
 
     Results have the same bits for any number. The default is the environment variable
-    ``BPTT_NUM_THREADS``, else the number of CPUs that this process may use. With a value that is no
-    integer from 1 to 256 the import of bptt_native raises ImportError; an empty one counts as not set.
+    ``BPTT_NUM_THREADS``, else the number of CPUs that this process may use. With a value that is
+    no integer from 1 to 256 the import of bptt_native raises ImportError; an empty one counts as
+    not set.
 
     Parameters
     ----------

@@ -93,8 +93,7 @@ void add_sequence(const NetworkConfig& config, const Sequence<T>& sequence, Arra
 template <class T>
 Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
                          const bptt_outputs* given, bptt_tape* const* tape) {
-  const bptt_outputs known =
-      given ? read_struct(given, "outputs") : defaults_of<bptt_outputs>();
+  const bptt_outputs known = given ? read_struct(given, "outputs") : defaults_of<bptt_outputs>();
   lstm_only(config, known.cn, "cn");
   Outputs<T> outputs;
   outputs.y = static_cast<T*>(known.y);
@@ -207,14 +206,14 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
   require_memory(checked_count(walks, config.state()), sizeof(T));
 }
 
-#define BPTT_ARRAYS_OF(T)                                                                      \
-  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);             \
-  template void add_sequence(const NetworkConfig&, const Sequence<T>&, Arrays&);               \
-  template void own_sequence(const NetworkConfig&, Sequence<T>&, SequenceCopy&);               \
-  template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&,                  \
-                                    const bptt_outputs*, bptt_tape* const*);                   \
-  template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*, \
-                                      FlowCall&);                                              \
+#define BPTT_ARRAYS_OF(T)                                                                          \
+  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);                 \
+  template void add_sequence(const NetworkConfig&, const Sequence<T>&, Arrays&);                   \
+  template void own_sequence(const NetworkConfig&, Sequence<T>&, SequenceCopy&);                   \
+  template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&, const bptt_outputs*, \
+                                    bptt_tape* const*);                                            \
+  template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*,     \
+                                      FlowCall&);                                                  \
   template void require_tape_memory(const NetworkConfig&, const Sequence<T>&, bool);
 BPTT_ARRAYS_OF(float)
 BPTT_ARRAYS_OF(double)

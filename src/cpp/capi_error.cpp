@@ -187,11 +187,12 @@ int32_t bptt_abi_version(void) { return BPTT_ABI_VERSION; }
 
 const char* bptt_status_name(bptt_status status) {
   static const char* const names[] = {
-      "BPTT_OK",           "BPTT_ERR_ARGUMENT", "BPTT_ERR_TYPE",      "BPTT_ERR_SHAPE",
-      "BPTT_ERR_RANGE",    "BPTT_ERR_NAME",     "BPTT_ERR_HANDLE",    "BPTT_ERR_STRUCT_SIZE",
-      "BPTT_ERR_MEMORY",   "BPTT_ERR_IO",       "BPTT_ERR_FORMAT",    "BPTT_ERR_STATE",
-      "BPTT_ERR_BUSY",     "BPTT_ERR_ISA",      "BPTT_ERR_CANCELLED", "BPTT_ERR_INTERNAL",
-      "BPTT_ERR_NONFINITE", "BPTT_ERR_CALLBACK"};
+      "BPTT_OK",           "BPTT_ERR_ARGUMENT",    "BPTT_ERR_TYPE",
+      "BPTT_ERR_SHAPE",    "BPTT_ERR_RANGE",       "BPTT_ERR_NAME",
+      "BPTT_ERR_HANDLE",   "BPTT_ERR_STRUCT_SIZE", "BPTT_ERR_MEMORY",
+      "BPTT_ERR_IO",       "BPTT_ERR_FORMAT",      "BPTT_ERR_STATE",
+      "BPTT_ERR_BUSY",     "BPTT_ERR_ISA",         "BPTT_ERR_CANCELLED",
+      "BPTT_ERR_INTERNAL", "BPTT_ERR_NONFINITE",   "BPTT_ERR_CALLBACK"};
   const int32_t number = raw(status);
   return number >= 0 && number < int32_t(std::size(names)) ? names[number] : "BPTT_ERR_UNKNOWN";
 }

@@ -140,11 +140,11 @@ bptt_status bptt_optimizer_get_group(bptt_optimizer* optimizer, const char* name
   return guard("bptt_optimizer_get_group", [&] {
     not_null(name, "name");
     with_optimizer(optimizer, [&](auto& rule, auto& params) {
+      const Reading reading(params.lock);
+      const ParamGroup& group = rule.groups()[tensor_of(params, name)];
       Arrays arrays;
       arrays.result("lr_scale", lr_scale);
       arrays.result("weight_decay", weight_decay);
-      const Reading reading(params.lock);
-      const ParamGroup& group = rule.groups()[tensor_of(params, name)];
       if (lr_scale) *lr_scale = group.lr_scale;
       if (weight_decay) *weight_decay = group.weight_decay;
     });

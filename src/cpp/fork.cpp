@@ -8,8 +8,8 @@ namespace {
 std::atomic<uint32_t> forks{0};
 
 [[maybe_unused]] const bool counted = [] {
-  return pthread_atfork(nullptr, nullptr,
-                        [] { forks.fetch_add(1, std::memory_order_relaxed); }) == 0;
+  return pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); }) ==
+         0;
 }();
 
 constexpr uint32_t kWaited = 1;  // the holder has to wake somebody

@@ -194,9 +194,9 @@ static void library(void) {
   OK(bptt_clip_grad_value(BPTT_FLOAT32, values, 1 << 17, 1));
 }
 
-static void (*const calls[])(void) = {train,   halves, evaluate,     model_passes, diagnostics,
-                                      parameters, optimise, extras,  files,        stream_steps,
-                                      objects, profile, library};
+static void (*const calls[])(void) = {train,      halves,   evaluate, model_passes, diagnostics,
+                                      parameters, optimise, extras,   files,        stream_steps,
+                                      objects,    profile,  library};
 enum { CALLS = sizeof calls / sizeof *calls };
 
 /* The other thread: makes one of the calls again and again. */

@@ -28,7 +28,8 @@ typedef struct {
   bptt_status (*call)(void* const* at);
 } trial;
 
-static bptt_sequence sequence_at(const void* x, const void* h0, const void* c0, const void* lengths) {
+static bptt_sequence sequence_at(const void* x, const void* h0, const void* c0,
+                                 const void* lengths) {
   bptt_sequence sequence;
   OK(bptt_sequence_init(&sequence, sizeof sequence));
   sequence.time = T;
@@ -273,7 +274,8 @@ static void try_pairs(const trial* t) {
         bptt_status status;
         bptt_error error;
         const int in_place = where == 0 && (t->call == map_ || t->call == map64);
-        if (where && t->bytes[a] <= 8 && t->bytes[b] <= 8) continue; /* nothing but the same place */
+        if (where && t->bytes[a] <= 8 && t->bytes[b] <= 8)
+          continue; /* nothing but the same place */
         fill();
         for (k = 0; k < t->count; ++k) at[k] = memory.bytes + k * PLACE;
         at[a] = begin;
@@ -297,9 +299,9 @@ static void try_pairs(const trial* t) {
 
 /* Counts of arrays that no memory can hold, or that are negative. */
 static void try_counts(void) {
-  const int64_t huge[] = {INT64_MAX,         INT64_MAX - 1,     (int64_t)1 << 62, (int64_t)1 << 61,
-                          (int64_t)1 << 60,  (int64_t)1 << 59,  (int64_t)1 << 48, ((int64_t)1 << 62) + 1,
-                          ((int64_t)1 << 61) + 1};
+  const int64_t huge[] = {INT64_MAX,        INT64_MAX - 1,          (int64_t)1 << 62,
+                          (int64_t)1 << 61, (int64_t)1 << 60,       (int64_t)1 << 59,
+                          (int64_t)1 << 48, ((int64_t)1 << 62) + 1, ((int64_t)1 << 61) + 1};
   const int64_t negative[] = {-1, INT64_MIN, INT64_MIN + 1, -((int64_t)1 << 31)};
   float* x = (float*)(void*)memory.bytes;
   float* y = x + 1024;
@@ -375,8 +377,7 @@ static void try_counts(void) {
     REFUSED(BPTT_ERR_ARGUMENT, bptt_grad_norm(BPTT_FLOAT32, x, negative[k], &norm));
     REFUSED(BPTT_ERR_ARGUMENT, bptt_clip_grad_norm(BPTT_FLOAT32, x, negative[k], 1, 0, &norm));
     REFUSED(BPTT_ERR_ARGUMENT, bptt_clip_grad_value(BPTT_FLOAT32, x, negative[k], 1));
-    REFUSED(BPTT_ERR_ARGUMENT,
-            bptt_model_set_extra(model, "k", BPTT_FLOAT32, 1, &negative[k], x));
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_set_extra(model, "k", BPTT_FLOAT32, 1, &negative[k], x));
   }
   OK(bptt_map("tanh", BPTT_FLOAT32, x, y, 0));
   OK(bptt_grad_norm(BPTT_FLOAT32, x, 0, &norm));

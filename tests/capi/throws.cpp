@@ -19,19 +19,19 @@ static int throws(void* what) {
 }
 
 // The call ends with BPTT_ERR_CALLBACK, whatever is thrown; the callback is asked once.
-#define THROWS(call)                                                          \
-  do {                                                                        \
-    static char why[] = "why it threw";                                       \
-    bptt_error error;                                                         \
+#define THROWS(call)                                                            \
+  do {                                                                          \
+    static char why[] = "why it threw";                                         \
+    bptt_error error;                                                           \
     for (void* what : {static_cast<void*>(why), static_cast<void*>(nullptr)}) { \
-      asked = 0;                                                              \
-      OK(bptt_set_cancel(throws, what));                                      \
-      REFUSED(BPTT_ERR_CALLBACK, call);                                       \
-      OK(bptt_set_cancel(NULL, NULL));                                        \
-      REQUIRE(asked == 1);                                                    \
-      OK(bptt_last_error(&error, sizeof error));                              \
-      REQUIRE(strstr(error.got, what ? why : "no std::exception"));           \
-    }                                                                         \
+      asked = 0;                                                                \
+      OK(bptt_set_cancel(throws, what));                                        \
+      REFUSED(BPTT_ERR_CALLBACK, call);                                         \
+      OK(bptt_set_cancel(NULL, NULL));                                          \
+      REQUIRE(asked == 1);                                                      \
+      OK(bptt_last_error(&error, sizeof error));                                \
+      REQUIRE(strstr(error.got, what ? why : "no std::exception"));             \
+    }                                                                           \
   } while (0)
 
 int main() {

@@ -10,20 +10,20 @@ enum { T = 64, N = 16, I = 32, H = 64, ROUNDS = 20 };
 
 static float x[T * N * I];
 
-#define REQUIRE(condition)                                         \
-  do {                                                             \
-    if (!(condition)) {                                            \
+#define REQUIRE(condition)                                            \
+  do {                                                                \
+    if (!(condition)) {                                               \
       fprintf(stderr, "%s:%d: " #condition "\n", __FILE__, __LINE__); \
-      exit(1);                                                     \
-    }                                                              \
+      exit(1);                                                        \
+    }                                                                 \
   } while (0)
 
 /* ISO C has no conversion from void* to a function pointer; POSIX has this one. */
-#define FIND(name)                              \
-  do {                                          \
+#define FIND(name)                                \
+  do {                                            \
     void* found_ = dlsym(library, "bptt_" #name); \
-    REQUIRE(found_);                            \
-    memcpy(&name, &found_, sizeof found_);      \
+    REQUIRE(found_);                              \
+    memcpy(&name, &found_, sizeof found_);        \
   } while (0)
 
 int main(int argc, char** argv) {

@@ -69,8 +69,7 @@ void Lock::unlock() { state_.fetch_and(~kWriter, std::memory_order_release); }
 
 void Lock::lock_shared() {
   change(
-      state_,
-      [](uint64_t now) { return !writers_wait(now) && inside(now) < kWriter - 1; },
+      state_, [](uint64_t now) { return !writers_wait(now) && inside(now) < kWriter - 1; },
       [](uint64_t now) { return now + kReader; });
 }
 

@@ -59,8 +59,8 @@ std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
   std::shared_ptr<PackedReadout<T>>& cached = *access;
   const uint64_t version = params_.version();
   if (cached && cached->version == version && cached->table == table) return cached;
-  auto packed = cached && cached.use_count() == 1 ? std::move(cached)
-                                                  : std::make_shared<PackedReadout<T>>();
+  auto packed =
+      cached && cached.use_count() == 1 ? std::move(cached) : std::make_shared<PackedReadout<T>>();
   cached.reset();
   std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
   const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);

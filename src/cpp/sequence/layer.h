@@ -275,7 +275,7 @@ class Stack {
     std::shared_ptr<Packed<T>> forward, backward;
   };
   template <class Pack>
-  std::shared_ptr<const Packed<T>> packed(std::shared_ptr<Packed<T>> Cached::*way, Pack pack,
+  std::shared_ptr<const Packed<T>> packed(std::shared_ptr<Packed<T>> Cached::* way, Pack pack,
                                           const T* parameters, uint64_t version,
                                           bool one_hot) const;
   void pack_forward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const;

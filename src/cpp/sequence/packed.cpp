@@ -190,8 +190,8 @@ std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T* parameters,
 // What is cached if it is fresh; else packed again, into the same memory if nobody else holds it.
 template <class T>
 template <class Pack>
-std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>> Cached::*way, Pack pack,
-                                                  const T* parameters, uint64_t version,
+std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>> Cached::* way,
+                                                  Pack pack, const T* parameters, uint64_t version,
                                                   bool one_hot) const {
   const KernelTable* table = active_kernels();
   const auto access = cached_.access();

@@ -219,7 +219,8 @@ bool cancelled() {
   const uint32_t process = fork_generation();
   const bool stop = CallMode::outside(ask_callback) != 0;
   if (process != fork_generation()) {
-    throw Error(BPTT_ERR_CANCELLED, "", "a return from the cancel callback in the process of the call",
+    throw Error(BPTT_ERR_CANCELLED, "",
+                "a return from the cancel callback in the process of the call",
                 "one in a child that it forked");
   }
   return stop;
