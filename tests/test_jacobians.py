@@ -220,7 +220,8 @@ def test_what_does_not_fit_is_refused(arguments, kind, said):
 def test_what_is_not_finite_gives_nan():
     net = bn.LSTM(2, 20, seed=1)
     state = net.state_dict()
-    net.load_state_dict({**state, "weight_hh_l0": np.full_like(state["weight_hh_l0"], np.nan)})
+    with pytest.warns(RuntimeWarning, match="NaN or infinite: weight_hh_l0"):
+        net.load_state_dict({**state, "weight_hh_l0": np.full_like(state["weight_hh_l0"], np.nan)})
     tape = net.forward(np.ones((6, 1, 2), np.float32))[2]
     found = jacobian_product(net, tape)
     assert np.isnan(found.exponents).all()
@@ -347,7 +348,8 @@ def test_gains_beyond_the_squares_of_float64(factor):
 
 
 def test_gains_of_what_is_not_finite():
-    net, tape = linear(np.full((3, 3), np.nan), 4)
+    with pytest.warns(RuntimeWarning, match="NaN or infinite: weight_hh_l0"):
+        net, tape = linear(np.full((3, 3), np.nan), 4)
     assert np.isnan(gain_bounds(net, tape, np.ones(3)).product_of_norms[1:]).all()
     with pytest.raises(ValueError, match="expected finite numbers, not all 0, got numbers that"):
         gain_bounds(net, tape, [1, 2, np.inf])
