@@ -208,7 +208,8 @@ def test_binary_cross_entropy_at_the_ends(dtype):
     y[2:4] = 1 - y[2:4]
     assert m.gradients(x, y[None])[0].loss == pytest.approx(math.log1p(math.exp(-50)), rel=1e-6)
     z[1] = np.nan
-    m.load_state_dict({**state, "readout.bias": z})
+    with pytest.warns(RuntimeWarning, match="NaN or infinite: readout.bias"):
+        m.load_state_dict({**state, "readout.bias": z})
     before = m.state_dict()
     result = m.train_step(x, y[None])
     assert math.isnan(result.loss)
@@ -223,7 +224,8 @@ def test_nan_stays_nan(case, place, isa):
     m = model(loss, **options)
     state = m.state_dict()
     state["readout.bias"][place] = np.nan
-    m.load_state_dict(state)
+    with pytest.warns(RuntimeWarning, match="NaN or infinite: readout.bias"):
+        m.load_state_dict(state)
     x, y, weights = data(loss, "every", weighted, ignored)
     result = m.train_step(x, y, weights=weights)
     assert math.isnan(result.loss)
