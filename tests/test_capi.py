@@ -98,6 +98,10 @@ def test_a_c_program_skips_updates_that_overflow(isa, tmp_path):
         bn.load(tmp_path / "model.safetensors").train_step(np.ones((1, 2), "f4"), [0])
 
 
+def test_every_start_can_be_stopped(tmp_path):
+    assert "creation ok" in run(build("creation", tmp_path))
+
+
 def test_every_function_refuses_what_is_hostile(tmp_path):
     printed = run(build("hostile", tmp_path))
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 1000

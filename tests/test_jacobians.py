@@ -275,12 +275,12 @@ def test_spectra_of_jacobians_that_lose_directions(isa):
         assert found.exponents[-1] < -11
 
 
-def linear(W, steps, dtype="float64", nonlinearity="identity"):
+def linear(W, steps, dtype="float64", nonlinearity="identity", h0=1):
     """An RNN of h_t = W h_{t-1}, and a tape of it."""
     net = bn.RNN(1, len(W), nonlinearity=nonlinearity, dtype=dtype, seed=1)
     zeros = {name: np.zeros_like(value) for name, value in net.state_dict().items()}
     net.load_state_dict({**zeros, "weight_hh_l0": np.asarray(W, dtype)})
-    x, h0 = np.zeros((steps, 1, 1), dtype), np.ones((1, 1, len(W)), dtype)
+    x, h0 = np.zeros((steps, 1, 1), dtype), np.full((1, 1, len(W)), h0, dtype)
     return net, net.forward(x, h0)[2]
 
 
@@ -316,6 +316,71 @@ def test_no_interval_under_or_overflows(factor, dtype):
     steps = tape.lengths[0]
     np.testing.assert_allclose(found.exponents, np.log(factor), rtol=1e-6)
     np.testing.assert_allclose(found.log_singular_values, steps * np.log(factor), rtol=1e-6)
+
+
+@pytest.mark.parametrize("other", ["same", 1.0])
+@pytest.mark.parametrize("factor", [1e20, 1e-20, 1e30, 1e-35])
+def test_an_interval_that_overflows_in_a_step_shortens_itself(factor, other):
+    diagonal = [factor, factor if other == "same" else other] * 3
+    net, tape = linear(np.diag(diagonal), 12, "float32", h0=0)
+    one = jacobian_product(net, tape)
+    assert np.isfinite(one.exponents).all()
+    assert one.exponents[0] == pytest.approx(np.log(max(diagonal)), abs=0.1)
+    for interval in (2, 5, 12):
+        found = jacobian_product(net, tape, interval=interval)
+        np.testing.assert_allclose(found.exponents, one.exponents, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            found.log_singular_values, one.log_singular_values, rtol=1e-5, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("interval", [2, 7, 100])
+def test_an_interval_loses_no_weak_direction(interval):
+    """Each interval leaves the weakest three digits at least."""
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    moduli = np.array([1.2, 0.9, 0.5, 0.1, 1e-3, 1e-6])
+    net, tape = linear_net(Q @ np.diag(moduli) @ Q.T)
+    found = lyapunov(net, tape, discard=100, interval=interval)
+    np.testing.assert_allclose(found.exponents, np.log(moduli), rtol=0, atol=1e-6)
+    product = jacobian_product(net, tape, interval=interval).log_singular_values
+    np.testing.assert_allclose(product / 200, np.log(moduli), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_gain_bounds_are_the_singular_values_of_growing_products(cell):
+    net, _, tape = small(cell, {}, layers=2)
+    S = 18 if cell == "lstm" else 9
+    for steps in (12, 5):
+        found = gain_bounds(net, tape, np.ones(S), layer=1, sample=2, steps=steps)
+        assert found.largest[0] == found.smallest[0] == 1
+        for d in range(1, steps + 1):
+            whole = jacobian_product(net, tape, layer=1, sample=2, first=12 - d)
+            values = np.exp(whole.log_singular_values)
+            assert found.largest[d] == pytest.approx(values[0], rel=1e-12)
+            assert found.smallest[d] == pytest.approx(values[-1], rel=1e-9)
+
+
+def test_gain_bounds_walk_each_step_once():
+    """Products of the steps walked are linear in T."""
+    net, _, tape = small("gru", {})
+    walked = []
+
+    class Counted:
+        def jacobian(self, *arguments):
+            walked.append(1)
+            return native.jacobian(*arguments)
+
+        def spectrum(self, tape, index, sample, first, last, *rest):
+            walked.append((last or 12) - first)
+            return native.spectrum(tape, index, sample, first, last, *rest)
+
+        def __getattr__(self, name):
+            return getattr(native, name)
+
+    native, net._native = net._native, Counted()
+    gain_bounds(net, tape, np.ones(9))
+    assert sum(walked) == 24
 
 
 def test_any_start_is_made_orthonormal():

@@ -48,14 +48,24 @@ class Init(NamedTuple):
         "default" (LSTM, GRU; Tallec & Ollivier 2018, arXiv:1804.11188); "keras": Keras's
         defaults, W_ih uniform (Glorot) over all gates, W_hh with orthonormal columns over all
         gates, biases 0, forget bias 1.
+
+        With Dale's law (`dale`) these hold for W_hh as it acts: the inhibitory part of each row is
+        rescaled until the row sums to 0, then the whole until the spectral radius is
+        `spectral_radius` with "normal", ``abs(gain)`` with "orthogonal", 1 with "xavier" and
+        "keras", and 1/sqrt(3) with "default", which is what their matrices have without Dale's
+        law. "identity" and "sparse" are refused, because zeros of W_hh would never learn.
     gain : float
-        Of "orthogonal" and "identity".
+        Of "orthogonal" and "identity": 0, or of a size from 1e-30 to 1e30 (float64: 1e-300 to
+        1e300).
     forget_bias : float, optional
-        LSTM: the forget gates' b_ih is set to this and their b_hh to 0 (Gers et al. 2000).
+        LSTM: the forget gates' b_ih is set to this and their b_hh to 0 (Gers et al. 2000). Finite
+        in the dtype.
     spectral_radius : float
-        Of each gate's W_hh with "normal" and "sparse", > 0.
+        Of each gate's W_hh with "normal" and "sparse", from 1e-30 to 1e30 (float64: 1e-300 to
+        1e300).
     time_scale : float, optional
-        Of "chrono", which needs it: the longest dependency in time steps, >= 2.
+        Of "chrono", which needs it: the longest dependency in time steps, >= 2 and finite in the
+        dtype.
     """
 
     weights: str = "default"
@@ -160,6 +170,9 @@ def layer_options(
         raise ValueError(message(where, "nonlinearity", expected, repr(nonlinearity)))
     if options.get("proj_size") and start.weights in ("normal", "sparse"):
         expected = "other weights than 'normal' and 'sparse' with proj_size"
+        raise ValueError(message(where, "init", expected, repr(start.weights)))
+    if more.get("dale") is not None and start.weights in ("identity", "sparse"):
+        expected = "other weights than 'identity' and 'sparse' with dale, whose zeros never learn"
         raise ValueError(message(where, "init", expected, repr(start.weights)))
     if wanted is not None:
         if cell != CELLS["lstm"] or not bias:

@@ -287,11 +287,15 @@ typedef struct bptt_layer_options {
   int64_t num_layers;             /* 1 */
   int32_t bias;                   /* 1: b_ih and b_hh; 0: none */
   bptt_weight_init init;          /* BPTT_INIT_UNIFORM */
-  double init_gain;               /* 1: of ORTHOGONAL and IDENTITY */
-  double forget_bias; /* NaN: leave; else LSTM: b_ih of the forget gates = this, b_hh of them = 0 */
+  double init_gain;   /* 1: of ORTHOGONAL and IDENTITY; 0, or a size from 1e-30 to 1e30 (float64:
+                         1e-300 to 1e300) */
+  double forget_bias; /* NaN: leave; else LSTM: b_ih of the forget gates = this, b_hh of them = 0;
+                         finite in the dtype */
   uint64_t seed;      /* 0: of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
-  double spectral_radius; /* 0.95; > 0: of NORMAL and SPARSE */
-  double time_scale;      /* NaN; >= 2, of CHRONO only, which needs it: the longest dependency */
+  double spectral_radius; /* 0.95: of NORMAL and SPARSE; from 1e-30 to 1e30 (float64: 1e-300 to
+                             1e300) */
+  double time_scale;      /* NaN; >= 2 and finite in the dtype, of CHRONO only, which needs it: the
+                             longest dependency */
   /* Structure. An option that the cell does not have is an error unless it has its default; so are
    * layer_norm with reset_before, and zoneout or zoneout_c with proj_size. */
   int32_t bidirectional; /* 0; 1: D = 2, a second set of layers ("_reverse") reads from the end */
@@ -303,7 +307,11 @@ typedef struct bptt_layer_options {
   int64_t proj_size;   /* 0; LSTM: h_t = W_hr (o tanh(c_t)) has R = proj_size < H elements */
   double alpha;        /* 1; RNN: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), 0 < alpha <= 1 */
   double dale; /* NaN: off; RNN: the first floor(dale H + 1/2) units excite, the others inhibit:
-                  W_hh acts as |W_hh| with the sign of its column (Song et al. 2016) */
+                  W_hh acts as |W_hh| with the sign of its column (Song et al. 2016). The promise of
+                  init holds for W_hh as it acts: the inhibitory part of each row is rescaled until
+                  the row sums to 0, then the whole to the spectral radius, which is |init_gain| with
+                  ORTHOGONAL, 1 with XAVIER and KERAS, 1/sqrt(3) with UNIFORM. Not with IDENTITY and
+                  SPARSE, whose zeros would never learn */
   /* Noise. Passes with a tape and training steps draw it; others have zoneout's expectation. */
   double noise;             /* 0; RNN: a_t += sqrt(2 / alpha) noise xi, xi ~ N(0, 1) */
   double dropout;           /* 0; in [0, 1): of the input of every layer but the first */

@@ -114,7 +114,7 @@ std::optional<OptionProblem> problem_of(const NetworkConfig& network, const Init
   const std::string kind = text(int(init.weights) + 1);
   checks.require(std::isfinite(init.gain), "init_gain", "a finite number", init.gain);
   checks.require(init.gain == 0 || checks.moderate(init.gain), "init_gain",
-                 std::string("0, or a number of size ") + checks.moderate_range(), init.gain);
+                 std::string("0, or a number whose size is in ") + checks.moderate_range(), init.gain);
   const bool forgets = network.cell == Cell::lstm && network.bias && !network.coupled;
   const bool forget_given = !std::isnan(init.forget_bias);
   checks.require(!forget_given || forgets, "forget_bias",
