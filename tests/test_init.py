@@ -384,7 +384,8 @@ def test_no_element_is_lost_to_dales_law() -> None:
 )
 def test_numbers_that_float32_has_not_are_refused(make, argument: str) -> None:
     """Infinite, 0 or 1 there, where the option allows none of them."""
-    with pytest.raises(ValueError, match=rf"^\w+: argument '{argument}': expected .+float32.*, got"):
+    said = rf"^\w+: argument '{argument}': expected .+float32.*, got"
+    with pytest.raises(ValueError, match=said):
         make(dtype="float32")
     for values in make(dtype="float64").state_dict().values():
         assert np.isfinite(values).all()

@@ -20,7 +20,7 @@ def radius(matrix) -> float:
 
 @pytest.fixture(scope="module")
 def radii(tmp_path_factory):
-    """A function from matrices to their radii by the engine, built without optimisation's choices."""
+    """A function from matrices to their radii, by the engine."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if not compiler:
         pytest.skip("there is no C++ compiler")

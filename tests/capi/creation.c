@@ -37,16 +37,17 @@ int main(void) {
     bptt_weight_init init;
     int64_t H;
     int least;
-  } starts[] = {{BPTT_LSTM, BPTT_INIT_NORMAL, 384, 15},   {BPTT_GRU, BPTT_INIT_SPARSE, 384, 10},
+  } starts[] = {{BPTT_LSTM, BPTT_INIT_NORMAL, 384, 15},     {BPTT_GRU, BPTT_INIT_SPARSE, 384, 10},
                 {BPTT_LSTM, BPTT_INIT_ORTHOGONAL, 384, 15}, {BPTT_LSTM, BPTT_INIT_KERAS, 384, 15},
-                {BPTT_LSTM, BPTT_INIT_UNIFORM, 768, 2},   {BPTT_LSTM, BPTT_INIT_XAVIER, 768, 2}};
+                {BPTT_LSTM, BPTT_INIT_UNIFORM, 768, 2},     {BPTT_LSTM, BPTT_INIT_XAVIER, 768, 2}};
   const double nan = strtod("nan", NULL);
   OK(bptt_set_cancel(callback, NULL));
   for (size_t i = 0; i < sizeof starts / sizeof *starts; ++i) {
     const int times = created(starts[i].cell, starts[i].init, nan, starts[i].H, 0);
     printf("start %d asked %d times\n", (int)starts[i].init, times);
     REQUIRE(times >= starts[i].least);
-    REQUIRE(created(starts[i].cell, starts[i].init, nan, starts[i].H, (times + 1) / 2) == (times + 1) / 2);
+    REQUIRE(created(starts[i].cell, starts[i].init, nan, starts[i].H, (times + 1) / 2) ==
+            (times + 1) / 2);
   }
   REQUIRE(created(BPTT_RNN, BPTT_INIT_UNIFORM, 0.8, 384, 0) >= 4);
   REQUIRE(created(BPTT_RNN, BPTT_INIT_UNIFORM, 0.8, 384, 3) == 3);

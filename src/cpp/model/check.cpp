@@ -24,7 +24,8 @@ class Checks {
   void require(bool right, const char* option, const std::string& expected, double got) {
     require(right, option, expected, text(got));
   }
-  void require(bool right, const char* option, const std::string& expected, const std::string& got) {
+  void require(bool right, const char* option, const std::string& expected,
+               const std::string& got) {
     if (!right && !problem) problem = OptionProblem{option, expected, got};
   }
   void fraction(const char* option, double value) {
@@ -71,9 +72,10 @@ std::optional<OptionProblem> problem_of(const LayerConfig& layer, Dtype dtype) {
   checks.require(checks.as_stored(layer.alpha) > 0, "alpha",
                  std::string("a number that is above 0 in ") + checks.dtype_name(), layer.alpha);
   checks.not_negative("noise", layer.noise);
-  checks.require(checks.finite(std::sqrt(2 / layer.alpha) * layer.noise), "noise",
-                 std::string("a number with sqrt(2 / alpha) noise finite in ") + checks.dtype_name(),
-                 layer.noise);
+  checks.require(
+      checks.finite(std::sqrt(2 / layer.alpha) * layer.noise), "noise",
+      std::string("a number with sqrt(2 / alpha) noise finite in ") + checks.dtype_name(),
+      layer.noise);
   checks.require(rnn || layer.noise == 0, "noise", "0 unless the cell is BPTT_RNN", layer.noise);
   checks.require(!dale || (layer.dale >= 0 && layer.dale <= 1), "dale",
                  "a number in [0, 1], or NaN", layer.dale);
@@ -114,7 +116,8 @@ std::optional<OptionProblem> problem_of(const NetworkConfig& network, const Init
   const std::string kind = text(int(init.weights) + 1);
   checks.require(std::isfinite(init.gain), "init_gain", "a finite number", init.gain);
   checks.require(init.gain == 0 || checks.moderate(init.gain), "init_gain",
-                 std::string("0, or a number whose size is in ") + checks.moderate_range(), init.gain);
+                 std::string("0, or a number whose size is in ") + checks.moderate_range(),
+                 init.gain);
   const bool forgets = network.cell == Cell::lstm && network.bias && !network.coupled;
   const bool forget_given = !std::isnan(init.forget_bias);
   checks.require(!forget_given || forgets, "forget_bias",
@@ -128,9 +131,10 @@ std::optional<OptionProblem> problem_of(const NetworkConfig& network, const Init
   checks.require(checks.moderate(init.spectral_radius), "spectral_radius",
                  std::string("a number in ") + checks.moderate_range(), init.spectral_radius);
   const bool chrono = init.weights == WeightInit::chrono;
-  checks.require(!chrono || (network.cell != Cell::rnn && network.bias), "init",
-                 "another than BPTT_INIT_CHRONO unless the cell is BPTT_LSTM or BPTT_GRU with a bias",
-                 "BPTT_INIT_CHRONO");
+  checks.require(
+      !chrono || (network.cell != Cell::rnn && network.bias), "init",
+      "another than BPTT_INIT_CHRONO unless the cell is BPTT_LSTM or BPTT_GRU with a bias",
+      "BPTT_INIT_CHRONO");
   checks.require(!chrono || !forget_given, "forget_bias",
                  "NaN beside BPTT_INIT_CHRONO, which sets these biases", init.forget_bias);
   checks.require(!chrono || (init.time_scale >= 2 && std::isfinite(init.time_scale)), "time_scale",

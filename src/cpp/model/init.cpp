@@ -214,8 +214,8 @@ void fill_weight_ih(const InitConfig& config, const Tensor& tensor, int64_t H, D
 }
 
 template <class T>
-void fill_bias(Cell cell, const InitConfig& config, const Tensor& tensor, int64_t H,
-               Draw& draw, double bound, T* values) {
+void fill_bias(Cell cell, const InitConfig& config, const Tensor& tensor, int64_t H, Draw& draw,
+               double bound, T* values) {
   const bool hidden_bias = tensor.is("bias_hh");
   const Gates gates = gates_of(cell, tensor.gates);
   if (config.weights == WeightInit::identity || config.weights == WeightInit::xavier ||

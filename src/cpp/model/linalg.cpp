@@ -10,7 +10,7 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t kPanel = 16;         // reflections applied to a column while it is in cache
+constexpr int64_t kPanel = 16;          // reflections applied to a column while it is in cache
 constexpr int64_t kTogether = 1 << 26;  // operations between two questions whether to go on
 
 // The n x m transpose of the m x n matrix A.
@@ -43,9 +43,8 @@ void share_columns(int64_t count, int64_t m, Pace& pace, const Body& body) {
   for (int64_t first = 0; first < count; first += together) {
     const int64_t now = std::min(together, count - first);
     pace.did(double(work) * double(now));
-    run_team(now * work >> 20, [&](const Team& team) {
-      body(first + team.begin(now), first + team.end(now));
-    });
+    run_team(now * work >> 20,
+             [&](const Team& team) { body(first + team.begin(now), first + team.end(now)); });
   }
 }
 

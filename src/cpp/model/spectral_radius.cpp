@@ -81,8 +81,7 @@ struct Hessenberg {
 // The shifted QR iteration on a copy of H, for eigenvalues only.
 class QrIteration {
  public:
-  QrIteration(const Hessenberg& h, Pace& pace)
-      : m_(h.m), h_(checked_count(h.m, h.m)), pace_(pace) {
+  QrIteration(const Hessenberg& h, Pace& pace) : m_(h.m), h_(checked_count(h.m, h.m)), pace_(pace) {
     for (int64_t i = 0; i < m_; ++i) {
       for (int64_t j = 0; j < m_; ++j) h_[i * m_ + j] = j + 1 < i ? 0 : h(i, j);
     }
@@ -271,7 +270,8 @@ class Arnoldi {
 
   double radius() {
     const double size = std::sqrt(dot(a_.data(), a_.data(), a_.count()));
-    for (int64_t steps = std::max(kSmall, int64_t(12 * std::sqrt(double(n_))));; steps += steps / 4) {
+    for (int64_t steps = std::max(kSmall, int64_t(12 * std::sqrt(double(n_))));;
+         steps += steps / 4) {
       while (m_ < std::min(steps, n_) && !closed_) step();
       const Hessenberg h{h_.data(), m_, n_};
       const Complex value = QrIteration(h, pace_).run();
