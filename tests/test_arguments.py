@@ -246,3 +246,29 @@ def test_the_rule_holds_in_nested_lists_and_for_float64() -> None:
         with pytest.raises(ValueError, match=r"got \d+, which float64 does not hold exactly"):
             net.load_state_dict({**net.state_dict(), "bias_ih_l0": large})
     net.load_state_dict({**net.state_dict(), "bias_ih_l0": np.int64([2**62, -(2**63)])})
+
+
+class Once:
+    """An array that is another one when it is read again."""
+
+    def __init__(self, first: Any, then: Any) -> None:
+        self.values = [first, then]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.values.pop(0)
+
+
+def test_diagnostics_read_an_argument_once() -> None:
+    """What the net was given is what they go on with: the tape knows the lengths."""
+    net, plain = bn.RNN(I, H, seed=1), np.array([3, 5, 2])
+    own = np.random.Generator(np.random.Philox(0)).standard_normal((T, N, I)).astype("f4")
+    measures: list[Call] = [
+        lambda v: diagnostics.gradient_flow(net, own, lengths=v).h,
+        lambda v: diagnostics.connectivity(net, own, sample=0, lengths=v).matrix,
+        lambda v: diagnostics.saturation(net, own, lengths=v).mean["h"],
+        lambda v: diagnostics.omega_ratios(net, own, lengths=v).ratios,
+        lambda v: diagnostics.gradient_flow(net, own if v is plain else Once(own, own * 9)).h,
+        lambda v: diagnostics.gradient_flow(net, own if v is plain else own.tolist()).h,
+    ]
+    for measure in measures:
+        np.testing.assert_array_equal(measure(Once(plain, plain * 0 + 1)), measure(plain))

@@ -210,7 +210,9 @@ def test_wrong_data(x, y, kind, text):
 
 def test_wrong_data_per_step():
     x, _ = sequences(2)
-    with pytest.raises(ValueError, match=r"'targets': expected a list of 2 arrays, as x, got 1"):
+    with pytest.raises(
+        ValueError, match=r"'targets': expected a list of 2 arrays, as x, got a list of 1"
+    ):
         fit(tagger(), x, [np.zeros(7, int)])
     with pytest.raises(ValueError, match=r"'targets\[1\]': expected classes \(integers\) \[7\]"):
         fit(tagger(), x, [np.zeros(7, int), np.zeros(6, int)])

@@ -147,8 +147,8 @@ const char* isa() {
 
 // A text with \\x.. in place of what is not UTF-8.
 std::string printable(const std::string& text) {
-  const auto decoded = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
-      text.data(), static_cast<py::ssize_t>(text.size()), "backslashreplace"));
+  const auto decoded = py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "backslashreplace"));
   if (!decoded) throw py::error_already_set();
   return py::cast<std::string>(decoded);
 }
