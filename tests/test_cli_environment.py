@@ -260,3 +260,12 @@ def test_progress_needs_no_standard_error(stream: str, monkeypatch: pytest.Monke
             device.close()
         fit(model, x, y, epochs=2, progress=True)
     assert model.step_count == 2
+
+
+def test_a_warning_is_one_line():
+    old = Path(__file__).parent / "data" / "model_last_row.safetensors"
+    done = program("info", old)
+    assert done.returncode == 0
+    text = done.stderr.decode()
+    assert text.startswith(f"bptt-native info: warning: {old}: this bidirectional model")
+    assert text.count("\n") == 1

@@ -406,7 +406,7 @@ def test_numbers(parts) -> None:
         "0": 0.0, "-0": 0.0, "0.5": 0.5, "1e2": 100.0, "1E+2": 100.0, "25e-2": 0.25, "0e0": 0.0,
         "10.25": 10.25, "3.4028234663852886e38": 3.4028234663852886e38, " 2 ": 2.0,
     }.items():  # fmt: skip
-        assert read(with_config(parts, init_gain=text)).options()["gain"] == value
+        assert read(with_config(parts, clip_norm=text)).options()["clip_norm"] == value
     for text, reason in {
         "1e309": "a number out of range", "-1e309": "a number out of range",
         "00": "a leading zero", "-01": "a leading zero", "01.5": "a leading zero",
@@ -415,9 +415,9 @@ def test_numbers(parts) -> None:
         "-": "expected a number", "": "expected a number", "NaN": "expected a number",
         "Infinity": "expected a number", "0x1": "expected '}'", "1,5": "expected '\"'",
         "true": "expected a number", '"1"': "expected a number", "[1]": "expected a number",
-        "null": "impossible option init_gain",
+        "null": "impossible option clip_norm",
     }.items():  # fmt: skip
-        refusal(with_config(parts, init_gain=text), reason)
+        refusal(with_config(parts, clip_norm=text), reason)
     assert read(with_config(parts, lr="0")).options()["lr"] == 0
     for text in ["null", "-1", "-5e-324", "3.41e38"]:
         refusal(with_config(parts, lr=text), "impossible option lr")

@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 ENGINE = HERE.parent / "src" / "cpp"
 SOURCES = ["model/spectral_radius.cpp", "model/random.cpp", "sequence/random_bits.cpp",
-           "sequence/pool.cpp", "sequence/buffer.cpp"]  # fmt: skip
+           "sequence/pool.cpp", "sequence/buffer.cpp", "fork.cpp"]  # fmt: skip
 
 
 def radius(matrix) -> float:

@@ -30,7 +30,7 @@ from . import (
 from .cli_bench import add_bench
 from .cli_lab import add_lab
 from .cli_report import add_report
-from .cli_streams import standard_streams
+from .cli_streams import standard_streams, warnings_as_lines
 from .cli_train import INTERRUPTED, add_predict, add_train
 from .loop import TrainingDiverged
 from .messages import discard
@@ -152,7 +152,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     with standard_streams():
-        return _run(build_parser().parse_args(argv))
+        args = build_parser().parse_args(argv)
+        with warnings_as_lines(args.command):
+            return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -3,10 +3,29 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .messages import discard, messages
+
+
+def warn(command: str, text: str) -> None:
+    """Write a warning as one line."""
+    line = " ".join(text.split())
+    print(f"bptt-native {command}: warning: {line}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def warnings_as_lines(command: str) -> Iterator[None]:
+    """Write what Python warns of as lines of this command."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        warn(command, str(message))
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

@@ -6,10 +6,12 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .classify import ClassifyOptions, ClassifyTask, apply_classify
+from .cli_streams import warn
 from .forecast import ForecastOptions, ForecastTask, apply_forecast
 from .history import Progress
 from .interruption import Interruption
@@ -244,15 +246,11 @@ def run_train(args: argparse.Namespace) -> int:
     return _train_table(args, task, given, out)
 
 
-def _warn(text: str) -> None:
-    print(f"bptt-native train: warning: {text}", file=sys.stderr, flush=True)
-
-
 def _loop(trainer: Trainer, args: argparse.Namespace, out: Path, text: bool) -> bool:
     """Train with progress; say so if it was interrupted."""
     progress, watch = Progress(trainer.steps, text=text), None
     if args.watch_gradients is not None:
-        watch = Watch(args.watch_gradients, say=_warn)
+        watch = Watch(args.watch_gradients, say=partial(warn, "train"))
     with Interruption() as stop:
         try:
             over = trainer.fit(
@@ -322,7 +320,7 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
         note = task.content.compare(saved.get("data"), table.path)
         trainer = task.resume(out / MODEL_FILE)
         if note is not None:
-            _warn(note)
+            warn("train", note)
         if epochs is not None and epochs != options.epochs:
             trainer.set_steps(epochs * trainer.steps_per_epoch)
     else:

@@ -110,7 +110,7 @@ static bptt_layer_options options_of(bptt_cell cell, int family) {
     if (cell == BPTT_RNN) {
       o.dale = 0.75;
       o.alpha = 0.5;
-      o.init = BPTT_INIT_SPARSE;
+      o.init = BPTT_INIT_NORMAL;
     } else if (cell == BPTT_LSTM) {
       o.peephole = o.coupled = 1;
       o.proj_size = H / 2;

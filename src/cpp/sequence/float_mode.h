@@ -116,7 +116,8 @@ class CallMode {
   void enter() {
     callers_ = float_state();
     const bool flush = flush_subnormals.load(std::memory_order_relaxed);
-    set_float_control(default_mode(callers_) | (flush ? kFlush : 0));
+    const FloatState own = default_mode(callers_) | (flush ? kFlush : 0);
+    if (own != callers_) set_float_state(own);
     x87_.enter();
   }
   void leave() {
