@@ -48,10 +48,10 @@ struct Contents {
   SafetensorsHeader header;
   ModelConfig config;  // but for the class weights, which are data
   Dtype dtype = Dtype::float32;
-  std::vector<Param> tensors;        // the parameters, with the frozen ones marked
-  std::vector<ParamGroup> groups;    // by position among `tensors`
-  std::vector<int64_t> tensor_steps; // the optimiser's counters, by position among `tensors`
-  std::vector<std::string> moments;  // before a parameter's name: the tensors' names
+  std::vector<Param> tensors;         // the parameters, with the frozen ones marked
+  std::vector<ParamGroup> groups;     // by position among `tensors`
+  std::vector<int64_t> tensor_steps;  // the optimiser's counters, by position among `tensors`
+  std::vector<std::string> moments;   // before a parameter's name: the tensors' names
   int64_t steps_taken = 0, steps_skipped = 0, optimizer_steps = 0;
   std::map<std::string, std::string> metadata;  // the user's
 };
