@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from .messages import discard, messages
 
@@ -20,7 +21,7 @@ def warn(command: str, text: str) -> None:
 def warnings_as_lines(command: str) -> Iterator[None]:
     """Write what Python warns of as lines of this command."""
 
-    def show(message: Warning | str, *_: object) -> None:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
         warn(command, str(message))
 
     with warnings.catch_warnings():
