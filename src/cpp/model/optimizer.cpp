@@ -230,7 +230,6 @@ bool Optimizer<T>::after_update(const Bounds& now, double gradient, Bounds& then
     case Algorithm::adam:
       then.moments[0] = in_use(config_.beta1) * now.moments[0] + in_use(1 - config_.beta1) * g;
       then.moments[1] = in_use(config_.beta2) * now.moments[1] + in_use(1 - config_.beta2) * g * g;
-      then.moments[2] = std::max(now.moments[2], then.moments[1]);
       moved = step * then.moments[0] / divisor + lr * decay * now.parameter;
       break;
     case Algorithm::rmsprop:

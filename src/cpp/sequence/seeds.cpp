@@ -114,8 +114,8 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
   }
   for (int64_t s = 0; call.horizon && s < S; ++s) {
     const int64_t time = call.times[size_t(s)];
-    const auto cut_row = [&](double* rows, int64_t row) {
-      if (rows) cut(rows + row * steps, steps, time, call.horizon, call.ends);
+    const auto cut_row = [&](double* rows, int64_t index) {
+      if (rows) cut(rows + index * steps, steps, time, call.horizon, call.ends);
     };
     cut_row(call.dx_norms, s);
     for (int64_t w = 0; w < walks; ++w) {
