@@ -132,3 +132,26 @@ def test_gradients_of_several_batches_overflow_no_sooner_than_their_mean():
     x = np.ones((200, 8, 1), "f4")
     fit(m, x, np.full((200, 8, 1), 1e36, "f4"), epochs=1, batch_size=2, accumulate=4)
     assert (m.step_count, m.skipped_count) == (1, 0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e200, 1e-200])
+def test_every_part_of_a_long_vector_is_clipped(scale, isa):
+    """Vectors are walked in chunks of 16,384 elements, and those far from 1 in pieces of 512."""
+    layer = bn.RNN(1, 250, dtype="float64")
+    y, _, tape = layer.forward(np.zeros((1, 1, 1)))
+    rng = np.random.Generator(np.random.Philox(2))
+    values = rng.standard_normal(layer.num_parameters) * scale
+    norm = np.linalg.norm(values / scale) * scale
+    by_norm, by_value = (layer.backward(tape, y) for _ in range(2))
+    by_norm.flat[:] = by_value.flat[:] = values
+    assert bn.clip_grad_norm_(by_norm, norm / 4) == pytest.approx(norm, rel=1e-13)
+    np.testing.assert_allclose(by_norm.flat, values / 4, rtol=1e-13)
+    bn.clip_grad_value_(by_value, scale / 2)
+    assert np.array_equal(by_value.flat, np.clip(values, -scale / 2, scale / 2))
+
+
+def test_the_angle_to_a_gradient_that_clipping_makes_zero_is_zero():
+    model = bn.Model("rnn", vocab_size=3, hidden_size=2, output_size=3, clip_tensor_norm=1e-60)
+    result = model.train_step(TOKENS[:-1], TOKENS[1:])
+    assert result.clipped
+    assert (result.clipped_norm, result.clip_angle) == (0.0, 0.0)

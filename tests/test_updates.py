@@ -261,3 +261,19 @@ def test_rates_and_groups_beyond_float32_are_refused():
     assert everything(optimizer._owner, optimizer) == before
     optimizer.load_state_dict({**state, "lr": 1e20, "groups": {}})
     assert optimizer.lr == 1e20
+
+
+@pytest.mark.parametrize(
+    ("rule", "gradient", "moved"),
+    [(bn.Adam, 1e-8, 0.5), (bn.Adagrad, 1e-10, 0.5), (bn.RMSprop, 1e-7, 5.0)],
+)
+def test_the_eps_of_a_rule_that_is_given_none(rule, gradient, moved):
+    """As large as the root that it is added to, it halves the update."""
+    net = bn.RNN(1, 1, dtype="float64", seed=0)
+    before = net.state_dict()["weight_hh_l0"].copy()
+    y, _, tape = net.forward(np.zeros((1, 1, 1)))
+    grads = net.backward(tape, y)
+    grads.flat[:] = gradient
+    assert rule(net, lr=0.1).step(grads)
+    difference = before - net.state_dict()["weight_hh_l0"]
+    np.testing.assert_allclose(difference, 0.1 * moved, rtol=1e-6)
