@@ -277,3 +277,16 @@ def test_the_eps_of_a_rule_that_is_given_none(rule, gradient, moved):
     assert rule(net, lr=0.1).step(grads)
     difference = before - net.state_dict()["weight_hh_l0"]
     np.testing.assert_allclose(difference, 0.1 * moved, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", [bn.SGD, bn.Adam, bn.Adagrad, bn.RMSprop])
+def test_weight_decay_that_would_overflow_changes_nothing(rule):
+    net = bn.RNN(1, 1, seed=0)
+    net.load_state_dict({name: np.full_like(v, 1e35) for name, v in net.state_dict().items()})
+    y, _, tape = net.forward(np.zeros((1, 1, 1), "f4"))
+    grads = net.backward(tape, y)
+    grads.flat[:] = 0
+    optimizer = rule(net, lr=1e3, weight_decay=1e3)
+    assert not optimizer.step(grads)
+    assert optimizer.steps == 0
+    assert all((values == np.float32(1e35)).all() for values in net.state_dict().values())
