@@ -184,6 +184,11 @@ def test_the_library_exports_the_public_functions_only() -> None:
     assert exported == declared
 
 
+def test_no_function_initialises_a_static_at_its_first_call() -> None:
+    """Its guard is a lock, which another thread may hold when the process forks."""
+    assert not any("cxa_guard" in name for _, name in symbols(library(), "-D"))
+
+
 def test_one_symbol_per_kernel_object() -> None:
     objects = list((ROOT / "build").rglob("kernels_*.dir/src/cpp/kernels*.cpp.o"))
     if not objects:

@@ -162,6 +162,17 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_start_that_is_refused_now_still_loads():
+    """tests/data/model_dale_identity.safetensors was trained before these were refused together."""
+    m = bn.load(Path(__file__).parent / "data" / "model_dale_identity.safetensors")
+    assert m.config["init"] == "identity"
+    assert m.config["dale"] == 0.67
+    assert np.array_equal(m(m.tensors["x"])[0], m.tensors["out"])
+    m.train_step(m.tensors["x"], m.tensors["x"])
+    with pytest.raises(ValueError, match=r"argument 'init': expected other weights"):
+        bn.Model(**m.config)
+
+
 def test_a_file_of_the_first_version_still_loads():
     """tests/data/model_v1.safetensors was written before options were added to the format."""
     m = bn.load(Path(__file__).parent / "data" / "model_v1.safetensors")

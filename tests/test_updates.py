@@ -290,3 +290,15 @@ def test_weight_decay_that_would_overflow_changes_nothing(rule):
     assert not optimizer.step(grads)
     assert optimizer.steps == 0
     assert all((values == np.float32(1e35)).all() for values in net.state_dict().values())
+
+
+def test_a_decay_factor_that_overflows_changes_nothing():
+    """1 - lr * weight_decay exceeds float32; its product with a weight would not."""
+    net = bn.RNN(2, 64, seed=1)
+    before = net.state_dict()
+    y, _, tape = net.forward(np.zeros((1, 1, 2), "f4"))
+    grads = net.backward(tape, y)
+    grads.flat[:] = 0
+    optimizer = bn.Adam(net, lr=1e20, weight_decay=5e18)
+    assert not optimizer.step(grads)
+    assert all(np.array_equal(v, before[name]) for name, v in net.state_dict().items())

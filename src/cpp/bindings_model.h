@@ -57,7 +57,7 @@ class Model {
   bptt_params* params_ = nullptr;
   Net net_;
   bool entropy_ = true, overlapping_ = false;  // windows of BPTT overlap
-  // Whoever reads or sets metadata or tensors has a turn, taken without the GIL.
+  // Guards metadata and tensors. Acquire it without the GIL.
   struct ExtrasTurn {};
   mutable bptt::Guarded<ExtrasTurn> extras_;
 };

@@ -443,7 +443,8 @@ BPTT_API bptt_status bptt_optimizer_create(const bptt_optimizer_options* options
                                            bptt_params* params, bptt_optimizer** optimizer);
 BPTT_API bptt_status bptt_optimizer_free(bptt_optimizer* optimizer);
 /* *skipped = 1 and nothing changed if the gradient has a value that is not finite, or if the update
- * would turn a finite parameter or moment into one that is not; skipped may be NULL. */
+ * would turn a finite parameter or moment into one that is not. The gradient of a frozen tensor is not
+ * used, but has to be finite. skipped may be NULL. */
 BPTT_API bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients,
                                          int32_t* skipped);
 BPTT_API bptt_status bptt_optimizer_set_lr(bptt_optimizer* optimizer, double lr);

@@ -10,8 +10,8 @@ void* new_model(Either<Model> model) {
   return new_handle(Tag::model, std::move(object));
 }
 
-// Results of a training step lie on no array that it reads, and not on each other. `step` is a copy of
-// `to`, which they are written to. gradients [count]: those of a step without an update.
+// Refuses results of a training step that overlap an input or each other. `step` is a copy of `to`,
+// which receives them; gradients [count] are those of a step without an update.
 template <class T>
 FlowCall check_results(const ModelConfig& model, const Sequence<T>& sequence,
                        const Target<T>& target, const bptt_step& step, const bptt_step* to,
@@ -29,7 +29,7 @@ FlowCall check_results(const ModelConfig& model, const Sequence<T>& sequence,
                     step.detail, model.k2 > model.k1, arrays);
 }
 
-// Neither do those of an evaluation lie on its target, or its loss on anything.
+// Refuses outputs or a loss of an evaluation that overlap another array.
 template <class T>
 void check_apart(const NetworkConfig& config, const Sequence<T>& sequence, const Target<T>& target,
                  const Outputs<T>& outputs, const double* loss) {

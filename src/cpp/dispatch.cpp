@@ -84,6 +84,7 @@ bool cpu_has_sha256() {
   return false;
 #endif
 }
+const bool has_sha256 = cpu_has_sha256();
 
 }  // namespace
 
@@ -104,9 +105,6 @@ bool use_kernels(const char* name) {
   return true;
 }
 
-Sha256Blocks sha256_blocks() {
-  static const bool has = cpu_has_sha256();
-  return has ? kernels_sha256 : nullptr;
-}
+Sha256Blocks sha256_blocks() { return has_sha256 ? kernels_sha256 : nullptr; }
 
 }  // namespace bptt

@@ -22,7 +22,7 @@ uint32_t fork_generation() noexcept;
 // Taken by one thread at a time, and never for longer than a call of the C API. It does not nest.
 class ForkMutex {
  public:
-  // How it was taken: not at all, as usual, or from a thread that is only in the parent.
+  // The result of locking: not acquired, acquired, or taken over from a thread of the parent.
   enum class Taken : uint8_t { no, usual, orphan };
   Taken lock();
   Taken try_lock();

@@ -1,5 +1,9 @@
 // throws.cpp: a cancel callback that throws ends its call with a status; nothing has changed and
 // everything works on.
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <stdexcept>
 #include <thread>
@@ -120,6 +124,23 @@ int main() {
   holding = 2;
   holder.join();
   OK(bptt_params_set(params, before));
+  // A child that the callback forks, and in which it throws, has a next call like any other.
+  static pid_t child = -1;
+  OK(bptt_set_cancel(
+      [](void*) {
+        if (child < 0 && (child = fork()) == 0) throw 1;
+        return 0;
+      },
+      NULL));
+  const bptt_status ended = bptt_model_evaluate(model, &sequence, &target, NULL, &loss);
+  if (child == 0) {
+    const bptt_status next = bptt_model_evaluate(model, &sequence, &target, NULL, &loss);
+    _exit(ended == BPTT_ERR_CANCELLED && next == BPTT_OK ? 0 : 1);
+  }
+  OK(ended);
+  int how = 0;
+  REQUIRE(waitpid(child, &how, 0) == child && WIFEXITED(how) && WEXITSTATUS(how) == 0);
+  OK(bptt_set_cancel(NULL, NULL));
   OK(bptt_model_free(model));
   printf("%d refusals\n", refusals);
   return 0;

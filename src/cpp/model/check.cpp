@@ -107,7 +107,7 @@ std::optional<OptionProblem> problem_of(const LayerConfig& layer, Dtype dtype) {
 }
 
 std::optional<OptionProblem> problem_of(const NetworkConfig& network, const InitConfig& init,
-                                        Dtype dtype) {
+                                        Dtype dtype, bool past) {
   Checks checks(dtype);
   const auto any_of = [&](std::initializer_list<WeightInit> kinds) {
     return std::find(kinds.begin(), kinds.end(), init.weights) != kinds.end();
@@ -115,9 +115,6 @@ std::optional<OptionProblem> problem_of(const NetworkConfig& network, const Init
   const std::string stored = std::string(" in ") + checks.dtype_name();
   const std::string kind = text(int(init.weights) + 1);
   checks.require(std::isfinite(init.gain), "init_gain", "a finite number", init.gain);
-  checks.require(init.gain == 0 || checks.moderate(init.gain), "init_gain",
-                 std::string("0, or a number whose size is in ") + checks.moderate_range(),
-                 init.gain);
   const bool forgets = network.cell == Cell::lstm && network.bias && !network.coupled;
   const bool forget_given = !std::isnan(init.forget_bias);
   checks.require(!forget_given || forgets, "forget_bias",
@@ -128,8 +125,6 @@ std::optional<OptionProblem> problem_of(const NetworkConfig& network, const Init
                  "a number that is finite" + stored + ", or NaN to leave it", init.forget_bias);
   checks.require(init.spectral_radius > 0 && std::isfinite(init.spectral_radius), "spectral_radius",
                  "a finite number > 0", init.spectral_radius);
-  checks.require(checks.moderate(init.spectral_radius), "spectral_radius",
-                 std::string("a number in ") + checks.moderate_range(), init.spectral_radius);
   const bool chrono = init.weights == WeightInit::chrono;
   checks.require(
       !chrono || (network.cell != Cell::rnn && network.bias), "init",
@@ -145,7 +140,15 @@ std::optional<OptionProblem> problem_of(const NetworkConfig& network, const Init
                  "a number that is finite" + stored, init.time_scale);
   checks.require(!any_of({WeightInit::normal, WeightInit::sparse}) || !network.projection, "init",
                  "another than BPTT_INIT_NORMAL and BPTT_INIT_SPARSE with proj_size", kind);
-  const bool dale = !std::isnan(network.dale);
+  if (past) return checks.problem;
+  const bool scaled = any_of({WeightInit::orthogonal, WeightInit::identity});
+  checks.require(!scaled || init.gain == 0 || checks.moderate(init.gain), "init_gain",
+                 std::string("0, or a number whose size is in ") + checks.moderate_range(),
+                 init.gain);
+  const bool rescaled = any_of({WeightInit::normal, WeightInit::sparse});
+  checks.require(!rescaled || checks.moderate(init.spectral_radius), "spectral_radius",
+                 std::string("a number in ") + checks.moderate_range(), init.spectral_radius);
+  const bool dale = network.dales_law();
   checks.require(!dale || !any_of({WeightInit::identity, WeightInit::sparse}), "init",
                  "another than BPTT_INIT_IDENTITY and BPTT_INIT_SPARSE with dale: |W_hh| has no "
                  "gradient at 0",

@@ -26,8 +26,10 @@ struct BpttSettings {
 
 // Sizes are positive. Numbers are judged as the dtype has them.
 std::optional<OptionProblem> problem_of(const LayerConfig& layer, Dtype dtype);
+// `past`: of parameters that are there already, as in a file. Starts that are refused now may have made
+// them.
 std::optional<OptionProblem> problem_of(const NetworkConfig& network, const InitConfig& init,
-                                        Dtype dtype);
+                                        Dtype dtype, bool past = false);
 std::optional<OptionProblem> problem_of(const LayerConfig& layer, const BpttSettings& settings);
 
 }  // namespace bptt

@@ -223,7 +223,7 @@ void check_options(const Options& options) {
   check(not_negative(config.clip_tensor_norm), "clip_tensor_norm");
   check(not_negative(config.clip_value), "clip_value");
   if (const auto problem = problem_of(network, options.dtype)) refuse_option(problem->option);
-  if (const auto problem = problem_of(network, config.init, options.dtype))
+  if (const auto problem = problem_of(network, config.init, options.dtype, true))
     refuse_option(problem->option);
   if (const auto problem = problem_of(network, bptt_settings(config)))
     refuse_option(problem->option);

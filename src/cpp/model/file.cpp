@@ -35,7 +35,7 @@ constexpr Dtype dtype_of() {
   return sizeof(T) == sizeof(float) ? Dtype::float32 : Dtype::float64;
 }
 
-// What stands before a parameter's name in that of each of its moments.
+// Returns what precedes a parameter's name in the names of its moments.
 std::vector<std::string> moment_prefixes(const OptimizerConfig& config) {
   std::vector<std::string> prefixes;
   for (const char* name : moment_names_of(config))

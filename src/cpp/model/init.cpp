@@ -65,7 +65,7 @@ void fill_identity(double gain, int64_t gates, int64_t hidden, int64_t columns, 
   }
 }
 
-// What makes the spectral radius of `block` that of the promise.
+// Returns the factor that scales `block` to the spectral radius.
 double factor_to(double radius, const Buffer<double>& block, int64_t hidden, Pace& pace) {
   const double found = spectral_radius(block, hidden, pace);
   return found > 0 ? radius / found : 1;

@@ -187,12 +187,24 @@ void Optimizer<T>::prepare(double scale) {
   }
 }
 
+// Of finite elements: what is not finite may stay so.
 template <class T>
 void Optimizer<T>::measure() {
   const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
-  bounds_.parameter = kernels.max_abs(std::as_const(params_).data(), params_.count());
+  const auto largest = [&](const T* values) {
+    double most = kernels.max_abs(values, params_.count());
+    if (std::isfinite(most)) return most;
+    most = 0;
+    for (int64_t i = 0; i < params_.count(); ++i) {
+      const double size = std::abs(double(values[i]));
+      if (std::isfinite(size)) most = std::max(most, size);
+    }
+    return most;
+  };
+  bounds_ = {};
+  bounds_.parameter = largest(std::as_const(params_).data());
   for (size_t k = 0; k < moments_.size(); ++k)
-    bounds_.moments[slots_[k]] = kernels.max_abs(moments_[k].data(), params_.count());
+    bounds_.moments[slots_[k]] = largest(moments_[k].data());
   bounded_ = params_.version();
 }
 
@@ -203,13 +215,14 @@ template <class T>
 bool Optimizer<T>::after_update(const Bounds& now, double gradient, Bounds& then) const {
   constexpr double kRoundings = 1 + 0x1p-16;  // more than all of one update's can add
   const auto in_use = [](double factor) { return std::abs(double(T(factor))); };
-  double lr = 0, step = 0, decay = 0, divisor = 1;
+  double lr = 0, step = 0, decay = 0, keep = 1, divisor = 1;
   for (size_t i = 0; i < updates_.size(); ++i) {
     if (params_.tensors()[i].frozen) continue;
     const UpdateArgs<T>& args = updates_[i];
     lr = std::max(lr, in_use(args.lr));
     step = std::max(step, in_use(args.lr / args.correction1));
     decay = std::max(decay, in_use(args.weight_decay));
+    keep = std::max(keep, in_use(1 - args.lr * args.weight_decay));
     divisor = std::min(divisor, std::max(in_use(args.eps), args.least));
   }
   const bool adam = config_.algorithm == Algorithm::adam;
@@ -230,7 +243,7 @@ bool Optimizer<T>::after_update(const Bounds& now, double gradient, Bounds& then
     case Algorithm::adam:
       then.moments[0] = in_use(config_.beta1) * now.moments[0] + in_use(1 - config_.beta1) * g;
       then.moments[1] = in_use(config_.beta2) * now.moments[1] + in_use(1 - config_.beta2) * g * g;
-      moved = step * then.moments[0] / divisor + lr * decay * now.parameter;
+      moved = step * then.moments[0] / divisor + (keep - 1) * now.parameter;
       break;
     case Algorithm::rmsprop:
       then.moments[0] = alpha * now.moments[0] + rest * g * g;
@@ -247,7 +260,7 @@ bool Optimizer<T>::after_update(const Bounds& now, double gradient, Bounds& then
   }
   then.parameter = now.parameter + moved;
   constexpr double kLimit = double(std::numeric_limits<T>::max()) / 4;
-  bool safe = g * (1 + lr) < kLimit;
+  bool safe = g * (1 + lr) < kLimit && (!adam || keep < kLimit);
   for (double* bound : {&then.parameter, &then.moments[0], &then.moments[1], &then.moments[2]}) {
     *bound *= kRoundings;
     safe = safe && *bound < kLimit;

@@ -79,8 +79,8 @@ class Optimizer {
   const std::vector<const char*>& moment_names() const { return names_; }
   const std::vector<Buffer<T>>& moments() const { return moments_; }
   bool never_negative(size_t moment) const;  // it is under a root
-  // The one rule for moments, whether from a caller or a file: where the first of `values` [P] stands
-  // that is not finite, or is below 0 and must not be; -1: nowhere.
+  // Returns the index of the first of `values` [P] that no moment can be (not finite, or below 0 where
+  // it is under a root), or -1. State dicts and files are judged by it.
   int64_t first_impossible(size_t moment, const T* values) const;
   void set_moment(size_t moment, const T* values);  // those that are possible
 

@@ -189,11 +189,9 @@ void Barrier::wait() {
 
 int64_t num_threads() {
   int64_t count = threads.load(std::memory_order_relaxed);
-  if (count == 0) {
-    count = default_threads();
-    threads.store(count, std::memory_order_relaxed);
-  }
-  return count;
+  if (count != 0) return count;
+  const int64_t own = default_threads();
+  return threads.compare_exchange_strong(count, own, std::memory_order_relaxed) ? own : count;
 }
 
 void set_num_threads(int64_t count) {
@@ -219,6 +217,7 @@ bool cancelled() {
   const uint32_t process = fork_generation();
   const bool stop = CallMode::outside(ask_callback) != 0;
   if (process != fork_generation()) {
+    callback_threw = false;
     throw Error(BPTT_ERR_CANCELLED, "",
                 "a return from the cancel callback in the process of the call",
                 "one in a child that it forked");
