@@ -280,6 +280,38 @@ def test_moments_that_states_refuse_files_refuse(options, moment, bad, reason, d
         m.optimizer.load_state_dict({**m.optimizer.state_dict(), moment: values})
 
 
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_the_tensor_of_an_impossible_moment_is_named(end, tmp_path):
+    m = model()
+    train(m)
+    for name in m.state_dict():
+        m.save(tmp_path / "m")
+        stored = f"optimizer.exp_avg_sq.{name}"
+
+        def spoil(header, body, stored=stored):
+            begins, ends = header[stored]["data_offsets"]
+            value = np.array([-1], "f4").tobytes()
+            at = begins if end == "first" else ends - len(value)
+            body[at : at + len(value)] = value
+
+        rewritten(tmp_path / "m", spoil)
+        with pytest.raises(ValueError, match=f"tensor '{re.escape(stored)}' has a number that is"):
+            bn.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_counters_of_the_first_and_of_several_tensors_are_kept(first, tmp_path):
+    m = model()
+    names = list(m.state_dict())
+    frozen = names[:1] if first else names[1:3]
+    for name in frozen:
+        m.freeze(name)
+    train(m, 2)
+    m.save(tmp_path / "m")
+    counters = bn.load(tmp_path / "m").optimizer.tensor_steps
+    assert counters == {name: 0 if name in frozen else 2 for name in names}
+
+
 def test_factors_of_files_fit_their_dtype(tmp_path):
     m = model()
     for name in ("lr", "eps", "weight_decay"):

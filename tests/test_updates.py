@@ -302,3 +302,16 @@ def test_a_decay_factor_that_overflows_changes_nothing():
     optimizer = bn.Adam(net, lr=1e20, weight_decay=5e18)
     assert not optimizer.step(grads)
     assert all(np.array_equal(v, before[name]) for name, v in net.state_dict().items())
+
+
+def test_weights_that_another_hand_changed_are_judged_anew():
+    net = bn.RNN(1, 1, seed=0)
+    y, _, tape = net.forward(np.zeros((1, 1, 1), "f4"))
+    grads = net.backward(tape, y)
+    optimizer = bn.SGD(net, lr=0.1)
+    grads.flat[:] = 0
+    assert optimizer.step(grads)
+    net.load_state_dict({k: np.full_like(v, 3.4e38) for k, v in net.state_dict().items()})
+    grads.flat[:] = -5e37
+    assert not optimizer.step(grads)
+    assert all((values == np.float32(3.4e38)).all() for values in net.state_dict().values())

@@ -110,6 +110,33 @@ static void check_model(const char* path) {
   free(huge);
 }
 
+/* The eps that a rule takes where it is given none. */
+static void check_eps(void) {
+  const struct {
+    bptt_algorithm algorithm;
+    bptt_rmsprop_form form;
+    double eps;
+  } rules[] = {{BPTT_ADAM, BPTT_RMSPROP_TORCH, 1e-8},
+               {BPTT_ADAGRAD, BPTT_RMSPROP_TORCH, 1e-10},
+               {BPTT_RMSPROP, BPTT_RMSPROP_TORCH, 1e-8},
+               {BPTT_RMSPROP, BPTT_RMSPROP_GRAVES, 1e-4}};
+  size_t i;
+  for (i = 0; i < sizeof rules / sizeof *rules; ++i) {
+    bptt_model_options options;
+    bptt_model* model;
+    OK(bptt_model_options_init(&options, sizeof options));
+    options.layer.input_size = I;
+    options.layer.hidden_size = H;
+    options.output_size = 1;
+    options.optimizer.algorithm = rules[i].algorithm;
+    options.optimizer.rmsprop_form = rules[i].form;
+    OK(bptt_model_create(&options, &model));
+    OK(bptt_model_get_options(model, &options, sizeof options));
+    REQUIRE(options.optimizer.eps == rules[i].eps);
+    OK(bptt_model_free(model));
+  }
+}
+
 int main(int argc, char** argv) {
   bptt_layer_options options;
   bptt_optimizer_options rule;
@@ -132,6 +159,7 @@ int main(int argc, char** argv) {
   check_counters(optimizer);
   check_finite();
   check_model(argv[1]);
+  check_eps();
   OK(bptt_optimizer_free(optimizer));
   OK(bptt_layer_free(layer));
   printf("updates ok\n");
