@@ -412,18 +412,85 @@ NONLINEARITIES = ("tanh", "sigmoid", "relu", "identity", "softplus", "elu", "har
                   "softsign", "leaky_relu")  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
-def test_omega_is_the_engines(nonlinearity):
+def test_omega_is_the_engines(nonlinearity, dtype):
     rng = np.random.default_rng(7)
-    layer = bn.RNN(3, 5, 2, nonlinearity=nonlinearity, dtype="float64", seed=2)
-    x, lengths = rng.standard_normal((8, 3, 3)), np.array([8, 3, 6])
-    y, _, tape = layer.forward(x, lengths=lengths)
-    dy = rng.standard_normal(y.shape)
+    layer = bn.RNN(3, 5, 2, nonlinearity=nonlinearity, dtype=dtype, seed=2)
+    layer.load_state_dict({k: 2 * v for k, v in layer.state_dict().items()})
+    x, lengths = rng.standard_normal((8, 3, 3)).astype(dtype), np.array([8, 3, 6])
+    state = rng.standard_normal((2, 3, 5)).astype(dtype)
+    x[3:, 1] = math.nan  # padding
+    y, _, tape = layer.forward(x, state, lengths=lengths)
+    dy = rng.standard_normal(y.shape).astype(dtype)
     want = layer.backward(tape, dy, omega=1.0).omega
-    seen = omega_ratios(layer, x, dout=dy, lengths=lengths)
-    assert seen.omega == pytest.approx(want, rel=1e-9)
+    seen = omega_ratios(layer, x, state=state, dout=dy, lengths=lengths)
+    assert seen.omega == pytest.approx(want, rel=1e-5 if dtype == "float32" else 1e-9) != 0
     assert seen.ratios.shape == (2, 7, 3)
     assert np.isnan(seen.ratios[:, 2:, 1]).all()
+
+
+# A bias that makes y -1 in the dtype, and a gain of the matrices that is about 1 / f'.
+SATURATING = {
+    ("elu", "float32"): (-20.0, 2.0**28), ("elu", "float64"): (-40.0, 2.0**56),
+    ("softsign", "float32"): (-1e8, 2.0**52), ("softsign", "float64"): (-1e17, 2.0**112),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dtype", "compute", "tolerance"),
+    [("float32", None, 1e-5), ("float64", None, 1e-9), ("float32", "bfloat16", 0.02)],
+)
+@pytest.mark.parametrize("nonlinearity", ["elu", "softsign"])
+def test_omega_is_the_engines_of_saturated_units(nonlinearity, dtype, compute, tolerance):
+    bias, gain = SATURATING[nonlinearity, dtype]
+    rng = np.random.default_rng(11)
+    layer = bn.RNN(3, 6, 2, nonlinearity=nonlinearity, dtype=dtype, compute=compute, seed=1)
+    state = layer.state_dict()
+    for name in ("weight_hh_l0", "weight_ih_l1", "weight_hh_l1"):  # times h = -1 they are exactly 0
+        state[name] = (gain * (np.eye(6) - np.roll(np.eye(6), 1, 1))).astype(dtype)
+    for name in ("bias_ih_l0", "bias_ih_l1"):
+        state[name] = (bias * rng.uniform(1, 1.05, 6)).astype(dtype)
+    layer.load_state_dict(state)
+    x, start = rng.standard_normal((4, 2, 3)).astype(dtype), np.full((2, 2, 6), -1, dtype)
+    y, _, tape = layer.forward(x, start)
+    assert np.all(tape.states() == -1)
+    dy = (gain * rng.standard_normal(y.shape)).astype(dtype)
+    want = layer.backward(tape, dy, omega=1.0).omega
+    seen = omega_ratios(layer, x, state=start, dout=dy)
+    assert np.isfinite(seen.ratios).all()
+    assert seen.omega == pytest.approx(want, rel=tolerance)
+
+
+@pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
+def test_omega_leaves_out_what_the_engine_does_after_a_nan(nonlinearity):
+    layer = bn.RNN(2, 4, nonlinearity=nonlinearity, dtype="float64", seed=1)
+    rng = np.random.default_rng(12)
+    x, dy = rng.standard_normal((6, 2, 2)), rng.standard_normal((6, 2, 4))
+    x[3, 0, 0] = math.nan
+    want = layer.backward(layer.forward(x)[2], dy, omega=1.0).omega
+    assert omega_ratios(layer, x, dout=dy).omega == pytest.approx(want, rel=1e-9) != 0
+
+
+@pytest.mark.parametrize("embedding", [None, 3])
+@pytest.mark.parametrize("nonlinearity", ["elu", "softsign"])
+@pytest.mark.parametrize("single", [False, True])
+def test_omega_of_tokens(nonlinearity, embedding, single):
+    rng = np.random.default_rng(13)
+    model = bn.Model(
+        "rnn", vocab_size=4, embedding_size=embedding, hidden_size=6, num_layers=2, output_size=4,
+        nonlinearity=nonlinearity, targets="last", omega=0.5, dtype="float64", seed=3,
+        batch_first=not single,
+    )  # fmt: skip
+    model.load_state_dict({k: 3 * v for k, v in model.state_dict().items()})
+    x, target, lengths = rng.integers(0, 4, (3, 9)), rng.integers(0, 4, 3), np.array([9, 4, 7])
+    x[1, 4:] = -7  # padding
+    if single:
+        x, target, lengths = x[0], target[0], None
+    batched = (x[:, None], target[None]) if single else (x, target)
+    want = model.gradients(*batched, lengths=lengths)[0].omega
+    seen = omega_ratios(model, x, target, lengths=lengths)
+    assert seen.omega == pytest.approx(want, rel=1e-9) != 0
 
 
 @pytest.mark.parametrize("targets", ["every", "last"])
@@ -476,6 +543,11 @@ def test_omega_at_the_edges():
     zero = omega_ratios(layer, np.ones((5, 2)), dout=np.zeros((5, 4)))  # one sequence, no gradient
     assert np.isnan(zero.ratios).all()
     assert zero.omega == 0
+    layer = bn.RNN(2, 4, nonlinearity="elu", dtype="float64")
+    layer.load_state_dict(layer.state_dict() | {"bias_ih_l0": np.full(4, -800.0)})
+    with np.errstate(all="raise"):
+        assert omega_ratios(layer, np.ones((5, 2))).omega == 0  # f' underflows
+    layer = bn.RNN(2, 4, dtype="float64")
     where = "omega_ratios: argument 'net': expected "
     for net, word in ((bn.LSTM(2, 3), "an RNN"), (bn.RNN(2, 3, alpha=0.5), "alpha 1.0, got 0.5")):
         with pytest.raises(ValueError, match=where + word):

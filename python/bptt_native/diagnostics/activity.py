@@ -1,6 +1,6 @@
 """What activations let through: saturated units and gates, and Pascanu's ratios of the gradient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,21 +9,26 @@ import numpy.typing as npt
 
 from ..arrays import Array, message, number
 from ..conversion import convert
+from ..reference.basics import linear_forward
+from ..reference.cells import Options, affine_forward
 from .flow import gradient_at
 from .nets import gives_every_step, setting
 from .norms import Norms
 
-# f'(a) by y = f(a). (The engine saves those of elu and softsign, which y tells to fewer digits.)
+# f'(a) from y = f(a), as the engine computes it; of relu and hard_sigmoid NaN where y is.
 SLOPES: dict[str, Callable[[Array], Array]] = {
     "tanh": lambda y: 1 - y * y,
     "sigmoid": lambda y: y * (1 - y),
-    "relu": lambda y: (y > 0) * 1.0,
+    "relu": lambda y: np.where(y > 0, 1.0, 0 * y),
     "identity": np.ones_like,
     "softplus": lambda y: -np.expm1(-y),
-    "elu": lambda y: np.where(y > 0, 1.0, y + 1),
-    "hard_sigmoid": lambda y: ((y > 0) & (y < 1)) / 6,
-    "softsign": lambda y: (1 - np.abs(y)) ** 2,
+    "hard_sigmoid": lambda y: np.where((y > 0) & (y < 1), 1 / 6, 0 * y),
     "leaky_relu": lambda y: np.where(y > 0, 1.0, 0.01),
+}
+# f'(a) from a, where the engine does so: y has too few digits left near its limit.
+SLOPES_OF_A: dict[str, Callable[[Array], Array]] = {
+    "elu": lambda a: np.exp(np.minimum(a, 0)),
+    "softsign": lambda a: (1 + np.abs(a)) ** -2.0,
 }
 LEAST = 1e-20  # |dL/da|^2 below this leaves a ratio out, as the regulariser does
 
@@ -81,8 +86,9 @@ def saturation(
     tanh : float
         |y| above it is saturated, of tanh and softsign.
     low, high : float
-        y below or above is saturated, of sigmoid and hard_sigmoid; of softplus and elu a derivative
-        below `low`. ReLU and leaky ReLU are where y <= 0, identity never is.
+        y below or above is saturated, of sigmoid and hard_sigmoid; of softplus a derivative below
+        `low`, and of elu y + 1, which is its derivative below 0. ReLU and leaky ReLU are where
+        y <= 0, identity never is.
 
     Returns
     -------
@@ -136,7 +142,7 @@ def _saturated(
         return np.asarray((y < low) | (y > high))
     if kind in ("relu", "leaky_relu"):
         return np.asarray(y <= 0)
-    return np.asarray(SLOPES[kind](y) < low)
+    return np.asarray((np.where(y > 0, 1.0, y + 1) if kind == "elu" else SLOPES[kind](y)) < low)
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,8 @@ def omega_ratios(
     Returns
     -------
     OmegaRatios
-        Computed in float64.
+        Computed in float64, from the states of a forward pass of the net: f'(a_t) from y_t, of ELU
+        and softsign from a_t, which follows from the input, the states and the parameters.
 
     Raises
     ------
@@ -204,16 +211,27 @@ def omega_ratios(
         name.split(".", 1)[-1] if name.startswith("rnn.") else name: value.astype(np.float64)
         for name, value in net.state_dict().items()
     }
-    h = _batched(np.asarray(tape.states()), tape).astype(np.float64)
+    states = np.asarray(tape.states())
+    h = _batched(states, tape).astype(np.float64)
     dy = _over_time(net, np.asarray(grad, np.float64), ends, h.shape[1])
     if "readout.weight" in params:
         dy = dy @ params["readout.weight"]
-    slope = SLOPES[str(setting(net, "nonlinearity"))]
     inside = np.arange(h.shape[1])[:, None] < ends
     ratios, omega = np.full((len(h), h.shape[1] - 1, h.shape[2]), np.nan), 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # a ratio that is not finite is left out
+    kind = str(setting(net, "nonlinearity"))
+    # A ratio that is not finite is left out.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if kind in SLOPES:
+            slopes = [SLOPES[kind](y) for y in h]
+        else:
+            initial = np.zeros((len(h), *h.shape[2:]), out.dtype)
+            if state is not None:
+                initial[:] = np.asarray(state).reshape(initial.shape)
+            below = _layer_input(net, params, x, inside, states.ndim == 3)
+            before = np.concatenate([initial[:, None].astype(np.float64), h[:, :-1]], axis=1)
+            slopes = [SLOPES_OF_A[kind](a) for a in _preactivations(net, params, below, before, h)]
         for layer in reversed(range(len(h))):
-            f = np.where(inside[:, :, None], slope(h[layer]), 0.0)
+            f = np.where(inside[:, :, None], slopes[layer], 0.0)
             own, delta = _walk_back(params[f"weight_hh_l{layer}"], f, dy)
             ratios[layer] = own
             kept = own[np.isfinite(own)]
@@ -221,6 +239,37 @@ def omega_ratios(
             if layer:
                 dy = delta @ params[f"weight_ih_l{layer}"]
     return OmegaRatios(ratios, omega)
+
+
+def _layer_input(
+    net: Any, params: dict[str, Norms], x: npt.ArrayLike, inside: npt.NDArray[np.bool_],
+    unbatched: bool,
+) -> Array:  # fmt: skip
+    """Return layer 0's input [T, N, I] in float64, or its tokens [T, N]; zero beyond the ends."""
+    own = np.asarray(x)
+    if unbatched:
+        own = own[:, None]
+    elif setting(net, "batch_first"):
+        own = own.swapaxes(0, 1)
+    if own.ndim == 2:
+        tokens = np.where(inside, own, 0).astype(np.int64)
+        table = params.get("embedding.weight")
+        return tokens if table is None else linear_forward(table.T, 0.0, tokens)
+    values = own.astype(setting(net, "dtype")).astype(np.float64)
+    return np.asarray(np.where(inside[:, :, None], values, 0.0))
+
+
+def _preactivations(
+    net: Any, params: dict[str, Norms], below: Array, before: Norms, h: Norms
+) -> Iterator[Norms]:  # fmt: skip
+    """Return a_t [T, N, H] of each layer from layer 0's input, each h_{t-1} and each h_t."""
+    options = Options(compute=setting(net, "compute") or "float64")
+    for layer, previous in enumerate(before):
+        end = f"_l{layer}"
+        own = {name.removesuffix(end): p for name, p in params.items() if name.endswith(end)}
+        a = affine_forward(own, "ih", below, options)[0]
+        yield a + affine_forward(own, "hh", previous, options)[0]
+        below = h[layer]
 
 
 def _walk_back(W: Norms, f: Norms, dy: Norms) -> tuple[Norms, Norms]:
