@@ -224,11 +224,11 @@ def omega_ratios(
         if kind in SLOPES:
             slopes = [SLOPES[kind](y) for y in h]
         else:
-            initial = np.zeros((len(h), *h.shape[2:]), out.dtype)
+            initial = np.zeros_like(h[:, :1])
             if state is not None:
                 initial[:] = np.asarray(state).reshape(initial.shape)
             below = _layer_input(net, params, x, inside, states.ndim == 3)
-            before = np.concatenate([initial[:, None].astype(np.float64), h[:, :-1]], axis=1)
+            before = np.concatenate([initial, h[:, :-1]], axis=1)
             slopes = [SLOPES_OF_A[kind](a) for a in _preactivations(net, params, below, before, h)]
         for layer in reversed(range(len(h))):
             f = np.where(inside[:, :, None], slopes[layer], 0.0)
@@ -245,18 +245,16 @@ def _layer_input(
     net: Any, params: dict[str, Norms], x: npt.ArrayLike, inside: npt.NDArray[np.bool_],
     unbatched: bool,
 ) -> Array:  # fmt: skip
-    """Return layer 0's input [T, N, I] in float64, or its tokens [T, N]; zero beyond the ends."""
+    """Return layer 0's input [T, N, I] in float64, or its tokens [T, N], 0 beyond the ends."""
     own = np.asarray(x)
     if unbatched:
         own = own[:, None]
     elif setting(net, "batch_first"):
         own = own.swapaxes(0, 1)
-    if own.ndim == 2:
-        tokens = np.where(inside, own, 0).astype(np.int64)
-        table = params.get("embedding.weight")
-        return tokens if table is None else linear_forward(table.T, 0.0, tokens)
-    values = own.astype(setting(net, "dtype")).astype(np.float64)
-    return np.asarray(np.where(inside[:, :, None], values, 0.0))
+    if own.ndim == 3:
+        return own.astype(np.float64)
+    tokens, table = np.where(inside, own, 0), params.get("embedding.weight")
+    return tokens if table is None else linear_forward(table.T, 0.0, tokens)
 
 
 def _preactivations(
