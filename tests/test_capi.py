@@ -118,6 +118,13 @@ def test_results_overlap_nothing_and_counts_are_bounded(tmp_path):
     assert int(re.search(r"(\d+) refusals", printed)[1]) >= 700
 
 
+def test_strided_results_share_no_byte_with_another_array(tmp_path):
+    printed = run(build("layouts", tmp_path))
+    apart, between, overlap = map(int, re.findall(r"\d+", printed))
+    assert apart + between + overlap == 1500
+    assert min(apart, between, overlap) >= 100
+
+
 def test_a_callback_that_throws_is_a_status(tmp_path):
     printed = run(build("throws", tmp_path))
     assert int(re.search(r"(\d+) refusals", printed)[1]) == 35

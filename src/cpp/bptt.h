@@ -26,7 +26,9 @@
  * F] is only another pair of strides. States are [L*D, N, R] ([.., H] of c), contiguous. Elements are
  * float or double, as the dtype of the layer or model says; tokens are int64_t. Sizes are int64_t. Input
  * arrays are const and never written to. Outputs must not overlap inputs or each other
- * (BPTT_ERR_ARGUMENT), single results such as a norm included.
+ * (BPTT_ERR_ARGUMENT), single results such as a norm included. Strided arrays may lie between each
+ * other's rows, as columns of one buffer do: what counts is whether they share an element, which may
+ * also be one beyond a sequence's length.
  *
  * OWNERSHIP. X_create gives a handle, X_free takes it back; free of NULL is allowed and does
  * nothing. A handle is a number dressed as a pointer: it is checked, never dereferenced, so a

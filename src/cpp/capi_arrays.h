@@ -118,10 +118,20 @@ class Arrays {
   }
 
  private:
+  // outer.count times inner.count rows of `row` bytes; strides are positive, in bytes.
+  struct Axis {
+    int64_t stride, count;
+  };
   struct Span {
     const char* name;
     const char *begin, *end;
-    bool dense, output;
+    Axis outer, inner;
+    int64_t row;
+    bool output;
+    Span merged() const;
+    int64_t pitch() const;
+    bool has(int64_t from, int64_t to) const;
+    bool meets(const Span& result) const;
   };
   void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
            int64_t t, int64_t n, size_t element, bool output);
