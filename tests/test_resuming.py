@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,30 @@ def test_where_it_decides_nothing_it_may_change(run):
     assert run(*again, "--eval-every", 3)[0] == 0
     rows = read_history("run/history.csv")
     assert [r.step for r in rows if r.valid_loss is not None] == [2, 4, 6, 9, 12]
+
+
+# ----------------------------------------------------------------- runs of what "last" once meant
+
+
+def test_a_classifier_of_two_directions_from_before_works_as_it_did(run):
+    """Its file says "last" and is loaded with the meaning "last_row", which it keeps."""
+    assert run("train", *CLASSIFY, *SMALL, "--bidirectional", "--out", "run")[0] == 0
+    made = bn.load("run/model.safetensors")
+    old = bn.Model(**{**made.config, "targets": "last_row"})
+    old.load_state_dict(made.state_dict())
+    old.metadata.update(made.metadata)
+    old.tensors.update(made.tensors)
+    old.save("run/model.safetensors")
+    for command in (
+        ("predict", "run", "--csv", "signs.csv"), ("report", "run"), ("info", "run"),
+        ("train", *CLASSIFY, "--resume", "--epochs", 7, "--out", "run"),
+    ):  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            code, _, err = run(*command)
+        assert code == 0, err
+        assert err.count("this bidirectional model reads both directions") == 1
+    with pytest.warns(UserWarning, match="reads both directions at the last"):
+        again = bn.load("run/model.safetensors")
+    assert again.config["targets"] == "last_row"
+    assert len(read_history("run/history.csv")) == 7

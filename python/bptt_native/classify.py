@@ -224,9 +224,10 @@ class ClassifyTask:
         })  # fmt: skip
         return options.trainer(model, *self._pairs(self.train), self.validation)
 
-    def resume(self, path: Path) -> FitTrainer:
-        """Go on with a run."""
-        return FitTrainer.resume(path, *self._pairs(self.train), validation=self.validation)
+    def resume(self, model: Model, path: Path) -> FitTrainer:
+        """Go on with a run, whose model was loaded from a path."""
+        x, y = self._pairs(self.train)
+        return FitTrainer.go_on(model, path, x, y, validation=self.validation)
 
     def report(self, model: Model, out: Path) -> list[str]:
         """Label the test part, write ``labels.csv`` and give lines about it."""

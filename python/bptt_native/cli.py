@@ -35,7 +35,7 @@ from .cli_train import INTERRUPTED, add_predict, add_train
 from .loop import TrainingDiverged
 from .messages import discard
 from .run_files import MODEL_FILE
-from .sampling import load_text_model, sample
+from .sampling import load_text_model, sample, text_of
 from .saved import task_of
 
 BAD_INPUT, DIVERGED, BROKEN_PIPE = 2, 3, 141
@@ -120,7 +120,7 @@ def run_info(args: argparse.Namespace) -> int:
             text = ", ".join(f"{k}={v}" for k, v in value.items()) if name == "options" else value
             about.append(f"{name}: {text}")
     elif "vocabulary" in model.metadata:
-        _, vocabulary, training = load_text_model(path)
+        vocabulary, training = text_of(model, path)
         steps, seconds = training["options"]["steps"], training["seconds"]
         about.append(f"vocabulary: {len(vocabulary)} characters")
         about.append(f"training: step {training['step']} of {steps}, {seconds:.1f} s")

@@ -308,7 +308,7 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
                                          "classify": (ClassifyOptions, ClassifyTask)}  # fmt: skip
     kind, make = kinds[name]
     if args.resume:
-        saved = load_task(out)[1]
+        model, saved = load_task(out)
         if saved["task"] != name:
             raise ValueError(f"argument '--task': expected {saved['task']}, as the run in "
                              f"{str(out)!r} has it, got {name}")  # fmt: skip
@@ -318,7 +318,7 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
         table = Table.read(args.csv)
         task = make(table, options)
         note = task.content.compare(saved.get("data"), table.path)
-        trainer = task.resume(out / MODEL_FILE)
+        trainer = task.resume(model, out / MODEL_FILE)
         if note is not None:
             warn("train", note)
         if epochs is not None and epochs != options.epochs:

@@ -165,7 +165,16 @@ class FitTrainer(Trainer):
     ) -> Self:  # fmt: skip
         """Go on where a checkpoint was; see the function `resume`."""
         path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
-        model = load(path)
+        return cls.go_on(
+            load(path), path, x, targets, validation=validation, schedule=schedule
+        )
+
+    @classmethod
+    def go_on(
+        cls, model: Model, path: Path, x: Any, targets: Any, *,
+        validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
+    ) -> Self:  # fmt: skip
+        """Go on with the model of a checkpoint, which was loaded from a path."""
         expected = "a checkpoint of fit"
         training = read_place(model, path, {"fit": _FORM}, "resume", expected)
         options = dict(training["fit"])

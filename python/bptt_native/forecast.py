@@ -233,10 +233,10 @@ class ForecastTask:
         x, y = series.training(options.dtype, self._held_out)
         return options.trainer(model, x, y, self.validation)
 
-    def resume(self, path: Path) -> FitTrainer:
-        """Go on with a run."""
+    def resume(self, model: Model, path: Path) -> FitTrainer:
+        """Go on with a run, whose model was loaded from a path."""
         x, y = self.series.training(self.options.dtype, self._held_out)
-        return FitTrainer.resume(path, x, y, validation=self.validation)
+        return FitTrainer.go_on(model, path, x, y, validation=self.validation)
 
     @property
     def validation(self) -> tuple[Any, Any] | None:

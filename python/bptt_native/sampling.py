@@ -36,8 +36,19 @@ def load_text_model(path: str | Path) -> tuple[Model, Vocabulary, dict[str, Any]
     ValueError
         It is no model file, or one of another kind of model.
     """
-    where, expected = "load_text_model", "the model file of a character language model"
     model = load(str(path))
+    return model, *text_of(model, path)
+
+
+def text_of(model: Model, path: str | Path) -> tuple[Vocabulary, dict[str, Any]]:
+    """Return what a model that was loaded says of its text; see `load_text_model`.
+
+    Raises
+    ------
+    ValueError
+        It is another kind of model.
+    """
+    where, expected = "load_text_model", "the model file of a character language model"
     options = {"options": {"steps": SIZE}}
     characters = read_metadata(model, path, "vocabulary", TEXT, where, expected)
     training = read_place(model, path, options, where, expected)
@@ -48,7 +59,7 @@ def load_text_model(path: str | Path) -> tuple[Model, Vocabulary, dict[str, Any]
         got = f"{str(path)!r}, whose vocabulary does not fit the model"
         raise ValueError(message(where, "path", expected, got))
     try:
-        return model, Vocabulary(characters), training
+        return Vocabulary(characters), training
     except ValueError as error:
         raise ValueError(message(where, "path", expected, f"{str(path)!r}: {error}")) from None
 

@@ -69,7 +69,8 @@ def task_of(model: Model, path: str | Path) -> dict[str, Any]:
         scalings, shape = [(task["scaling"], inputs)], ("last", "cross_entropy")
     config = model.config
     fits = (config["input_size"], config["output_size"]) == (inputs, outputs)
-    fits &= (config["targets"], config["loss"], config["dtype"]) == (*shape, options.dtype)
+    targets = config["targets"].removesuffix("_row")  # as classifiers of two directions once read
+    fits &= (targets, config["loss"], config["dtype"]) == (*shape, options.dtype)
     fits &= all(len(scaling[k]) == n for scaling, n in scalings for k in ("mean", "std"))
     if not fits:
         got = f"{str(path)!r}, whose task does not fit the model"

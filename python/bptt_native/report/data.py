@@ -16,7 +16,7 @@ from ..files import csv_rows, refuse_line
 from ..history import HistoryRow, Unit, read_history, unit_of
 from ..records import GradientRecord, read_records
 from ..run_files import FORECAST_FILE, GRADIENTS_FILE, HISTORY_FILE, LABELS_FILE, MODEL_FILE
-from ..sampling import load_text_model, sample
+from ..sampling import sample, text_of
 from ..saved import task_of
 from ..tables import Table
 from ..tasks import Vocabulary
@@ -96,7 +96,7 @@ def collect(
     if not all(np.isfinite(v).all() for v in model.state_dict().values()):
         result["memory_missing"] = MISSING["text"]
     elif kind == "text":
-        _, vocabulary, _ = load_text_model(path)
+        vocabulary, _ = text_of(model, path)
         result["results"]["samples"] = _samples(model, vocabulary)
         text = _line(model, vocabulary, text, length)
         result["memory"] = text_memory(model, vocabulary, text)
