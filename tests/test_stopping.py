@@ -1,14 +1,17 @@
 """What ends a run and what it leaves: the best parameters; and data that cannot be trained on."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 from test_fit import bits, classifier, figures, regressor, sequences, tagger
 
+import bptt_native as bn
 from bptt_native import fit as fit_module
 from bptt_native.evaluation import Metrics
-from bptt_native.fit import FitTrainer, evaluate, fit, predict
+from bptt_native.fit import FitTrainer, evaluate, fit, predict, resume
+from bptt_native.loop import TrainingDiverged
 from bptt_native.schedules import EarlyStopping
 
 
@@ -122,3 +125,62 @@ def test_what_is_measured_may_have_them():
         np.testing.assert_array_equal(out[i][good], wanted[i][good])
     assert np.isnan(out[2][3:]).all()
     assert np.isnan(evaluate(tagger(), x, y).loss)
+
+
+# ------------------------------------------------------------- a run that ends at a step it skipped
+
+
+def spoilt(*which):
+    """A series in windows; the gradient of some updates overflows. Its targets are finite."""
+    t = np.arange(80, dtype=np.float32)
+    x, y = np.sin(t / 3)[:, None], np.sin((t + 1) / 3)
+    for step in which:
+        y[10 * (step - 1) : 10 * step] = 3e38
+    return x, y
+
+
+def over_windows(x, y, **options):
+    model = regressor(reduction="sum", dropout=0.3, num_layers=2)
+    held_out = np.float32([[0.5], [0.1], [-0.4]]), np.float32([0.1, -0.4, 0.2])
+    given = {"window": 10, "epochs": 2, "validation": held_out, "checkpoint_every": 3}
+    return fit(model, x, y, **(given | options)), held_out
+
+
+@pytest.mark.parametrize("restores", [False, True])
+@pytest.mark.parametrize("stop", [4, 5, 12])
+def test_a_run_that_stops_at_a_skipped_step_leaves_that_step(tmp_path, stop, restores):
+    """And goes on from it to the same bits: the next window begins with a zero state."""
+    x, y = spoilt(4, 5)
+    options = {"early_stopping": EarlyStopping(9) if restores else None}
+    whole, held_out = over_windows(x, y, out=tmp_path / "whole", **options)
+    assert np.flatnonzero(whole.steps["skipped"]).tolist() == [3, 4, 11, 12]
+    callbacks = [lambda row: row.step == stop]
+    over_windows(x, y, out=tmp_path / "parts", callbacks=callbacks, **options)
+    left = bn.load(tmp_path / "parts" / "model.safetensors")
+    assert json.loads(left.metadata["training"])["step"] == stop
+    assert "training.state.h" not in left.tensors
+    again = resume(tmp_path / "parts", x, y, validation=held_out)
+    assert repr(figures(again.rows)) == repr(figures(whole.rows))  # NaN is not equal to NaN
+    assert bits(again.model) == bits(whole.model)
+    ends = [bn.load(tmp_path / part / "model.safetensors") for part in ("whole", "parts")]
+    assert bits(ends[0]) == bits(ends[1])
+    assert {k: v.tobytes() for k, v in ends[0].tensors.items()} == {
+        k: v.tobytes() for k, v in ends[1].tensors.items()
+    }
+
+
+def test_a_run_whose_last_step_is_skipped_leaves_that_step(tmp_path):
+    x, y = spoilt(8)
+    result, _ = over_windows(x, y, out=tmp_path, early_stopping=EarlyStopping(9))
+    assert result.rows[-1].skipped
+    left = bn.load(tmp_path / "model.safetensors")
+    assert json.loads(left.metadata["training"])["step"] == len(result.rows) == 16
+    assert bits(left) == bits(result.model)
+
+
+def test_a_run_that_diverges_leaves_its_last_step_that_was_not_skipped(tmp_path):
+    x, y = spoilt(7, 8)
+    with pytest.raises(TrainingDiverged, match="2 steps in a row, up to step 8"):
+        over_windows(x, y, out=tmp_path, epochs=1, max_skips=2)
+    left = bn.load(tmp_path / "model.safetensors")
+    assert json.loads(left.metadata["training"])["step"] == 6

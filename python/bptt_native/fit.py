@@ -165,9 +165,7 @@ class FitTrainer(Trainer):
     ) -> Self:  # fmt: skip
         """Go on where a checkpoint was; see the function `resume`."""
         path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
-        return cls.go_on(
-            load(path), path, x, targets, validation=validation, schedule=schedule
-        )
+        return cls.go_on(load(path), path, x, targets, validation=validation, schedule=schedule)
 
     @classmethod
     def go_on(

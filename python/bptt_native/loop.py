@@ -304,8 +304,8 @@ class Trainer:
                     self._look(watch, looks)
                 if record is not None:
                     record.append(row)
-                    due = ended or self.step % checkpoint_every == 0
-                    if due and self._skips == 0 and self._finite():
+                    due = ended or (self.step % checkpoint_every == 0 and self._skips == 0)
+                    if due and self._skips < max_skips and self._finite():
                         self._checkpoint(Path(out or ""), record, looks, ended)
                 if self._skips >= max_skips:
                     raise TrainingDiverged(
