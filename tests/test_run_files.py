@@ -1,14 +1,17 @@
 """The files of a run: what they may be, what a crash leaves of them, and what a new run removes."""
 
 import dataclasses
+import errno
 import json
 import math
 import os
 import random
+import resource
 import signal
 import stat
 import threading
 import warnings
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -328,6 +331,61 @@ def test_the_content_is_synced_before_the_name_and_the_folder_after(tmp_path, mo
     assert done == ["fsync", "replace", "fsync"]
 
 
+@pytest.mark.parametrize("method", ["append", "flush", "sync", "close"])
+def test_what_fails_while_a_file_grows_names_it(tmp_path, method):
+    with files_of_at_most(1 << 10):
+        file = files.Growing(tmp_path / "a.csv", b"begin", "train")
+        arguments = (bytes(1 << 20),) if method == "append" else ()
+        if method != "append":
+            file.append(bytes(1 << 11))  # it stays in the buffer
+        with pytest.raises(OSError, match=r"train: argument 'path': expected .*a\.csv': ") as error:
+            getattr(file, method)(*arguments)
+        assert error.value.errno == errno.EFBIG
+        with suppress(OSError):
+            file.close()
+
+
+@contextmanager
+def files_of_at_most(size):
+    """Let the system refuse to write more into a file, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("failing", [HistoryFile, RecordFile])
+def test_all_files_are_closed_although_one_cannot_be(tmp_path, monkeypatch, failing):
+    closed = []
+    for kind in (HistoryFile, RecordFile):
+
+        def close(self, kind=kind, real=kind.close):
+            real(self)
+            closed.append(kind)
+            if kind is failing:
+                raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr(kind, "close", close)
+    with pytest.raises(OSError, match="full"):
+        train(tmp_path)
+    assert set(closed) == {HistoryFile, RecordFile}
+
+
+def test_a_pipe_by_its_number_is_a_pipe():
+    """As of /dev/stdout, /dev/fd or the shell's <(...), whose links lead to no name."""
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(OSError, match="pipe, socket or device"):
+            files.replace(f"/dev/fd/{writer}", b"new")
+        with pytest.raises(OSError, match="pipe, socket or device; pipe it to -"):
+            read_text(f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 # ------------------------------------------------------------------------------------------ crashes
 
 
@@ -458,6 +516,35 @@ def test_results_of_an_earlier_end_do_not_stay_while_a_run_goes_on(call, runs, t
         assert call("train", *data, "--resume", "--epochs", 7, "--out", folder)[0] == 0
     assert seen.there is False
     assert (folder / "forecast.csv").exists()
+
+
+@pytest.mark.parametrize("wrong", ["gradients.jsonl", "history.csv", "model.safetensors"])
+def test_a_run_that_may_not_go_on_keeps_its_results(call, runs, tmp_path, monkeypatch, wrong):
+    folder = copy(runs, "forecast", tmp_path / "run")
+    if wrong == "gradients.jsonl":
+        (folder / wrong).write_text("no record\n")
+    else:  # root may write what is read-only
+        monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != wrong)
+    before = contents(folder)
+    more = ("--resume", "--epochs", 7, "--out", folder)
+    assert refused(call("train", *TRAIN["forecast"][:4], *more), wrong)
+    assert contents(folder) == before
+    assert "forecast.csv" in before
+
+
+@pytest.mark.parametrize("wrong", ["history.csv", "gradients.jsonl"])
+def test_a_new_run_that_is_refused_leaves_the_old_one(call, runs, tmp_path, wrong):
+    folder = copy(runs, "forecast", tmp_path / "run")
+    (folder / wrong).unlink()
+    os.mkfifo(folder / wrong)
+    before = contents(folder)
+    watched = ("--watch-gradients=2", "--out", folder, "--overwrite")
+    assert refused(call("train", *TRAIN["text"], *watched), wrong, "pipe")
+    assert contents(folder) == before
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def test_a_text_of_the_standard_input_is_bounded(monkeypatch):

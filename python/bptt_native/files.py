@@ -21,6 +21,7 @@ from .arrays import message
 SMALL, LARGE = 1 << 26, 1 << 30  # most bytes of a document, and of a file that grows with a run
 LINE = 1 << 24  # most bytes of a line
 _MOST_LINKS = 40
+_WRITABLE = "a file that can be written"
 _numbers = count()
 
 
@@ -31,11 +32,13 @@ def _fail(where: str, expected: str, path: object, error: OSError | ValueError) 
     raise ValueError(message(where, "path", expected, f"{str(path)!r}: {error}")) from None
 
 
-def _check_regular(mode: int) -> None:
+def _check_regular(mode: int, cure: str = "") -> None:
+    """Refuse what is no regular file; ``cure`` says what to do with a pipe."""
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "a pipe, socket or device")
+        said = f"; {cure}" if cure and stat.S_ISFIFO(mode) else ""
+        raise OSError(errno.EINVAL, f"a pipe, socket or device{said}")
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -64,19 +67,45 @@ def replace(path: str | Path, content: bytes, where: str = "write") -> None:
     try:
         _replace(Path(path), content).close()
     except (OSError, ValueError) as error:
-        _fail(where, "a file that can be written", path, error)
+        _fail(where, _WRITABLE, path, error)
+
+
+def check(path: str | Path, where: str) -> None:
+    """Refuse a file that `replace` would refuse to replace, and change nothing.
+
+    Parameters
+    ----------
+    path : str or Path
+    where : str
+        The function, for messages.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, or is no regular file.
+    """
+    try:
+        _mode(Path(path))
+    except (OSError, ValueError) as error:
+        _fail(where, _WRITABLE, path, error)
+
+
+def _mode(path: Path) -> int | None:
+    """Return the mode of a file that may be replaced; None where there is none yet."""
+    try:
+        mode = path.stat().st_mode  # of what /dev/stdout leads to, which may have no name
+    except FileNotFoundError:
+        return None
+    _check_regular(mode)
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return mode
 
 
 def _replace(path: Path, content: bytes) -> BinaryIO:
-    """Do what `replace` says, and return the file, open for writing at its end."""
+    """Replace the file as `replace` does and return it, open for appending."""
+    mode = _mode(path)
     target = _target(path)
-    mode: int | None = None
-    with suppress(FileNotFoundError):
-        mode = target.stat().st_mode
-    if mode is not None:
-        _check_regular(mode)
-        if not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     prefix = f".{target.name[:16]}.bptt-tmp-"
     _sweep(target.parent, prefix)
     name, file = _temporary(target.parent, prefix, 0o666 if mode is None else 0o600)
@@ -177,7 +206,7 @@ class Growing:
     Raises
     ------
     OSError
-        The file cannot be written, or is no regular file.
+        The file cannot be written, or is no regular file; the methods raise it too.
     """
 
     def __init__(self, path: str | Path, content: bytes, where: str) -> None:
@@ -185,24 +214,39 @@ class Growing:
         try:
             self._file = _replace(self.path, content)
         except (OSError, ValueError) as error:
-            _fail(where, "a file that can be written", path, error)
+            self._refuse(error)
 
     def append(self, content: bytes) -> None:
         """Add to the end; it reaches the file with `flush`, `sync` or `close`."""
-        self._file.write(content)
+        try:
+            self._file.write(content)
+        except OSError as error:
+            self._refuse(error)
 
     def flush(self) -> None:
         """Write what was added: it outlives the process."""
-        self._file.flush()
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._refuse(error)
 
     def sync(self) -> None:
         """Write what was added to the disk: it outlives the machine."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._refuse(error)
 
     def close(self) -> None:
         """Write what was added and close the file."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: OSError | ValueError) -> NoReturn:
+        _fail(self._where, _WRITABLE, self.path, error)
 
 
 def remove(path: str | Path) -> None:
@@ -214,7 +258,7 @@ def remove(path: str | Path) -> None:
 
 
 @contextmanager
-def reading(path: str | Path, limit: int, where: str) -> Iterator[BinaryIO]:
+def reading(path: str | Path, limit: int, where: str, cure: str = "") -> Iterator[BinaryIO]:
     """Open a regular file of bounded size for reading.
 
     Neither a pipe without a writer nor a device without an end can hold up the program.
@@ -226,6 +270,8 @@ def reading(path: str | Path, limit: int, where: str) -> Iterator[BinaryIO]:
         The most bytes that it may have.
     where : str
         The function, for messages.
+    cure : str
+        What to do with a pipe, for the message that refuses it.
 
     Raises
     ------
@@ -239,7 +285,7 @@ def reading(path: str | Path, limit: int, where: str) -> Iterator[BinaryIO]:
         descriptor = os.open(path, flags)
         try:
             status = os.fstat(descriptor)
-            _check_regular(status.st_mode)
+            _check_regular(status.st_mode, cure)
         except OSError:
             os.close(descriptor)
             raise
@@ -252,9 +298,9 @@ def reading(path: str | Path, limit: int, where: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def read(path: str | Path, limit: int, where: str) -> bytes:
+def read(path: str | Path, limit: int, where: str, cure: str = "") -> bytes:
     """Read a regular file as a whole; see `reading`."""
-    with reading(path, limit, where) as file:
+    with reading(path, limit, where, cure) as file:
         content = file.read(limit + 1)
     if len(content) > limit:  # it has grown
         raise ValueError(message(where, "path", f"at most {limit} bytes in {str(path)!r}", "more"))

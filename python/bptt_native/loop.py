@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from . import Model
 from .arrays import message
 from .batches import Batch, Source
 from .evaluation import Metrics
+from .files import check
 from .history import HistoryFile, HistoryRow, read_history
 from .records import RecordFile, read_records
 from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
@@ -285,8 +287,10 @@ class Trainer:
         """
         eval_every, checkpoint_every = self._every(eval_every), checkpoint_every or self.often
         ended = self.over or self.step >= (until or math.inf)
-        record, looks = self._open(None if out is None else Path(out), watch, goes_on=not ended)
-        try:
+        with ExitStack() as closing:
+            place = None if out is None else Path(out)
+            record, looks = self._open(place, watch, not ended, closing)
+            closing.callback(self._take_best)
             if not ended:
                 self._take_last()
             while not ended:
@@ -302,21 +306,16 @@ class Trainer:
                 ended = self.over or self.step >= (until or math.inf) or any(asked) or stop()
                 if self.over and watch is not None:
                     self._look(watch, looks)
-                if record is not None:
+                if place is not None and record is not None:
                     record.append(row)
                     due = ended or (self.step % checkpoint_every == 0 and self._skips == 0)
                     if due and self._skips < max_skips and self._finite():
-                        self._checkpoint(Path(out or ""), record, looks, ended)
+                        self._checkpoint(place, record, looks, ended)
                 if self._skips >= max_skips:
                     raise TrainingDiverged(
                         f"the gradients of {max_skips} steps in a row, up to step {self.step}, "
                         "were not finite: lower the learning rate or the clip norm"
                     )
-        finally:
-            self._take_best()
-            for file in (record, looks):
-                if file is not None:
-                    file.close()
         return self.over
 
     @property
@@ -337,32 +336,41 @@ class Trainer:
         return given or before
 
     def _open(
-        self, out: Path | None, watch: Watch | None, goes_on: bool
+        self, out: Path | None, watch: Watch | None, goes_on: bool, closing: ExitStack
     ) -> tuple[HistoryFile | None, RecordFile | None]:
-        """Begin the files of the run, or take those that are there up to its step."""
+        """Begin the files of the run, or take those that are there up to its step.
+
+        All that can be refused is read and checked before anything is replaced or removed.
+        ``closing`` closes the files that are returned.
+        """
         if out is None:
             if watch is not None:
                 watch.keep(watch.records if self.step else [], self.step, goes_on)
             return None, None
         out.mkdir(parents=True, exist_ok=True)
         path = out / GRADIENTS_FILE
-        if self.step == 0:
-            older = (out / MODEL_FILE).exists()
-            self.save(out / MODEL_FILE)
-            if older:
-                clear(out, (*RESULTS, REPORT_FILE))
-            kept = []
-        else:
-            if goes_on:
-                clear(out, RESULTS)
-            kept = [r for r in (read_records(path) if path.exists() else []) if r.step <= self.step]
+        begun = self.step > 0
+        kept = read_records(path) if begun and path.exists() else []
+        kept = [record for record in kept if record.step <= self.step]
+        looked = bool(kept) or watch is not None
+        written = {MODEL_FILE: goes_on, HISTORY_FILE: True, GRADIENTS_FILE: looked}
+        for name in (name for name, now in written.items() if now):
+            check(out / name, f"{type(self).__name__}.fit")
         if watch is not None:
             kept = watch.keep(kept, self.step, goes_on)
+        stale: tuple[str, ...] = () if looked else (GRADIENTS_FILE,)
+        if begun and goes_on:
+            stale += RESULTS
+        elif not begun:
+            stale += (*RESULTS, REPORT_FILE) if (out / MODEL_FILE).exists() else ()
+            self.save(out / MODEL_FILE)
         record = HistoryFile(out / HISTORY_FILE, self.history)
-        if kept or watch is not None:
-            return record, RecordFile(path, kept)
-        clear(out, (GRADIENTS_FILE,))
-        return record, None
+        closing.callback(record.close)
+        looks = RecordFile(path, kept) if looked else None
+        if looks is not None:
+            closing.callback(looks.close)
+        clear(out, stale)
+        return record, looks
 
     def _checkpoint(
         self, out: Path, record: HistoryFile, looks: RecordFile | None, ended: bool

@@ -5,6 +5,7 @@ The model file is the run: what it says of its place decides what is read of the
 - Before a checkpoint the history and the looks at the gradient are synced, so that they always
   reach at least as far as the model file. Going on, what lies beyond its step is dropped.
 - No checkpoint is due at a step that was skipped, but for one that a run ends or stops at.
+- What can be refused is refused before anything is replaced or removed.
 - A run that begins writes its model file first. From then on the rows of an older run in the
   folder lie beyond its step; then the older run's files are replaced or removed.
 - Results (forecasts, labels) are of the model file as it is. They are written last, and removed

@@ -48,7 +48,7 @@ def read_text(path: str | Path) -> str:
         if len(data) > LONGEST:
             raise ValueError(message("read_text", "path", f"at most {LONGEST} bytes", name))
     else:
-        data = read(path, LONGEST, "read_text")
+        data = read(path, LONGEST, "read_text", cure="pipe it to -")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
