@@ -24,6 +24,7 @@ from bptt_native.cli import main
 from bptt_native.fit import fit, resume
 from bptt_native.history import HistoryFile, read_history
 from bptt_native.records import RecordFile, read_records
+from bptt_native.run_files import FORECAST_FILE, RESULTS, clear
 from bptt_native.schedules import EarlyStopping
 from bptt_native.tables import write_table
 from bptt_native.tasks import read_text
@@ -541,6 +542,18 @@ def test_a_new_run_that_is_refused_leaves_the_old_one(call, runs, tmp_path, wron
     watched = ("--watch-gradients=2", "--out", folder, "--overwrite")
     assert refused(call("train", *TRAIN["text"], *watched), wrong, "pipe")
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", ["a, b", 'a "b"', "a\nb", "a\r\nb", "\n", "a\rb", "a\n" * 9000])
+def test_results_are_known_whatever_the_target_is_called(tmp_path, name):
+    path = tmp_path / FORECAST_FILE
+    for names in (("row", name), ("row", name, "forecasts"), ("rows", name, "forecast")):
+        write_table(path, names, [[1]] * len(names))
+        clear(tmp_path, RESULTS)
+        assert path.exists()
+    write_table(path, ("row", name, "forecast"), [[1], [2], [3]])
+    clear(tmp_path, RESULTS)
+    assert not path.exists()
 
 
 def contents(folder):

@@ -7,7 +7,6 @@ reads beside model files through `reading`. (Model files are written likewise, b
 import csv
 import errno
 import fcntl
-import io
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -374,6 +373,12 @@ def refuse_line(path: str | Path, number: int, where: str, expected: str, got: s
 
 def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     """Return rows as the content of a CSV file."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    ended = _Rows()
+    csv.writer(ended, lineterminator="\r\n").writerows(rows)  # it quotes each character of these
+    return "".join(f"{row[:-2]}\n" for row in ended).encode()
+
+
+class _Rows(list[str]):
+    """What a CSV writer writes, a text per row."""
+
+    write = list.append

@@ -12,6 +12,8 @@ The model file is the run: what it says of its place decides what is read of the
   before training goes on.
 """
 
+import csv
+import io
 from pathlib import Path
 
 from .files import reading, remove
@@ -41,16 +43,17 @@ def _is_ours(path: Path) -> bool:
     """Tell by its beginning whether a run, or the report of one, wrote a file."""
     try:
         with reading(path, 1 << 40, "run_files") as file:
-            first = file.readline(1 << 16).rstrip(b"\n")
+            begin = file.read(1 << 17)
             if path.name == GRADIENTS_FILE:
-                return not first or first.startswith(b'{"step": ')
-            if path.name == FORECAST_FILE:
-                return first.startswith(b"row,") and first.endswith(b",forecast")
-            if path.name == LABELS_FILE:
-                return first == ",".join(LABELS_NAMES).encode()
+                return not begin or begin.startswith(b'{"step": ')
             if path.name == REPORT_FILE:
-                begin = first + file.read(1 << 16)
                 return all(part in begin for part in _PAGE)
-    except (OSError, ValueError):  # not there, or a folder, a pipe, a device
+            text = io.StringIO(begin.decode(errors="replace"), newline="\n")
+            names = next(csv.reader(text), [])  # a name may have line ends in it
+            if path.name == FORECAST_FILE:
+                return names[:1] + names[2:] == ["row", "forecast"]
+            if path.name == LABELS_FILE:
+                return tuple(names) == LABELS_NAMES
+    except (OSError, ValueError, csv.Error):  # not there, or a folder, a pipe, a device
         pass
     return False
