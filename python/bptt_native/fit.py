@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import Model, load
-from .arrays import describe, integer, message
+from .arrays import describe, integer, message, path_of
 from .batches import Data, read_data, source_of
 from .documents import OBJECT, SIZE, TEXT, Kind, judge, optional
 from .evaluation import Metrics, evaluate, measure, predict
 from .history import HistoryFile, HistoryRow, Progress, columns, epochs
-from .loop import Callback, Trainer
+from .loop import Callback, Trainer, check_callbacks
 from .metadata import read_place
 from .records import GradientRecord
 from .run_files import HISTORY_FILE, MODEL_FILE
@@ -164,7 +164,8 @@ class FitTrainer(Trainer):
         schedule: Schedule | None = None,
     ) -> Self:  # fmt: skip
         """Go on where a checkpoint was; see the function `resume`."""
-        path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
+        path = path_of(path, "resume", "path")
+        path = path / MODEL_FILE if path.is_dir() else path
         return cls.go_on(load(path), path, x, targets, validation=validation, schedule=schedule)
 
     @classmethod
@@ -229,18 +230,18 @@ def _fingerprint(*parts: Data | None) -> str:
 
 def _run(
     trainer: FitTrainer, out: str | Path | None, callbacks: Sequence[Callback], progress: bool,
-    checkpoint_every: int | None, max_skips: int, watch: int | Watch | None,
+    checkpoint_every: int | None, max_skips: int, watch: int | Watch | None, where: str,
 ) -> FitResult:  # fmt: skip
+    calls = check_callbacks(callbacks, where)
     if watch is not None and not isinstance(watch, Watch):
         watch = Watch(watch)
     shown = Progress(trainer.steps) if progress else None
-    calls = list(callbacks)
     if shown is not None:
         calls.append(lambda _: shown.show(trainer.history, trainer.steps))
     try:
         over = trainer.fit(
             out, checkpoint_every=checkpoint_every, max_skips=max_skips, callbacks=calls,
-            watch=watch,
+            watch=watch, where=where,
         )  # fmt: skip
     finally:
         if shown is not None:
@@ -331,7 +332,7 @@ def fit(
         accumulate=accumulate, validation=validation, early_stopping=early_stopping,
         schedule=schedule, warmup=warmup, seed=seed,
     )  # fmt: skip
-    return _run(trainer, out, callbacks, progress, checkpoint_every, max_skips, watch)
+    return _run(trainer, out, callbacks, progress, checkpoint_every, max_skips, watch, "fit")
 
 
 def resume(
@@ -375,4 +376,4 @@ def resume(
     if steps is not None:
         trainer.set_steps(steps)
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    return _run(trainer, folder, callbacks, progress, checkpoint_every, max_skips, watch)
+    return _run(trainer, folder, callbacks, progress, checkpoint_every, max_skips, watch, "resume")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import Model
-from .arrays import message
+from .arrays import integer, message, path_of, refuse_type
 from .batches import Batch, Source
 from .evaluation import Metrics
 from .files import check
@@ -27,6 +27,23 @@ from .schedules import EarlyStopping, Schedule, reads_losses
 from .watch import Watch
 
 Callback = Callable[[HistoryRow], object]
+
+
+def check_callbacks(value: object, where: str) -> list[Callback]:
+    """Return the functions of a sequence.
+
+    Raises
+    ------
+    TypeError
+        It is no sequence, or a member cannot be called.
+    """
+    expected = "a sequence of functions"
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        refuse_type(value, where, "callbacks", expected)
+    for k, callback in enumerate(value):
+        if not callable(callback):
+            refuse_type(callback, where, f"callbacks[{k}]", "a function")
+    return list(value)
 
 
 class TrainingDiverged(RuntimeError):  # noqa: N818 - it names what happened
@@ -242,7 +259,7 @@ class Trainer:
         self, out: str | Path | None = None, *, until: int | None = None,
         eval_every: int | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
         stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback] = (),
-        watch: Watch | None = None,
+        watch: Watch | None = None, where: str | None = None,
     ) -> bool:  # fmt: skip
         """Train until the run is over or asked to stop, and leave a checkpoint.
 
@@ -269,6 +286,8 @@ class Trainer:
             this step. They may change the length of the run.
         watch : Watch, optional
             Looks at the gradient's flow; what it finds goes to ``gradients.jsonl``.
+        where : str, optional
+            The function that was called, for messages.
 
         Returns
         -------
@@ -279,16 +298,23 @@ class Trainer:
         ------
         TrainingDiverged
             After ``max_skips``; the last checkpoint of a finite step stays.
-        ValueError
-            ``eval_every`` is not that of the run, whose learning rates or end depend on what is
-            measured.
+        TypeError, ValueError
+            An argument is of no use, and nothing has changed then; ``eval_every`` is not that of
+            the run, whose learning rates or end depend on what is measured.
         OSError
             A file cannot be written.
         """
+        where = where or f"{type(self).__name__}.fit"
+        place = None if out is None else path_of(out, where, "out")
+        for name, given in (("until", until), ("eval_every", eval_every),
+                            ("checkpoint_every", checkpoint_every)):  # fmt: skip
+            if given is not None:
+                integer(given, where, name, 1)
+        max_skips = integer(max_skips, where, "max_skips", 1)
+        callbacks = check_callbacks(callbacks, where)
         eval_every, checkpoint_every = self._every(eval_every), checkpoint_every or self.often
         ended = self.over or self.step >= (until or math.inf)
         with ExitStack() as closing:
-            place = None if out is None else Path(out)
             record, looks = self._open(place, watch, not ended, closing)
             closing.callback(self._take_best)
             if not ended:

@@ -1,0 +1,86 @@
+"""Arguments of how ``fit`` and ``resume`` run: refused by name before anything changes."""
+
+import json
+
+import numpy as np
+import pytest
+from test_fit import bits, classifier, sequences
+
+import bptt_native as bn
+from bptt_native.fit import FitTrainer, fit, resume
+
+WRONG = [
+    ({"max_skips": 0}, "'max_skips': expected an integer >= 1, got 0"),
+    ({"max_skips": 2.0}, "'max_skips': expected an integer >= 1, got the number 2.0"),
+    ({"max_skips": None}, "'max_skips': expected an integer >= 1, got None"),
+    ({"checkpoint_every": 0}, "'checkpoint_every': expected an integer >= 1"),
+    ({"checkpoint_every": -3}, "'checkpoint_every': expected an integer >= 1"),
+    ({"checkpoint_every": True}, "'checkpoint_every': expected an integer >= 1, got True"),
+    ({"checkpoint_every": "2"}, "'checkpoint_every': expected an integer >= 1, got the text"),
+    ({"callbacks": print}, "'callbacks': expected a sequence of functions, got"),
+    ({"callbacks": None}, "'callbacks': expected a sequence of functions, got None"),
+    ({"callbacks": "ab"}, "'callbacks': expected a sequence of functions, got the text"),
+    ({"callbacks": [print, 3]}, r"'callbacks\[1\]': expected a function, got the number 3"),
+]
+PATHS = [
+    (3, "expected a path .*, got the number 3"),
+    (b"run", "expected a path .*, got the text b'run'"),
+    (["run"], "expected a path .*, got a list"),
+    ("", "expected the name of a file or folder"),
+    ("a\0b", "expected the name of a file or folder"),
+]
+OF_THE_TRAINER = [({"eval_every": 0}, "'eval_every'"), ({"eval_every": 1.5}, "'eval_every'"),
+                  ({"until": 0}, "'until'"), ({"until": 2.5}, "'until'")]  # fmt: skip
+
+
+def refused(where, text):
+    return pytest.raises((TypeError, ValueError), match=f"^{where}: argument {text}")
+
+
+@pytest.mark.parametrize(("changes", "text"), WRONG)
+def test_fit_and_resume_refuse_it_before_anything_changes(tmp_path, changes, text):
+    x, y = sequences()
+    model = classifier()
+    before = bits(model)
+    with refused("fit", text):
+        fit(model, x, y, out=tmp_path / "new", **changes)
+    assert (bits(model), model.step_count) == (before, 0)
+    assert not (tmp_path / "new").exists()
+    fit(model, x, y, epochs=1, out=tmp_path / "run")
+    files = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with refused("resume", text):
+        resume(tmp_path / "run", x, y, epochs=2, **changes)
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == files
+
+
+@pytest.mark.parametrize(("wrong", "text"), PATHS)
+def test_a_run_is_written_to_a_path(wrong, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = sequences()
+    model = classifier()
+    before = bits(model)
+    with refused("fit", f"'out': {text}"):
+        fit(model, x, y, out=wrong)
+    with refused("resume", f"'path': {text}"):
+        resume(wrong, x, y)
+    assert (bits(model), model.step_count) == (before, 0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("changes", "text"), [*WRONG, *OF_THE_TRAINER])
+def test_a_trainer_refuses_it_too(tmp_path, changes, text):
+    trainer = FitTrainer(classifier(), *sequences(), epochs=2)
+    with refused("FitTrainer.fit", text):
+        trainer.fit(tmp_path / "new", **changes)
+    assert (trainer.step, trainer.eval_every) == (0, None)
+    assert not (tmp_path / "new").exists()
+
+
+def test_integers_of_numpy_and_a_tuple_of_functions_are_right(tmp_path):
+    seen = []
+    two = np.int64(2)
+    trainer = FitTrainer(classifier(), *sequences(), steps=6)
+    trainer.fit(str(tmp_path), eval_every=two, checkpoint_every=two, max_skips=two, until=two,
+                callbacks=(seen.append,))  # fmt: skip
+    left = json.loads(bn.load(tmp_path / "model.safetensors").metadata["training"])
+    assert (left["step"], left["eval_every"], len(seen)) == (2, 2, 2)
