@@ -115,11 +115,14 @@ def test_names_of_columns_are_data_too(run):
 @pytest.mark.parametrize(("what", "table"), [(FORECAST, "wave.csv"), (TESTED, "tested.csv")])
 def test_a_longer_test_part_is_said(run, what, table):
     assert run("train", *what, *SMALL, "--out", "run")[0] == 0
-    last = {"wave.csv": [["3", "1"]], "tested.csv": [["new", "plus", "1", "0"]]}[table]
+    last, said = {
+        "wave.csv": ([["3", "1"]], "grew from 11 to 12 rows"),
+        "tested.csv": ([["new", "plus", "1", "0"]], "grew from 6 to 7 sequences"),
+    }[table]
     change(table, lambda rows: rows + last)
     code, out, err = run("train", *what, "--resume", "--out", "run")
     assert code == 0
-    assert "bptt-native train: warning: the test part has changed: " in err
+    assert f"bptt-native train: warning: the test part {said}\n" in err
     assert "to test" in out
 
 
@@ -139,7 +142,7 @@ def test_a_run_from_before_the_hash_goes_on_and_that_is_said(run):
     model.save("run/model.safetensors")
     code, _, err = run("train", *FORECAST, "--resume", "--out", "run")
     assert code == 0
-    assert "warning: the run is of an older version" in err
+    assert "warning: this run is from an older version, which stored no hash" in err
     change("wave.csv", lambda rows: [["9", "9"], *rows[1:]])
     assert refused(run("train", *FORECAST, "--resume", "--out", "run"), "the data of the run")
 

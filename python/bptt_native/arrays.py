@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 import operator
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -228,25 +226,6 @@ def is_readable(value: object) -> bool:
     """Tell whether NumPy may be asked for the array of a value: numbers, sequences and arrays."""
     known = isinstance(value, np.ndarray | np.generic | list | tuple | int | float)
     return known or _attribute(value, "__array__") is not None
-
-
-def path_of(value: object, where: str, argument: str) -> Path:
-    """Return the path of a folder or file that an argument gives.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is no path; a path in bytes is none either.
-    """
-    try:
-        name = os.fspath(value)  # type: ignore[call-overload]
-    except TypeError:
-        name = None
-    if not isinstance(name, str):
-        refuse_type(value, where, argument, "a path (str or Path)")
-    if not name or "\0" in name:
-        raise ValueError(message(where, argument, "the name of a file or folder", repr(name)))
-    return Path(name)
 
 
 def integer(value: object, where: str, argument: str, low: int, high: int = LARGEST) -> int:

@@ -200,6 +200,7 @@ class ClassifyTask:
             sha256_of(self.features, self.classes, train.sha256(), valid.sha256()),
             len(test.names),
             lambda n: test.part(range(n)).sha256(),
+            "sequences",
         )
         self._test_pairs = self._pairs(test)
 

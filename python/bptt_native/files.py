@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from .arrays import message
+from .arrays import message, refuse_type
 
 SMALL, LARGE = 1 << 26, 1 << 30  # most bytes of a document, and of a file that grows with a run
 LINE = 1 << 24  # most bytes of a line
@@ -38,6 +38,25 @@ def _check_regular(mode: int, cure: str = "") -> None:
     if not stat.S_ISREG(mode):
         said = f"; {cure}" if cure and stat.S_ISFIFO(mode) else ""
         raise OSError(errno.EINVAL, f"a pipe, socket or device{said}")
+
+
+def path_of(value: object, where: str, argument: str) -> Path:
+    """Return the path of a folder or file that an argument gives.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no path; a path in bytes is none either.
+    """
+    try:
+        name = os.fspath(value)  # type: ignore[call-overload]
+    except TypeError:
+        name = None
+    if not isinstance(name, str):
+        refuse_type(value, where, argument, "a path (str or Path)")
+    if not name or "\0" in name:
+        raise ValueError(message(where, argument, "the name of a file or folder", repr(name)))
+    return Path(name)
 
 
 # ------------------------------------------------------------------------------------------ writing

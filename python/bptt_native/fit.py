@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import Model, load
-from .arrays import describe, integer, message, path_of
+from .arrays import describe, integer, message
 from .batches import Data, read_data, source_of
 from .documents import OBJECT, SIZE, TEXT, Kind, judge, optional
 from .evaluation import Metrics, evaluate, measure, predict
+from .files import path_of
 from .history import HistoryFile, HistoryRow, Progress, columns, epochs
 from .loop import Callback, Trainer, check_callbacks
 from .metadata import read_place

@@ -218,6 +218,7 @@ class ForecastTask:
             sha256_of([*self.features, options.target], features[known], target[known]),
             len(target) - first,
             lambda n: sha256_of(features[first : first + n], target[first : first + n]),
+            "rows",
         )
         self._held_out = round(options.valid_fraction * first)
         self._linear = autoregression(target, options.ar, options.horizon, first)

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import Model
-from .arrays import integer, message, path_of, refuse_type
+from .arrays import integer, message, refuse_type
 from .batches import Batch, Source
 from .evaluation import Metrics
-from .files import check
+from .files import check, path_of
 from .history import HistoryFile, HistoryRow, read_history
 from .records import RecordFile, read_records
 from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
@@ -138,7 +138,7 @@ class Trainer:
 
     @property
     def restored(self) -> int | None:
-        """The step whose parameters the model has in the place of the last ones, if it has."""
+        """The step of the best measurement if the model holds its parameters, else None."""
         if not self._last or self.early_stopping is None:
             return None
         best = self.early_stopping.best(self._monitored())
@@ -410,13 +410,13 @@ class Trainer:
         self.save(out / MODEL_FILE)
 
     def _take_best(self) -> None:
-        """Give the model its best parameters and keep the last ones, if there are best ones."""
+        """Load the best parameters, if any, and keep the last ones for resuming."""
         if self._best and not self._last:
             self._last = self.model.state_dict()
             self.model.load_state_dict(self._best)
 
     def _take_last(self) -> None:
-        """Give the model its last parameters again."""
+        """Load the last parameters again."""
         if self._last:
             self.model.load_state_dict(self._last)
             self._last = {}

@@ -11,7 +11,7 @@ PLACE = {
     "step": COUNT, "seconds": TIME, "skips": COUNT, "measured": [(NUMBER, optional(NUMBER))],
     "data_sha256": HASH, "eval_every": Missing(optional(SIZE)),
 }  # fmt: skip
-"""The form of what every trainer writes of its place in the run."""
+"""The form of the progress that every trainer saves."""
 
 
 def read_metadata(
@@ -38,7 +38,7 @@ def read_metadata(
     """
     try:
         if name not in model.metadata:
-            raise ValueError(f"which lacks {name!r}")
+            raise ValueError(f"it has no metadata {name!r}")
         value = parse(model.metadata[name])
         judge(value, form, name)
     except ValueError as error:
@@ -47,7 +47,7 @@ def read_metadata(
 
 
 def read_place(model: Model, path: str | Path, options: Any, where: str, expected: str) -> Any:
-    """Return what a trainer wrote: its place in the run, and options of a form of their own.
+    """Read a trainer's progress and options from the model's metadata.
 
     Raises
     ------

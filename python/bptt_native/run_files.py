@@ -26,7 +26,7 @@ _PAGE = (b"<!DOCTYPE html>", b"img-src data:", b'<h1 id="title"></h1>')
 
 
 def clear(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove files of an older run; files of these names that no run wrote stay.
+    """Remove the named files if an older run wrote them.
 
     Parameters
     ----------

@@ -174,11 +174,14 @@ class Content(NamedTuple):
         How many rows or sequences there are to test on.
     test : callable (int)
         SHA-256 of so many of them, the first ones.
+    unit : str
+        What they are, "rows" or "sequences".
     """
 
     train: str
     tested: int
     test: Callable[[int], str]
+    unit: str
 
     def to_json(self) -> dict[str, Any]:
         """Return what the model file keeps."""
@@ -190,7 +193,7 @@ class Content(NamedTuple):
         Parameters
         ----------
         before : dict, optional
-            What `to_json` gave; None of a run from before that was kept.
+            What `to_json` gave; None if the run is from before that was kept.
         path : str
             Of the table.
 
@@ -205,8 +208,8 @@ class Content(NamedTuple):
             The table is another one.
         """
         if before is None:
-            return ("the run is of an older version: that the table is the same can only be told "
-                    "from its standardised training part")  # fmt: skip
+            return ("this run is from an older version, which stored no hash of the table; only "
+                    "the standardised training data were compared")  # fmt: skip
         if self.train != before["train"]:
             expected = f"the data of the run, SHA-256 {before['train'][:16]}..."
             got = f"another training part in {path!r}, {self.train[:16]}..."
@@ -217,9 +220,7 @@ class Content(NamedTuple):
             got = f"another test part of {self.tested} in {path!r}"
             raise ValueError(message("resume", "csv", expected, got))
         if self.tested > known:
-            return (
-                f"the test part has changed: {self.tested} in the place of {known}, more at its end"
-            )
+            return f"the test part grew from {known} to {self.tested} {self.unit}"
         return None
 
 
