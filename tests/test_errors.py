@@ -250,7 +250,11 @@ def constructor_cases():
             yield lambda b=bad, a=argument: model(**{a: b}), argument, f"Model {argument} {bad!r}"
     for bad in (np.nan, np.inf, "1", True):
         yield lambda b=bad: bn.LSTM(I, H, forget_bias=b), "forget_bias", f"forget_bias {bad!r}"
-        yield lambda b=bad: bn.RNN(I, H, init=bn.Init("orthogonal", b)), "init", f"gain {bad!r}"
+        yield (
+            lambda b=bad: bn.RNN(I, H, init=bn.Init("orthogonal", b)),
+            "init.gain",
+            f"gain {bad!r}",
+        )
     yield (
         lambda: bn.LSTM(I, H, bias=False, forget_bias=1.0),
         "forget_bias",

@@ -364,8 +364,8 @@ def test_no_element_is_lost_to_dales_law() -> None:
     ("make", "argument"),
     [
         (lambda **o: bn.LSTM(2, 3, forget_bias=1e308, **o), "forget_bias"),
-        (lambda **o: bn.LSTM(2, 3, init=bn.Init("orthogonal", gain=1e39), **o), "init"),
-        (lambda **o: bn.GRU(2, 3, init=bn.Init("identity", gain=-1e-60), **o), "init"),
+        (lambda **o: bn.LSTM(2, 3, init=bn.Init("orthogonal", gain=1e39), **o), "init.gain"),
+        (lambda **o: bn.GRU(2, 3, init=bn.Init("identity", gain=-1e-60), **o), "init.gain"),
         *[
             (
                 lambda r=r, i=i, **o: bn.RNN(2, 3, init=bn.Init(i, spectral_radius=r), **o),
@@ -405,7 +405,7 @@ def test_numbers_that_float32_has_not_are_refused(make, argument: str) -> None:
         (lambda: bn.GRU(2, 3, init="sparce"), "init"),
         (lambda: bn.RNN(2, 3, init="identity", dale=0.5), "init"),
         (lambda: bn.RNN(2, 3, init="sparse", dale=1.0), "init"),
-        (lambda: bn.RNN(2, 3, init=bn.Init("orthogonal", gain=0.0), dale=0.5), "init"),
+        (lambda: bn.RNN(2, 3, init=bn.Init("orthogonal", gain=0.0), dale=0.5), "init.gain"),
         (
             lambda: bn.RNN(2, 3, init=bn.Init("normal", spectral_radius=1e305), dtype="float64"),
             "init.spectral_radius",

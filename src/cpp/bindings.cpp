@@ -57,7 +57,7 @@ std::string python_name(const char* argument) {
                                          {"classes", "targets"},
                                          {"beta1", "betas"},
                                          {"beta2", "betas"},
-                                         {"init_gain", "init"},
+                                         {"init_gain", "init.gain"},
                                          {"algorithm", "optimizer"},
                                          {"reset_before", "reset_after"},
                                          {"truncation_k1", "truncation"},
