@@ -139,6 +139,15 @@ def test_an_exception_in_a_list_is_named_too() -> None:
             call([Hidden()])
 
 
+def test_tensors_of_a_model_take_what_all_other_entries_take() -> None:
+    model = bn.Model("rnn", input_size=1, hidden_size=2, output_size=1)
+    model.tensors["a"] = Once(np.ones(2, "f4"), None)
+    np.testing.assert_array_equal(model.tensors["a"], np.ones(2, "f4"))
+    for bad in ("text", {}, Once(np.array(["text"]), None)):
+        with pytest.raises(TypeError, match=r"Model.tensors: argument 'value': expected a float32"):
+            model.tensors["a"] = bad
+
+
 def readonly(a: Any) -> Any:
     a.flags.writeable = False
     return a
@@ -166,7 +175,19 @@ MESSAGES: dict[str, tuple[Call, Any, type[Exception], str]] = {
         "got an integer beyond 64 bits in a list of shape [3]"),
     "a token beyond": (ENTRIES["tokens"][1], [2**70, 1, 1], IndexError, "beyond 64 bits"),
     "a large token": (ENTRIES["tokens"][1], np.array([2**63], "u8"), IndexError, "uint64 array"),
-    "scalar": (ENTRIES["call x"][1], np.float64(1.5), TypeError, "number 1.5 (float64) (no"),
+    "scalar": (ENTRIES["call x"][1], np.float64(1.5), ValueError, "got the number 1.5 (float64)"),
+    "shape first": (lambda v: mse.stream().step(v, np.zeros(O, "f4")), np.int64(3), ValueError,
+        "expected a float32 array of shape [4], got the number 3 (int64)"),
+    "large lengths": (lambda v: lstm(x, lengths=v), [2**63] * N, ValueError,
+        "got 9223372036854775808 in a list of shape [3]"),
+    "large and small lengths": (lambda v: lstm(x, lengths=v), [2**63, 1, 1], ValueError,
+        "got an integer beyond 64 bits in a list of shape [3]"),
+    "no name": (bn.load, "", ValueError, "expected the name of a file, got ''"),
+    "bool": (ENTRIES["call x"][1], [[True] * I] * T, TypeError, "[5, 4] of bool elements"),
+    "bool and float": (ENTRIES["call x"][1], [[True, 0.5, 0.5, 0.5]] * T, TypeError,
+        "got a list of shape [5, 4] of bool and float64 elements"),
+    "bool and int": (ENTRIES["tokens"][1], [True, 2], TypeError,
+        "got a list of shape [2] of bool and int64 elements"),
     "read-only": (lambda v: mse.stream().step(x[0, 0], v), readonly(np.zeros(O, "f4")), ValueError,
         OUT + ", got a float32 array of shape [3], read-only"),
     "strided": (lambda v: mse.stream().step(x[0, 0], v), np.zeros(2 * O, "f4")[::2], ValueError,
@@ -218,6 +239,14 @@ def test_messages_say_what_was_wrong(name: str) -> None:
         ([np.int64(1), 2], TypeError),
         (np.int64([1, 2]), TypeError),
         ([2**24 + 1, 0], ValueError),  # integers are kept exactly
+        ([2**24 + 1, 0.5], ValueError),
+        ([0.5, -(2**24) - 1], ValueError),
+        ([2**24 + 1, np.float32(0.5)], ValueError),
+        ([2.0**24 + 1, 1], np.array([2**24, 1], "f4")),  # floats are rounded
+        ([2**24 + 2, 0.5], np.array([2**24 + 2, 0.5], "f4")),
+        ([True, 0.5], TypeError),
+        ([np.True_, 0.5], TypeError),
+        ([True, 1], TypeError),
         ([1e300, 0.0], ValueError),
     ],
     ids=repr,
@@ -242,10 +271,20 @@ def test_the_rule_holds_in_nested_lists_and_for_float64() -> None:
     narrow = [[row.astype("f4") for row in pair] for pair in wide]
     np.testing.assert_array_equal(lstm(narrow)[0], lstm(np.array(wide, "f4"))[0])
     net = bn.RNN(1, 2, dtype="float64")
-    for large in ([2**53 + 1, 0], np.int64([2**53 + 1, 0]), np.uint64([2**64 - 1, 0])):
+    scalars = [np.int64(2**53 + 1), 0.5]
+    for large in (
+        [2**53 + 1, 0],
+        [2**53 + 1, 0.5],
+        scalars,
+        list(map(np.array, scalars)),
+        np.int64([2**53 + 1, 0]),
+        np.uint64([2**64 - 1, 0]),
+    ):
         with pytest.raises(ValueError, match=r"got \d+, which float64 does not hold exactly"):
             net.load_state_dict({**net.state_dict(), "bias_ih_l0": large})
     net.load_state_dict({**net.state_dict(), "bias_ih_l0": np.int64([2**62, -(2**63)])})
+    with pytest.raises(ValueError, match=r"got 16777217, which float32 does not hold exactly"):
+        bn.RNN(1, 2).forward([[[2**24 + 1]], [[0.5]]])
 
 
 class Once:

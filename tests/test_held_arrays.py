@@ -188,3 +188,116 @@ def test_an_array_changed_during_a_call_does_not_mislead_it() -> None:
         """
     )
     assert seen.split() == ["True"] * 10
+
+
+def test_no_other_thread_resizes_an_array_that_python_checks_and_converts() -> None:
+    """At each line of the package that runs, a resize is tried: once refused, it is to the end."""
+    seen = run(
+        """
+        import gc, os
+        from bptt_native import diagnostics
+        from bptt_native.fit import evaluate, fit, predict
+
+        PACKAGE = os.path.dirname(bn.__file__)
+
+        def watched(array, call):
+            tries = []
+            def line(frame, event, _):
+                if event == "line":
+                    size = array.size
+                    try:
+                        array.resize(size + 1, refcheck=False)
+                    except ValueError:
+                        tries.append("refused")
+                    else:
+                        array.resize(shape, refcheck=False)
+                        tries.append("resized")
+                return line
+            shape = array.shape
+            sys.settrace(lambda frame, *_:
+                line if frame.f_code.co_filename.startswith(PACKAGE) else None)
+            try:
+                call(array)
+            finally:
+                sys.settrace(None)
+            gc.collect()  # a trainer refers to itself
+            array.resize(0, refcheck=False)  # held no longer than that
+            return tries
+
+        class Foreign:
+            def __init__(self, array):
+                self.array = array
+            def __array__(self, dtype=None, copy=None):
+                return self.array
+
+        layer = bn.RNN(3, 4)
+        out, _, layer_tape = layer.forward(draw(6, 2, 3))
+        loaded = bn.RNN(3, 4)
+        own, sgd = loaded.state_dict(), bn.SGD(loaded, momentum=0.5)
+        P = loaded.num_parameters
+        state = sgd.state_dict()
+        last = bn.Model("rnn", input_size=3, hidden_size=4, output_size=1, loss="mse",
+                        targets="last")
+        x, y = draw(5, 6, 3), draw(6, 1)
+
+        def load(array):
+            loaded.load_state_dict(own | {"weight_hh_l0": array})
+
+        def go_on(array):
+            sgd.load_state_dict(state | {"momentum_buffer": array})
+
+        def weigh(array):
+            bn.Model("rnn", input_size=1, hidden_size=2, output_size=4, class_weights=array)
+
+        def attach(array):
+            last.tensors["a"] = array
+
+        whole = {  # from the first check to the end
+            "load": (np.zeros((4, 4), "f4"), load),
+            "load, converted": (np.zeros((4, 4), "f2"), load),
+            "load, foreign": (np.zeros((4, 4), "f4"), lambda a: load(Foreign(a))),
+            "moments": (np.zeros(P, "f4"), go_on),
+            "moments, converted": (np.zeros(P, "f2"), go_on),
+            "fit x": (x.copy(), lambda a: fit(last, a, y, epochs=2)),
+            "fit x, converted": (x.astype("f2"), lambda a: fit(last, a, y, epochs=1)),
+            "fit targets": (y.copy(), lambda a: fit(last, x, a, epochs=1)),
+            "fit, a list": (x[:, 0].copy(), lambda a: fit(last, [x[:, 1], a], y[:2], epochs=1)),
+            "validation": (x.copy(), lambda a: fit(last, x, y, validation=(a, y), epochs=1)),
+            "predict": (x.copy(), lambda a: predict(last, a)),
+            "evaluate": (y.copy(), lambda a: evaluate(last, x, a)),
+            "tensors": (np.zeros(9, "f4"), attach),
+            "tensors, converted": (np.zeros(9, "f2"), attach),
+            "omega_ratios": (draw(6, 2, 4), lambda a: diagnostics.omega_ratios(
+                layer, draw(6, 2, 3), dout=a)),
+            "backward_seeds": (draw(2, 4), lambda a: backward_seeds(
+                layer, layer_tape, [0, 1], dy=a)),
+            "times": (np.arange(3), lambda a: backward_seeds(
+                layer, layer_tape, a, outputs=[0, 1, 2])),
+            "start": (np.eye(4, dtype="f4"), lambda a: diagnostics.lyapunov(
+                layer, layer_tape, start=a)),
+            "gain_bounds": (np.ones(4), lambda a: diagnostics.gain_bounds(
+                layer, layer_tape, a)),
+            "connectivity": (np.zeros(6, int), lambda a: diagnostics.connectivity(
+                layer, draw(6, 2, 3), outputs=a)),
+        }
+        copied = {  # until they are copied
+            "class weights": (np.ones(4), weigh),
+            "class weights, converted": (np.ones(4, "f4"), weigh),
+            "a list": (draw(2, 3), lambda a: layer.forward([a, a])),
+            "a list of lists": (draw(3), lambda a: layer.forward([[a], [a]])),
+            "a foreign array": (draw(3, 2, 3), lambda a: layer.forward(Foreign(a))),
+            "gradient_flow": (draw(2, 4), lambda a: diagnostics.gradient_flow(
+                layer, x[:, :2], target=a)),
+            "state": (np.zeros((1, 2, 4), "f2"), lambda a: layer.forward(draw(3, 2, 3), a)),
+        }
+        for name, (array, call) in (whole | copied).items():
+            tries = watched(array, call)
+            held = "refused" in tries
+            if name in whole:
+                held = held and "resized" not in tries[tries.index("refused"):]
+            print(name, "held" if held else "free", sep=": ")
+        """
+    )
+    lines = seen.splitlines()
+    assert len(lines) == 27
+    assert [line for line in lines if not line.endswith(": held")] == []

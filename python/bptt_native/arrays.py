@@ -40,17 +40,28 @@ def _shape_of(value: object) -> tuple[int, ...] | None:
         return None
 
 
-def outline(
-    items: Sequence[Any], dtypes: set[np.dtype[Any]], depth: int = 0
-) -> tuple[int, ...] | None:
+class Contents:
+    """What is in a nested list: the types of Python's own numbers, and all else, as arrays."""
+
+    def __init__(self) -> None:
+        self.plain: set[type] = set()
+        self.others: list[Any] = []
+
+    def dtypes(self) -> set[np.dtype[Any]]:
+        """Return the dtypes in it: of arrays and NumPy's scalars, and bool of Python's bools."""
+        found = {dtype for item in self.others for dtype in dtypes_of(item)}
+        return found | {np.dtype(bool)} if bool in self.plain else found
+
+
+def outline(items: Sequence[Any], contents: Contents, depth: int = 0) -> tuple[int, ...] | None:
     """Find the shape of a nested list, without copying the arrays that may be in it.
 
     Parameters
     ----------
     items : list or tuple
         Numbers, arrays, lists of these.
-    dtypes : set
-        Takes the dtypes of the arrays and NumPy scalars in it.
+    contents : Contents
+        Takes what is in it.
     depth : int
         How many lists it is in.
 
@@ -59,24 +70,28 @@ def outline(
     tuple of int, or None
         None if it is ragged or too deep.
     """
-    if depth > 32:
+    if depth > 64:  # the most that NumPy reads
         return None
-    if set(map(type, items)) <= _PLAIN:
+    types = set(map(type, items))
+    contents.plain |= types & _PLAIN
+    if types <= _PLAIN:
         return (len(items),)
     inner: tuple[int, ...] | None = None
     for item in items:
         if isinstance(item, list | tuple):
-            own = outline(item, dtypes, depth + 1)
+            own = outline(item, contents, depth + 1)
+        elif type(item) in _PLAIN:
+            own = ()
         else:
             own = _shape_of(item) or ()
-            dtypes.update(_dtypes_of(item))
+            contents.others.append(item)
         if own is None or (inner is not None and own != inner):
             return None
         inner = own
     return (len(items), *(inner or ()))
 
 
-def _dtypes_of(value: object) -> list[np.dtype[Any]]:
+def dtypes_of(value: object) -> list[np.dtype[Any]]:
     """Return the dtype of an array-like object in a list, if NumPy has one of its name."""
     dtype = _attribute(value, "dtype")
     try:
@@ -116,7 +131,7 @@ def describe(value: object) -> str:
         return f"the text {value!r:.80}"
     name = type(value).__name__
     if isinstance(value, list | tuple):
-        shape = outline(value, set())
+        shape = outline(value, Contents())
     else:
         shape = _shape_of(value)
         dtype = _attribute(value, "dtype")

@@ -93,6 +93,7 @@ class Form:
         self.ignored = int(config.get("ignore_index", -100))
         weights = config.get("class_weights")
         self.class_weights = None if weights is None else np.asarray(weights, np.float64)
+        self.held: list[object] = []  # other threads resize no array of the data
 
     def laid_out(self, array: Array) -> Array:
         """Give a time-major array as the model takes it."""
@@ -110,7 +111,7 @@ class Form:
         features = () if tokens else (self.features,)
         shapes = [(None, *features), (None, None, *features)][: 1 + batch]
         forms = {"int64" if tokens else self.dtype: shapes}
-        array = convert(value, forms, self.where, name, expected)
+        array = convert(value, forms, self.where, name, expected, held=self.held)
         if tokens and (array.min() < 0 or array.max() >= self.vocabulary):
             text = f"0 ... {self.vocabulary - 1}"
             got = f"{array.min()} ... {array.max()}"
@@ -124,7 +125,7 @@ class Form:
         expected = f"{'classes (integers)' if self.classes else kind} {list(full)}"
         single = not self.classes and self.outputs == 1  # then the last axis may be missing
         shapes = [full, shape] if single else [full]
-        array = convert(value, {kind: shapes}, self.where, name, expected)
+        array = convert(value, {kind: shapes}, self.where, name, expected, held=self.held)
         if array.shape != full:
             array = array[..., None]
         if self.classes:

@@ -5,12 +5,23 @@ The engine's bindings take arrays that are right as they are; all others come he
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .arrays import LARGEST, Array, describe, is_masked, is_readable, message, outline
+from . import _core
+from .arrays import (
+    LARGEST,
+    Array,
+    Contents,
+    describe,
+    dtypes_of,
+    is_masked,
+    is_readable,
+    message,
+    outline,
+)
 
 # What an argument may be: the shapes that an array of each dtype may have. None is any size but 0.
 # "bool" is a mask; where a floating dtype is allowed too, True becomes 1.
@@ -47,21 +58,42 @@ def _chosen(array: Array, forms: Forms) -> str | None:
     return floating or ("bool" if "bool" in forms else None)
 
 
-def _beyond_64_bits(array: Array) -> bool:
-    return array.dtype.kind == "O" and array.size > 0 and {int} == {type(n) for n in array.flat}
+def _beyond_64_bits(array: Array, contents: Contents) -> bool:
+    """Return whether a list of integers became an array of another kind."""
+    return array.dtype.kind in "fO" and contents.plain == {int} and not contents.others
 
 
-def _inexact(array: Array, result: Array) -> int | None:
-    """Return an integer of an array that its floating-point copy does not hold, if there is one."""
-    bits = 24 if result.dtype == np.float32 else 53
-    if array.dtype.kind not in "iu" or array.dtype.itemsize * 8 <= bits:
-        return None
-    large = (array > 2**bits) | (array < -(2**bits))
-    pairs = zip(array[large].tolist(), result[large].tolist(), strict=True)
-    return next((given for given, kept in pairs if given != int(kept)), None)
+def _inexact(value: object, array: Array, contents: Contents, floats: Any) -> int | None:
+    """Return an integer that a floating-point dtype does not hold exactly, if there is one."""
+    bits = 24 if floats == np.float32 else 53
+    large: Iterable[Any] = ()
+    if array.dtype.kind in "iu" and array.dtype.itemsize * 8 > bits:
+        large = array[(array > 2**bits) | (array < -(2**bits))].flat
+    elif isinstance(value, list | tuple) and (np.abs(array) >= 2**bits).any():
+        large = _integers(value, contents)
+    return next((int(n) for n in large if int(n) != int(floats.type(n))), None)
 
 
-def read(value: object, where: str, argument: str, expected: str, part: str = "") -> Array:
+def _integers(items: Sequence[Any], contents: Contents) -> Iterator[Any]:
+    """Give the integers in a nested list: Python's own, then those that have a dtype."""
+    for item in items:
+        if isinstance(item, list | tuple):
+            yield from _integers(item, Contents())
+        elif type(item) is int:
+            yield item
+    for other in contents.others:
+        if any(dtype.kind in "iu" for dtype in dtypes_of(other)):
+            yield from np.asarray(other).flat
+
+
+def read(
+    value: object,
+    where: str,
+    argument: str,
+    expected: str,
+    part: str = "",
+    held: list[object] | None = None,
+) -> Array:
     """Return a value as an array of whatever dtype it has; arrays are not copied.
 
     Parameters
@@ -70,6 +102,8 @@ def read(value: object, where: str, argument: str, expected: str, part: str = ""
         What was given.
     where, argument, expected, part : str
         For the message, as of `convert`.
+    held : list, optional
+        As of `convert`.
 
     Returns
     -------
@@ -88,8 +122,10 @@ def read(value: object, where: str, argument: str, expected: str, part: str = ""
         raise TypeError(message(where, argument, expected, got))
     if not is_readable(value):
         raise TypeError(message(where, argument, expected, describe(value) + part))
+    held = [] if held is None else held
+    held.append(_core.pin_of(value))
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except Exception as error:  # whatever __array__ raises
         why = f"{type(error).__name__}: {error!s:.200}".replace("\n", " ")
         got = f"{describe(value)}{part} that NumPy cannot read ({why})"
@@ -97,6 +133,8 @@ def read(value: object, where: str, argument: str, expected: str, part: str = ""
         if isinstance(error, MemoryError):
             raise MemoryError(text) from error
         raise (ValueError if isinstance(value, list | tuple) else TypeError)(text) from error
+    held.append(_core.pin_of(array))
+    return array
 
 
 def convert(
@@ -107,13 +145,15 @@ def convert(
     expected: str,
     part: str = "",
     too_large: type[Exception] = IndexError,
+    held: list[object] | None = None,
 ) -> Array:
     """Make the array that the engine wants of a value, where that loses nothing.
 
     Python's numbers, also in lists, have no dtype: they take the wanted one, floats rounded to the
     nearest of it, integers only if it holds them. Arrays and NumPy's scalars, also in lists, have
-    one: they are widened where every value of it fits, never narrowed. Arrays are copied where
-    their memory order, byte order or alignment asks for it, after dtype and shape were checked.
+    one: they are widened where every value of it fits, never narrowed. Bools are no numbers. Arrays
+    are copied where their memory order, byte order or alignment asks for it, after dtype and shape
+    were checked; until then no other thread resizes them.
 
     Parameters
     ----------
@@ -128,6 +168,9 @@ def convert(
         Which part of the argument it is, for the message: " as c".
     too_large : type
         The exception for integers beyond int64.
+    held : list, optional
+        Takes what keeps other threads from resizing the result, which may be the array that was
+        given or a view of it. Keep the list for as long as the result is used.
 
     Returns
     -------
@@ -149,25 +192,32 @@ def convert(
     def refusal(kind: type[Exception], got: str) -> Exception:
         return kind(message(where, argument, expected, got))
 
-    dtypes: set[np.dtype[Any]] = set()  # of what is in a list
+    held, contents = [] if held is None else held, Contents()
     if isinstance(value, list | tuple):
-        shape = outline(value, dtypes)
-        if dtypes and shape is not None and not any(_fits(shape, forms, form) for form in forms):
+        shape = outline(value, contents)
+        misfit = shape is not None and not any(_fits(shape, forms, form) for form in forms)
+        if misfit and contents.dtypes():
             raise refusal(ValueError, describe(value) + part)
-    array = read(value, where, argument, expected, part)
+    pins = [_core.pin_of(item) for item in contents.others]  # NumPy copies without the GIL
+    array = read(value, where, argument, expected, part, held)
+    pins.clear()
     native = isinstance(value, list | tuple | int | float) and not isinstance(value, np.generic)
     if native and array.size == 0 and array.dtype.kind == "f":
         raise refusal(ValueError, "an empty sequence" + part)
     name = _chosen(array, forms)
-    if name is None and "int64" in forms and array.ndim and native and _beyond_64_bits(array):
+    if name is None and "int64" in forms and array.ndim and _beyond_64_bits(array, contents):
         raise refusal(too_large, f"an integer beyond 64 bits in {describe(value)}{part}")
-    if not native:
-        dtypes = {array.dtype}
+    dtypes = contents.dtypes() if native else {array.dtype}
+    if np.dtype(bool) in dtypes and "bool" not in forms:
+        name = None
+        dtypes |= {array.dtype} if contents.plain - {bool} else set()
     what = describe(value) + part
     if not isinstance(value, int | float) and getattr(value, "dtype", None) is None:
         what += " of " + " and ".join(sorted(map(str, dtypes or {array.dtype}))) + " elements"
     if name is None:
         raise refusal(TypeError, what)
+    if not _fits(array.shape, forms, name):
+        raise refusal(ValueError, describe(value) + part)
     floating = _floating(forms)
     if name == floating and not all(np.can_cast(dtype, name, "safe") for dtype in dtypes):
         own = isinstance(value, np.ndarray)
@@ -175,11 +225,9 @@ def convert(
         if np.dtype(np.float64) in dtypes:
             cures = f'dtype="float64" when the layer or model is made, or {cures}'
         raise refusal(TypeError, f"{what} (no silent loss of digits: {cures})")
-    if not _fits(array.shape, forms, name):
-        raise refusal(ValueError, describe(value) + part)
     if name == "int64":
         if array.dtype.kind == "u" and int(array.max()) > LARGEST:
-            raise refusal(too_large, f"{int(array.max())} in {describe(array)}{part}")
+            raise refusal(too_large, f"{int(array.max())} in {describe(value)}{part}")
         result = np.require(array, np.int64, ["C", "A"])
         if result.dtype.num != np.dtype(np.int64).num:  # C's long long
             result = result.view(np.int64)
@@ -193,7 +241,7 @@ def convert(
             result = np.require(array, name, ["C", "A"])
         if native and not np.array_equal(np.isfinite(array), np.isfinite(result)):
             raise refusal(ValueError, f"a number too large for {name}{part}")
-        lost = _inexact(array, result)
+        lost = _inexact(value, array, contents, result.dtype)
         if lost is not None:
             raise refusal(ValueError, f"{lost}{part}, which {name} does not hold exactly")
     if isinstance(value, np.memmap) and np.may_share_memory(result, array):

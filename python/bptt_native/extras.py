@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .arrays import Array, describe, message, refuse_type
+from .arrays import Array, describe, is_readable, message, refuse_type
 from .conversion import read
 
 
@@ -81,9 +81,11 @@ class Tensors(MutableMapping[str, Array]):
     def __setitem__(self, key: str, value: npt.ArrayLike) -> None:
         where = "Model.tensors"
         expected = "a float32, float64 or integer array of rank <= 8"
-        readable = isinstance(value, np.ndarray | np.generic | list | tuple | int | float)
-        array = read(value, where, "value", expected) if readable else None
-        if array is None or array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+        if not is_readable(value):
+            refuse_type(value, where, "value", expected)
+        held: list[object] = []
+        array = read(value, where, "value", expected, held=held)
+        if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
             refuse_type(value, where, "value", expected)
         if array.dtype.kind in "iu":
             wanted: type = np.int64

@@ -380,7 +380,7 @@ def _path(path: object, where: str) -> bytes:
     except TypeError:
         refuse_type(path, where, "path", "a path")
     if not name or b"\0" in name:
-        raise ValueError(message(where, "path", "the name of a file", repr(name)))
+        raise ValueError(message(where, "path", "the name of a file", repr(os.fsdecode(name))))
     return name
 
 

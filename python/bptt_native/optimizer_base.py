@@ -198,7 +198,8 @@ class Optimizer:
         steps = integer(state_dict["steps"], where, "steps", 0, MOST_STEPS)
         own_steps = self._own_steps(where, state_dict.get("tensor_steps", {}))
         groups = self._groups(where, lr, state_dict.get("groups", {}))
-        values = [self._moment(where, name, state_dict[name]) for name in moments]
+        held: list[object] = []
+        values = [self._moment(where, name, state_dict[name], held) for name in moments]
         core = self._native
         for index, value in enumerate(values):
             core.set_moment(index, value)
@@ -241,10 +242,10 @@ class Optimizer:
             self._fits(where, "weight_decay", checked[name][1])
         return checked
 
-    def _moment(self, where: str, name: str, value: object) -> Array:
+    def _moment(self, where: str, name: str, value: object, held: list[object]) -> Array:
         count, dtype = self._owner.num_parameters, str(self._owner.dtype)
         expected = f"a {dtype} array of shape [{count}]"
-        moment = convert(value, {dtype: [(count,)]}, where, name, expected)
+        moment = convert(value, {dtype: [(count,)]}, where, name, expected, held=held)
         squares = name in ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")  # under a root
         good = np.isfinite(moment) & ((moment >= 0) | (not squares))
         if not good.all():

@@ -286,7 +286,8 @@ def loss_options(
     if class_weights is not None:
         expected = f"None or [{output_size}] finite numbers >= 0"
         forms = {"float64": [(output_size,)]}
-        weights = convert(class_weights, forms, where, "class_weights", expected)
+        held: list[object] = []
+        weights = convert(class_weights, forms, where, "class_weights", expected, held=held)
         options["class_weights"] = weights.copy()
     return options
 

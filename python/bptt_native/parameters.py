@@ -120,10 +120,11 @@ class Parameterised:
             names = f"exactly the names {', '.join(self._layout)}"
             raise ValueError(message(where, "state_dict", names, " and ".join(got)))
         flat = np.empty(self.num_parameters, self._dtype)
+        held: list[object] = []
         for name, (start, stop, shape) in self._layout.items():
             expected = f"a {self._dtype} array of shape {list(shape)}"
             forms = {str(self._dtype): [shape]}
-            value = convert(state_dict[name], forms, where, name, expected)
+            value = convert(state_dict[name], forms, where, name, expected, held=held)
             flat[start:stop] = value.reshape(-1)
         self._warn_of_nonfinite(where, flat)
         self._params.set(flat)

@@ -285,6 +285,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("profile_start", &profile_start);
   module.def("profile_stop", &profile_stop);
   module.def("map_function", &map_function, py::arg("function"), py::arg("values"));
+  module.def("pin_of", &pin_of, py::arg("array"));
   bind_layer(module);
   bind_model(module);
   bind_optimizer(module);

@@ -77,6 +77,11 @@ struct Extent {
   bool tokens = false, unbatched = false;
 };
 
+// A weak reference to the array that owns an array's memory, which may be a view: as long as there
+// is one, NumPy refuses to resize that array, even with refcheck=False. None of what NumPy does not
+// resize.
+py::object pin_of(py::handle array);
+
 // An array that was given, with its place in memory. As long as this lives, so does the array, and
 // no other thread resizes it.
 struct Given {

@@ -37,26 +37,6 @@ bool has_rows(py::handle array, int64_t element) {
          (a->nd < 1 || a->dimensions[a->nd - 1] <= 1 || a->strides[a->nd - 1] == element);
 }
 
-// A weak reference to the array that owns an array's memory, which may be a view: as long as there
-// is one, NumPy refuses to resize that array, even with refcheck=False.
-py::object pin_of(py::handle array) {
-  PyObject* owner = array.ptr();
-  for (;;) {
-    PyObject* base = nullptr;
-    if (py::isinstance<py::array>(owner)) {
-      base = proxy(owner)->base;
-      if (!base) break;
-    } else if (PyMemoryView_Check(owner)) {
-      base = PyMemoryView_GET_BASE(owner);
-    }
-    if (!base) return {};  // memory that NumPy does not resize
-    owner = base;
-  }
-  PyObject* pin = PyWeakref_NewRef(owner, nullptr);
-  if (!pin) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(pin);
-}
-
 // An argument, and what it has to be.
 struct Argument {
   const Where& where;
@@ -80,7 +60,6 @@ constexpr int64_t kAny = -1;
 
 // What conversion.py makes of a value, or its refusal.
 py::object convert(py::handle value, const Forms& forms, const Argument& argument) {
-  const py::object pin = pin_of(value);  // NumPy copies without the GIL
   py::dict allowed;
   for (const auto& [dtype, shapes] : forms) {
     py::list list;
@@ -208,6 +187,24 @@ py::object new_array(int type, const int64_t* dims, int rank) {
       api.PyArray_Type_, descr, rank, const_cast<py::ssize_t*>(dims), nullptr, nullptr, 0, nullptr);
   if (!array) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(array);
+}
+
+py::object pin_of(py::handle array) {
+  PyObject* owner = array.ptr();
+  for (;;) {
+    PyObject* base = nullptr;
+    if (py::isinstance<py::array>(owner)) {
+      base = proxy(owner)->base;
+      if (!base) break;
+    } else if (PyMemoryView_Check(owner)) {
+      base = PyMemoryView_GET_BASE(owner);
+    }
+    if (!base) return py::none();  // memory that NumPy does not resize
+    owner = base;
+  }
+  PyObject* pin = PyWeakref_NewRef(owner, nullptr);
+  if (!pin) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(pin);
 }
 
 void Given::hold(py::object held) {

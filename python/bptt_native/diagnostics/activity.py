@@ -196,7 +196,7 @@ def omega_ratios(
     Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks",
     section 3.3.
     """
-    where = "omega_ratios"
+    where, held = "omega_ratios", list[object]()
     _check_plain(net, where)
     out, _, tape = net.forward(x, state, lengths=lengths)
     ends = np.array(tape.lengths)
@@ -206,7 +206,7 @@ def omega_ratios(
         if target is not None:
             raise ValueError(message(where, "dout", "None where a target is given", "both"))
         expected = f"a {out.dtype} array of shape {list(out.shape)}"
-        grad = convert(dout, {str(out.dtype): [out.shape]}, where, "dout", expected)
+        grad = convert(dout, {str(out.dtype): [out.shape]}, where, "dout", expected, held=held)
     params = {
         name.split(".", 1)[-1] if name.startswith("rnn.") else name: value.astype(np.float64)
         for name, value in net.state_dict().items()

@@ -120,10 +120,11 @@ def connectivity(
         own = own[:length]
     else:
         own = out.reshape(-1, out.shape[-1])[sample : sample + 1]
+    held: list[object] = []
     if outputs is None:
         chosen = own.argmax(axis=-1)
     else:
-        chosen = indices(outputs, where, "outputs", len(times))
+        chosen = indices(outputs, where, "outputs", held, len(times))
     samples = np.full(len(times), sample)
     norms = backward_seeds(net, tape, times, outputs=chosen, samples=samples, horizon=horizon)
     return Connectivity(norms.x, times, np.asarray(chosen, np.int64))

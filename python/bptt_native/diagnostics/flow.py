@@ -253,7 +253,9 @@ def output_gradient(out: Array, target: npt.ArrayLike | None) -> Array:
     """Give dL/d(last output), shaped like it: [N, O]."""
     if target is None:
         return np.ones_like(out)
-    goal = read(target, "gradient_flow", "target", "classes, or values like the output")
+    held: list[object] = []
+    expected = "classes, or values like the output"
+    goal = read(target, "gradient_flow", "target", expected, held=held)
     classes = goal.dtype.kind in "iu"
     shape = out.shape[:-1] if classes else out.shape
     if goal.shape != shape:

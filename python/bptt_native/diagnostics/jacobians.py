@@ -194,11 +194,12 @@ def _spectrum(
     interval = integer(interval, where, "interval", 1)
     discard = integer(discard, where, "discard", 0)
     given: Array | None = None
+    held: list[object] = []
     if start is not None:
         dtype = str(np.dtype(setting(net, "dtype")))
         shape = (rows or state_size(net), state_size(net))
         expected = f"a {dtype} array of shape {list(shape)}"
-        array = convert(start, {dtype: [shape]}, where, "start", expected)
+        array = convert(start, {dtype: [shape]}, where, "start", expected, held=held)
         given = np.array(array).ravel()
     exponents, values, _ = net._native.spectrum(
         tape, index, sample, first, end, rows, interval, discard, given, singular, False, where
@@ -257,11 +258,11 @@ def gain_bounds(
     TypeError, ValueError, IndexError, RuntimeError
         As `jacobian`.
     """
-    where, size = "gain_bounds", state_size(net)
+    where, size, held = "gain_bounds", state_size(net), list[object]()
     index = walk_index(net, layer, 0, where)
     check_tape(tape, where)
     expected = f"a float64 array of shape [{size}]"
-    own = convert(gradient, {"float64": [(size,)]}, where, "gradient", expected)
+    own = convert(gradient, {"float64": [(size,)]}, where, "gradient", expected, held=held)
     sample = integer(sample, where, "sample", 0, tape.batch - 1)
     end = tape.lengths[sample]
     far = end if steps is None else integer(steps, where, "steps", 1, end)

@@ -31,10 +31,12 @@ class SeedNorms(NamedTuple):
     c: Norms | None
 
 
-def indices(value: npt.ArrayLike, where: str, argument: str, count: int | None = None) -> Indices:
-    """Give a contiguous vector of integers."""
+def indices(
+    value: npt.ArrayLike, where: str, argument: str, held: list[object], count: int | None = None
+) -> Indices:
+    """Return a contiguous vector of integers; `held` keeps other threads from resizing it."""
     expected = "integers [S]" if count is None else f"integers [{count}]"
-    array = convert(value, {"int64": [(count,)]}, where, argument, expected)
+    array = convert(value, {"int64": [(count,)]}, where, argument, expected, held=held)
     return array if array.flags.writeable else array.copy()
 
 
@@ -77,12 +79,12 @@ def backward_seeds(
     RuntimeError
         The parameters changed since ``forward``, or the tape is another net's.
     """
-    where = "backward_seeds"
+    where, held = "backward_seeds", list[object]()
     check_tape(tape, where)
-    at = indices(times, where, "times")
+    at = indices(times, where, "times", held)
     count = len(at)
-    own = None if samples is None else indices(samples, where, "samples", count)
-    chosen = None if outputs is None else indices(outputs, where, "outputs", count)
+    own = None if samples is None else indices(samples, where, "samples", held, count)
+    chosen = None if outputs is None else indices(outputs, where, "outputs", held, count)
     given: Array | None = None
     if (dy is None) == (outputs is None):
         got = "neither" if dy is None else "both"
@@ -91,7 +93,7 @@ def backward_seeds(
         dtype = str(np.dtype(setting(net, "dtype")))
         shape = (count, output_width(net))
         expected = f"a {dtype} array of shape {list(shape)}"
-        array = convert(dy, {dtype: [shape]}, where, "dy", expected)
+        array = convert(dy, {dtype: [shape]}, where, "dy", expected, held=held)
         given = np.array(array).ravel()
     far = 0 if horizon is None else integer(horizon, where, "horizon", 1)
     wants = flag(flow, where, "flow")
