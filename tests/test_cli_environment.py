@@ -65,6 +65,7 @@ COMMANDS: dict[str, list[Any]] = {
     "lab": ["lab"],
     "info": ["info"],
     "info of a model": ["info", "run"],
+    "version": ["--version"],
     "help": ["--help"],
     "help of a command": ["train", "--help"],
 }
@@ -105,7 +106,16 @@ STREAMS: dict[str, dict[str, Any]] = {
         *(("train", streams) for streams in STREAMS),
         *(
             (command, streams)
-            for command in ("sample", "predict", "info", "info of a model", "lab")
+            for command in (
+                "sample",
+                "predict",
+                "info",
+                "info of a model",
+                "lab",
+                "version",
+                "help",
+                "help of a command",
+            )
             for streams in ("nothing", "full output", "both full")
         ),
     ],
@@ -124,12 +134,25 @@ def test_streams_that_take_nothing_end_no_run(command: str, streams: str, place:
     assert b"Traceback" not in (done.stderr or b"")
     assert b"Exception ignored" not in (done.stderr or b"")
     if full == ["stdout"]:
-        assert b"No space left on device" in done.stderr.splitlines()[-1]
+        last = done.stderr.splitlines()[-1]
+        assert last.endswith(b" error: the standard output: No space left on device")
         assert done.stderr.count(b"error") == 1
     if full == ["stderr"] or streams == "no error":
         assert done.stdout
     if command == "train":
         assert load_text_model(place / "new/model.safetensors")[2]["step"] == 12
+
+
+def test_an_error_of_a_file_names_it_once_and_has_no_number(place: Path) -> None:
+    for arguments in (["info"], ["train"], ["report"], ["sample"]):
+        told = refused(program(*arguments, "nosuch", cwd=place))
+        assert told.endswith(b", got 'nosuch': No such file or directory\n"), told
+        assert told.count(b"nosuch") == 1
+        assert b"Errno" not in told
+    occupied = ["train", "text", *SMALL, "--out", "text"]
+    told = refused(program(*occupied, cwd=place))
+    assert told.count(b"'text'") == 1
+    assert b"Errno" not in told
 
 
 def test_a_reader_of_messages_that_has_gone_ends_no_run(place: Path) -> None:

@@ -10,6 +10,7 @@ after a run is saved.
 """
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end the program."""
         self.exit(BAD_INPUT, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the program, unless what it has written, a help or version, cannot be written."""
+        sys.stdout.flush()
+        super().exit(status, message)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Write a text; argparse's own method passes over what cannot be written."""
+        print(message, end="", file=file or sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -152,17 +162,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     with standard_streams():
-        args = build_parser().parse_args(argv)
-        with warnings_as_lines(args.command):
-            return _run(args)
+        return _run(argv)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(argv: Sequence[str] | None) -> int:
+    program = "bptt-native"
     try:
-        if getattr(args, "threads", None) is not None:
-            set_num_threads(args.threads)
-        code: int = args.run(args)
-        sys.stdout.flush()
+        args = build_parser().parse_args(argv)
+        program += f" {args.command}"
+        with warnings_as_lines(args.command):
+            if getattr(args, "threads", None) is not None:
+                set_num_threads(args.threads)
+            code: int = args.run(args)
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader has gone; what Python still holds has nowhere to go
         discard(sys.stdout)
         return BROKEN_PIPE
@@ -172,7 +184,18 @@ def _run(args: argparse.Namespace) -> int:
         print(f"bptt-native: {error}; the last good checkpoint is kept", file=sys.stderr)
         return DIVERGED
     except REFUSED as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        print(f"bptt-native {args.command}: error: {reason}", file=sys.stderr)
+        reason = " ".join(_reason(error).split()) or type(error).__name__
+        print(f"{program}: error: {reason}", file=sys.stderr)
         return BAD_INPUT
     return code
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong; of the system's errors, the file's name once and no number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    text, name = error.strerror, error.filename
+    if isinstance(name, str | bytes | os.PathLike):
+        name = os.fsdecode(name)
+        return text if name in text or repr(name) in text else f"{name!r}: {text}"
+    return text

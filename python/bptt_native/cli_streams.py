@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO, cast
 
 from .messages import discard, messages
 
@@ -29,6 +29,34 @@ def warnings_as_lines(command: str) -> Iterator[None]:
         yield
 
 
+class _Results:
+    """A standard output whose errors name it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with _named():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        with _named():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"the standard output: {error.strerror}") from None
+
+
 @contextmanager
 def standard_streams() -> Iterator[None]:
     """Give the program streams that it can use: closed ones are those of the null device."""
@@ -41,13 +69,13 @@ def standard_streams() -> Iterator[None]:
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks becomes \\u....
         sys.stdout.reconfigure(errors="backslashreplace")
-    errors = sys.stderr
-    sys.stderr = messages(errors)
+    results, errors = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = cast(TextIO, _Results(results)), messages(errors)
     try:
         yield
     finally:
         sys.stderr.flush()
-        sys.stderr = errors
+        sys.stdout, sys.stderr = results, errors
         try:
             sys.stdout.flush()
         except OSError:
