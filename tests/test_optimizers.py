@@ -454,3 +454,31 @@ def test_moments_that_would_spoil_the_next_step_are_refused(options, moment, bad
     with pytest.raises(ValueError, match=r"expected finite numbers.*at 5"):
         optimizer._native.set_moment(names.index(moment), values)
     assert not optimizer.state_dict()[moment].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "argument", "owner"),
+    [
+        ({"nesterov": True}, "nesterov", "'sgd' with a momentum"),
+        ({"optimizer": "sgd", "nesterov": True}, "nesterov", "'sgd' with a momentum"),
+        ({"optimizer": "sgd", "amsgrad": True}, "amsgrad", "'adam'"),
+        ({"centered": True}, "centered", "'rmsprop' in the form 'torch'"),
+        (
+            {"optimizer": "rmsprop", "rmsprop_form": "graves", "centered": True},
+            "centered",
+            "'rmsprop' in the form 'torch'",
+        ),
+    ],
+)
+def test_a_flag_without_its_rule_is_refused_as_a_flag(options, argument, owner):
+    text = f"Model: argument '{argument}': expected False unless the optimizer is {owner}, got True"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        bn.Model("rnn", input_size=1, hidden_size=2, output_size=1, **options)
+
+
+def test_the_rules_themselves_refuse_such_flags_alike():
+    layer = bn.RNN(1, 2)
+    with pytest.raises(ValueError, match=r"^SGD: argument 'nesterov': expected False .+ got True$"):
+        bn.SGD(layer, lr=0.1, nesterov=True)
+    with pytest.raises(ValueError, match=r"^RMSprop: argument 'centered': .+ False .+ got True$"):
+        bn.RMSprop(layer, form="graves", centered=True)

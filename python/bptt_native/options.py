@@ -229,6 +229,7 @@ def optimizer_options(
         raise TypeError(message(where, "betas", "two numbers in [0, 1)", f"{got:.80}"))
     flags = {"decay_biases": decay_biases, "nesterov": nesterov, "amsgrad": amsgrad,
              "centered": centered}  # fmt: skip
+    flags = {name: flag(value, where, name) for name, value in flags.items()}
     options: dict[str, Any] = {
         "algorithm": algorithm,
         "lr": number(lr, where, "lr"),
@@ -237,8 +238,18 @@ def optimizer_options(
         "beta2": number(betas[1], where, "betas"),
         "weight_decay": number(weight_decay, where, "weight_decay"),
         "rmsprop_form": choice(form, RMSPROP_FORMS, where, f"{prefix}form"),
-        **{name: int(flag(value, where, name)) for name, value in flags.items()},
+        **{name: int(value) for name, value in flags.items()},
     }
+    torch = options["rmsprop_form"] == RMSPROP_FORMS["torch"]
+    owners = {
+        "nesterov": ("'sgd' with a momentum", "sgd", options["momentum"] != 0),
+        "amsgrad": ("'adam'", "adam", True),
+        "centered": ("'rmsprop' in the form 'torch'", "rmsprop", torch),
+    }
+    for name, (owner, rule, fits) in owners.items():
+        if flags[name] and not (fits and algorithm == ALGORITHMS[rule]):
+            expected = f"False unless the optimizer is {owner}"
+            raise ValueError(message(where, name, expected, "True"))
     if eps is not None:
         options["eps"] = number(eps, where, "eps")
     if alpha is not None:
