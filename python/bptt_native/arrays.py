@@ -232,13 +232,13 @@ def refuse_memory(value: object, dtype: str, where: str, argument: str, expected
 
 
 def is_masked(value: object) -> bool:
-    """Tell whether a value is a ``numpy.ma.MaskedArray``, whose mask an ndarray would lose."""
+    """Return whether a value is a ``numpy.ma.MaskedArray``, whose mask an ndarray would lose."""
     ma = sys.modules.get("numpy.ma")
     return ma is not None and isinstance(value, ma.MaskedArray)
 
 
 def is_readable(value: object) -> bool:
-    """Tell whether NumPy may be asked for the array of a value: numbers, sequences and arrays."""
+    """Return whether NumPy may be asked for the array of a value: numbers, sequences and arrays."""
     known = isinstance(value, np.ndarray | np.generic | list | tuple | int | float)
     return known or _attribute(value, "__array__") is not None
 

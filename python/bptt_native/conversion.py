@@ -75,7 +75,7 @@ def _inexact(value: object, array: Array, contents: Contents, floats: Any) -> in
 
 
 def _integers(items: Sequence[Any], contents: Contents) -> Iterator[Any]:
-    """Give the integers in a nested list: Python's own, then those that have a dtype."""
+    """Yield the integers in a nested list: Python's own, then those that have a dtype."""
     for item in items:
         if isinstance(item, list | tuple):
             yield from _integers(item, Contents())

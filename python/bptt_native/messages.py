@@ -16,7 +16,7 @@ def discard(stream: TextIO) -> None:
 
 
 class _Messages:
-    """Training goes on when nobody can be told."""
+    """A standard error that drops what it cannot write."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = None if getattr(stream, "closed", False) else stream
@@ -41,7 +41,7 @@ class _Messages:
                 discard(self._stream)
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Return whether it is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:

@@ -6,7 +6,7 @@ BAD_INPUT = 2
 
 
 def is_program() -> bool:
-    """Tell whether this process is ``bptt-native`` or ``python -m bptt_native``."""
+    """Return whether this process is ``bptt-native`` or ``python -m bptt_native``."""
     name = sys.argv[0] if sys.argv else ""
     if name == "-m":  # while Python looks for the module to run
         return bool({"bptt_native", "-mbptt_native"} & set(sys.orig_argv))

@@ -70,7 +70,7 @@ class Watch:
         return step % self.every == 0
 
     def has(self, step: int) -> bool:
-        """Tell whether the look after so many updates has been made."""
+        """Return whether the look after so many updates has been made."""
         return bool(self.records) and self.records[-1].step == step
 
     def keep(

@@ -32,7 +32,7 @@ def output_width(net: Any) -> int:
 
 
 def gives_every_step(net: Any) -> bool:
-    """Tell whether a net gives an output at every step, not the last one only."""
+    """Return whether a net gives an output at every step, not the last one only."""
     return bool(setting(net, "targets") != "last")
 
 
