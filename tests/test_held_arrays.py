@@ -285,6 +285,7 @@ def test_no_other_thread_resizes_an_array_that_python_checks_and_converts() -> N
             "class weights, converted": (np.ones(4, "f4"), weigh),
             "a list": (draw(2, 3), lambda a: layer.forward([a, a])),
             "a list of lists": (draw(3), lambda a: layer.forward([[a], [a]])),
+            "tensors, a list": (np.zeros(9, "f4"), lambda a: attach([a, a])),
             "a foreign array": (draw(3, 2, 3), lambda a: layer.forward(Foreign(a))),
             "gradient_flow": (draw(2, 4), lambda a: diagnostics.gradient_flow(
                 layer, x[:, :2], target=a)),
@@ -299,5 +300,5 @@ def test_no_other_thread_resizes_an_array_that_python_checks_and_converts() -> N
         """
     )
     lines = seen.splitlines()
-    assert len(lines) == 27
+    assert len(lines) == 28
     assert [line for line in lines if not line.endswith(": held")] == []

@@ -59,7 +59,7 @@ def _named() -> Iterator[None]:
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Provide the program with streams that it can use: closed ones are those of the null device."""
+    """Provide the program with streams that it can use; closed ones are the null device's."""
     # The lowest free descriptor is that of the closed stream, so no other file takes its place.
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115

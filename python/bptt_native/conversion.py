@@ -93,6 +93,7 @@ def read(
     expected: str,
     part: str = "",
     held: list[object] | None = None,
+    contents: Contents | None = None,
 ) -> Array:
     """Return a value as an array of whatever dtype it has; arrays are not copied.
 
@@ -104,6 +105,8 @@ def read(
         For the message, as of `convert`.
     held : list, optional
         As of `convert`.
+    contents : Contents, optional
+        What is in a list, if that is known already.
 
     Returns
     -------
@@ -124,6 +127,11 @@ def read(
         raise TypeError(message(where, argument, expected, describe(value) + part))
     held = [] if held is None else held
     held.append(_core.pin_of(value))
+    if contents is None:
+        contents = Contents()
+        if isinstance(value, list | tuple):
+            outline(value, contents)
+    pins = [_core.pin_of(item) for item in contents.others]  # NumPy copies without the GIL
     try:
         array = np.asarray(value)
     except Exception as error:  # whatever __array__ raises
@@ -134,6 +142,7 @@ def read(
             raise MemoryError(text) from error
         raise (ValueError if isinstance(value, list | tuple) else TypeError)(text) from error
     held.append(_core.pin_of(array))
+    pins.clear()  # a list is copied now
     return array
 
 
@@ -198,9 +207,7 @@ def convert(
         misfit = shape is not None and not any(_fits(shape, forms, form) for form in forms)
         if misfit and contents.dtypes():
             raise refusal(ValueError, describe(value) + part)
-    pins = [_core.pin_of(item) for item in contents.others]  # NumPy copies without the GIL
-    array = read(value, where, argument, expected, part, held)
-    pins.clear()
+    array = read(value, where, argument, expected, part, held, contents)
     native = isinstance(value, list | tuple | int | float) and not isinstance(value, np.generic)
     if native and array.size == 0 and array.dtype.kind == "f":
         raise refusal(ValueError, "an empty sequence" + part)

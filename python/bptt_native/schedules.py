@@ -212,7 +212,7 @@ def from_json(data: dict[str, Any]) -> Schedule:
 
 
 def reads_losses(schedule: Any) -> bool:
-    """Return whether rates depend on what is measured; of a function of the user's own, they may."""
+    """Return whether rates depend on what is measured; those of a user's own function may."""
     if isinstance(schedule, Warmup):
         return reads_losses(schedule.then)
     return not isinstance(schedule, Constant | StepDecay | Exponential | Cosine)
