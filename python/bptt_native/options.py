@@ -227,9 +227,9 @@ def optimizer_options(
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         got = repr(betas)
         raise TypeError(message(where, "betas", "two numbers in [0, 1)", f"{got:.80}"))
-    flags = {"decay_biases": decay_biases, "nesterov": nesterov, "amsgrad": amsgrad,
+    given = {"decay_biases": decay_biases, "nesterov": nesterov, "amsgrad": amsgrad,
              "centered": centered}  # fmt: skip
-    flags = {name: flag(value, where, name) for name, value in flags.items()}
+    flags = {name: flag(value, where, name) for name, value in given.items()}
     options: dict[str, Any] = {
         "algorithm": algorithm,
         "lr": number(lr, where, "lr"),
