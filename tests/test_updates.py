@@ -315,3 +315,28 @@ def test_weights_that_another_hand_changed_are_judged_anew():
     grads.flat[:] = -5e37
     assert not optimizer.step(grads)
     assert all((values == np.float32(3.4e38)).all() for values in net.state_dict().values())
+
+
+def stepped(rule, value, gradient, steps, **options):
+    """Make steps with a gradient of one element, from weights of one value."""
+    net = bn.RNN(1, 1, seed=0)
+    net.load_state_dict({name: np.full_like(v, value) for name, v in net.state_dict().items()})
+    y, _, tape = net.forward(np.zeros((1, 1, 1), "f4"))
+    grads = net.backward(tape, y)
+    grads.flat[:] = 0
+    grads.flat[0] = gradient
+    optimizer = rule(net, **options)
+    return net, optimizer, [optimizer.step(grads) for _ in range(steps)]
+
+
+def test_a_sum_of_squares_stops_before_it_overflows():
+    """Each square is a quarter of float32's largest number, so four of them are taken."""
+    _, optimizer, done = stepped(bn.Adagrad, 0.0, 9e18, steps=8, lr=0.1)
+    assert done == [True] * 4 + [False] * 4
+    assert np.isfinite(optimizer.state_dict()["sum"]).all()
+
+
+def test_weights_that_grow_by_the_rate_stop_before_they_overflow():
+    net, _, done = stepped(bn.Adam, 5e37, -0.01, steps=15, lr=3e37)
+    assert done == [True] * 9 + [False] * 6
+    assert all(np.isfinite(values).all() for values in net.state_dict().values())
