@@ -57,15 +57,15 @@ int64_t Arrays::Span::pitch() const {
 // for others, each row that can reach the result is compared with it.
 bool Arrays::Span::meets(const Span& result) const {
   const Span rows = merged(), places = result.merged();
-  const int64_t end = places.end - places.begin;
+  const int64_t length = places.end - places.begin;
   int64_t first = rows.begin - places.begin;
-  if (const int64_t pitch = std::gcd(rows.pitch(), places.pitch())) {
-    const int64_t column = (first % pitch + pitch) % pitch;
-    if (column >= places.row && column + rows.row <= pitch) return false;
+  if (const int64_t common = std::gcd(rows.pitch(), places.pitch())) {
+    const int64_t column = (first % common + common) % common;
+    if (column >= places.row && column + rows.row <= common) return false;
   }
-  for (int64_t i = 0; i < rows.outer.count && first < end; ++i, first += rows.outer.stride) {
+  for (int64_t i = 0; i < rows.outer.count && first < length; ++i, first += rows.outer.stride) {
     int64_t j = std::max<int64_t>(-first, 0) / rows.inner.stride;  // no earlier row reaches `begin`
-    for (int64_t at = first + j * rows.inner.stride; j < rows.inner.count && at < end;
+    for (int64_t at = first + j * rows.inner.stride; j < rows.inner.count && at < length;
          ++j, at += rows.inner.stride) {
       if (places.has(at, at + rows.row)) return true;
     }
