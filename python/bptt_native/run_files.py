@@ -40,7 +40,7 @@ def clear(folder: Path, names: tuple[str, ...]) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell by its beginning whether a run, or the report of one, wrote a file."""
+    """Return whether a run, or the report of one, wrote a file, by its beginning."""
     try:
         with reading(path, 1 << 40, "run_files") as file:
             begin = file.read(1 << 17)
