@@ -19,8 +19,8 @@ import bptt_native as bn
 
 OK, IO, FORMAT, CANCELLED = 0, 9, 10, 14
 GIB = 1 << 30
-# What may fail without harm: locks where the file system has none, the removal of what was never
-# there, a folder or a file that was only read.
+# Calls that may fail without harm: locks where the file system has none, the removal of what was
+# never there, a folder or a file that was only read.
 HARMLESS = {"flock", "unlink"}
 
 
@@ -240,7 +240,7 @@ def test_a_lock_that_another_took_makes_another_sibling(watched, source, target)
 
 
 def places(outcome: Outcome) -> list[tuple[str, int, bool]]:
-    """Give each call's name, its number among those of its name, and whether it follows rename."""
+    """Return each call's name, its number among those of its name, and if it follows rename."""
     seen: dict[str, int] = {}
     result, after = [], False
     for name, *_ in outcome.calls:
@@ -376,7 +376,7 @@ def test_a_call_of_a_load_that_fails(watched, source) -> None:
 
 
 def with_large_hole(header: dict, body: bytes, size: int = 5 * GIB) -> tuple[bytes, int]:
-    """Give the beginning of a file whose last tensor has `size` bytes, and the file's size."""
+    """Return the beginning of a file whose last tensor has `size` bytes, and the file's size."""
     header = {**header, "extra.large": {
         "dtype": "F32", "shape": [size // 4], "data_offsets": [len(body), len(body) + size],
     }}  # fmt: skip

@@ -23,7 +23,7 @@ from .arrays import (
     outline,
 )
 
-# What an argument may be: the shapes that an array of each dtype may have. None is any size but 0.
+# The forms of an argument: the shapes allowed for an array of each dtype. None is any size but 0.
 # "bool" is a mask; where a floating dtype is allowed too, True becomes 1.
 Forms = Mapping[str, Sequence[tuple[int | None, ...]]]
 

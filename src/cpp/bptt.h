@@ -123,7 +123,7 @@ typedef enum bptt_loss {
   BPTT_MSE = 2,                 /* squared errors of values */
   BPTT_BINARY_CROSS_ENTROPY = 3 /* of the sigmoid of each logit against a value in [0, 1] */
 } bptt_loss;
-/* What the readout reads, and so where targets are. With one direction the last step of a sequence is
+/* The steps that the readout reads and that have targets. With one direction the last step of a sequence is
  * h_{length-1}. With two it is [h_{length-1} | h_0 of the second direction]: the final state of each,
  * which has read the whole sequence. */
 typedef enum bptt_targets {
@@ -135,8 +135,8 @@ typedef enum bptt_targets {
                        meant final states have it */
 } bptt_targets;
 typedef enum bptt_reduction { BPTT_MEAN = 1, BPTT_SUM = 2 } bptt_reduction;
-/* What an update does with a gradient that is not finite. SKIP and RAISE are also what becomes of an
- * update that would turn a finite parameter or moment into one that is not; with ZERO it is skipped. */
+/* The treatment of a gradient that is not finite. SKIP and RAISE apply to an update, too, that would
+ * turn a finite parameter or moment into one that is not; with ZERO such an update is skipped. */
 typedef enum bptt_nonfinite {
   BPTT_NONFINITE_SKIP = 0, /* nothing, and it is counted */
   BPTT_NONFINITE_ZERO = 1, /* takes 0 for each element that is not finite */

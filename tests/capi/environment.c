@@ -22,7 +22,7 @@ static uint64_t registers(void) {
 
 enum { T = 9, I = 5, V = 7, H = 19, O = 4, MOST_N = 17, LAYERS = 2, MOST = 40000 };
 
-/* What the caller sets before each call. His own arithmetic would trap too, so it is not set in
+/* The environment that is set before each call. Other arithmetic would trap too, so it is not set in
  * between. */
 static struct {
   int rounding, traps;

@@ -7,8 +7,8 @@
 
 namespace bptt {
 
-// What a thread's floating-point unit is told (rounding, traps, subnormal numbers) and the flags of the
-// exceptions that have occurred.
+// The settings of a thread's floating-point unit (rounding, traps, subnormal numbers) and the flags of
+// the exceptions that have occurred.
 using FloatState = uint64_t;
 
 #if defined(__x86_64__)
