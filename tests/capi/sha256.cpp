@@ -1,13 +1,13 @@
 // sha256.cpp: the SHA-256 of what standard input holds, with the CPU's instructions or without them.
 // sha256 native|portable <length> ...: for each length a line, the digest of the first bytes.
-#include "model/sha256.h"
+#include "modelfile/sha256.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 namespace bptt {
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels.h"
-#include "sequence/pool.h"
+#include "base/pool.h"
+#include "kernels/kernels.h"
 
 namespace bptt {
 namespace {

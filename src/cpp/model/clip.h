@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
+#include "base/norm_factor.h"
 #include "model/params.h"
-#include "sequence/norm_factor.h"
 
 namespace bptt {
 

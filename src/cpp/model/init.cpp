@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "model/linalg.h"
-#include "model/pace.h"
-#include "model/random.h"
+#include "base/linalg.h"
+#include "base/pace.h"
+#include "base/random.h"
 #include "model/spectral_radius.h"
 
 namespace bptt {

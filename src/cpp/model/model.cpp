@@ -7,9 +7,9 @@
 #include <mutex>
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
+#include "base/profile.h"
 #include "model/row_losses.h"
-#include "sequence/profile.h"
 
 namespace bptt {
 template <class T>

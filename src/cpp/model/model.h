@@ -9,11 +9,11 @@
 #include <variant>
 #include <vector>
 
-#include "model/check.h"
 #include "model/clip.h"
 #include "model/init.h"
 #include "model/network.h"
 #include "model/optimizer.h"
+#include "model/option_rules.h"
 
 namespace bptt {
 

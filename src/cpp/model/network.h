@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "fork.h"
-#include "kernels.h"
+#include "base/fork.h"
+#include "kernels/kernels.h"
 #include "model/params.h"
-#include "sequence/layer.h"
+#include "sequence/stack.h"
 
 namespace bptt {
 

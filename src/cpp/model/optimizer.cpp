@@ -5,9 +5,9 @@
 #include <string_view>
 #include <utility>
 
-#include "error.h"
-#include "sequence/float_mode.h"
-#include "sequence/pool.h"
+#include "base/error.h"
+#include "base/float_mode.h"
+#include "base/pool.h"
 
 namespace bptt {
 namespace {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 #include "model/params.h"
 
 namespace bptt {

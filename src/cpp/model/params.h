@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "model/lock.h"
-#include "sequence/buffer.h"
+#include "base/buffer.h"
+#include "base/lock.h"
 
 namespace bptt {
 

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "sequence/profile.h"
+#include "base/profile.h"
 
 namespace bptt {
 namespace {

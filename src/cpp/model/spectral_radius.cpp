@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "model/random.h"
-#include "model/vectors.h"
+#include "base/random.h"
+#include "base/vectors.h"
 
 namespace bptt {
 namespace {

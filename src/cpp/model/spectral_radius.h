@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "model/pace.h"
-#include "sequence/buffer.h"
+#include "base/buffer.h"
+#include "base/pace.h"
 
 namespace bptt {
 

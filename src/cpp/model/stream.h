@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "model/model.h"
-#include "sequence/step.h"
+#include "sequence/forward/step.h"
 
 namespace bptt {
 

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels.h"
-#include "sequence/layer.h"
+#include "kernels/kernels.h"
+#include "sequence/stack.h"
 #include "sequence/tape.h"
 
 namespace bptt {

@@ -10,7 +10,7 @@
 #include <array>
 #include <cstdint>
 
-#include "sequence/random_bits.h"
+#include "base/random_bits.h"
 
 namespace bptt {
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include "sequence/layer.h"
-#include "sequence/profile.h"
+#include "base/profile.h"
+#include "sequence/stack.h"
 
 namespace bptt {
 namespace {

@@ -14,12 +14,12 @@
 #include <memory>
 #include <vector>
 
-#include "kernels.h"
-#include "sequence/buffer.h"
+#include "base/buffer.h"
+#include "kernels/kernels.h"
+#include "sequence/batch.h"
 #include "sequence/cell_shape.h"
 #include "sequence/masks.h"
 #include "sequence/order.h"
-#include "sequence/sequence.h"
 
 namespace bptt {
 

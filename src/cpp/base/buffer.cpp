@@ -1,0 +1,112 @@
+#include "base/buffer.h"
+
+#include <algorithm>
+#include <type_traits>
+
+namespace bptt {
+namespace {
+
+// The sanitizers' builds: every block comes from the system in its exact size and goes back there, so
+// that one element too far, or one use too late, is seen.
+#ifdef BPTT_EXACT_BUFFERS
+constexpr bool kExact = true;
+#else
+constexpr bool kExact = false;
+#endif
+
+void* from_system(size_t bytes) { return ::operator new(bytes, std::align_val_t(kAlignment)); }
+void to_system(void* memory) { ::operator delete(memory, std::align_val_t(kAlignment)); }
+
+class Spares {
+ public:
+  // Sizes are rounded up to eighths of a power of two, so that blocks fit again.
+  static size_t size_of(size_t bytes) {
+    size_t step = kAlignment;
+    while (step * 16 < bytes) step *= 2;
+    return (std::max(bytes, size_t(1)) + step - 1) / step * step;
+  }
+  void* take(size_t size) {
+    const auto kept = kept_.try_access();
+    if (kept) {
+      for (size_t i = kept->count; i-- > 0;) {
+        if (kept->blocks[i].size != size) continue;
+        void* const memory = kept->blocks[i].memory;
+        kept->remove(i);
+        return memory;
+      }
+    }
+    try {
+      return from_system(size);
+    } catch (const std::bad_alloc&) {
+      if (!kept) throw;
+      while (kept->count > 0) kept->drop_oldest();
+      return from_system(size);
+    }
+  }
+  void give(void* memory, size_t size) noexcept {
+    const auto kept = kept_.try_access();
+    if (!kept || size < kSmallest || size > kLargest) return to_system(memory);
+    while (kept->count == kMost || (kept->count > 0 && kept->total + size > kTotal))
+      kept->drop_oldest();
+    kept->blocks[kept->count++] = {memory, size};
+    kept->total += size;
+  }
+
+ private:
+  static constexpr size_t kSmallest = size_t(1) << 12, kLargest = size_t(1) << 23,
+                          kTotal = size_t(1) << 25, kMost = 64;
+  struct Block {
+    void* memory = nullptr;
+    size_t size = 0;
+  };
+  struct Kept {
+    Block blocks[kMost];  // the last one given back last
+    size_t count = 0, total = 0;
+
+    void remove(size_t i) {
+      total -= blocks[i].size;
+      std::copy(blocks + i + 1, blocks + count, blocks + i);
+      --count;
+    }
+    void drop_oldest() {
+      to_system(blocks[0].memory);
+      remove(0);
+    }
+  };
+  Guarded<Kept> kept_;
+};
+
+constinit Spares spares;
+static_assert(std::is_trivially_destructible_v<Spares>);  // buffers of static life may outlive it
+
+}  // namespace
+
+void* take_memory(size_t bytes) {
+  return kExact ? from_system(bytes) : spares.take(Spares::size_of(bytes));
+}
+void give_memory(void* memory, size_t bytes) noexcept {
+  kExact ? to_system(memory) : spares.give(memory, Spares::size_of(bytes));
+}
+
+Buffer<std::byte> Shelf::take(int64_t bytes) {
+  const auto kept = kept_.try_access();
+  if (!kept) return Buffer<std::byte>(bytes);
+  for (Buffer<std::byte>& block : kept->blocks) {
+    if (block.count() >= bytes && block.count() <= 2 * bytes) return std::exchange(block, {});
+  }
+  try {
+    return Buffer<std::byte>(bytes);
+  } catch (const std::bad_alloc&) {
+    for (Buffer<std::byte>& block : kept->blocks) block = {};
+    return Buffer<std::byte>(bytes);
+  }
+}
+
+void Shelf::give_back(Buffer<std::byte> block) noexcept {
+  if (kExact) return;
+  const auto kept = kept_.try_access();
+  if (!kept) return;
+  for (Buffer<std::byte>& place : kept->blocks) std::swap(place, block);
+}
+
+}  // namespace bptt

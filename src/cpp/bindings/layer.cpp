@@ -1,0 +1,225 @@
+// layer.cpp: _core.Layer, _core.Tape, _core.Params.
+#include "bindings/bindings.h"
+#include "bindings/diagnostics.h"
+#include "bindings/options.h"
+
+namespace bindings {
+namespace {
+
+class Layer {
+ public:
+  Layer(const std::string& owner, const py::dict& options, bool batch_first) {
+    bptt_layer_options layer;
+    bptt_layer_options_init(&layer, sizeof layer);
+    read_options(options, layer);
+    net_.owner = owner;
+    net_.batch_first = batch_first;
+    net_.input = layer.input_size;
+    describe(layer, net_);
+    bptt_status status;
+    {
+      const Long call;
+      status = bptt_layer_create(&layer, handle_.put());
+    }
+    check(status, {net_.owner.c_str(), ""});
+    net_.parameters = parameter_count(params_handle());
+  }
+
+  py::object call(py::handle x, py::handle state, py::handle lengths, py::handle resets) const {
+    return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x,
+                                   {state, lengths, resets}, false);
+  }
+
+  py::object forward(py::handle x, py::handle state, py::handle lengths, py::handle resets,
+                     uint64_t draw) const {
+    return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x,
+                                   {state, lengths, resets, draw}, true);
+  }
+
+  py::object backward(const Tape& tape, py::handle dy, py::handle dstate, int flow,
+                      py::handle accumulate, bool input_gradient, double clip_step,
+                      double clip_step_norm, int64_t k1, int64_t k2, double omega) const {
+    return run_backward<bptt_layer>(
+        net_, handle_.get(), bptt_layer_backward, tape, dy,
+        {dstate, accumulate, flow, input_gradient, "dy", clip_step, clip_step_norm, k1, k2, omega});
+  }
+
+  bptt_layer* handle() const { return handle_.get(); }
+  const Net& net() const { return net_; }
+
+  static Params params(const py::object& self) {
+    const auto& layer = py::cast<const Layer&>(self);
+    return {layer.params_handle(), self, layer.net_};
+  }
+
+ private:
+  bptt_params* params_handle() const {
+    bptt_params* params = nullptr;
+    check(bptt_layer_params(handle_.get(), &params), {net_.owner.c_str(), ""});
+    return params;
+  }
+
+  Owned<bptt_layer, bptt_layer_free> handle_;
+  Net net_;
+};
+
+int64_t tape_bytes(const Tape& tape) {
+  int64_t bytes = 0;
+  check(bptt_tape_bytes(tape.handle.get(), &bytes), {"Tape", "nbytes"});
+  return bytes;
+}
+
+// [walks, T, N, units] of one part of a tape ([walks, T, units] where it is not batched).
+py::object read(const Tape& tape, bptt_tape_part part, int64_t gate, int64_t units,
+                const char* method) {
+  const Net& net = tape.net;
+  const Extent& extent = tape.extent;
+  const int64_t batched[4] = {net.walks, extent.steps, extent.batch, units};
+  const int64_t single[3] = {net.walks, extent.steps, units};
+  const py::object array = extent.unbatched ? new_array(net.type_number(), single, 3)
+                                            : new_array(net.type_number(), batched, 4);
+  char* values = static_cast<char*>(data_of(array));
+  for (int64_t walk = 0; walk < net.walks; ++walk) {
+    bptt_status status;
+    {
+      const Released call;
+      status = bptt_tape_read(tape.handle.get(), part, walk, gate,
+                              values + walk * extent.steps * extent.batch * units * net.element());
+    }
+    check(status, {"Tape", method});
+  }
+  return array;
+}
+
+py::object tape_states(const Tape& tape) {
+  const py::object h = read(tape, BPTT_TAPE_H, 0, tape.net.state, "states");
+  if (!tape.net.lstm) return h;
+  return py::make_tuple(h, read(tape, BPTT_TAPE_C, 0, tape.net.hidden, "states"));
+}
+
+py::dict tape_gates(const Tape& tape) {
+  const char* const names = tape.net.cell == BPTT_GRU ? "rzn" : tape.net.coupled ? "igo" : "ifgo";
+  py::dict gates;
+  for (int64_t i = 0; tape.net.cell != BPTT_RNN && names[i]; ++i)
+    gates[py::str(std::string(1, names[i]))] =
+        read(tape, BPTT_TAPE_GATE, i, tape.net.hidden, "gates");
+  return gates;
+}
+
+// A list of (name, shape, offset, count, frozen).
+py::list table(const Params& params) {
+  int64_t tensors = 0;
+  py::list rows;
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_params_count(params.handle, &tensors, nullptr);
+  }
+  check(status, {params.net.owner.c_str(), "parameters"});
+  for (int64_t i = 0; i < tensors; ++i) {
+    bptt_param_info info = {};
+    {
+      const Released call;
+      status = bptt_params_info(params.handle, i, &info, sizeof info);
+    }
+    check(status, {params.net.owner.c_str(), "parameters"});
+    py::tuple shape(static_cast<size_t>(info.rank));
+    for (int64_t axis = 0; axis < info.rank; ++axis)
+      shape[static_cast<size_t>(axis)] = info.shape[axis];
+    rows.append(py::make_tuple(info.name, shape, info.offset, info.count, info.frozen != 0));
+  }
+  return rows;
+}
+
+py::object get_values(const Params& params) {
+  const py::object values = new_array(params.net.type_number(), &params.net.parameters, 1);
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_params_get(params.handle, data_of(values));
+  }
+  check(status, {params.net.owner.c_str(), "state_dict"});
+  return values;
+}
+
+void set_values(const Params& params, py::handle values) {
+  const Where where = {params.net.owner.c_str(), "load_state_dict"};
+  const Given given = take_vector(params.net, values, params.net.parameters, where, "values");
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_params_set(params.handle, given.data);
+  }
+  check(status, where);
+}
+
+void freeze(const Params& params, const std::string& name, bool frozen) {
+  bptt_status status;
+  {
+    const Released call;
+    status = bptt_params_freeze(params.handle, name.c_str(), frozen);
+  }
+  check(status, {params.net.owner.c_str(), frozen ? "freeze" : "unfreeze"});
+}
+
+}  // namespace
+
+int64_t parameter_count(bptt_params* params) {
+  int64_t count = 0;
+  check(bptt_params_count(params, nullptr, &count), {"parameters", ""});
+  return count;
+}
+
+void bind_layer(py::module_& module) {
+  py::class_<Tape>(module, "Tape",
+                   "What one forward call remembers for BPTT.\n\n"
+                   "It holds copies, serves any number of backward calls of the layer or model "
+                   "that made it, and is\n"
+                   "refused (RuntimeError) after the parameters changed.")
+      .def_property_readonly("nbytes", &tape_bytes, "The memory that it holds, in bytes.")
+      .def_property_readonly(
+          "steps", [](const Tape& tape) { return tape.extent.steps; },
+          "The number of time steps T.")
+      .def_property_readonly(
+          "batch", [](const Tape& tape) { return tape.extent.batch; }, "The number of sequences N.")
+      .def_property_readonly(
+          "lengths",
+          [](const Tape& tape) {
+            py::list lengths;
+            for (const int64_t length : tape.lengths) lengths.append(length);
+            return lengths;
+          },
+          "The number of time steps of each sequence, a list of N.")
+      .def_property_readonly(
+          "draw", [](const Tape& tape) { return tape.draw; },
+          "Which random masks and noise the forward pass drew.")
+      .def("states", &tape_states,
+           "Read every state: h [L*D, T, N, R], for an LSTM (h, c) with c [L*D, T, N, H].\n\n"
+           "Time comes first whatever `batch_first` says; what lies beyond a sequence's length is "
+           "zero.")
+      .def("gates", &tape_gates,
+           "Read every gate after its nonlinearity, by name: [L*D, T, N, H] each.\n\n"
+           "LSTM: i, f, g, o (coupled: i, g, o); GRU: r, z, n; RNN: none. Zero beyond a sequence's "
+           "length.");
+  py::class_<Params>(module, "Params")
+      .def("table", &table)
+      .def("get", &get_values)
+      .def("set", &set_values, py::arg("values"))
+      .def("freeze", &freeze, py::arg("name"), py::arg("frozen"));
+  py::class_<Layer> layer(module, "Layer");
+  bind_diagnostics<Layer, bptt_layer>(
+      layer, {bptt_layer_backward_seeds, bptt_layer_jacobian, bptt_layer_spectrum});
+  layer
+      .def(py::init<const std::string&, const py::dict&, bool>(), py::arg("owner"),
+           py::arg("options"), py::arg("batch_first"))
+      .def("call", &Layer::call, py::arg("x"), py::arg("state"), py::arg("lengths"),
+           py::arg("resets"))
+      .def("forward", &Layer::forward, py::arg("x"), py::arg("state"), py::arg("lengths"),
+           py::arg("resets"), py::arg("draw"))
+      .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"),
+           py::arg("flow"), py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"),
+           py::arg("clip_step_norm"), py::arg("k1"), py::arg("k2"), py::arg("omega"))
+      .def("params", &Layer::params);
+}
+
+}  // namespace bindings

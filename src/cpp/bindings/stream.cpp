@@ -1,0 +1,142 @@
+// stream.cpp: _core.Stream. Its step is a plain C method that keeps the GIL: a step takes
+// less time than either costs.
+#include "bindings/model.h"
+
+namespace bindings {
+namespace {
+
+struct Stream {
+  explicit Stream(const Model& model) : net(model.net()) {
+    bptt_status status;
+    {
+      const Released call;
+      status = bptt_stream_create(model.handle(), handle.put());
+    }
+    check(status, {"Model", "stream"});
+    net.owner = "Stream";
+  }
+  Owned<bptt_stream, bptt_stream_free> handle;
+  Net net;
+};
+
+const Extent kOneSequence = {1, 1, false, false};
+
+void reset(const Stream& stream) {
+  check(bptt_stream_reset(stream.handle.get()), {"Stream", "reset"});
+}
+
+py::object get_state(const Stream& stream) {
+  const States states = new_states(stream.net, kOneSequence);
+  check(bptt_stream_get_state(stream.handle.get(), states.h_data, states.c_data),
+        {"Stream", "state"});
+  return states.pack();
+}
+
+void set_state(const Stream& stream, py::handle state) {
+  if (state.is_none()) return reset(stream);
+  const GivenStates given =
+      take_states(stream.net, state, kOneSequence, {"Stream", "state"}, "state");
+  check(bptt_stream_set_state(stream.handle.get(), given.h.data, given.c.data),
+        {"Stream", "state"});
+}
+
+// An int, or a NumPy integer of rank 0.
+bool is_token(py::handle x) {
+  if (PyLong_CheckExact(x.ptr())) return true;
+  return !PyBool_Check(x.ptr()) && PyIndex_Check(x.ptr()) &&
+         !(py::isinstance<py::array>(x) && py::cast<py::array>(x).ndim() > 0);
+}
+
+py::object run_step(const Stream& stream, py::handle x, py::handle out) {
+  const Where where = {"Stream", "step"};
+  const Net& net = stream.net;
+  py::object result = py::reinterpret_borrow<py::object>(out);
+  if (out.is_none()) result = new_array(net.type_number(), &net.output, 1);
+  if (net.tokens_only && is_token(x)) {
+    const py::ssize_t token =
+        PyNumber_AsSsize_t(x.ptr(), nullptr);  // what does not fit is out of range too
+    if (token == -1 && PyErr_Occurred()) throw py::error_already_set();
+    void* y = take_out(net, result, nullptr, where);
+    check(bptt_stream_step_token(stream.handle.get(), token, y), where);
+    return result;
+  }
+  Given given;
+  const void* values = take_step(net, x, given, where);
+  void* y = take_out(net, result, values, where);
+  check(bptt_stream_step(stream.handle.get(), values, y), where);
+  return result;
+}
+
+extern "C" PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                                 PyObject* names) {
+  PyObject* given[2] = {nullptr, Py_None};
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  bool fits = count <= 2;
+  for (Py_ssize_t i = 0; fits && i < count; ++i) given[i] = args[i];
+  for (Py_ssize_t i = 0; fits && i < named; ++i) {
+    PyObject* name = PyTuple_GET_ITEM(names, i);
+    const int slot = PyUnicode_CompareWithASCIIString(name, "x") == 0 ? 0 : 1;
+    fits = (slot == 0 || PyUnicode_CompareWithASCIIString(name, "out") == 0) && slot >= count;
+    given[slot] = args[count + i];
+  }
+  if (!fits || !given[0]) {
+    PyErr_SetString(PyExc_TypeError, "Stream.step: expected arguments (x, out=None), got others");
+    return nullptr;
+  }
+  try {
+    auto* instance = reinterpret_cast<py::detail::instance*>(self);
+    const auto* stream = static_cast<const Stream*>(instance->get_value_and_holder().value_ptr());
+    if (!stream)
+      throw py::type_error(
+          "Stream.step: expected a stream that Model.stream made, got an empty one");
+    return run_step(*stream, given[0], given[1]).release().ptr();
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
+  } catch (const std::exception& error) { PyErr_SetString(PyExc_RuntimeError, error.what()); }
+  return nullptr;
+}
+
+PyMethodDef step_method = {"step",
+                           reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(stream_step)),
+                           METH_FASTCALL | METH_KEYWORDS,
+                           R"(step($self, x, out=None)
+--
+
+Advance by one time step.
+
+Parameters
+----------
+x : ndarray [I] of the model's dtype, or int
+    The input of this step; a token if the model has a vocabulary.
+out : ndarray [O], optional
+    Where to write the output; without it a new array is made.
+
+Returns
+-------
+ndarray [O]
+    The model's output (logits or values) after this step; `out` if it was given.
+
+Raises
+------
+TypeError, ValueError
+    If an array has another dtype or shape, or `out` overlaps `x`.
+IndexError
+    If a token is out of range.
+)"};
+
+}  // namespace
+
+void bind_stream(py::module_& module) {
+  py::class_<Stream> type(module, "Stream");
+  type.def(py::init<const Model&>(), py::arg("model"))
+      .def("reset", &reset)
+      .def("get_state", &get_state)
+      .def("set_state", &set_state, py::arg("state"));
+  PyObject* step = PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(type.ptr()), &step_method);
+  if (!step) throw py::error_already_set();
+  type.attr("step") = py::reinterpret_steal<py::object>(step);
+}
+
+}  // namespace bindings

@@ -1,0 +1,241 @@
+#include "capi/arrays.h"
+
+#include <numeric>
+
+namespace bptt {
+namespace {
+
+int64_t output_features(const NetworkConfig& config) {
+  return config.output ? config.output : config.features();
+}
+
+}  // namespace
+
+void lstm_only(const NetworkConfig& config, const void* array, const char* argument) {
+  if (array && config.cell != Cell::lstm) {
+    fail(BPTT_ERR_ARGUMENT, argument, "NULL, because only an LSTM has cell states", "a pointer");
+  }
+}
+
+template <>
+bptt_sequence defaults_of<bptt_sequence>() {
+  bptt_sequence sequence = {};
+  sequence.struct_size = sizeof sequence;
+  return sequence;
+}
+template <>
+const char* struct_name<bptt_sequence>() {
+  return "bptt_sequence";
+}
+template <>
+bptt_outputs defaults_of<bptt_outputs>() {
+  return {sizeof(bptt_outputs), nullptr, 0, 0, nullptr, nullptr};
+}
+template <>
+const char* struct_name<bptt_outputs>() {
+  return "bptt_outputs";
+}
+template <>
+bptt_backward defaults_of<bptt_backward>() {
+  bptt_backward backward = {};
+  backward.struct_size = sizeof backward;
+  return backward;
+}
+template <>
+const char* struct_name<bptt_backward>() {
+  return "bptt_backward";
+}
+template <class T>
+Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given) {
+  const bptt_sequence known = read_struct(given, "sequence");
+  Sequence<T> sequence;
+  sequence.steps = size_argument(known.time, "time");
+  sequence.batch = size_argument(known.batch, "batch");
+  if (!known.x == !known.tokens) {
+    fail(BPTT_ERR_ARGUMENT, "x", "exactly one of x and tokens", known.x ? "both" : "neither");
+  }
+  if (known.x && config.tokens_only) {
+    fail(BPTT_ERR_ARGUMENT, "x", "tokens, because the model has a vocabulary", "x");
+  }
+  lstm_only(config, known.c0, "c0");
+  checked_bytes(checked_count(sequence.steps, sequence.batch, config.input), sizeof(T));
+  sequence.x = static_cast<const T*>(known.x);
+  sequence.x_t = known.x_stride_t;
+  sequence.x_n = known.x_stride_n;
+  sequence.tokens = known.tokens;
+  sequence.tokens_t = known.tokens_stride_t;
+  sequence.tokens_n = known.tokens_stride_n;
+  sequence.h0 = static_cast<const T*>(known.h0);
+  sequence.c0 = static_cast<const T*>(known.c0);
+  sequence.lengths = known.lengths;
+  sequence.resets = known.resets;
+  sequence.resets_t = known.resets_stride_t;
+  sequence.resets_n = known.resets_stride_n;
+  sequence.draw = known.draw;
+  Arrays arrays;
+  add_sequence(config, sequence, arrays);
+  return sequence;
+}
+
+template <class T>
+void add_sequence(const NetworkConfig& config, const Sequence<T>& sequence, Arrays& arrays) {
+  const int64_t steps = sequence.steps, batch = sequence.batch;
+  arrays.strided("x", sequence.x, steps, batch, config.input, sequence.x_t, sequence.x_n, false);
+  arrays.strided("tokens", sequence.tokens, steps, batch, 1, sequence.tokens_t, sequence.tokens_n,
+                 false);
+  arrays.flat("h0", sequence.h0, h_count(config, batch), false);
+  arrays.flat("c0", sequence.c0, c_count(config, batch), false);
+  arrays.flat("lengths", sequence.lengths, batch, false);
+  arrays.strided("resets", sequence.resets, steps, batch, 1, sequence.resets_t, sequence.resets_n,
+                 false);
+}
+
+template <class T>
+Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
+                         const bptt_outputs* given, bptt_tape* const* tape) {
+  const bptt_outputs known = given ? read_struct(given, "outputs") : defaults_of<bptt_outputs>();
+  lstm_only(config, known.cn, "cn");
+  Outputs<T> outputs;
+  outputs.y = static_cast<T*>(known.y);
+  outputs.y_t = known.y_stride_t;
+  outputs.y_n = known.y_stride_n;
+  outputs.hn = static_cast<T*>(known.hn);
+  outputs.cn = static_cast<T*>(known.cn);
+  Arrays arrays;
+  add_sequence(config, sequence, arrays);
+  arrays.strided("y", outputs.y, config.last_only ? 1 : sequence.steps, sequence.batch,
+                 output_features(config), outputs.y_t, outputs.y_n, true);
+  arrays.flat("hn", outputs.hn, h_count(config, sequence.batch), true);
+  arrays.flat("cn", outputs.cn, c_count(config, sequence.batch), true);
+  arrays.result("tape", tape);
+  return outputs;
+}
+
+template <class T>
+Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
+                           const bptt_backward* given, FlowCall& flow) {
+  const NetworkConfig& config = network.config();
+  const bptt_backward known = read_struct(given, "backward");
+  lstm_only(config, known.dcn, "dcn");
+  lstm_only(config, known.dc0, "dc0");
+  check_bptt(config, {known.clip_step, known.clip_step_norm, known.truncation_k1,
+                      known.truncation_k2, known.omega});
+  if (known.dx && tape.tokens())
+    fail(BPTT_ERR_ARGUMENT, "dx", "NULL, because the input was tokens", "a pointer");
+  Backward<T> backward;
+  backward.dy = static_cast<const T*>(known.dy);
+  backward.dy_t = known.dy_stride_t;
+  backward.dy_n = known.dy_stride_n;
+  backward.dhn = static_cast<const T*>(known.dhn);
+  backward.dcn = static_cast<const T*>(known.dcn);
+  backward.clip_step = known.clip_step;
+  backward.clip_step_norm = known.clip_step_norm;
+  backward.k1 = known.truncation_k1;
+  backward.k2 = known.truncation_k2;
+  backward.omega = known.omega;
+  backward.omega_value = known.omega_value;
+  backward.gradients = static_cast<T*>(known.gradients);
+  backward.accumulate = flag_argument(known.accumulate, "accumulate");
+  backward.dx = static_cast<T*>(known.dx);
+  backward.dx_t = known.dx_stride_t;
+  backward.dx_n = known.dx_stride_n;
+  backward.dh0 = static_cast<T*>(known.dh0);
+  backward.dc0 = static_cast<T*>(known.dc0);
+  const int64_t h = h_count(config, tape.batch()), c = c_count(config, tape.batch());
+  Arrays arrays;
+  flow = check_flow(config, tape.steps(), tape.batch(), known.flow, known.flow_c, known.flow_a,
+                    known.detail, known.truncation_k2 > known.truncation_k1, arrays);
+  put_flow(flow, backward);
+  arrays.strided("dy", backward.dy, config.last_only ? 1 : tape.steps(), tape.batch(),
+                 output_features(config), backward.dy_t, backward.dy_n, false);
+  arrays.flat("dhn", backward.dhn, h, false);
+  arrays.flat("dcn", backward.dcn, c, false);
+  arrays.strided("dx", backward.dx, tape.steps(), tape.batch(), config.input, backward.dx_t,
+                 backward.dx_n, true);
+  arrays.flat("dh0", backward.dh0, h, true);
+  arrays.flat("dc0", backward.dc0, c, true);
+  arrays.flat("gradients", backward.gradients, network.params().count(), true);
+  arrays.result("omega_value", backward.omega_value);
+  return backward;
+}
+
+template <class T>
+void own_sequence(const NetworkConfig& config, Sequence<T>& sequence, SequenceCopy& copy) {
+  const int64_t steps = sequence.steps, batch = sequence.batch;
+  if (sequence.lengths) {
+    require_memory(batch, sizeof(int64_t));
+    copy.lengths.assign(sequence.lengths, sequence.lengths + batch);
+    sequence.lengths = copy.lengths.data();
+    for (int64_t n = 0; n < batch; ++n) {
+      const int64_t length = copy.lengths[size_t(n)];
+      if (length >= 1 && length <= steps) continue;
+      fail(BPTT_ERR_ARGUMENT, "lengths", "numbers of steps from 1 to " + text(steps),
+           text(length) + " for sequence " + text(n));
+    }
+  }
+  const auto lives = [lengths = sequence.lengths](int64_t t, int64_t n) {
+    return !lengths || t < lengths[n];
+  };
+  if (sequence.resets) {
+    copy.resets = copy_checked(BPTT_ERR_ARGUMENT, "resets", "0 or 1", sequence.resets, steps, batch,
+                               sequence.resets_t, sequence.resets_n, lives,
+                               [](uint8_t reset) { return reset <= 1; });
+    sequence.resets = copy.resets.data();
+    sequence.resets_t = batch;
+    sequence.resets_n = 1;
+  }
+  if (!sequence.tokens) return;
+  copy.tokens =
+      copy_checked(BPTT_ERR_RANGE, "tokens", "integers from 0 to " + text(config.input - 1),
+                   sequence.tokens, steps, batch, sequence.tokens_t, sequence.tokens_n, lives,
+                   [&](int64_t token) { return token >= 0 && token < config.input; });
+  sequence.tokens = copy.tokens.data();
+  sequence.tokens_t = batch;
+  sequence.tokens_n = 1;
+}
+
+template <class T>
+void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence, bool remember) {
+  if (!remember && !config.bidirectional) return;
+  const CellShape shape = config.shape();
+  int64_t rows = checked_count(sequence.steps, sequence.batch);
+  if (sequence.lengths)
+    rows = std::accumulate(sequence.lengths, sequence.lengths + sequence.batch, int64_t{0});
+  const int64_t walks = checked_count(rows, config.walks());
+  require_memory(checked_count(walks, config.hidden, shape.planes + shape.has_c), sizeof(T));
+  require_memory(checked_count(walks, config.state()), sizeof(T));
+}
+
+#define BPTT_ARRAYS_OF(T)                                                                          \
+  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);                 \
+  template void add_sequence(const NetworkConfig&, const Sequence<T>&, Arrays&);                   \
+  template void own_sequence(const NetworkConfig&, Sequence<T>&, SequenceCopy&);                   \
+  template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&, const bptt_outputs*, \
+                                    bptt_tape* const*);                                            \
+  template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*,     \
+                                      FlowCall&);                                                  \
+  template void require_tape_memory(const NetworkConfig&, const Sequence<T>&, bool);
+BPTT_ARRAYS_OF(float)
+BPTT_ARRAYS_OF(double)
+#undef BPTT_ARRAYS_OF
+
+}  // namespace bptt
+
+using namespace bptt;
+
+bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size) {
+  return guard("bptt_sequence_init", [&] {
+    write_struct(sequence, struct_size, defaults_of<bptt_sequence>(), "sequence");
+  });
+}
+
+bptt_status bptt_outputs_init(bptt_outputs* outputs, size_t struct_size) {
+  return guard("bptt_outputs_init",
+               [&] { write_struct(outputs, struct_size, defaults_of<bptt_outputs>(), "outputs"); });
+}
+
+bptt_status bptt_backward_init(bptt_backward* backward, size_t struct_size) {
+  return guard("bptt_backward_init", [&] {
+    write_struct(backward, struct_size, defaults_of<bptt_backward>(), "backward");
+  });
+}

@@ -1,0 +1,147 @@
+// arrays.h: the caller's arrays, checked before anything is touched, as the engine takes them.
+#pragma once
+
+#include <vector>
+
+#include "capi/capi.h"
+
+namespace bptt {
+
+template <class T>
+Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given);
+// tape: where its handle goes, or null.
+template <class T>
+Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
+                         const bptt_outputs* given, bptt_tape* const* tape = nullptr);
+struct FlowCall;
+template <class T>
+Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
+                           const bptt_backward* given, FlowCall& flow);
+template <class T>
+Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
+                       const bptt_target* given);
+
+// Refuses an array of cell states where there are none.
+void lstm_only(const NetworkConfig& config, const void* array, const char* argument);
+
+// Elements of h0 and hn; of c0 and cn.
+inline int64_t h_count(const NetworkConfig& config, int64_t batch) {
+  return checked_count(config.walks(), batch, config.state());
+}
+inline int64_t c_count(const NetworkConfig& config, int64_t batch) {
+  return checked_count(config.walks(), batch, config.hidden);
+}
+// The caller's wishes for the flow; `detail` lives as long as the call.
+struct FlowCall {
+  double *flow, *flow_c, *flow_a;
+  FlowDetail detail;
+  bool has_detail = false;
+};
+class Arrays;
+FlowCall check_flow(const NetworkConfig& config, int64_t steps, int64_t batch, double* flow,
+                    double* flow_c, double* flow_a, const bptt_flow* detail, bool overlapping,
+                    Arrays& arrays);
+template <class T>
+void put_flow(const FlowCall& flow, Backward<T>& backward) {
+  backward.flow = flow.flow;
+  backward.flow_c = flow.flow_c;
+  backward.flow_a = flow.flow_a;
+  backward.detail = flow.has_detail ? &flow.detail : nullptr;
+}
+
+// Last, when nothing else can be refused: lengths, resets, tokens, classes and weights are copied and
+// the copy is checked, so that a caller who changes them during the call changes a result at most.
+// What lies beyond a sequence's length is not looked at, nor a class whose weight is 0. `copy` must
+// live as long as the call.
+struct SequenceCopy {
+  std::vector<int64_t> lengths, tokens;
+  std::vector<uint8_t> resets;
+};
+template <class T>
+void own_sequence(const NetworkConfig& config, Sequence<T>& sequence, SequenceCopy& copy);
+template <class T>
+struct TargetCopy {
+  std::vector<int64_t> classes;
+  std::vector<T> weights;
+};
+template <class T>
+void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T>& target,
+                TargetCopy<T>& copy);
+
+// " at step t of sequence n"
+std::string place_text(int64_t t, int64_t n);
+
+// A copy [steps, batch] of numbers that are right: right(number). Those for which not counts(t, n)
+// are not read; the copy has 0 there.
+template <class T, class Counts, class Right>
+std::vector<T> copy_checked(bptt_status status, const char* argument, const std::string& expected,
+                            const T* from, int64_t steps, int64_t batch, int64_t t, int64_t n,
+                            const Counts& counts, const Right& right) {
+  using Number = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
+  const int64_t count = checked_count(steps, batch);
+  require_memory(count, sizeof(T));
+  std::vector<T> copy(static_cast<size_t>(count));
+  auto next = copy.begin();
+  for (int64_t i = 0; i < steps; ++i) {
+    for (int64_t j = 0; j < batch; ++j, ++next) {
+      if (!counts(i, j)) continue;
+      *next = from[i * t + j * n];
+      if (!right(*next)) fail(status, argument, expected, text(Number(*next)) + place_text(i, j));
+    }
+  }
+  return copy;
+}
+
+// Memory for all steps must exist: where a tape remembers them, and with two directions always.
+template <class T>
+void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence, bool remember);
+
+// The arrays of one call: no output may lie on another array. Null is no array.
+class Arrays {
+ public:
+  // count elements, one after the other.
+  template <class T>
+  void flat(const char* name, const T* base, int64_t count, bool output) {
+    if (base) add(name, base, 1, 1, count, 0, 0, sizeof(T), output);
+  }
+  // A single result.
+  template <class T>
+  void result(const char* name, const T* place) {
+    flat(name, place, 1, true);
+  }
+  // [steps, batch, features] with strides; an output's elements must not share places with each
+  // other.
+  template <class T>
+  void strided(const char* name, const T* base, int64_t steps, int64_t batch, int64_t features,
+               int64_t t, int64_t n, bool output) {
+    if (base) add(name, base, steps, batch, features, t, n, sizeof(T), output);
+  }
+
+ private:
+  // outer.count times inner.count rows of `row` bytes; strides are positive, in bytes.
+  struct Axis {
+    int64_t stride, count;
+  };
+  struct Span {
+    const char* name;
+    const char *begin, *end;
+    Axis outer, inner;
+    int64_t row;
+    bool output;
+    Span merged() const;
+    int64_t pitch() const;
+    bool has(int64_t from, int64_t to) const;
+    bool meets(const Span& result) const;
+  };
+  void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
+           int64_t t, int64_t n, size_t element, bool output);
+  Span spans_[36];
+  int count_ = 0;
+};
+
+template <class T>
+void add_sequence(const NetworkConfig& config, const Sequence<T>& sequence, Arrays& arrays);
+template <class T>
+void add_target(const NetworkConfig& config, const Target<T>& target, Arrays& arrays);
+
+}  // namespace bptt

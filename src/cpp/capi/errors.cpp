@@ -1,0 +1,209 @@
+// errors.cpp: statuses, the thread's error record, checks of single arguments, the caller's
+// structs.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <system_error>
+
+#include "capi/capi.h"
+
+namespace bptt {
+namespace {
+
+// Fixed arrays, so that running out of memory can be recorded too.
+struct Record {
+  bptt_status status = BPTT_OK;
+  int system_error = 0;
+  const char* function = "";
+  char argument[96] = "";
+  char expected[1024] = "";
+  char got[1024] = "";
+  char text[2304] = "";
+};
+thread_local Record record;
+thread_local Inside* innermost = nullptr;
+
+// Copies as much as fits, never half a UTF-8 character.
+template <size_t size>
+void copy_text(char (&to)[size], const char* from) {
+  size_t length = std::min(std::strlen(from), size - 1);
+  while (length > 0 && (static_cast<unsigned char>(from[length]) & 0xC0) == 0x80) --length;
+  std::memcpy(to, from, length);
+  to[length] = '\0';
+}
+
+bptt_status write_record(const char* function, bptt_status status, const char* argument,
+                         const char* expected, const char* got, int system_error) {
+  record.status = status;
+  record.system_error = system_error;
+  record.function = function;
+  copy_text(record.argument, argument);
+  copy_text(record.expected, expected);
+  copy_text(record.got, got);
+  if (argument[0]) {
+    std::snprintf(record.text, sizeof record.text, "%s: argument '%s': expected %s, got %s",
+                  function, record.argument, record.expected, record.got);
+  } else {
+    std::snprintf(record.text, sizeof record.text, "%s: expected %s, got %s", function,
+                  record.expected, record.got);
+  }
+  return status;
+}
+
+constexpr size_t kLargestStruct = 4096;
+
+const double installed = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
+
+std::string size_text(const char* type, size_t known) {
+  return std::string("struct_size ") + std::to_string(known) + " (the size of " + type + ")";
+}
+
+}  // namespace
+
+bptt_status record_failure(const char* function) noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return write_record(function, error.status, error.argument.c_str(), error.expected.c_str(),
+                        error.got.c_str(), error.system_error);
+  } catch (const std::bad_alloc&) {
+    return write_record(function, BPTT_ERR_MEMORY, "", "sizes that fit into memory",
+                        "more than could be had", ENOMEM);
+  } catch (const std::exception& error) {
+    return write_record(function, BPTT_ERR_INTERNAL, "", "no defect in the library", error.what(),
+                        0);
+  } catch (...) {
+    return write_record(function, BPTT_ERR_INTERNAL, "", "no defect in the library",
+                        "an unknown exception", 0);
+  }
+}
+
+void fail(bptt_status status, std::string argument, std::string expected, std::string got) {
+  throw Error(status, std::move(argument), std::move(expected), std::move(got));
+}
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+std::string text(double value) {
+  char digits[32];
+  const std::to_chars_result end = std::to_chars(digits, digits + sizeof digits, value);
+  return std::string(digits, end.ptr);
+}
+
+std::string quoted(const char* value) {
+  if (!value) return "NULL";
+  const size_t length = std::strlen(value);
+  return "'" + std::string(value, std::min<size_t>(length, 80)) + (length > 80 ? "...'" : "'");
+}
+
+int64_t size_argument(int64_t value, const char* argument) {
+  if (value < 1) fail(BPTT_ERR_ARGUMENT, argument, "an integer >= 1", text(value));
+  return value;
+}
+
+bool flag_argument(int32_t value, const char* argument) {
+  if (value != 0 && value != 1) fail(BPTT_ERR_ARGUMENT, argument, "0 or 1", text(int64_t{value}));
+  return value == 1;
+}
+
+void not_negative(double value, const char* argument) {
+  if (!(std::isfinite(value) && value >= 0))
+    fail(BPTT_ERR_ARGUMENT, argument, "a finite number >= 0", text(value));
+}
+
+Dtype dtype_argument(int32_t dtype, const char* argument) {
+  switch (dtype) {
+    case BPTT_FLOAT32:
+      return Dtype::float32;
+    case BPTT_FLOAT64:
+      return Dtype::float64;
+    default:
+      fail(BPTT_ERR_TYPE, argument, "BPTT_FLOAT32 (1) or BPTT_FLOAT64 (2)", text(int64_t{dtype}));
+  }
+}
+
+bptt_dtype dtype_of(float) { return BPTT_FLOAT32; }
+bptt_dtype dtype_of(double) { return BPTT_FLOAT64; }
+
+void require_memory(int64_t count, size_t element) {
+  const double wanted = double(count) * double(element);
+  if (wanted > installed) {
+    fail(BPTT_ERR_MEMORY, "",
+         "sizes that fit into this machine's " + text(int64_t(installed / 1048576)) + " MiB",
+         "a need of " + text(int64_t(std::min(wanted / 1048576, 9e18))) + " MiB");
+  }
+}
+
+void read_bytes(const void* given, size_t known, const char* argument, const char* type,
+                void* into) {
+  not_null(given, argument);
+  size_t size;
+  std::memcpy(&size, given, sizeof size);
+  bool fits = size >= known && size <= kLargestStruct;
+  const auto* bytes = static_cast<const unsigned char*>(given);
+  for (size_t i = known; fits && i < size; ++i) fits = bytes[i] == 0;
+  if (!fits) {
+    fail(BPTT_ERR_STRUCT_SIZE, argument, size_text(type, known),
+         size >= known && size <= kLargestStruct ? "fields of a later version that are not zero"
+                                                 : "struct_size " + std::to_string(size));
+  }
+  std::memcpy(into, given, known);
+}
+
+void write_bytes(void* to, size_t struct_size, const void* from, size_t known, const char* argument,
+                 const char* type) {
+  not_null(to, argument);
+  if (struct_size < known || struct_size > kLargestStruct) {
+    fail(BPTT_ERR_STRUCT_SIZE, "struct_size", size_text(type, known), std::to_string(struct_size));
+  }
+  std::memcpy(to, from, known);
+  std::memset(static_cast<char*>(to) + known, 0, struct_size - known);
+  std::memcpy(to, &struct_size, sizeof struct_size);
+}
+
+Inside::Inside(const Lock& lock) : lock_(&lock), outer_(innermost) {
+  for (const Inside* held = innermost; held; held = held->outer_) {
+    if (held->lock_ == lock_) {
+      fail(BPTT_ERR_BUSY, "", "a layer or model that this thread is not inside of",
+           "a call from the cancel callback of a call on the same one");
+    }
+  }
+  innermost = this;
+}
+
+Inside::~Inside() { innermost = outer_; }
+
+}  // namespace bptt
+
+using namespace bptt;
+
+const char* bptt_version(void) { return BPTT_VERSION; }
+
+int32_t bptt_abi_version(void) { return BPTT_ABI_VERSION; }
+
+const char* bptt_status_name(bptt_status status) {
+  static const char* const names[] = {
+      "BPTT_OK",           "BPTT_ERR_ARGUMENT",    "BPTT_ERR_TYPE",
+      "BPTT_ERR_SHAPE",    "BPTT_ERR_RANGE",       "BPTT_ERR_NAME",
+      "BPTT_ERR_HANDLE",   "BPTT_ERR_STRUCT_SIZE", "BPTT_ERR_MEMORY",
+      "BPTT_ERR_IO",       "BPTT_ERR_FORMAT",      "BPTT_ERR_STATE",
+      "BPTT_ERR_BUSY",     "BPTT_ERR_ISA",         "BPTT_ERR_CANCELLED",
+      "BPTT_ERR_INTERNAL", "BPTT_ERR_NONFINITE",   "BPTT_ERR_CALLBACK"};
+  const int32_t number = raw(status);
+  return number >= 0 && number < int32_t(std::size(names)) ? names[number] : "BPTT_ERR_UNKNOWN";
+}
+
+// Not guarded: a failure here must not write over the record that is asked for.
+bptt_status bptt_last_error(bptt_error* error, size_t struct_size) {
+  if (!error) return BPTT_ERR_ARGUMENT;
+  if (struct_size < sizeof *error || struct_size > kLargestStruct) return BPTT_ERR_STRUCT_SIZE;
+  const bptt_error known = {struct_size,     record.status,   record.system_error, record.function,
+                            record.argument, record.expected, record.got,          record.text};
+  std::memset(error, 0, struct_size);
+  std::memcpy(error, &known, sizeof known);
+  return BPTT_OK;
+}

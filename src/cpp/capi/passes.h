@@ -1,0 +1,63 @@
+// passes.h: a pass forward and a pass backward through the network of a layer or model, with
+// and without a tape.
+#pragma once
+
+#include "capi/arrays.h"
+
+namespace bptt {
+
+template <class T>
+void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence* sequence,
+                 const bptt_outputs* outputs, bptt_tape** tape) {
+  Sequence<T> in = check_sequence<T>(network->config(), sequence);
+  const Outputs<T> out = check_outputs(network->config(), in, outputs, tape);
+  SequenceCopy own;
+  own_sequence(network->config(), in, own);
+  require_tape_memory(network->config(), in, tape != nullptr);
+  if (!tape) {
+    const Reading reading(network->params().lock);
+    network->forward(in, out, nullptr);
+    return;
+  }
+  auto owned = std::make_shared<OwnedTape<T>>();
+  owned->network = network;
+  {
+    const Reading reading(network->params().lock);
+    network->forward(in, out, &owned->tape);
+  }
+  auto object = std::make_unique<TapeObject>();
+  object->owned = std::move(owned);
+  *tape = static_cast<bptt_tape*>(new_handle(Tag::tape, std::move(object)));
+}
+
+// check(tape) gives what run(tape, that) needs, which happens with the parameters that made the tape.
+template <class T, class Check, class Run>
+void with_tape(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, const Check& check,
+               const Run& run) {
+  const Use use(tape, {Tag::tape}, "tape");
+  const auto* owned = std::get_if<std::shared_ptr<OwnedTape<T>>>(&use.as<TapeObject>().owned);
+  if (!owned || (*owned)->network != network) {
+    fail(BPTT_ERR_STATE, "tape", "a tape that a forward pass of this one gave",
+         "a tape of another layer or model");
+  }
+  const Tape<T>& memory = *(*owned)->tape;
+  const auto checked = check(memory);
+  const Reading reading(network->params().lock);
+  if (memory.version() != network->params().version()) {
+    fail(BPTT_ERR_STATE, "tape", "a tape of the parameters as they are",
+         "one from before they changed (run forward again)");
+  }
+  run(memory, checked);
+}
+
+template <class T>
+void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
+                  const bptt_backward* backward) {
+  FlowCall flow{};
+  with_tape(
+      network, tape,
+      [&](const Tape<T>& memory) { return check_backward(*network, memory, backward, flow); },
+      [&](const Tape<T>& memory, const Backward<T>& call) { network->backward(memory, call); });
+}
+
+}  // namespace bptt

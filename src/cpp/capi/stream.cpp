@@ -1,0 +1,98 @@
+// stream.cpp: one sequence, step by step.
+#include "capi/arrays.h"
+
+namespace bptt {
+namespace {
+
+template <class Body>
+void with_stream(bptt_stream* stream, const Body& body) {
+  const Use use(stream, {Tag::stream}, "stream");
+  on(use.as<StreamObject>().stream, [&](const auto& it) { body(*it); });
+}
+
+}  // namespace
+}  // namespace bptt
+
+using namespace bptt;
+
+bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream) {
+  return guard("bptt_stream_create", [&] {
+    not_null(stream, "stream");
+    const Use use(model, {Tag::model}, "model");
+    check_environment();
+    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      if (it->config().network.bidirectional) {
+        fail(BPTT_ERR_STATE, "model",
+             "one without bidirectional, because a stream cannot see the end",
+             "a bidirectional one");
+      }
+      auto object = std::make_unique<StreamObject>();
+      {
+        const Reading reading(it->network().params().lock);
+        object->stream = std::make_shared<Stream<T>>(*it);
+      }
+      *stream = static_cast<bptt_stream*>(new_handle(Tag::stream, std::move(object)));
+    });
+  });
+}
+
+bptt_status bptt_stream_free(bptt_stream* stream) {
+  return guard("bptt_stream_free", [&] { free_handle(stream, Tag::stream, "stream"); });
+}
+
+bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y) {
+  return guard("bptt_stream_step", [&] {
+    with_stream(stream, [&]<class T>(Stream<T>& it) {
+      not_null(x, "x");
+      if (it.config().tokens_only) {
+        fail(BPTT_ERR_ARGUMENT, "x",
+             "a token (bptt_stream_step_token), because the model has a vocabulary", "values");
+      }
+      Arrays arrays;
+      arrays.flat("x", static_cast<const T*>(x), it.config().input, false);
+      arrays.flat("y", static_cast<T*>(y), it.config().output, true);
+      it.step(static_cast<const T*>(x), static_cast<T*>(y));
+    });
+  });
+}
+
+bptt_status bptt_stream_step_token(bptt_stream* stream, int64_t token, void* y) {
+  return guard("bptt_stream_step_token", [&] {
+    with_stream(stream, [&]<class T>(Stream<T>& it) {
+      if (!it.config().tokens_only) {
+        fail(BPTT_ERR_ARGUMENT, "token",
+             "values (bptt_stream_step), because the model has no vocabulary", "a token");
+      }
+      if (token < 0 || token >= it.config().input) {
+        fail(BPTT_ERR_RANGE, "token", "an integer from 0 to " + text(it.config().input - 1),
+             text(token));
+      }
+      it.step_token(token, static_cast<T*>(y));
+    });
+  });
+}
+
+bptt_status bptt_stream_reset(bptt_stream* stream) {
+  return guard("bptt_stream_reset", [&] { with_stream(stream, [](auto& it) { it.reset(); }); });
+}
+
+bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c) {
+  return guard("bptt_stream_get_state", [&] {
+    with_stream(stream, [&]<class T>(Stream<T>& it) {
+      lstm_only(it.config(), c, "c");
+      Arrays arrays;
+      arrays.flat("h", static_cast<T*>(h), h_count(it.config(), 1), true);
+      arrays.flat("c", static_cast<T*>(c), c_count(it.config(), 1), true);
+      it.get_state(static_cast<T*>(h), static_cast<T*>(c));
+    });
+  });
+}
+
+bptt_status bptt_stream_set_state(bptt_stream* stream, const void* h, const void* c) {
+  return guard("bptt_stream_set_state", [&] {
+    with_stream(stream, [&]<class T>(Stream<T>& it) {
+      lstm_only(it.config(), c, "c");
+      it.set_state(static_cast<const T*>(h), static_cast<const T*>(c));
+    });
+  });
+}

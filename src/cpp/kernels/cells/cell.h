@@ -1,0 +1,298 @@
+// cell.h: the contract of a cell, and the loops that run one: forward (product, then the cell, per
+// panel of units) and backward (pointwise). What differs from cell to cell stands in rnn.h, lstm.h
+// and gru.h, forward above backward; layer normalisation in norm.h.
+//
+// A cell is a struct template over the element type:
+//     kGates                           groups of the product that its step begins with
+//     kApart                           whether the last gate's input part stays apart
+//     kHasC                            whether it has a cell state
+//     kOptions                         whether it is the plain cell (false) or knows CellOptions
+//     forward(s, row, unit, a)         one vector of units of one row; a[g] = (W_ih x_t + b + W_hh
+//                                      h_{t-1}) of gate g; kApart: of the last one W_ih x_t + b, and
+//                                      its W_hh h_{t-1} follows
+//     forward_output(s, row, unit)     kTwoPasses: what waits for the gates, when forward has been
+//                                      through some hundred units: a chain of dependent operations
+//                                      behind another leaves the processor too little at hand
+//     forward_row(s, row)              kOptions: what needs the whole row, after its units
+//     backward_row(s, row)             kOptions: the same on the way back, before its units
+//     backward(s, row, unit)           one vector of units of one row
+// with s the arguments of the step. Whatever lies between the units and the end of an internal row
+// is scratch.
+#pragma once
+
+#include "kernels/kernels.h"
+#include "kernels/simd/gemm.h"
+#include "kernels/simd/math.h"
+
+namespace bptt {
+namespace {
+
+template <class T>
+BPTT_INLINE typename Vec<T>::V clamp(typename Vec<T>::V x, T bound) {
+  return at_most(splat<T>(bound), at_least(splat<T>(-bound), x));
+}
+
+// The norm of a row that passes by vector by vector. In float, sums of squares in double precision
+// are safe; in double, three sums are kept, of numbers as they are and scaled either way (after
+// Blue 1978), and the one that neither over- nor underflowed counts.
+template <class T>
+class RowNorm {
+ public:
+  using V = typename Vec<T>::V;
+  BPTT_INLINE void add(V v) {
+    if constexpr (sizeof(T) == 4) {
+      sum_ = add_squares(v, sum_);
+    } else {
+      sum_ = add_squares(v, sum_);
+      up_ = add_squares(v * kUp, up_);
+      down_ = add_squares(v * kDown, down_);
+    }
+  }
+  BPTT_INLINE double norm() const {
+    const double sum = sum_lanes(sum_);
+    if constexpr (sizeof(T) == 8) {
+      if (sum < 1e-280) return __builtin_sqrt(sum_lanes(up_)) * kDown;
+      if (sum > 1e280) return __builtin_sqrt(sum_lanes(down_)) * kUp;
+    }
+    return __builtin_sqrt(sum);
+  }
+
+ private:
+  static constexpr double kUp = 0x1p+500, kDown = 0x1p-500;
+  DoubleV sum_{}, up_{}, down_{};
+};
+
+// v with the lanes from n on set to zero.
+template <class T>
+BPTT_INLINE typename Vec<T>::V first_lanes(typename Vec<T>::V v, int64_t n) {
+  if (n >= kLanes<T>) return v;
+  T lanes[kLanes<T>];
+  store(lanes, v);
+  return load_some(lanes, n);
+}
+
+// What stays of the previous value under zoneout: keep * previous + (1 - keep) * fresh, exactly
+// the one or the other where keep is 0 or 1.
+template <class T>
+BPTT_INLINE typename Vec<T>::V zoned(const T* keep, typename Vec<T>::V previous,
+                                     typename Vec<T>::V fresh) {
+  const auto k = load(keep);
+  return fma(k, previous, (splat<T>(T(1)) - k) * fresh);
+}
+
+// The pre-activations from the products with W_hh: the input parts stand in the planes, of the plain
+// RNN in h.
+template <class CellOf, class T>
+BPTT_INLINE void add_input(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
+                           typename Vec<T>::V* a) {
+  constexpr int kGates = CellOf::kGates;
+  const T* planes = CellOf::kSavesGates ? s.planes + row * s.planes_row : s.h + row * s.h_row;
+  if constexpr (CellOf::kApart) a[kGates] = a[kGates - 1];
+  for (int g = 0; g < kGates; ++g) {
+    const auto input = load(planes + (CellOf::kFirstPlane + g) * s.plane_stride + unit);
+    a[g] = CellOf::kApart && g == kGates - 1 ? input : input + a[g];
+  }
+}
+
+// The cell on products that are there already: a row at a time.
+template <class T, class CellOf>
+void point_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
+  using V = typename Vec<T>::V;
+  for (int64_t row = 0; row < s.rows; ++row) {
+    for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
+      V a[CellOf::kGates + 1];
+      for (int g = 0; g < CellOf::kGates; ++g) {
+        a[g] = load(s.options->z + row * s.options->z_row + g * s.plane_stride + unit);
+      }
+      add_input<CellOf>(s, row, unit, a);
+      cell.forward(s, row, unit, a);
+    }
+    if constexpr (CellOf::kTwoPasses) {
+      for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) cell.forward_output(s, row, unit);
+    }
+    cell.forward_row(s, row);
+  }
+}
+
+// What the cell will read and write for some rows of a panel, one array a tile and half of k.
+template <class CellOf, class T>
+BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t rows, int64_t unit,
+                            int64_t gate, Ahead (&ahead)[2]) {
+  const auto piece = [&](const T* array, int64_t stride) {
+    return Ahead{array + row * stride + unit, stride * int64_t(sizeof(T)), rows};
+  };
+  const Ahead h = piece(s.h, s.h_row), y = s.y ? piece(s.y, s.y_row) : h;
+  if constexpr (!CellOf::kSavesGates) {
+    ahead[0] = h;
+    ahead[1] = y;
+  } else {
+    ahead[0] = piece(s.planes + gate * s.plane_stride, s.planes_row);
+    if constexpr (CellOf::kHasC) {
+      ahead[1] = gate == 0   ? piece(s.c_previous, s.state_row)
+                 : gate == 1 ? piece(s.c, s.state_row)
+                 : gate == 2 ? h
+                             : y;
+    } else {
+      ahead[1] = gate == 0 ? h : gate == 1 ? y : piece(s.planes + 3 * s.plane_stride, s.planes_row);
+    }
+  }
+}
+
+// Panels of units are handled one at a time, with few rows up to four, so that there are enough
+// independent sums.
+template <class T, class CellOf>
+void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
+  using V = typename Vec<T>::V;
+  constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
+  const auto time = [&s] { return s.ticks ? clock_ticks() : 0; };
+  if constexpr (CellOf::kOptions) {
+    if (s.options->z) {
+      const uint64_t start = time();
+      point_forward(s, cell);
+      if (s.ticks) s.ticks[1] += time() - start;
+      return;
+    }
+  }
+  constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
+  const Tiles<T>& tiles = s.tiles ? *s.tiles : kTiles<T>;
+  const T* operands = s.tiles ? s.operands : s.input;
+  const int64_t operands_row = s.tiles ? s.operands_row : s.input_row;
+  constexpr int64_t kRow = kMost * kSums * kPanel<T>;
+  // All rows of a tile pass by one gate after the other. Where the gates' panels are too large to stay
+  // in the second-level cache from tile to tile, four tiles pass by each.
+  constexpr int64_t kResident = 1 << 17;  // bytes
+  constexpr int64_t kTogether = 4;
+  const bool large = s.depth * kGates * kPanel<T> * int64_t(sizeof(T)) > kResident;
+  alignas(64) T z[kTogether * kTileRows][kMost][kSums][kPanel<T>];
+  const bool fused = !CellOf::kOptions && s.x != nullptr;
+  const bool lone = s.lone && few_chains<T>(s.units, kGates);
+  for (int64_t index = s.panel_begin; index < s.panel_end;) {
+    const Panel<T> panel(s.weights, s.depth, s.units, kGates, index);
+    int64_t together = 1;
+    if (s.rows <= 3 && panel.vectors == 2) {
+      while (together < kMost && index + together < s.panel_end &&
+             s.units - (panel.unit + together * kPanel<T>) > kLanes<T>) {
+        ++together;
+      }
+    }
+    for (int64_t row = 0; row < s.rows;) {
+      int64_t rows = tile_height(s.rows - row);
+      for (int64_t i = 1; large && i < kTogether && row + rows < s.rows; ++i) {
+        rows += tile_height(s.rows - row - rows);
+      }
+      Tile<T> t;
+      t.segments = 1;
+      t.segment_stride = 0;
+      t.c = &z[0][0][0][0];
+      t.c_row = kRow;
+      t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel's
+      t.last_units = kLanes<T>;
+      t.accumulate = false;
+      t.bias = nullptr;
+      t.lone = false;
+      if (fused) {
+        const uint64_t start = time();
+        const Panel<T> input(s.input_weights, s.x_depth, s.units, kGates, index);
+        t.a = s.x + row * s.x_row;
+        t.a_row = s.x_row;
+        t.segment_length = s.x_depth;
+        t.b = input.packed;
+        t.b_panel = input.size;
+        t.bias = s.bias + panel.unit;
+        t.bias_panel = kGates == 1 ? kPanel<T> : s.plane_stride;
+        run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
+                  [](Tile<T>& now, int64_t, int64_t, int64_t) {
+                    now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
+                  });
+        t.bias = nullptr;
+        t.accumulate = true;
+        if (s.ticks) s.ticks[0] += time() - start;
+      }
+      t.a = operands + row * operands_row;
+      t.a_row = operands_row;
+      t.segment_length = s.depth;
+      t.b = panel.packed;
+      t.b_panel = panel.size;
+      t.lone = lone;
+      run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
+                [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
+                  fetch_rows<CellOf>(s, row + from, height, panel.unit, gate, now.ahead);
+                  if (CellOf::kApart && fused && gate == kGates - 1) {
+                    now.accumulate = false;
+                    now.c += kPanel<T>;
+                  }
+                });
+      const uint64_t start = time();
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t p = 0; p < together; ++p) {
+          for (int64_t v = 0; v < panel.vectors; ++v) {
+            const int64_t unit = panel.unit + p * kPanel<T> + v * kLanes<T>;
+            V a[kGates + 1];
+            for (int g = 0; g < kSums; ++g) a[g] = load(&z[r][p][g][v * kLanes<T>]);
+            if (!fused) add_input<CellOf>(s, row + r, unit, a);
+            cell.forward(s, row + r, unit, a);
+          }
+        }
+      }
+      if constexpr (CellOf::kTwoPasses) {
+        const int64_t end = panel.unit + (together - 1) * kPanel<T> + panel.vectors * kLanes<T>;
+        for (int64_t r = 0; r < rows; ++r) {
+          for (int64_t unit = panel.unit; unit < end; unit += kLanes<T>) {
+            cell.forward_output(s, row + r, unit);
+          }
+        }
+      }
+      if (s.ticks) s.ticks[1] += time() - start;
+      row += rows;
+    }
+    index += together;
+  }
+}
+
+// h_t into the tape and, where asked for, to the caller, whose rows have no room beyond the units.
+template <class T>
+BPTT_INLINE void put_h(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
+                       typename Vec<T>::V h) {
+  store(s.h + row * s.h_row + unit, h);
+  if (!s.y) return;
+  const int64_t left = s.units - unit;
+  T* y = s.y + row * s.y_row + unit;
+  left >= kLanes<T> ? store(y, h) : store_some(y, h, left);
+}
+
+// dL/dh_t: what flows back from the step after, and the outputs' own.
+template <class T>
+BPTT_INLINE typename Vec<T>::V total_dh(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) {
+  const auto dh = load(s.dh + row * s.state_row + unit);
+  if (!s.dy) return dh;
+  const int64_t left = s.units - unit;
+  const T* dy = s.dy + row * s.dy_row + unit;
+  return dh + (left >= kLanes<T> ? load(dy) : load_some(dy, left));
+}
+
+template <class T, class CellOf>
+void step_backward(const StepBackwardArgs<T>& s, const CellOf& cell) {
+  for (int64_t row = 0; row < s.rows; ++row) {
+    RowNorm<T> flow, flow_h;
+    if constexpr (CellOf::kOptions) cell.backward_row(s, row);
+    for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
+      if (s.flow_h) flow_h.add(first_lanes<T>(total_dh(s, row, unit), s.units - unit));
+      const auto dc = cell.backward(s, row, unit);  // LSTM; RNN: dL/da
+      if constexpr (CellOf::kHasC) {
+        if (s.flow_c) flow.add(first_lanes<T>(dc, s.units - unit));
+        if (s.total_c) store(s.total_c + row * s.state_row + unit, dc);
+      } else if constexpr (CellOf::kGates == 1) {
+        if (s.flow_a) flow.add(first_lanes<T>(dc, s.units - unit));
+      }
+    }
+    if (s.flow_h) s.flow_h[row] = flow_h.norm();
+    if constexpr (CellOf::kHasC) {
+      if (s.flow_c) s.flow_c[row] = flow.norm();
+    } else if constexpr (CellOf::kGates == 1) {
+      if (s.flow_a) s.flow_a[row] = flow.norm();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bptt

@@ -1,0 +1,156 @@
+// rnn.h: h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). For most f, h_t alone
+// is enough for the way back: their derivative can be written with f itself. With options: h_t = (1 -
+// alpha) h_{t-1} + alpha f(a_t), zoneout; f(a_t) is saved. elu and softsign always have options and
+// save f'(a_t) in its place (kernels.h: saves_slope).
+#pragma once
+
+#include "kernels/cells/cell.h"
+
+namespace bptt {
+namespace {
+
+template <class T, Activation F, bool OPTIONS>
+struct Rnn {
+  using V = typename Vec<T>::V;
+  static constexpr int kGates = 1;
+  static constexpr bool kHasC = false, kTwoPasses = false, kOptions = OPTIONS,
+                        kSavesGates = OPTIONS, kApart = false;
+  static constexpr int kFirstPlane = 0;
+  static constexpr T kLeak = T(0.01);  // slope of leaky_relu
+  static_assert(OPTIONS || !saves_slope(F));
+
+  static BPTT_INLINE V f(V a) {
+    const V one = splat<T>(T(1));
+    if constexpr (F == Activation::tanh) return tanh<T>(a);
+    if constexpr (F == Activation::sigmoid) return sigmoid<T>(a);
+    if constexpr (F == Activation::relu) return at_least(V{}, a);
+    if constexpr (F == Activation::softplus) return softplus<T>(a);
+    if constexpr (F == Activation::elu) return select(a > V{}, a, expm1<T>(a));
+    if constexpr (F == Activation::hard_sigmoid) {
+      return at_most(one, at_least(V{}, fma(a, splat<T>(T(1) / T(6)), splat<T>(T(0.5)))));
+    }
+    if constexpr (F == Activation::softsign) return a / (one + magnitude<T>(a));
+    if constexpr (F == Activation::leaky_relu) return select(a > V{}, a, a * splat<T>(kLeak));
+    return a;
+  }
+
+  // f'(a), of the activations that save it.
+  static BPTT_INLINE V slope(V a) {
+    const V one = splat<T>(T(1));
+    if constexpr (F == Activation::elu) return select(a > V{}, one, exp<T>(a));
+    if constexpr (F == Activation::softsign) {
+      const V left = one / (one + magnitude<T>(a));
+      return left * left;
+    }
+  }
+
+  // dL/da from dL/dh and h = f(a), or f'(a) where that is saved. relu, hard_sigmoid: 0 at the kinks, and
+  // a NaN state gives NaN.
+  static BPTT_INLINE V f_backward(V dh, V h) {
+    const V one = splat<T>(T(1));
+    if constexpr (F == Activation::tanh) return dh * fma(-h, h, one);
+    if constexpr (F == Activation::sigmoid) return dh * (h * (one - h));
+    if constexpr (F == Activation::relu) return select(h > V{}, dh, h * V{});
+    if constexpr (F == Activation::softplus) return dh * -expm1<T>(-h);
+    if constexpr (saves_slope(F)) return dh * h;
+    if constexpr (F == Activation::hard_sigmoid) {
+      const V slope = dh * splat<T>(T(1) / T(6));
+      return select(h > V{}, select(h < one, slope, V{}), h * V{});
+    }
+    if constexpr (F == Activation::leaky_relu) return select(h > V{}, dh, dh * splat<T>(kLeak));
+    return dh;
+  }
+
+  BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
+                           const V* a) const {
+    if constexpr (!OPTIONS) {
+      put_h(s, row, unit, f(a[0]));
+    } else {
+      T* h = s.h + row * s.h_row + unit;
+      const CellOptions<T>& o = *s.options;
+      T* plane = s.planes + row * s.planes_row + unit;
+      const V previous = load(s.h_previous + row * s.state_row + unit);
+      const V y = f(a[0]);
+      V fresh = y;
+      if (o.alpha != T(1)) fresh = fma(splat<T>(T(1) - o.alpha), previous, splat<T>(o.alpha) * y);
+      if (o.keep_h) fresh = zoned(o.keep_h + row * o.keep_row + unit, previous, fresh);
+      if constexpr (saves_slope(F)) {
+        store(plane, slope(a[0]));
+      } else {
+        store(plane, y);
+      }
+      store(h, fresh);
+    }
+  }
+
+  BPTT_INLINE void forward_row(const StepForwardArgs<T>&, int64_t) const {}
+  BPTT_INLINE void backward_row(const StepBackwardArgs<T>&, int64_t) const {}
+
+  BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
+    const int64_t at = row * s.state_row + unit;
+    const V dh = total_dh(s, row, unit);
+    V da;
+    if constexpr (!OPTIONS) {
+      da = f_backward(dh, load(s.h + row * s.saved_row + unit));
+    } else {
+      const CellOptions<T>& o = *s.options;
+      V fresh = dh, direct{};
+      if (o.keep_h) {
+        const V keep = load(o.keep_h + row * o.keep_row + unit);
+        direct = keep * dh;
+        fresh = (splat<T>(T(1)) - keep) * dh;
+      }
+      if (o.alpha != T(1)) direct = fma(splat<T>(T(1) - o.alpha), fresh, direct);
+      da = f_backward(fresh * splat<T>(o.alpha), load(s.planes + row * s.planes_row + unit));
+      store(s.dh + at, direct);
+    }
+    if (s.clip > 0) da = clamp(da, s.clip);
+    store(s.dz + row * s.dz_row + unit, da);
+    return da;
+  }
+};
+
+// run(cell) for the cell of this activation, plain or with options; the plain cell of one that saves
+// its slope is never asked for.
+template <class T, bool OPTIONS, class Run>
+void with_activation(Activation activation, const Run& run) {
+  switch (activation) {
+    case Activation::tanh:
+      return run(Rnn<T, Activation::tanh, OPTIONS>());
+    case Activation::relu:
+      return run(Rnn<T, Activation::relu, OPTIONS>());
+    case Activation::sigmoid:
+      return run(Rnn<T, Activation::sigmoid, OPTIONS>());
+    case Activation::identity:
+      return run(Rnn<T, Activation::identity, OPTIONS>());
+    case Activation::softplus:
+      return run(Rnn<T, Activation::softplus, OPTIONS>());
+    case Activation::elu:
+      if constexpr (OPTIONS) run(Rnn<T, Activation::elu, true>());
+      return;
+    case Activation::hard_sigmoid:
+      return run(Rnn<T, Activation::hard_sigmoid, OPTIONS>());
+    case Activation::softsign:
+      if constexpr (OPTIONS) run(Rnn<T, Activation::softsign, true>());
+      return;
+    case Activation::leaky_relu:
+      return run(Rnn<T, Activation::leaky_relu, OPTIONS>());
+  }
+}
+
+template <class T>
+void rnn_forward(const StepForwardArgs<T>& s) {
+  const auto run = [&s](const auto& cell) { step_forward(s, cell); };
+  s.options ? with_activation<T, true>(s.activation, run)
+            : with_activation<T, false>(s.activation, run);
+}
+
+template <class T>
+void rnn_backward(const StepBackwardArgs<T>& s) {
+  const auto run = [&s](const auto& cell) { step_backward(s, cell); };
+  s.options ? with_activation<T, true>(s.activation, run)
+            : with_activation<T, false>(s.activation, run);
+}
+
+}  // namespace
+}  // namespace bptt

@@ -1,0 +1,25 @@
+// kernels_bf16.cpp: products of bfloat16 for CPUs with AVX512_BF16, beside the rest of avx512; exports
+// what puts them into its table and nothing else.
+#include "kernels/kernels.h"
+
+#include "kernels/simd/bf16.h"
+
+namespace bptt {
+
+extern const KernelTable kernels_avx512;
+void kernels_avx512bf16(Kernels<float>& table);
+
+namespace {
+
+template <Cell CELL>
+void step_of(const StepForwardArgs<float>& s) {
+  kernels_avx512.f32.step_forward[int(CELL)](s);
+}
+
+}  // namespace
+
+void kernels_avx512bf16(Kernels<float>& table) {
+  set_bf16<step_of<Cell::rnn>, step_of<Cell::lstm>, step_of<Cell::gru>>(table);
+}
+
+}  // namespace bptt

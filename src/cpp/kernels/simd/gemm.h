@@ -1,0 +1,208 @@
+// gemm.h: packing, and products with a packed matrix, tile by tile (tile.h).
+#pragma once
+
+#include "kernels/simd/tile.h"
+#include "kernels/simd/transpose.h"
+
+namespace bptt {
+namespace {
+
+// Where a panel of units stands: its first unit, its vectors, and its place in the packed matrix.
+template <class T>
+struct Panel {
+  int64_t unit, vectors, width;
+  const T* packed;
+  int64_t size;        // elements of one group's panel
+  int64_t last_units;  // of its last vector
+  BPTT_INLINE Panel(const T* matrix, int64_t depth, int64_t units, int64_t groups, int64_t index) {
+    unit = index * kPanel<T>;
+    const int64_t left = units - unit;
+    vectors = left > kLanes<T> ? 2 : 1;
+    width = vectors * kLanes<T>;
+    packed = matrix + unit * groups * depth;
+    size = depth * width;
+    last_units = left >= width ? kLanes<T> : left - (vectors - 1) * kLanes<T>;
+  }
+};
+
+// out[k, u] = source[u, k] for one vector of units, of which `units` are there; the others are zero.
+template <class T>
+BPTT_INLINE void pack_transposed(const T* source, int64_t source_row, int64_t units, int64_t depth,
+                                 T* out, int64_t out_row) {
+  constexpr int64_t lanes = kLanes<T>;
+  for (int64_t k = 0; k < depth; k += lanes) {
+    const int64_t left = depth - k;
+    typename Vec<T>::V row[lanes];
+    for (int64_t u = 0; u < lanes; ++u) {
+      const T* from = source + u * source_row + k;
+      row[u] = u >= units      ? typename Vec<T>::V{}
+               : left >= lanes ? load(from)
+                               : load_some(from, left);
+    }
+    transpose<T>(row);
+    for (int64_t i = 0; i < lanes && i < left; ++i) store(out + (k + i) * out_row, row[i]);
+  }
+}
+
+template <class T>
+void pack(const PackArgs<T>& p) {
+  for (int64_t index = p.panel_begin; index < p.panel_end; ++index) {
+    const Panel<T> panel(p.packed, p.depth, p.units, p.groups, index);
+    const int64_t units = p.units - panel.unit < panel.width ? p.units - panel.unit : panel.width;
+    for (int64_t group = 0; group < p.groups; ++group) {
+      const T* source = p.source + group * p.group_stride + panel.unit * p.unit_stride;
+      T* out = p.packed + (panel.packed - p.packed) + group * panel.size + p.k_begin * panel.width;
+      if (p.unit_stride == 1) {
+        for (int64_t k = 0; k < p.k_count; ++k) {
+          const T* from = source + k * p.k_stride;
+          for (int64_t v = 0; v < panel.vectors; ++v) {
+            const int64_t left = units - v * kLanes<T>;
+            store(out + k * panel.width + v * kLanes<T>,
+                  left >= kLanes<T> ? load(from + v * kLanes<T>)
+                                    : load_some(from + v * kLanes<T>, left));
+          }
+        }
+      } else {
+        for (int64_t v = 0; v < panel.vectors; ++v) {
+          pack_transposed(source + v * kLanes<T> * p.unit_stride, p.unit_stride,
+                          units - v * kLanes<T>, p.k_count, out + v * kLanes<T>, panel.width);
+        }
+      }
+    }
+  }
+}
+
+// Hands the memory that a product fetches ahead to its tiles, as much to each as its k loop has room
+// for; when that is done, each fetches its own part of C.
+template <class T>
+class FetchPlan {
+ public:
+  BPTT_INLINE FetchPlan(const Ahead* ranges, int64_t depth) : ranges_(ranges), room_(depth / 4) {
+    skip_empty();
+  }
+  BPTT_INLINE void operator()(Tile<T>& t, int64_t rows) {
+    if (range_ == kRanges) {
+      const int64_t row = t.c_row * int64_t(sizeof(T)), half = rows < room_ ? rows : room_;
+      t.ahead[0] = {t.c, row, half};
+      t.ahead[1] = rows > half ? Ahead{t.c + half * t.c_row, row, rows - half} : nothing_ahead(t.b);
+      return;
+    }
+    for (Ahead& ahead : t.ahead) {
+      ahead = nothing_ahead(t.b);
+      if (range_ == kRanges) continue;
+      const Ahead& range = ranges_[range_];
+      const int64_t left = range.count - done_, count = left < room_ ? left : room_;
+      if (count > 0)
+        ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
+      done_ += count;
+      if (done_ < range.count) continue;
+      done_ = 0;
+      ++range_;
+      skip_empty();
+    }
+  }
+
+ private:
+  static constexpr int kRanges = 4;
+  BPTT_INLINE void skip_empty() {
+    while (range_ < kRanges && ranges_[range_].count <= 0) ++range_;
+  }
+  const Ahead* ranges_;
+  int64_t room_, done_ = 0;
+  int range_ = 0;
+};
+
+template <class T>
+BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
+  const int64_t depth = p.segments * p.segment_length;
+  FetchPlan<T> plan(p.ahead, depth);
+  // A chunk of panels side by side for few rows; else one, so that its part of B stays in cache for
+  // all rows.
+  const int64_t chunk = p.rows <= 3 ? 4 : 1;
+  for (int64_t index = p.panel_begin; index < p.panel_end;) {
+    const Panel<T> panel(p.b, depth, p.units, p.groups, index);
+    int64_t side_by_side = 1;  // panels of units; they follow each other in memory only if they are
+                               // full and there is one group
+    if (p.groups == 1 && panel.vectors == 2 && panel.last_units == kLanes<T>) {
+      while (side_by_side < chunk && index + side_by_side < p.panel_end &&
+             p.units - (panel.unit + side_by_side * kPanel<T>) >= kPanel<T>) {
+        ++side_by_side;
+      }
+    }
+    Tile<T> t;
+    t.a = p.a;
+    t.a_row = p.a_row;
+    t.segments = p.segments;
+    t.segment_length = p.segment_length;
+    t.segment_stride = p.segment_stride;
+    t.b = panel.packed;
+    t.b_panel = panel.size;
+    t.c = p.c + panel.unit;
+    t.c_row = p.c_row;
+    t.c_panel = p.groups == 1 ? kPanel<T> : p.c_group;
+    t.bias = p.bias ? p.bias + panel.unit : nullptr;
+    t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
+    t.accumulate = p.accumulate;
+    t.lone = p.lone && few_chains<T>(p.units, p.groups);
+    t.last_units = panel.last_units;
+    run_tiles(tiles, t, p.rows, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
+              [&plan](Tile<T>& now, int64_t, int64_t, int64_t rows) { plan(now, rows); });
+    index += side_by_side;
+  }
+}
+
+template <class T>
+void product(const ProductArgs<T>& p) {
+  multiply(kTiles<T>, p);
+}
+
+// Rows [m, m + height) of C: steps [k, k + count) of their sums (not packed: all); a: the left
+// operands of these.
+template <class T>
+BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_t m, int64_t height,
+                            const T* a, int64_t a_row, int64_t k, int64_t count) {
+  for (int64_t unit = 0; unit < o.units; unit += kPanel<T>) {
+    const Panel<T> panel(o.b, o.depth, o.units, 1, unit / kPanel<T>);
+    Tile<T> t;
+    t.a = a;
+    t.a_row = a_row;
+    if (o.b_row == 0) {
+      t.segments = 1;
+      t.segment_length = count;
+      t.segment_stride = 0;
+      t.b = panel.packed + k * panel.width;
+      t.b_row = panel.width;
+      t.b_run = 0;
+    } else {
+      t.segments = count / o.run_length;
+      t.segment_length = o.run_length;
+      t.segment_stride = o.run_length * a_row;
+      t.b = o.b + unit;
+      t.b_row = o.b_row;
+      t.b_run = o.b_run - o.run_length * o.b_row;
+    }
+    t.b_panel = 0;
+    t.c = o.c + m * o.c_row + unit;
+    t.c_row = o.c_row;
+    t.c_panel = 0;
+    t.bias = nullptr;
+    t.bias_panel = 0;
+    t.accumulate = true;
+    t.lone = false;
+    t.last_units = panel.last_units;
+    t.ahead[0] = t.ahead[1] = {t.c, t.c_row * int64_t(sizeof(T)), height};
+    (panel.vectors == 2 ? tiles.outer_two : tiles.outer_one)[height - 1](t);
+  }
+}
+
+template <class T>
+void outer(const OuterArgs<T>& o) {
+  for (int64_t m = 0; m < o.columns_a;) {
+    const int64_t height = tile_height(o.columns_a - m);
+    outer_rows(kTiles<T>, o, m, height, o.a + m, o.a_row, 0, o.depth);
+    m += height;
+  }
+}
+
+}  // namespace
+}  // namespace bptt

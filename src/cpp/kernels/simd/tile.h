@@ -1,0 +1,351 @@
+// tile.h: a tile of a product: it stays in registers while k runs; its sums are one chain per element.
+// O is the type of an operand, T = Sum<O> that of the sums (vec.h).
+#pragma once
+
+#include "kernels/kernels.h"
+#include "kernels/simd/vec.h"
+
+namespace bptt {
+
+// What a tile reads and where its sums go. Rows of C are c_row apart, panels c_panel. a and b point
+// to operands of the size of T.
+template <class T>
+struct Tile {
+  const T* a;
+  int64_t a_row;  // between rows of the tile (by_rows) or between k (by_columns)
+  int64_t segments, segment_length, segment_stride;
+  const T* b;
+  int64_t b_panel;
+  T* c;
+  int64_t c_row, c_panel;
+  const T* bias;  // as C without rows, or null
+  int64_t bias_panel;
+  bool accumulate;       // C += instead of C =
+  bool lone;             // of a batch of one sequence
+  int64_t last_units;    // units of the last vector that are stored
+  int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
+  // Fetched while k runs. by_rows (one panel): during its first and its second half; by_columns: C,
+  // which else waits for memory once a tile (3-5 % of products with a large C).
+  Ahead ahead[2];
+};
+
+template <class T>
+using TileFunction = void (*)(const Tile<T>&);
+
+// The tiles of one type of operand: [rows - 1]; for A by rows and (outer) by columns.
+template <class T>
+struct Tiles {
+  const TileFunction<T>*one, *two, *two_panels, *four_panels;  // vectors; panels of two vectors
+  const TileFunction<T>*outer_one, *outer_two;
+  TileFunction<T> lone_one, lone_two;  // of a batch of one sequence
+};
+
+}  // namespace bptt
+
+namespace bptt {
+namespace {
+
+// Rows of a tile two vectors wide: accumulators, two vectors of B and one or two of A fill the
+// registers. AVX-512: 14 * 2 + 2 + 2 = 32. NEON: 12 * 2 + 2 + 2 = 28. AVX2: 6 * 2 + 2 + 1 = 15.
+// SSE2 needs one more for the product.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 14;
+#elif defined(__aarch64__)
+constexpr int kTileRows = 12;
+#elif defined(__AVX2__)
+constexpr int kTileRows = 6;
+#else
+constexpr int kTileRows = 5;
+#endif
+
+// With few rows, panels computed side by side: eight chains of multiply-adds hide their latency.
+constexpr int panels_at_once(int64_t rows) {
+  if (rows == 1) return 4;
+  if (rows == 2) return kRegisters == 32 ? 4 : 2;
+  if (rows == 3) return kRegisters == 32 ? 2 : 1;
+  return 1;
+}
+
+template <class T>
+constexpr int kPanel = 2 * kLanes<T>;  // units of a full panel
+
+// Nothing to fetch: a line that is there.
+BPTT_INLINE Ahead nothing_ahead(const void* line) { return {line, 0, 1}; }
+
+// Two lines a call.
+class Fetch {
+ public:
+  Fetch() = default;
+  BPTT_INLINE explicit Fetch(const Ahead& ahead)
+      : at_(static_cast<const char*>(ahead.from)),
+        last_(at_ + (ahead.count - 1) * ahead.stride),
+        stride_(ahead.stride) {}
+  BPTT_INLINE void next() {
+    __builtin_prefetch(at_);
+    __builtin_prefetch(at_ + 64);
+    at_ = at_ < last_ ? at_ + stride_ : at_;
+  }
+
+ private:
+  const char* at_ = nullptr;
+  const char* last_ = nullptr;
+  int64_t stride_ = 0;
+};
+
+// How A lies: row r of the tile and k at a[r * a_row + k], or at a[k * a_row + r].
+enum class Lie { by_rows, by_columns };
+
+// One step of k for all accumulators.
+template <class O, int ROWS, int PANELS, int VECTORS, class Broadcast>
+BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS], const O* b,
+                           int64_t b_panel, Broadcast a) {
+  using V = typename Vec<O>::V;
+  if constexpr (PANELS == 1) {
+    V bv[VECTORS];
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; ++v) {
+      bv[v] = load(b + v * kLanes<O>);
+      pin(bv[v]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) {
+      V av = splat<O>(a(r));
+      pin(av);
+#pragma GCC unroll 2
+      for (int v = 0; v < VECTORS; ++v) sum[r][v] = multiply_add(av, bv[v], sum[r][v]);
+    }
+  } else {
+    V av[ROWS];
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r) {
+      av[r] = splat<O>(a(r));
+      pin(av[r]);
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < PANELS * VECTORS; ++p) {
+      V bv = load(b + (p / VECTORS) * b_panel + (p % VECTORS) * kLanes<O>);
+      if constexpr (ROWS > 1) pin(bv);
+#pragma GCC unroll 4
+      for (int r = 0; r < ROWS; ++r) sum[r][p] = multiply_add(av[r], bv, sum[r][p]);
+    }
+  }
+}
+
+// A sum of row r and vector p to C, where it ends: with the bias, and with what C holds.
+template <int VECTORS, class T>
+BPTT_INLINE void put_sum(const Tile<T>& t, int r, int p, typename Vec<T>::V value) {
+  const int64_t panel = p / VECTORS, lane = (p % VECTORS) * kLanes<T>;
+  const bool whole = p % VECTORS < VECTORS - 1 || t.last_units == kLanes<T>;
+  T* c = t.c + r * t.c_row + panel * t.c_panel + lane;
+  if (t.bias) value = value + load(t.bias + panel * t.bias_panel + lane);
+  if (whole) {
+    if (t.accumulate) value = value + load(c);
+    store(c, value);
+  } else {
+    if (t.accumulate) value = value + load_some(c, t.last_units);
+    store_some(c, value, t.last_units);
+  }
+}
+
+// By rows, with few of them, the loads of B alone keep the load units busy: `ahead` is not read then,
+// and need not be set.
+constexpr bool fetches_ahead(Lie lie, int panels, int rows) {
+  return lie == Lie::by_columns || (panels == 1 && rows > 3);
+}
+
+template <class O, Lie LIE, int ROWS, int PANELS, int VECTORS>
+void tile(const Tile<Sum<O>>& t) {
+  using T = Sum<O>;
+  using V = typename Vec<T>::V;
+  constexpr int kWidth = VECTORS * kLanes<T>;
+  V sum[ROWS][PANELS * VECTORS];
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < PANELS * VECTORS; ++p) sum[r][p] = V{};
+  }
+
+  constexpr bool kFetches = fetches_ahead(LIE, PANELS, ROWS);
+  const O* b = reinterpret_cast<const O*>(t.b);
+  Fetch fetches[2];
+  int64_t fetching = 0;  // by_columns
+  if constexpr (kFetches) {
+    fetches[0] = Fetch(t.ahead[0]);
+    fetches[1] = Fetch(t.ahead[1]);
+    fetching = t.ahead[0].count;
+  }
+  for (int64_t segment = 0; segment < t.segments; ++segment) {
+    const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
+    if constexpr (LIE == Lie::by_columns) {
+      const auto step = [&] {
+        tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
+        a += t.a_row;
+        b += t.b_row;
+      };
+      int64_t k = 0;
+      for (; fetching > 0 && k < t.segment_length; ++k, --fetching) {
+        fetches[0].next();
+        step();
+      }
+      for (; k < t.segment_length; ++k) step();
+      b += t.b_run;
+    } else {
+      // One pointer for three rows: x86 addresses base, base + row and base + 2 * row without
+      // another register.
+      constexpr int kBases = (ROWS + 2) / 3;
+      const O* base[kBases];
+#pragma GCC unroll 8
+      for (int i = 0; i < kBases; ++i) {
+        base[i] = a + 3 * i * t.a_row;
+        asm("" : "+r"(base[i]));
+      }
+      const int64_t row = t.a_row;
+      int64_t k = 0;
+      for (int half = kFetches ? 0 : 1; half < 2; ++half) {
+        const int64_t stop = half ? t.segment_length : t.segment_length / 2;
+        Fetch fetch = fetches[half];
+        for (; k + 2 <= stop; k += 2) {
+          if constexpr (kFetches) fetch.next();
+#pragma GCC unroll 2
+          for (int unroll = 0; unroll < 2; ++unroll) {
+            tile_step<O, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel, [&](int r) {
+              return base[r / 3][(r % 3) * row + unroll];
+            });
+          }
+#pragma GCC unroll 8
+          for (int i = 0; i < kBases; ++i) {
+            base[i] += 2;
+            asm("" : "+r"(base[i]));
+          }
+          b += 2 * kWidth;
+        }
+        fetches[half] = fetch;
+      }
+      if (k < t.segment_length) {
+        tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel,
+                                            [&](int r) { return base[r / 3][(r % 3) * row]; });
+        b += kWidth;
+      }
+    }
+  }
+
+#pragma GCC unroll 8
+  for (int p = 0; p < PANELS * VECTORS; ++p) {
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) put_sum<VECTORS>(t, r, p, sum[r][p]);
+  }
+}
+
+// Whether one row of a product has fewer vectors of sums than hide the latency of a multiply-add.
+template <class T>
+BPTT_INLINE bool few_chains(int64_t units, int64_t groups) {
+  return groups * ((units + kPanel<T> - 1) / kPanel<T>) < 4;
+}
+
+// The tile of such a product in a batch of one sequence: each sum is four chains, over k mod 4. No
+// other tile sums like that, so this depends on the batch only.
+template <class O, int VECTORS>
+void lone_tile(const Tile<Sum<O>>& t) {
+  using T = Sum<O>;
+  constexpr int kWidth = VECTORS * kLanes<T>, kChains = 4;
+  typename Vec<T>::V sum[kChains][VECTORS] = {};
+  const O* b = reinterpret_cast<const O*>(t.b);
+  const auto step = [&](int chain, const O* a) {
+    const auto av = splat<O>(*a);
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; ++v)
+      sum[chain][v] = multiply_add(av, load(b + chain * kWidth + v * kLanes<O>), sum[chain][v]);
+  };
+  for (int64_t segment = 0; segment < t.segments; ++segment) {
+    const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
+    int64_t k = 0;
+    for (; k + kChains <= t.segment_length; k += kChains) {
+#pragma GCC unroll 4
+      for (int chain = 0; chain < kChains; ++chain) step(chain, a + k + chain);
+      b += kChains * kWidth;
+    }
+    const int64_t left = t.segment_length - k;
+#pragma GCC unroll 4
+    for (int chain = 0; chain < kChains - 1; ++chain) {
+      if (chain < left) step(chain, a + k + chain);
+    }
+    b += left * kWidth;
+  }
+#pragma GCC unroll 2
+  for (int v = 0; v < VECTORS; ++v)
+    put_sum<VECTORS>(t, 0, v, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
+}
+
+// tiles[rows - 1] for one lie, number of panels and vectors; built by recursion because rows is a
+// template argument.
+template <class O, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
+struct TileTable {
+  TileFunction<Sum<O>> of[MAX_ROWS];
+  constexpr TileTable() : of{} { fill<1>(); }
+  template <int ROWS>
+  constexpr void fill() {
+    of[ROWS - 1] = tile<O, LIE, ROWS, PANELS, VECTORS>;
+    if constexpr (ROWS < MAX_ROWS) fill<ROWS + 1>();
+  }
+};
+
+template <class O, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
+constexpr TileTable<O, LIE, PANELS, VECTORS, MAX_ROWS> kTileTable{};
+template <class O>
+constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Lie::by_rows, 1, 1, kTileRows>.of,
+                                  kTileTable<O, Lie::by_rows, 1, 2, kTileRows>.of,
+                                  kTileTable<O, Lie::by_rows, 2, 2, 3>.of,
+                                  kTileTable<O, Lie::by_rows, 4, 2, 2>.of,
+                                  kTileTable<O, Lie::by_columns, 1, 1, kTileRows>.of,
+                                  kTileTable<O, Lie::by_columns, 1, 2, kTileRows>.of,
+                                  lone_tile<O, 1>,
+                                  lone_tile<O, 2>};
+
+// The height of the next tile when `left` rows remain: as even as possible, so that no tile is a
+// sliver.
+BPTT_INLINE int64_t tile_height(int64_t left) {
+  const int64_t tiles = (left + kTileRows - 1) / kTileRows;
+  return (left + tiles - 1) / tiles;
+}
+
+// `panels` full panels or single-vector ones for some rows: with few rows as many panels at once as the
+// registers allow, else tile below tile, so that a panel of B is in cache for all rows.
+// prepare(tile, panel, row, rows) is asked before each tile what it is to fetch.
+template <class T, class Prepare>
+BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64_t panels,
+                           bool two_vectors, const Prepare& prepare) {
+  for (int64_t panel = 0; panel < panels;) {
+    const int64_t left = panels - panel;
+    int64_t now = 1;
+    if (t.lone) {
+      prepare(t, panel, int64_t(0), rows);
+      (two_vectors ? tiles.lone_two : tiles.lone_one)(t);
+    } else if (two_vectors && left >= 4 && panels_at_once(rows) == 4) {
+      tiles.four_panels[rows - 1](t);
+      now = 4;
+    } else if (two_vectors && left >= 2 && panels_at_once(rows) >= 2) {
+      tiles.two_panels[rows - 1](t);
+      now = 2;
+    } else {
+      const T* const a = t.a;
+      T* const c = t.c;
+      for (int64_t row = 0; row < rows;) {
+        const int64_t height = tile_height(rows - row);
+        t.a = a + row * t.a_row;
+        t.c = c + row * t.c_row;
+        prepare(t, panel, row, height);
+        (two_vectors ? tiles.two : tiles.one)[height - 1](t);
+        row += height;
+      }
+      t.a = a;
+      t.c = c;
+    }
+    t.b += now * t.b_panel;
+    t.c += now * t.c_panel;
+    if (t.bias) t.bias += now * t.bias_panel;
+    panel += now;
+  }
+}
+
+}  // namespace
+}  // namespace bptt

@@ -1,0 +1,69 @@
+// file.h: what the parts of the model file share (model.h declares what others call).
+//
+// A model file is a safetensors file. Its header begins with
+//     {"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":"<64 digits>",
+// and holds as metadata: "config" (a JSON object of all options), "steps_taken", "steps_skipped",
+// "optimizer_steps", "frozen" (a JSON array of names), "groups" (a JSON object, name: [factor of the
+// learning rate, weight decay or null], of the tensors that have their own; may be missing),
+// "tensor_steps" (a JSON object, name: number of updates, of the tensors whose number is not
+// "optimizer_steps"; missing where there are none) and "user.<key>". Tensors: the parameters by their
+// names, "optimizer.<moment>.<parameter>", "loss.class_weights" if there are any, and "extra.<name>".
+// The SHA-256 is of the whole file with its own 64 digits taken as zeros ('0').
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/model.h"
+#include "modelfile/safetensors.h"
+
+namespace bptt {
+
+constexpr char kFormat[] = "bptt_native.model", kFormatVersion[] = "1";
+constexpr std::string_view kBeginning =
+    R"({"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":")";
+constexpr size_t kDigits = 64, kDigitsBegin = 8 + kBeginning.size();  // of the SHA-256, in the file
+
+inline std::string_view text_at(const std::byte* bytes, size_t begin, size_t end) {
+  return {reinterpret_cast<const char*>(bytes) + begin, end - begin};
+}
+
+// The SHA-256 that a file is to name.
+std::string digest_of(const std::byte* bytes, size_t size);
+
+// Throws Error (BPTT_ERR_FORMAT): expected a model file, got `got`. The argument by which the bytes
+// came is left to the caller.
+[[noreturn]] void refuse_file(const std::string& got);
+
+// Reads a header and refuses it with the reason where it is not that of a model file of this version
+// and this size. `bytes` are the beginning of the file, with the whole header if there is one.
+SafetensorsHeader check_model_header(const std::byte* bytes, size_t size, uint64_t file_size);
+
+// All that a header says. Its tensors are exactly those that its options ask for, and the user's.
+struct Contents {
+  SafetensorsHeader header;
+  ModelConfig config;  // but for the class weights, which are data
+  Dtype dtype = Dtype::float32;
+  std::vector<Param> tensors;         // the parameters, with the frozen ones marked
+  std::vector<ParamGroup> groups;     // by position among `tensors`
+  std::vector<int64_t> tensor_steps;  // the optimiser's counters, by position among `tensors`
+  std::vector<std::string> moments;   // before a parameter's name: the tensors' names
+  int64_t steps_taken = 0, steps_skipped = 0, optimizer_steps = 0;
+  std::map<std::string, std::string> metadata;  // the user's
+};
+
+// Reads all that a header says, and refuses what no model has. Of the file it takes the header only,
+// and memory in proportion to that.
+Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size);
+
+// All options as JSON; `optimizer` has the learning rate and eps in use.
+std::string config_to_json(const ModelConfig& config, const OptimizerConfig& optimizer,
+                           Dtype dtype);
+// Refuses (Error) unknown, missing and impossible options.
+ModelConfig config_from_json(const std::string& text, Dtype* dtype);
+
+}  // namespace bptt

@@ -1,0 +1,24 @@
+// batch.h: a batch of sequences as the caller gives it (bptt.h: bptt_sequence).
+#pragma once
+
+#include <cstdint>
+
+namespace bptt {
+
+// Exactly one of x and tokens is not null.
+template <class T>
+struct Sequence {
+  int64_t steps = 0, batch = 0;
+  const T* x = nullptr;
+  int64_t x_t = 0, x_n = 0;
+  const int64_t* tokens = nullptr;
+  int64_t tokens_t = 0, tokens_n = 0;
+  const T* h0 = nullptr;
+  const T* c0 = nullptr;
+  const int64_t* lengths = nullptr;  // [N]; null: all of T
+  const uint8_t* resets = nullptr;   // 1: the states are zero before this step
+  int64_t resets_t = 0, resets_n = 0;
+  uint64_t draw = 0;  // which random masks
+};
+
+}  // namespace bptt

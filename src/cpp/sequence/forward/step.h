@@ -1,0 +1,217 @@
+// step.h: one time step of one layer forward, in one direction, for some rows: the kernels that its
+// cell and options need, one after the other. Used where time is walked and by streams.
+#pragma once
+
+#include <cstdint>
+
+#include "base/profile.h"
+#include "kernels/kernels.h"
+#include "sequence/stack.h"
+
+namespace bptt {
+
+// What a step with options reads beyond StepForwardArgs.
+template <class T>
+struct StepExtras {
+  const T* keep_h = nullptr;  // zoneout (kernels.h: CellOptions)
+  const T* keep_c = nullptr;
+  int64_t keep_row = 0;
+  T* z = nullptr;  // scratch of layer normalisation [rows, gates, plane]
+};
+
+template <class T>
+class Stepper {
+ public:
+  Stepper(const StackConfig& config, const Geometry<T>& geometry, const Kernels<T>& kernels)
+      : config_(config),
+        geometry_(geometry),
+        shape_(geometry.shape),
+        extended_(config.extended()),
+        kernels_(kernels),
+        panels_(panel_count(kernels, config.hidden)) {}
+
+  const CellShape& shape() const { return shape_; }
+  bool extended() const { return extended_; }
+  int64_t z_row() const { return padded_row<T>(shape_.gates * geometry_.plane); }
+
+  // The options that forward and backward steps share.
+  CellOptions<T> options(const typename Packed<T>::Layer& weights) const {
+    CellOptions<T> o{};
+    o.coupled = config_.coupled;
+    o.reset_before = !config_.reset_after;
+    o.alpha = T(config_.alpha);
+    o.peephole = config_.peephole ? weights.peephole.data() : nullptr;
+    o.peephole_sums = shape_.peephole;
+    o.gain_c_sums = shape_.gain_c;
+    o.norm = config_.layer_norm;
+    if (o.norm && shape_.has_c) {
+      o.gain_c = weights.gains.data() + 2 * shape_.gates * geometry_.plane;
+      o.bias_c = o.gain_c + geometry_.plane;
+    }
+    return o;
+  }
+
+  // The input part of the pre-activations, in place: layer normalisation of W_ih x, if any.
+  void normalise_input(const typename Packed<T>::Layer& weights, T* planes, int64_t rows) const {
+    NormArgs<T> a = norm(planes, weights.gains.data(), rows, shape_.norm, 0);
+    a.z = planes;
+    a.z_row = geometry_.planes_row;
+    a.bias = weights.bias.data();
+    kernels_.norm_forward(a);
+  }
+
+  // in: [rows, depth], in_row apart. out: planes or (plain RNN) h. scratch: of the product.
+  void input_part(const typename Packed<T>::Layer& weights, const T* in, int64_t in_row,
+                  int64_t depth, T* out, int64_t out_row, int64_t rows, T* scratch) const {
+    ProductArgs<T> p{};
+    p.a = in;
+    p.scratch = scratch;
+    p.a_row = in_row;
+    p.segments = 1;
+    p.segment_length = depth;
+    p.b = weights.input.data();
+    p.rows = rows;
+    p.units = config_.hidden;
+    p.groups = shape_.gates;
+    p.c = out;
+    p.c_row = out_row;
+    p.c_group = geometry_.plane;
+    p.bias = config_.layer_norm ? nullptr : weights.bias.data();
+    p.bias_group = geometry_.plane;
+    p.panel_end = panels_;
+    kernels_.product(p);
+    if (config_.layer_norm) normalise_input(weights, out, rows);
+  }
+
+  // What all steps of a layer's direction have in common, of a batch of so many sequences. The caller
+  // sets rows, input, scratch, h_previous, h, c_previous, c and planes of each.
+  StepForwardArgs<T> begin(const typename Packed<T>::Layer& weights, int64_t batch) const {
+    StepForwardArgs<T> s{};
+    s.lone = batch == 1;
+    s.weights = weights.recurrent.data();
+    s.bias_hidden = weights.bias_hidden.data();
+    s.input_weights = weights.input.data();
+    s.bias = weights.bias.data();
+    s.input_row = geometry_.state_row;
+    s.depth = config_.state();
+    s.h_row = geometry_.state_row;
+    s.state_row = geometry_.cell_row;
+    s.planes_row = geometry_.planes_row;
+    s.plane_stride = geometry_.plane;
+    s.units = config_.hidden;
+    s.panel_end = panels_;
+    s.activation = config_.activation;
+    return s;
+  }
+
+  void forward(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& step,
+               const StepExtras<T>& extras) const {
+    const Timed timed(Phase::recurrent);
+    if (!profiling()) return forward_untimed(weights, step, extras);
+    uint64_t ticks[2]{};
+    StepForwardArgs<T> counted = step;
+    counted.ticks = ticks;
+    forward_untimed(weights, counted, extras);
+    profile_move(Phase::recurrent, Phase::input, ticks[0]);
+    profile_move(Phase::recurrent, Phase::pointwise, ticks[1]);
+  }
+
+  // Layer normalisation of rows of saved planes; backward, `gates` of the dz planes.
+  NormArgs<T> norm(T* planes, const T* gain, int64_t rows, int64_t hats, int64_t which) const {
+    NormArgs<T> a{};
+    a.gain = gain;
+    a.hat = planes + hats * geometry_.plane;
+    a.inverse = planes + (shape_.norm + 2 * shape_.gates) * geometry_.plane + which;
+    a.hat_row = geometry_.planes_row;
+    a.rows = rows;
+    a.gates = shape_.gates;
+    a.units = config_.hidden;
+    a.plane_stride = geometry_.plane;
+    return a;
+  }
+
+ private:
+  void forward_untimed(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& step,
+                       const StepExtras<T>& extras) const {
+    if (!extended_) return kernels_.step_forward[int(config_.cell)](step);
+    forward_extended(weights, step, extras);
+  }
+
+  void forward_extended(const typename Packed<T>::Layer& weights, StepForwardArgs<T> s,
+                        const StepExtras<T>& extras) const {
+    T* const h = s.h;
+    CellOptions<T> o = options(weights);
+    o.keep_h = extras.keep_h;
+    o.keep_c = extras.keep_c;
+    o.keep_row = extras.keep_row;
+    s.options = &o;
+    if (o.norm) {
+      normalised_product(weights, s, extras.z);
+      o.z = extras.z;
+      o.z_row = z_row();
+    }
+    if (config_.projection) {
+      s.h = s.planes + shape_.projected * geometry_.plane;
+      s.h_row = geometry_.planes_row;
+    }
+    kernels_.step_forward[int(config_.cell)](s);
+    if (o.reset_before) {
+      o.stage = 1;
+      s.weights = weights.recurrent_n.data();
+      s.input = s.planes + 3 * geometry_.plane;  // r h
+      s.input_row = geometry_.planes_row;
+      kernels_.step_forward[int(config_.cell)](s);
+    }
+    if (config_.projection) project(weights, s, h);
+  }
+
+  void normalised_product(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& s,
+                          T* z) const {
+    ProductArgs<T> p{};
+    p.a = s.input;
+    p.scratch = s.scratch;
+    p.a_row = geometry_.state_row;
+    p.segments = 1;
+    p.segment_length = config_.state();
+    p.b = weights.recurrent.data();
+    p.rows = s.rows;
+    p.units = config_.hidden;
+    p.groups = shape_.gates;
+    p.c = z;
+    p.c_row = z_row();
+    p.c_group = geometry_.plane;
+    p.panel_end = panels_;
+    kernels_.product(p);
+    NormArgs<T> a = norm(s.planes, weights.gains.data() + shape_.gates * geometry_.plane, s.rows,
+                         shape_.norm + shape_.gates, 1);
+    a.z = z;
+    a.z_row = z_row();
+    kernels_.norm_forward(a);
+  }
+
+  void project(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& s, T* h) const {
+    ProductArgs<T> p{};
+    p.a = s.h;
+    p.scratch = s.scratch;
+    p.a_row = geometry_.planes_row;
+    p.segments = 1;
+    p.segment_length = config_.hidden;
+    p.b = weights.projection.data();
+    p.rows = s.rows;
+    p.units = config_.projection;
+    p.groups = 1;
+    p.c = h;
+    p.c_row = geometry_.state_row;
+    p.panel_end = panel_count(kernels_, config_.projection);
+    kernels_.product(p);
+  }
+
+  const StackConfig& config_;
+  const Geometry<T>& geometry_;
+  const CellShape& shape_;
+  const bool extended_;
+  const Kernels<T>& kernels_;
+  const int64_t panels_;
+};
+
+}  // namespace bptt
