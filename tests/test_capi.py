@@ -175,11 +175,12 @@ def test_an_unknown_instruction_set_is_a_status(tmp_path):
 @pytest.mark.parametrize(
     ("tool", "standard"), [("gcc", "-std=c99"), ("gcc", "-std=c17"), ("g++", "-std=c++17")]
 )
-def test_the_header_stands_alone(tool, standard, tmp_path):
+@pytest.mark.parametrize("header", HEADERS)
+def test_the_header_stands_alone(header, tool, standard, tmp_path):
     if not shutil.which(tool):
         pytest.skip(f"{tool} is not installed")
     source = tmp_path / ("header.cpp" if "++" in tool else "header.c")
-    twice = '#include "bptt.h"\n' * 2
+    twice = f'#include "{header}"\n' * 2
     source.write_text(twice + "int main(void) { return bptt_abi_version() != BPTT_ABI_VERSION; }\n")
     subprocess.run(
         [

@@ -17,25 +17,18 @@ PYTHON = ROOT / "python" / "bptt_native"
 BINARY = {".png", ".safetensors"}
 SIMD_MAY_INCLUDE = {"stddef.h", "stdint.h", "string.h", "immintrin.h", "arm_neon.h"}
 
-PUBLIC = ("bptt.h", "bptt_diagnostics.h")
+PUBLIC = ("include/bptt.h", "include/bptt_diagnostics.h")
 
-# Room of a file -> rooms that it may include. Each of bptt.h and kernels.h is a room of its own.
-MAY_INCLUDE = {
-    "bindings": {"bindings", "bptt.h", "fork"},
-    "capi": {"capi", "handles", "error", "bptt.h", "model", "sequence", "kernels.h"},
-    "handles": {"handles", "error", "fork", "bptt.h"},
-    "error": {"bptt.h"},
-    "fork": {"fork"},
-    "model": {"model", "sequence", "kernels.h", "error", "fork"},
-    "sequence": {"sequence", "kernels.h", "error", "fork"},
-    "dispatch": {"kernels.h"},
-    "kernels": {"kernels.h", "cells", "simd"},
-    "cells": {"cells", "simd", "kernels.h"},
-    "simd": {"simd", "kernels.h"},
-    "kernels.h": set(),
-    "bptt.h": {"bptt_diagnostics.h"},
-    "bptt_diagnostics.h": {"bptt.h"},
-}
+# The rooms of the C++ core, from the top down: a file may include what is in its own room or below.
+CPP_ROOMS = (
+    "capi modelfile diagnostics model sequence/backward sequence/forward sequence base kernels include"
+)
+# The bindings see the public header, as any other caller does, and the locks that survive fork().
+BINDINGS_MAY_INCLUDE = {"bindings", "include"}
+BINDINGS_MAY_INCLUDE_FILES = {"base/fork.h"}
+# Of the kernels' room the others see one header; below it is compiled once per instruction set.
+KERNELS_DOOR = "kernels/kernels.h"
+
 # A module may import those to its right, and reference/ nothing of ours but itself.
 PYTHON_ORDER = [
     ["__main__"],
@@ -70,29 +63,55 @@ PYTHON_ORDER = [
 
 
 def room_of(path: Path) -> str:
-    relative = path.relative_to(CPP)
-    if len(relative.parts) > 1:
-        return relative.parts[0]
-    if relative.name in MAY_INCLUDE:
-        return relative.name
-    return relative.stem.split("_")[0]
+    return str(path.parent.relative_to(CPP))
 
 
 def sources() -> list[Path]:
     return sorted(p for p in CPP.rglob("*") if p.suffix in {".h", ".cpp"})
 
 
+def included_by(path: Path) -> list[Path]:
+    names = re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE)
+    return [CPP / ("include/" + name if "/" not in name else name) for name in names]
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(CPP)))
 def test_includes_go_one_way(path: Path) -> None:
-    room = room_of(path)
-    for name in re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE):
-        target = room_of(CPP / name)
-        assert target in MAY_INCLUDE[room], f"{room} includes {name}"
+    rooms, room = CPP_ROOMS.split(), room_of(path)
+    for target in included_by(path):
+        assert target.is_file(), f"{path.name} includes {target}, which is in no room"
+        name = str(target.relative_to(CPP))
+        if room == "bindings":
+            assert (
+                room_of(target) in BINDINGS_MAY_INCLUDE or name in BINDINGS_MAY_INCLUDE_FILES
+            ), f"the bindings include {name}"
+        elif room.startswith("kernels"):
+            assert room_of(target).startswith("kernels"), f"{room} includes {name}"
+        elif room_of(target).startswith("kernels"):
+            assert name == KERNELS_DOOR, f"{room} includes {name}"
+        else:
+            assert rooms.index(room_of(target)) >= rooms.index(room), f"{room} includes {name}"
+
+
+def test_no_header_includes_itself_through_others() -> None:
+    below = {path: included_by(path) for path in sources()}
+    finished: set[Path] = set()
+
+    def visit(path: Path, way: tuple[Path, ...]) -> None:
+        circle = " -> ".join(p.name for p in (*way, path))
+        assert path not in way, f"a circle of includes: {circle}"
+        if path not in finished:
+            for target in below[path]:
+                visit(target, (*way, path))
+            finished.add(path)
+
+    for path in below:
+        visit(path, ())
 
 
 @pytest.mark.parametrize(
     "path",
-    sorted((CPP / "simd").iterdir()) + sorted((CPP / "cells").iterdir()),
+    sorted((CPP / "kernels/simd").iterdir()) + sorted((CPP / "kernels/cells").iterdir()),
     ids=lambda p: p.name,
 )
 def test_kernels_include_no_library_and_have_no_linkage(path: Path) -> None:
@@ -190,7 +209,7 @@ def test_no_function_initialises_a_static_at_its_first_call() -> None:
 
 
 def test_one_symbol_per_kernel_object() -> None:
-    objects = list((ROOT / "build").rglob("kernels_*.dir/src/cpp/kernels*.cpp.o"))
+    objects = list((ROOT / "build").rglob("kernels_*.dir/src/cpp/kernels/kernels*.cpp.o"))
     if not objects:
         pytest.skip("no build folder with kernel objects beside these tests")
     for path in objects:

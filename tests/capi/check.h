@@ -3,7 +3,7 @@
 #ifndef CHECK_H
 #define CHECK_H
 
-#include <bptt.h>
+#include <bptt_diagnostics.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "bptt.h"
+#include "bptt_diagnostics.h"
 
 namespace bindings {
 

@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 #include "base/float_mode.h"
-#include "bptt.h"
+#include "bptt_diagnostics.h"
 #include "capi/handles.h"
 #include "kernels/kernels.h"
 #include "model/model.h"

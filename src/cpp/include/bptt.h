@@ -644,6 +644,4 @@ BPTT_API bptt_status bptt_stream_set_state(bptt_stream* stream, const void* h, c
 }
 #endif
 
-#include "bptt_diagnostics.h"
-
 #endif

@@ -1,6 +1,6 @@
 /* bptt_diagnostics.h: look at what a recurrent network does: what a tape remembers, what the gradient
- * is on its way back, and where the time goes. Part of bptt.h, whose glossary and rules hold here; it
- * includes this file. */
+ * is on its way back, and where the time goes. The second page of bptt.h, whose glossary and rules
+ * hold here too. A program that only trains and runs models does without it. */
 #ifndef BPTT_DIAGNOSTICS_H
 #define BPTT_DIAGNOSTICS_H
 
