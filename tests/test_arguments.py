@@ -10,8 +10,8 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import diagnostics
-from bptt_native.evaluation import evaluate, predict
-from bptt_native.fit import fit
+from bptt_native.training.evaluation import evaluate, predict
+from bptt_native.training.fit import fit
 
 T, N, I, H, O, V = 5, 3, 4, 6, 3, 7  # noqa: E741
 Call = Callable[[Any], Any]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.cli import main
-from bptt_native.fit import fit
-from bptt_native.sampling import load_text_model
+from bptt_native.apps.sampling import load_text_model
+from bptt_native.cli.main import main
+from bptt_native.training.fit import fit
 
 TEXT = "the cat sat on the mat and the dog sat on the log.\n" * 40
 SMALL = ["--hidden", "8", "--seq-len", "10", "--batch", "4", "--steps", "12"]

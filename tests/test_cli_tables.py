@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.cli import main
-from bptt_native.history import read_history
-from bptt_native.schedules import schedule_of
+from bptt_native.cli.main import main
+from bptt_native.training.history import read_history
+from bptt_native.training.schedules import schedule_of
 
 FORECAST = ["--csv", "wave.csv", "--target", "v", "--test-from", "t=150"]
 CLASSIFY = ["--csv", "signs.csv", "--sequence", "id", "--label", "sign"]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from bptt_native import demo
-from bptt_native.history import read_history
-from bptt_native.interruption import Interruption
-from bptt_native.sampling import load_text_model
+from bptt_native.apps import demo
+from bptt_native.apps.sampling import load_text_model
+from bptt_native.runtime.interruption import Interruption
+from bptt_native.training.history import read_history
 
 
 @pytest.fixture

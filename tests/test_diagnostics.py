@@ -17,7 +17,7 @@ from bptt_native.diagnostics import (
     truncation_bias,
 )
 from bptt_native.diagnostics.norms import direction_of, safe_norm
-from bptt_native.history import HistoryRow
+from bptt_native.training.history import HistoryRow
 
 # --------------------------------------------------------------------------- flow
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.batches import Sequences, Streams, read_data, source_of
-from bptt_native.fit import evaluate, fit, predict, resume
-from bptt_native.history import read_history
-from bptt_native.loop import TrainingDiverged
-from bptt_native.schedules import Cosine, EarlyStopping, Plateau, StepDecay, Warmup
+from bptt_native.training.batches import Sequences, Streams, read_data, source_of
+from bptt_native.training.fit import evaluate, fit, predict, resume
+from bptt_native.training.history import read_history
+from bptt_native.training.schedules import Cosine, EarlyStopping, Plateau, StepDecay, Warmup
+from bptt_native.training.trainer import TrainingDiverged
 
 
 def classifier(**changes):

@@ -7,7 +7,7 @@ import pytest
 from test_fit import bits, classifier, sequences
 
 import bptt_native as bn
-from bptt_native.fit import FitTrainer, fit, resume
+from bptt_native.training.fit import FitTrainer, fit, resume
 
 WRONG = [
     ({"max_skips": 0}, "'max_skips': expected an integer >= 1, got 0"),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import bptt_native as bn
 from bptt_native import reference
+from bptt_native.apps.text import TextOptions, TextTrainer
+from bptt_native.apps.vocabulary import pydoc_prose, windows
 from bptt_native.diagnostics import decay_per_step, gradient_flow, half_life
-from bptt_native.tasks import pydoc_prose, windows
-from bptt_native.training import TextOptions, TextTrainer
 
 # ---------------------------------------------------------------------------------------- the decay
 

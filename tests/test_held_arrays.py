@@ -196,7 +196,7 @@ def test_no_other_thread_resizes_an_array_that_python_checks_and_converts() -> N
         """
         import gc, os
         from bptt_native import diagnostics
-        from bptt_native.fit import evaluate, fit, predict
+        from bptt_native.training.fit import evaluate, fit, predict
 
         PACKAGE = os.path.dirname(bn.__file__)
 

@@ -16,8 +16,8 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import lab, plots
-from bptt_native.cli import main
-from bptt_native.lab.record import duration
+from bptt_native.cli.main import main
+from bptt_native.lab.results import duration
 
 
 def cases(full: bool) -> list[lab.Case]:

@@ -12,7 +12,7 @@ import pytest
 import bptt_native as bn
 from bptt_native import lab
 from bptt_native.lab import clipping, vanish_explode
-from bptt_native.lab.record import duration
+from bptt_native.lab.results import duration
 from bptt_native.lab.tasks import ADDING_BASELINE, adding
 
 ROOT = Path(__file__).parents[1]

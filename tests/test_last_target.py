@@ -11,10 +11,10 @@ from test_model_file import joined, split
 
 import bptt_native as bn
 from bptt_native import reference as ref
-from bptt_native.batches import read_data, source_of
 from bptt_native.diagnostics import backward_seeds, connectivity, gradient_flow
-from bptt_native.fit import fit, predict
-from bptt_native.watch import look
+from bptt_native.training.batches import read_data, source_of
+from bptt_native.training.fit import fit, predict
+from bptt_native.training.watch import look
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
 OLD = Path(__file__).parent / "data" / "model_last_row.safetensors"

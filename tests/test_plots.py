@@ -9,8 +9,8 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.diagnostics import GradientFlow
-from bptt_native.history import BITS, HistoryRow, unit_of
-from bptt_native.records import GradientRecord, LayerRecord
+from bptt_native.training.gradient_record import GradientRecord, LayerRecord
+from bptt_native.training.history import BITS, HistoryRow, unit_of
 
 pytest.importorskip("matplotlib")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.cli import main
+from bptt_native.cli.main import main
 
 PHASES = {
     "packing", "input", "recurrent", "pointwise", "weight_gradients", "input_gradients",

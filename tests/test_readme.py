@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bptt_native.cli import build_parser
+from bptt_native.cli.main import build_parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))

@@ -19,16 +19,16 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native import documents, files
-from bptt_native.cli import main
-from bptt_native.fit import fit, resume
-from bptt_native.history import HistoryFile, read_history
-from bptt_native.records import RecordFile, read_records
-from bptt_native.run_files import FORECAST_FILE, RESULTS, clear
-from bptt_native.schedules import EarlyStopping
-from bptt_native.tables import write_table
-from bptt_native.tasks import read_text
-from bptt_native.watch import Watch
+from bptt_native.apps.tables import write_table
+from bptt_native.apps.vocabulary import read_text
+from bptt_native.cli.main import main
+from bptt_native.runtime import documents, files
+from bptt_native.training.fit import fit, resume
+from bptt_native.training.gradient_record import RecordFile, read_records
+from bptt_native.training.history import HistoryFile, read_history
+from bptt_native.training.run_files import FORECAST_FILE, RESULTS, clear
+from bptt_native.training.schedules import EarlyStopping
+from bptt_native.training.watch import Watch
 
 COMPANIONS = ("history.csv", "gradients.jsonl", "forecast.csv", "labels.csv")
 TRAIN = {
@@ -512,7 +512,7 @@ def test_results_of_an_earlier_end_do_not_stay_while_a_run_goes_on(call, runs, t
         seen.there = (folder / "forecast.csv").exists()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bptt_native.history.Progress.show", progress)
+        patch.setattr("bptt_native.training.history.Progress.show", progress)
         data = TRAIN["forecast"][:4]
         assert call("train", *data, "--resume", "--epochs", 7, "--out", folder)[0] == 0
     assert seen.there is False

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bptt_native.schedules import (
+from bptt_native.training.schedules import (
     SCHEDULES,
     Constant,
     Cosine,

@@ -8,11 +8,11 @@ import pytest
 from test_fit import bits, classifier, figures, regressor, sequences, tagger
 
 import bptt_native as bn
-from bptt_native import fit as fit_module
-from bptt_native.evaluation import Metrics
-from bptt_native.fit import FitTrainer, evaluate, fit, predict, resume
-from bptt_native.loop import TrainingDiverged
-from bptt_native.schedules import EarlyStopping
+from bptt_native.training import fit as fit_module
+from bptt_native.training.evaluation import Metrics
+from bptt_native.training.fit import FitTrainer, evaluate, fit, predict, resume
+from bptt_native.training.schedules import EarlyStopping
+from bptt_native.training.trainer import TrainingDiverged
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error

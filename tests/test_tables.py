@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.classify import Labelled
-from bptt_native.forecast import Forecast, autoregression, first_test_row, persistence
-from bptt_native.tables import Scaling, Table
+from bptt_native.apps.classify import Labelled
+from bptt_native.apps.forecast import Forecast, autoregression, first_test_row, persistence
+from bptt_native.apps.tables import Scaling, Table
 
 
 def table(tmp_path, text):

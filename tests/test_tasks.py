@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bptt_native.tasks import Vocabulary, ngram_bits, pydoc_prose, read_text, split, windows
+from bptt_native.apps.vocabulary import (
+    Vocabulary,
+    ngram_bits,
+    pydoc_prose,
+    read_text,
+    split,
+    windows,
+)
 
 # ------------------------------------------------------------------------------------------ reading
 

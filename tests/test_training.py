@@ -14,12 +14,19 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.history import COLUMNS, HistoryFile, HistoryRow, Progress, read_history, summary
-from bptt_native.interruption import Interruption
-from bptt_native.loop import HISTORY_FILE, MODEL_FILE, TrainingDiverged
-from bptt_native.sampling import load_text_model, sample
-from bptt_native.tasks import Vocabulary
-from bptt_native.training import TextOptions, TextTrainer
+from bptt_native.apps.sampling import load_text_model, sample
+from bptt_native.apps.text import TextOptions, TextTrainer
+from bptt_native.apps.vocabulary import Vocabulary
+from bptt_native.runtime.interruption import Interruption
+from bptt_native.training.history import (
+    COLUMNS,
+    HistoryFile,
+    HistoryRow,
+    Progress,
+    read_history,
+    summary,
+)
+from bptt_native.training.trainer import HISTORY_FILE, MODEL_FILE, TrainingDiverged
 
 TEXT = "".join(
     f"{a} {verb} the {b} {where}.\n"
@@ -324,7 +331,7 @@ def test_first_interrupt_is_a_flag():
 
 def test_second_interrupt_ends_at_once():
     code = (
-        "import os, signal, time; from bptt_native.interruption import Interruption\n"
+        "import os, signal, time; from bptt_native.runtime.interruption import Interruption\n"
         "with Interruption() as stop:\n"
         "    os.kill(os.getpid(), signal.SIGINT); assert stop(); print('one', flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(600)\n"
@@ -354,8 +361,8 @@ def test_other_threads_leave_signals_alone():
 # that it is never over before.
 ENDED = """
 import os, signal, sys, threading
-from bptt_native import loop
-from bptt_native.cli import main
+from bptt_native.training import trainer as loop
+from bptt_native.cli.main import main
 
 ended, usual = threading.Event(), loop.Trainer.train_step
 
@@ -589,7 +596,7 @@ def test_sampling_refuses(trained, wrong, argument):
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, bptt_native.cli\n"
+        "import sys, bptt_native.cli.main\n"
         "print(*sorted({m.partition('.')[0] for m in sys.modules} & {'tqdm', 'matplotlib'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

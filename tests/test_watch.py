@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.batches import read_data, source_of
-from bptt_native.cli import main
+from bptt_native.cli.main import main
 from bptt_native.diagnostics import gradient_flow
-from bptt_native.fit import fit, resume
-from bptt_native.history import HistoryRow, read_history
-from bptt_native.records import RecordFile, read_records
-from bptt_native.watch import GradientWarning, Watch, _longer, look, radius, recurrent_blocks
+from bptt_native.training.batches import read_data, source_of
+from bptt_native.training.fit import fit, resume
+from bptt_native.training.gradient_record import RecordFile, read_records
+from bptt_native.training.history import HistoryRow, read_history
+from bptt_native.training.watch import (
+    GradientWarning,
+    Watch,
+    _longer,
+    look,
+    radius,
+    recurrent_blocks,
+)
 
 
 def net(cell="lstm", **changes):

@@ -13,7 +13,7 @@ if sys.version_info < (3, 12):
             raise ImportError("bptt_native: expected the main interpreter, got a sub-interpreter")
         del _interpreters
 
-from . import startup as _startup
+from .runtime import startup as _startup
 
 try:
     from . import _core as _core
@@ -23,32 +23,27 @@ except ImportError as _error:
 finally:
     del _startup
 
-from .modules import (
-    GRU,
-    LSTM,
-    RNN,
-    SGD,
-    Adagrad,
-    Adam,
+from ._core import Tape, __version__
+from .nn.cells import GRU, LSTM, RNN
+from .nn.gradients import (
     Gradients,
-    Init,
-    Model,
-    Parameter,
-    RMSprop,
     StepResult,
-    Stream,
-    Tape,
     UpdateResult,
-    __version__,
-    available_isas,
     clip_grad_norm_,
     clip_grad_tensor_norm_,
     clip_grad_value_,
+)
+from .nn.model import Model, load
+from .nn.optimizers import SGD, Adagrad, Adam, RMSprop
+from .nn.parameters import Parameter
+from .nn.stream import Stream
+from .options.to_engine import Init
+from .runtime.profile import profile
+from .runtime.settings import (
+    available_isas,
     get_flush_subnormals,
     get_num_threads,
     isa,
-    load,
-    profile,
     set_flush_subnormals,
     set_num_threads,
 )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Array, message, number
-from ..conversion import convert
+from ..arguments.arrays import convert
+from ..arguments.values import Array, message, number
 from ..reference.basics import linear_forward
 from ..reference.cells import Options, affine_forward
 from .flow import gradient_at

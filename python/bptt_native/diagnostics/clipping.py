@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import integer, message, refuse_type
+from ..arguments.values import integer, message, refuse_type
 from .norms import Norms
 
 LEVELS = (0.1, 0.5, 0.9)  # of the running quantiles

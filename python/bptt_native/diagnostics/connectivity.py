@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import integer, message, number
+from ..arguments.values import integer, message, number
 from .nets import gives_every_step, setting
 from .norms import Norms
 from .seeds import Indices, backward_seeds, indices

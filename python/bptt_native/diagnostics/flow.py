@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import integer, message
-from ..conversion import read
+from ..arguments.arrays import read
+from ..arguments.values import integer, message
 from .nets import gives_every_step, reads_ends, setting, walk_index
 from .norms import Norms, safe_norm
 

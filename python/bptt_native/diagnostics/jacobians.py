@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Array, integer, message
-from ..conversion import convert
+from ..arguments.arrays import convert
+from ..arguments.values import Array, integer, message
 from ..reference.sequence import dale_signs
 from .nets import check_tape, directions, setting, state_size, walk_index
 from .norms import Norms, direction_of

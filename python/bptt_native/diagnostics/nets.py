@@ -3,7 +3,7 @@
 from typing import Any
 
 from .._core import Tape
-from ..arrays import integer, refuse_type
+from ..arguments.values import integer, refuse_type
 
 
 def setting(net: Any, name: str) -> Any:

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Array, flag, integer, message
-from ..conversion import convert
+from ..arguments.arrays import convert
+from ..arguments.values import Array, flag, integer, message
 from .nets import check_tape, output_width, setting
 from .norms import Norms
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import integer, refuse_type
-from ..model import Model
+from ..arguments.values import integer, refuse_type
+from ..nn.model import Model
 from .norms import Norms, direction_of
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import integer, message, refuse_type
-from ..files import replace
+from ..arguments.values import integer, message, refuse_type
+from ..runtime.files import replace
 from . import benchmark_tasks, clipping, initialisation, long_range, pascanu, vanish_explode
 from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
-from .record import (
+from .results import (
     as_text,
     machine,
     read_circumstances,

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..model import Model
-from ..options import Init
+from ..nn.model import Model
+from ..options.to_engine import Init
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row

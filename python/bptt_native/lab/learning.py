@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..model import Model
-from ..options import Init
+from ..nn.model import Model
+from ..options.to_engine import Init
 from .experiment import Row
 
 NETS: dict[str, tuple[str, str, Init]] = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import integer, message
+from ..arguments.values import integer, message
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]

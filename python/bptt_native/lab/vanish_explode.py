@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cells import GRU, LSTM, RNN
-from ..options import Init
+from ..nn.cells import GRU, LSTM, RNN
+from ..options.to_engine import Init
 from ..plots.base import dress, legend
 from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 
-from .. import set_num_threads
+from ..runtime.settings import set_num_threads
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..diagnostics import Norms
-from ..files import replace
+from ..runtime.files import replace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

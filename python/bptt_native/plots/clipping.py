@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..history import HistoryRow, columns
+from ..training.history import HistoryRow, columns
 from .base import (
     BLUE,
     BOX,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..diagnostics import GradientFlow, Norms
-from ..records import GradientRecord
+from ..training.gradient_record import GradientRecord
 from .base import BOX, STYLES, dress, heat_map, legend, new_figure
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..diagnostics import GradientFlow
-from ..history import LOSS, HistoryRow, Unit
+from ..training.history import LOSS, HistoryRow, Unit
 from .base import BLUE, BOX, GREY, PALE, VERMILION, dress, legend, new_figure, smooth, tick
 from .clipping import plot_gradient_norm
 from .flow import plot_gradient_flow

@@ -9,18 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from .. import Model, load
-from ..arrays import message
-from ..documents import OBJECT, judge, parse
-from ..files import csv_rows, refuse_line
-from ..history import HistoryRow, Unit, read_history, unit_of
-from ..records import GradientRecord, read_records
-from ..run_files import FORECAST_FILE, GRADIENTS_FILE, HISTORY_FILE, LABELS_FILE, MODEL_FILE
-from ..sampling import sample, text_of
-from ..saved import task_of
-from ..tables import Table
-from ..tasks import Vocabulary
-from ..watch import recurrent_blocks
+from ..apps.sampling import sample, text_of
+from ..apps.saved_tasks import task_of
+from ..apps.tables import Table
+from ..apps.vocabulary import Vocabulary
+from ..arguments.values import message
+from ..nn.model import Model, load
+from ..runtime.documents import OBJECT, judge, parse
+from ..runtime.files import csv_rows, refuse_line
+from ..training.gradient_record import GradientRecord, read_records
+from ..training.history import HistoryRow, Unit, read_history, unit_of
+from ..training.run_files import (
+    FORECAST_FILE,
+    GRADIENTS_FILE,
+    HISTORY_FILE,
+    LABELS_FILE,
+    MODEL_FILE,
+)
+from ..training.watch import recurrent_blocks
 from .figures import clipping, curves, flow, rounded
 from .memory import label_memory, series_memory, text_memory
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..history import HistoryRow, Unit, columns
-from ..records import GradientRecord
+from ..training.gradient_record import GradientRecord
+from ..training.history import HistoryRow, Unit, columns
 
 Floats = npt.NDArray[np.float64]
 POINTS, LOOKS, ROWS = 600, 80, 120  # most points of a curve, columns and rows of a heat map

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import Model
-from ..classify import ClassifyOptions, Labelled
+from ..apps.classify import ClassifyOptions, Labelled
+from ..apps.forecast import ForecastOptions, features_of
+from ..apps.tables import Scaling, Table
+from ..apps.vocabulary import Vocabulary
 from ..diagnostics import connectivity, lyapunov
 from ..diagnostics.nets import state_size
-from ..evaluation import predict
-from ..forecast import ForecastOptions, features_of
-from ..tables import Scaling, Table
-from ..tasks import Vocabulary
+from ..nn.model import Model
+from ..training.evaluation import predict
 from .figures import rounded, rounded_all
 
 Floats = npt.NDArray[np.float64]

@@ -47,7 +47,7 @@ struct Argument {
 };
 
 [[noreturn]] void refuse(py::handle value, const Argument& argument, const char* got = nullptr) {
-  const py::module_ arrays = py::module_::import("bptt_native.arrays");
+  const py::module_ arrays = py::module_::import("bptt_native.arguments.values");
   const std::string text =
       got ? got : py::cast<std::string>(arrays.attr("describe")(value)) + argument.part;
   arrays.attr("refuse")(value, argument.where.text(), argument.name, argument.expected, text);
@@ -71,7 +71,7 @@ py::object convert(py::handle value, const Forms& forms, const Argument& argumen
     }
     allowed[dtype] = list;
   }
-  return py::module_::import("bptt_native.conversion")
+  return py::module_::import("bptt_native.arguments.arrays")
       .attr("convert")(value, allowed, argument.where.text(), argument.name, argument.expected,
                        argument.part,
                        py::handle(argument.index ? PyExc_IndexError : PyExc_ValueError));
@@ -161,7 +161,7 @@ void* flat_data(int type, py::handle value, int64_t count, const Where& where,
     const char* const dtype = type == kInt64 ? "int64" : type == 11 ? "float32" : "float64";
     const std::string expected =
         std::string("a writable contiguous ") + dtype + " array of shape [" + text(count) + "]";
-    py::module_::import("bptt_native.arrays")
+    py::module_::import("bptt_native.arguments.values")
         .attr("refuse_memory")(value, dtype, where.text(), argument, expected);
   }
   return proxy(value)->data;
@@ -325,7 +325,7 @@ const void* take_step(const Net& net, py::handle x, Given& given, const Where& w
     return proxy(x)->data;
   if (net.tokens_only) {
     const std::string token = "an integer from 0 to " + text(net.input - 1);
-    py::module_::import("bptt_native.arrays").attr("refuse_type")(x, where.text(), "x", token);
+    py::module_::import("bptt_native.arguments.values").attr("refuse_type")(x, where.text(), "x", token);
   }
   const std::string what = array_text(net, "[" + text(net.input) + "]");
   given = take_exact(x, net, &net.input, 1, true, {where, "x", what});

@@ -1,0 +1,1 @@
+"""Texts, time series and labelled sequences: their data, options, runs and results."""

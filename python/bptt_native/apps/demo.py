@@ -1,0 +1,162 @@
+"""The demonstration: learn English prose by BPTT and look at the gradient on its way back."""
+
+import math
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..diagnostics import GradientFlow, gradient_flow
+from ..plots import save_figure, training_figure
+from ..runtime.files import remove
+from ..runtime.interruption import Interruption
+from ..runtime.settings import get_num_threads, isa
+from ..training.history import BITS, HistoryRow, Progress, summary
+from ..training.run_files import HISTORY_FILE, MODEL_FILE
+from .sampling import sample
+from .text import TextOptions, TextTrainer
+from .vocabulary import ngram_bits, pydoc_prose, windows
+
+RECIPE = TextOptions(
+    cell="lstm", hidden=256, embedding=128, seq_len=100, batch=32, steps=1000, optimizer="adam",
+    lr=0.012, warmup=20, clip_norm=0.18, init="orthogonal", forget_bias=1.0,
+)  # fmt: skip
+
+SMALL = TextOptions(hidden=64, embedding=64, steps=200, lr=5e-3, warmup=20, clip_norm=0.5)
+SMALL_CELLS = {
+    "sigmoid RNN": replace(SMALL, cell="rnn", nonlinearity="sigmoid"),
+    "tanh RNN": replace(SMALL, cell="rnn"),
+    "GRU": replace(SMALL, cell="gru"),
+    "LSTM": replace(SMALL, forget_bias=1.0),
+}
+
+SEQUENCES = 256  # of the held-out text, over which the flow is taken
+
+Flows = dict[str, GradientFlow]
+
+
+def train_within(trainer: TextTrainer, out: Path, seconds: float, stop: Interruption) -> bool:
+    """Train, and shorten the run where it would last longer than ``seconds``.
+
+    A shorter run has its learning rates over fewer steps, so that it ends well too. The first
+    steps, from which the time is estimated, are those of the warm-up and do not depend on that.
+    """
+    progress = Progress(trainer.steps, text=True)
+
+    def show(row: HistoryRow) -> None:
+        rows = trainer.history
+        if trainer.step % 20 == 0 and trainer.step < trainer.steps:
+            each = (trainer.seconds - rows[4].seconds) / (trainer.step - 5)
+            fits = trainer.step + max(1, int((seconds - trainer.seconds) / each))
+            if fits < trainer.steps:
+                trainer.set_steps(fits)
+        progress.show(rows, trainer.steps)
+
+    try:
+        return trainer.fit(out, eval_every=50, checkpoint_every=200, stop=stop, callbacks=[show])
+    finally:
+        progress.close()
+
+
+def compare_flows(text: str, seed: int, stop: Interruption) -> tuple[Flows, Flows]:
+    """Give the gradient flow of small networks of each kind before and after brief training."""
+    before: Flows = {}
+    after: Flows = {}
+    for name, options in SMALL_CELLS.items():
+        trainer = TextTrainer(text, replace(options, seed=seed))
+        x, targets = next(windows(trainer.valid, options.seq_len, SEQUENCES))
+        before[name] = gradient_flow(trainer.model, x, targets[-1])
+        trainer.fit(eval_every=options.steps, stop=stop)
+        after[name] = gradient_flow(trainer.model, x, targets[-1])
+        if stop():
+            break
+    return before, after
+
+
+def flow_table(before: Mapping[str, GradientFlow], after: Mapping[str, GradientFlow]) -> list[str]:
+    """Give the decay per step of each network as lines of text."""
+    lines = [f"{'':14}{'before':>10}{'after':>10}{'half-life after':>20}"]
+    for name, flow in after.items():
+        life = f"{flow.half_life:.1f} steps"
+        lines.append(f"{name + ' h':14}{before[name].decay:10.3f}{flow.decay:10.3f}{life:>20}")
+        if flow.decay_c is not None:
+            lines.append(f"{name + ' c':14}{before[name].decay_c:10.3f}{flow.decay_c:10.3f}")
+    return lines
+
+
+def say(*lines: str) -> None:
+    """Write lines to the standard output."""
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> bool:
+    """Run the demonstration and write model, history and picture.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder of ``model.safetensors``, ``history.csv`` and ``gradient.png``; what a
+        demonstration left there before is replaced.
+    seconds : float
+        Training lasts no longer, measurements of the held-out text included.
+    seed : int
+
+    Returns
+    -------
+    bool
+        False if it was interrupted (Ctrl-C); then the model is saved all the same.
+    """
+    if not 0 < seconds < math.inf:
+        expected = "a finite number above 0"
+        raise ValueError(f"demo.run: argument 'seconds': expected {expected}, got {seconds}")
+    out, text = Path(out), pydoc_prose()
+    trainer = TextTrainer(text, replace(RECIPE, seed=seed))
+    o, parameters = trainer.options, trainer.model.num_parameters
+    say(
+        f"Text: {len(text):,} characters, {len(trainer.vocabulary)} different ones, of the "
+        f"language reference that CPython {platform.python_version()} carries; the last "
+        f"{o.valid_fraction:.0%} held out.",
+        f"Model: LSTM of {o.hidden} units, {parameters:,} parameters; {o.batch} streams, BPTT over "
+        f"{o.seq_len} steps; {isa()}, {get_num_threads()} thread(s).",
+    )
+    ngram = ngram_bits(trainer.train, trainer.valid, len(trainer.vocabulary), order=4)
+    picture = out / "gradient.png"
+    remove(picture)
+    with Interruption() as stop:
+        over = train_within(trainer, out, seconds, stop)
+        rows, figures = trainer.history, summary(trainer.history, text=True)
+        say(
+            f"Trained {trainer.step} steps ({trainer.step / trainer.steps_per_epoch:.1f} times "
+            f"through the text) in {trainer.seconds:.1f} s, {figures['chars/s']} characters/s; "
+            f"{figures['clipped']} of the steps clipped to norm {o.clip_norm}."
+        )
+        if not over:
+            say(f"Interrupted; {out / MODEL_FILE} holds the model.")
+            return False
+        say(
+            "", f"Held-out text: {rows[-1].bpc:.3f} bits per character",
+            f"order-4 n-gram: {ngram:.3f} bits per character", "", "It writes:",
+        )  # fmt: skip
+        written = "".join(sample(trainer.model, trainer.vocabulary, "The ", 400, 0.6, seed))
+        say(*(f"  | {line}" for line in ("The " + written).splitlines()), "")
+        before, after = compare_flows(text, seed, stop)
+    if stop():
+        return False
+    say(
+        "How the gradient of a loss at the last step changes per step back in time (64 units, "
+        f"trained {SMALL.steps} steps):",
+        *flow_table(before, after),
+        "",
+    )
+    files = [out / MODEL_FILE, out / HISTORY_FILE]
+    if find_spec("matplotlib"):
+        files.append(picture)
+        figure = training_figure(rows, o.clip_norm, before, after, {"order-4 n-gram": ngram}, BITS)
+        save_figure(figure, files[-1])
+    else:
+        say("No picture: it needs matplotlib (pip install 'bptt_native[plot]').")
+    say("Written: " + ", ".join(map(str, files)))
+    return True

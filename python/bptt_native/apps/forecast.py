@@ -1,0 +1,296 @@
+"""Forecasting a time series: what is given, what is to be said, and what simple rules say.
+
+At each row the features up to that row are given and the target ``horizon`` rows later is to be
+said. The rows from ``first_test`` on are the test part: they are forecast with all rows before
+them known, but neither weights nor scaling have seen them.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arguments.values import integer, message
+from ..nn.model import Model
+from ..training.evaluation import predict
+from ..training.fit import FitTrainer
+from ..training.run_files import FORECAST_FILE
+from .run_options import SequenceRecipe
+from .tables import Content, Floats, Scaling, Table, as_number, sha256_of, write_table
+
+
+def autoregression(series: Floats, order: int, horizon: int, first_test: int) -> Floats:
+    """Forecast by a linear autoregression fitted by least squares on the training part.
+
+    ``y[t + horizon]`` as a constant plus a weighted sum of ``y[t], ..., y[t - order + 1]``.
+
+    Parameters
+    ----------
+    series : float64 [rows]
+    order, horizon, first_test : int
+
+    Returns
+    -------
+    float64 [rows - first_test]
+        Forecasts of the test rows.
+
+    Raises
+    ------
+    ValueError
+        The training part has fewer rows than the regression has coefficients.
+    """
+    n, first = len(series), order + horizon - 1  # the first row that has all its lags
+    if first_test - first <= order:
+        expected = f"at least {2 * order + horizon} training rows for order {order}"
+        raise ValueError(message("autoregression", "first_test", expected, str(first_test)))
+    rows = np.arange(first, n)
+    lags = [series[rows - horizon - k] for k in range(order)]
+    inputs = np.stack([np.ones(len(rows)), *lags], axis=1)
+    known = rows < first_test
+    weights = np.linalg.lstsq(inputs[known], series[rows[known]])[0]
+    result: Floats = inputs[~known] @ weights
+    return result
+
+
+def persistence(series: Floats, horizon: int, first_test: int) -> Floats:
+    """Forecast that nothing changes: ``y[t + horizon] = y[t]``, for the test rows."""
+    return series[first_test - horizon : len(series) - horizon]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A series with its test part and its scaling.
+
+    Attributes
+    ----------
+    features, target : float64 [rows, F], [rows]
+    first_test : int
+        The row that the test part begins with.
+    horizon : int
+        Rows between what is given and what is to be said.
+    scaling, target_scaling : Scaling
+        Of features and target, from the training part.
+    """
+
+    features: Floats
+    target: Floats
+    first_test: int
+    horizon: int
+    scaling: Scaling
+    target_scaling: Scaling
+
+    @classmethod
+    def of(cls, features: Floats, target: Floats, first_test: int, horizon: int = 1) -> Self:
+        """Divide a series and measure the scaling of its training part.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The horizon is not positive, or a part has too few rows.
+        """
+        integer(horizon, "Forecast", "horizon", 1)
+        if not horizon + 2 <= first_test < len(target):
+            expected = f"at least {horizon + 2} training rows, and a test row"
+            got = f"{first_test} and {len(target) - first_test}"
+            raise ValueError(message("Forecast", "first_test", expected, got))
+        known = features[:first_test], target[:first_test, None]
+        scaling, target_scaling = (Scaling.of(part) for part in known)
+        return cls(features, target, first_test, horizon, scaling, target_scaling)
+
+    def pairs(self, first: int, end: int, dtype: str) -> tuple[Any, Any]:
+        """Give standardised inputs and targets, the targets from rows ``first`` to ``end``.
+
+        Returns
+        -------
+        x : ndarray [end - first, F]
+        y : ndarray [end - first, 1]
+        """
+        x = self.scaling(self.features[first - self.horizon : end - self.horizon], dtype)
+        return x, self.target_scaling(self.target[first:end, None], dtype)
+
+    def training(self, dtype: str, held_out: int = 0) -> tuple[Any, Any]:
+        """Give the pairs to train on: all of the training part but its last ``held_out`` rows."""
+        return self.pairs(self.horizon, self.first_test - held_out, dtype)
+
+    def validation(self, dtype: str, held_out: int) -> tuple[Any, Any]:
+        """Give the last ``held_out`` pairs of the training part."""
+        return self.pairs(self.first_test - held_out, self.first_test, dtype)
+
+    def predict(self, model: Model) -> Floats:
+        """Forecast the test rows, the series being read from its beginning."""
+        n, dtype = len(self.target), str(model.config["dtype"])
+        said: Any = predict(model, self.pairs(self.horizon, n, dtype)[0])
+        return self.target_scaling.back(said[self.first_test - self.horizon :])[:, 0]
+
+    def error(self, forecasts: npt.ArrayLike) -> float:
+        """Give the mean squared error of forecasts of the test rows, in the target's unit."""
+        return float(np.mean((np.asarray(forecasts) - self.target[self.first_test :]) ** 2))
+
+
+def first_test_row(table: Table, given: str | None) -> int:
+    """Find the row that the test part begins with.
+
+    Parameters
+    ----------
+    table : Table
+    given : str, optional
+        A row's number, from 1; or ``COLUMN=VALUE``: the first row whose value in this column is
+        not below that (numbers as numbers, others, as ISO dates, as texts). The last fifth of the
+        rows by default.
+
+    Returns
+    -------
+    int
+        From 0.
+
+    Raises
+    ------
+    ValueError
+        There is no such column or row.
+    """
+    if given is None:
+        return len(table.rows) - len(table.rows) // 5
+    name, equals, value = given.partition("=")
+    if not equals:
+        row = as_number(given)
+        if row is None or row != int(row) or not 1 <= row <= len(table.rows):
+            expected = f"a row from 1 to {len(table.rows)}, or COLUMN=VALUE"
+            raise ValueError(message(table.path, "test_from", expected, repr(given)))
+        return int(row) - 1
+    limit = as_number(value)
+    for i, text in enumerate(table.texts(name, "test_from")):
+        number = as_number(text)
+        if (number >= limit) if number is not None and limit is not None else text >= value:
+            return i
+    expected = f"a value that column {name!r} reaches"
+    raise ValueError(message(table.path, "test_from", expected, repr(value)))
+
+
+@dataclass(frozen=True)
+class ForecastOptions(SequenceRecipe):
+    """Options of a run that learns to forecast a column of a table.
+
+    Raises
+    ------
+    ValueError
+        A value is not allowed.
+    """
+
+    target: str = ""
+    features: str | None = None
+    horizon: int = 1
+    test_from: str | None = None
+    ar: int = 9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_integers(horizon=1, ar=1)
+        if not self.target:
+            self.refuse("target", "the name of a column", self.target)
+
+
+class ForecastTask:
+    """A table whose column is to be forecast.
+
+    Parameters
+    ----------
+    table : Table
+    options : ForecastOptions
+
+    Raises
+    ------
+    ValueError
+        A column is missing or holds no numbers, or a part has too few rows.
+    """
+
+    def __init__(self, table: Table, options: ForecastOptions) -> None:
+        self.options = options
+        self.features = features_of(options)
+        target = table.numbers([options.target], "target")[:, 0]
+        first = first_test_row(table, options.test_from)
+        features = table.numbers(self.features, "features")
+        self.series = Forecast.of(features, target, first, options.horizon)
+        known = slice(0, first)
+        self.content = Content(
+            sha256_of([*self.features, options.target], features[known], target[known]),
+            len(target) - first,
+            lambda n: sha256_of(features[first : first + n], target[first : first + n]),
+            "rows",
+        )
+        self._held_out = round(options.valid_fraction * first)
+        self._linear = autoregression(target, options.ar, options.horizon, first)
+
+    def start(self) -> FitTrainer:
+        """Make the model, with all that forecasting needs in its file, and its trainer."""
+        options, series = self.options, self.series
+        model = options.model(input_size=len(self.features), output_size=1, loss="mse")
+        model.metadata["task"] = json.dumps({
+            "task": "forecast", "options": asdict(options), "scaling": asdict(series.scaling),
+            "target_scaling": asdict(series.target_scaling), "data": self.content.to_json(),
+        })  # fmt: skip
+        x, y = series.training(options.dtype, self._held_out)
+        return options.trainer(model, x, y, self.validation)
+
+    def resume(self, model: Model, path: Path) -> FitTrainer:
+        """Go on with a run, whose model was loaded from a path."""
+        x, y = self.series.training(self.options.dtype, self._held_out)
+        return FitTrainer.go_on(model, path, x, y, validation=self.validation)
+
+    @property
+    def validation(self) -> tuple[Any, Any] | None:
+        """The last rows of the training part, if some are held out."""
+        if not self._held_out:
+            return None
+        return self.series.validation(self.options.dtype, self._held_out)
+
+    def report(self, model: Model, out: Path) -> list[str]:
+        """Measure the test part, write ``forecast.csv`` and give lines about it."""
+        series, options = self.series, self.options
+        said = series.predict(model)
+        simple = persistence(series.target, options.horizon, series.first_test)
+        rows = range(series.first_test, len(series.target))
+        actual = series.target[series.first_test :].tolist()
+        columns = [[row + 1 for row in rows], actual, said.tolist()]
+        write_table(out / FORECAST_FILE, ("row", options.target, "forecast"), columns)
+        errors = {
+            f"{options.cell} network": series.error(said),
+            "persistence": series.error(simple),
+            f"linear AR({options.ar})": series.error(self._linear),
+        }
+        lines = [f"{series.first_test} rows to train on, {len(rows)} to test; {options.horizon} "
+                 f"ahead; mean squared error on the test rows:"]  # fmt: skip
+        lines += [f"  {name:16} {error:.6g}" for name, error in errors.items()]
+        return [*lines, str(out / FORECAST_FILE)]
+
+
+def features_of(options: ForecastOptions) -> list[str]:
+    """Name the columns that are given."""
+    return options.features.split(",") if options.features else [options.target]
+
+
+def apply_forecast(model: Model, task: dict[str, Any], table: Table) -> tuple[list[str], list[Any]]:
+    """Forecast from each row of a table, the last one too.
+
+    Parameters
+    ----------
+    model : Model
+    task : dict
+        What its file says of the task.
+    table : Table
+        With the columns of the features.
+
+    Returns
+    -------
+    names : list of str
+    columns : list of list
+        The row (from 1) that is forecast, and the forecast.
+    """
+    options = ForecastOptions(**task["options"])
+    features = table.numbers(features_of(options), "features")
+    said: Any = predict(model, Scaling(**task["scaling"])(features, options.dtype))
+    forecasts = Scaling(**task["target_scaling"]).back(said)[:, 0].tolist()
+    rows = [row + 1 + options.horizon for row in range(len(forecasts))]
+    return ["row", options.target], [rows, forecasts]

@@ -1,0 +1,116 @@
+"""A trained character language model: what its file says, and what it writes."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arguments.values import message
+from ..nn.model import Model, load
+from ..runtime.documents import SIZE, TEXT
+from ..training.metadata import read_metadata, read_place
+from .vocabulary import Vocabulary
+
+
+def load_text_model(path: str | Path) -> tuple[Model, Vocabulary, dict[str, Any]]:
+    """Load the model file of a character language model.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that ``TextTrainer`` wrote.
+
+    Returns
+    -------
+    model : Model
+    vocabulary : Vocabulary
+    training : dict
+        "options" (those of ``TextOptions``), "step", "seconds", "skips", "data_sha256".
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        It is no model file, or one of another kind of model.
+    """
+    model = load(str(path))
+    return model, *text_of(model, path)
+
+
+def text_of(model: Model, path: str | Path) -> tuple[Vocabulary, dict[str, Any]]:
+    """Return what a model that was loaded says of its text; see `load_text_model`.
+
+    Raises
+    ------
+    ValueError
+        It is another kind of model.
+    """
+    where, expected = "load_text_model", "the model file of a character language model"
+    options = {"options": {"steps": SIZE}}
+    characters = read_metadata(model, path, "vocabulary", TEXT, where, expected)
+    training = read_place(model, path, options, where, expected)
+    config = model.config
+    sizes = (config["vocab_size"], config["output_size"])
+    kind = (config["loss"], config["targets"])
+    if sizes != (len(characters),) * 2 or kind != ("cross_entropy", "every"):
+        got = f"{str(path)!r}, whose vocabulary does not fit the model"
+        raise ValueError(message(where, "path", expected, got))
+    try:
+        return Vocabulary(characters), training
+    except ValueError as error:
+        raise ValueError(message(where, "path", expected, f"{str(path)!r}: {error}")) from None
+
+
+def sample(
+    model: Model, vocabulary: Vocabulary, prime: str = "\n", length: int = 500,
+    temperature: float = 0.8, seed: int = 0,
+) -> Iterator[str]:  # fmt: skip
+    """Let a character language model write.
+
+    Parameters
+    ----------
+    model : Model
+    vocabulary : Vocabulary
+    prime : str
+        What it reads first, at least one character.
+    length : int
+        Characters to write.
+    temperature : float
+        The logits are divided by it; 0 always takes the likeliest character.
+    seed : int
+        The same one gives the same text.
+
+    Yields
+    ------
+    str
+        One character.
+
+    Raises
+    ------
+    ValueError
+        The prime is empty or has a character that the model does not know; an argument is not
+        allowed.
+    """
+    tokens = vocabulary.encode(prime)
+    if not len(tokens):
+        raise ValueError("sample: argument 'prime': expected at least one character, got ''")
+    if length < 0:
+        raise ValueError(f"sample: argument 'length': expected at least 0, got {length}")
+    if not (math.isfinite(temperature) and temperature >= 0):
+        expected = "a finite number of at least 0"
+        raise ValueError(f"sample: argument 'temperature': expected {expected}, got {temperature}")
+    stream, random = model.stream(), np.random.Generator(np.random.Philox(key=seed % 2**64))
+    logits = np.zeros(len(vocabulary))
+    for token in tokens:
+        logits = stream.step(int(token))
+    for _ in range(length):
+        scores = np.asarray(logits, np.float64)
+        token = int(scores.argmax())
+        if temperature:
+            mass = np.cumsum(np.exp((scores - scores[token]) / temperature))
+            token = int(np.searchsorted(mass[:-1], random.random() * mass[-1], "right"))
+        yield vocabulary.characters[token]
+        logits = stream.step(token)

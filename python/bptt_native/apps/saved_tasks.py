@@ -1,0 +1,78 @@
+"""Model files of forecasters and classifiers, loaded with what they say of their task."""
+
+from pathlib import Path
+from typing import Any
+
+from ..arguments.values import message
+from ..nn.model import Model, load
+from ..runtime.documents import COUNT, HASH, NUMBER, OBJECT, TEXT, Missing, one_of
+from ..training.metadata import read_metadata
+from ..training.run_files import MODEL_FILE
+from .classify import ClassifyOptions
+from .forecast import ForecastOptions, features_of
+from .run_options import Recipe
+
+_SCALING = {"mean": [NUMBER], "std": [NUMBER]}
+_TASK = {"options": OBJECT, "scaling": _SCALING,
+         "data": Missing({"train": HASH, "test": HASH, "tested": COUNT})}  # fmt: skip
+_FORMS: dict[str, dict[str, Any]] = {
+    "forecast": {**_TASK, "target_scaling": _SCALING},
+    "classify": {**_TASK, "features": [TEXT], "classes": [TEXT]},
+}
+OPTIONS: dict[str, type[Recipe]] = {"forecast": ForecastOptions, "classify": ClassifyOptions}
+
+
+def load_task(path: str | Path) -> tuple[Model, dict[str, Any]]:
+    """Load the model file of a table's task.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the folder of its run.
+
+    Returns
+    -------
+    model : Model
+    task : dict
+        "task", "options", "scaling" and what the task needs.
+
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be read, or is another file.
+    """
+    path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
+    model = load(path)
+    return model, task_of(model, path)
+
+
+def task_of(model: Model, path: str | Path) -> dict[str, Any]:
+    """Return what a model that was loaded says of its task; see `load_task`.
+
+    Raises
+    ------
+    ValueError
+        It is no model of a table's task, or what it says does not fit it.
+    """
+    where, expected = "load_task", "the model file of a forecaster or classifier"
+    kind = read_metadata(model, path, "task", {"task": one_of(_FORMS)}, where, expected)["task"]
+    task: dict[str, Any] = read_metadata(model, path, "task", _FORMS[kind], where, expected)
+    try:
+        options = OPTIONS[kind].read(task["options"])
+    except ValueError as error:
+        raise ValueError(message(where, "path", expected, f"{str(path)!r}: {error}")) from None
+    if isinstance(options, ForecastOptions):
+        inputs, outputs, shape = len(features_of(options)), 1, ("every", "mse")
+        scalings = [(task["scaling"], inputs), (task["target_scaling"], 1)]
+    else:
+        inputs, outputs = len(task["features"]), len(task["classes"])
+        scalings, shape = [(task["scaling"], inputs)], ("last", "cross_entropy")
+    config = model.config
+    fits = (config["input_size"], config["output_size"]) == (inputs, outputs)
+    targets = config["targets"].removesuffix("_row")  # as classifiers of two directions once read
+    fits &= (targets, config["loss"], config["dtype"]) == (*shape, options.dtype)
+    fits &= all(len(scaling[k]) == n for scaling, n in scalings for k in ("mean", "std"))
+    if not fits:
+        got = f"{str(path)!r}, whose task does not fit the model"
+        raise ValueError(message(where, "path", expected, got))
+    return task

@@ -1,0 +1,171 @@
+"""Training a character language model by truncated BPTT.
+
+Windows follow each other along N streams of the text and the state is carried from one to the
+next (``batches.Streams``).
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ..arguments.values import message
+from ..nn.model import Model
+from ..training.batches import Data, Form, Streams
+from ..training.evaluation import measure
+from ..training.run_files import HISTORY_FILE
+from ..training.trainer import Trainer
+from .run_options import Recipe
+from .sampling import load_text_model
+from .vocabulary import Tokens, Vocabulary, split
+
+
+@dataclass(frozen=True)
+class TextOptions(Recipe):
+    """What decides a run. The names are those of ``bptt-native train``; None switches off.
+
+    Raises
+    ------
+    ValueError
+        A value is not allowed. (Those that the model takes are judged by ``Model``.)
+    """
+
+    hidden: int = 256
+    embedding: int | None = 128
+    seq_len: int = 100
+    batch: int = 32
+    steps: int = 2000
+    valid_fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_integers(seq_len=1, batch=1, steps=1)
+        if self.schedule == "plateau":
+            self.refuse("schedule", "constant, step, exponential or cosine", self.schedule)
+        if not 0 <= self.valid_fraction < 1:
+            self.refuse("valid_fraction", "a number at least 0 and below 1", self.valid_fraction)
+
+
+class TextTrainer(Trainer):
+    """A character language model and its place in the text.
+
+    Parameters
+    ----------
+    text : str
+        All of it: the vocabulary comes from the whole text, the last part is held out.
+    options : TextOptions
+
+    Attributes
+    ----------
+    model : Model
+    vocabulary : Vocabulary
+    step : int
+        Steps taken.
+    history : list of HistoryRow
+        One row per step.
+
+    Raises
+    ------
+    ValueError
+        The text is shorter than one window of all streams, or its held-out part than two
+        characters; an option is not allowed.
+    """
+
+    def __init__(self, text: str, options: TextOptions) -> None:
+        vocabulary = Vocabulary.of(text)
+        model = options.model(
+            vocab_size=len(vocabulary), embedding_size=options.embedding,
+            output_size=len(vocabulary),
+        )  # fmt: skip
+        self._begin(text, options, vocabulary, model)
+
+    def _begin(self, text: str, options: TextOptions, vocabulary: Vocabulary, model: Model) -> None:
+        self.options, self.vocabulary = options, vocabulary
+        self.train, self.valid = split(vocabulary.encode(text), options.valid_fraction)
+        self._sha256 = hashlib.sha256(text.encode()).hexdigest()
+        need, what = options.batch * options.seq_len + 1, f"{options.batch} x {options.seq_len}"
+        if len(self.train) < need:
+            expected = f"at least {need} characters to train on, one window of {what} and one more"
+            got = f"{len(self.train)} of {len(text)}: choose a smaller batch or seq_len"
+            raise ValueError(f"TextTrainer: argument 'text': expected {expected}, got {got}")
+        if options.valid_fraction and len(self.valid) < 2:
+            expected, got = "at least 2 characters held out", f"{len(self.valid)} of {len(text)}"
+            raise ValueError(f"TextTrainer: argument 'text': expected {expected}, got {got}")
+        form = Form(model, "TextTrainer")
+        source = Streams(_next(form, self.train), options.batch, options.seq_len, options.seed)
+        super().__init__(
+            model, source, steps=options.steps, schedule=options.schedule_over(options.steps)
+        )
+        if len(self.valid):
+            streams = max(1, min(8, len(self.valid) // 1000))
+            held_out = Streams(_next(form, self.valid), streams, 250)
+            self.validate = lambda: measure(model, held_out, accuracy=False)
+        model.metadata["vocabulary"] = json.dumps(vocabulary.characters)
+
+    def set_steps(self, steps: int) -> None:
+        """Change the length of the run, and with it the learning rates to come.
+
+        Parameters
+        ----------
+        steps : int
+            More than have been taken.
+        """
+        super().set_steps(steps)
+        self.options = replace(self.options, steps=steps)
+        self.schedule = self.options.schedule_over(steps)
+
+    def evaluate(self) -> float:
+        """Bits per character of the held-out text, read in up to 8 streams with carried state."""
+        assert self.validate is not None
+        return self.validate().loss / math.log(2)
+
+    @property
+    def often(self) -> int:
+        """A twentieth of the run, in the place of an epoch."""
+        return max(1, self.steps // 20)
+
+    def describe(self) -> dict[str, Any]:
+        """Give the options and the text's SHA-256."""
+        return {"options": asdict(self.options), "data_sha256": self._sha256}
+
+    @classmethod
+    def resume(cls, path: str | Path, text: str) -> Self:
+        """Go on where ``save`` was: the same bits as without the interruption.
+
+        Parameters
+        ----------
+        path : str or Path
+            A model file that a trainer wrote. The history is read from the ``history.csv`` beside
+            it, if there is one.
+        text : str
+            The text that the run began with.
+
+        Raises
+        ------
+        OSError
+            A file cannot be read.
+        ValueError
+            It is not such a model file, or the text is another one.
+        """
+        model, vocabulary, training = load_text_model(path)
+        self = cls.__new__(cls)
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        if sha256 != training["data_sha256"]:
+            expected = f"the text of the run, SHA-256 {training['data_sha256'][:16]}..."
+            got = f"another one, {sha256[:16]}..."
+            raise ValueError(f"TextTrainer.resume: argument 'text': expected {expected}, got {got}")
+        try:
+            options = TextOptions.read(training["options"])
+        except ValueError as error:
+            expected, got = "the options of a text run", f"{str(path)!r}: {error}"
+            raise ValueError(message("TextTrainer.resume", "path", expected, got)) from None
+        self._begin(text, options, vocabulary, model)
+        self.restore(training, Path(path).with_name(HISTORY_FILE))
+        return self
+
+
+def _next(form: Form, tokens: Tokens) -> Data:
+    """Give a text as a sequence whose target is always the character that follows."""
+    return Data(form, [tokens[:-1]], [tokens[1:]], single=True)

@@ -1,0 +1,1 @@
+"""The conversion and refusal of arguments."""

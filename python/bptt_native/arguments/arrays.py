@@ -1,0 +1,256 @@
+"""Arrays as the engine takes them, made of what was given where that loses nothing.
+
+The engine's bindings take arrays that are right as they are; all others come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .values import (
+    LARGEST,
+    Array,
+    Contents,
+    describe,
+    dtypes_of,
+    is_masked,
+    is_readable,
+    message,
+    outline,
+)
+
+# The forms of an argument: the shapes allowed for an array of each dtype. None is any size but 0.
+# "bool" is a mask; where a floating dtype is allowed too, True becomes 1.
+Forms = Mapping[str, Sequence[tuple[int | None, ...]]]
+
+
+def _fits(shape: tuple[int, ...], forms: Forms, name: str) -> bool:
+    return any(
+        len(shape) == len(form)
+        and all(
+            size == wanted or (wanted is None and size > 0)
+            for size, wanted in zip(shape, form, strict=True)
+        )
+        for form in forms[name]
+    )
+
+
+def _floating(forms: Forms) -> str | None:
+    return next((name for name in forms if name.startswith("float")), None)
+
+
+def _chosen(array: Array, forms: Forms) -> str | None:
+    """Return which of the dtypes an array becomes, None if it cannot become any."""
+    kind = array.dtype.kind
+    floating = _floating(forms)
+    if kind == "b":
+        return "bool" if "bool" in forms else None
+    if kind == "f":
+        return floating
+    if kind not in "iu":
+        return None
+    if "int64" in forms and (floating is None or array.ndim <= 2):
+        return "int64"
+    return floating or ("bool" if "bool" in forms else None)
+
+
+def _beyond_64_bits(array: Array, contents: Contents) -> bool:
+    """Return whether a list of integers became an array of another kind."""
+    return array.dtype.kind in "fO" and contents.plain == {int} and not contents.others
+
+
+def _inexact(value: object, array: Array, contents: Contents, floats: Any) -> int | None:
+    """Return an integer that a floating-point dtype does not hold exactly, if there is one."""
+    bits = 24 if floats == np.float32 else 53
+    large: Iterable[Any] = ()
+    if array.dtype.kind in "iu" and array.dtype.itemsize * 8 > bits:
+        large = array[(array > 2**bits) | (array < -(2**bits))].flat
+    elif isinstance(value, list | tuple) and (np.abs(array) >= 2**bits).any():
+        large = _integers(value, contents)
+    return next((int(n) for n in large if int(n) != int(floats.type(n))), None)
+
+
+def _integers(items: Sequence[Any], contents: Contents) -> Iterator[Any]:
+    """Yield the integers in a nested list: Python's own, then those that have a dtype."""
+    for item in items:
+        if isinstance(item, list | tuple):
+            yield from _integers(item, Contents())
+        elif type(item) is int:
+            yield item
+    for other in contents.others:
+        if any(dtype.kind in "iu" for dtype in dtypes_of(other)):
+            yield from np.asarray(other).flat
+
+
+def read(
+    value: object,
+    where: str,
+    argument: str,
+    expected: str,
+    part: str = "",
+    held: list[object] | None = None,
+    contents: Contents | None = None,
+) -> Array:
+    """Return a value as an array of whatever dtype it has; arrays are not copied.
+
+    Parameters
+    ----------
+    value : array_like
+        What was given.
+    where, argument, expected, part : str
+        For the message, as of `convert`.
+    held : list, optional
+        As of `convert`.
+    contents : Contents, optional
+        What is in a list, if that is known already.
+
+    Returns
+    -------
+    ndarray
+        The value itself, or a view of its memory, if it is an array.
+
+    Raises
+    ------
+    TypeError
+        It is no array, has a mask, or its ``__array__`` raises.
+    ValueError
+        A list has no rectangular shape.
+    """
+    if is_masked(value):
+        got = f"{describe(value)}{part} (its mask would be lost: use value.filled(...))"
+        raise TypeError(message(where, argument, expected, got))
+    if not is_readable(value):
+        raise TypeError(message(where, argument, expected, describe(value) + part))
+    held = [] if held is None else held
+    held.append(_core.pin_of(value))
+    if contents is None:
+        contents = Contents()
+        if isinstance(value, list | tuple):
+            outline(value, contents)
+    pins = [_core.pin_of(item) for item in contents.others]  # NumPy copies without the GIL
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # whatever __array__ raises
+        why = f"{type(error).__name__}: {error!s:.200}".replace("\n", " ")
+        got = f"{describe(value)}{part} that NumPy cannot read ({why})"
+        text = message(where, argument, expected, got)
+        if isinstance(error, MemoryError):
+            raise MemoryError(text) from error
+        raise (ValueError if isinstance(value, list | tuple) else TypeError)(text) from error
+    held.append(_core.pin_of(array))
+    pins.clear()  # a list is copied now
+    return array
+
+
+def convert(
+    value: object,
+    forms: Forms,
+    where: str,
+    argument: str,
+    expected: str,
+    part: str = "",
+    too_large: type[Exception] = IndexError,
+    held: list[object] | None = None,
+) -> Array:
+    """Make the array that the engine wants of a value, where that loses nothing.
+
+    Python's numbers, also in lists, have no dtype: they take the wanted one, floats rounded to the
+    nearest of it, integers only if it holds them. Arrays and NumPy's scalars, also in lists, have
+    one: they are widened where every value of it fits, never narrowed. Bools are no numbers. Arrays
+    are copied where their memory order, byte order or alignment asks for it, after dtype and shape
+    were checked; until then no other thread resizes them.
+
+    Parameters
+    ----------
+    value : array_like
+        What was given.
+    forms : mapping of str to list of shapes
+        By "float32", "float64", "int64" or "bool": the shapes that are allowed. With a floating
+        dtype beside int64, integers of rank 2 or less (tokens) stay integers.
+    where, argument, expected : str
+        For the message.
+    part : str
+        Which part of the argument it is, for the message: " as c".
+    too_large : type
+        The exception for integers beyond int64.
+    held : list, optional
+        Takes what keeps other threads from resizing the result, which may be the array that was
+        given or a view of it. Keep the list for as long as the result is used.
+
+    Returns
+    -------
+    ndarray
+        C-contiguous, aligned, in native byte order, of exactly one of the dtypes; bools as uint8
+        or, with a floating dtype beside, as that.
+
+    Raises
+    ------
+    TypeError
+        The value is no array, or its dtype does not fit without loss (float64 into float32).
+    ValueError
+        The shape does not fit, a list has no rectangular shape, or a number of it is too large for
+        float32.
+    IndexError
+        An unsigned token does not fit int64.
+    """
+
+    def refusal(kind: type[Exception], got: str) -> Exception:
+        return kind(message(where, argument, expected, got))
+
+    held, contents = [] if held is None else held, Contents()
+    if isinstance(value, list | tuple):
+        shape = outline(value, contents)
+        misfit = shape is not None and not any(_fits(shape, forms, form) for form in forms)
+        if misfit and contents.dtypes():
+            raise refusal(ValueError, describe(value) + part)
+    array = read(value, where, argument, expected, part, held, contents)
+    native = isinstance(value, list | tuple | int | float) and not isinstance(value, np.generic)
+    if native and array.size == 0 and array.dtype.kind == "f":
+        raise refusal(ValueError, "an empty sequence" + part)
+    name = _chosen(array, forms)
+    if name is None and "int64" in forms and array.ndim and _beyond_64_bits(array, contents):
+        raise refusal(too_large, f"an integer beyond 64 bits in {describe(value)}{part}")
+    dtypes = contents.dtypes() if native else {array.dtype}
+    if np.dtype(bool) in dtypes and "bool" not in forms:
+        name = None
+        dtypes |= {array.dtype} if contents.plain - {bool} else set()
+    what = describe(value) + part
+    if not isinstance(value, int | float) and getattr(value, "dtype", None) is None:
+        what += " of " + " and ".join(sorted(map(str, dtypes or {array.dtype}))) + " elements"
+    if name is None:
+        raise refusal(TypeError, what)
+    if not _fits(array.shape, forms, name):
+        raise refusal(ValueError, describe(value) + part)
+    floating = _floating(forms)
+    if name == floating and not all(np.can_cast(dtype, name, "safe") for dtype in dtypes):
+        own = isinstance(value, np.ndarray)
+        cures = f'{argument}.astype("{name}")' if own else f'np.asarray({argument}, "{name}")'
+        if np.dtype(np.float64) in dtypes:
+            cures = f'dtype="float64" when the layer or model is made, or {cures}'
+        raise refusal(TypeError, f"{what} (no silent loss of digits: {cures})")
+    if name == "int64":
+        if array.dtype.kind == "u" and int(array.max()) > LARGEST:
+            raise refusal(too_large, f"{int(array.max())} in {describe(value)}{part}")
+        result = np.require(array, np.int64, ["C", "A"])
+        if result.dtype.num != np.dtype(np.int64).num:  # C's long long
+            result = result.view(np.int64)
+    elif name == "bool":
+        if array.dtype.kind != "b" and not ((array == 0) | (array == 1)).all():
+            wrong = array[(array != 0) & (array != 1)].flat[0]
+            raise ValueError(message(where, argument, f"{expected} (or of 0 and 1)", str(wrong)))
+        result = np.require(array, floating or np.uint8, ["C", "A"])
+    else:
+        with np.errstate(over="ignore"):
+            result = np.require(array, name, ["C", "A"])
+        if native and not np.array_equal(np.isfinite(array), np.isfinite(result)):
+            raise refusal(ValueError, f"a number too large for {name}{part}")
+        lost = _inexact(value, array, contents, result.dtype)
+        if lost is not None:
+            raise refusal(ValueError, f"{lost}{part}, which {name} does not hold exactly")
+    if isinstance(value, np.memmap) and np.may_share_memory(result, array):
+        return result.copy()  # the file may shrink while the engine reads
+    return result

@@ -1,0 +1,135 @@
+"""``bptt-native bench``: how fast a training step is, and where its time goes."""
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+
+from ..arguments.values import integer
+from ..nn.cells import GRU, LSTM, RNN
+from ..nn.gradients import clip_grad_norm_
+from ..nn.model import Model
+from ..runtime.profile import profile
+from ..runtime.settings import get_num_threads, isa
+
+CELLS: dict[str, tuple[type[RNN | LSTM | GRU], int]] = {
+    "rnn": (RNN, 1),
+    "lstm": (LSTM, 4),
+    "gru": (GRU, 3),
+}
+SIZES = {"hidden": 128, "input": 64, "steps": 100, "batch": 32, "layers": 1}
+PYTHON = "python, rest"
+
+
+def add_bench(commands: Any) -> None:
+    """Add the command to the parser's."""
+    command = commands.add_parser("bench", help="time a training step, see where its time goes")
+    command.set_defaults(run=run_bench)
+    command.add_argument("--cell", choices=list(CELLS), default="lstm", help="(%(default)s)")
+    for name, default in SIZES.items():
+        command.add_argument(f"--{name}", type=int, default=default, help="(%(default)s)")
+    command.add_argument(
+        "--outputs", type=int, default=0, metavar="N",
+        help="a whole model: a readout of N classes, loss, Adam (0: a layer alone)",
+    )  # fmt: skip
+    command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    command.add_argument("--seconds", type=float, default=2.0, help="of timing (%(default)s)")
+    command.add_argument("--threads", type=int, help="worker threads")
+    command.add_argument("--profile", action="store_true", help="where the engine's time goes")
+
+
+def layer_step(args: argparse.Namespace) -> Any:
+    """Give a training step of a layer alone: forward, backward, clip."""
+    kind = CELLS[args.cell][0]
+    layer = kind(args.input, args.hidden, num_layers=args.layers, dtype=args.dtype)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((args.steps, args.batch, args.input)).astype(args.dtype)
+    dy = rng.standard_normal((args.steps, args.batch, args.hidden)).astype(args.dtype)
+
+    def step() -> None:
+        tape = layer.forward(x)[2]
+        clip_grad_norm_(layer.backward(tape, dy, flow=False), 1.0)
+
+    return step
+
+
+def model_step(args: argparse.Namespace) -> Any:
+    """Give a training step of a model: its loss and update too."""
+    model = Model(
+        args.cell,
+        input_size=args.input,
+        hidden_size=args.hidden,
+        num_layers=args.layers,
+        output_size=args.outputs,
+        dtype=args.dtype,
+    )
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((args.steps, args.batch, args.input)).astype(args.dtype)
+    targets = rng.integers(0, args.outputs, (args.steps, args.batch))
+    return lambda: model.train_step(x, targets)
+
+
+def operations(args: argparse.Namespace) -> int:
+    """Give the floating-point operations of a step's products (2 per multiply-add)."""
+    gates, rows = CELLS[args.cell][1], args.steps * args.batch
+    inputs = args.input + (args.layers - 1) * args.hidden
+    layers: int = gates * args.hidden * (inputs + args.layers * args.hidden)
+    return int(3 * 2 * rows * (layers + args.hidden * args.outputs))
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """Time steps and print what came out."""
+    for name in SIZES:
+        integer(getattr(args, name), "bench", name, 1)
+    integer(args.outputs, "bench", "outputs", 0)
+    if not 0 < args.seconds <= 3600:
+        raise ValueError(
+            f"bench: argument 'seconds': expected 0 < seconds <= 3600, got {args.seconds}"
+        )
+    step = model_step(args) if args.outputs else layer_step(args)
+    step()
+    times = timed(step, args.seconds)
+    best, middle = min(times), statistics.median(times)
+    what = f"model, {args.outputs} outputs" if args.outputs else "layer"
+    sizes = " ".join(f"{name}={getattr(args, name)}" for name in SIZES)
+    print(f"{args.cell} {what}: {sizes} dtype={args.dtype}")
+    print(f"instruction set {isa()}, threads {get_num_threads()}")
+    print(f"step: median {middle * 1e3:.3f} ms, best {best * 1e3:.3f} ms, of {len(times)}")
+    rate = operations(args) / middle / 1e9
+    print(f"products: {rate:.1f} GFLOP/s, {args.steps * args.batch / middle:,.0f} inputs/s")
+    if args.profile:
+        print_profile(step, len(times))
+    return 0
+
+
+def timed(step: Any, seconds: float) -> list[float]:
+    """Give the seconds of each of the steps that fit, three at least."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def print_profile(step: Any, count: int) -> None:
+    """Run the steps again with the engine's counters, and print a line for each phase."""
+    with profile() as counted:
+        for _ in range(count):
+            step()
+    threads = get_num_threads()
+    phases = dict(counted.seconds)
+    if threads == 1:
+        phases[PYTHON] = max(0.0, counted.elapsed - sum(phases.values()))
+    total = sum(phases.values())
+    print(
+        f"\n{'phase':18} {'ms/step':>9} {'share':>7}" + ("  (all threads)" if threads > 1 else "")
+    )
+    for name, seconds in phases.items():
+        if seconds > 0:
+            label = name.replace("_", " ")
+            print(f"{label:18} {seconds / count * 1e3:9.4f} {100 * seconds / total:6.1f}%")
+    print(f"{'sum':18} {total / count * 1e3:9.4f}")

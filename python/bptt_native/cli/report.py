@@ -1,0 +1,51 @@
+"""``bptt-native report``: a training run as one HTML page."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..apps.tables import Table
+from ..apps.vocabulary import read_text
+from ..arguments.values import message
+from ..report import collect, page
+from ..runtime.files import replace
+from ..training.run_files import REPORT_FILE
+
+
+def add_report(commands: Any) -> None:
+    """Add the command ``report`` to a parser."""
+    command = commands.add_parser(
+        "report", help="show a run as one HTML page",
+        description="Write one HTML page, which loads nothing, of a run of `train` or of fit(..., "
+        "out=RUN): its curves, the gradient's flow (if it was watched), clipping, the spectrum of "
+        "W_hh, samples, and which characters an output depends on.",
+    )  # fmt: skip
+    command.set_defaults(run=run_report)
+    command.add_argument("folder", metavar="RUN", help="a run's folder, or its model file")
+    command.add_argument("-o", "--out", metavar="FILE", help="the page (report.html in the folder)")
+    command.add_argument("--text", metavar="FILE", help="a text to show the dependences of, - for "
+                         "the standard input (one that the model writes)")  # fmt: skip
+    command.add_argument("--csv", metavar="FILE", help="a table to show the dependences of")
+    command.add_argument("--length", type=int, default=120, metavar="N",
+                         help="characters, or last rows of a series (%(default)s)")  # fmt: skip
+    command.add_argument("--threads", type=int, metavar="N", help="worker threads")
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Write the page of a run."""
+    folder = Path(args.folder)
+    place = folder if folder.is_dir() else folder.parent
+    out = Path(args.out) if args.out is not None else place / REPORT_FILE
+    if out.is_dir() or not out.parent.is_dir():
+        raise ValueError(message("report", "out", "a file in a folder that exists", repr(str(out))))
+    text = None if args.text is None else read_text(args.text)
+    table = None if args.csv is None else Table.read(args.csv)
+    data = collect(folder, text, table, args.length)
+    # The name of a folder may be no text.
+    replace(out, page(data).encode(errors="backslashreplace"), "report")
+    if data["flow"] is None:
+        print("the flow of the gradient was not recorded: train with --watch-gradients",
+              file=sys.stderr)  # fmt: skip
+    print(out)
+    return 0

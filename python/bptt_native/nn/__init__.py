@@ -1,0 +1,1 @@
+"""Layers, models, streams, gradients and optimisers."""

@@ -1,0 +1,285 @@
+"""The recurrent layers: RNN, LSTM, GRU."""
+
+from __future__ import annotations
+
+import numpy.typing as npt
+
+from ..options.to_engine import Init
+from .layer import PARAMETERS, Layer
+
+
+class RNN(Layer):
+    """Simple recurrent layers: h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh).
+
+    Parameters
+    ----------
+    input_size : int
+        Features I of the input, or number of tokens.
+    hidden_size : int
+        Units H.
+    num_layers : int
+        Layers L; each reads the states of the one below.
+    nonlinearity : str
+        f: "tanh", "relu" (with derivative 0 at 0), "sigmoid", "identity", "softplus", "elu",
+        "hard_sigmoid" (a / 6 + 1/2, cut to [0, 1]), "softsign" or "leaky_relu" (slope 0.01).
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
+    dtype : str or dtype
+        "float32" or "float64".
+    compute : str, optional
+        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
+        each other, forward and backward (dtype float32 only); all else stays float32.
+    seed : int
+        Of the initial parameters.
+    init : str or Init
+        A name that `Init` knows, or an `Init`.
+    bidirectional : bool
+        Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
+        stand side by side (D = 2).
+    layer_norm : bool
+        Whether W_ih x_t and W_hh h_{t-1} are normalised over all units (Ba et al. 2016).
+    dropout : float
+        In [0, 1): of the input of every layer but the first, in `forward` only.
+    variational : bool
+        Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
+    recurrent_dropout : float
+        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in `forward` only.
+    zoneout : float
+        In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
+        `forward` its expectation.
+    alpha : float
+        In (0, 1], the leak dt / tau: h_t = (1 - alpha) h_{t-1} + alpha f(a_t).
+    noise : float
+        sigma of a_t += sqrt(2 / alpha) sigma xi, xi ~ N(0, 1) (Yang et al. 2019);
+        in `forward` only.
+    dale : float, optional
+        Fraction of excitatory units, which come first: W_hh acts as |W_hh| with a sign for each
+        column (Song et al. 2016).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+    MemoryError
+        If the sizes do not fit into memory.
+
+    References
+    ----------
+    Elman 1990, "Finding structure in time"; Werbos 1990 for BPTT.
+    """
+
+    __slots__ = ()
+    _cell = "rnn"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
+        seed: int = 0,
+        init: str | Init = "default",
+        bidirectional: bool = False,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        alpha: float = 1.0,
+        noise: float = 0.0,
+        dale: float | None = None,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name in PARAMETERS}
+        self._build(arguments)
+
+    @property
+    def nonlinearity(self) -> str:
+        """The name of f."""
+        return str(self._config["nonlinearity"])
+
+
+class LSTM(Layer):
+    """Long short-term memory layers, gates in PyTorch's order i, f, g, o.
+
+    i, f, o = sigmoid(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), g = tanh(the same),
+    c_t = f c_{t-1} + i g, h_t = o tanh(c_t). States are pairs (h, c).
+
+    Parameters
+    ----------
+    input_size : int
+        Features I of the input, or number of tokens.
+    hidden_size : int
+        Units H.
+    num_layers : int
+        Layers L; each reads the states of the one below.
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
+    dtype : str or dtype
+        "float32" or "float64".
+    compute : str, optional
+        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
+        each other, forward and backward (dtype float32 only); all else stays float32.
+    seed : int
+        Of the initial parameters.
+    init : str or Init
+        A name that `Init` knows, or an `Init`.
+    forget_bias : float, optional
+        The forget gates' b_ih begins as this and their b_hh as 0.
+    bidirectional : bool
+        Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
+        stand side by side (D = 2).
+    layer_norm : bool
+        Whether W_ih x_t, W_hh h_{t-1} and c_t are normalised over all units (Ba et al. 2016).
+    dropout : float
+        In [0, 1): of the input of every layer but the first, in `forward` only.
+    variational : bool
+        Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
+    recurrent_dropout : float
+        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in `forward` only.
+    zoneout : float
+        In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
+        `forward` its expectation.
+    zoneout_c : float
+        The same of c.
+    peephole : bool
+        Whether the gates see the cell state: i and f c_{t-1}, o c_t (Gers & Schmidhuber 2000);
+        ``weight_peephole`` holds i f o.
+    coupled : bool
+        Whether f = 1 - i, with gates i g o (Greff et al. 2017).
+    proj_size : int
+        R: h_t = W_hr (o tanh(c_t)) has so many elements (Sak et al. 2014); 0: none, R = H.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+    MemoryError
+        If the sizes do not fit into memory.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000.
+    """
+
+    __slots__ = ()
+    _cell = "lstm"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        batch_first: bool = False,
+        dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
+        seed: int = 0,
+        init: str | Init = "default",
+        forget_bias: float | None = None,
+        bidirectional: bool = False,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_c: float = 0.0,
+        peephole: bool = False,
+        coupled: bool = False,
+        proj_size: int = 0,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name in PARAMETERS}
+        self._build(arguments)
+
+
+class GRU(Layer):
+    """Gated recurrent units, gates in PyTorch's order r, z, n, the reset after the product.
+
+    r, z = sigmoid(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),
+    n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn)), h_t = (1 - z) n + z h_{t-1}.
+
+    Parameters
+    ----------
+    input_size : int
+        Features I of the input, or number of tokens.
+    hidden_size : int
+        Units H.
+    num_layers : int
+        Layers L; each reads the states of the one below.
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
+    dtype : str or dtype
+        "float32" or "float64".
+    compute : str, optional
+        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
+        each other, forward and backward (dtype float32 only); all else stays float32.
+    seed : int
+        Of the initial parameters.
+    init : str or Init
+        A name that `Init` knows, or an `Init`.
+    bidirectional : bool
+        Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
+        stand side by side (D = 2).
+    layer_norm : bool
+        Whether W_ih x_t and W_hh h_{t-1} are normalised over all units (Ba et al. 2016).
+    dropout : float
+        In [0, 1): of the input of every layer but the first, in `forward` only.
+    variational : bool
+        Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
+    recurrent_dropout : float
+        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in `forward` only.
+    zoneout : float
+        In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
+        `forward` its expectation.
+    reset_after : bool
+        Whether r acts on W_hn h_{t-1} + b_hn (as cuDNN and PyTorch have it); False: on h_{t-1}
+        before the product (arXiv:1406.1078v3, ONNX's and KANN's default).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+    MemoryError
+        If the sizes do not fit into memory.
+
+    References
+    ----------
+    Cho et al. 2014, arXiv:1406.1078v1.
+    """
+
+    __slots__ = ()
+    _cell = "gru"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        batch_first: bool = False,
+        dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
+        seed: int = 0,
+        init: str | Init = "default",
+        bidirectional: bool = False,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        reset_after: bool = True,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name in PARAMETERS}
+        self._build(arguments)

@@ -1,0 +1,356 @@
+"""What backward passes and training steps give: gradients by name over one vector, and clipping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from .. import _core
+from ..arguments.values import Array, message, number, refuse_type
+from .flow import Flow, FlowDetail
+
+State = Array | tuple[Array, Array]
+Layout = dict[str, tuple[int, int, tuple[int, ...]]]
+
+
+class StepResult(NamedTuple):
+    """What one training step did.
+
+    Attributes
+    ----------
+    loss : float
+        Of this batch, before the update.
+    grad_norm : float
+        Global norm of the gradient before clipping; infinite where it exceeds float64.
+    clipped : bool
+        Whether clipping by value, tensor norm or global norm changed the gradient.
+    skipped : bool
+        Whether the gradient was not finite, or a finite parameter or moment would have become one
+        that is not: then nothing has changed but the count of skipped steps.
+    state : ndarray [L*D, N, H], or (h, c)
+        The states after the last step, to carry into the next window.
+    flow : ndarray of float64 [L*D, T], or None
+        The norm over (N, H) of the total derivative dL/dh_t, before clipping.
+    flow_c : ndarray of float64 [L*D, T], or None
+        The same of dL/dc_t (LSTM).
+    flow_a : ndarray of float64 [L*D, T], or None
+        The same of dL/da_t, the pre-activations of all gates.
+    flow_detail : FlowDetail, or None
+        What was asked for beside these.
+    omega : float
+        The regulariser against vanishing gradients, without its weight; 0 if it is off.
+    clipped_norm : float
+        Global norm of the gradient after clipping.
+    clip_angle : float
+        Angle between the gradient before and after clipping, in radians: 0 where it was only
+        rescaled. NaN if zeros took the place of elements that were not finite.
+    """
+
+    loss: float
+    grad_norm: float
+    clipped: bool
+    skipped: bool
+    state: State
+    flow: Flow
+    flow_c: Flow
+    flow_a: Flow = None
+    flow_detail: FlowDetail | None = None
+    omega: float = 0.0
+    clipped_norm: float = 0.0
+    clip_angle: float = 0.0
+
+    def __repr__(self) -> str:
+        """Give the numbers; the arrays are long."""
+        return (
+            f"StepResult(loss={self.loss:.6g}, grad_norm={self.grad_norm:.6g}, "
+            f"clipped={self.clipped}, skipped={self.skipped})"
+        )
+
+
+class UpdateResult(NamedTuple):
+    """What `Model.apply` did.
+
+    Attributes
+    ----------
+    grad_norm : float
+        Global norm of the gradient before clipping.
+    clipped : bool
+        Whether clipping by value, tensor norm or global norm changed the gradient.
+    skipped : bool
+        Whether the gradient was not finite, or a finite parameter or moment would have become one
+        that is not: then nothing has changed but the count of skipped steps.
+    clipped_norm, clip_angle : float
+        As of `StepResult`.
+    """
+
+    grad_norm: float
+    clipped: bool
+    skipped: bool
+    clipped_norm: float
+    clip_angle: float
+
+
+class Gradients(Mapping[str, Array]):
+    """Gradients of a loss with respect to the parameters, the input and the initial states.
+
+    A mapping from parameter names to views of one flat vector: ``grads["weight_hh_l0"]``.
+    ``+=`` adds another one's parameter gradients, ``*=`` scales them; both leave `x`, `state` and
+    the flow alone.
+
+    Attributes
+    ----------
+    x : ndarray like the input, or None
+        dL/dx. None for tokens, or if it was not asked for.
+    state : ndarray [L*D, N, H], or (dh_0, dc_0)
+        With respect to the initial states.
+    flow : ndarray of float64 [L*D, T], or None
+        The norm over (N, H) of the total derivative dL/dh_t of each layer, before clipping.
+    flow_c : ndarray of float64 [L*D, T], or None
+        The same of dL/dc_t (LSTM).
+    flow_a : ndarray of float64 [L*D, T], or None
+        The same of dL/da_t, the pre-activations of all gates.
+    flow_detail : FlowDetail, or None
+        What was asked for beside these.
+    omega : float
+        The regulariser against vanishing gradients, without its weight; 0 if it was not asked for.
+    """
+
+    __slots__ = (
+        "_flat",
+        "_layout",
+        "flow",
+        "flow_a",
+        "flow_c",
+        "flow_detail",
+        "omega",
+        "state",
+        "x",
+    )
+
+    def __init__(
+        self,
+        flat: Array,
+        layout: Layout,
+        x: Array | None = None,
+        state: State | None = None,
+        flow: Flow = None,
+        flow_c: Flow = None,
+        flow_a: Flow = None,
+        flow_detail: FlowDetail | None = None,
+        omega: float = 0.0,
+    ) -> None:
+        self._flat = flat
+        self._layout = layout
+        self.x = x
+        self.state = state
+        self.flow = flow
+        self.flow_c = flow_c
+        self.flow_a = flow_a
+        self.flow_detail = flow_detail
+        self.omega = omega
+
+    @property
+    def flat(self) -> Array:
+        """The gradients of all parameters in one vector [P], in the order of the names."""
+        return self._flat
+
+    def norm(self) -> float:
+        """Give the global norm of the parameter gradients.
+
+        Returns
+        -------
+        float
+            sqrt(sum g^2), summed in double precision without overflow or underflow; NaN or
+            infinite if an element is, infinite where the norm itself exceeds float64.
+        """
+        return _core.grad_norm(self._flat)
+
+    def copy(self) -> Gradients:
+        """Give an independent copy of the parameter gradients.
+
+        Returns
+        -------
+        Gradients
+            With the same `x`, `state` and flow.
+        """
+        rest = {name: getattr(self, name) for name in self.__slots__ if not name.startswith("_")}
+        return Gradients(self._flat.copy(), self._layout, **rest)
+
+    def __getitem__(self, name: str) -> Array:
+        start, stop, shape = self._layout[name]
+        return self._flat[start:stop].reshape(shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layout)
+
+    def __len__(self) -> int:
+        return len(self._layout)
+
+    def __iadd__(self, other: Gradients) -> Self:
+        self._flat += like(other, self._layout, self._flat.dtype, "Gradients.__iadd__", "other")
+        return self
+
+    def __imul__(self, factor: float) -> Self:
+        self._flat *= number(factor, "Gradients.__imul__", "factor")
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __copy__(self) -> Gradients:
+        return self.copy()
+
+    def __repr__(self) -> str:
+        return f"Gradients of {len(self)} parameters, {self._flat.size} {self._flat.dtype} elements"
+
+
+def like(value: object, layout: Layout, dtype: np.dtype[Any], where: str, argument: str) -> Array:
+    """Give the flat vector of gradients, which have to be of parameters like these.
+
+    Parameters
+    ----------
+    value : Gradients
+        What was given.
+    layout : dict
+        Names and shapes that it has to have.
+    dtype : dtype
+        And its dtype.
+    where, argument : str
+        For the message.
+
+    Returns
+    -------
+    ndarray [P]
+        ``value.flat``.
+
+    Raises
+    ------
+    TypeError
+        It is not `Gradients`, or of another dtype.
+    ValueError
+        It belongs to other parameters.
+    """
+    if not isinstance(value, Gradients):
+        refuse_type(value, where, argument, "Gradients of a backward pass")
+    if value._layout is not layout and value._layout != layout:
+        names = _shapes(layout)
+        raise ValueError(
+            message(where, argument, f"Gradients of {names}", f"those of {_shapes(value._layout)}")
+        )
+    if value._flat.dtype != dtype:
+        refuse_type(value._flat, where, argument, f"{dtype} gradients")
+    return value._flat
+
+
+def _shapes(layout: Layout) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, (_, _, shape) in layout.items())
+
+
+def _flat_of(grads: object, where: str) -> Array:
+    if not isinstance(grads, Gradients):
+        refuse_type(grads, where, "grads", "Gradients of a backward pass")
+    return grads._flat
+
+
+def _threshold(value: object, where: str, argument: str) -> float:
+    expected = "a number >= 0"
+    if isinstance(value, float) and value == math.inf:
+        return value
+    real = number(value, where, argument, expected)
+    if real < 0:
+        raise ValueError(message(where, argument, expected, str(real)))
+    return real
+
+
+def clip_grad_norm_(grads: Gradients, max_norm: float, eps: float = 0.0) -> float:
+    """Rescale gradients in place if their global norm exceeds a threshold.
+
+    g *= max_norm / (||g|| + eps) if ||g|| > max_norm; else no bit changes. Norm and factor are
+    computed and applied in double precision, for a norm beyond float64 too. Gradients with an
+    element that is not finite are left alone.
+
+    Parameters
+    ----------
+    grads : Gradients
+        Of a layer or model.
+    max_norm : float
+        The threshold, >= 0; infinity only measures.
+    eps : float
+        Added to the norm; 1e-6 gives PyTorch's figures.
+
+    Returns
+    -------
+    float
+        The norm before clipping; infinite where it exceeds float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind, negative or NaN.
+
+    References
+    ----------
+    Pascanu, Mikolov, Bengio 2013, "On the difficulty of training recurrent neural networks",
+    algorithm 1.
+    """
+    where = "clip_grad_norm_"
+    flat = _flat_of(grads, where)
+    return _core.clip_grad_norm(
+        flat, _threshold(max_norm, where, "max_norm"), number(eps, where, "eps")
+    )
+
+
+def clip_grad_value_(grads: Gradients, value: float) -> None:
+    """Clamp every element of the gradients to [-value, value], in place. NaN stays NaN.
+
+    Parameters
+    ----------
+    grads : Gradients
+        Of a layer or model.
+    value : float
+        The bound, >= 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind, negative or NaN.
+
+    References
+    ----------
+    Mikolov 2012, "Statistical language models based on neural networks".
+    """
+    flat = _flat_of(grads, "clip_grad_value_")
+    _core.clip_grad_value(flat, _threshold(value, "clip_grad_value_", "value"))
+
+
+def clip_grad_tensor_norm_(grads: Gradients, max_norm: float) -> dict[str, float]:
+    """Rescale the gradient of each parameter tensor in place if its own norm exceeds a threshold.
+
+    Parameters
+    ----------
+    grads : Gradients
+        Of a layer or model.
+    max_norm : float
+        The threshold of each tensor, >= 0.
+
+    Returns
+    -------
+    dict of str to float
+        The norms before clipping, by parameter name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind, negative or NaN.
+    """
+    where = "clip_grad_tensor_norm_"
+    flat, most = _flat_of(grads, where), _threshold(max_norm, where, "max_norm")
+    return {
+        name: _core.clip_grad_norm(flat[start:stop], most, 0.0)
+        for name, (start, stop, _) in grads._layout.items()
+    }

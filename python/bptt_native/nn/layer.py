@@ -1,0 +1,265 @@
+"""Recurrent layers: NumPy arrays in, NumPy arrays out, and BPTT by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from .. import _core
+from ..arguments.values import Array, dtype_name, flag, integer
+from ..options.cells import LAYER_DEFAULTS
+from ..options.to_engine import CELLS, layer_options
+from .gradients import Gradients, State
+from .parameters import Parameterised
+
+
+class Layer(Parameterised):
+    """What RNN, LSTM and GRU have in common. Make one of these instead."""
+
+    __slots__ = ("_config", "_draws", "_native")
+
+    _cell = ""
+    _config: dict[str, Any]
+    _native: _core.Layer
+    _draws: int  # forward passes so far, each with random masks of its own
+
+    def _build(self, config: dict[str, Any]) -> None:
+        where = type(self).__name__
+        arguments = {name: value for name, value in config.items() if name != "batch_first"}
+        inputs = integer(arguments.pop("input_size"), where, "input_size", 1)
+        options = layer_options(where, cell=CELLS[self._cell], **arguments)
+        batch_first = flag(config["batch_first"], where, "batch_first")
+        self._native = _core.Layer(where, {**options, "input_size": inputs}, batch_first)
+        self._adopt(self._native.params(), dtype_name(config["dtype"], where))
+        compute = "bfloat16" if options["compute"] else None
+        self._config = {**config, "dtype": str(self._dtype), "compute": compute}
+        self._draws = 0
+
+    @property
+    def input_size(self) -> int:
+        """The number of features I of the input, or of tokens."""
+        return int(self._config["input_size"])
+
+    @property
+    def hidden_size(self) -> int:
+        """The number of hidden units H."""
+        return int(self._config["hidden_size"])
+
+    @property
+    def num_layers(self) -> int:
+        """The number of layers L."""
+        return int(self._config["num_layers"])
+
+    @property
+    def bias(self) -> bool:
+        """Whether there are biases b_ih and b_hh."""
+        return bool(self._config["bias"])
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether sequences are [N, T, ...] instead of [T, N, ...]."""
+        return bool(self._config["batch_first"])
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether a second set of layers reads the sequences from their ends (D = 2)."""
+        return bool(self._config["bidirectional"])
+
+    def __call__(
+        self,
+        x: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+    ) -> tuple[Array, State]:
+        """Run the layer without remembering anything, and without dropout or noise.
+
+        Parameters
+        ----------
+        x : array_like [T, N, I] or [T, I], or integers [T, N] or [T]
+            The input (with `batch_first` [N, T, ...]). Integers are tokens: token k means the
+            one-hot vector e_k of length I.
+        state : array_like [L*D, N, R] or [L*D, R], or (h, c), optional
+            The states before the first step; zeros if not given. LSTM: ``(h_0, c_0)``, c_0 with H
+            units. R is `proj_size`, or else H.
+        lengths : array_like of int [N], optional
+            How many steps each sequence has, in any order; all T if not given. What lies beyond is
+            never read, and y is 0 there; final states are those of each sequence's own end, where
+            the reverse direction begins.
+        resets : array_like of bool [T, N], optional
+            Where the states are set to zero before the step (the beginning of an episode or a
+            document), so that nothing passes, forward or backward. Reverse direction: between the
+            step and the one before it.
+
+        Returns
+        -------
+        y : ndarray [T, N, D*R] or [T, D*R]
+            The states h_t of the top layer, those of the reverse direction behind.
+        state : ndarray [L*D, N, R] or [L*D, R], or (h, c)
+            The states after the last step.
+
+        Raises
+        ------
+        TypeError
+            If a dtype does not fit without loss.
+        ValueError
+            If a shape does not fit.
+        IndexError
+            If a token is out of range.
+
+        Notes
+        -----
+        Arrays and NumPy's scalars, in lists too, keep their dtype: a float32 layer refuses float64.
+        Python's numbers, in lists too, have none: floats are rounded to the layer's dtype, integers
+        that it does not hold exactly are refused.
+        """
+        return self._native.call(x, state, lengths, resets)
+
+    def forward(
+        self,
+        x: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        draw: int | None = None,
+    ) -> tuple[Array, State, _core.Tape]:
+        """Run the layer as in training, with dropout and noise, and remember what BPTT needs.
+
+        Parameters
+        ----------
+        x, state, lengths, resets : array_like
+            As in `__call__`.
+        draw : int, optional
+            Which random masks and noise: the same number (and seed) gives the same bits. None: a
+            new one each time, counted from 0.
+
+        Returns
+        -------
+        y, state : ndarray
+            As in `__call__`; `y` never aliases the tape.
+        tape : Tape
+            What `backward` needs, until the parameters change. It holds copies.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `__call__`.
+        """
+        chosen = self._draws
+        if draw is not None:
+            chosen = integer(draw, f"{type(self).__name__}.forward", "draw", 0, 2**64 - 1)
+        result = self._native.forward(x, state, lengths, resets, chosen)
+        self._draws += draw is None  # a call that is refused uses none up
+        return result
+
+    def backward(
+        self,
+        tape: _core.Tape,
+        dy: npt.ArrayLike | None,
+        dstate: Any = None,
+        flow: bool | str = True,
+        accumulate: Gradients | None = None,
+        *,
+        input_gradient: bool = True,
+        clip_step: float | None = None,
+        clip_step_norm: float | None = None,
+        truncation: tuple[int, int] | None = None,
+        omega: float = 0.0,
+    ) -> Gradients:
+        """Walk back through time: gradients of the parameters, the input and the first states.
+
+        Parameters
+        ----------
+        tape : Tape
+            Of a `forward` of this layer, the parameters unchanged since.
+        dy : array_like like y, or None
+            dL/dy; None means zeros.
+        dstate : array_like like state, or (dh, dc), optional
+            Gradients with respect to the final states; zeros if not given.
+        flow : bool or str
+            Whether to record the norms of dL/dh_t, dL/dc_t and dL/da_t. "samples", "units" (norms
+            of each), "weights" (of each step's share in the weights' gradients) or "all": more, in
+            ``.flow_detail``, for more time and the memory of a tape.
+        accumulate : Gradients, optional
+            Earlier gradients to add to: their vector is changed in place and shared by the result.
+            (Its content is not specified if the call is interrupted.)
+        input_gradient : bool
+            Whether to compute dL/dx.
+        clip_step : float, optional
+            Clamp each element of the pre-activation gradients to [-clip_step, clip_step].
+        clip_step_norm : float, optional
+            Rescale each sample's carried (dh, dc) of each layer to at most this norm, every step.
+        truncation : (k1, k2), optional
+            Truncated BPTT: dy of steps (j-1) k1 ... j k1 - 1 goes back to step j k1 - k2, with
+            k2 >= k1; k1 = k2 cuts the gradient every k1 steps. With k2 > k1 windows overlap and
+            there is no flow.
+        omega : float
+            RNN: weight of the regulariser against vanishing gradients (Pascanu et al. 2013, eq. 9),
+            whose immediate gradient is added to that of W_hh.
+
+        Returns
+        -------
+        Gradients
+            By parameter name, with ``.x``, ``.state``, ``.flow...`` and ``.omega``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit.
+        RuntimeError
+            If the parameters changed since `forward`, or the tape is another layer's.
+
+        References
+        ----------
+        Werbos 1990, "Backpropagation through time: what it does and how to do it"; `clip_step`:
+        Graves 2013, arXiv:1308.0850; `truncation`: Williams & Peng 1990, Sutskever 2013; `omega`:
+        arXiv:1211.5063.
+        """
+        return self._backward(
+            self._native.backward, tape, dy, dstate, flow, accumulate, input_gradient,
+            clip_step, clip_step_norm, truncation, omega,
+        )  # fmt: skip
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (
+            type(self),
+            self._config,
+            self._params.get(),
+            self._frozen_names(),
+            self._draws,
+        )
+
+    def __repr__(self) -> str:
+        config = dict(self._config)
+        sizes = f"{config.pop('input_size')}, {config.pop('hidden_size')}"
+        given = [f"{k}={v!r}" for k, v in config.items() if v != _DEFAULTS[k]]
+        return f"{type(self).__name__}({', '.join([sizes, *given])})"
+
+
+_DEFAULTS: dict[str, Any] = {
+    "num_layers": 1,
+    "nonlinearity": "tanh",
+    "bias": True,
+    "batch_first": False,
+    "dtype": "float32",
+    "compute": None,
+    "seed": 0,
+    "init": "default",
+    "forget_bias": None,
+    **LAYER_DEFAULTS,
+}
+PARAMETERS = frozenset(("input_size", "hidden_size", *_DEFAULTS))  # that a layer may have
+
+
+def _restore(
+    cls: type[Layer], config: dict[str, Any], flat: Array, frozen: list[str], draws: int
+) -> Layer:
+    layer = cls.__new__(cls)
+    layer._build(config)
+    layer._draws = draws
+    layer._params.set(flat)
+    layer.freeze(*frozen)
+    return layer

@@ -1,0 +1,229 @@
+"""Optimisers over the parameters of a layer or model."""
+
+from __future__ import annotations
+
+from ..arguments.values import choice
+from ..options.to_engine import RMSPROP_DEFAULTS
+from .optimizer import Optimizer
+from .parameters import Parameterised
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum, as ``torch.optim.SGD``.
+
+    g += weight_decay * w; v = momentum * v + g; w -= lr * v, or with `nesterov` lr * (g +
+    momentum * v).
+
+    Parameters
+    ----------
+    owner : layer or Model
+        Whose parameters to update.
+    lr : float
+        Learning rate, >= 0.
+    momentum : float
+        In [0, 1).
+    weight_decay : float
+        L2 penalty of the matrices, >= 0.
+    nesterov : bool
+        Look ahead; needs a momentum.
+    decay_biases : bool
+        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+
+    References
+    ----------
+    Polyak 1964; Sutskever et al. 2013.
+    """
+
+    __slots__ = ()
+    _algorithm = "sgd"
+    _settings = ("momentum", "weight_decay", "nesterov", "decay_biases")
+
+    def __init__(
+        self,
+        owner: Parameterised,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        decay_biases: bool = False,
+    ) -> None:
+        self._build(
+            owner,
+            {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov,
+             "decay_biases": decay_biases},
+        )  # fmt: skip
+
+
+class Adagrad(Optimizer):
+    """Adagrad: s += g^2; w -= lr * g / (sqrt(s) + eps).
+
+    Parameters
+    ----------
+    owner : layer or Model
+        Whose parameters to update.
+    lr : float
+        Learning rate, >= 0.
+    eps : float
+        Keeps the quotient finite, >= 0.
+    weight_decay : float
+        L2 penalty of the matrices, >= 0.
+    decay_biases : bool
+        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+
+    References
+    ----------
+    Duchi, Hazan, Singer 2011.
+    """
+
+    __slots__ = ()
+    _algorithm = "adagrad"
+    _settings = ("eps", "weight_decay", "decay_biases")
+
+    def __init__(
+        self,
+        owner: Parameterised,
+        lr: float = 1e-2,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+        decay_biases: bool = False,
+    ) -> None:
+        self._build(
+            owner,
+            {"lr": lr, "eps": eps, "weight_decay": weight_decay, "decay_biases": decay_biases},
+        )
+
+
+class Adam(Optimizer):
+    """Adam with bias correction; its weight decay is decoupled (AdamW).
+
+    Parameters
+    ----------
+    owner : layer or Model
+        Whose parameters to update.
+    lr : float
+        Learning rate, >= 0.
+    betas : (float, float)
+        Decay of the first and second moment, in [0, 1).
+    eps : float
+        Keeps the quotient finite, >= 0.
+    weight_decay : float
+        w -= lr * weight_decay * w beside the step, for the matrices, >= 0.
+    amsgrad : bool
+        Divide by the root of the largest second moment so far (Reddi et al. 2018).
+    decay_biases : bool
+        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+
+    References
+    ----------
+    Kingma & Ba 2015, arXiv:1412.6980; Loshchilov & Hutter 2019, arXiv:1711.05101.
+    """
+
+    __slots__ = ()
+    _algorithm = "adam"
+    _settings = ("betas", "eps", "weight_decay", "amsgrad", "decay_biases")
+
+    def __init__(
+        self,
+        owner: Parameterised,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        decay_biases: bool = False,
+    ) -> None:
+        self._build(
+            owner,
+            {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+             "amsgrad": amsgrad, "decay_biases": decay_biases},
+        )  # fmt: skip
+
+
+class RMSprop(Optimizer):
+    """RMSprop, as ``torch.optim.RMSprop`` or in Graves' form.
+
+    With n = alpha * n + (1 - alpha) * g^2 and m = alpha * m + (1 - alpha) * g:
+    "torch": d = momentum * d + g / (sqrt(n) + eps), w -= lr * d, with n - m^2 for n if `centered`;
+    "graves": d = momentum * d - lr * g / sqrt(n - m^2 + eps), w += d.
+
+    Parameters
+    ----------
+    owner : layer or Model
+        Whose parameters to update.
+    lr : float, optional
+        Learning rate, >= 0. For this and the next three None means 1e-2, 0.99, 1e-8 and 0;
+        in Graves' form 1e-4, 0.95, 1e-4 and 0.9.
+    alpha : float, optional
+        Decay of the averages, in [0, 1).
+    eps : float, optional
+        Keeps the quotient finite, >= 0.
+    momentum : float, optional
+        In [0, 1).
+    centered : bool
+        Divide by an estimate of the standard deviation. Not for Graves' form, which always does.
+    form : str
+        "torch" or "graves".
+    weight_decay : float
+        L2 penalty of the matrices, >= 0.
+    decay_biases : bool
+        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+
+    References
+    ----------
+    Tieleman & Hinton 2012; Graves 2013, arXiv:1308.0850, equations 38 to 41.
+    """
+
+    __slots__ = ()
+    _algorithm = "rmsprop"
+    _settings = (
+        "alpha", "eps", "momentum", "centered", "form", "weight_decay", "decay_biases"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        owner: Parameterised,
+        lr: float | None = None,
+        alpha: float | None = None,
+        eps: float | None = None,
+        momentum: float | None = None,
+        centered: bool = False,
+        form: str = "torch",
+        weight_decay: float = 0.0,
+        decay_biases: bool = False,
+    ) -> None:
+        own = choice(form, RMSPROP_DEFAULTS, "RMSprop", "form")
+        given = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum}
+        self._build(
+            owner,
+            {**own, **{name: value for name, value in given.items() if value is not None},
+             "centered": centered, "form": form, "weight_decay": weight_decay,
+             "decay_biases": decay_biases},
+        )  # fmt: skip
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adagrad": Adagrad,
+    "adam": Adam,
+    "rmsprop": RMSprop,
+}

@@ -1,0 +1,220 @@
+"""What layers and models have in common: named parameters over one flat vector."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..arguments.arrays import convert
+from ..arguments.values import Array, message, number, positive, refuse_type
+from ..options.to_engine import truncation_of
+from .flow import flow_detail, flow_level
+from .gradients import Gradients, Layout, like
+
+
+class Parameter(NamedTuple):
+    """One named parameter tensor.
+
+    Attributes
+    ----------
+    name : str
+        PyTorch's: "weight_hh_l0".
+    shape : tuple of int
+        Its shape.
+    frozen : bool
+        Whether its gradient is kept at zero, so that optimisers leave it alone.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    frozen: bool
+
+
+class Parameterised:
+    """A layer or model: its parameters by name, as copies."""
+
+    __slots__ = ("__weakref__", "_dtype", "_layout", "_params")
+
+    _config: dict[str, Any]
+    _params: _core.Params
+    _layout: Layout
+    _dtype: np.dtype[Any]
+
+    def _adopt(self, params: _core.Params, dtype: object) -> None:
+        self._params = params
+        self._dtype = np.dtype(dtype)  # type: ignore[call-overload]
+        self._layout = {
+            name: (offset, offset + count, shape)
+            for name, shape, offset, count, _ in params.table()
+        }
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype that it computes in: float32 or float64."""
+        return self._dtype
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of learnt numbers."""
+        return max(stop for _, stop, _ in self._layout.values())
+
+    def parameters(self) -> list[Parameter]:
+        """List the parameter tensors.
+
+        Returns
+        -------
+        list of Parameter
+            Name, shape and whether it is frozen, in the order of the flat vector.
+        """
+        rows = self._params.table()
+        return [Parameter(name, shape, frozen) for name, shape, _, _, frozen in rows]
+
+    def state_dict(self) -> dict[str, Array]:
+        """Give the parameters by name.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Copies, with PyTorch's names and shapes.
+        """
+        flat = self._params.get()
+        return {
+            name: flat[start:stop].reshape(shape).copy()
+            for name, (start, stop, shape) in self._layout.items()
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Set all parameters by name; nothing changes if any of them does not fit.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array_like
+            Exactly the names of `state_dict`, with its shapes: NumPy arrays or anything that
+            turns into one (a PyTorch state_dict as it is).
+
+        Raises
+        ------
+        TypeError
+            If it is no mapping, or a dtype does not fit without loss.
+        ValueError
+            If a name is unknown or missing, or a shape differs.
+
+        Warns
+        -----
+        RuntimeWarning
+            If a value is NaN or infinite.
+        """
+        where = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state_dict, Mapping):
+            refuse_type(state_dict, where, "state_dict", "a mapping of names to arrays")
+        missing = [name for name in self._layout if name not in state_dict]
+        unknown = [str(name) for name in state_dict if name not in self._layout]
+        if missing or unknown:
+            got = [f"no {', '.join(missing)}"] * bool(missing)
+            got += [f"the unknown {', '.join(unknown)}"] * bool(unknown)
+            names = f"exactly the names {', '.join(self._layout)}"
+            raise ValueError(message(where, "state_dict", names, " and ".join(got)))
+        flat = np.empty(self.num_parameters, self._dtype)
+        held: list[object] = []
+        for name, (start, stop, shape) in self._layout.items():
+            expected = f"a {self._dtype} array of shape {list(shape)}"
+            forms = {str(self._dtype): [shape]}
+            value = convert(state_dict[name], forms, where, name, expected, held=held)
+            flat[start:stop] = value.reshape(-1)
+        self._warn_of_nonfinite(where, flat)
+        self._params.set(flat)
+
+    def _warn_of_nonfinite(self, where: str, flat: Array) -> None:
+        """Name the tensors among the parameters `flat` that are NaN or infinite somewhere."""
+        good = np.isfinite(flat)
+        if good.all():
+            return
+        names = [n for n, (start, stop, _) in self._layout.items() if not good[start:stop].all()]
+        text = f"{where}: parameters that are NaN or infinite: {', '.join(names)}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+    def freeze(self, *names: str) -> None:
+        """Keep parameters as they are: their gradients are zero and optimisers leave them alone.
+
+        Parameters
+        ----------
+        *names : str
+            Names of parameters; all of them must exist.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is no string or unknown; then none is frozen.
+        """
+        self._set_frozen("freeze", names, True)
+
+    def unfreeze(self, *names: str) -> None:
+        """Let frozen parameters learn again.
+
+        Parameters
+        ----------
+        *names : str
+            Names of parameters; all of them must exist.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is no string or unknown; then nothing changes.
+        """
+        self._set_frozen("unfreeze", names, False)
+
+    def _set_frozen(self, method: str, names: tuple[str, ...], frozen: bool) -> None:
+        where, expected = f"{type(self).__name__}.{method}", f"one of {', '.join(self._layout)}"
+        for name in names:
+            if not isinstance(name, str):
+                refuse_type(name, where, "names", expected)
+            if name not in self._layout:
+                raise ValueError(message(where, "names", expected, repr(name)))
+        for name in names:
+            self._params.freeze(name, frozen)
+
+    def _frozen_names(self) -> list[str]:
+        return [parameter.name for parameter in self.parameters() if parameter.frozen]
+
+    def _backward(
+        self,
+        backward: Callable[..., tuple[Any, ...]],
+        tape: _core.Tape,
+        dy: npt.ArrayLike | None,
+        dstate: Any,
+        flow: bool | str,
+        accumulate: Gradients | None,
+        input_gradient: bool,
+        clip_step: float | None,
+        clip_step_norm: float | None,
+        truncation: tuple[int, int] | None,
+        omega: float,
+    ) -> Gradients:
+        """Run the engine's `backward` of a layer or model and dress its results."""
+        if type(tape) is not _core.Tape:
+            refuse_type(tape, f"{type(self).__name__}.backward", "tape", "a tape of forward")
+        flat = None
+        if accumulate is not None:
+            where = f"{type(self).__name__}.backward"
+            flat = like(accumulate, self._layout, self._dtype, where, "accumulate")
+        each = norm = 0.0
+        if clip_step is not None or clip_step_norm is not None:
+            where = f"{type(self).__name__}.backward"
+            each = positive(clip_step, where, "clip_step")
+            norm = positive(clip_step_norm, where, "clip_step_norm")
+        k1 = k2 = 0
+        if truncation is not None:
+            both = self._config["bidirectional"]
+            k1, k2 = truncation_of(truncation, f"{type(self).__name__}.backward", both)
+        if omega != 0:
+            omega = number(omega, f"{type(self).__name__}.backward", "omega")
+        level = flow_level(flow, f"{type(self).__name__}.backward")
+        flat, x, state, h, c, a, detail, value = backward(
+            tape, dy, dstate, level, flat, input_gradient, each, norm, k1, k2, omega
+        )
+        return Gradients(flat, self._layout, x, state, h, c, a, flow_detail(detail), value)

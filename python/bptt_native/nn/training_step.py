@@ -1,0 +1,192 @@
+"""A model's training step, whole and in its two halves: loss and gradient, and the update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from .. import _core
+from ..arguments.values import integer
+from .flow import flow_detail, flow_level
+from .gradients import Gradients, State, StepResult, UpdateResult, like
+from .parameters import Parameterised
+
+
+def _result(fields: tuple[Any, ...]) -> StepResult:
+    result = StepResult._make(fields)
+    detail: Any = result.flow_detail  # still the engine's arrays
+    return result._replace(flow_detail=flow_detail(detail)) if detail is not None else result
+
+
+class Steps(Parameterised):
+    """What `Model` offers to those who put training steps together themselves."""
+
+    __slots__ = ("_native",)
+
+    _native: _core.Model
+
+    def train_step(
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+        flow: bool | str = True,
+    ) -> StepResult:
+        """Forward pass, loss, BPTT, clipping and update: all or nothing.
+
+        Parameters
+        ----------
+        x : array_like [T, N, I], or integers [T, N]
+            The input, or tokens; also [T, I] or [T] for one sequence.
+        targets : array_like
+            Classes (integers [T, N]) or values [T, N, O]; with ``targets="last"`` [N] or [N, O].
+            With `batch_first` N comes before T here and in `weights`.
+        state : array_like [L*D, N, R], or (h, c), optional
+            The states before the first step; zeros if not given.
+        lengths, resets : array_like, optional
+            As in `LSTM.__call__`; what lies beyond a length is no target.
+        weights : array_like [T, N], or [N] with ``targets="last"``, optional
+            Finite numbers >= 0: how much each target counts; or bool: whether it does. A mean is
+            one over weights. What stands where a weight is 0 is not read.
+        flow : bool or str
+            Whether to record the norms of dL/dh_t, dL/dc_t and dL/da_t, and what more: see
+            `LSTM.backward`.
+
+        Returns
+        -------
+        StepResult
+            loss, grad_norm, clipped, skipped, state, the flow, omega, clipped_norm, clip_angle.
+
+        Raises
+        ------
+        TypeError
+            If a dtype does not fit without loss.
+        ValueError
+            If a shape does not fit, a weight or (binary cross-entropy) value is out of range, or no
+            target is left that counts.
+        IndexError
+            If a token or class is out of range.
+        FloatingPointError
+            If the gradient is not finite, or a finite parameter or moment would become one that
+            is not, and the model has ``nonfinite="raise"``; nothing changed.
+        RuntimeError
+            If 2**53 steps have been counted.
+        """
+        level = flow_level(flow, "Model.train_step")
+        return _result(self._native.train_step(x, targets, state, weights, level, lengths, resets))
+
+    def evaluate(
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+    ) -> tuple[float, State]:
+        """Compute the loss; nothing is remembered or changed.
+
+        Parameters
+        ----------
+        x, targets, state, lengths, resets, weights : array_like
+            As in `train_step`.
+
+        Returns
+        -------
+        loss : float
+            As `train_step` would report it.
+        state : ndarray or (h, c)
+            The states after the last step.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `train_step`.
+        """
+        return self._native.evaluate(x, targets, state, weights, lengths, resets)
+
+    def _draw(self, draw: int | None, method: str) -> int:
+        if draw is None:
+            return self._native.steps()[0]
+        return integer(draw, f"Model.{method}", "draw", 0, 2**64 - 1)
+
+    def gradients(
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+        accumulate: Gradients | None = None,
+        flow: bool | str = True,
+        draw: int | None = None,
+    ) -> tuple[StepResult, Gradients]:
+        """Compute loss and gradient as `Model.train_step` does, without clipping and update.
+
+        ``clip_step`` and ``clip_step_norm``, which act inside BPTT, are used. Gradients of several
+        batches, added and scaled, can be given to `apply`.
+
+        Parameters
+        ----------
+        x, targets, state, lengths, resets, weights, flow : array_like
+            As in `Model.train_step`.
+        accumulate : Gradients, optional
+            Gradients of this model to add to, in place; then the result is a view of them.
+        draw : int, optional
+            Which random masks and noise; None: those that the next `train_step` draws.
+
+        Returns
+        -------
+        result : StepResult
+            As of `Model.train_step`; its grad_norm is that of `gradients`, nothing is clipped or
+            skipped.
+        gradients : Gradients
+            By parameter name, without ``.x`` and ``.state``.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `Model.train_step`.
+        """
+        where, flat = "Model.gradients", None
+        level = flow_level(flow, where)
+        if accumulate is not None:
+            flat = like(accumulate, self._layout, self._dtype, where, "accumulate")
+        fields, flat = self._native.gradients(
+            x, targets, state, weights, level, flat, lengths, resets, self._draw(draw, "gradients")
+        )
+        result = _result(fields)
+        names = ("flow", "flow_c", "flow_a", "flow_detail", "omega")
+        own = {name: getattr(result, name) for name in names}
+        return result, Gradients(flat, self._layout, **own)
+
+    def apply(self, gradients: Gradients) -> UpdateResult:
+        """Clip gradients as the model is set to, and update with them.
+
+        Parameters
+        ----------
+        gradients : Gradients
+            Of this model; they are left as they are, and those of frozen parameters count as 0.
+
+        Returns
+        -------
+        UpdateResult
+            grad_norm, clipped, skipped, clipped_norm, clip_angle.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not gradients of parameters like these.
+        FloatingPointError
+            As in `Model.train_step`.
+        """
+        flat = like(gradients, self._layout, self._dtype, "Model.apply", "gradients")
+        return UpdateResult._make(self._native.apply(flat))

@@ -1,0 +1,1 @@
+"""The engine's settings and time, files, signals and the standard error."""

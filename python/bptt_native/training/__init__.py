@@ -1,0 +1,1 @@
+"""Training runs: batches, schedules, the loop, its history and its looks at the gradient."""

@@ -1,0 +1,409 @@
+"""Sequences as batches: padding and lengths, a seeded order, windows whose state is carried on.
+
+The order of an epoch is made of a seed and the epoch's number by a counter-based generator
+(Philox, Salmon et al. 2011), so any batch of any epoch can be asked for, and a run that goes on
+from a checkpoint reads what it would have read.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arguments.arrays import convert
+from ..arguments.values import Array, describe, integer, message
+from ..nn.model import Model
+
+Integers = npt.NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """A window of several sequences side by side.
+
+    Attributes
+    ----------
+    x : ndarray [T, n, I] or integers [T, n]
+        [n, T, ...] for a model with ``batch_first``.
+    targets : ndarray
+        As the model takes them.
+    lengths : int64 [n], or None
+        Steps of each sequence in this window; None if all have T.
+    members : int64 [n]
+        Which sequences they are.
+    start : int
+        Where the window begins. At 0 the states are zero, elsewhere those after the window before.
+    mass : float
+        Targets in it, each times its class's weight: what a mean loss is divided by. At 0 there is
+        no loss, only states to carry on.
+    """
+
+    x: Array
+    targets: Array
+    lengths: Integers | None
+    members: Integers
+    start: int
+    mass: float
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for the model beside x, targets and state."""
+        return {} if self.lengths is None else {"lengths": self.lengths}
+
+    def carried(self, state: Any) -> Any:
+        """Give the states to begin with: those of the sequences that go on, or None."""
+        if self.start == 0 or state is None:
+            return None
+        n = len(self.members)
+        return tuple(s[:, :n] for s in state) if isinstance(state, tuple) else state[:, :n]
+
+
+class Source(Protocol):
+    """Where a trainer's batches come from."""
+
+    @property
+    def batches(self) -> int:
+        """Batches per epoch."""
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Give a batch of an epoch, both from 0."""
+
+
+class Form:
+    """What a model takes, and checks of it.
+
+    Parameters
+    ----------
+    model : Model
+    where : str
+        The function, for messages.
+    """
+
+    def __init__(self, model: Model, where: str) -> None:
+        config = model.config
+        self.where = where
+        self.dtype = str(config["dtype"])
+        self.features = config["input_size"]  # None: tokens
+        self.vocabulary = config["vocab_size"]
+        self.outputs = int(config["output_size"])
+        self.every = config["targets"] == "every"
+        self.classes = config["loss"] == "cross_entropy"
+        self.batch_first = bool(config.get("batch_first", False))
+        self.ignored = int(config.get("ignore_index", -100))
+        weights = config.get("class_weights")
+        self.class_weights = None if weights is None else np.asarray(weights, np.float64)
+        self.held: list[object] = []  # other threads resize no array of the data
+
+    def laid_out(self, array: Array) -> Array:
+        """Give a time-major array as the model takes it."""
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    def input(self, value: object, name: str, batch: bool = False) -> Array:
+        """Check a sequence [T, I] or [T], or with ``batch`` an array that may hold several."""
+        tokens = self.features is None
+        tail = "]" if tokens else f", {self.features}]"
+        lead = "N, T" if self.batch_first else "T, N"
+        kind = "integers" if tokens else self.dtype
+        expected = f"{kind} [T{tail}"
+        if batch:
+            expected = f"{kind} [{lead}{tail}, [T{tail} or a list of sequences [T{tail}"
+        features = () if tokens else (self.features,)
+        shapes = [(None, *features), (None, None, *features)][: 1 + batch]
+        forms = {"int64" if tokens else self.dtype: shapes}
+        array = convert(value, forms, self.where, name, expected, held=self.held)
+        if tokens and (array.min() < 0 or array.max() >= self.vocabulary):
+            text = f"0 ... {self.vocabulary - 1}"
+            got = f"{array.min()} ... {array.max()}"
+            raise IndexError(message(self.where, name, f"tokens {text}", got))
+        return array
+
+    def target(self, value: object, name: str, shape: tuple[int, ...]) -> Array:
+        """Check targets of these leading sizes: classes, or values with the outputs last."""
+        full = shape if self.classes else (*shape, self.outputs)
+        kind = "int64" if self.classes else self.dtype
+        expected = f"{'classes (integers)' if self.classes else kind} {list(full)}"
+        single = not self.classes and self.outputs == 1  # then the last axis may be missing
+        shapes = [full, shape] if single else [full]
+        array = convert(value, {kind: shapes}, self.where, name, expected, held=self.held)
+        if array.shape != full:
+            array = array[..., None]
+        if self.classes:
+            real = array[array != self.ignored]
+            if real.size and (real.min() < 0 or real.max() >= self.outputs):
+                got = f"{real.min()} ... {real.max()}"
+                text = f"classes 0 ... {self.outputs - 1}"
+                raise IndexError(message(self.where, name, text, got))
+        return array
+
+    def count(self, targets: Iterable[Array]) -> float:
+        """Give the weight of some targets in a mean loss."""
+        total = 0.0
+        for y in targets:
+            if not self.classes:
+                total += y.size // self.outputs
+                continue
+            real = y[y != self.ignored]
+            total += real.size if self.class_weights is None else self.class_weights[real].sum()
+        return float(total)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Sequences with their targets, checked.
+
+    Attributes
+    ----------
+    form : Form
+    x : list of ndarray [T_i, I] or int64 [T_i]
+    targets : list of ndarray, or None
+        Per sequence: [T_i] or [T_i, O]; with ``targets="last"`` a scalar array or [O].
+    single : bool
+        Whether one sequence was given rather than several.
+    """
+
+    form: Form
+    x: list[Array]
+    targets: list[Array] | None
+    single: bool
+
+
+def read_data(
+    model: Model, x: object, targets: object, where: str, names: Sequence[str] = ("x", "targets"),
+    finite: bool = False,
+) -> Data:  # fmt: skip
+    """Check sequences and targets and take them apart.
+
+    Parameters
+    ----------
+    model : Model
+    x : array_like, or list of array_like
+        Several sequences: a list of [T_i, I] (tokens: [T_i]), or an array [T, N, I] (tokens:
+        [T, N]; with ``batch_first`` the first two axes change places). One: an array [T, I] ([T]).
+    targets : array_like, or list of array_like, or None
+        Of each step, in the form of x with O or nothing in the place of I; of each sequence
+        (``targets="last"``), [N] or [N, O]. Values of one output may lack the last axis.
+    where, names : str
+        The function and its arguments, for messages.
+    finite : bool
+        Whether to refuse numbers that are not finite, as data to train on or to choose by have to
+        be. (Others are measured as they are: NaN in a sequence makes its own outputs NaN.)
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype or shape does not fit, no target counts, or a number is not finite.
+    IndexError
+        A token or class is out of range.
+    """
+    form, (x_name, y_name) = Form(model, where), names
+    time = 1 if form.batch_first else 0
+    if isinstance(x, list | tuple):
+        if not x:
+            raise ValueError(message(where, x_name, "at least one sequence", "an empty list"))
+        inputs = [form.input(s, f"{x_name}[{i}]") for i, s in enumerate(x)]
+        single = False
+    else:
+        array = form.input(x, x_name, batch=True)
+        single = array.ndim + (form.features is None) == 2
+        inputs = [array] if single else list(np.moveaxis(array, 1 - time, 0))
+    if finite:
+        _check_finite(form, inputs, x_name, "feature", every=True, single=single)
+    if targets is None:
+        return Data(form, inputs, None, single)
+    ys = _read_targets(form, x, inputs, single, targets, y_name)
+    if form.count(ys) == 0:
+        expected = "at least one that is not ignored and whose class has a weight"
+        raise ValueError(message(where, y_name, expected, "none"))
+    if finite:
+        _check_finite(form, ys, y_name, "output", every=form.every, single=single)
+    return Data(form, inputs, ys, single)
+
+
+def _check_finite(
+    form: Form, arrays: list[Array], name: str, column: str, every: bool, single: bool
+) -> None:
+    """Refuse a number that is not finite, and say where it is: arrays [T_i, columns], [columns]."""
+    for i, array in enumerate(arrays):
+        good = np.isfinite(array)
+        if good.all():
+            continue
+        at = np.unravel_index(int(good.argmin()), array.shape)
+        axes = (["step"] if every else []) + [column]
+        place = [] if single else [f"sequence {i} of {len(arrays)}"]
+        place += [f"{axis} {int(k)}" for axis, k in zip(axes, at, strict=True)]
+        got = f"{float(array[at])} at {', '.join(place)} (counted from 0)"
+        raise ValueError(message(form.where, name, "finite numbers", got))
+
+
+def _read_targets(
+    form: Form, x: object, inputs: list[Array], single: bool, targets: object, y_name: str
+) -> list[Array]:
+    """Check the targets of these inputs, and give those of each."""
+    n, where, time = len(inputs), form.where, 1 if form.batch_first else 0
+    if not form.every:
+        y = form.target(targets, y_name, () if single else (n,))
+        return [y] if single else list(y)
+    if single:
+        return [form.target(targets, y_name, (len(inputs[0]),))]
+    if isinstance(x, list | tuple):
+        if not isinstance(targets, list | tuple) or len(targets) != n:
+            got = describe(targets)
+            if isinstance(targets, list | tuple):
+                got = f"a {type(targets).__name__} of {len(targets)}"
+            raise ValueError(message(where, y_name, f"a list of {n} arrays, as x", got))
+        return [form.target(t, f"{y_name}[{i}]", (len(inputs[i]),)) for i, t in enumerate(targets)]
+    shape = (n, len(inputs[0])) if form.batch_first else (len(inputs[0]), n)
+    y = form.target(targets, y_name, shape)
+    return list(np.moveaxis(y, 1 - time, 0))
+
+
+def draw(seed: int, epoch: int, n: int = 1) -> npt.NDArray[np.uint64]:
+    """Give n random words of an epoch, the same for the same seed on every platform."""
+    return np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64)).random_raw(n)
+
+
+class Sequences:
+    """Batches of separate sequences.
+
+    Without a window each epoch is a permutation of the sequences. With one, the sequences of a
+    batch are of similar length and read window after window; those that are over drop out.
+
+    Parameters
+    ----------
+    data : Data
+        With targets.
+    batch_size : int
+        Sequences side by side; the last batch may have fewer.
+    window : int, optional
+        Steps of truncated BPTT.
+    seed : int, optional
+        Of the order; None leaves the order as it is (with a window: by descending length).
+    """
+
+    def __init__(
+        self, data: Data, batch_size: int, window: int | None = None, seed: int | None = None
+    ) -> None:
+        self._data, self._size, self._window, self._seed = data, batch_size, window, seed
+        self._lengths = np.array([len(s) for s in data.x], np.int64)
+        longest = np.sort(self._lengths)[::-1][::batch_size]
+        pieces = [1] * len(longest) if window is None else [-(-int(t) // window) for t in longest]
+        self._pieces, self.batches = pieces, sum(pieces)
+        self._epoch, self._order, self._plan = -1, np.arange(0), list[tuple[int, int]]()
+
+    def _prepare(self, epoch: int) -> None:
+        n, groups = len(self._lengths), range(len(self._pieces))
+        order, turns = np.arange(n), np.arange(len(self._pieces))
+        if self._seed is not None:
+            words = draw(self._seed, epoch, n + len(groups))
+            order, turns = np.argsort(words[:n], kind="stable"), np.argsort(words[n:])
+        if self._window is None:
+            turns = np.arange(len(groups))
+        else:
+            order = order[np.argsort(-self._lengths[order], kind="stable")]
+        self._plan = [(int(g), piece) for g in turns for piece in range(self._pieces[g])]
+        self._epoch, self._order = epoch, order
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Give a batch of an epoch."""
+        if epoch != self._epoch:
+            self._prepare(epoch)
+        group, piece = self._plan[index]
+        members = self._order[group * self._size : (group + 1) * self._size]
+        start = 0 if self._window is None else piece * self._window
+        members = members[self._lengths[members] > start]
+        lengths = self._lengths[members] - start
+        if self._window is not None:
+            lengths = np.minimum(lengths, self._window)
+        form, whole = self._data.form, bool((lengths == lengths.max()).all())
+        spans = [(i, slice(start, start + t)) for i, t in zip(members, lengths, strict=True)]
+        x = _padded([self._data.x[i][span] for i, span in spans])
+        y, mass, targets = np.empty(0), 0.0, self._data.targets
+        if targets is not None:
+            chosen = [targets[i][span] if form.every else targets[i] for i, span in spans]
+            y = form.laid_out(_padded(chosen)) if form.every else np.stack(chosen)
+            mass = form.count(chosen)
+        return Batch(form.laid_out(x), y, None if whole else lengths, members, start, mass)
+
+
+def _padded(arrays: list[Array]) -> Array:
+    """Put sequences [t_i, ...] side by side: [T, n, ...], zeros beyond their ends."""
+    longest = max(map(len, arrays))
+    out = np.zeros((longest, len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
+    for n, array in enumerate(arrays):
+        out[: len(array), n] = array
+    return out
+
+
+def side_by_side(array: Array, streams: int, length: int, offset: int = 0) -> Array:
+    """Cut [n, ...] into contiguous streams: a view [length, streams, ...]."""
+    part = array[offset : offset + streams * length]
+    return part.reshape(streams, length, *array.shape[1:]).swapaxes(0, 1)
+
+
+class Streams:
+    """Windows of one long sequence, cut into contiguous streams that are read side by side.
+
+    Parameters
+    ----------
+    data : Data
+        One sequence with targets at every step.
+    streams : int
+        N.
+    window : int
+        T, steps of truncated BPTT.
+    seed : int, optional
+        Epochs begin at different steps, so that what does not fill a window is not left out each
+        time. None: all begin at step 0, and the last window may be shorter.
+    """
+
+    def __init__(self, data: Data, streams: int, window: int, seed: int | None = None) -> None:
+        self._data, self._streams, self._window, self._seed = data, streams, window, seed
+        length = len(data.x[0]) // streams
+        self.batches = length // window if seed is not None else -(-length // window)
+        if self.batches == 0:
+            least = f"at least {streams} x {window} steps, one window of all streams"
+            raise ValueError(message(data.form.where, "x", least, str(len(data.x[0]))))
+        self._epoch, self._cut = -1, list[Array]()
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Give a window of an epoch."""
+        data, N, T = self._data, self._streams, self._window
+        assert data.targets is not None
+        if epoch != self._epoch:
+            n, offset = len(data.x[0]), 0
+            if self._seed is not None:
+                offset = int(draw(self._seed, epoch)[0]) % (n - self.batches * N * T + 1)
+            length = (n - offset) // N
+            self._cut = [side_by_side(a, N, length, offset) for a in (data.x[0], data.targets[0])]
+            self._epoch = epoch
+        start = index * T
+        end = min(start + T, len(self._cut[0]))
+        x, y = (a[start:end] for a in self._cut)
+        laid_out = data.form.laid_out
+        return Batch(laid_out(x), laid_out(y), None, np.arange(N), start, data.form.count([y]))
+
+
+def source_of(
+    data: Data, batch_size: object = None, window: object = None, seed: int | None = None
+) -> Sequences | Streams:
+    """Make the batches of sequences; see ``fit`` for the arguments.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is not allowed, or a window does not fit the model.
+    """
+    form = data.form
+    usual = 1 if data.single else 32
+    size = usual if batch_size is None else integer(batch_size, form.where, "batch_size", 1)
+    if window is not None:
+        window = integer(window, form.where, "window", 1)
+        if not form.every:
+            expected = 'None with targets="last": a window before the last has no target'
+            raise ValueError(message(form.where, "window", expected, str(window)))
+    if not data.single or not form.every:
+        return Sequences(data, min(size, len(data.x)), window, seed)
+    if window is None:
+        window = max(1, len(data.x[0]) // size)
+    return Streams(data, size, window, seed)

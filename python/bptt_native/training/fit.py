@@ -1,0 +1,380 @@
+"""Training a model on arrays and on lists of sequences: ``fit``, and going on with ``resume``."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arguments.values import describe, integer, message
+from ..nn.model import Model, load
+from ..runtime.documents import OBJECT, SIZE, TEXT, Kind, judge, optional
+from ..runtime.files import path_of
+from .batches import Data, read_data, source_of
+from .evaluation import Metrics, evaluate, measure, predict
+from .gradient_record import GradientRecord
+from .history import HistoryFile, HistoryRow, Progress, columns, epochs
+from .metadata import read_place
+from .run_files import HISTORY_FILE, MODEL_FILE
+from .schedules import (
+    EarlyStopping,
+    Plateau,
+    Schedule,
+    Warmup,
+    from_json,
+    schedule_of,
+    to_json,
+)
+from .trainer import Callback, Trainer, check_callbacks
+from .watch import Watch
+
+__all__ = ["FitResult", "FitTrainer", "Metrics", "evaluate", "fit", "predict", "resume"]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a run did.
+
+    Attributes
+    ----------
+    model : Model
+        Trained; with early stopping that restores, as it was at its best measurement, whatever
+        ended the run.
+    rows : list of HistoryRow
+        One per step.
+    ended : str
+        "steps" (all were taken), "early stopping", or "stopped" (by a callback).
+    restored : int or None
+        The step of the best measurement, whose parameters the model has; None where early stopping
+        does not restore, or no measurement was a number: then it has those of the last step.
+    gradients : list of GradientRecord
+        What ``watch`` found.
+    """
+
+    model: Model
+    rows: list[HistoryRow]
+    ended: str
+    gradients: list[GradientRecord]
+    restored: int | None = None
+
+    @property
+    def steps(self) -> dict[str, npt.NDArray[Any]]:
+        """The history per step, arrays by the names of ``HistoryRow``."""
+        return columns(self.rows)
+
+    @property
+    def epochs(self) -> dict[str, npt.NDArray[Any]]:
+        """The history per epoch, see ``bptt_native.history.epochs``."""
+        return epochs(self.rows)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the history per step; ``bptt_native.history.read_history`` reads it."""
+        HistoryFile(path, self.rows).close()
+
+
+class FitTrainer(Trainer):
+    """A model, sequences to train it on and its place in them.
+
+    The arguments are those of `fit`; further ones go to ``schedules.schedule_of``.
+    """
+
+    def __init__(
+        self, model: Model, x: Any, targets: Any, *, epochs: int | None = None,
+        steps: int | None = None, batch_size: int | None = None, window: int | None = None,
+        accumulate: int = 1, validation: tuple[Any, Any] | None = None,
+        early_stopping: EarlyStopping | None = None, schedule: str | Schedule = "constant",
+        warmup: int = 0, seed: int = 0, where: str = "fit", **decays: Any,
+    ) -> None:  # fmt: skip
+        data = read_data(model, x, targets, where, finite=True)
+        held_out = None
+        pair: Any = validation
+        if pair is not None:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise TypeError(message(where, "validation", "(x, targets)", describe(pair)))
+            names = ("validation[0]", "validation[1]")
+            held_out = read_data(model, pair[0], pair[1], where, names, finite=True)
+        seed = integer(seed, where, "seed", 0, 2**64 - 1)
+        accumulate = integer(accumulate, where, "accumulate", 1)
+        if epochs is not None and steps is not None:
+            raise ValueError(message(where, "epochs", "only one of epochs and steps", "both"))
+        if window is not None and model.config.get("bidirectional"):
+            expected = "None for a bidirectional model, which reads a sequence as a whole"
+            raise ValueError(message(where, "window", expected, str(window)))
+        if early_stopping is not None:
+            if held_out is None:
+                expected = "data, which early_stopping looks at"
+                raise ValueError(message(where, "validation", expected, "None"))
+            if early_stopping.monitor == "accuracy" and not data.form.classes:
+                expected = "to monitor the loss, as there are no classes"
+                raise ValueError(message(where, "early_stopping", expected, "'accuracy'"))
+        source = source_of(data, batch_size, window, seed)
+        each = -(-source.batches // accumulate)
+        if steps is None:
+            steps = integer(10 if epochs is None else epochs, where, "epochs", 1) * each
+        steps = integer(steps, where, "steps", 1)
+        self._named: dict[str, Any] | None = None
+        if isinstance(schedule, str):
+            self._named = {"name": schedule, "warmup": warmup, **decays}
+            rule = schedule_of(steps=steps, where=where, **self._named)
+        elif warmup:
+            expected = "0 with a schedule that is no name; use schedules.Warmup"
+            raise ValueError(message(where, "warmup", expected, str(warmup)))
+        else:
+            rule = schedule
+        after = rule.then if isinstance(rule, Warmup) else rule
+        if isinstance(after, Plateau) and held_out is None:
+            raise ValueError(message(where, "validation", "data, which plateau looks at", "None"))
+        validate = None
+        if held_out is not None:
+            measured = source_of(held_out, batch_size, window)
+            validate = lambda: measure(self.model, measured)  # noqa: E731
+        super().__init__(
+            model, source, steps=steps, schedule=rule, accumulate=accumulate, validate=validate,
+            early_stopping=early_stopping,
+        )  # fmt: skip
+        self._options = {"batch_size": batch_size, "window": window, "accumulate": accumulate,
+                         "seed": seed}  # fmt: skip
+        self._sha256 = _fingerprint(data, held_out)
+
+    def set_steps(self, steps: int) -> None:
+        """Change the length of the run, and with it the rates of a schedule given by name.
+
+        Parameters
+        ----------
+        steps : int
+            More than have been taken.
+        """
+        super().set_steps(steps)
+        if self._named:
+            self.schedule = schedule_of(steps=steps, **self._named)
+
+    def describe(self) -> dict[str, Any]:
+        """Give the options and the data's SHA-256."""
+        rule = {"by": self._named} if self._named else to_json(self.schedule)
+        stopping = self.early_stopping.to_json() if self.early_stopping else None
+        options = {**self._options, "steps": self.steps, "schedule": rule,
+                   "early_stopping": stopping}  # fmt: skip
+        return {"fit": options, "data_sha256": self._sha256}
+
+    @classmethod
+    def resume(
+        cls, path: str | Path, x: Any, targets: Any, *, validation: tuple[Any, Any] | None = None,
+        schedule: Schedule | None = None,
+    ) -> Self:  # fmt: skip
+        """Go on where a checkpoint was; see the function `resume`."""
+        path = path_of(path, "resume", "path")
+        path = path / MODEL_FILE if path.is_dir() else path
+        return cls.go_on(load(path), path, x, targets, validation=validation, schedule=schedule)
+
+    @classmethod
+    def go_on(
+        cls, model: Model, path: Path, x: Any, targets: Any, *,
+        validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
+    ) -> Self:  # fmt: skip
+        """Go on with the model of a checkpoint, which was loaded from a path."""
+        expected = "a checkpoint of fit"
+        training = read_place(model, path, {"fit": _FORM}, "resume", expected)
+        options = dict(training["fit"])
+        rule, stopping = options.pop("schedule"), options.pop("early_stopping")
+        try:
+            if stopping is not None:
+                options["early_stopping"] = EarlyStopping(**stopping)
+            if rule is not None and "by" in rule:
+                judge(rule["by"], {"name": TEXT}, "training.fit.schedule.by")
+                schedule_of(steps=options["steps"], **rule["by"])
+                options["schedule"] = rule["by"]["name"]
+                options |= {k: v for k, v in rule["by"].items() if k != "name"}
+            elif rule is not None:
+                options["schedule"] = from_json(rule)
+            if set(options) - {*_OPTIONS, *_NAMED}:
+                raise ValueError(f"training.fit: {', '.join(sorted(options))}")
+        except (KeyError, TypeError, ValueError) as error:
+            got = f"{str(path)!r}: {error}"
+            raise ValueError(message("resume", "path", expected, got)) from None
+        if schedule is not None:
+            options = {k: options[k] for k in _OPTIONS if k in options} | {"schedule": schedule}
+        elif rule is None:
+            expected = "the function that the run began with"
+            raise ValueError(message("resume", "schedule", expected, "None"))
+        self = cls(model, x, targets, validation=validation, where="resume", **options)
+        if self._sha256 != training["data_sha256"]:
+            expected = f"the data of the run, SHA-256 {training['data_sha256'][:16]}..."
+            got = f"others, {self._sha256[:16]}..."
+            raise ValueError(message("resume", "x", expected, got))
+        self.restore(training, path.with_name(HISTORY_FILE))
+        return self
+
+
+_OPTIONS = ("batch_size", "window", "accumulate", "seed", "steps", "early_stopping")
+_NAMED = ("schedule", "warmup", "decay", "every", "patience")
+_FORM = {
+    "batch_size": optional(SIZE), "window": optional(SIZE), "accumulate": SIZE,
+    "seed": Kind("an integer from 0 to 2^64 - 1", lambda v: type(v) is int and 0 <= v < 2**64),
+    "steps": SIZE,
+    "schedule": optional(OBJECT), "early_stopping": optional(OBJECT),
+}  # fmt: skip
+
+
+def _fingerprint(*parts: Data | None) -> str:
+    sha256 = hashlib.sha256()
+    for data in parts:
+        arrays = [] if data is None else [*data.x, *(data.targets or [])]
+        for array in arrays:
+            sha256.update(f"{array.dtype}{array.shape}".encode())
+            sha256.update(np.ascontiguousarray(array).data)
+        sha256.update(b"|")
+    return sha256.hexdigest()
+
+
+def _run(
+    trainer: FitTrainer, out: str | Path | None, callbacks: Sequence[Callback], progress: bool,
+    checkpoint_every: int | None, max_skips: int, watch: int | Watch | None, where: str,
+) -> FitResult:  # fmt: skip
+    calls = check_callbacks(callbacks, where)
+    if watch is not None and not isinstance(watch, Watch):
+        watch = Watch(watch)
+    shown = Progress(trainer.steps) if progress else None
+    if shown is not None:
+        calls.append(lambda _: shown.show(trainer.history, trainer.steps))
+    try:
+        over = trainer.fit(
+            out, checkpoint_every=checkpoint_every, max_skips=max_skips, callbacks=calls,
+            watch=watch, where=where,
+        )  # fmt: skip
+    finally:
+        if shown is not None:
+            shown.close()
+    ended = "steps" if trainer.step >= trainer.steps else "early stopping" if over else "stopped"
+    records = watch.records if watch is not None else []
+    return FitResult(trainer.model, trainer.history, ended, records, trainer.restored)
+
+
+def fit(
+    model: Model, x: Any, targets: Any, *, epochs: int | None = None, steps: int | None = None,
+    batch_size: int | None = None, window: int | None = None, accumulate: int = 1,
+    validation: tuple[Any, Any] | None = None, early_stopping: EarlyStopping | None = None,
+    schedule: str | Schedule = "constant", warmup: int = 0, seed: int = 0,
+    callbacks: Sequence[Callback] = (), out: str | Path | None = None,
+    checkpoint_every: int | None = None, max_skips: int = 20, progress: bool = False,
+    watch: int | Watch | None = None,
+) -> FitResult:  # fmt: skip
+    """Train a model on sequences.
+
+    Parameters
+    ----------
+    model : Model
+        Trained in place; its learning rate, which stays, is the highest one of the schedule.
+    x : array_like, or list of array_like
+        Several sequences: a list of arrays [T_i, I] of any lengths (tokens: integers [T_i]), or an
+        array [T, N, I] (tokens: [T, N]; [N, T, ...] for a model with ``batch_first``). One long
+        sequence: an array [T, I] (tokens: [T]). Of the model's dtype.
+    targets : array_like, or list of array_like
+        With ``targets="every"`` in the form of x, classes or [..., O] values (for O = 1 the last
+        axis may be missing); with ``targets="last"`` one per sequence, [N] or [N, O]. A batch of
+        which none counts (``ignore_index``) makes no update.
+    epochs, steps : int, optional
+        Length of the run, in passes over the data or in updates; 10 epochs by default.
+    batch_size : int, optional
+        Sequences side by side, 32 by default. One long sequence is cut into so many streams, which
+        are read side by side; 1 by default.
+    window : int, optional
+        Truncated BPTT: so many steps at a time, the states carried from window to window. By
+        default sequences are read as a whole.
+    accumulate : int
+        Batches per update. The gradient is that of one batch of all their targets.
+    validation : (x, targets), optional
+        Held-out data, measured after each epoch.
+    early_stopping : EarlyStopping, optional
+        When to stop, by what was measured.
+    schedule : str or callable
+        Of the learning rate: "constant", "step", "exponential", "cosine" or "plateau", over the
+        whole run (``schedules.schedule_of``), or a function like those in
+        ``bptt_native.schedules``.
+    warmup : int
+        Steps in which the rate rises, for a schedule given by name.
+    seed : int
+        Of the order of the sequences, which changes from epoch to epoch.
+    callbacks : sequence of callable
+        Called with the ``HistoryRow`` of each step; one that returns True stops the run.
+    out : str or Path, optional
+        Folder for checkpoints (``model.safetensors``) and the history (``history.csv``).
+    checkpoint_every : int, optional
+        Steps between checkpoints; an epoch by default.
+    max_skips : int
+        Steps in a row with a gradient that is not finite before giving up.
+    progress : bool
+        Whether to show lines (or with tqdm on a terminal a bar) on the standard error.
+    watch : int or Watch, optional
+        Look at the gradient's flow every so many updates, and warn when it vanishes or explodes;
+        with ``out`` the file ``gradients.jsonl`` takes what is found. The training is the same.
+
+    Returns
+    -------
+    FitResult
+        model, history, and why the run ended.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape or option does not fit, or a number of the data is not finite; nothing has
+        changed then.
+    IndexError
+        A token or class is out of range.
+    TrainingDiverged
+        After ``max_skips``.
+    OSError
+        A file cannot be written.
+    """
+    trainer = FitTrainer(
+        model, x, targets, epochs=epochs, steps=steps, batch_size=batch_size, window=window,
+        accumulate=accumulate, validation=validation, early_stopping=early_stopping,
+        schedule=schedule, warmup=warmup, seed=seed,
+    )  # fmt: skip
+    return _run(trainer, out, callbacks, progress, checkpoint_every, max_skips, watch, "fit")
+
+
+def resume(
+    path: str | Path, x: Any, targets: Any, *, epochs: int | None = None, steps: int | None = None,
+    validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
+    callbacks: Sequence[Callback] = (), checkpoint_every: int | None = None, max_skips: int = 20,
+    progress: bool = False, watch: int | Watch | None = None,
+) -> FitResult:  # fmt: skip
+    """Go on with a run that `fit` began with ``out``: to the same bits as without interruption.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run's folder, or its model file. It is written to.
+    x, targets, validation : array_like
+        The data that the run began with.
+    epochs, steps : int, optional
+        Another length of the whole run, longer than what is done.
+    schedule : callable, optional
+        Needed if the run began with a function of your own.
+    callbacks, checkpoint_every, max_skips, progress, watch : optional
+        As in `fit`.
+
+    Returns
+    -------
+    FitResult
+        As `fit`; ``model`` is a new object.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read or written.
+    ValueError
+        It is no checkpoint of `fit`, or the data are others.
+    TypeError, IndexError, TrainingDiverged
+        As in `fit`.
+    """
+    trainer = FitTrainer.resume(path, x, targets, validation=validation, schedule=schedule)
+    if epochs is not None:
+        steps = integer(epochs, "resume", "epochs", 1) * trainer.steps_per_epoch
+    if steps is not None:
+        trainer.set_steps(steps)
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    return _run(trainer, folder, callbacks, progress, checkpoint_every, max_skips, watch, "resume")

@@ -1,0 +1,211 @@
+"""What watching a training run found: one record per look at the gradient, a file of JSON lines."""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ..runtime.documents import COUNT, NUMBER, SIZE, judge, one_of, optional, parse, table_of
+from ..runtime.files import Growing, lines, refuse_line
+
+VERDICTS = ("vanishing", "healthy", "exploding")
+_NORMS = [optional(NUMBER)]
+_BACK = optional(COUNT)
+_LAYER = {
+    "layer": COUNT, "h": _NORMS, "growth": optional(NUMBER), "horizon": (_BACK, _BACK),
+    "verdict": one_of(VERDICTS), "saturation": table_of(optional(NUMBER)),
+    "activity": table_of(optional(NUMBER)), "radius": optional(NUMBER),
+}  # fmt: skip
+_RECORD = {"step": COUNT, "steps": SIZE, "sequences": SIZE, "layers": [_LAYER]}
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """The gradient's flow through one layer, of a loss at the last step.
+
+    Attributes
+    ----------
+    layer : int
+        From 0, the lowest.
+    h : list of float
+        ||dL/dh|| over all samples and units, [d] being d steps back from the last one.
+    c : list of float or None
+        ||dL/dc|| likewise (LSTM).
+    growth : float
+        The factor by which ||dL/dh|| changes per step back; NaN if it cannot be told.
+    horizon : tuple of (int or None)
+        Steps back until ||dL/dh|| has fallen to 1/e and to 1 %, for good; None: it has not.
+    verdict : str
+        "vanishing", "healthy" or "exploding".
+    saturation : dict of str to float
+        Share of the gates' values (RNN: of the states, as "h") that lie at an end of their range.
+    activity : dict of str to float
+        Their means.
+    radius : float
+        Spectral radius of W_hh (LSTM, GRU: of the block of the candidate state).
+    """
+
+    layer: int
+    h: list[float]
+    c: list[float] | None
+    growth: float
+    horizon: tuple[int | None, int | None]
+    verdict: str
+    saturation: dict[str, float]
+    activity: dict[str, float]
+    radius: float
+
+
+@dataclass(frozen=True)
+class GradientRecord:
+    """A look at the gradient's flow, with the parameters as they were after ``step`` updates.
+
+    Attributes
+    ----------
+    step : int
+        Updates made before; 0: the parameters are the initial ones.
+    steps, sequences : int
+        Length and number of the sequences that were looked at.
+    layers : list of LayerRecord
+        From the lowest.
+    """
+
+    step: int
+    steps: int
+    sequences: int
+    layers: list[LayerRecord]
+
+    def to_json(self) -> str:
+        """Give a line of JSON, numbers that are not finite as null."""
+        return json.dumps(_plain(asdict(self)), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            It is something else.
+        """
+        values = parse(line)
+        judge(values, _RECORD)
+        layers = [_layer(layer, i, values["steps"]) for i, layer in enumerate(values["layers"])]
+        if not layers:
+            raise ValueError("no layers")
+        return cls(values["step"], values["steps"], values["sequences"], layers)
+
+
+def _layer(values: dict[str, Any], number: int, steps: int) -> LayerRecord:
+    place = f"layers[{number}]"
+    c = values.get("c")
+    if c is not None:
+        judge(c, _NORMS, f"{place}.c")
+    for name, norms in (("h", values["h"]), ("c", c)):
+        if norms is not None and len(norms) != steps:
+            raise ValueError(f"{place}.{name}: expected {steps} norms, got {len(norms)}")
+    if values["layer"] != number:
+        raise ValueError(f"{place}.layer: expected {number}, got {values['layer']}")
+    one, two = values["horizon"]
+    return LayerRecord(
+        number, [*map(_number, values["h"])], None if c is None else [*map(_number, c)],
+        _number(values["growth"]), (one, two), values["verdict"],
+        {gate: _number(v) for gate, v in values["saturation"].items()},
+        {gate: _number(v) for gate, v in values["activity"].items()}, _number(values["radius"]),
+    )  # fmt: skip
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _plain(value: Any) -> Any:
+    """Give numbers with six digits, and None where JSON has no number."""
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def read_records(path: str | Path) -> list[GradientRecord]:
+    """Read a file of records.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``gradients.jsonl`` of a run. A last line that was cut short (a killed run) is left out.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read, or is no regular file.
+    ValueError
+        It is not such a file, or too large for one.
+    """
+    where, records = "read_records", list[GradientRecord]()
+    for number, line in lines(path, where):
+        if not line.endswith("\n"):
+            break
+        try:
+            record = GradientRecord.from_json(line)
+            if records:
+                _check_follows(records[-1], record)
+            records.append(record)
+        except ValueError as error:
+            refuse_line(path, number, where, "a record of the gradient", str(error))
+    return records
+
+
+def _check_follows(before: GradientRecord, record: GradientRecord) -> None:
+    if record.step < before.step:
+        raise ValueError(f"step {record.step} after step {before.step}")
+    for name, shape in (("layers and states", _states), ("gates", _gates)):
+        if shape(record) != shape(before):
+            raise ValueError(f"other {name} than in the records before")
+
+
+def _states(record: GradientRecord) -> list[bool]:
+    return [layer.c is None for layer in record.layers]
+
+
+def _gates(record: GradientRecord) -> list[list[str]]:
+    return [[*layer.saturation, "", *layer.activity] for layer in record.layers]
+
+
+class RecordFile:
+    """A file of records that grows with the run.
+
+    The file is replaced as a whole by the records so far (see ``files.replace``); each further
+    record is written at once.
+
+    Parameters
+    ----------
+    path : str or Path
+    records : iterable of GradientRecord
+        The records so far.
+    """
+
+    def __init__(self, path: str | Path, records: Iterable[GradientRecord] = ()) -> None:
+        self._file = Growing(path, b"".join(map(_line, records)), "RecordFile")
+
+    def append(self, record: GradientRecord) -> None:
+        """Add a record and write it."""
+        self._file.append(_line(record))
+        self._file.flush()
+
+    def flush(self) -> None:
+        """Write what was added to the disk."""
+        self._file.sync()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _line(record: GradientRecord) -> bytes:
+    return f"{record.to_json()}\n".encode()

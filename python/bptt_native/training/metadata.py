@@ -1,0 +1,73 @@
+"""What a model file says of its run: JSON among the model's metadata, judged before it is used."""
+
+from pathlib import Path
+from typing import Any
+
+from ..arguments.values import message
+from ..nn.model import Model
+from ..runtime.documents import COUNT, HASH, NUMBER, SIZE, TIME, Missing, judge, optional, parse
+
+PLACE = {
+    "step": COUNT, "seconds": TIME, "skips": COUNT, "measured": [(NUMBER, optional(NUMBER))],
+    "data_sha256": HASH, "eval_every": Missing(optional(SIZE)),
+}  # fmt: skip
+"""The form of the progress that every trainer saves."""
+
+
+def read_metadata(
+    model: Model, path: str | Path, name: str, form: Any, where: str, expected: str
+) -> Any:
+    """Return the JSON that a model file holds under a name.
+
+    Parameters
+    ----------
+    model : Model
+    path : str or Path
+        Where it was loaded from, for messages.
+    name : str
+        "training", "task" or "vocabulary".
+    form : object
+        See ``documents``.
+    where, expected : str
+        The function, and what the file should be, for messages.
+
+    Raises
+    ------
+    ValueError
+        There is none, or it is something else; the message names the file and the part.
+    """
+    try:
+        if name not in model.metadata:
+            raise ValueError(f"it has no metadata {name!r}")
+        value = parse(model.metadata[name])
+        judge(value, form, name)
+    except ValueError as error:
+        raise ValueError(message(where, "path", expected, f"{str(path)!r}: {error}")) from None
+    return value
+
+
+def read_place(model: Model, path: str | Path, options: Any, where: str, expected: str) -> Any:
+    """Read a trainer's progress and options from the model's metadata.
+
+    Raises
+    ------
+    ValueError
+        As `read_metadata`; or a tensor of the run is not like the model's.
+    """
+    training = read_metadata(model, path, "training", {**PLACE, **options}, where, expected)
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    for kind in ("best", "last"):
+        prefix = f"training.{kind}."
+        found = {
+            name.removeprefix(prefix): value.shape
+            for name, value in model.tensors.items()
+            if name.startswith(prefix)
+        }
+        if found and found != shapes:
+            got = f"{str(path)!r}, whose tensors {prefix}* are not like its parameters"
+            raise ValueError(message(where, "path", expected, got))
+    for name in ("training.state.h", "training.state.c"):
+        if name in model.tensors and model.tensors[name].ndim != 3:
+            got = f"{str(path)!r}, whose tensor {name} has {model.tensors[name].ndim} axes"
+            raise ValueError(message(where, "path", expected, got))
+    return training

@@ -1,0 +1,276 @@
+"""Learning rates over a run, and when to stop: pure functions of the step and of what was measured.
+
+A schedule gives a factor of the learning rate, ``schedule(step, losses)``: ``step`` is the number
+of updates made before, ``losses`` the validation losses measured so far. A run that goes on from a
+checkpoint needs nothing else to get the same rates again.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..arguments.values import choice, integer, message, number
+
+Schedule = Callable[[int, Sequence[float]], float]
+
+
+def _at_least(self: object, least: int, *names: str) -> None:
+    for name in names:
+        integer(getattr(self, name), type(self).__name__, name, least)
+
+
+def _within(self: object, name: str, low: float, high: float) -> None:
+    """Check low <= value <= high."""
+    where, expected = type(self).__name__, f"a number from {low:g} to {high:g}"
+    value = number(getattr(self, name), where, name, expected)
+    if not low <= value <= high:
+        raise ValueError(message(where, name, expected, repr(value)))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The factor 1."""
+
+    def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
+        """Give the factor."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """Multiply by ``factor`` after every ``every`` steps."""
+
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "every")
+        _within(self, "factor", 0, 1)
+
+    def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
+        """Give factor ** floor(step / every)."""
+        return float(self.factor ** (step // self.every))
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """Fall smoothly, by ``factor`` over every ``every`` steps."""
+
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "every")
+        _within(self, "factor", 0, 1)
+
+    def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
+        """Give factor ** (step / every)."""
+        return float(self.factor ** (step / self.every))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 to ``floor`` over ``steps`` steps (Loshchilov & Hutter 2017)."""
+
+    steps: int
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "steps")
+        _within(self, "floor", 0, 1)
+
+    def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
+        """Give floor + (1 - floor) (1 + cos(pi s)) / 2, s from 0 to 1."""
+        share = 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
+        return self.floor + (1 - self.floor) * share
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Multiply by ``factor`` when the validation loss has not fallen for a while.
+
+    As ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with a relative threshold: a loss is better if
+    it is below best * (1 - threshold); after more than ``patience`` measurements in a row that are
+    not, the factor is applied, and the next ``cooldown`` measurements do not count.
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    cooldown: int = 0
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "patience", "cooldown")
+        for name in ("factor", "threshold", "floor"):
+            _within(self, name, 0, 1)
+
+    def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
+        """Give the factor after these losses."""
+        scale, best, bad, cooling = 1.0, math.inf, 0, 0
+        for loss in losses:
+            better = loss < best * (1 - self.threshold) if best < math.inf else loss < best
+            best, bad = (loss, 0) if better else (best, bad + 1)
+            if cooling:
+                cooling, bad = cooling - 1, 0
+            if bad > self.patience:
+                scale = max(self.floor, scale * self.factor)
+                cooling, bad = self.cooldown, 0
+        return scale
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """Rise linearly over ``steps`` steps, from 1 / steps to 1, and then follow another schedule."""
+
+    steps: int
+    then: Schedule = field(default_factory=Constant)
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "steps")
+
+    def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
+        """Give the factor; the other schedule's first step is the one after the warm-up."""
+        if step < self.steps:
+            return (step + 1) / self.steps
+        return self.then(step - self.steps, losses)
+
+
+SCHEDULES = ("constant", "step", "exponential", "cosine", "plateau")
+_KINDS = {kind.__name__: kind for kind in
+          (Constant, StepDecay, Exponential, Cosine, Plateau, Warmup)}  # fmt: skip
+
+
+def schedule_of(
+    name: str, steps: int, warmup: int = 0, decay: float = 0.1, every: int | None = None,
+    patience: int = 10, where: str = "schedule_of",
+) -> Schedule:  # fmt: skip
+    """Make a schedule by name.
+
+    Parameters
+    ----------
+    name : str
+        One of ``SCHEDULES``: "constant", "step", "exponential", "cosine" or "plateau".
+    steps : int
+        Of the whole run, warm-up included.
+    warmup : int
+        Steps of a linear warm-up in front, 0 for none.
+    decay : float
+        The factor of "step", "exponential" and "plateau".
+    every : int, optional
+        Of "step" and "exponential", in steps; a third of the steps after the warm-up by default.
+    patience : int
+        Of "plateau", in measurements.
+    where : str
+        For messages.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A value is not allowed.
+    """
+    integer(warmup, where, "warmup", 0)
+    rest = max(1, steps - warmup)
+    every = max(1, rest // 3) if every is None else every
+    make: dict[str, Callable[[], Schedule]] = {
+        "constant": Constant,
+        "step": lambda: StepDecay(every, decay),
+        "exponential": lambda: Exponential(every, decay),
+        "cosine": lambda: Cosine(rest),
+        "plateau": lambda: Plateau(decay, patience),
+    }
+    then = choice(name, make, where, "schedule")()
+    return Warmup(warmup, then) if warmup else then
+
+
+def to_json(schedule: Any) -> dict[str, Any] | None:
+    """Give a schedule as what JSON holds, or None if it is a function of the user's own."""
+    kind = type(schedule).__name__
+    if _KINDS.get(kind) is not type(schedule):
+        return None
+    values = {name: getattr(schedule, name) for name in schedule.__dataclass_fields__}
+    if "then" in values and (inner := to_json(values["then"])) is None:
+        return None
+    return {"kind": kind, **values} | ({"then": inner} if "then" in values else {})
+
+
+def from_json(data: dict[str, Any]) -> Schedule:
+    """Make the schedule that ``to_json`` described.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        It is no such description.
+    """
+    values = dict(data)
+    kind = _KINDS[values.pop("kind")]
+    if "then" in values:
+        values["then"] = from_json(values["then"])
+    made: Schedule = kind(**values)
+    return made
+
+
+def reads_losses(schedule: Any) -> bool:
+    """Return whether rates depend on what is measured; those of a user's own function may."""
+    if isinstance(schedule, Warmup):
+        return reads_losses(schedule.then)
+    return not isinstance(schedule, Constant | StepDecay | Exponential | Cosine)
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when the validation has not become better for a while.
+
+    Parameters
+    ----------
+    patience : int
+        Measurements in a row without a better one after which training stops.
+    min_delta : float
+        A measurement is better if it beats the best one by more than this.
+    monitor : "loss" or "accuracy"
+        What is looked at.
+    restore_best : bool
+        Give the model the parameters of its best measurement at the end, whatever ends the run:
+        this, the last step, a callback or an interruption. Where no measurement was a number there
+        is no best one, and the parameters stay.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A value is not allowed.
+    """
+
+    patience: int = 10
+    min_delta: float = 0.0
+    monitor: str = "loss"
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "patience")
+        _within(self, "min_delta", 0, math.inf)
+        choice(self.monitor, {"loss": 0, "accuracy": 1}, type(self).__name__, "monitor")
+
+    def best(self, values: Sequence[float]) -> int | None:
+        """Give the index of the best value so far; None if there is none.
+
+        Parameters
+        ----------
+        values : sequence of float
+            Losses, or accuracies with ``monitor="accuracy"``. NaN is never better.
+        """
+        sign = -1.0 if self.monitor == "accuracy" else 1.0
+        best, at = math.inf, None
+        for i, value in enumerate(values):
+            if sign * value < best - (self.min_delta if at is not None else 0.0):
+                best, at = sign * value, i
+        return at
+
+    def over(self, values: Sequence[float]) -> bool:
+        """Tell whether to stop after these values."""
+        at = self.best(values)
+        return len(values) - (0 if at is None else at + 1) >= self.patience
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the arguments."""
+        return asdict(self)

@@ -1,0 +1,491 @@
+"""The training loop: updates, measurements, checkpoints that lose nothing, and ways to stop.
+
+All that decides the bits of a run is in its options, its data and the number of the step, so that
+a run that was stopped goes on as if it had not been.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arguments.values import integer, message, refuse_type
+from ..nn.model import Model
+from ..runtime.files import check, path_of
+from .batches import Batch, Source
+from .evaluation import Metrics
+from .gradient_record import RecordFile, read_records
+from .history import HistoryFile, HistoryRow, read_history
+from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
+from .schedules import EarlyStopping, Schedule, reads_losses
+from .watch import Watch
+
+Callback = Callable[[HistoryRow], object]
+
+
+def check_callbacks(value: object, where: str) -> list[Callback]:
+    """Return the functions of a sequence.
+
+    Raises
+    ------
+    TypeError
+        It is no sequence, or a member cannot be called.
+    """
+    expected = "a sequence of functions"
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        refuse_type(value, where, "callbacks", expected)
+    for k, callback in enumerate(value):
+        if not callable(callback):
+            refuse_type(callback, where, f"callbacks[{k}]", "a function")
+    return list(value)
+
+
+class TrainingDiverged(RuntimeError):  # noqa: N818 - it names what happened
+    """The gradients of too many steps in a row were not finite."""
+
+
+class _Update(NamedTuple):
+    loss: float = math.nan
+    grad_norm: float = 0.0
+    clipped: bool = False
+    skipped: bool = False
+    targets: int = 0
+    clipped_norm: float | None = None
+    clip_angle: float | None = None
+
+
+class Trainer:
+    """A model, its data and its place in them.
+
+    Parameters
+    ----------
+    model : Model
+        Its learning rate is the one that the schedule multiplies.
+    source : Source
+        The batches.
+    steps : int
+        Updates of the whole run.
+    schedule : callable
+        The factor of the learning rate, see ``bptt_native.schedules``.
+    accumulate : int
+        Batches per update: the gradient is that of the mean over all their targets.
+    validate : callable, optional
+        Measures the held-out data.
+    early_stopping : EarlyStopping, optional
+        Looks at what ``validate`` measured.
+
+    Attributes
+    ----------
+    step : int
+        Updates made.
+    seconds : float
+        That they took, measurements included.
+    history : list of HistoryRow
+        One row per step.
+    measured : list of Metrics
+        What ``validate`` gave.
+    eval_every : int or None
+        Steps between measurements, where they were given to `fit`.
+    """
+
+    def __init__(
+        self, model: Model, source: Source, *, steps: int, schedule: Schedule, accumulate: int = 1,
+        validate: Callable[[], Metrics] | None = None, early_stopping: EarlyStopping | None = None,
+    ) -> None:  # fmt: skip
+        self.model, self.source, self.steps, self.schedule = model, source, steps, schedule
+        self.lr, self.accumulate, self.validate = model.lr, accumulate, validate
+        self.early_stopping = early_stopping
+        self.steps_per_epoch = -(-source.batches // accumulate)
+        self.step, self.seconds, self.history = 0, 0.0, list[HistoryRow]()
+        self.measured = list[Metrics]()
+        self.eval_every: int | None = None
+        self._every_known = True
+        self._state: Any = None
+        self._skips = 0
+        self._best: dict[str, Any] = {}  # parameters of the best measurement
+        self._last: dict[str, Any] = {}  # of the last step, where the model has the best ones
+
+    def set_steps(self, steps: int) -> None:
+        """Change the length of the run.
+
+        Parameters
+        ----------
+        steps : int
+            More than have been taken.
+        """
+        if steps <= self.step:
+            where, expected = type(self).__name__, f"more than the {self.step} steps taken"
+            raise ValueError(
+                f"{where}.set_steps: argument 'steps': expected {expected}, got {steps}"
+            )
+        self.steps = steps
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do: all steps are taken, or early stopping says so."""
+        return self.step >= self.steps or self.stopped_early
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether early stopping ends the run."""
+        return self.early_stopping is not None and self.early_stopping.over(self._monitored())
+
+    @property
+    def restored(self) -> int | None:
+        """The step of the best measurement if the model holds its parameters, else None."""
+        if not self._last or self.early_stopping is None:
+            return None
+        best = self.early_stopping.best(self._monitored())
+        return None if best is None else self._measured_at(best)
+
+    def _measured_at(self, index: int) -> int | None:
+        """Return the step of a measurement; None where the history does not reach back to it."""
+        steps = [row.step for row in self.history if row.valid_loss is not None]
+        behind = len(self.measured) - index
+        return steps[-behind] if behind <= len(steps) else None
+
+    def _monitored(self) -> list[float]:
+        monitor = self.early_stopping.monitor if self.early_stopping else "loss"
+        values = (getattr(metrics, monitor) for metrics in self.measured)
+        return [math.nan if value is None else value for value in values]
+
+    def train_step(self) -> HistoryRow:
+        """Make one update.
+
+        A gradient that is not finite changes nothing, and the next window starts from a zero state
+        (the carried one may be spoilt). Where no target counts (``ignore_index``) nothing changes
+        but the carried state; the loss is NaN.
+        """
+        began = time.perf_counter()
+        epoch, index = divmod(self.step, self.steps_per_epoch)
+        lr = self.lr * self.schedule(self.step, [metrics.loss for metrics in self.measured])
+        self.model.lr = lr
+        try:
+            done = self._update(epoch, index) if self.accumulate == 1 else self._sum(epoch, index)
+        finally:
+            self.model.lr = self.lr
+        self._state = None if done.skipped else self._state
+        self._skips = self._skips + 1 if done.skipped else 0
+        self.step += 1
+        took = time.perf_counter() - began
+        self.seconds += took
+        row = HistoryRow(
+            self.step, epoch + 1, done.loss, None, None, done.grad_norm, done.clipped,
+            done.skipped, lr, done.targets / took, self.seconds, done.clipped_norm,
+            done.clip_angle,
+        )  # fmt: skip
+        self.history.append(row)
+        return row
+
+    def _update(self, epoch: int, index: int) -> _Update:
+        batch = self.source.batch(epoch, index)
+        if batch.mass == 0:
+            return self._read(batch)
+        result = self.model.train_step(
+            batch.x, batch.targets, batch.carried(self._state), flow=False, **batch.options
+        )
+        self._state = result.state
+        return _Update(
+            float(result.loss), float(result.grad_norm), bool(result.clipped),
+            bool(result.skipped), int(batch.mass), float(result.clipped_norm),
+            float(result.clip_angle),
+        )  # fmt: skip
+
+    def _read(self, batch: Batch) -> _Update:
+        """Carry the state on over a batch without targets."""
+        _, self._state = self.model(batch.x, batch.carried(self._state), **batch.options)
+        return _Update()
+
+    def _sum(self, epoch: int, index: int) -> _Update:
+        """Update by the gradient of several batches: that of one batch of all their targets."""
+        model, k = self.model, self.accumulate
+        mean = model.config["reduction"] == "mean"
+        first = model.step_count * k  # as a step's own draw: a skipped update uses none up
+        loss = mass = targets = 0.0
+        share = 1.0  # a power of two: it changes no bit, but keeps sums about as small as means
+        total: Any = None
+        for i in range(index * k, min((index + 1) * k, self.source.batches)):
+            batch = self.source.batch(epoch, i)
+            if batch.mass == 0:
+                self._read(batch)
+                continue
+            part, gradients = model.gradients(
+                batch.x, batch.targets, batch.carried(self._state), draw=first + i - index * k,
+                flow=False, **batch.options,
+            )  # fmt: skip
+            self._state = part.state
+            weight = batch.mass if mean else 1.0
+            if total is None and mean:
+                share = math.ldexp(1.0, -math.frexp(weight * k)[1])
+            gradients *= weight * share
+            if total is None:
+                total = gradients
+            else:
+                total += gradients
+            loss, mass = loss + part.loss * weight, mass + weight
+            targets += batch.mass
+        if total is None:
+            return _Update()
+        if mean:
+            loss /= mass
+            total *= 1 / (mass * share)
+        result = model.apply(total)
+        return _Update(
+            float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),
+            int(targets), float(result.clipped_norm), float(result.clip_angle),
+        )  # fmt: skip
+
+    def _measure(self, row: HistoryRow) -> HistoryRow:
+        """Measure the held-out data and put it into the row."""
+        assert self.validate is not None
+        began = time.perf_counter()
+        metrics = self.validate()
+        self.measured.append(metrics)
+        stopping, values = self.early_stopping, self._monitored()
+        if stopping and stopping.restore_best and stopping.best(values) == len(values) - 1:
+            self._best = self.model.state_dict()
+        self.seconds += time.perf_counter() - began
+        row = replace(row, valid_loss=metrics.loss, valid_accuracy=metrics.accuracy)
+        self.history[-1] = row
+        return row
+
+    def fit(
+        self, out: str | Path | None = None, *, until: int | None = None,
+        eval_every: int | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
+        stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback] = (),
+        watch: Watch | None = None, where: str | None = None,
+    ) -> bool:  # fmt: skip
+        """Train until the run is over or asked to stop, and leave a checkpoint.
+
+        With early stopping that restores, the model has the parameters of its best measurement
+        when this returns or raises, whatever ended it; calling it again goes on from the last ones.
+
+        Parameters
+        ----------
+        out : str or Path, optional
+            Folder of ``model.safetensors`` and ``history.csv``; without it nothing is written. A
+            run that begins replaces the run in it, and removes its other files.
+        until : int, optional
+            Stop after this step, although the run may be longer.
+        eval_every, checkpoint_every : int, optional
+            Steps between measurements of the held-out data and between checkpoints; an epoch when
+            not given. Both also happen at the run's last step. A run that goes on measures as
+            often as before.
+        max_skips : int
+            Steps in a row with a gradient that is not finite before giving up.
+        stop : callable
+            Asked after each step (``interruption.Interruption``).
+        callbacks : sequence of callable
+            Each is called with the row of each step; one that returns True stops the run after
+            this step. They may change the length of the run.
+        watch : Watch, optional
+            Looks at the gradient's flow; what it finds goes to ``gradients.jsonl``.
+        where : str, optional
+            The function that was called, for messages.
+
+        Returns
+        -------
+        bool
+            Whether the run is over.
+
+        Raises
+        ------
+        TrainingDiverged
+            After ``max_skips``; the last checkpoint of a finite step stays.
+        TypeError, ValueError
+            An argument is of no use, and nothing has changed then; ``eval_every`` is not that of
+            the run, whose learning rates or end depend on what is measured.
+        OSError
+            A file cannot be written.
+        """
+        where = where or f"{type(self).__name__}.fit"
+        place = None if out is None else path_of(out, where, "out")
+        for name, given in (("until", until), ("eval_every", eval_every),
+                            ("checkpoint_every", checkpoint_every)):  # fmt: skip
+            if given is not None:
+                integer(given, where, name, 1)
+        max_skips = integer(max_skips, where, "max_skips", 1)
+        callbacks = check_callbacks(callbacks, where)
+        eval_every, checkpoint_every = self._every(eval_every), checkpoint_every or self.often
+        ended = self.over or self.step >= (until or math.inf)
+        with ExitStack() as closing:
+            record, looks = self._open(place, watch, not ended, closing)
+            closing.callback(self._take_best)
+            if not ended:
+                self._take_last()
+            while not ended:
+                if watch is not None and watch.due(self.step) and not watch.has(self.step):
+                    self._look(watch, looks)
+                row = self.train_step()
+                if watch is not None:
+                    watch.saw(self.model, row)
+                due = self.step % eval_every == 0 or self.step == self.steps
+                if due and self.validate is not None:
+                    row = self._measure(row)
+                asked = [callback(row) is True for callback in callbacks]
+                ended = self.over or self.step >= (until or math.inf) or any(asked) or stop()
+                if self.over and watch is not None:
+                    self._look(watch, looks)
+                if place is not None and record is not None:
+                    record.append(row)
+                    due = ended or (self.step % checkpoint_every == 0 and self._skips == 0)
+                    if due and self._skips < max_skips and self._finite():
+                        self._checkpoint(place, record, looks, ended)
+                if self._skips >= max_skips:
+                    raise TrainingDiverged(
+                        f"the gradients of {max_skips} steps in a row, up to step {self.step}, "
+                        "were not finite: lower the learning rate or the clip norm"
+                    )
+        return self.over
+
+    @property
+    def often(self) -> int:
+        """Steps between measurements and between checkpoints where they are not given."""
+        return self.steps_per_epoch
+
+    def _every(self, given: int | None) -> int:
+        """Return the steps between measurements: those given now, or when the run began."""
+        before = self.eval_every or self.often
+        decides = self.early_stopping is not None or reads_losses(self.schedule)
+        begun = self.step > 0 and self.validate is not None and self._every_known
+        if begun and decides and given not in (None, before):
+            expected = f"{before}, the steps between measurements that the run began with"
+            where = f"{type(self).__name__}.fit"
+            raise ValueError(message(where, "eval_every", expected, str(given)))
+        self.eval_every, self._every_known = given or self.eval_every, True
+        return given or before
+
+    def _open(
+        self, out: Path | None, watch: Watch | None, goes_on: bool, closing: ExitStack
+    ) -> tuple[HistoryFile | None, RecordFile | None]:
+        """Begin the files of the run, or take those that are there up to its step.
+
+        All that can be refused is read and checked before anything is replaced or removed.
+        ``closing`` closes the files that are returned.
+        """
+        if out is None:
+            if watch is not None:
+                watch.keep(watch.records if self.step else [], self.step, goes_on)
+            return None, None
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / GRADIENTS_FILE
+        begun = self.step > 0
+        kept = read_records(path) if begun and path.exists() else []
+        kept = [record for record in kept if record.step <= self.step]
+        looked = bool(kept) or watch is not None
+        written = {MODEL_FILE: goes_on, HISTORY_FILE: True, GRADIENTS_FILE: looked}
+        for name in (name for name, now in written.items() if now):
+            check(out / name, f"{type(self).__name__}.fit")
+        if watch is not None:
+            kept = watch.keep(kept, self.step, goes_on)
+        stale: tuple[str, ...] = () if looked else (GRADIENTS_FILE,)
+        if begun and goes_on:
+            stale += RESULTS
+        elif not begun:
+            stale += (*RESULTS, REPORT_FILE) if (out / MODEL_FILE).exists() else ()
+            self.save(out / MODEL_FILE)
+        record = HistoryFile(out / HISTORY_FILE, self.history)
+        closing.callback(record.close)
+        looks = RecordFile(path, kept) if looked else None
+        if looks is not None:
+            closing.callback(looks.close)
+        clear(out, stale)
+        return record, looks
+
+    def _checkpoint(
+        self, out: Path, record: HistoryFile, looks: RecordFile | None, ended: bool
+    ) -> None:
+        """Sync the other files, then write the model file, at the end with the best parameters."""
+        for file in (record, looks):
+            if file is not None:
+                file.flush()
+        if ended:
+            self._take_best()
+        self.save(out / MODEL_FILE)
+
+    def _take_best(self) -> None:
+        """Load the best parameters, if any, and keep the last ones for resuming."""
+        if self._best and not self._last:
+            self._last = self.model.state_dict()
+            self.model.load_state_dict(self._best)
+
+    def _take_last(self) -> None:
+        """Load the last parameters again."""
+        if self._last:
+            self.model.load_state_dict(self._last)
+            self._last = {}
+
+    def _look(self, watch: Watch, looks: RecordFile | None) -> None:
+        """Look at the gradient's flow on the batch of the next update."""
+        began = time.perf_counter()
+        epoch, index = divmod(self.step, self.steps_per_epoch)
+        batch = self.source.batch(epoch, index * self.accumulate)
+        if batch.mass > 0:
+            record = watch.look(self.model, batch, batch.carried(self._state), self.step)
+            if looks is not None:
+                looks.append(record)
+        self.seconds += time.perf_counter() - began
+
+    def _finite(self) -> bool:
+        return all(np.isfinite(values).all() for values in self.model.state_dict().values())
+
+    def describe(self) -> dict[str, Any]:
+        """Give what JSON holds of the run beside its place: options and the data's SHA-256."""
+        return {}
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file with all that is needed to go on."""
+        model = self.model
+        place = {
+            "step": self.step, "seconds": self.seconds, "skips": self._skips,
+            "measured": self.measured, "eval_every": self.eval_every,
+        }  # fmt: skip
+        whole = self.describe() | place
+        model.metadata["training"] = json.dumps(whole, default=lambda number: number.item())
+        for name in [name for name in model.tensors if name.startswith("training.")]:
+            del model.tensors[name]
+        if self._state is not None:
+            parts = self._state if isinstance(self._state, tuple) else (self._state,)
+            names = ("training.state.h", "training.state.c")
+            model.tensors.update(zip(names, parts, strict=False))
+        for kind, values in (("best", self._best), ("last", self._last)):
+            if not (kind == "best" and self._last):  # then the model's own are the best ones
+                model.tensors.update({f"training.{kind}.{k}": v for k, v in values.items()})
+        model.save(str(path))
+
+    def restore(self, training: dict[str, Any], record: Path) -> None:
+        """Take the place that ``save`` wrote, the model being the one of that file.
+
+        Parameters
+        ----------
+        training : dict
+            What the file says, see ``metadata.read_place``.
+        record : Path
+            The history; it is left out if there is none.
+
+        Raises
+        ------
+        OSError, ValueError
+            The history cannot be read.
+        """
+        self.step, self.seconds = training["step"], training["seconds"]
+        self._skips, self.eval_every = training["skips"], training.get("eval_every")
+        self._every_known = "eval_every" in training  # older files do not say it
+        self.measured = [Metrics(*metrics) for metrics in training["measured"]]
+        tensors = dict(self.model.tensors)
+        if "training.state.h" in tensors:
+            h, c = tensors["training.state.h"], tensors.get("training.state.c")
+            self._state = h if c is None else (h, c)
+        for kind, values in (("best", self._best), ("last", self._last)):
+            prefix = f"training.{kind}."
+            values.update({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        if self._last:
+            self._best = self.model.state_dict()
+        if record.exists():
+            self.history = [row for row in read_history(record) if row.step <= self.step]

@@ -1,0 +1,363 @@
+"""Watching the gradient while a model is trained: looks at its flow, and warnings in plain words.
+
+A look is a forward and a backward pass of its own on the batch of the next update, with the loss at
+the last step (with a loss at every step the curve is flat). Nothing of it enters the training.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arguments.values import Array, integer
+from ..diagnostics import GradientFlow, recurrent_matrices, spectral_radius
+from ..diagnostics.flow import VANISHED
+from ..diagnostics.nets import reads_ends
+from ..diagnostics.norms import safe_norm
+from ..nn.model import Model
+from ..reference.losses import binary_cross_entropy, mean_squared_error, softmax_cross_entropy
+from .batches import Batch
+from .gradient_record import GradientRecord, LayerRecord
+from .history import HistoryRow
+
+CANDIDATE = {"rnn": "h", "lstm": "g", "gru": "n"}
+BY_ELEMENT = {"mse": mean_squared_error, "binary_cross_entropy": binary_cross_entropy}
+SPIKE = 20.0  # times the median norm of the gradient
+
+
+class GradientWarning(UserWarning):
+    """The gradient vanishes or explodes."""
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, GradientWarning, stacklevel=2)
+
+
+class Watch:
+    """Looks at the gradient's flow every so many steps of training, and warns.
+
+    Parameters
+    ----------
+    every : int
+        Updates between looks; the first is before the first update, the last after the last one.
+    say : callable, optional
+        Takes a warning's text; by default it goes to ``warnings.warn`` as a `GradientWarning`. Each
+        kind, vanishing and exploding, is said at most once.
+
+    Attributes
+    ----------
+    records : list of GradientRecord
+        What was found.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``every`` is no integer of at least 1.
+    """
+
+    def __init__(self, every: int = 50, *, say: Callable[[str], object] = _warn) -> None:
+        self.every = integer(every, "Watch", "every", 1)
+        self.say = say
+        self.records: list[GradientRecord] = []
+        self._said: set[str] = set()
+        self._norms: list[float] = []
+
+    def due(self, step: int) -> bool:
+        """Tell whether a look is due after so many updates."""
+        return step % self.every == 0
+
+    def has(self, step: int) -> bool:
+        """Return whether the look after so many updates has been made."""
+        return bool(self.records) and self.records[-1].step == step
+
+    def keep(
+        self, records: Sequence[GradientRecord], step: int, goes_on: bool
+    ) -> list[GradientRecord]:
+        """Take the records of a run that has come to a step, and return those that stay.
+
+        Parameters
+        ----------
+        records : sequence of GradientRecord
+        step : int
+            Those made later go.
+        goes_on : bool
+            Whether updates follow. Then the look at the run's end goes too, unless it was due.
+        """
+        kept = [record for record in records if record.step <= step]
+        if goes_on and kept and kept[-1].step == step and not self.due(step):
+            kept.pop()
+        self.records[:] = kept
+        return kept
+
+    def look(self, model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
+        """Look at the flow of a loss at the last step of a batch.
+
+        Parameters
+        ----------
+        model : Model
+            It stays as it is.
+        batch : Batch
+            With targets. Of sequences of different lengths the longer half is taken.
+        state : ndarray, (h, c) or None
+            The states before the batch's first step.
+        step : int
+            Updates made.
+
+        Returns
+        -------
+        GradientRecord
+            It is also added to `records`.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # the verdict says it
+            record = look(model, batch, state, step)
+        before = self.records[-1] if self.records else None
+        self.records.append(record)
+        top = record.layers[-1]
+        if top.verdict == "exploding":
+            self._exploding(model, f"step {step}: {_grows(top)}")
+        if top.verdict == "vanishing" and before and before.layers[-1].verdict == "vanishing":
+            self._once("vanishing", f"step {step}: {_fades(top, record.steps)}. {_longer(model)}")
+        return record
+
+    def saw(self, model: Model, row: HistoryRow) -> None:
+        """Take note of an update, and warn if its gradient was out of all proportion.
+
+        Parameters
+        ----------
+        model : Model
+        row : HistoryRow
+        """
+        usual = float(np.median(self._norms[-200:])) if len(self._norms) >= 20 else math.nan
+        if row.skipped:
+            self._exploding(model, f"step {row.step}: the gradient is not finite")
+        elif row.grad_norm > SPIKE * usual:
+            times = f"{row.grad_norm / usual:.0f} times the usual {usual:.3g}"
+            self._exploding(model, f"step {row.step}: the gradient's norm is {row.grad_norm:.3g}, "
+                                   f"{times}")  # fmt: skip
+        if row.grad_norm > 0 and math.isfinite(row.grad_norm):
+            self._norms.append(row.grad_norm)
+
+    def _exploding(self, model: Model, what: str) -> None:
+        mean = float(np.mean(self._norms)) if self._norms else math.nan
+        self._once("exploding", f"{what}. {_tamer(model, mean)}")
+
+    def _once(self, kind: str, text: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            self.say(text)
+
+
+def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
+    """Look at the flow of a loss at the last step of a batch; see `Watch.look`."""
+    config, time = model.config, 1 if model.config["batch_first"] else 0
+    ends = _ends_together(model, batch, state)
+    out, _, tape = model.forward(ends.x, ends.state, resets=ends.resets, lengths=ends.lengths)
+    at: tuple[Any, ...] = (...,)
+    if config["targets"] == "every":
+        at = (slice(None), -1) if time else (-1,)
+    dout = np.zeros_like(out)
+    dout[at] = _loss_gradient(model, out[at], ends.targets)
+    alike = ends.lengths is None
+    grads = model.backward(tape, dout, flow=alike or "samples", input_gradient=False)
+    gates = tape.gates() if config["cell"] != "rnn" else {"h": np.asarray(tape.states())}
+    values = {name: ends.last_steps(value) for name, value in gates.items()}
+    h, c = grads.flow, grads.flow_c
+    if grads.flow_detail is not None:
+        detail = grads.flow_detail
+        h, c = (_of_samples(ends, each) for each in (detail.samples_h, detail.samples_c))
+    assert h is not None
+    h, c = h[:, -ends.steps :], None if c is None else c[:, -ends.steps :]
+    floor = float(np.finfo(out.dtype).tiny) * 2.0**24 * math.sqrt(out[at].size)
+    directions = 1 + config["bidirectional"]
+    layers = [
+        _layer(model, layer, directions, h, c, values, floor)
+        for layer in range(config["num_layers"])
+    ]
+    return GradientRecord(step, ends.steps, ends.x.shape[1 - time], layers)
+
+
+class _Ends(NamedTuple):
+    """Sequences as the model takes them, moved to end at the last step unless `lengths` is set."""
+
+    x: Array
+    targets: Array  # of the last steps
+    state: Any
+    resets: Array | None
+    steps: int  # that all of them have
+    lengths: npt.NDArray[np.int64] | None = None
+
+    def last_steps(self, values: Array) -> Array:
+        """Return the last steps that all sequences have, of values [L*D, T, N, ...]."""
+        if self.lengths is None:
+            return values[:, -self.steps :]
+        times = self.lengths - self.steps + np.arange(self.steps)[:, None]
+        return values[:, times, np.arange(len(self.lengths))]
+
+
+def _ends_together(model: Model, batch: Batch, state: Any) -> _Ends:
+    """Move the longer half of sequences of different lengths to the end of time.
+
+    Where a shorter one begins its state begins anew, so what lies before does not matter. Of
+    sequences that go on from a window before only the longest are taken. A model that reads states
+    at both ends of a sequence needs both where they are, so there the sequences are not moved.
+    """
+    time = 1 if model.config["batch_first"] else 0
+    every, x, targets = model.config["targets"] == "every", batch.x, batch.targets
+    if batch.lengths is None:
+        last = (targets[:, -1] if time else targets[-1]) if every else targets
+        return _Ends(x, last, state, None, x.shape[time])
+    lengths = np.asarray(batch.lengths)
+    least = int(np.sort(lengths)[(len(lengths) - 1) // 2 if state is None else -1])
+    chosen = np.flatnonzero(lengths >= least)
+    own, T = lengths[chosen], int(lengths.max())
+    if state is not None:
+        state = tuple(s[:, chosen] for s in state) if isinstance(state, tuple) else state[:, chosen]
+    rows, begins = x.swapaxes(0, time), T - own
+    if reads_ends(model):
+        kept = rows[:T, chosen].swapaxes(0, time)
+        return _Ends(kept, targets[chosen], state, None, least, own)
+    moved = np.zeros((T, len(chosen), *rows.shape[2:]), x.dtype)
+    resets = np.zeros((T, len(chosen)), np.bool_)
+    for k, (i, begin) in enumerate(zip(chosen, begins, strict=True)):
+        moved[begin:, k] = rows[: T - begin, i]
+        resets[begin, k] = begin > 0
+    last = targets.swapaxes(0, time)[own - 1, chosen] if every else targets[chosen]
+    return _Ends(moved.swapaxes(0, time), last, state, resets.swapaxes(0, time), least)
+
+
+def _of_samples(ends: _Ends, norms: Array | None) -> npt.NDArray[np.float64] | None:
+    """Return norms over all samples [L*D, steps] from those of each [L*D, T, N]."""
+    return None if norms is None else safe_norm(ends.last_steps(norms), axis=2)
+
+
+def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:
+    """Give dL/d(last output) [N, O] of the model's loss, as a mean over the last targets."""
+    config, wide = model.config, out.astype(np.float64)
+    classes = config["class_weights"]
+    weights = None if classes is None else np.asarray(classes, np.float64)
+    if config["loss"] != "cross_entropy":
+        goal = np.asarray(targets, np.float64).reshape(out.shape)
+        _, dout = BY_ELEMENT[config["loss"]](wide, goal, class_weights=weights)
+        return np.asarray(dout, out.dtype)
+    counting = targets[targets != config["ignore_index"]]
+    if not counting.size or (weights is not None and not weights[counting].any()):
+        return np.zeros_like(out)  # a mean over nothing
+    _, dout = softmax_cross_entropy(
+        wide, targets, class_weights=weights, ignore_index=config["ignore_index"],
+        label_smoothing=config["label_smoothing"],
+    )  # fmt: skip
+    return np.asarray(dout, out.dtype)
+
+
+def _layer(
+    model: Model, layer: int, directions: int, flow: npt.NDArray[np.float64],
+    flow_c: npt.NDArray[np.float64] | None, values: dict[str, Array], floor: float,
+) -> LayerRecord:  # fmt: skip
+    walk = layer * directions  # the direction that reads forward
+    h = flow[walk, ::-1]
+    c = None if flow_c is None else flow_c[walk, ::-1]
+    seen = GradientFlow(np.arange(len(h)), h, c, floor)
+    ends = {name: _ends(model, name, value[walk]) for name, value in values.items()}
+    means = {name: float(np.mean(value[walk], dtype=np.float64)) for name, value in values.items()}
+    return LayerRecord(
+        layer, h.tolist(), None if c is None else c.tolist(), seen.decay,
+        (seen.horizon(), seen.horizon(VANISHED)), seen.verdict, ends, means,
+        radius(model, layer),
+    )  # fmt: skip
+
+
+def _ends(model: Model, name: str, value: Array) -> float:
+    """Give the share of values near an end of their range, where the derivative is small."""
+    if name in ("i", "f", "o", "r", "z"):
+        return float(np.mean((value < 0.05) | (value > 0.95)))
+    if name == "h" and model.config["nonlinearity"] == "sigmoid":
+        return float(np.mean((value < 0.05) | (value > 0.95)))
+    if name == "h" and model.config["nonlinearity"] == "relu":
+        return float(np.mean(value <= 0))
+    return float(np.mean(np.abs(value) > 0.95))
+
+
+def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
+    """Give the square blocks of W_hh by the names of their gates (RNN: "h").
+
+    Parameters
+    ----------
+    model : Model
+    layer : int
+
+    Returns
+    -------
+    dict of str to ndarray [R, R]
+        With a projection W_hr times the block, as h goes through both.
+    """
+    blocks = recurrent_matrices(model, layer=layer)
+    projection = model.state_dict().get(f"rnn.weight_hr_l{layer}")
+    if projection is not None:
+        blocks = {name: projection @ block for name, block in blocks.items()}
+    return blocks
+
+
+def radius(model: Model, layer: int) -> float:
+    """Give the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block)."""
+    block = recurrent_blocks(model, layer)[CANDIDATE[model.config["cell"]]]
+    return spectral_radius(block) if np.isfinite(block).all() else math.nan
+
+
+def _fades(top: LayerRecord, steps: int) -> str:
+    back, factor = top.horizon[1], f"a factor of {top.growth:.3g} per step"
+    return (
+        f"the gradient vanishes: {back} of {steps} steps back 1 % of ||dL/dh|| at the last step is "
+        f"left ({factor}); what lies farther back is hardly learnt"
+    )
+
+
+def _grows(top: LayerRecord) -> str:
+    bad = next((d for d, norm in enumerate(top.h) if not math.isfinite(norm)), None)
+    if bad is not None:
+        return f"the gradient explodes: ||dL/dh|| is not finite {bad} steps back"
+    peak = max(top.h) / top.h[0] if top.h[0] > 0 else math.inf
+    factor = f"a factor of {top.growth:.3g} per step"
+    return f"the gradient explodes: ||dL/dh|| grows {peak:.3g} times on its way back ({factor})"
+
+
+def _longer(model: Model) -> str:
+    """Say what helps against vanishing, but for what the model has already."""
+    config = model.config
+    kind = getattr(config["init"], "weights", config["init"])
+    cell, relu = config["cell"], config["nonlinearity"] == "relu"
+    identity = "init='identity'" + ("" if relu else " with nonlinearity='relu'")
+    chrono = "Init('chrono', time_scale=longest dependency)"
+    ways = {
+        "an LSTM or GRU (cell='lstm')": cell == "rnn",
+        "init='orthogonal'": cell != "lstm" and kind not in ("orthogonal", "identity"),
+        identity: cell == "rnn" and kind != "identity",
+        "omega above 0": cell == "rnn" and config["omega"] == 0,
+        "a larger forget_bias (1 or more)": cell == "lstm"
+        and kind != "chrono"
+        and (config["forget_bias"] or 0) < 1,
+        chrono: cell != "rnn" and kind != "chrono",
+    }
+    chosen = [way for way, fits in ways.items() if fits] or ["more training"]
+    return f"To reach farther try {_either(chosen)}; if it need not, a shorter window costs less"
+
+
+def _tamer(model: Model, mean: float) -> str:
+    """Say what helps against exploding."""
+    config = model.config
+    ways = ["a lower learning rate", "a shorter window"]
+    if getattr(config["init"], "weights", config["init"]) != "orthogonal":
+        ways.insert(1, "init='orthogonal'")
+    if config["clip_norm"] is None:
+        known = math.isfinite(mean)
+        around = f", {0.5 * mean:.2g} to {10 * mean:.2g} here" if known else ""
+        ways.insert(0, f"clip_norm (0.5 to 10 times the usual norm{around})")
+    elif math.isfinite(mean) and config["clip_norm"] > 10 * mean:
+        ways.insert(0, f"a lower clip_norm ({0.5 * mean:.2g} to {10 * mean:.2g})")
+    return f"Try {_either(ways)}"
+
+
+def _either(ways: list[str]) -> str:
+    return f"{', '.join(ways[:-1])} or {ways[-1]}" if len(ways) > 1 else ways[0]
