@@ -325,7 +325,8 @@ const void* take_step(const Net& net, py::handle x, Given& given, const Where& w
     return proxy(x)->data;
   if (net.tokens_only) {
     const std::string token = "an integer from 0 to " + text(net.input - 1);
-    py::module_::import("bptt_native.arguments.values").attr("refuse_type")(x, where.text(), "x", token);
+    py::module_::import("bptt_native.arguments.values")
+        .attr("refuse_type")(x, where.text(), "x", token);
   }
   const std::string what = array_text(net, "[" + text(net.input) + "]");
   given = take_exact(x, net, &net.input, 1, true, {where, "x", what});
