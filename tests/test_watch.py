@@ -8,6 +8,7 @@ import pytest
 import bptt_native as bn
 from bptt_native.cli.main import main
 from bptt_native.diagnostics import gradient_flow
+from bptt_native.training.advice import against_vanishing
 from bptt_native.training.batches import read_data, source_of
 from bptt_native.training.fit import fit, resume
 from bptt_native.training.gradient_record import RecordFile, read_records
@@ -15,7 +16,6 @@ from bptt_native.training.history import HistoryRow, read_history
 from bptt_native.training.watch import (
     GradientWarning,
     Watch,
-    _longer,
     look,
     radius,
     recurrent_blocks,
@@ -251,7 +251,7 @@ def test_a_vanishing_gradient_is_said_once_and_what_helps():
     ({"cell": "lstm", "init": bn.Init("chrono", time_scale=9)}, ("more training",), ("'chrono'",)),
 ])  # fmt: skip
 def test_what_is_to_be_tried_is_not_what_is_there(options, said, unsaid):
-    words = _longer(net(**options))
+    words = against_vanishing(net(**options))
     assert all(word in words for word in said), words
     assert not any(word in words for word in unsaid), words
 

@@ -1,4 +1,4 @@
-"""Watching the gradient while a model is trained: looks at its flow, and warnings in plain words.
+"""Watching the gradient while a model is trained: looks at its flow, and when to warn.
 
 A look is a forward and a backward pass of its own on the batch of the next update, with the loss at
 the last step (with a loss at every step the curve is flat). Nothing of it enters the training.
@@ -19,6 +19,7 @@ from ..diagnostics.nets import reads_ends
 from ..diagnostics.norms import safe_norm
 from ..nn.model import Model
 from ..reference.losses import binary_cross_entropy, mean_squared_error, softmax_cross_entropy
+from .advice import against_exploding, against_vanishing, fades, grows
 from .batches import Batch
 from .gradient_record import GradientRecord, LayerRecord
 from .history import HistoryRow
@@ -117,9 +118,11 @@ class Watch:
         self.records.append(record)
         top = record.layers[-1]
         if top.verdict == "exploding":
-            self._exploding(model, f"step {step}: {_grows(top)}")
+            self._exploding(model, f"step {step}: {grows(top)}")
         if top.verdict == "vanishing" and before and before.layers[-1].verdict == "vanishing":
-            self._once("vanishing", f"step {step}: {_fades(top, record.steps)}. {_longer(model)}")
+            self._once(
+                "vanishing", f"step {step}: {fades(top, record.steps)}. {against_vanishing(model)}"
+            )
         return record
 
     def saw(self, model: Model, row: HistoryRow) -> None:
@@ -142,7 +145,7 @@ class Watch:
 
     def _exploding(self, model: Model, what: str) -> None:
         mean = float(np.mean(self._norms)) if self._norms else math.nan
-        self._once("exploding", f"{what}. {_tamer(model, mean)}")
+        self._once("exploding", f"{what}. {against_exploding(model, mean)}")
 
     def _once(self, kind: str, text: str) -> None:
         if kind not in self._said:
@@ -304,60 +307,3 @@ def radius(model: Model, layer: int) -> float:
     """Give the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block)."""
     block = recurrent_blocks(model, layer)[CANDIDATE[model.config["cell"]]]
     return spectral_radius(block) if np.isfinite(block).all() else math.nan
-
-
-def _fades(top: LayerRecord, steps: int) -> str:
-    back, factor = top.horizon[1], f"a factor of {top.growth:.3g} per step"
-    return (
-        f"the gradient vanishes: {back} of {steps} steps back 1 % of ||dL/dh|| at the last step is "
-        f"left ({factor}); what lies farther back is hardly learnt"
-    )
-
-
-def _grows(top: LayerRecord) -> str:
-    bad = next((d for d, norm in enumerate(top.h) if not math.isfinite(norm)), None)
-    if bad is not None:
-        return f"the gradient explodes: ||dL/dh|| is not finite {bad} steps back"
-    peak = max(top.h) / top.h[0] if top.h[0] > 0 else math.inf
-    factor = f"a factor of {top.growth:.3g} per step"
-    return f"the gradient explodes: ||dL/dh|| grows {peak:.3g} times on its way back ({factor})"
-
-
-def _longer(model: Model) -> str:
-    """Say what helps against vanishing, but for what the model has already."""
-    config = model.config
-    kind = getattr(config["init"], "weights", config["init"])
-    cell, relu = config["cell"], config["nonlinearity"] == "relu"
-    identity = "init='identity'" + ("" if relu else " with nonlinearity='relu'")
-    chrono = "Init('chrono', time_scale=longest dependency)"
-    ways = {
-        "an LSTM or GRU (cell='lstm')": cell == "rnn",
-        "init='orthogonal'": cell != "lstm" and kind not in ("orthogonal", "identity"),
-        identity: cell == "rnn" and kind != "identity",
-        "omega above 0": cell == "rnn" and config["omega"] == 0,
-        "a larger forget_bias (1 or more)": cell == "lstm"
-        and kind != "chrono"
-        and (config["forget_bias"] or 0) < 1,
-        chrono: cell != "rnn" and kind != "chrono",
-    }
-    chosen = [way for way, fits in ways.items() if fits] or ["more training"]
-    return f"To reach farther try {_either(chosen)}; if it need not, a shorter window costs less"
-
-
-def _tamer(model: Model, mean: float) -> str:
-    """Say what helps against exploding."""
-    config = model.config
-    ways = ["a lower learning rate", "a shorter window"]
-    if getattr(config["init"], "weights", config["init"]) != "orthogonal":
-        ways.insert(1, "init='orthogonal'")
-    if config["clip_norm"] is None:
-        known = math.isfinite(mean)
-        around = f", {0.5 * mean:.2g} to {10 * mean:.2g} here" if known else ""
-        ways.insert(0, f"clip_norm (0.5 to 10 times the usual norm{around})")
-    elif math.isfinite(mean) and config["clip_norm"] > 10 * mean:
-        ways.insert(0, f"a lower clip_norm ({0.5 * mean:.2g} to {10 * mean:.2g})")
-    return f"Try {_either(ways)}"
-
-
-def _either(ways: list[str]) -> str:
-    return f"{', '.join(ways[:-1])} or {ways[-1]}" if len(ways) > 1 else ways[0]
