@@ -33,7 +33,8 @@ from .nn.gradients import (
     clip_grad_tensor_norm_,
     clip_grad_value_,
 )
-from .nn.model import Model, load
+from .nn.model import Model
+from .nn.model_file import load
 from .nn.optimizers import SGD, Adagrad, Adam, RMSprop
 from .nn.parameters import Parameter
 from .nn.stream import Stream

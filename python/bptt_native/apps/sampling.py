@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..arguments.values import message
-from ..nn.model import Model, load
+from ..nn.model import Model
+from ..nn.model_file import load
 from ..runtime.documents import SIZE, TEXT
 from ..training.metadata import read_metadata, read_place
 from .vocabulary import Vocabulary

@@ -1,4 +1,4 @@
-"""What arguments have to be: numbers and names, and refusals that name the argument.
+"""What arguments have to be: numbers, names and files, and refusals that name the argument.
 
 Messages read ``LSTM.forward: argument 'x': expected ..., got ...``.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -436,3 +437,27 @@ def dtype_name(value: object, where: str) -> str:
         got = repr(value) if isinstance(value, str) else describe(value) if dtype is None else dtype
         raise TypeError(message(where, "dtype", "'float32' or 'float64'", str(got)))
     return str(dtype)
+
+
+def file_name(path: object, where: str) -> bytes:
+    """Return the name of a file as the operating system takes it.
+
+    Parameters
+    ----------
+    path : object
+        What was given as `path`.
+    where : str
+        The function, for messages.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no path, or an empty one.
+    """
+    try:
+        name = os.fsencode(path)  # type: ignore[arg-type]
+    except TypeError:
+        refuse_type(path, where, "path", "a path")
+    if not name or b"\0" in name:
+        raise ValueError(message(where, "path", "the name of a file", repr(os.fsdecode(name))))
+    return name

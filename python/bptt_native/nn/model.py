@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 import numpy.typing as npt
 
 from .. import _core
-from ..arguments.values import Array, message, refuse_type
+from ..arguments.values import Array, file_name
 from ..options.from_engine import model_config, own_defaults
 from ..options.to_engine import Init, model_options
 from .extras import Metadata, Tensors
@@ -17,10 +16,10 @@ from .gradients import Gradients, State
 from .optimizer import Optimizer
 from .optimizers import OPTIMIZERS
 from .stream import Stream
-from .training_step import Steps
+from .training_step import TrainingStep
 
 
-class Model(Steps):
+class Model(TrainingStep):
     """Recurrent layers with a linear readout, a loss on it and an optimiser.
 
     y_t = W_o h_t + b_o at every step, or one output per sequence, of its final state.
@@ -355,7 +354,7 @@ class Model(Steps):
         OSError
             If the operating system refuses.
         """
-        self._native.save(_path(path, "Model.save"))
+        self._native.save(file_name(path, "Model.save"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self._native.serialize())
@@ -374,66 +373,7 @@ _DEFAULTS = {
 }
 
 
-def _path(path: object, where: str) -> bytes:
-    try:
-        name = os.fsencode(path)  # type: ignore[arg-type]
-    except TypeError:
-        refuse_type(path, where, "path", "a path")
-    if not name or b"\0" in name:
-        raise ValueError(message(where, "path", "the name of a file", repr(os.fsdecode(name))))
-    return name
-
-
 def _restore(cls: type[Model], data: bytes) -> Model:
     model = cls.__new__(cls)
     model._build(_core.Model.deserialize(data))
-    return model
-
-
-def load(path: str | os.PathLike[str]) -> Model:
-    """Read a model file that `Model.save` wrote.
-
-    Nothing in the file is executed; it is read, checked against its SHA-256 and refused with the
-    reason if it is anything else. Foreign weights go through `Model.load_state_dict`.
-
-    A bidirectional model whose readout reads both directions at the last step
-    (``targets="last_row"``, as all files with ``targets="last"`` were once meant) is loaded with
-    that meaning and a UserWarning.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-
-    Returns
-    -------
-    Model
-        Ready to go on training.
-
-    Raises
-    ------
-    TypeError
-        If `path` is no path.
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it is no model file, or altered, truncated or of a newer format.
-
-    Warns
-    -----
-    RuntimeWarning
-        If a parameter is NaN or infinite.
-    """
-    model = Model.__new__(Model)
-    name = _path(path, "load")
-    model._build(_core.Model.load(name))
-    if model._config["targets"] == "last_row":
-        warnings.warn(
-            f"{os.fsdecode(name)}: this bidirectional model reads both directions at the last "
-            "step (targets='last_row'), where the reverse direction has read one step only; it "
-            "keeps that meaning. A new model with Model(**{**model.config, 'targets': 'last'}) "
-            "reads the final state of each direction; its weights have to be trained again",
-            stacklevel=2,
-        )
-    model._warn_of_nonfinite("load", model._params.get())
     return model

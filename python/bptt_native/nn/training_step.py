@@ -19,8 +19,8 @@ def _result(fields: tuple[Any, ...]) -> StepResult:
     return result._replace(flow_detail=flow_detail(detail)) if detail is not None else result
 
 
-class Steps(Parameterised):
-    """What `Model` offers to those who put training steps together themselves."""
+class TrainingStep(Parameterised):
+    """The training step of a `Model`, whole and in its parts."""
 
     __slots__ = ("_native",)
 

@@ -14,7 +14,8 @@ from ..apps.saved_tasks import task_of
 from ..apps.tables import Table
 from ..apps.vocabulary import Vocabulary
 from ..arguments.values import message
-from ..nn.model import Model, load
+from ..nn.model import Model
+from ..nn.model_file import load
 from ..runtime.documents import OBJECT, judge, parse
 from ..runtime.files import csv_rows, refuse_line
 from ..training.gradient_record import GradientRecord, read_records

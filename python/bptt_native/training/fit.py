@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.values import describe, integer, message
-from ..nn.model import Model, load
+from ..nn.model import Model
+from ..nn.model_file import load
 from ..runtime.documents import OBJECT, SIZE, TEXT, Kind, judge, optional
 from ..runtime.files import path_of
 from .batches import Data, read_data, source_of
