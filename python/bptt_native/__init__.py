@@ -38,7 +38,7 @@ from .nn.model_file import load
 from .nn.optimizers import SGD, Adagrad, Adam, RMSprop
 from .nn.parameters import Parameter
 from .nn.stream import Stream
-from .options.to_engine import Init
+from .options.init import Init
 from .runtime.profile import profile
 from .runtime.settings import (
     available_isas,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..nn.model import Model
-from ..options.to_engine import Init
+from ..options.init import Init
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..nn.model import Model
-from ..options.to_engine import Init
+from ..options.init import Init
 from .experiment import Row
 
 NETS: dict[str, tuple[str, str, Init]] = {

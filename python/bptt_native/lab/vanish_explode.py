@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..nn.cells import GRU, LSTM, RNN
-from ..options.to_engine import Init
+from ..options.init import Init
 from ..plots.base import dress, legend
 from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row

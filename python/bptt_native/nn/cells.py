@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from ..options.to_engine import Init
+from ..options.init import Init
 from .layer import PARAMETERS, Layer
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from .. import _core
 from ..arguments.values import Array, file_name
 from ..options.from_engine import model_config, own_defaults
-from ..options.to_engine import Init, model_options
+from ..options.init import Init
+from ..options.to_engine import model_options
 from .extras import Metadata, Tensors
 from .gradients import Gradients, State
 from .optimizer import Optimizer

@@ -1,16 +1,16 @@
-"""The engine's options as the arguments of a model's constructor, the way back of `options`."""
+"""The engine's options as the arguments of a model's constructor, the way back of `to_engine`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .cells import LAYER_FLAGS, LAYER_NUMBERS
+from .init import INITS, Init
 from .to_engine import (
     ALGORITHMS,
     CELLS,
     DEFAULT_EPS,
     DTYPES,
-    INITS,
     LOSS_OPTIONS,
     LOSSES,
     NONFINITE,
@@ -20,7 +20,6 @@ from .to_engine import (
     RMSPROP_FORMS,
     TARGETS,
     THRESHOLDS,
-    Init,
     name_of,
 )
 

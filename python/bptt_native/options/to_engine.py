@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..arguments.arrays import convert
 from ..arguments.values import (
@@ -16,14 +16,13 @@ from ..arguments.values import (
     positive,
 )
 from .cells import cell_options
+from .init import INITS, Init, scales
 
 CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
 NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4, "softplus": 5, "elu": 6,
                   "hard_sigmoid": 7, "softsign": 8, "leaky_relu": 9}  # fmt: skip
 DTYPES = {"float32": 1, "float64": 2}
 COMPUTES = {"float32": 0, "float64": 0, "bfloat16": 1}  # 0: as the dtype
-INITS = {"default": 1, "orthogonal": 2, "identity": 3, "xavier": 4, "normal": 5, "sparse": 6,
-         "chrono": 7, "keras": 8}  # fmt: skip
 ALGORITHMS = {"sgd": 1, "adagrad": 2, "adam": 3, "rmsprop": 4}
 RMSPROP_FORMS = {"torch": 0, "graves": 1}
 RMSPROP_DEFAULTS = {
@@ -39,68 +38,6 @@ REDUCTIONS = {"mean": 1, "sum": 2}
 NONFINITE = {"skip": 0, "zero": 1, "raise": 2}
 THRESHOLDS = ("clip_norm", "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm")
 LOSS_OPTIONS = ("label_smoothing", "class_weights", "ignore_index")
-
-
-class Init(NamedTuple):
-    """How parameters begin, the same bits on every platform for the same seed.
-
-    Attributes
-    ----------
-    weights : str
-        "default": every tensor U(-1/sqrt(H), 1/sqrt(H)), as PyTorch; "orthogonal": each gate's
-        W_hh orthogonal times `gain` (Saxe et al. 2014), the rest as "default"; "identity": W_hh =
-        gain * I per gate, biases 0, W_ih ~ N(0, 0.001) (IRNN, Le et al. 2015); "xavier": W_ih and
-        W_hh of each gate uniform, biases 0 (Glorot & Bengio 2010); "normal": each gate's W_hh
-        N(0, 1) rescaled to `spectral_radius`, the rest as "default" (Pascanu et al. 2013);
-        "sparse": the same with 15 entries in each row of W_hh (Martens 2010; Sutskever et al.
-        2013); "chrono": gate biases for memories of 2 to `time_scale` steps, the rest as
-        "default" (LSTM, GRU; Tallec & Ollivier 2018, arXiv:1804.11188); "keras": Keras's
-        defaults, W_ih uniform (Glorot) over all gates, W_hh with orthonormal columns over all
-        gates, biases 0, forget bias 1.
-
-        With Dale's law (`dale`) these hold for W_hh as it acts: the inhibitory part of each row is
-        rescaled until the row sums to 0, then the whole until the spectral radius is
-        `spectral_radius` with "normal", ``abs(gain)`` with "orthogonal", 1 with "xavier" and
-        "keras", and 1/sqrt(3) with "default", which is what their matrices have without Dale's
-        law. "identity" and "sparse" are refused, because zeros of W_hh would never learn.
-    gain : float
-        Of "orthogonal" and "identity": 0, or of a size from 1e-30 to 1e30 (float64: 1e-300 to
-        1e300).
-    forget_bias : float, optional
-        LSTM: the forget gates' b_ih is set to this and their b_hh to 0 (Gers et al. 2000). Finite
-        in the dtype.
-    spectral_radius : float
-        Of each gate's W_hh with "normal" and "sparse", from 1e-30 to 1e30 (float64: 1e-300 to
-        1e300).
-    time_scale : float, optional
-        Of "chrono", which needs it: the longest dependency in time steps, >= 2 and finite in the
-        dtype.
-    """
-
-    weights: str = "default"
-    gain: float = 1.0
-    forget_bias: float | None = None
-    spectral_radius: float = 0.95
-    time_scale: float | None = None
-
-
-def _scales(init: Init, where: str) -> dict[str, float]:
-    name, expected = "init.spectral_radius", "a finite number > 0"
-    options = {"spectral_radius": number(init.spectral_radius, where, name, expected)}
-    if options["spectral_radius"] <= 0:
-        raise ValueError(message(where, name, expected, str(init.spectral_radius)))
-    name = "init.time_scale"
-    if init.weights == "chrono":
-        expected = "a finite number >= 2 with 'chrono', as in Init('chrono', time_scale=100)"
-        if init.time_scale is None:
-            raise ValueError(message(where, name, expected, "None"))
-        options["time_scale"] = number(init.time_scale, where, name, expected)
-        if options["time_scale"] < 2:
-            raise ValueError(message(where, name, expected, str(init.time_scale)))
-    elif init.time_scale is not None:
-        expected = "None unless the weights are 'chrono'"
-        raise ValueError(message(where, name, expected, f"{init.time_scale!r:.80}"))
-    return options
 
 
 def name_of(choices: dict[str, int], value: int) -> str:
@@ -171,7 +108,7 @@ def layer_options(
         "seed": integer(seed, where, "seed", 0, 2**64 - 1),
         "init": choice(start.weights, INITS, where, "init"),
         "gain": number(start.gain, where, "init.gain"),
-        **_scales(start, where),
+        **scales(start, where),
         **cell_options(more, name_of(CELLS, cell), where),
     }
     if options["nonlinearity"] != NONLINEARITIES["tanh"] and cell != CELLS["rnn"]:
