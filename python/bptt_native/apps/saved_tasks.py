@@ -8,7 +8,7 @@ from ..nn.model import Model
 from ..nn.model_file import load
 from ..runtime.documents import COUNT, HASH, NUMBER, OBJECT, TEXT, Missing, one_of
 from ..training.metadata import read_metadata
-from ..training.run_files import MODEL_FILE
+from ..training.run_files import model_file_of
 from .classify import ClassifyOptions
 from .forecast import ForecastOptions, features_of
 from .run_options import Recipe
@@ -42,7 +42,7 @@ def load_task(path: str | Path) -> tuple[Model, dict[str, Any]]:
     OSError, ValueError
         It cannot be read, or is another file.
     """
-    path = Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
+    path = model_file_of(path)
     model = load(path)
     return model, task_of(model, path)
 

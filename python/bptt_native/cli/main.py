@@ -14,23 +14,23 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from .._core import __version__
 from ..apps import demo
-from ..apps.sampling import load_text_model, sample, text_of
+from ..apps.sampling import text_of
 from ..apps.saved_tasks import task_of
 from ..nn.model_file import load
 from ..runtime.settings import available_isas, get_num_threads, isa, set_num_threads
 from ..runtime.standard_error import discard
-from ..training.run_files import MODEL_FILE
+from ..training.run_files import model_file_of
 from ..training.trainer import TrainingDiverged
 from .bench import add_bench
 from .lab import add_lab
 from .report import add_report
+from .sample import add_sample
 from .streams import standard_streams, warnings_as_lines
 from .train import INTERRUPTED, add_predict, add_train
 
@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bptt_native {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_train(commands)
-    _add_sample(commands)
+    add_sample(commands)
     add_predict(commands)
     add_report(commands)
     add_bench(commands)
@@ -81,34 +81,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_sample(commands: Any) -> None:
-    command = commands.add_parser("sample", help="let a trained model write")
-    command.set_defaults(run=run_sample)
-    command.add_argument("model", metavar="MODEL", help="a model file of `train`, or its folder")
-    command.add_argument("--prime", default="\n", help="what it reads first (a line end)")
-    command.add_argument("--length", type=int, default=500, help="characters (%(default)s)")
-    command.add_argument("--temperature", type=float, default=0.8, help="(%(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    command.add_argument("--threads", type=int, help="worker threads")
-
-
-def _model_file(path: str) -> Path:
-    """Give the model file of a run, or the file itself."""
-    return Path(path) / MODEL_FILE if Path(path).is_dir() else Path(path)
-
-
-def run_sample(args: argparse.Namespace) -> int:
-    """Write what a model writes."""
-    model, vocabulary, _ = load_text_model(_model_file(args.model))
-    characters = sample(model, vocabulary, args.prime, args.length, args.temperature, args.seed)
-    first = next(characters, "")
-    print(args.prime, first, sep="", end="")
-    for character in characters:
-        print(character, end="")
-    print()
-    return 0
-
-
 def run_info(args: argparse.Namespace) -> int:
     """Describe the library or a model file."""
     if args.model is None:
@@ -117,7 +89,7 @@ def run_info(args: argparse.Namespace) -> int:
         print(f"threads: {get_num_threads()}")
         print(f"Python {platform.python_version()}, NumPy {np.__version__}, {platform.platform()}")
         return 0
-    path = _model_file(args.model)
+    path = model_file_of(args.model)
     model = load(str(path))
     about: list[str] = []  # read before anything is printed
     if "task" in model.metadata:

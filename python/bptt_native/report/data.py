@@ -26,6 +26,7 @@ from ..training.run_files import (
     HISTORY_FILE,
     LABELS_FILE,
     MODEL_FILE,
+    model_file_of,
 )
 from ..training.watch import recurrent_blocks
 from .figures import clipping, curves, flow, rounded
@@ -69,7 +70,7 @@ def collect(
     ValueError
         A file of the run, the text or its length is not as expected.
     """
-    path = Path(run) / MODEL_FILE if Path(run).is_dir() else Path(run)
+    path = model_file_of(run)
     if not 2 <= length <= 1000:
         raise ValueError(message("report", "length", "2 to 1000", str(length)))
     model = load(path)

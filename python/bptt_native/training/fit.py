@@ -19,7 +19,7 @@ from .evaluation import Metrics, evaluate, measure, predict
 from .gradient_record import GradientRecord
 from .history import HistoryFile, HistoryRow, Progress, columns, epochs
 from .metadata import read_place
-from .run_files import HISTORY_FILE, MODEL_FILE
+from .run_files import HISTORY_FILE, model_file_of
 from .schedules import (
     EarlyStopping,
     Plateau,
@@ -167,7 +167,7 @@ class FitTrainer(Trainer):
     ) -> Self:  # fmt: skip
         """Go on where a checkpoint was; see the function `resume`."""
         path = path_of(path, "resume", "path")
-        path = path / MODEL_FILE if path.is_dir() else path
+        path = model_file_of(path)
         return cls.go_on(load(path), path, x, targets, validation=validation, schedule=schedule)
 
     @classmethod

@@ -25,6 +25,12 @@ RESULTS = (FORECAST_FILE, LABELS_FILE)
 _PAGE = (b"<!DOCTYPE html>", b"img-src data:", b'<h1 id="title"></h1>')
 
 
+def model_file_of(path: str | Path) -> Path:
+    """Return the model file of a run's folder, or the path itself if it is no folder."""
+    path = Path(path)
+    return path / MODEL_FILE if path.is_dir() else path
+
+
 def clear(folder: Path, names: tuple[str, ...]) -> None:
     """Remove the named files if an older run wrote them.
 
