@@ -361,10 +361,10 @@ def test_other_threads_leave_signals_alone():
 # that it is never over before.
 ENDED = """
 import os, signal, sys, threading
-from bptt_native.training import trainer as loop
+from bptt_native.training import trainer
 from bptt_native.cli.main import main
 
-ended, usual = threading.Event(), loop.Trainer.train_step
+ended, usual = threading.Event(), trainer.Trainer.train_step
 
 def end():
     os.kill(os.getpid(), signal.Signals[sys.argv[1]])
@@ -377,7 +377,7 @@ def train_step(self):
         ended.wait()
     return usual(self)
 
-loop.Trainer.train_step = train_step
+trainer.Trainer.train_step = train_step
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -16,7 +16,7 @@ from ..training.batches import draw
 from ..training.evaluation import predict
 from ..training.fit import FitTrainer
 from ..training.run_files import LABELS_FILE, LABELS_NAMES
-from .run_options import SequenceRecipe
+from .run_options import SequenceOptions
 from .tables import Content, Floats, Scaling, Table, sha256_of, write_table
 
 
@@ -131,7 +131,7 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class ClassifyOptions(SequenceRecipe):
+class ClassifyOptions(SequenceOptions):
     """Options of a run that learns to label sequences.
 
     Raises

@@ -18,7 +18,7 @@ from ..nn.model import Model
 from ..training.evaluation import predict
 from ..training.fit import FitTrainer
 from ..training.run_files import FORECAST_FILE
-from .run_options import SequenceRecipe
+from .run_options import SequenceOptions
 from .tables import Content, Floats, Scaling, Table, as_number, sha256_of, write_table
 
 
@@ -170,7 +170,7 @@ def first_test_row(table: Table, given: str | None) -> int:
 
 
 @dataclass(frozen=True)
-class ForecastOptions(SequenceRecipe):
+class ForecastOptions(SequenceOptions):
     """Options of a run that learns to forecast a column of a table.
 
     Raises

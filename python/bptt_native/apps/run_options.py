@@ -1,4 +1,4 @@
-"""What decides a run from the command line: the model's options and those of its training."""
+"""The options of a run from the command line: those of its model and of its training."""
 
 import math
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from ..training.schedules import SCHEDULES, EarlyStopping, Schedule, schedule_of
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RunOptions:
     """Options of a run. The names are those of ``bptt-native train``; None switches off.
 
     Raises
@@ -70,7 +70,7 @@ class Recipe:
 
     @classmethod
     def read(cls, options: object) -> Self:
-        """Make a recipe of the options that a model file holds.
+        """Return the options that a model file holds.
 
         Raises
         ------
@@ -136,7 +136,7 @@ _OF_MODEL = (
 
 
 @dataclass(frozen=True)
-class SequenceRecipe(Recipe):
+class SequenceOptions(RunOptions):
     """Options of a run on sequences that ``fit`` takes.
 
     Raises

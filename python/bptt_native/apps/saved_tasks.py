@@ -11,7 +11,7 @@ from ..training.metadata import read_metadata
 from ..training.run_files import model_file_of
 from .classify import ClassifyOptions
 from .forecast import ForecastOptions, features_of
-from .run_options import Recipe
+from .run_options import RunOptions
 
 _SCALING = {"mean": [NUMBER], "std": [NUMBER]}
 _TASK = {"options": OBJECT, "scaling": _SCALING,
@@ -20,7 +20,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "forecast": {**_TASK, "target_scaling": _SCALING},
     "classify": {**_TASK, "features": [TEXT], "classes": [TEXT]},
 }
-OPTIONS: dict[str, type[Recipe]] = {"forecast": ForecastOptions, "classify": ClassifyOptions}
+OPTIONS: dict[str, type[RunOptions]] = {"forecast": ForecastOptions, "classify": ClassifyOptions}
 
 
 def load_task(path: str | Path) -> tuple[Model, dict[str, Any]]:

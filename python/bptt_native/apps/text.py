@@ -17,13 +17,13 @@ from ..training.batches import Data, Form, Streams
 from ..training.evaluation import measure
 from ..training.run_files import HISTORY_FILE
 from ..training.trainer import Trainer
-from .run_options import Recipe
+from .run_options import RunOptions
 from .sampling import load_text_model
 from .vocabulary import Tokens, Vocabulary, split
 
 
 @dataclass(frozen=True)
-class TextOptions(Recipe):
+class TextOptions(RunOptions):
     """What decides a run. The names are those of ``bptt-native train``; None switches off.
 
     Raises

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..apps.classify import ClassifyOptions, ClassifyTask, apply_classify
 from ..apps.forecast import ForecastOptions, ForecastTask, apply_forecast
-from ..apps.run_options import Recipe
+from ..apps.run_options import RunOptions
 from ..apps.saved_tasks import load_task
 from ..apps.tables import Table
 from ..apps.text import TextOptions, TextTrainer
@@ -115,7 +115,7 @@ DATA: dict[str, tuple[Kind, str]] = {
     "test_csv": (str, "classify: a file of sequences to test on"),
     "test_fraction": (float, "classify: else, share of the sequences to test on"),
 }  # fmt: skip
-KINDS: dict[str, type[Recipe]] = {
+KINDS: dict[str, type[RunOptions]] = {
     "text": TextOptions, "forecast": ForecastOptions, "classify": ClassifyOptions,
 }  # fmt: skip
 
@@ -290,10 +290,10 @@ def _train_text(args: argparse.Namespace, given: dict[str, Any], out: Path) -> i
     return 0
 
 
-Options = TypeVar("Options", bound=Recipe)
+Options = TypeVar("Options", bound=RunOptions)
 
 
-def _same(given: dict[str, Any], options: Recipe, out: Path) -> None:
+def _same(given: dict[str, Any], options: RunOptions, out: Path) -> None:
     """Refuse options that a run to go on with has otherwise."""
     for name, value in given.items():
         if value != (old := getattr(options, name)):

@@ -156,7 +156,7 @@ def flow_figure(records: Sequence[GradientRecord], layer: int = -1) -> "Figure":
     Parameters
     ----------
     records : sequence of GradientRecord
-        From ``FitResult.gradients``, or read by ``records.read_records``.
+        From ``FitResult.gradients``, or read by ``gradient_record.read_records``.
     layer : int
         -1 is the top one.
 
