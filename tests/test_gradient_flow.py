@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import bptt_native as bn
 from bptt_native import reference
 from bptt_native.apps.text import TextOptions, TextTrainer
-from bptt_native.apps.vocabulary import pydoc_prose, windows
+from bptt_native.apps.text_data import pydoc_prose, windows
 from bptt_native.diagnostics import decay_per_step, gradient_flow, half_life
 
 # ---------------------------------------------------------------------------------------- the decay

@@ -20,7 +20,7 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.apps.tables import write_table
-from bptt_native.apps.vocabulary import read_text
+from bptt_native.apps.text_data import read_text
 from bptt_native.cli.main import main
 from bptt_native.runtime import documents, files
 from bptt_native.training.fit import fit, resume

@@ -11,14 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bptt_native.apps.vocabulary import (
-    Vocabulary,
-    ngram_bits,
-    pydoc_prose,
-    read_text,
-    split,
-    windows,
-)
+from bptt_native.apps.ngram import ngram_bits
+from bptt_native.apps.text_data import pydoc_prose, read_text, split, windows
+from bptt_native.apps.vocabulary import Vocabulary
 
 # ------------------------------------------------------------------------------------------ reading
 

@@ -15,9 +15,10 @@ from ..runtime.interruption import Interruption
 from ..runtime.settings import get_num_threads, isa
 from ..training.history import BITS, HistoryRow, Progress, summary
 from ..training.run_files import HISTORY_FILE, MODEL_FILE
+from .ngram import ngram_bits
 from .sampling import sample
 from .text import TextOptions, TextTrainer
-from .vocabulary import ngram_bits, pydoc_prose, windows
+from .text_data import pydoc_prose, windows
 
 RECIPE = TextOptions(
     cell="lstm", hidden=256, embedding=128, seq_len=100, batch=32, steps=1000, optimizer="adam",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..arguments.values import choice, message
 from ..runtime.files import csv_bytes, replace
-from .vocabulary import read_text
+from .text_data import read_text
 
 Floats = npt.NDArray[np.float64]
 

@@ -19,7 +19,8 @@ from ..training.run_files import HISTORY_FILE
 from ..training.trainer import Trainer
 from .run_options import RunOptions
 from .sampling import load_text_model
-from .vocabulary import Tokens, Vocabulary, split
+from .text_data import split
+from .vocabulary import Tokens, Vocabulary
 
 
 @dataclass(frozen=True)

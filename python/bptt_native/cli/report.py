@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..apps.tables import Table
-from ..apps.vocabulary import read_text
+from ..apps.text_data import read_text
 from ..arguments.values import message
 from ..report import collect, page
 from ..runtime.files import replace

@@ -16,7 +16,7 @@ from ..apps.run_options import RunOptions
 from ..apps.saved_tasks import load_task
 from ..apps.tables import Table
 from ..apps.text import TextOptions, TextTrainer
-from ..apps.vocabulary import read_text
+from ..apps.text_data import read_text
 from ..runtime.interruption import Interruption
 from ..training.history import Progress
 from ..training.run_files import HISTORY_FILE, MODEL_FILE

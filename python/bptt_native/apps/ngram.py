@@ -1,0 +1,55 @@
+"""An n-gram model, which a network has to beat."""
+
+import numpy as np
+
+from .vocabulary import Tokens
+
+
+def ngram_bits(train: Tokens, valid: Tokens, vocab_size: int, order: int = 4) -> float:
+    """Bits per character of an interpolated n-gram, counted on one text and tested on another.
+
+    With c counts in the training text, h the characters before, h' all of them but the first, and
+    u(h) the number of different characters seen after h (Witten & Bell 1991, method C)::
+
+        p(w | h) = (c(h w) + u(h) p(w | h')) / (c(h) + u(h)),    at the end of all p(w) = 1 / V
+
+    Parameters
+    ----------
+    train, valid : int64
+        Tokens below ``vocab_size``; ``valid`` is the text's continuation.
+    vocab_size : int
+        V.
+    order : int
+        From how many characters the next one is predicted.
+
+    Returns
+    -------
+    float
+        The mean of -log2 p over all characters of ``valid`` but the first.
+
+    Raises
+    ------
+    ValueError
+        ``valid`` has fewer than two characters, or ``order`` is negative.
+    """
+    if order < 0:
+        raise ValueError(f"ngram_bits: argument 'order': expected at least 0, got {order}")
+    if len(valid) < 2:
+        expected = "at least two characters"
+        raise ValueError(f"ngram_bits: argument 'valid': expected {expected}, got {len(valid)}")
+    text = np.concatenate([train, valid])
+    tested = np.arange(len(train) + 1, len(text))
+    p = np.full(len(tested), 1 / vocab_size)
+    context = np.zeros(len(text), np.int64)  # of character i: the number of the k before it
+    for _ in range(order + 1):
+        pairs, number = np.unique(context * vocab_size + text, return_inverse=True)
+        learnt = np.arange(len(text)) < len(train)
+        count = np.bincount(number[learnt], minlength=len(pairs))
+        total = np.bincount(context[learnt], minlength=int(context.max()) + 1)
+        seen = pairs[count > 0] // vocab_size
+        distinct = np.bincount(seen, minlength=len(total))
+        of = context[tested]
+        mass = total[of] + distinct[of]
+        p = np.where(mass > 0, (count[number[tested]] + distinct[of] * p) / np.maximum(mass, 1), p)
+        context = np.concatenate([[len(pairs)], number[:-1]])
+    return float(-np.log2(p).mean())
