@@ -14,7 +14,8 @@ INSTALLED := $(VENV)/.bptt_native.installed
 LINTERS := $(VENV)/.bptt_native.linters
 SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
            $(shell find cmake src python -type f -not -name '*.pyc')
-CPP := $(shell find src -name '*.h' -o -name '*.cpp') $(wildcard tests/capi/*.c tests/capi/*.cpp) \
+CPP := $(shell find src -name '*.h' -o -name '*.cpp') \
+       $(wildcard tests/capi/*.[ch] tests/capi/*.cpp tests/engine/*.cpp) \
        $(wildcard benchmarks/*.cpp benchmarks/workers/*.cpp benchmarks/workers/*.[ch])
 FITS := import ensurepip, os, sys, sysconfig, venv; \
         include = os.path.join(sysconfig.get_path('include'), 'Python.h'); \

@@ -4,7 +4,7 @@
 // tanh(r) = r + r^3 u(r^2), q and u minimax polynomials found by Remez' exchange in 60 digits, with
 // errors of 3.1e-9 (float) and 3.8e-18 (double) of e^r, 3.9e-8 and 9.8e-18 of tanh(r). The largest
 // errors over all float32 inputs, in units in the last place (ulp), are 1.02 for exp, 2.0 for sigmoid
-// and 1.52 for tanh (1.97 without fused multiply-add); tests/test_functions.py keeps them.
+// and 1.52 for tanh (1.97 without fused multiply-add); tests/engine/test_functions.py keeps them.
 #pragma once
 
 #include "kernels/simd/vec.h"

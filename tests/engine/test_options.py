@@ -1,0 +1,143 @@
+"""Every option of a layer against the reference: alone, in pairs and in random combinations."""
+
+import numpy as np
+import pytest
+
+import bptt_native as bn
+from helpers.nets import (
+    Net,
+    change_by_an_ulp,
+    compare,
+    kind_of,
+    option_net,
+    run_native,
+    run_reference,
+)
+from helpers.option_settings import (
+    ALONE,
+    CLIPPED,
+    COMPATIBLE,
+    REFUSED,
+    SETTINGS,
+    combination,
+    merged,
+)
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+CLIPPED_TOLERANCE = 1e-11
+COMBINATIONS = 200
+
+
+@pytest.fixture(autouse=True)
+def best_isa_afterwards():
+    before = bn.isa()
+    yield
+    bn._core.use_isa(before)
+
+
+def is_amplifying(net: Net) -> bool:
+    """LN(c_t) of an LSTM divides by the deviation of a few cell states, which may be small.
+
+    Rounding errors then grow as noise in the input does: such a net is judged by that.
+    """
+    return net.cell == "lstm" and bool(net.options.get("layer_norm"))
+
+
+def check(net: Net, errors, comparisons) -> None:
+    """One net on all instruction sets, in both dtypes; clipped ones in float64 only."""
+    want = run_reference(net)
+    clipped = net.clip_step is not None or net.clip_step_norm is not None
+    for dtype in ["float64"] if clipped else ["float32", "float64"]:
+        limit = CLIPPED_TOLERANCE if clipped else TOLERANCE[dtype]
+        for isa in bn.available_isas():
+            bn._core.use_isa(isa)
+            for name, error in compare(run_native(net, dtype), want).items():
+                errors.add(isa, dtype, kind_of(name), error)
+                allowed = limit
+                if error > limit and dtype == "float32" and is_amplifying(net):
+                    allowed = 16 * change_by_an_ulp(net, np.random.default_rng(0))[name]
+                assert error <= allowed, f"{name} of {net} on {isa} in {dtype}: {error:.2e}"
+            comparisons.add("the reference, nets with options")
+
+
+@pytest.mark.parametrize(("name", "cell"), ALONE)
+def test_alone(name: str, cell: str, errors, comparisons) -> None:
+    rng = np.random.Generator(np.random.Philox(1))
+    for _ in range(2):
+        check(option_net(rng, {"cell": cell} | SETTINGS[name]), errors, comparisons)
+
+
+@pytest.mark.parametrize("names", COMPATIBLE, ids="+".join)
+def test_pairs(names: tuple[str, str], errors, comparisons) -> None:
+    rng = np.random.Generator(np.random.Philox(2))
+    check(option_net(rng, merged(*names)), errors, comparisons)
+
+
+@pytest.mark.parametrize("seed", range(COMBINATIONS))
+def test_random_combinations(seed: int, errors, comparisons) -> None:
+    rng = np.random.Generator(np.random.Philox(1000 + seed))
+    check(option_net(rng, merged(*combination(rng))), errors, comparisons)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_batches_that_are_divided(seed: int, errors, comparisons) -> None:
+    """Shards of ragged batches, several blocks of time, more rows than a tile."""
+    rng = np.random.Generator(np.random.Philox(3000 + seed))
+    names = combination(rng)
+    if seed % 2 and "lengths" not in names:
+        names.append("lengths")
+    check(option_net(rng, merged(*names), divided=True), errors, comparisons)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(20))
+def test_many_random_combinations(seed: int, errors, comparisons) -> None:
+    rng = np.random.Generator(np.random.Philox(2000 + seed))
+    for _ in range(100):
+        check(option_net(rng, merged(*combination(rng))), errors, comparisons)
+
+
+ARGUMENT = {"chunks": "truncation"}  # the argument of a setting, where it has another name
+
+
+@pytest.mark.parametrize("names", REFUSED, ids="+".join)
+def test_pairs_that_are_refused(names: tuple[str, str]) -> None:
+    net = option_net(np.random.Generator(np.random.Philox(3)), merged(*names), small=True)
+    with pytest.raises(ValueError, match=": expected ") as raised:
+        run_native(net, "float32")
+    for name in names:
+        assert ARGUMENT.get(name, name) in str(raised.value)
+
+
+def test_the_pairs_are_complete() -> None:
+    """Each setting is compared together with others, and every refusal is tested."""
+    together = {name for pair in COMPATIBLE for name in pair}
+    assert together == set(SETTINGS)
+    assert len(COMPATIBLE) > 300
+    assert len(REFUSED) == 3 + 2 + 10
+    assert together > CLIPPED
+
+
+def test_projections_are_smaller_than_the_hidden_state() -> None:
+    for size in (-1, 4, 5):
+        with pytest.raises(ValueError, match="argument 'proj_size': expected"):
+            bn.LSTM(3, 4, proj_size=size)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (bn.RNN, {"alpha": 0.0}),
+        (bn.RNN, {"alpha": 1.5}),
+        (bn.RNN, {"noise": -0.1}),
+        (bn.RNN, {"dale": 1.5}),
+        (bn.LSTM, {"dropout": 1.0}),
+        (bn.GRU, {"recurrent_dropout": -0.1}),
+        (bn.GRU, {"zoneout": float("nan")}),
+        (bn.LSTM, {"zoneout_c": 2.0}),
+    ],
+    ids=str,
+)
+def test_values_out_of_range(make, options) -> None:
+    with pytest.raises(ValueError, match=f"argument '{next(iter(options))}': expected"):
+        make(3, 4, num_layers=2, **options)

@@ -1,0 +1,8 @@
+"""Folders of the tree."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CPP = ROOT / "src" / "cpp"
+TESTS = ROOT / "tests"
+DATA = TESTS / "data"

@@ -1,0 +1,255 @@
+"""Nets by PyTorch: its own modules where it has them, else its operations, step by step.
+
+The loop below takes every option of a `nets.Net`. PyTorch's autograd does the way back; only what
+the options themselves do to gradients (clipping, truncation, the regulariser) is written out.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bptt_native.reference.random import Draw
+from helpers.nets import Net
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed", exc_type=ImportError)
+F = torch.nn.functional
+EPS = 1e-5  # of layer norm
+
+# F.hardsigmoid has the derivative 1/6 of float32 in float64 too, so its definition stands here.
+NONLINEARITIES = {
+    "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda a: a,
+    "softplus": F.softplus, "elu": F.elu, "hard_sigmoid": lambda a: F.relu6(a + 3) / 6,
+    "softsign": F.softsign, "leaky_relu": F.leaky_relu,
+}  # fmt: skip
+
+
+def error(got: np.ndarray, want: Any) -> float:
+    """The largest difference, relative to the largest number that is expected."""
+    want = want.detach().numpy()
+    assert got.shape == want.shape
+    return float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-30))
+
+
+def leaf(array: np.ndarray) -> Any:
+    """A tensor that is given a gradient."""
+    return torch.from_numpy(array.copy()).requires_grad_()
+
+
+def parts(state: Any) -> tuple[Any, ...]:
+    """The arrays or tensors of a state: (h,) or (h, c)."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+class Rescaled(torch.autograd.Function):
+    """Tensors [N, ...] as they are, whose gradients are scaled to a norm for each of N together."""
+
+    @staticmethod
+    def forward(ctx: Any, limit: float, *values: Any) -> Any:
+        ctx.limit = limit
+        return tuple(v.clone() for v in values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        norm = torch.cat(grads, 1).norm(dim=1, keepdim=True)
+        factor = torch.where(norm > ctx.limit, ctx.limit / norm, 1.0)
+        return None, *(g * factor for g in grads)
+
+
+class Loop:
+    """One net: `leaves` by name (parameters, x, h0, c0) and a forward pass through them."""
+
+    def __init__(self, net: Net) -> None:
+        self.net, self.o = net, net.options
+        self.draw = Draw(net.seed, net.draw or 0)
+        self.leaves = {name: leaf(value) for name, value in net.params.items()}
+        one_hot = F.one_hot(torch.from_numpy(net.x), net.I).double() if net.tokens else None
+        self.x = leaf(net.x) if one_hot is None else one_hot
+        sizes = [net.P, net.H] if net.cell == "lstm" else [net.P]
+        given = parts(net.state) if net.state is not None else None
+        shapes = [(net.L * net.D, net.N, size) for size in sizes]
+        self.start = [leaf(given[k] if given else np.zeros(s)) for k, s in enumerate(shapes)]
+        self.lengths = torch.from_numpy(
+            np.full(net.N, net.T) if net.lengths is None else np.asarray(net.lengths)
+        )
+        resets = np.zeros((net.T, net.N), bool) if net.resets is None else net.resets
+        self.resets = torch.from_numpy(resets)
+
+    # ----------------------------------------------------------------------------- random numbers
+    def mask(self, kind: str, place: int, *shape: int) -> Any:
+        """Factors of a dropout (kept or not) or of zoneout (old value or new)."""
+        p = self.o[kind]
+        draw = self.draw.kept if "dropout" in kind else self.draw.zoned
+        return torch.from_numpy(draw(p, kind, place, *shape))
+
+    def noise(self, place: int) -> Any:
+        """What joins the pre-activations [T, N, H]; by PyTorch's own normal distribution."""
+        net, sigma = self.net, self.o.get("noise")
+        if not sigma:
+            return torch.zeros(net.T, 1, 1)
+        words = self.draw.words("noise", place, net.T, net.N, net.H).astype(np.float64)
+        xi = torch.special.ndtri(torch.from_numpy((words + 0.5) / 2**32))
+        return np.sqrt(2 / self.o.get("alpha", 1.0)) * sigma * xi
+
+    # -------------------------------------------------------------------------------------- cells
+    def affine(self, p: dict[str, Any], kind: str, v: Any) -> Any:
+        """W v + b, with layer norm if there is a gain."""
+        a, b, gain = v @ p[f"weight_{kind}"].T, p.get(f"bias_{kind}"), p.get(f"weight_ln_{kind}")
+        if gain is not None:
+            return F.layer_norm(a, a.shape[1:], gain, b, EPS)
+        return a if b is None else a + b
+
+    def clipped(self, a: Any) -> Any:
+        """The same, whose gradient is clamped."""
+        limit = self.net.clip_step
+        if limit is not None and a.requires_grad:
+            a.register_hook(lambda g: g.clamp(-limit, limit))
+        return a
+
+    def rnn(self, p: dict[str, Any], x: Any, prev: list[Any], keep: Any, noise: Any) -> list[Any]:
+        alpha, dale = self.o.get("alpha", 1.0), self.o.get("dale")
+        (h,) = prev
+        if dale is not None:
+            signs = torch.ones(self.net.H)
+            signs[int(np.floor(dale * self.net.H + 0.5)) :] = -1
+            p = p | {"weight_hh": p["weight_hh"].abs() * signs}
+        a = self.affine(p, "ih", x) + self.affine(p, "hh", h * keep) + noise
+        self.seen.append(self.clipped(a))
+        return [(1 - alpha) * h + alpha * NONLINEARITIES[self.net.nonlinearity](a)]
+
+    def lstm(self, p: dict[str, Any], x: Any, prev: list[Any], keep: Any, _: Any) -> list[Any]:
+        h, c = prev
+        coupled, peep = bool(self.o.get("coupled")), p.get("weight_peephole")
+        a = self.affine(p, "ih", x) + self.affine(p, "hh", h * keep)
+        a_i, *a_f, a_g, a_o = a.chunk(3 if coupled else 4, 1)
+        p_i, *p_f, p_o = [0, 0, 0][coupled:] if peep is None else peep.chunk(3 - coupled)
+        i = torch.sigmoid(self.clipped(a_i + p_i * c))
+        f = 1 - i if coupled else torch.sigmoid(self.clipped(a_f[0] + p_f[0] * c))
+        c = f * c + i * torch.tanh(self.clipped(a_g))
+        o = torch.sigmoid(self.clipped(a_o + p_o * c))
+        seen = c
+        if "weight_ln_c" in p:
+            seen = F.layer_norm(c, c.shape[1:], p["weight_ln_c"], p["bias_ln_c"], EPS)
+        h = o * torch.tanh(seen)
+        return [h @ p["weight_hr"].T if "weight_hr" in p else h, c]
+
+    def gru(self, p: dict[str, Any], x: Any, prev: list[Any], keep: Any, _: Any) -> list[Any]:
+        (h,), H = prev, self.net.H
+        x_r, x_z, x_n = self.affine(p, "ih", x).chunk(3, 1)
+        h_r, h_z, h_n = self.affine(p, "hh", h * keep).chunk(3, 1)
+        r = torch.sigmoid(self.clipped(x_r + h_r))
+        z = torch.sigmoid(self.clipped(x_z + h_z))
+        if self.o.get("reset_after", True):
+            a_n = x_n + r * h_n
+        else:
+            own = {name: v[2 * H :] for name, v in p.items() if name in ("weight_hh", "bias_hh")}
+            a_n = x_n + self.affine(own, "hh", r * (h * keep))
+        return [(1 - z) * torch.tanh(self.clipped(a_n)) + z * h]
+
+    # --------------------------------------------------------------------------------------- time
+    def suffix(self, place: int) -> str:
+        """Of the parameters of layer l, direction d: place is l*D + d."""
+        return f"_l{place // self.net.D}" + "_reverse" * (place % self.net.D)
+
+    def walk(self, place: int, x: Any, cut_before: int) -> tuple[Any, list[Any]]:
+        """One direction of one layer: its outputs [T, N, P] and final states."""
+        net, d = self.net, place % self.net.D
+        suffix = self.suffix(place)
+        p = {n.removesuffix(suffix): v for n, v in self.leaves.items() if n.endswith(suffix)}
+        cell = getattr(self, net.cell)
+        keep, noise = torch.ones(()), self.noise(place)
+        if self.o.get("recurrent_dropout"):
+            keep = self.mask("recurrent_dropout", place, 1, net.N, net.P)[0]
+        zones = [
+            self.mask(kind, place, net.T, net.N, net.H) if self.o.get(kind) else None
+            for kind in ("zoneout", "zoneout_c")
+        ]
+        now, outputs = [s[place] for s in self.start], [None] * net.T
+        for t in range(net.T)[:: -1 if d else 1]:
+            if t == cut_before and t > 0:
+                now = [s.detach() for s in now]
+            inside = (t < self.lengths)[:, None]
+            boundary = t + d  # a reset here lies between this step and the one walked before
+            reset = torch.zeros(net.N, dtype=torch.bool)
+            if boundary < net.T:
+                reset = self.resets[boundary] & (boundary < self.lengths)
+            prev = [torch.where(reset[:, None], 0.0, s) for s in now]
+            if net.clip_step_norm is not None:
+                prev = list(Rescaled.apply(net.clip_step_norm, *prev))
+            fresh = cell(p, x[t], prev, keep, noise[t])
+            for k, zone in enumerate(zones[: len(fresh)]):
+                if zone is not None:
+                    fresh[k] = zone[t] * prev[k] + (1 - zone[t]) * fresh[k]
+            if net.omega:
+                self.steps[place].append((self.seen[-1], inside[:, 0], reset))
+            now = [torch.where(inside, new, old) for new, old in zip(fresh, now, strict=True)]
+            outputs[t] = torch.where(inside, now[0], 0.0)
+        return torch.stack(outputs), now
+
+    def forward(self, cut_before: int = 0) -> tuple[Any, list[Any]]:
+        """Outputs [T, N, D*P] and final states, each [L*D, N, ...]; no gradient passes the cut."""
+        net = self.net
+        self.seen: list[Any] = []  # pre-activations of an RNN
+        self.steps: list[list[Any]] = [[] for _ in range(net.L * net.D)]
+        inside = (torch.arange(net.T)[:, None] < self.lengths)[..., None]
+        y, last = torch.where(inside, self.x, 0.0), []
+        for l in range(net.L):  # noqa: E741
+            if l and self.o.get("dropout"):
+                steps = 1 if self.o.get("variational") else net.T
+                y = y * self.mask("dropout", l * net.D, steps, net.N, net.D * net.P)
+            outputs = []
+            for d in range(net.D):
+                output, final = self.walk(l * net.D + d, y, cut_before)
+                outputs.append(output)
+                last.append(final)
+            y = torch.cat(outputs, 2)
+        return y, [torch.stack(s) for s in zip(*last, strict=True)]
+
+    def windows(self) -> Iterator[tuple[int, int, int]]:
+        """First step that gradients reach, first and last (exclusive) step of the losses."""
+        k1, k2 = self.net.truncation or (self.net.T, self.net.T)
+        for begin in range(0, self.net.T, k1):
+            yield max(0, begin + k1 - k2), begin, min(begin + k1, self.net.T)
+
+    def regularise(self) -> float:
+        """Pascanu et al. 2013, eq. 9 and 10: what lies between two steps is held constant."""
+        total = torch.zeros(())
+        for place, steps in enumerate(self.steps):
+            W, terms = self.leaves["weight_hh" + self.suffix(place)], []
+            for (a, inside, _), (later, inside_later, reset) in itertools.pairwise(steps):
+                told = inside & inside_later & ~reset
+                at = a.detach().requires_grad_()
+                (slope,) = torch.autograd.grad(NONLINEARITIES[self.net.nonlinearity](at).sum(), at)
+                delta = later.grad.detach()
+                told &= (delta**2).sum(1) >= 1e-20
+                ratio = ((delta @ W) * slope)[told].norm(dim=1) / delta[told].norm(dim=1)
+                terms.append((ratio - 1) ** 2)
+            if terms and torch.cat(terms).numel():
+                total = total + torch.cat(terms).mean()
+        if total.requires_grad:
+            (self.net.omega * total).backward()
+        return float(total.detach())
+
+    def run(self) -> dict[str, Any]:
+        """All results of a forward and a backward pass, named as `nets.run_native` names them."""
+        net = self.net
+        dstate = [torch.from_numpy(s) for s in parts(net.dstate)] if net.dstate is not None else []
+        for reach, begin, end in self.windows():
+            y, last = self.forward(reach)
+            loss = (y * torch.from_numpy(net.dy))[begin:end].sum()
+            own = ((begin < self.lengths) & (self.lengths <= end))[:, None]
+            loss = loss + sum((s * d * own).sum() for s, d in zip(last, dstate, strict=False))
+            if net.omega:
+                for a in self.seen:
+                    a.retain_grad()
+            loss.backward()
+        out = {"y": y} | dict(zip(["hn", "cn"], last, strict=False))
+        if net.omega:
+            out["omega"] = torch.tensor(self.regularise(), dtype=torch.float64)
+        named = self.leaves | dict(zip(["h0", "c0"], self.start, strict=False))
+        named |= {} if net.tokens else {"x": self.x}
+        for name, tensor in named.items():
+            out[f"d{name}"] = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+        return out

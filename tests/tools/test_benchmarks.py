@@ -1,0 +1,230 @@
+"""The benchmarks: that peers compute what we compute, and that figures are what they say."""
+
+import csv
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from helpers.paths import ROOT
+
+FOLDER = ROOT / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+
+import compare  # noqa: E402
+import peers  # noqa: E402
+import programs  # noqa: E402
+import report  # noqa: E402
+import results  # noqa: E402
+import serve  # noqa: E402
+from items import JOBS, Item, Skip, Task  # noqa: E402
+
+BOTH, SINGLE = ("float32", "float64"), ("float32",)
+OTHERS = {"bptt-c": BOTH, "numpy": BOTH, "torch": BOTH, "jax": BOTH, "onnxruntime": SINGLE,
+          "onednn": SINGLE}  # fmt: skip
+BOUND = {"float32": 1e-5, "float64": 1e-11}
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """A running worker by name, or the reason why there is none."""
+    running = {}
+    setting = peers.Setting(1, None, False, True, peers.prefixes())
+
+    def get(name: str) -> peers.Worker:
+        if name not in running:
+            try:
+                running[name] = peers.Worker(name, peers.PEERS[name], setting)
+            except Skip as why:
+                running[name] = str(why)
+        if isinstance(running[name], str):
+            pytest.skip(f"{name}: {running[name]}")
+        return running[name]
+
+    yield get
+    for worker in running.values():
+        if not isinstance(worker, str):
+            worker.close()
+
+
+def item_of(job: str, cell: str, dtype: str) -> Item:
+    layers = 1 if job in ("step", "lm", "minchar") else 2
+    return Item(job, cell, "own", 7, 1 if job in ("step", "minchar") else 3, 5, 12, layers, dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "cell", "dtype"),
+    [
+        (name, job, cell, dtype)
+        for name, dtypes in OTHERS.items() for dtype in dtypes
+        for job in JOBS if job in peers.PEERS[name].jobs and job != "train-fixed"
+        for cell in JOBS[job][1]
+    ],
+)  # fmt: skip
+def test_peers_compute_what_we_compute(workers, tmp_path, name, job, cell, dtype) -> None:
+    item = item_of(job, cell, dtype)
+    data = tmp_path / "data"
+    item.flat().tofile(data)
+    found = []
+    for worker in (workers("bptt"), workers(name)):
+        worker.setup(item, data)
+        assert len(worker.run(3)) == 3
+        if job not in ("lm", "minchar"):  # whose weights have moved on
+            found.append(worker.result())
+            continue
+        worker.setup(item, data)
+        found.append(worker.result())
+    ours, theirs = found
+    assert ours.shape == theirs.shape
+    assert np.abs(ours).max() > 0
+    assert np.abs(ours - theirs).max() <= BOUND[dtype] * np.abs(ours).max()
+
+
+def test_a_result_has_the_gradients_of_everything(workers, tmp_path) -> None:
+    item = item_of("train", "lstm", "float32")
+    (tmp_path / "data").write_bytes(b"")
+    worker = workers("bptt")
+    worker.setup(item, tmp_path / "data")
+    parameters = sum(w.size for w in item.weights().values())
+    assert worker.result().size == parameters + item.inputs["x"].size + 2 * item.inputs["h0"].size
+
+
+def test_weights_change_before_each_timed_run() -> None:
+    calls = []
+    task = Task(lambda: calls.append("run"), list, lambda: calls.append("change"))
+    times = list(serve.timed(task, 3, 2))
+    assert len(times) == 3
+    assert calls == ["change", "run"] * 4, "the first run of a turn is not timed"
+    assert Item.named("train", "rnn", "tiny").weights(0).keys() == (
+        Item.named("train", "rnn", "tiny").weights(1).keys()
+    )
+
+
+def test_operations() -> None:
+    forward = 2 * 100 * 32 * 4 * 256 * ((128 + 256) + 2 * (256 + 256))
+    assert Item.named("infer", "lstm", "deep").operations == forward
+    assert Item.named("train", "lstm", "deep").operations == 3 * forward
+    assert Item.named("step", "gru", "H=32").operations == 2 * 3 * 32 * 64
+    assert Item.named("minchar", "rnn", "minchar").operations == 6 * 25 * 100 * (100 + 65)
+
+
+def row(who: str, ms: float, shape: str = "tiny", threads: int = 1) -> results.Row:
+    spread = (round(factor * ms, 4) for factor in (0.95, 1.05, 0.98, 1.02))
+    return results.Row(
+        "train", "lstm", shape, "float32", threads, who, ms, *spread, 50, 1, 10.0, 20.0, 1.0
+    )
+
+
+def test_medians_come_with_quartiles_and_an_interval() -> None:
+    median, q1, q3, low, high = results.order_statistics([float(k) for k in range(101, 0, -1)])
+    assert (median, q1, q3) == (51, 26, 76)
+    assert (low, high) == (41, 61)  # 50.5 -+ 0.98 sqrt(101)
+    assert results.order_statistics([2.0, 1.0])[3:] == (1.0, 2.0)
+
+
+def test_disturbed_runs_are_left_out_if_others_are_left() -> None:
+    assert results.undisturbed([(1.0, 0.99), (1.1, 1.1), (3.0, 1.0)]) == [1.0, 1.1]
+    assert results.undisturbed([(1.0, 1.0), (2.0, 1.0), (3.0, 1.0)]) == [1.0, 2.0, 3.0]
+
+
+def test_results_are_read_back(tmp_path) -> None:
+    path, rows = tmp_path / "a" / "r.csv", [row("bptt", 1.25), row("torch", 3.5, "small")]
+    results.write(path, {"date": "today", "peak": "a: b"}, rows)
+    assert results.read(path) == ({"date": "today", "peak": "a: b"}, rows)
+
+
+def test_the_summary_compares_with_the_best_peer() -> None:
+    rows = [row("bptt", 1.0), row("bptt-c", 0.5), row("onednn", 2.0), row("torch", 9.0),
+            row("numpy", 3.0), row("bptt", 1.0, "large"), row("onednn", 8.0, "large"),
+            row("torch", 4.0, "large")]  # fmt: skip
+    text = report.text(rows, {"cpu": "one"}, True)
+    lines = {line[2:48].strip(): line[48:].split() for line in text.splitlines()}
+    assert lines["best peer of all"][:4] == ["2.83", "without", "large", "2.00"]
+    assert lines["best of what Python users have"][:4] == ["3.46", "without", "large", "3.00"]
+    assert lines["torch alone"][0] == "6.00"
+    assert lines["bptt_native from C"][0] == "0.50"
+    assert "tiny     lstm  20 ( 10)     2.00" in text
+    assert "INCOMPLETE" not in text
+    assert "quoted: KANN" in text
+    without = report.text([r for r in rows if r.who != "onednn"], {}, True)
+    assert without.startswith("INCOMPLETE: oneDNN")
+    assert "quoted" not in without.split("best of all, quoted ones too")[-1]
+
+
+def test_the_summary_tells_what_two_threads_give() -> None:
+    rows = [row("bptt", 1.0, threads=2), row("bptt-1", 1.9, threads=2),
+            row("onednn", 1.5, threads=2)]  # fmt: skip
+    assert "1.9 ->         1 ms x1.90   best peer       1.5 ms x1.50" in (
+        report.text(rows, {"cpu": "one"}, True)
+    )
+
+
+def test_compare(tmp_path, capsys) -> None:
+    before = [row("bptt", 2.0), row("torch", 5.0), row("bptt", 3.0, "small")]
+    after = [row("bptt", 1.0), row("torch", 5.05), row("bptt", 6.0, "small"), row("jax", 1.0)]
+    results.write(tmp_path / "a" / "r.csv", {}, before)
+    results.write(tmp_path / "b" / "r.csv", {}, after)
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "x2.000 (1.944 to 2.057)  faster" in lines[0]
+    assert "x0.990 (0.962 to 1.019)" in lines[1]
+    assert not lines[1].endswith(("faster", "SLOWER"))
+    assert lines[2].endswith("SLOWER")
+    assert lines[3] == "train bptt: geometric mean of 2: x1.000"
+    assert "jax" not in "".join(lines)
+    results.write(tmp_path / "c" / "r.csv", {}, [row("numpy", 1.0)])
+    with pytest.raises(SystemExit, match="no row in common"):
+        compare.main([str(tmp_path / "a"), str(tmp_path / "c")])
+    with pytest.raises(SystemExit, match="expected a folder with results"):
+        compare.main([str(tmp_path / "a"), str(tmp_path / "none")])
+    (tmp_path / "c" / "r.csv").write_text("job,ms\ntrain,1\n")
+    with pytest.raises(SystemExit, match=r"expected the columns .*, got \['job', 'ms'\]"):
+        compare.main([str(tmp_path / "a"), str(tmp_path / "c")])
+
+
+def test_a_whole_run(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER), "--peers", "numpy", "--shapes", "tiny", "--cells", "rnn",
+         "--jobs", "train", "infer", "--budget", "0", "--rounds", "2", "--check",
+         "--save", str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "INCOMPLETE: oneDNN" in done.stdout
+    assert "best of what Python users have" in done.stdout
+    header, rows = results.read(tmp_path / "float32-1.csv")
+    assert {(r.job, r.who) for r in rows} == {
+        (job, who) for job in ("train", "infer") for who in ("bptt", "numpy")
+    }
+    assert all(0 < r.low_ms <= r.ms <= r.high_ms for r in rows)
+    assert header["isa"] in programs.ISA_FLAGS
+    assert header["threads"] == "1"
+    assert (tmp_path / "float32-1.txt").read_text() in done.stdout
+    assert (tmp_path / "float32-1-train.png").stat().st_size > 10_000
+    if header.get("peak"):
+        peak = float(header["peak"].split()[1])
+        assert all(r.percent_of_peak == pytest.approx(100 * r.gflops / peak, 0.02) for r in rows)
+    with (tmp_path / "float32-1.csv").open() as file:
+        assert next(csv.reader(line for line in file if line[0] != "#"))[0] == "job"
+
+
+def test_diagnostics_without_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER), "--diagnostics", "--peers", "numpy", "--shapes", "tiny",
+         "--budget", "0"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "without torch: it is not installed, or not among --peers" in done.stdout
+    found = re.findall(r"tiny +(\w+) +([\d.]+) \(.* x([\d.]+) \(.*, 5 pairs", done.stdout)
+    assert [cell for cell, _, _ in found] == ["rnn", "lstm", "gru"]
+    assert all(float(ms) > 0 and 0.2 < float(ratio) < 5 for _, ms, ratio in found)
+
+
+def test_a_wrong_environment_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected PEER=FOLDER with PEER one of bptt"):
+        peers.prefix_of("tensorflow=/")
+    with pytest.raises(ValueError, match="got 'torch=/no/such/folder'"):
+        peers.prefix_of("torch=/no/such/folder")
