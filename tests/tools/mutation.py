@@ -13,6 +13,7 @@ Which mutants are tried depends on the seed and the source only.
 import argparse
 import contextlib
 import csv
+import filecmp
 import os
 import random
 import re
@@ -148,15 +149,23 @@ def mutants_of(text: str) -> list[Mutant]:
     return found
 
 
+def copy_changed(source: str | Path, target: str | Path) -> None:
+    """Copy a file whose contents differ; it is then newer than all that was built."""
+    if not (Path(target).exists() and filecmp.cmp(source, target, shallow=False)):
+        shutil.copyfile(source, target)
+
+
 class Workshop:
     """A copy of the tree that is built, and a copy of the package that holds what was built."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.tree, self.site = folder, folder / "tree", folder / "site"
         for name in ["src", "cmake", "tests"]:
-            shutil.copytree(ROOT / name, self.tree / name, dirs_exist_ok=True)
+            shutil.copytree(
+                ROOT / name, self.tree / name, dirs_exist_ok=True, copy_function=copy_changed
+            )
         for name in ["CMakeLists.txt", "pyproject.toml"]:
-            shutil.copy2(ROOT / name, self.tree)
+            copy_changed(ROOT / name, self.tree / name)
         package = Path(bptt_native.__file__).parent
         shutil.copytree(package, self.site / "bptt_native", dirs_exist_ok=True)
         self.build_folder = folder / "build"
