@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from helpers.torch_nets import error, torch
+from helpers.torch_nets import error, smoke, torch
 
 LIMIT = {"float64": 1e-10, "float32": 2e-5}
 
@@ -22,10 +22,10 @@ def pair(cell: str, dtype: str, layers: int, bias: bool, batch_first: bool):
 
 
 @pytest.mark.parametrize("cell", ["tanh", "relu", "LSTM", "GRU"])
-@pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("batch_first", [True, False])
-@pytest.mark.parametrize("with_state", [True, False])
+@pytest.mark.parametrize("layers", smoke(3, 1))
+@pytest.mark.parametrize("bias", smoke(True, False))
+@pytest.mark.parametrize("batch_first", smoke(True, False))
+@pytest.mark.parametrize("with_state", smoke(True, False))
 def test_layers(cell, layers, bias, batch_first, with_state, dtype, isa, comparisons) -> None:
     ours, theirs = pair(cell, dtype, layers, bias, batch_first)
     rng = np.random.Generator(np.random.Philox(8))

@@ -9,7 +9,7 @@ import bptt_native as bn
 from bptt_native.reference import softmax_cross_entropy
 from helpers.nets import Net, fill, option_net, run_native
 from helpers.option_settings import ALONE, COMPATIBLE, SETTINGS, combination, merged
-from helpers.torch_nets import Loop, error, leaf, parts, torch
+from helpers.torch_nets import Loop, error, leaf, parts, smoke, torch
 
 LIMIT = 1e-10
 F = torch.nn.functional
@@ -70,10 +70,10 @@ def by_module(net: Net, **options) -> dict:
     return out | dict(zip(["dh0", "dc0"], [s.grad for s in start], strict=False))
 
 
-@pytest.mark.parametrize("ragged", [False, True], ids=["whole", "ragged"])
-@pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("ragged", smoke(True, False), ids=["ragged", "whole"])
+@pytest.mark.parametrize("bidirectional", smoke(True, False), ids=["both ways", "one way"])
+@pytest.mark.parametrize("layers", smoke(2, 1, 3))
+@pytest.mark.parametrize("bias", smoke(True, False), ids=["bias", "no bias"])
 @pytest.mark.parametrize(("kind", "proj_size"), [*((kind, 0) for kind in KINDS), ("LSTM", 4)])
 def test_modules(kind, proj_size, bias, layers, bidirectional, ragged, isa, comparisons) -> None:
     options = {"bidirectional": bidirectional, "proj_size": proj_size}
@@ -85,7 +85,7 @@ def test_modules(kind, proj_size, bias, layers, bidirectional, ragged, isa, comp
     compare(run_native(net, "float64"), by_module(net), comparisons)
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bidirectional", smoke(True, False))
 @pytest.mark.parametrize("kind", KINDS)
 def test_batch_first(kind, bidirectional, comparisons) -> None:
     net = net_of(kind, 1, 2, bidirectional=bidirectional)
@@ -96,7 +96,7 @@ def test_batch_first(kind, bidirectional, comparisons) -> None:
     compare(run_native(net, "float64"), want, comparisons)
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bidirectional", smoke(True, False))
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_sequence_without_a_batch(kind, bidirectional, comparisons) -> None:
     net = net_of(kind, 2, 2, N=1, bidirectional=bidirectional)
@@ -109,8 +109,8 @@ def test_one_sequence_without_a_batch(kind, bidirectional, comparisons) -> None:
     compare(run_native(net, "float64"), by_module(net), comparisons)
 
 
-@pytest.mark.parametrize("variational", [False, True])
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("variational", smoke(False, True))
+@pytest.mark.parametrize("bidirectional", smoke(True, False))
 @pytest.mark.parametrize("kind", KINDS)
 def test_dropout_between_modules(kind, bidirectional, variational, comparisons) -> None:
     """A module per layer, with the masks of a draw between them."""
@@ -146,6 +146,7 @@ def test_dropout_between_modules(kind, bidirectional, variational, comparisons) 
 
 
 # ----------------------------------------------------------------------------- PyTorch's operations
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "cell"), ALONE)
 def test_alone(name, cell, isa, comparisons) -> None:
     rng = generator(4)
@@ -154,13 +155,14 @@ def test_alone(name, cell, isa, comparisons) -> None:
         compare(run_native(net, "float64"), Loop(net).run(), comparisons)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("names", COMPATIBLE, ids="+".join)
 def test_pairs(names, comparisons) -> None:
     net = option_net(generator(5), merged(*names), small=True)
     compare(run_native(net, "float64"), Loop(net).run(), comparisons)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(5), *smoke(5, *range(6, 60))])
 def test_combinations(seed, comparisons) -> None:
     rng = generator(6000 + seed)
     net = option_net(rng, merged(*combination(rng)))
@@ -185,9 +187,9 @@ def final_states(h_n, bidirectional):
     return torch.cat([h_n[-2], h_n[-1]], 1) if bidirectional else h_n[-1]
 
 
-@pytest.mark.parametrize("ragged", [False, True], ids=["one length", "ragged"])
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("L", [1, 2, 3])
+@pytest.mark.parametrize("ragged", smoke(True, False), ids=["ragged", "one length"])
+@pytest.mark.parametrize("bidirectional", smoke(True, False))
+@pytest.mark.parametrize("L", smoke(2, 1, 3))
 @pytest.mark.parametrize(("cell", "options"), [
     ("rnn", {}), ("rnn", {"nonlinearity": "relu"}), ("lstm", {}), ("lstm", {"proj_size": 3}),
     ("gru", {}),
@@ -232,11 +234,11 @@ def test_models_of_final_states(cell, options, L, bidirectional, ragged, compari
     comparisons.add("PyTorch", 3 + len(params))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("targets", ["every", "last"])
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("reduction", smoke("mean", "sum"))
+@pytest.mark.parametrize("targets", smoke("every", "last"))
+@pytest.mark.parametrize("bidirectional", smoke(True, False))
 @pytest.mark.parametrize(("loss", "options"), LOSSES, ids=str)
-@pytest.mark.parametrize("weighted", [False, True], ids=["all alike", "weights"])
+@pytest.mark.parametrize("weighted", smoke(True, False), ids=["weights", "all alike"])
 def test_models(loss, options, bidirectional, targets, reduction, weighted, comparisons) -> None:
     """An embedding, layers and a readout on ragged batches, with a loss of torch.nn.functional."""
     T, N, V, O = 6, 5, 9, 4  # noqa: E741

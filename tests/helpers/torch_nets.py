@@ -26,6 +26,14 @@ NONLINEARITIES = {
 }  # fmt: skip
 
 
+def smoke(first: Any, *others: Any) -> list[Any]:
+    """Return the values of a parameter: the first for every run, the others for the long tests.
+
+    The reference holds the same against PyTorch, and the engine against the reference.
+    """
+    return [first, *(pytest.param(value, marks=pytest.mark.long) for value in others)]
+
+
 def error(got: np.ndarray, want: Any) -> float:
     """The largest difference, relative to the largest number that is expected."""
     want = want.detach().numpy()
