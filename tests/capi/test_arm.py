@@ -9,7 +9,7 @@ import pytest
 import bptt_native as bn
 from helpers.cprograms import Library, build, cmake, run
 from helpers.layer_cases import check, errors_of, nets_to_run
-from helpers.paths import ROOT
+from helpers.paths import INCLUDE, ROOT
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", ["qemu-aarch64", "qemu-aarch64-static"]
 
@@ -40,7 +40,7 @@ def arm(tmp_path_factory: pytest.TempPathFactory) -> Arm:
     )  # fmt: skip
     cmake("--build", str(folder), "-j", "2")
     compiler = COMPILER.removesuffix("g++") + "gcc"
-    library = Library(folder / "libbptt.so.1", ROOT / "src" / "cpp", compiler)
+    library = Library(folder / "libbptt.so.1", INCLUDE, compiler)
     sysroot = next(p for p in ["/usr/aarch64-linux-gnu", "/"] if Path(p).exists())
     return Arm(library, [str(emulator), "-L", sysroot])
 

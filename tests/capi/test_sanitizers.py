@@ -8,7 +8,7 @@ import pytest
 import bptt_native as bn
 from helpers.cprograms import HERE, Library, build, cmake, compiler, run
 from helpers.layer_cases import check, nets_to_run
-from helpers.paths import DATA, ROOT
+from helpers.paths import CPP, DATA, INCLUDE, ROOT
 
 pytestmark = pytest.mark.long
 
@@ -33,7 +33,7 @@ def sanitized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     refuse_missing(flags, tmp_path_factory.mktemp("probe"))
     cmake("--preset", preset)
     cmake("--build", "--preset", preset, "-j", str(os.cpu_count()))
-    return Library(ROOT / "build" / preset / "libbptt.so.1", ROOT / "src" / "cpp", flags=flags)
+    return Library(ROOT / "build" / preset / "libbptt.so.1", INCLUDE, flags=flags)
 
 
 def refuse_missing(flags, folder) -> None:
@@ -71,18 +71,18 @@ def test_one_element_beyond_a_buffer_is_seen(sanitized, count, tmp_path) -> None
     """Nothing is rounded up, as blocks that wait to be used again are in other builds."""
     source, program = tmp_path / "beyond.cpp", tmp_path / "beyond"
     source.write_text(
-        '#include "sequence/buffer.h"\n'
+        '#include "base/buffer.h"\n'
         "int main(int arguments, char**) {\n"
         f"  bptt::Buffer<float> buffer({count});\n"
         "  buffer[buffer.count() - 2 + arguments] = 1;\n"
         "}\n"
     )
-    built = sanitized.path.parent / "CMakeFiles" / "bptt.dir" / "src" / "cpp"
-    objects = [str(built / "sequence" / "buffer.cpp.o"), str(built / "fork.cpp.o")]
+    built = sanitized.path.parent / "CMakeFiles" / "bptt.dir" / "src" / "cpp" / "base"
+    objects = [str(built / "buffer.cpp.o"), str(built / "fork.cpp.o")]
     subprocess.run(
         [
             os.environ.get("CXX", "c++"), "-std=c++20", "-g", *sanitized.flags,
-            f"-I{sanitized.include}", str(source), *objects, "-o", str(program),
+            f"-I{CPP}", f"-I{INCLUDE}", str(source), *objects, "-o", str(program),
         ],
         check=True,
     )  # fmt: skip

@@ -29,8 +29,8 @@ def build(compiler: str, folder: Path, machine: str) -> Path:
     objects = []
     for source, options in [
         (PROGRAM, []),
-        (CPP / "model" / "sha256.cpp", []),
-        (CPP / "kernels_sha256.cpp", INSTRUCTIONS[machine]),
+        (CPP / "modelfile" / "sha256.cpp", []),
+        (CPP / "kernels" / "kernels_sha256.cpp", INSTRUCTIONS[machine]),
     ]:
         objects.append(folder / f"{source.parent.name}_{source.stem}.o")
         command = [compiler, *FLAGS, *options, "-c", str(source), "-o", str(objects[-1])]

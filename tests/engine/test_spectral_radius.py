@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.paths import CPP
+from helpers.paths import CPP, INCLUDE
 
 PROGRAM = Path(__file__).with_name("spectral_radius.cpp")
-SOURCES = ["model/spectral_radius.cpp", "model/random.cpp", "sequence/random_bits.cpp",
-           "sequence/pool.cpp", "sequence/buffer.cpp", "fork.cpp"]  # fmt: skip
+SOURCES = ["model/spectral_radius.cpp", "base/random.cpp", "base/random_bits.cpp",
+           "base/pool.cpp", "base/buffer.cpp", "base/fork.cpp"]  # fmt: skip
 
 
 def radius(matrix) -> float:
@@ -29,7 +29,7 @@ def radii(tmp_path_factory):
     program, data = folder / "radius", folder / "matrices"
     sources = [str(CPP / name) for name in SOURCES]
     subprocess.run(
-        [compiler, "-std=c++20", "-O2", "-ffp-contract=off", f"-I{CPP}",
+        [compiler, "-std=c++20", "-O2", "-ffp-contract=off", f"-I{CPP}", f"-I{INCLUDE}",
          str(PROGRAM), *sources, "-o", str(program), "-lpthread"],
         check=True, timeout=300,
     )  # fmt: skip

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 import bptt_native as bn
-from helpers.paths import ROOT
+from helpers.paths import CPP, ROOT
 
-CPP = ROOT / "src" / "cpp"
 PYTHON = ROOT / "python" / "bptt_native"
 BINARY = {".png", ".safetensors"}
 SIMD_MAY_INCLUDE = {"stddef.h", "stdint.h", "string.h", "immintrin.h", "arm_neon.h"}
@@ -22,7 +21,8 @@ PUBLIC = ("include/bptt.h", "include/bptt_diagnostics.h")
 
 # The rooms of the C++ core, from the top down: a file may include what is in its own room or below.
 CPP_ROOMS = (
-    "capi modelfile diagnostics model sequence/backward sequence/forward sequence base kernels include"
+    "capi modelfile diagnostics model sequence/backward sequence/forward sequence base kernels "
+    "include"
 )
 # The bindings see the public header, as any other caller does, and the locks that survive fork().
 BINDINGS_MAY_INCLUDE = {"bindings", "include"}
@@ -60,9 +60,9 @@ def test_includes_go_one_way(path: Path) -> None:
         assert target.is_file(), f"{path.name} includes {target}, which is in no room"
         name = str(target.relative_to(CPP))
         if room == "bindings":
-            assert (
-                room_of(target) in BINDINGS_MAY_INCLUDE or name in BINDINGS_MAY_INCLUDE_FILES
-            ), f"the bindings include {name}"
+            assert room_of(target) in BINDINGS_MAY_INCLUDE or name in BINDINGS_MAY_INCLUDE_FILES, (
+                f"the bindings include {name}"
+            )
         elif room.startswith("kernels"):
             assert room_of(target).startswith("kernels"), f"{room} includes {name}"
         elif room_of(target).startswith("kernels"):
