@@ -30,12 +30,26 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 @pytest.fixture(params=bn.available_isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+def isa(request: pytest.FixtureRequest, best_isa_afterwards: None) -> str:
     """Each instruction set of this CPU in turn, in force while the test runs."""
-    before = bn.isa()
     bn._core.use_isa(request.param)
-    yield request.param
+    return request.param
+
+
+@pytest.fixture
+def best_isa_afterwards() -> Iterator[None]:
+    """Restore the instruction set after a test that chooses others."""
+    before = bn.isa()
+    yield
     bn._core.use_isa(before)
+
+
+@pytest.fixture
+def threads_afterwards() -> Iterator[None]:
+    """Restore the number of threads after a test that sets it."""
+    before = bn.get_num_threads()
+    yield
+    bn.set_num_threads(before)
 
 
 @pytest.fixture(params=["float32", "float64"])

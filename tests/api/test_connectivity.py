@@ -6,9 +6,10 @@ import pytest
 import bptt_native as bn
 from bptt_native import reference
 from bptt_native.diagnostics import Connectivity, backward_seeds, connectivity
-from helpers.complex_step import STEP, complex_step, error
+from helpers.arrays import error
+from helpers.cells import LAYERS
+from helpers.complex_step import STEP, complex_step
 
-LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
 OPTIONS = [
     ("rnn", {}),
     ("rnn", {"alpha": 0.3, "nonlinearity": "relu"}),

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers.arrays import draw
+from helpers.cells import LAYERS
 
 T, N, I, H, O, V = 5, 3, 4, 6, 3, 7  # noqa: E741
 HUGE = 2**62
@@ -32,10 +34,6 @@ def matrix(a):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         return np.asmatrix(a.reshape(a.shape[0], -1))
-
-
-def draw(*shape):
-    return np.random.Generator(np.random.Philox(0)).standard_normal(shape).astype("f4")
 
 
 # What can be wrong with a float32 array `a` of rank >= 2; the value's class decides the exception.
@@ -221,7 +219,7 @@ def model(**options):
 
 
 def constructor_cases():
-    for cls, bad in itertools.product((bn.RNN, bn.LSTM, bn.GRU), NOT_SIZES):
+    for cls, bad in itertools.product(LAYERS.values(), NOT_SIZES):
         name = cls.__name__
         yield lambda b=bad, c=cls: c(b, H), "input_size", f"{name} input_size {bad!r:.20}"
         yield lambda b=bad, c=cls: c(I, b), "hidden_size", f"{name} hidden_size {bad!r:.20}"

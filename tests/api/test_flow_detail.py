@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from helpers.complex_step import error
+from helpers.arrays import error
+from helpers.cells import GATES, LAYERS
 
-LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 OPTIONS = [
     ("rnn", {}),
     ("rnn", {"alpha": 0.5}),

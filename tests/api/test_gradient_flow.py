@@ -13,6 +13,7 @@ from bptt_native import reference
 from bptt_native.apps.text import TextOptions, TextTrainer
 from bptt_native.apps.text_data import pydoc_prose, windows
 from bptt_native.diagnostics import decay_per_step, gradient_flow, half_life
+from helpers.cells import LAYERS
 
 # ---------------------------------------------------------------------------------------- the decay
 
@@ -53,7 +54,7 @@ def test_half_life():
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_flow_of_a_layer_is_that_of_the_reference(cell, dtype):
     rng = np.random.default_rng(1)
-    make = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}[cell]
+    make = LAYERS[cell]
     layer = make(3, 7, 2, dtype=dtype, seed=4)
     x = rng.standard_normal((12, 4, 3)).astype(dtype)
     params = {name: value.astype(np.float64) for name, value in layer.state_dict().items()}

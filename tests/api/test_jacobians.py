@@ -15,9 +15,10 @@ from bptt_native.diagnostics import (
     recurrent_matrices,
     spectral_radius,
 )
-from helpers.complex_step import STEP, error
+from helpers.arrays import error
+from helpers.cells import LAYERS
+from helpers.complex_step import STEP
 
-LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
 OPTIONS = [
     ("rnn", {}),
     ("rnn", {"nonlinearity": "sigmoid"}),

@@ -13,6 +13,7 @@ from bptt_native.diagnostics import backward_seeds, connectivity, gradient_flow
 from bptt_native.training.batches import read_data, source_of
 from bptt_native.training.fit import fit, predict
 from bptt_native.training.watch import look
+from helpers.arrays import generator, largest_error
 from helpers.complex_step import assert_equal_gradients, complex_step
 from helpers.paths import DATA
 
@@ -31,10 +32,6 @@ OPTIONS = [
 ]
 
 
-def generator(seed=0):
-    return np.random.Generator(np.random.Philox(seed))
-
-
 def net(cell="gru", **options):
     given = {"input_size": 3, "hidden_size": 7, "num_layers": 2, "output_size": 4, "seed": 3}
     return bn.Model(cell, **(given | {"bidirectional": True, "targets": "last"} | options))
@@ -46,11 +43,6 @@ def batch(T=9, N=5, seed=1):
     lengths = rng.integers(1, T + 1, N)
     lengths[:2] = T, 1
     return rng.standard_normal((T, N, 3)), rng.integers(0, 4, N), lengths
-
-
-def largest_error(got, want):
-    assert list(got) == list(want)
-    return max(np.abs(got[k] - want[k]).max() / max(np.abs(want[k]).max(), 1e-12) for k in want)
 
 
 def by_reference(model, x, y, **passage):
@@ -96,7 +88,7 @@ def test_a_pass_is_the_reference(cell, options, masked, targets, isa, dtype, com
     want = by_reference(model, x, y, training=True, draw=4, **passage)
     got, gradients = model.gradients(x, y, draw=4, flow=True, **passage)
     assert got.loss == pytest.approx(want.loss, rel=TOLERANCE[dtype])
-    assert largest_error(gradients, want.gradients) <= TOLERANCE[dtype]
+    assert largest_error(gradients, want.gradients, 1e-12) <= TOLERANCE[dtype]
     np.testing.assert_allclose(gradients.flow, want.flow, rtol=1e-3 if dtype == "float32" else 1e-9,
                                atol=1e-7)  # fmt: skip
     reverse = gradients["rnn.weight_hh_l1_reverse"]
@@ -140,14 +132,14 @@ def test_a_training_step_and_a_loss_of_your_own_are_the_same(cell):
         label_smoothing=0.1,
     )  # fmt: skip
     own = model.backward(tape, dout)
-    assert largest_error(own, dict(gradients)) <= 1e-12
+    assert largest_error(own, dict(gradients), 1e-12) <= 1e-12
     assert own.x.any(axis=(0, 2)).tolist() == (weights > 0).tolist()
     before = model.state_dict()
     result = model.train_step(x, y, lengths=lengths, weights=weights)
     assert result.loss == value.loss
     after = model.state_dict()
     steps = {name: before[name] - after[name] for name in before}
-    assert largest_error(steps, dict(gradients)) <= 1e-10
+    assert largest_error(steps, dict(gradients), 1e-12) <= 1e-10
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -168,7 +160,7 @@ def test_any_number_of_threads_gives_the_same_bits(cell, N, dtype):
         bn.set_num_threads(before)
     assert all(result == results[0] for result in results)
     want = by_reference(model, x, y, lengths=lengths)
-    assert largest_error(gradients, want.gradients) <= 20 * TOLERANCE[dtype]
+    assert largest_error(gradients, want.gradients, 1e-12) <= 20 * TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])

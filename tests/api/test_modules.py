@@ -13,9 +13,9 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import reference
+from helpers.arrays import draw, generator
+from helpers.cells import GATES, LAYERS, arrays_of
 
-LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 T, N, I, H, L = 5, 3, 4, 6, 2  # noqa: E741
 
 
@@ -24,21 +24,9 @@ def cell(request):
     return request.param
 
 
-def rng(seed=0):
-    return np.random.Generator(np.random.Philox(seed))
-
-
-def draw(*shape, dtype="float32", seed=0):
-    return rng(seed).standard_normal(shape).astype(dtype)
-
-
 def draw_state(cell, *shape, dtype="float32", seed=1):
-    h, c = rng(seed).standard_normal((2, *shape)).astype(dtype)
+    h, c = generator(seed).standard_normal((2, *shape)).astype(dtype)
     return (h, c) if cell == "lstm" else h
-
-
-def arrays_of(state):
-    return state if isinstance(state, tuple) else (state,)
 
 
 def swapped(array):
@@ -136,7 +124,7 @@ def test_one_sequence_needs_no_batch_axis(cell):
 
 def test_tokens_mean_one_hot_vectors(cell):
     layer = LAYERS[cell](I, H, L, dtype="float64")
-    tokens = rng(3).integers(0, I, (T, N))
+    tokens = generator(3).integers(0, I, (T, N))
     one_hot = np.eye(I)[tokens]
     y, _, tape = layer.forward(tokens)
     y2, _, tape2 = layer.forward(one_hot)
@@ -154,7 +142,7 @@ def test_tokens_mean_one_hot_vectors(cell):
 )
 def test_tokens_have_any_integer_dtype_and_strides(kind):
     layer = bn.GRU(I, H)
-    tokens = rng(4).integers(0, I, (T, N))
+    tokens = generator(4).integers(0, I, (T, N))
     want = layer(tokens)[0]
     same(layer(tokens.astype(kind))[0], want)
     same(layer(np.asfortranarray(tokens.astype(kind)))[0], want)
@@ -464,7 +452,7 @@ def model(**options):
 )
 def test_models_copy_and_pickle_with_all_that_they_know(duplicate):
     m = model(clip_norm=0.1, num_layers=2, dtype="float64")
-    tokens = rng().integers(0, 7, (T + 1, N))
+    tokens = generator().integers(0, 7, (T + 1, N))
     m.freeze("rnn.weight_hh_l0")
     m.metadata["note"] = "ä"
     m.tensors["a"] = np.arange(3)
@@ -688,7 +676,11 @@ def test_a_step_equals_its_parts(cell, targets, loss, reduction):
     m, parts = bn.Model(**settings), bn.Model(**settings)
     x, state = draw(T, N, I, dtype="f8"), draw_state(cell, L, N, H, dtype="f8")
     shape = (T, N) if targets == "every" else (N,)
-    aim = rng().integers(0, 3, shape) if loss == "cross_entropy" else draw(*shape, 3, dtype="f8")
+    aim = (
+        generator().integers(0, 3, shape)
+        if loss == "cross_entropy"
+        else draw(*shape, 3, dtype="f8")
+    )
     evaluated, state_after = m.evaluate(x, aim, state)
     out, out_state, tape = parts.forward(x, state)
     assert out.shape == (*shape, 3)
@@ -722,7 +714,7 @@ def test_a_step_equals_its_parts(cell, targets, loss, reduction):
 
 def test_models_take_one_sequence_without_a_batch_axis():
     m = model()
-    tokens = rng().integers(0, 7, T + 1)
+    tokens = generator().integers(0, 7, T + 1)
     loss, state = m.evaluate(tokens[:-1], tokens[1:])
     assert state[0].shape == (1, H)
     batched, _ = m.evaluate(tokens[:-1, None], tokens[1:, None])
@@ -736,7 +728,7 @@ def test_models_take_one_sequence_without_a_batch_axis():
 
 
 def test_clipping_is_reported_and_changes_the_step():
-    tokens = rng().integers(0, 7, (T + 1, N))
+    tokens = generator().integers(0, 7, (T + 1, N))
     for option in ("clip_norm", "clip_tensor_norm", "clip_value"):
         free, bound = model(optimizer="sgd"), model(optimizer="sgd", **{option: 1e-3})
         a, b = free.train_step(tokens[:-1], tokens[1:]), bound.train_step(tokens[:-1], tokens[1:])
@@ -775,7 +767,7 @@ def test_the_learning_rate_can_be_changed():
     m.optimizer.lr = 0.0
     assert m.lr == 0
     before = m.state_dict()
-    tokens = rng().integers(0, 7, (T + 1, N))
+    tokens = generator().integers(0, 7, (T + 1, N))
     m.train_step(tokens[:-1], tokens[1:])
     same(before["readout.bias"], m.state_dict()["readout.bias"])
     assert type(m.optimizer) is bn.Adam
@@ -871,7 +863,7 @@ def test_threads_may_share_a_layer(cell):
 
 def test_threads_may_train_one_model_in_turns():
     m = model()
-    tokens = rng().integers(0, 7, (T + 1, N))
+    tokens = generator().integers(0, 7, (T + 1, N))
 
     def work():
         for _ in range(25):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers.arrays import largest_error
 
 STEPS = 300
 
@@ -28,10 +29,6 @@ def random_gradients(grads, steps=STEPS):
         g = scale * rng.standard_normal(grads.flat.size)
         given.flat[:] = np.where(rng.random(g.size) < 0.1, 0, g)
         yield given
-
-
-def largest_error(got, want):
-    return max(float(np.abs(got[k] - want[k]).max() / np.abs(want[k]).max()) for k in want)
 
 
 # Ours, PyTorch's; weight decay of theirs is for every tensor.

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers.cells import LAYERS
 
 T, N, I, H, O = 5, 3, 4, 6, 3  # noqa: E741
 MESSAGE = re.compile(r"^[\w.]+: argument '([\w.]+)': expected (.+), got .+", re.DOTALL)
-CLASSES = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
 NAN, INF = float("nan"), float("inf")
 
 rng = np.random.default_rng(0)
@@ -21,7 +21,7 @@ goal = rng.standard_normal((T, N, O)).astype("f4")
 
 
 def layer_of(cell, **options):
-    return CLASSES[cell](I, H, **options)
+    return LAYERS[cell](I, H, **options)
 
 
 def model_of(cell, **options):
@@ -372,7 +372,7 @@ def test_a_layer_round_trip(cell):
         assert ours[2].draw == theirs[2].draw >= 2
     for name, value in FULL[cell].items():
         assert f"{name}={value!r}" in repr(made)
-    again = eval(repr(made), {cell.upper(): CLASSES[cell]})
+    again = eval(repr(made), {cell.upper(): LAYERS[cell]})
     np.testing.assert_array_equal(again.state_dict()["weight_hh_l0"],
                                   made.state_dict()["weight_hh_l0"])  # fmt: skip
 

@@ -8,6 +8,7 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.cli.main import main
+from helpers.cells import LAYERS
 
 PHASES = {
     "packing", "input", "recurrent", "pointwise", "weight_gradients", "input_gradients",
@@ -30,7 +31,7 @@ def layer_step(layer, steps=60, batch=16):
     layer.backward(tape, np.ones((steps, batch, layer.hidden_size), layer.dtype))
 
 
-@pytest.mark.parametrize("cell", [bn.RNN, bn.LSTM, bn.GRU])
+@pytest.mark.parametrize("cell", LAYERS.values())
 def test_phases_of_a_layer_sum_to_its_time(cell, isa, one_thread) -> None:
     layer = cell(24, 96)
     layer_step(layer)

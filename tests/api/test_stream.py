@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers.cells import GATES, arrays_of
 from helpers.cprograms import build, build_shim, run
+from helpers.nets import TOLERANCE
 
 T, I, H, O = 12, 5, 17, 7  # noqa: E741
-CELLS = ["rnn", "lstm", "gru"]
 INPUTS = {
     "values": {"input_size": I},
     "one-hot": {"vocab_size": I},
     "table": {"vocab_size": I, "embedding_size": 3},
 }
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
 def make(cell="lstm", inputs="values", dtype="float32", **options):
@@ -31,11 +31,7 @@ def sequence(inputs, dtype="float32", seed=0):
     )
 
 
-def arrays_of(state):
-    return state if isinstance(state, tuple) else (state,)
-
-
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 @pytest.mark.parametrize("inputs", INPUTS)
 def test_a_stream_equals_the_window(cell, inputs, dtype, isa):
     m, x = make(cell, inputs, dtype), sequence(inputs, dtype)
@@ -78,7 +74,7 @@ def test_a_stream_of_any_cell_equals_the_window(cell, options, inputs, dtype, is
         stream.reset()
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_states_are_carried_set_and_reset(cell):
     m, x = make(cell), sequence("values")
     stream = m.stream()

@@ -10,21 +10,16 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import reference
+from helpers.cells import LAYERS
 from helpers.nets import Net, compare, fill, kind_of, option_net, run_native, run_reference
 from helpers.option_settings import ALONE, SETTINGS, combination, merged
 from helpers.paths import DATA
 
-CELLS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
+pytestmark = pytest.mark.usefixtures("best_isa_afterwards")
+
 SAME = 2e-5  # of a net in which no factor lies so near to a tie that float32 rounds it otherwise
 NEAR = 1e-2  # of the others: one such factor moves those of all later steps
 FLOAT64 = 5e-3
-
-
-@pytest.fixture(autouse=True)
-def best_isa_afterwards():
-    before = bn.isa()
-    yield
-    bn._core.use_isa(before)
 
 
 def rounding_net(rng: np.random.Generator, options: dict[str, Any], **how: Any) -> Net:
@@ -74,7 +69,7 @@ def test_batches_that_are_divided(seed: int, errors, comparisons) -> None:
     check([net], errors, comparisons, 0)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", LAYERS)
 def test_gradients_are_near_those_of_float64(cell: str, errors, isa: str) -> None:
     net = fill(
         Net(cell, "tanh", I=40, H=96, L=1, bias=True, T=60, N=12, tokens=False),
@@ -122,13 +117,13 @@ def test_what_is_not_finite_stays_so(bad: float, isa: str) -> None:
     assert not np.isfinite(grads["weight_ih_l0"][:, 1]).any()
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("batch", [5, 33])
 def test_the_same_bits_for_any_number_of_threads_and_without_a_tape(
     cell: str, batch: int, isa: str
 ) -> None:
     rng = np.random.default_rng(1)
-    layer = CELLS[cell](65, 129, num_layers=2, compute="bfloat16")
+    layer = LAYERS[cell](65, 129, num_layers=2, compute="bfloat16")
     x = rng.standard_normal((70, batch, 65)).astype(np.float32)
     dy = rng.standard_normal((70, batch, 129)).astype(np.float32)
     lengths = rng.integers(1, 71, batch)
@@ -149,7 +144,7 @@ def test_the_same_bits_for_any_number_of_threads_and_without_a_tape(
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("input_of", ["vocab_size", "embedding", "input_size"])
 def test_a_model_is_that_of_the_reference(cell: str, input_of: str, isa: str) -> None:
     """Readout and embedding too; a token's column is looked up, not multiplied."""
@@ -180,7 +175,7 @@ def test_a_model_is_that_of_the_reference(cell: str, input_of: str, isa: str) ->
 
 
 @pytest.mark.parametrize(("inputs", "hidden", "layers"), [(64, 64, 2), (7, 300, 2), (300, 33, 1)])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", LAYERS)
 def test_streams_of_many_units(cell: str, inputs: int, hidden: int, layers: int) -> None:
     x = np.random.default_rng(11).standard_normal((6, 1, inputs)).astype(np.float32)
     for seed in range(5):  # neighbours in memory, where a step that wrote too far would be noticed
@@ -191,13 +186,13 @@ def test_streams_of_many_units(cell: str, inputs: int, hidden: int, layers: int)
         np.testing.assert_array_equal(steps, model(x)[0][:, 0])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", LAYERS)
 def test_it_is_kept(cell: str, tmp_path: Path) -> None:
-    layer = CELLS[cell](3, 4, compute="bfloat16")
+    layer = LAYERS[cell](3, 4, compute="bfloat16")
     assert repr(layer) == f"{type(layer).__name__}(3, 4, compute='bfloat16')"
     x = np.random.default_rng(3).standard_normal((5, 2, 3)).astype(np.float32)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(layer))(x)[0], layer(x)[0])
-    assert (layer(x)[0] != CELLS[cell](3, 4)(x)[0]).any()
+    assert (layer(x)[0] != LAYERS[cell](3, 4)(x)[0]).any()
     model = bn.Model(cell, input_size=3, hidden_size=4, output_size=2, compute="bfloat16")
     assert "compute='bfloat16'" in repr(model)
     model.save(tmp_path / "model.safetensors")

@@ -10,16 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bptt_native as bn
+from helpers.arrays import equal_bits
+from helpers.cells import LAYERS
 from helpers.nets import Net, cast, random_net, run_native
 
+pytestmark = pytest.mark.usefixtures("threads_afterwards")
+
 THREADS = [1, 2, 3, 4, 8]
-
-
-@pytest.fixture(autouse=True)
-def threads_afterwards():
-    before = bn.get_num_threads()
-    yield
-    bn.set_num_threads(before)
 
 
 def busy_net(seed: int, cell: str, N: int = 13) -> Net:
@@ -38,12 +35,6 @@ def busy_net(seed: int, cell: str, N: int = 13) -> Net:
             net.params[f"{name}_l{k}"] = rng.uniform(-0.1, 0.1, shape)
     net.x, net.dy = rng.standard_normal((70, N, 40)), rng.standard_normal((70, N, 96))
     return net
-
-
-def equal_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
-    assert a.keys() == b.keys()
-    for name in a:
-        assert a[name].tobytes() == b[name].tobytes(), name
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -95,7 +86,7 @@ def test_every_division_of_the_work(division: str, cell: str) -> None:
     T, N, H = (options.pop(name) for name in "TNH")
     ragged, resets = options.pop("ragged", False), options.pop("resets", False)
     rng = np.random.Generator(np.random.Philox(7))
-    layer = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}[cell](24, H, seed=1, **options)
+    layer = LAYERS[cell](24, H, seed=1, **options)
     x = cast(rng.standard_normal((T, N, 24)), "float32")
     given = {}
     if ragged:

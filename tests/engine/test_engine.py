@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from helpers.nets import KINKS, Net, cast, compare, kind_of, random_net, run_native, run_reference
+from helpers.nets import (
+    KINKS,
+    TOLERANCE,
+    Net,
+    cast,
+    compare,
+    kind_of,
+    random_net,
+    run_native,
+    run_reference,
+)
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+pytestmark = pytest.mark.usefixtures("best_isa_afterwards")
+
 # Between instruction sets. A tensor of a few elements can be a sum that nearly cancels, and then
 # has the tolerance of the comparison with the reference.
 AGREEMENT = {"float32": 4e-6, "float64": 1e-13}
@@ -45,13 +56,6 @@ def check(net: Net, errors, comparisons) -> dict[str, list[float]]:
                     assert error <= limit, f"{name} of {net}, {isa} against the best: {error:.2e}"
             comparisons.add("the reference, nets per instruction set and dtype")
     return seen
-
-
-@pytest.fixture(autouse=True)
-def best_isa_afterwards():
-    before = bn.isa()
-    yield
-    bn._core.use_isa(before)
 
 
 def check_many(seed: int, count: int, errors, comparisons, **options) -> None:

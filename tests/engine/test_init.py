@@ -8,6 +8,8 @@ import pytest
 import bptt_native as bn
 from bptt_native import reference
 from bptt_native.diagnostics import recurrent_matrices
+from helpers.arrays import radius
+from helpers.cells import LAYERS
 
 
 def fnv1a(name: str) -> int:
@@ -159,14 +161,7 @@ def gates_of(layer, name: str = "weight_hh_l0") -> np.ndarray:
     return weight.reshape(-1, layer.hidden_size, weight.shape[1])
 
 
-def radius(block: np.ndarray) -> float:
-    return float(np.abs(np.linalg.eigvals(block)).max())
-
-
-CELLS = [bn.RNN, bn.LSTM, bn.GRU]
-
-
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", LAYERS.values())
 def test_xavier(cell) -> None:
     """U(-b, b) with b^2 = 6 / (fan in + fan out) of a gate's block; no bias."""
     layer = cell(80, 120, num_layers=2, init="xavier", dtype="float64", seed=1)
@@ -181,7 +176,7 @@ def test_xavier(cell) -> None:
 
 @pytest.mark.parametrize("H", [1, 2, 3, 15, 16, 17, 40, 128])
 @pytest.mark.parametrize("init", ["normal", "sparse"])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", LAYERS.values())
 def test_spectral_radius_is_that_of_numpy(cell, init: str, H: int) -> None:
     for seed, wanted in ((0, 0.95), (1, 1.2), (2, 0.5)):
         layer = cell(3, H, init=bn.Init(init, spectral_radius=wanted), dtype="float64", seed=seed)
@@ -271,7 +266,7 @@ def test_a_chrono_gate_remembers() -> None:
     assert kept["chrono"] > 0.3
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", LAYERS.values())
 @pytest.mark.parametrize("I", [5, 40])
 def test_keras(cell, I: int) -> None:  # noqa: E741
     H = 40

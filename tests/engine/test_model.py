@@ -7,6 +7,7 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import reference
+from helpers.arrays import largest_error
 
 T, N, I, H, O = 6, 3, 4, 7, 5  # noqa: E741
 
@@ -46,11 +47,6 @@ def config(cell: str, loss: str, targets: str, reduction: str, nonlinearity: str
         reduction=reduction,
         **clips,
     )
-
-
-def largest_error(a: dict, b: dict) -> float:
-    assert a.keys() == b.keys()
-    return max(float(np.abs(a[k] - b[k]).max() / max(np.abs(b[k]).max(), 1e-280)) for k in b)
 
 
 CASES = list(

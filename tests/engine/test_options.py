@@ -5,6 +5,7 @@ import pytest
 
 import bptt_native as bn
 from helpers.nets import (
+    TOLERANCE,
     Net,
     change_by_an_ulp,
     compare,
@@ -23,16 +24,10 @@ from helpers.option_settings import (
     merged,
 )
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+pytestmark = pytest.mark.usefixtures("best_isa_afterwards")
+
 CLIPPED_TOLERANCE = 1e-11
 COMBINATIONS = 200
-
-
-@pytest.fixture(autouse=True)
-def best_isa_afterwards():
-    before = bn.isa()
-    yield
-    bn._core.use_isa(before)
 
 
 def is_amplifying(net: Net) -> bool:

@@ -7,23 +7,13 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers.arrays import equal_bits
 from helpers.nets import Net, cast, fill, option_net, run_native
 from helpers.option_settings import RANDOM, combination, merged
 
+pytestmark = pytest.mark.usefixtures("threads_afterwards")
+
 SEEDS = range(40)
-
-
-@pytest.fixture(autouse=True)
-def threads_afterwards():
-    before = bn.get_num_threads()
-    yield
-    bn.set_num_threads(before)
-
-
-def equal_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray], names: Any = None) -> None:
-    assert a.keys() == b.keys()
-    for name in names or a:
-        assert a[name].tobytes() == b[name].tobytes(), name
 
 
 def random_option_net(seed: int, *without: str) -> Net:

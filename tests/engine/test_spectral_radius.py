@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.arrays import radius
 from helpers.paths import CPP, INCLUDE
 
 PROGRAM = Path(__file__).with_name("spectral_radius.cpp")
 SOURCES = ["model/spectral_radius.cpp", "base/random.cpp", "base/random_bits.cpp",
            "base/pool.cpp", "base/buffer.cpp", "base/fork.cpp"]  # fmt: skip
-
-
-def radius(matrix) -> float:
-    return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
 @pytest.fixture(scope="module")

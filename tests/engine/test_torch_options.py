@@ -7,17 +7,15 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.reference import softmax_cross_entropy
+from helpers.arrays import generator
+from helpers.cells import arrays_of
 from helpers.nets import Net, fill, option_net, run_native
 from helpers.option_settings import ALONE, COMPATIBLE, SETTINGS, combination, merged
-from helpers.torch_nets import Loop, error, leaf, parts, smoke, torch
+from helpers.torch_nets import Loop, error, leaf, smoke, torch
 
 LIMIT = 1e-10
 F = torch.nn.functional
 KINDS = ["tanh", "relu", "LSTM", "GRU"]
-
-
-def generator(seed: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(seed))
 
 
 # -------------------------------------------------------------------------------- PyTorch's modules
@@ -54,7 +52,7 @@ def compare(got: dict[str, np.ndarray], want: dict, comparisons) -> None:
 
 def by_module(net: Net, **options) -> dict:
     """All results by PyTorch's module; ragged batches are packed."""
-    layer, x, start = module(net, **options), leaf(net.x), [leaf(s) for s in parts(net.state)]
+    layer, x, start = module(net, **options), leaf(net.x), [leaf(s) for s in arrays_of(net.state)]
     given = x
     if net.lengths is not None:
         given = torch.nn.utils.rnn.pack_padded_sequence(
@@ -63,9 +61,9 @@ def by_module(net: Net, **options) -> dict:
     y, last = layer(given, tuple(start) if net.cell == "lstm" else start[0])
     if net.lengths is not None:
         y, _ = torch.nn.utils.rnn.pad_packed_sequence(y, total_length=net.T, **options)
-    ends = [net.dy, *parts(net.dstate)]
-    torch.autograd.backward([y, *parts(last)], [torch.from_numpy(d) for d in ends])
-    out = {"y": y, "dx": x.grad} | dict(zip(["hn", "cn"], parts(last), strict=False))
+    ends = [net.dy, *arrays_of(net.dstate)]
+    torch.autograd.backward([y, *arrays_of(last)], [torch.from_numpy(d) for d in ends])
+    out = {"y": y, "dx": x.grad} | dict(zip(["hn", "cn"], arrays_of(last), strict=False))
     out |= {f"d{name}": p.grad for name, p in layer.named_parameters()}
     return out | dict(zip(["dh0", "dc0"], [s.grad for s in start], strict=False))
 
@@ -116,7 +114,7 @@ def test_dropout_between_modules(kind, bidirectional, variational, comparisons) 
     """A module per layer, with the masks of a draw between them."""
     net = net_of(kind, 3, 3, bidirectional=bidirectional, dropout=0.4, variational=variational)
     net.seed, net.draw, net.lengths = 11, 2**33 + 5, np.array([3, 7, 1, 5])
-    masks, leaves = Loop(net), [leaf(s) for s in parts(net.state)]
+    masks, leaves = Loop(net), [leaf(s) for s in arrays_of(net.state)]
     x = y = leaf(net.x)
     lasts, named = [], {}
     for l in range(3):  # noqa: E741
@@ -134,10 +132,10 @@ def test_dropout_between_modules(kind, bidirectional, variational, comparisons) 
         start = tuple(s[at] for s in leaves)
         y, last = layer(packed, start if net.cell == "lstm" else start[0])
         y, _ = torch.nn.utils.rnn.pad_packed_sequence(y, total_length=net.T)
-        lasts.append(parts(last))
+        lasts.append(arrays_of(last))
         named |= dict(zip(own, layer.parameters(), strict=True))
     last = [torch.cat(s) for s in zip(*lasts, strict=True)]
-    ends = [net.dy, *parts(net.dstate)]
+    ends = [net.dy, *arrays_of(net.dstate)]
     torch.autograd.backward([y, *last], [torch.from_numpy(d) for d in ends])
     want = {"y": y, "dx": x.grad} | dict(zip(["hn", "cn"], last, strict=False))
     want |= {f"d{name}": p.grad for name, p in named.items()}

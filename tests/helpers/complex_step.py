@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from bptt_native import reference as ref
+from helpers.arrays import error
+from helpers.cells import GATES
 
 KINDS = [("rnn", f) for f in ref.NONLINEARITIES] + [("lstm", "tanh"), ("gru", "tanh")]
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 STEP = 1e-100
 TOLERANCE = 1e-13
 
@@ -38,11 +39,6 @@ def random_state(rng, cell, shape):
     return (h, c) if cell == "lstm" else h
 
 
-def arrays_of(state):
-    """Give the arrays of a state as a tuple."""
-    return state if isinstance(state, tuple) else (state,)
-
-
 def complex_step(f, tensors):
     """df/dz of a real scalar function of a dict of real arrays, one perturbed element at a time."""
     gradients = {}
@@ -53,12 +49,6 @@ def complex_step(f, tensors):
             moved[index] += 1j * STEP
             gradients[name][index] = f({**tensors, name: moved}).imag / STEP
     return gradients
-
-
-def error(got, expected):
-    """Largest difference, relative to the largest expected magnitude of this tensor."""
-    assert got.shape == expected.shape
-    return np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-300)
 
 
 def assert_equal_gradients(got, expected, tolerance=TOLERANCE):

@@ -9,10 +9,8 @@ import numpy as np
 
 import bptt_native as bn
 from bptt_native import reference
-from helpers.nets import Net, compare, kind_of, option_net, random_net, run_reference
+from helpers.nets import TOLERANCE, Net, compare, kind_of, option_net, random_net, run_reference
 from helpers.option_settings import CLIPPED, SETTINGS, combination, merged
-
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 # Fields and numbers of a case that are options of a layer, with their defaults, as layer_io.c has.
 FLAGS = {"bidirectional": 0, "layer_norm": 0, "peephole": 0, "coupled": 0, "reset_before": 0}

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from bptt_native.reference.random import Draw
+from helpers import arrays
+from helpers.cells import arrays_of
 from helpers.nets import Net
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed", exc_type=ImportError)
@@ -36,19 +38,12 @@ def smoke(first: Any, *others: Any) -> list[Any]:
 
 def error(got: np.ndarray, want: Any) -> float:
     """The largest difference, relative to the largest number that is expected."""
-    want = want.detach().numpy()
-    assert got.shape == want.shape
-    return float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-30))
+    return arrays.error(got, want.detach().numpy(), 1e-30)
 
 
 def leaf(array: np.ndarray) -> Any:
     """A tensor that is given a gradient."""
     return torch.from_numpy(array.copy()).requires_grad_()
-
-
-def parts(state: Any) -> tuple[Any, ...]:
-    """The arrays or tensors of a state: (h,) or (h, c)."""
-    return state if isinstance(state, tuple) else (state,)
 
 
 class Rescaled(torch.autograd.Function):
@@ -76,7 +71,7 @@ class Loop:
         one_hot = F.one_hot(torch.from_numpy(net.x), net.I).double() if net.tokens else None
         self.x = leaf(net.x) if one_hot is None else one_hot
         sizes = [net.P, net.H] if net.cell == "lstm" else [net.P]
-        given = parts(net.state) if net.state is not None else None
+        given = arrays_of(net.state) if net.state is not None else None
         shapes = [(net.L * net.D, net.N, size) for size in sizes]
         self.start = [leaf(given[k] if given else np.zeros(s)) for k, s in enumerate(shapes)]
         self.lengths = torch.from_numpy(
@@ -243,7 +238,9 @@ class Loop:
     def run(self) -> dict[str, Any]:
         """All results of a forward and a backward pass, named as `nets.run_native` names them."""
         net = self.net
-        dstate = [torch.from_numpy(s) for s in parts(net.dstate)] if net.dstate is not None else []
+        dstate = (
+            [torch.from_numpy(s) for s in arrays_of(net.dstate)] if net.dstate is not None else []
+        )
         for reach, begin, end in self.windows():
             y, last = self.forward(reach)
             loss = (y * torch.from_numpy(net.dy))[begin:end].sum()

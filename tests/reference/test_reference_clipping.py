@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from bptt_native import reference as ref
+from helpers.arrays import error
+from helpers.cells import arrays_of
 from helpers.complex_step import (
     KINDS,
     STEP,
     act,
-    arrays_of,
     assert_equal_gradients,
-    error,
     random_params,
     random_state,
 )

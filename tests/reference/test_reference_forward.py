@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from bptt_native import reference as ref
+from helpers.cells import GATES, arrays_of
 from helpers.complex_step import (
-    GATES,
     KINDS,
     act,
-    arrays_of,
     assert_equal_gradients,
     complex_step,
     random_params,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bptt_native import reference as ref
-from helpers.complex_step import STEP, arrays_of, assert_equal_gradients, complex_step
+from helpers.cells import arrays_of
+from helpers.complex_step import STEP, assert_equal_gradients, complex_step
 from helpers.nets import Net, option_net, reference_forward, reference_options, run_reference
 from helpers.option_settings import CLIPPED, COMPATIBLE, REFUSED, SETTINGS, combination, merged
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from bptt_native import reference as ref
-from helpers.complex_step import arrays_of, assert_equal_gradients
+from helpers.cells import GATES, arrays_of
+from helpers.complex_step import assert_equal_gradients
 from helpers.nets import option_net, reference_forward
-
-CELLS = ["rnn", "lstm", "gru"]
 
 
 def pair(cell: str, arrays):
@@ -21,7 +20,7 @@ def pair(cell: str, arrays):
 
 # --- lengths, directions, resets -----------------------------------------------------------------
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_lengths_are_sequences_of_their_own(cell: str, bidirectional: bool) -> None:
     options = {"cell": cell, "bidirectional": bidirectional, "lengths": True, "T": 6}
     net = option_net(np.random.default_rng(1), options | {"tokens": False}, small=True)
@@ -68,7 +67,7 @@ def test_padding_is_never_read(tokens: bool) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_the_second_direction_is_a_layer_on_the_turned_sequence(cell: str) -> None:
     options = {"cell": cell, "bidirectional": True, "tokens": False}
     net = option_net(np.random.default_rng(3), options, small=True)
@@ -84,7 +83,7 @@ def test_the_second_direction_is_a_layer_on_the_turned_sequence(cell: str) -> No
             np.testing.assert_array_equal(got[d : d + 1], want)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_resets_cut_a_sequence_into_pieces(cell: str) -> None:
     options = {"cell": cell, "bidirectional": True, "tokens": False, "T": 7}
     net = option_net(np.random.default_rng(4), options, small=True)
@@ -119,7 +118,7 @@ def test_resets_cut_a_sequence_into_pieces(cell: str) -> None:
     assert_equal_gradients(g.params, sums, 1e-13)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_a_reset_before_the_first_step_forgets_the_initial_state(cell: str) -> None:
     net = option_net(np.random.default_rng(5), {"cell": cell}, small=True)
     net.state = pair(cell, [np.ones((2, net.N, net.H)) for _ in "hc"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bptt_native import reference as ref
+from helpers.cells import arrays_of
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 TOLERANCE = 1e-10
@@ -43,11 +44,6 @@ def torch_layer(cell, nonlinearity, features, hidden, layers, bias, **more):
     options = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
     make = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
     return make(features, hidden, layers, bias=bias, dtype=torch.float64, **options, **more)
-
-
-def arrays_of(state):
-    """Give the arrays of a state as a tuple."""
-    return state if isinstance(state, tuple) else (state,)
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])

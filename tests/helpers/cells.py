@@ -1,0 +1,11 @@
+"""Cells by name: their layers, their numbers of gates, and their states as tuples."""
+
+import bptt_native as bn
+
+LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def arrays_of(state):
+    """Return the arrays of a state, (h,) or (h, c)."""
+    return state if isinstance(state, tuple) else (state,)
