@@ -3,9 +3,6 @@
 import itertools
 import os
 import re
-import subprocess
-import sys
-import textwrap
 import warnings
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 import bptt_native as bn
 from helpers.arrays import draw
 from helpers.cells import LAYERS
+from helpers.program import python
 
 T, N, I, H, O, V = 5, 3, 4, 6, 3, 7  # noqa: E741
 HUGE = 2**62
@@ -541,27 +539,22 @@ def test_values_that_are_not_finite_stay_in_their_own_row():
 # -------------------------------------------------------------------------------------- the process
 
 
-def run(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300,
-        env={**os.environ, **environment}, check=False,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("name", ["no such set", "AVX2", "sse9"])
 def test_an_instruction_set_that_is_not_there_is_an_import_error(name):
-    done = run("import bptt_native", BPTT_ISA=name)
+    done = python("import bptt_native", BPTT_ISA=name)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert re.match(rf"ImportError: .*BPTT_ISA.*expected one of .*, got '{name}'", last), last
     for isa in bn.available_isas():
         assert f"'{isa}'" in last
-        assert run("import bptt_native as bn; print(bn.isa())", BPTT_ISA=isa).stdout.strip() == isa
+        assert (
+            python("import bptt_native as bn; print(bn.isa())", BPTT_ISA=isa).stdout.strip() == isa
+        )
 
 
 @pytest.mark.parametrize("value", ["abc", "0", "-1", "2.0", "99999999"])
 def test_a_number_of_threads_that_is_none_is_an_import_error(value):
-    done = run("import bptt_native", BPTT_NUM_THREADS=value)
+    done = python("import bptt_native", BPTT_NUM_THREADS=value)
     assert done.returncode == 1
     wanted = (
         "ImportError: bptt_native: environment variable BPTT_NUM_THREADS: "
@@ -573,12 +566,12 @@ def test_a_number_of_threads_that_is_none_is_an_import_error(value):
 @pytest.mark.parametrize(("value", "threads"), [("1", 1), ("256", 256), ("03", 3)])
 def test_a_number_of_threads_comes_from_the_environment(value, threads):
     code = "import bptt_native as bn; print(bn.get_num_threads())"
-    assert run(code, BPTT_NUM_THREADS=value).stdout.strip() == str(threads)
-    assert int(run(code, BPTT_NUM_THREADS="").stdout) == len(os.sched_getaffinity(0))
+    assert python(code, BPTT_NUM_THREADS=value).stdout.strip() == str(threads)
+    assert int(python(code, BPTT_NUM_THREADS="").stdout) == len(os.sched_getaffinity(0))
 
 
 def test_a_sub_interpreter_is_refused_and_never_hangs():
-    done = run(
+    done = python(
         """
         import sys
         try:
@@ -597,7 +590,7 @@ def test_a_sub_interpreter_is_refused_and_never_hangs():
 
 
 def test_the_import_starts_no_thread_and_needs_little():
-    done = run(
+    done = python(
         """
         import os, sys
         import numpy
@@ -617,7 +610,7 @@ def test_the_import_starts_no_thread_and_needs_little():
 
 
 def test_a_handler_that_calls_the_model_inside_is_told_that_it_is_busy():
-    done = run(
+    done = python(
         """
         import os, signal, sys, threading
         import numpy as np, bptt_native as bn

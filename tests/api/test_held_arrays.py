@@ -1,8 +1,8 @@
 """While a call runs without the GIL, other threads can neither resize its arrays nor mislead it."""
 
-import subprocess
-import sys
 import textwrap
+
+from helpers.program import python
 
 # A second thread acts while the engine runs without the GIL: nothing else in a call gives the GIL
 # up (draw=0 spares it the question which draw is next), so what that thread has done when the call
@@ -55,10 +55,7 @@ grads = lstm.backward(tape, draw(T, N, H))
 
 
 def run(code: str) -> str:
-    source = textwrap.dedent(SETUP) + textwrap.dedent(code)
-    done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, timeout=300, check=False
-    )
+    done = python(textwrap.dedent(SETUP) + textwrap.dedent(code))
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

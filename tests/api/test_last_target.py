@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-from test_model_file import joined, split
 
 import bptt_native as bn
 from bptt_native import reference as ref
@@ -15,6 +14,7 @@ from bptt_native.training.fit import fit, predict
 from bptt_native.training.watch import look
 from helpers.arrays import generator, largest_error
 from helpers.complex_step import assert_equal_gradients, complex_step
+from helpers.model_files import joined, split
 from helpers.paths import DATA
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}

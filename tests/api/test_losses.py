@@ -7,9 +7,9 @@ import re
 
 import numpy as np
 import pytest
-from test_model_file import joined, split
 
 import bptt_native as bn
+from helpers.model_files import joined, split
 
 T, N, I, H, O = 6, 3, 4, 7, 5  # noqa: E741
 IGNORED = -100

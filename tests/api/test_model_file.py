@@ -17,23 +17,12 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers.model_files import joined, load_bytes, refused, small, split, spoilt_headers, trained
 from helpers.paths import DATA
+from helpers.program import python
 
 CELLS = {"rnn": {"nonlinearity": "relu"}, "lstm": {"forget_bias": 1.0}, "gru": {}}
 OPTIMIZERS = {"sgd": {"momentum": 0.9}, "adagrad": {}, "adam": {"weight_decay": 0.01}}
-
-
-def small(**options):
-    settings = {"vocab_size": 3, "hidden_size": 2, "output_size": 3, "clip_norm": 0.5, "seed": 4}
-    return bn.Model(**(settings | options))
-
-
-def trained(**options):
-    m = small(**options)
-    tokens = np.random.Generator(np.random.Philox(1)).integers(0, 3, (6, 2))
-    for _ in range(2):
-        m.train_step(tokens[:-1], tokens[1:])
-    return m, tokens
 
 
 @pytest.fixture(scope="module")
@@ -45,31 +34,6 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "m.safetensors"
     m.save(path)
     return path.read_bytes()
-
-
-def split(data):
-    length = struct.unpack("<Q", data[:8])[0]
-    return json.loads(data[8 : 8 + length]), data[8 + length :]
-
-
-def joined(header, body, sign=True):
-    """A file of this header and body, with the right checksum."""
-    meta = header.get("__metadata__")
-    if sign and isinstance(meta, dict) and "sha256" in meta:
-        meta["sha256"] = "0" * 64
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    data = struct.pack("<Q", len(text)) + text + body
-    if sign and isinstance(meta, dict) and "sha256" in meta:
-        at = data.index(b'"sha256":"') + 10
-        data = data[:at] + hashlib.sha256(data).hexdigest().encode() + data[at + 64 :]
-    return data
-
-
-def load_bytes(tmp_path, data):
-    path = tmp_path / "case.safetensors"
-    path.write_bytes(data)
-    return bn.load(path)
 
 
 # -------------------------------------------------------------------------------------- round trips
@@ -253,13 +217,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path):
         except OSError as error:
             print(error.errno, error.filename)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = python(code)
     assert done.stdout.split() == ["27", str(tmp_path / "m")], done.stderr
     assert (tmp_path / "m").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
@@ -290,19 +248,6 @@ def test_a_kill_while_saving_leaves_the_old_file_or_the_new_one(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------- bad files
-
-
-def refused(tmp_path, data, text=""):
-    path = tmp_path / "case.safetensors"
-    path.write_bytes(data)
-    with pytest.raises((ValueError, MemoryError)) as caught:
-        bn.load(path)
-    message = str(caught.value)
-    assert message.startswith(
-        "load: argument 'path': expected a model file of bptt_native, got "
-    ) or isinstance(caught.value, MemoryError), message
-    assert text in message, message
-    return message
 
 
 def test_every_bit_counts(file, tmp_path):
@@ -375,103 +320,6 @@ def test_a_safetensors_file_of_others_is_refused_with_the_way_out(tmp_path):
     safetensors.save_file({"weight_ih_l0": np.ones((4, 2), "f4")}, tmp_path / "a", {"format": "pt"})
     message = refused(tmp_path, (tmp_path / "a").read_bytes(), "another program")
     assert "load_state_dict" in message
-
-
-def spoilt_headers(header, body):
-    """Headers that say something impossible, each with the right checksum."""
-    name = "rnn.weight_hh_l0"
-
-    def changed(**tensor):
-        other = json.loads(json.dumps(header))
-        other[name].update(tensor)
-        return other
-
-    def without(key, where=None):
-        other = json.loads(json.dumps(header))
-        del (other["__metadata__"] if where else other)[key]
-        return other
-
-    def meta(**entries):
-        other = json.loads(json.dumps(header))
-        other["__metadata__"].update(entries)
-        return other
-
-    def config(**entries):
-        old = json.loads(header["__metadata__"]["config"])
-        return meta(config=json.dumps(old | entries))
-
-    begin, end = header[name]["data_offsets"]
-    size = len(body)
-    yield "another format", meta(format="other"), body
-    yield "a newer version", meta(format_version="2"), body
-    yield "no version", without("format_version", "meta"), body
-    yield "no checksum", without("sha256", "meta"), body
-    yield "a number in the metadata", meta(steps_taken=3), body
-    yield "negative steps", meta(steps_taken="-1"), body
-    yield "steps that are no number", meta(optimizer_steps="x"), body
-    yield "no config", without("config", "meta"), body
-    yield "a config that is no JSON", meta(config="{"), body
-    yield "unknown frozen names", meta(frozen='["nothing"]'), body
-    yield "a missing tensor", without(name), body
-    yield "an unknown tensor", {**header, "more": header[name]}, body
-    yield "another dtype", changed(dtype="F64"), body
-    yield "an unknown dtype", changed(dtype="Q8"), body
-    yield "another shape", changed(shape=[1, (end - begin) // 4]), body
-    yield "a negative shape", changed(shape=[-1, -1]), body
-    yield "a fraction in the shape", changed(shape=[0.5, 1]), body
-    yield "a shape of rank 9", changed(shape=[1] * 9), body
-    yield "a huge shape", changed(shape=[2**62, 2**62]), body
-    yield "reversed offsets", changed(data_offsets=[end, begin]), body
-    yield "overlapping offsets", changed(data_offsets=[0, end - begin]), body
-    yield "offsets beyond the end", changed(data_offsets=[size, size + end - begin]), body
-    yield "a hole", header, body + b"\0" * 8
-    yield "an unknown cell", config(cell="esn"), body
-    yield "an unknown option", config(more=1), body
-    yield "a text for a number", config(lr="1"), body
-    yield "a larger hidden size", config(hidden_size=3), body
-    yield "an enormous hidden size", config(hidden_size=2**40), body
-    yield "no hidden size", config(hidden_size=0), body
-    yield "a negative hidden size", config(hidden_size=-1), body
-    yield "a NaN learning rate", config(lr=float("nan")), body
-    yield "many layers", config(num_layers=2**40), body
-    yield "another dtype in the options", config(dtype="float64"), body
-    yield "a negative threshold", config(clip_norm=-1.0), body
-    yield "an unknown form", config(optimizer="rmsprop", rmsprop_form="other"), body
-    yield "nesterov of Adam", config(nesterov=True), body
-    yield "a flag that is none", config(amsgrad=1), body
-    yield "alpha of Adam", config(rmsprop_alpha=0.5), body
-    yield "a radius of 0", config(spectral_radius=0.0), body
-    yield "chrono without a time", config(init="chrono"), body
-    yield "a time without chrono", config(time_scale=50.0), body
-    yield "amsgrad without its moment", config(amsgrad=True), body
-    yield "a dropout of 1", config(dropout=1.0), body
-    yield "a negative zoneout", config(zoneout=-0.1), body
-    yield "no dropout at all", config(dropout=None), body
-    yield "an alpha of an LSTM", config(alpha=0.5), body
-    yield "an alpha of 0", config(alpha=0.0), body
-    yield "a noise of an LSTM", config(noise=0.5), body
-    yield "a dale of an LSTM", config(dale=0.5), body
-    yield "a fraction above 1", config(dale=1.5), body
-    yield "a reset of an LSTM", config(reset_after=False), body
-    yield "a projection that is none", config(proj_size=2), body
-    yield "a projection without weights", config(proj_size=1), body
-    yield "a negative projection", config(proj_size=-1), body
-    yield "a flag that is a number", config(bidirectional=1), body
-    yield "another direction", config(bidirectional=True), body
-    yield "peepholes without weights", config(peephole=True), body
-    yield "gains that are missing", config(layer_norm=True), body
-    yield "a gate too many", config(coupled=True), body
-    yield "a regulariser of an LSTM", config(omega=0.5), body
-    yield "windows that do not end", config(truncation_k1=3), body
-    yield "windows that do not reach", config(truncation_k1=3, truncation_k2=2), body
-    yield "a fraction of a window", config(truncation_k1=1.5, truncation_k2=2), body
-    yield "groups of unknown names", meta(groups='{"nothing":[1,null]}'), body
-    yield "groups that are no JSON", meta(groups="{"), body
-    yield "a group of one number", meta(groups=f'{{"{name}":[1]}}'), body
-    yield "a group of three numbers", meta(groups=f'{{"{name}":[1,null,1]}}'), body
-    yield "a group without a rate", meta(groups=f'{{"{name}":[null,1]}}'), body
-    yield "a negative rate", meta(groups=f'{{"{name}":[-1,null]}}'), body
-    yield "a negative decay", meta(groups=f'{{"{name}":[1,-1]}}'), body
 
 
 def test_headers_that_lie_are_refused(file, tmp_path):

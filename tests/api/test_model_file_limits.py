@@ -7,10 +7,10 @@ import struct
 
 import numpy as np
 import pytest
-from test_model_file import joined, refused, small, split, trained
 
 import bptt_native as bn
 from helpers.cprograms import library
+from helpers.model_files import joined, refused, small, split, trained
 
 NAME = "rnn.weight_hh_l0"
 read = bn._core.Model.deserialize

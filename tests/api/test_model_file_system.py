@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_model_file import joined, split, spoilt_headers
 
 import bptt_native as bn
 from helpers.cprograms import build, build_shim
+from helpers.model_files import joined, split, spoilt_headers
 
 OK, IO, FORMAT, CANCELLED = 0, 9, 10, 14
 GIB = 1 << 30

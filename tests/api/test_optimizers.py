@@ -10,14 +10,9 @@ import pytest
 
 import bptt_native as bn
 from helpers.arrays import largest_error
+from helpers.updates import RULES, layer_and_gradients
 
 STEPS = 300
-
-
-def layer_and_gradients(dtype="float64", **options):
-    layer = bn.LSTM(3, 9, dtype=dtype, seed=5, **options)
-    y, _, tape = layer.forward(np.zeros((1, 1, 3), dtype))
-    return layer, layer.backward(tape, y)
 
 
 def random_gradients(grads, steps=STEPS):
@@ -157,18 +152,6 @@ def test_a_variance_that_rounding_makes_negative_is_zero(isa, dtype):
         for _ in range(200):
             optimizer.step(grads)
         assert np.isfinite(layer._params.get()).all(), options
-
-
-RULES = [
-    ("SGD", {}),
-    ("SGD", {"momentum": 0.9, "nesterov": True}),
-    ("Adagrad", {}),
-    ("Adam", {}),
-    ("Adam", {"amsgrad": True}),
-    ("RMSprop", {}),
-    ("RMSprop", {"centered": True, "momentum": 0.5}),
-    ("RMSprop", {"form": "graves"}),
-]
 
 
 @pytest.mark.parametrize(("rule", "options"), RULES)

@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers import updates
+from helpers.updates import RULES, TOKENS
 
-RULES = [
-    ("SGD", {}),
-    ("SGD", {"momentum": 0.9}),
-    ("SGD", {"momentum": 0.9, "nesterov": True}),
-    ("Adagrad", {}),
-    ("Adam", {}),
-    ("Adam", {"amsgrad": True}),
-    ("RMSprop", {}),
-    ("RMSprop", {"centered": True, "momentum": 0.5}),
-    ("RMSprop", {"form": "graves"}),
-]
 SQUARES = [rule for rule in RULES if rule[0] != "SGD"]
 MODELS = [
     {"optimizer": "sgd", "momentum": 0.9, "lr": 1e3},
@@ -27,13 +18,10 @@ MODELS = [
     {"optimizer": "rmsprop", "centered": True},
     {"optimizer": "rmsprop", "rmsprop_form": "graves"},
 ]
-TOKENS = np.random.Generator(np.random.Philox(1)).integers(0, 3, (6, 2))
 
 
 def layer_and_gradients(dtype, **options):
-    layer = bn.LSTM(3, 9, dtype=dtype, seed=5, **options)
-    y, _, tape = layer.forward(np.zeros((1, 1, 3), dtype))
-    grads = layer.backward(tape, y)
+    layer, grads = updates.layer_and_gradients(dtype, **options)
     grads.flat[:] = np.random.default_rng(1).standard_normal(grads.flat.size)
     return layer, grads
 

@@ -10,8 +10,8 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.apps.sampling import load_text_model
-from bptt_native.cli.main import main
 from bptt_native.training.history import read_history
+from helpers.program import caller, program, refused
 
 TEXT = "the cat sat on the mat and the dog sat on the log.\n" * 40
 SMALL = ["--hidden", "8", "--seq-len", "10", "--batch", "4", "--steps", "12"]
@@ -22,29 +22,7 @@ def run(capsys, monkeypatch, tmp_path):
     """Run the program in an empty folder; give exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text(TEXT)
-
-    def call(*arguments):
-        capsys.readouterr()
-        try:
-            code = main([str(a) for a in arguments])
-        except SystemExit as stopped:  # of the argument parser
-            code = stopped.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
-def refused(result, *expected):
-    """Exit code 2, nothing on the output, one line that says what was expected."""
-    code, out, err = result
-    assert (code, out) == (2, ""), err
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    assert err.startswith("bptt-native")
-    for text in expected:
-        assert text in err
-    return True
+    return caller(capsys)
 
 
 # --------------------------------------------------------------------------------------- good input
@@ -307,12 +285,6 @@ def test_diverging_is_exit_code_3(run, tmp_path):
 
 
 # ---------------------------------------------------------------------------------------- processes
-
-
-def program(*arguments, **settings):
-    command = [sys.executable, "-m", "bptt_native", *map(str, arguments)]
-    settings = {"capture_output": True, "timeout": 300} | settings
-    return subprocess.run(command, check=False, **settings)
 
 
 def test_python_m_is_the_same_program(run, model, tmp_path):

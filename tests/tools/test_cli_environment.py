@@ -15,21 +15,12 @@ from bptt_native.apps.sampling import load_text_model
 from bptt_native.cli.main import main
 from bptt_native.training.fit import fit
 from helpers.paths import DATA
+from helpers.program import program
 
 TEXT = "the cat sat on the mat and the dog sat on the log.\n" * 40
 SMALL = ["--hidden", "8", "--seq-len", "10", "--batch", "4", "--steps", "12"]
 TABLE = "a,b\n" + "".join(f"{(7 * k) % 11},{(5 * k) % 13}\n" for k in range(80))
 STRANGE = b"\xff"  # in no text in UTF-8
-
-
-def program(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "bptt_native", *map(os.fsencode, map(str_or_bytes, arguments))]
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 300} | settings
-    return subprocess.run(command, check=False, **settings)
-
-
-def str_or_bytes(argument: object) -> Any:
-    return argument if isinstance(argument, bytes) else str(argument)
 
 
 def refused(done: subprocess.CompletedProcess[bytes]) -> bytes:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.cli.main import main
 from bptt_native.training.history import read_history
 from bptt_native.training.schedules import schedule_of
+from helpers.fitting import bits
+from helpers.program import caller, refused
 
 FORECAST = ["--csv", "wave.csv", "--target", "v", "--test-from", "t=150"]
 CLASSIFY = ["--csv", "signs.csv", "--sequence", "id", "--label", "sign"]
@@ -33,26 +34,12 @@ def run(capsys, monkeypatch, tmp_path):
             for _ in range(6):
                 name = "plus" if sign > 0 else "minus"
                 file.write(f"s{k},{name},{sign + rng.normal():.3f},{rng.normal():.3f}\n")
-
-    def call(*arguments):
-        capsys.readouterr()
-        try:
-            code = main([str(a) for a in arguments])
-        except SystemExit as stopped:
-            code = stopped.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return caller(capsys)
 
 
 def read(path):
     with Path(path).open(newline="") as file:
         return list(csv.reader(file))
-
-
-def bits(path):
-    return {name: v.tobytes() for name, v in bn.load(path).state_dict().items()}
 
 
 def test_forecast(run):
@@ -99,7 +86,7 @@ def test_the_test_part_decides_nothing(run):
     with Path("wave.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows[:151] + [[r[0], "7", r[2]] for r in rows[151:]])
     run("train", *FORECAST, *SMALL, "--out", "b")
-    assert bits("a/model.safetensors") == bits("b/model.safetensors")
+    assert bits(bn.load("a/model.safetensors")) == bits(bn.load("b/model.safetensors"))
 
 
 def test_forecast_with_all_options(run):
@@ -155,21 +142,11 @@ def test_resume(run, what):
     run("train", *what, *SMALL, "--schedule", "constant", "--epochs", 8, "--out", "parts")
     code, out, err = run("train", *what, "--epochs", 20, "--resume", "--out", "parts")
     assert code == 0, err
-    assert bits("whole/model.safetensors") == bits("parts/model.safetensors")
+    assert bits(bn.load("whole/model.safetensors")) == bits(bn.load("parts/model.safetensors"))
     assert (
         out.splitlines()[1:-3]
         == run("train", *what, "--resume", "--out", "whole")[1].splitlines()[1:-3]
     )
-
-
-def refused(result, *expected):
-    code, out, err = result
-    assert (code, out) == (2, ""), err
-    assert err.count("\n") == 1
-    assert err.startswith("bptt-native")
-    for text in expected:
-        assert text in err, err
-    return True
 
 
 @pytest.mark.parametrize(

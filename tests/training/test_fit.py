@@ -1,6 +1,5 @@
 """fit, resume, evaluate, predict: batches, windows, stopping, checkpoints, on arrays and lists."""
 
-import dataclasses
 import io
 import json
 import sys
@@ -14,44 +13,7 @@ from bptt_native.training.fit import evaluate, fit, predict, resume
 from bptt_native.training.history import read_history
 from bptt_native.training.schedules import Cosine, EarlyStopping, Plateau, StepDecay, Warmup
 from bptt_native.training.trainer import TrainingDiverged
-
-
-def classifier(**changes):
-    options = {"input_size": 3, "hidden_size": 8, "output_size": 4, "targets": "last", "lr": 1e-2}
-    return bn.Model("gru", **(options | changes))
-
-
-def tagger(**changes):
-    return classifier(**({"targets": "every"} | changes))
-
-
-def regressor(**changes):
-    options = {"targets": "every", "loss": "mse", "input_size": 1, "output_size": 1}
-    return classifier(**(options | changes))
-
-
-def sequences(n=10, T=7, I=3, seed=0, equal=True):  # noqa: E741
-    """Sequences and the class of each: which of the features has the largest mean."""
-    rng = np.random.default_rng(seed)
-    lengths = np.full(n, T) if equal else rng.integers(2, T + 1, n)
-    x = [rng.standard_normal((t, I)).astype(np.float32) for t in lengths]
-    return x, np.array([s.mean(axis=0).argmax() for s in x])
-
-
-def series(T=200, seed=0):
-    t = np.arange(T + 1)
-    noise = 0.05 * np.random.default_rng(seed).standard_normal(T + 1)
-    x = (np.sin(t / 3) + noise).astype(np.float32)
-    return x[:-1, None], x[1:]
-
-
-def bits(model):
-    return {name: value.tobytes() for name, value in model.state_dict().items()}
-
-
-def figures(rows):
-    return [dataclasses.replace(row, seconds=0.0, targets_per_s=0.0) for row in rows]
-
+from helpers.fitting import bits, classifier, figures, regressor, sequences, series, tagger
 
 # ------------------------------------------------------------------------------------------ batches
 

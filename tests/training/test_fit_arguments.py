@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from test_fit import bits, classifier, sequences
 
 import bptt_native as bn
 from bptt_native.training.fit import FitTrainer, fit, resume
+from helpers.fitting import bits, classifier, sequences
 
 WRONG = [
     ({"max_skips": 0}, "'max_skips': expected an integer >= 1, got 0"),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.cli.main import main
 from bptt_native.training.history import read_history
+from helpers.fitting import bits
+from helpers.program import caller, refused
 
 FORECAST = ["--csv", "wave.csv", "--target", "v", "--features", "v,w", "--test-from", "40"]
 CLASSIFY = ["--csv", "signs.csv", "--sequence", "id", "--label", "sign"]
@@ -30,13 +31,7 @@ def run(capsys, monkeypatch, tmp_path):
             [f"s{k}", "plus" if k % 2 else "minus", f"{k % 2 + rng.normal():.3f}", str(t)]
             for k in range(n) for t in range(3)
         )])  # fmt: skip
-
-    def call(*arguments):
-        capsys.readouterr()
-        code = main([str(a) for a in arguments])
-        return (code, *capsys.readouterr())
-
-    return call
+    return caller(capsys)
 
 
 def write(name, rows):
@@ -49,19 +44,6 @@ def change(name, how):
     with Path(name).open(newline="") as file:
         names, *rows = csv.reader(file)
     write(name, [names, *how(rows)])
-
-
-def refused(result, *expected):
-    code, out, err = result
-    assert (code, out) == (2, ""), (out, err)
-    assert err.count("\n") == 1
-    for text in expected:
-        assert text in err, err
-    return True
-
-
-def bits(path):
-    return {name: v.tobytes() for name, v in bn.load(path).state_dict().items()}
 
 
 def scaled(column, factor, shift, rows=slice(None)):
@@ -163,7 +145,7 @@ def test_how_often_a_run_measures_is_kept(run, how):
     for other in (1, 3):
         assert refused(run(*again, "--eval-every", other), "'eval_every': expected 2, the steps")
     assert run(*again)[0] == 0
-    assert bits("whole/model.safetensors") == bits("parts/model.safetensors")
+    assert bits(bn.load("whole/model.safetensors")) == bits(bn.load("parts/model.safetensors"))
     measured = [
         [(r.step, r.valid_loss, r.lr) for r in read_history(f"{out}/history.csv")]
         for out in ("whole", "parts")

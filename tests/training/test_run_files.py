@@ -29,6 +29,8 @@ from bptt_native.training.history import HistoryFile, read_history
 from bptt_native.training.run_files import FORECAST_FILE, RESULTS, clear
 from bptt_native.training.schedules import EarlyStopping
 from bptt_native.training.watch import Watch
+from helpers.fitting import bits, figures
+from helpers.program import caller, refused
 
 COMPANIONS = ("history.csv", "gradients.jsonl", "forecast.csv", "labels.csv")
 TRAIN = {
@@ -67,13 +69,7 @@ def runs(tmp_path_factory):
 def call(runs, capsys, monkeypatch):
     """Run the program where the runs are; give exit code, output and errors."""
     monkeypatch.chdir(runs)
-
-    def run(*arguments):
-        capsys.readouterr()
-        code = main([str(a) for a in arguments])
-        return (code, *capsys.readouterr())
-
-    return run
+    return caller(capsys)
 
 
 def go_on(call, task, out):
@@ -87,15 +83,6 @@ def copy(runs, task, folder):
     for path in (runs / task).iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     return folder
-
-
-def refused(result, *expected):
-    code, out, err = result
-    assert (code, out) == (2, ""), (out, err)
-    assert err.count("\n") == 1, err
-    for text in expected:
-        assert text in err, err
-    return True
 
 
 # ------------------------------------------------------------------------- what is read, and is not
@@ -410,8 +397,7 @@ def what_counts(folder):
     training = json.loads(model.metadata["training"]) | {"seconds": 0}
     rows = read_history(folder / "history.csv")
     return (
-        {name: value.tobytes() for name, value in model.state_dict().items()}, training,
-        [dataclasses.replace(row, seconds=0.0, targets_per_s=0.0) for row in rows],
+        bits(model), training, figures(rows),
         read_records(folder / "gradients.jsonl"),
     )  # fmt: skip
 

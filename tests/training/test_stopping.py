@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from test_fit import bits, classifier, figures, regressor, sequences, tagger
 
 import bptt_native as bn
 from bptt_native.training import fit as fit_module
@@ -13,6 +12,7 @@ from bptt_native.training.evaluation import Metrics
 from bptt_native.training.fit import FitTrainer, evaluate, fit, predict, resume
 from bptt_native.training.schedules import EarlyStopping
 from bptt_native.training.trainer import TrainingDiverged
+from helpers.fitting import bits, classifier, figures, regressor, sequences, tagger
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error

@@ -27,6 +27,7 @@ from bptt_native.training.history import (
     summary,
 )
 from bptt_native.training.trainer import HISTORY_FILE, MODEL_FILE, TrainingDiverged
+from helpers.fitting import figures
 
 TEXT = "".join(
     f"{a} {verb} the {b} {where}.\n"
@@ -40,11 +41,6 @@ SMALL = TextOptions(hidden=12, seq_len=10, batch=6, steps=30, lr=1e-2, warmup=4,
 
 def small(**changes):
     return dataclasses.replace(SMALL, **changes)
-
-
-def figures(rows):
-    """What a run decides; the clock decides the rest."""
-    return [dataclasses.replace(row, seconds=0.0, targets_per_s=0.0) for row in rows]
 
 
 def assert_same(a, b):

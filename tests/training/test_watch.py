@@ -20,6 +20,7 @@ from bptt_native.training.watch import (
     radius,
     recurrent_blocks,
 )
+from helpers.fitting import bits, figures
 
 
 def net(cell="lstm", **changes):
@@ -31,14 +32,6 @@ def data(n=24, T=12, seed=0, dtype=np.float32):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((T, n, 3)).astype(dtype)
     return x, rng.integers(0, 4, (T, n))
-
-
-def bits(model):
-    return {name: value.tobytes() for name, value in model.state_dict().items()}
-
-
-def figures(rows):
-    return [(r.step, r.loss, r.grad_norm, r.clipped_norm, r.lr) for r in rows]
 
 
 def quiet(every):
