@@ -1,4 +1,4 @@
-"""Axes (`isa`, `dtype`), the records that the summary prints, and the settings of hypothesis."""
+"""Axes (`isa`, `cell`, `dtype`), the records that the summary prints, settings of hypothesis."""
 
 import importlib.metadata
 import importlib.util
@@ -17,6 +17,8 @@ except ModuleNotFoundError as error:
     if error.name != "bptt_native":
         raise
     raise pytest.UsageError("bptt_native is not installed here: `make test` builds it") from None
+
+from helpers.cells import LAYERS
 
 # `isa` stays as it is between the examples of one test, so a function-scoped fixture does no harm.
 settings.register_profile(
@@ -50,6 +52,12 @@ def threads_afterwards() -> Iterator[None]:
     before = bn.get_num_threads()
     yield
     bn.set_num_threads(before)
+
+
+@pytest.fixture(params=LAYERS)
+def cell(request: pytest.FixtureRequest) -> str:
+    """Each cell, by name."""
+    return request.param
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from helpers.arrays import largest_error
+from helpers.arrays import draw, largest_error
+from helpers.small_nets import H, I, N, T
 from helpers.updates import RULES, layer_and_gradients
 
 STEPS = 300
@@ -415,16 +416,20 @@ def test_bad_model_options(options, argument):
 
 
 @pytest.mark.parametrize(
-    ("options", "moment", "bad"),
+    ("rule", "options", "moment", "bad"),
     [
-        ({"centered": True, "momentum": 0.5}, "square_avg", -1.0),
-        ({"centered": True, "momentum": 0.5}, "grad_avg", np.nan),
-        ({"centered": True, "momentum": 0.5}, "momentum_buffer", np.inf),
-        ({"amsgrad": True}, "max_exp_avg_sq", -1e-3),
+        ("Adam", {}, "exp_avg", np.nan),
+        ("Adam", {}, "exp_avg_sq", -1.0),
+        ("Adam", {"amsgrad": True}, "max_exp_avg_sq", -1e-3),
+        ("Adagrad", {}, "sum", -1e-3),
+        ("SGD", {"momentum": 0.9}, "momentum_buffer", np.inf),
+        ("RMSprop", {"centered": True, "momentum": 0.5}, "square_avg", -1.0),
+        ("RMSprop", {"centered": True, "momentum": 0.5}, "grad_avg", np.nan),
+        ("RMSprop", {"centered": True, "momentum": 0.5}, "momentum_buffer", np.inf),
     ],
 )
-def test_moments_that_would_spoil_the_next_step_are_refused(options, moment, bad):
-    optimizer = (bn.Adam if "amsgrad" in options else bn.RMSprop)(bn.GRU(3, 4), **options)
+def test_moments_that_would_spoil_the_next_step_are_refused(rule, options, moment, bad):
+    optimizer = getattr(bn, rule)(bn.GRU(3, 4), **options)
     state = optimizer.state_dict()
     names = list(optimizer._native.moments())
     values = state[moment].copy()
@@ -462,3 +467,82 @@ def test_the_rules_themselves_refuse_such_flags_alike():
         bn.SGD(layer, lr=0.1, nesterov=True)
     with pytest.raises(ValueError, match=r"^RMSprop: argument 'centered': .+ False .+ got True$"):
         bn.RMSprop(layer, form="graves", centered=True)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: bn.SGD(p, lr=0.1),
+        lambda p: bn.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+        lambda p: bn.Adagrad(p, lr=0.1, weight_decay=0.01),
+        lambda p: bn.Adam(p, lr=0.1, betas=(0.8, 0.99), weight_decay=0.01),
+    ],
+)
+def test_optimisers_go_on_from_their_state(make, dtype):
+    layer = bn.GRU(I, H, dtype=dtype)
+    optimizer = make(layer)
+    x, dy = draw(T, N, I, dtype=dtype), draw(T, N, H, dtype=dtype)
+    for _ in range(3):
+        assert optimizer.step(layer.backward(layer.forward(x)[2], dy))
+    assert optimizer.steps == 3
+    twin = copy.deepcopy(layer)
+    again = make(twin)
+    again.lr = 9
+    again.load_state_dict(pickle.loads(pickle.dumps(optimizer.state_dict())))
+    assert again.lr == optimizer.lr == 0.1
+    for _ in range(3):
+        optimizer.step(layer.backward(layer.forward(x)[2], dy))
+        again.step(twin.backward(twin.forward(x)[2], dy))
+    np.testing.assert_array_equal(
+        twin.state_dict()["weight_hh_l0"], layer.state_dict()["weight_hh_l0"]
+    )
+    state = optimizer.state_dict()
+    for bad in (
+        state | {"steps": -1},
+        state | {"lr": np.nan},
+        state | {"algorithm": "other"},
+        {k: v for k, v in state.items() if k != "lr"},
+        state | {"more": 1},
+        {k: v[:-1] if isinstance(v, np.ndarray) else v for k, v in state.items()} | {"steps": 1.5},
+    ):
+        with pytest.raises(
+            (ValueError, TypeError), match=r"load_state_dict: argument '\w+': expected .*, got"
+        ):
+            again.load_state_dict(bad)
+
+
+def test_a_gradient_that_is_not_finite_changes_no_bit():
+    layer = bn.LSTM(I, H)
+    optimizer = bn.Adam(layer)
+    grads = layer.backward(layer.forward(draw(T, N, I))[2], draw(T, N, H))
+    assert optimizer.step(grads)
+    before, state = layer.state_dict(), optimizer.state_dict()
+    for value in (np.nan, np.inf, -np.inf):
+        bad = copy.copy(grads)
+        bad.flat[3] = value
+        assert not optimizer.step(bad)
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert optimizer.steps == 1
+    np.testing.assert_array_equal(optimizer.state_dict()["exp_avg"], state["exp_avg"])
+
+
+def test_an_optimiser_takes_gradients_of_its_kind_only():
+    layer, twin, other = bn.RNN(I, H), bn.RNN(I, H), bn.RNN(I, H + 1)
+    optimizer = bn.SGD(layer)
+    assert optimizer.step(twin.backward(twin.forward(draw(T, N, I))[2], draw(T, N, H)))
+    grads = other.backward(other.forward(draw(T, N, I))[2], draw(T, N, H + 1))
+    with pytest.raises(
+        ValueError, match=r"SGD.step: argument 'grads': expected Gradients of .*, got those of"
+    ):
+        optimizer.step(grads)
+    with pytest.raises(
+        TypeError, match=r"SGD.step: argument 'grads': expected .*, got a float32 array"
+    ):
+        optimizer.step(grads.flat)
+    wide = bn.RNN(I, H, dtype="float64")
+    wide_grads = wide.backward(
+        wide.forward(draw(T, N, I, dtype="f8"))[2], draw(T, N, H, dtype="f8")
+    )
+    with pytest.raises(TypeError, match="float32"):
+        optimizer.step(wide_grads)
