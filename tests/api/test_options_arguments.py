@@ -10,9 +10,9 @@ import pytest
 
 import bptt_native as bn
 from helpers.cells import LAYERS
+from helpers.refusals import MESSAGE, refusal
 
 T, N, I, H, O = 5, 3, 4, 6, 3  # noqa: E741
-MESSAGE = re.compile(r"^[\w.]+: argument '([\w.]+)': expected (.+), got .+", re.DOTALL)
 NAN, INF = float("nan"), float("inf")
 
 rng = np.random.default_rng(0)
@@ -26,17 +26,6 @@ def layer_of(cell, **options):
 
 def model_of(cell, **options):
     return bn.Model(cell, input_size=I, hidden_size=H, output_size=O, **{"loss": "mse", **options})
-
-
-def refusal(call, error=(TypeError, ValueError)):
-    """Make the call, which has to be refused in one line; give the argument and the expectation."""
-    with pytest.raises(error) as caught:
-        call()
-    found = MESSAGE.match(str(caught.value))
-    assert found, caught.value
-    assert "BPTT_" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-    return found.groups()
 
 
 # ---------------------------------------------------------------------------------- constructors
