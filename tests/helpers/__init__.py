@@ -1,1 +1,8 @@
-"""Helpers that test files share."""
+"""Helpers that test files share; their assertions are explained as those of tests are."""
+
+from pathlib import Path
+
+import pytest
+
+modules = [path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__"]
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in modules))
