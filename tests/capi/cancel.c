@@ -1,6 +1,6 @@
 /* cancel.c: a long call asks its caller again and again whether to go on, and stops at the first no:
  * counted, not timed. */
-#include "check.h"
+#include "structs.h"
 
 enum { T = 1000, N = 4, I = 8, H = 32, LEAST = T * N / 512 };
 
@@ -20,11 +20,7 @@ static float gradients[100000];
 static double norms[3 * T], exponents[2 * H], values[2 * H];
 
 static bptt_status forward(void) {
-  bptt_outputs outputs;
-  OK(bptt_outputs_init(&outputs, sizeof outputs));
-  outputs.y = y;
-  outputs.y_stride_t = N * H;
-  outputs.y_stride_n = H;
+  bptt_outputs outputs = outputs_to(y, N, H);
   return bptt_layer_forward(layer, &sequence, &outputs, NULL);
 }
 
@@ -37,12 +33,7 @@ static bptt_status remembered(void) {
 }
 
 static bptt_status backward(void) {
-  bptt_backward call;
-  OK(bptt_backward_init(&call, sizeof call));
-  call.dy = y;
-  call.dy_stride_t = N * H;
-  call.dy_stride_n = H;
-  call.gradients = gradients;
+  bptt_backward call = backward_from(y, N, H, gradients);
   return bptt_layer_backward(layer, tape, &call);
 }
 
@@ -65,27 +56,18 @@ static bptt_status spectrum(void) {
   return bptt_layer_spectrum(layer, tape, &call);
 }
 
-static void fill_target(bptt_target* target) {
-  OK(bptt_target_init(target, sizeof *target));
-  target->values = out;
-  target->stride_t = N;
-  target->stride_n = 1;
-}
-
 static bptt_status evaluate(void) {
-  bptt_target target;
+  bptt_target target = values_at(out, N, 1);
   double loss;
-  fill_target(&target);
   return bptt_model_evaluate(model, &sequence, &target, NULL, &loss);
 }
 
 static bptt_status train(void) {
-  bptt_target target;
+  bptt_target target = values_at(out, N, 1);
   bptt_step step;
   int64_t before = 0, after = 0;
   bptt_status status;
-  fill_target(&target);
-  OK(bptt_step_init(&step, sizeof step));
+  step = new_step();
   OK(bptt_model_steps(model, &before, NULL));
   status = bptt_model_train_step(model, &sequence, &target, &step);
   OK(bptt_model_steps(model, &after, NULL));
@@ -121,14 +103,9 @@ static void stops(const char* name, bptt_status (*call)(void)) {
 }
 
 int main(void) {
-  bptt_layer_options options;
+  bptt_layer_options options = layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H);
   bptt_model_options model_options;
   int k, threads;
-  OK(bptt_layer_options_init(&options, sizeof options));
-  options.cell = BPTT_LSTM;
-  options.dtype = BPTT_FLOAT32;
-  options.input_size = I;
-  options.hidden_size = H;
   OK(bptt_layer_create(&options, &layer));
   OK(bptt_model_options_init(&model_options, sizeof model_options));
   model_options.layer = options;
@@ -136,12 +113,7 @@ int main(void) {
   model_options.loss = BPTT_MSE;
   OK(bptt_model_create(&model_options, &model));
   for (k = 0; k < T * N * I; ++k) x[k] = (float)random_number();
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.x = x;
-  sequence.x_stride_t = N * I;
-  sequence.x_stride_n = I;
+  sequence = values_over(T, N, x, I);
   OK(bptt_layer_forward(layer, &sequence, NULL, &tape));
   OK(bptt_model_forward(model, &sequence, NULL, &model_tape));
   OK(bptt_set_cancel(callback, NULL));

@@ -12,7 +12,7 @@
 
 static int refusals = 0, shows_refusals = 0;
 
-static void die(const char* file, int line, const char* what) {
+static inline void die(const char* file, int line, const char* what) {
   fprintf(stderr, "%s:%d: %s\n", file, line, what);
   exit(1);
 }
@@ -22,7 +22,7 @@ static void die(const char* file, int line, const char* what) {
     if (!(condition)) die(__FILE__, __LINE__, #condition); \
   } while (0)
 
-static void ok(bptt_status status, const char* file, int line) {
+static inline void ok(bptt_status status, const char* file, int line) {
   bptt_error error;
   if (status == BPTT_OK) return;
   bptt_last_error(&error, sizeof error);
@@ -32,8 +32,8 @@ static void ok(bptt_status status, const char* file, int line) {
 
 /* The call must return `status` and leave a record that says so, with the function, the expectation
  * and what came. */
-static void refused(bptt_status wanted, bptt_status got, const char* call, const char* file,
-                    int line) {
+static inline void refused(bptt_status wanted, bptt_status got, const char* call, const char* file,
+                           int line) {
   bptt_error error;
   if (got != wanted) {
     fprintf(stderr, "%s:%d: %s: %s instead of %s\n", file, line, call, bptt_status_name(got),
@@ -55,10 +55,10 @@ static void refused(bptt_status wanted, bptt_status got, const char* call, const
 
 /* Numbers in [-1, 1) that only have to be the same on every run. */
 static uint32_t random_state = 12345;
-static uint32_t random_bits(void) {
+static inline uint32_t random_bits(void) {
   random_state = random_state * 1664525u + 1013904223u;
   return random_state >> 8;
 }
-static double random_number(void) { return random_bits() / 8388608.0 - 1.0; }
+static inline double random_number(void) { return random_bits() / 8388608.0 - 1.0; }
 
 #endif

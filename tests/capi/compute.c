@@ -1,21 +1,17 @@
 /* compute.c: layers and models whose products are of numbers rounded to bfloat16. */
-#include "check.h"
+#include "structs.h"
 
 enum { T = 20, N = 5, I = 7, H = 33, V = 6, O = 3 };
 
-static bptt_layer_options layer_of(bptt_cell cell, bptt_compute compute) {
-  bptt_layer_options options;
-  OK(bptt_layer_options_init(&options, sizeof options));
+static bptt_layer_options options_of(bptt_cell cell, bptt_compute compute) {
+  bptt_layer_options options = layer_of(cell, BPTT_FLOAT32, I, H);
   REQUIRE(options.compute == BPTT_COMPUTE_DTYPE);
-  options.cell = cell;
-  options.input_size = I;
-  options.hidden_size = H;
   options.compute = compute;
   return options;
 }
 
 static void check_refusals(void) {
-  bptt_layer_options options = layer_of(BPTT_GRU, BPTT_COMPUTE_BFLOAT16);
+  bptt_layer_options options = options_of(BPTT_GRU, BPTT_COMPUTE_BFLOAT16);
   bptt_error error;
   bptt_layer* layer;
   options.dtype = BPTT_FLOAT64;
@@ -35,7 +31,7 @@ static void check_refusals(void) {
 /* y [T, N, H] and the gradients [P] of sum dy y, which the caller frees. */
 static float* run_layer(bptt_cell cell, bptt_compute compute, const float* x, const float* dy,
                         float* y, int64_t* count) {
-  const bptt_layer_options options = layer_of(cell, compute);
+  const bptt_layer_options options = options_of(cell, compute);
   bptt_sequence sequence;
   bptt_outputs outputs;
   bptt_backward backward;
@@ -48,22 +44,10 @@ static float* run_layer(bptt_cell cell, bptt_compute compute, const float* x, co
   OK(bptt_params_count(params, NULL, count));
   gradients = malloc((size_t)*count * sizeof *gradients);
   REQUIRE(gradients);
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.x = x;
-  sequence.x_stride_t = N * I;
-  sequence.x_stride_n = I;
-  OK(bptt_outputs_init(&outputs, sizeof outputs));
-  outputs.y = y;
-  outputs.y_stride_t = N * H;
-  outputs.y_stride_n = H;
+  sequence = values_over(T, N, x, I);
+  outputs = outputs_to(y, N, H);
   OK(bptt_layer_forward(layer, &sequence, &outputs, &tape));
-  OK(bptt_backward_init(&backward, sizeof backward));
-  backward.dy = dy;
-  backward.dy_stride_t = N * H;
-  backward.dy_stride_n = H;
-  backward.gradients = gradients;
+  backward = backward_from(dy, N, H, gradients);
   OK(bptt_layer_backward(layer, tape, &backward));
   OK(bptt_tape_free(tape));
   OK(bptt_layer_free(layer));
@@ -115,7 +99,7 @@ static void check_model(bptt_cell cell) {
   double first = 0, loss;
   int i;
   OK(bptt_model_options_init(&options, sizeof options));
-  options.layer = layer_of(cell, BPTT_COMPUTE_BFLOAT16);
+  options.layer = options_of(cell, BPTT_COMPUTE_BFLOAT16);
   options.layer.input_size = 0;
   options.vocab_size = V;
   options.embedding_size = O;
@@ -123,17 +107,9 @@ static void check_model(bptt_cell cell) {
   options.optimizer.lr = 0.01;
   options.clip_norm = 1;
   OK(bptt_model_create(&options, &model));
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.tokens = tokens;
-  sequence.tokens_stride_t = N;
-  sequence.tokens_stride_n = 1;
-  OK(bptt_target_init(&target, sizeof target));
-  target.classes = classes;
-  target.stride_t = N;
-  target.stride_n = 1;
-  OK(bptt_step_init(&step, sizeof step));
+  sequence = tokens_over(T, N, tokens);
+  target = classes_at(classes, N);
+  step = new_step();
   for (i = 0; i < 400; ++i) {
     int k;
     for (k = 0; k < T * N; ++k) {
@@ -152,10 +128,7 @@ static void check_model(bptt_cell cell) {
   free(bytes);
   OK(bptt_model_get_options(copy, &kept, sizeof kept));
   REQUIRE(kept.layer.compute == BPTT_COMPUTE_BFLOAT16);
-  OK(bptt_outputs_init(&outputs, sizeof outputs));
-  outputs.y = out;
-  outputs.y_stride_t = N * V;
-  outputs.y_stride_n = V;
+  outputs = outputs_to(out, N, V);
   OK(bptt_model_evaluate(copy, &sequence, &target, &outputs, &loss));
   OK(bptt_stream_create(model, &stream));
   for (i = 0; i < T; ++i) {

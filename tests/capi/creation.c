@@ -1,5 +1,5 @@
 /* creation.c: every start asks its caller whether to go on, and stops when told to. */
-#include "check.h"
+#include "structs.h"
 
 static int asked, last;
 
@@ -12,10 +12,7 @@ static int callback(void* user) {
 static int created(bptt_cell cell, bptt_weight_init init, double dale, int64_t H, int until) {
   bptt_layer_options options;
   bptt_layer* layer = NULL;
-  OK(bptt_layer_options_init(&options, sizeof options));
-  options.cell = cell;
-  options.input_size = 3;
-  options.hidden_size = H;
+  options = layer_of(cell, BPTT_FLOAT32, 3, H);
   options.init = init;
   options.dale = dale;
   options.seed = (uint64_t)(1e6 * (1 + random_number()));

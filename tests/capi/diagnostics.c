@@ -1,7 +1,7 @@
 /* diagnostics.c: gradients of single outputs, Jacobians and spectra through the C API: against one
  * backward pass for each loss, central differences of forward passes, and networks whose spectrum is
  * known. */
-#include "check.h"
+#include "structs.h"
 
 enum { T = 7, N = 3, I = 2, H = 4, L = 2, O = 3, SEEDS = 12, MOST = 2000 };
 
@@ -54,11 +54,7 @@ static net* new_net(bptt_cell cell, int32_t bidirectional, bptt_targets targets)
   int64_t count, k;
   REQUIRE(it);
   OK(bptt_model_options_init(&m, sizeof m));
-  OK(bptt_layer_options_init(&l, sizeof l));
-  l.cell = cell;
-  l.dtype = dtype;
-  l.input_size = I;
-  l.hidden_size = H;
+  l = layer_of(cell, dtype, I, H);
   l.num_layers = L;
   l.bidirectional = bidirectional;
   m.layer = l;
@@ -80,12 +76,7 @@ static net* new_net(bptt_cell cell, int32_t bidirectional, bptt_targets targets)
   it->D = bidirectional ? 2 : 1;
   it->S = cell == BPTT_LSTM ? 2 * H : H;
   fill(it->x, T * N * I);
-  OK(bptt_sequence_init(&it->sequence, sizeof it->sequence));
-  it->sequence.time = T;
-  it->sequence.batch = N;
-  it->sequence.x = it->x;
-  it->sequence.x_stride_t = N * I;
-  it->sequence.x_stride_n = I;
+  it->sequence = values_over(T, N, it->x, I);
   it->sequence.lengths = lengths;
   OK(bptt_layer_forward(it->layer, &it->sequence, NULL, &it->tape));
   OK(bptt_model_forward(it->model, &it->sequence, NULL, &it->model_tape));
@@ -165,10 +156,7 @@ static void check_row(const net* it, int model, const bptt_seeds* seeds, int64_t
   int64_t k, t, walk;
   memset(full, 0, sizeof full);
   for (k = 0; k < width; ++k) put(full, row * width + k, dy[k]);
-  OK(bptt_backward_init(&backward, sizeof backward));
-  backward.dy = full;
-  backward.dy_stride_t = N * width;
-  backward.dy_stride_n = width;
+  backward = backward_from(full, N, width, NULL);
   backward.dx = dx;
   backward.dx_stride_t = N * I;
   backward.dx_stride_n = I;

@@ -1,6 +1,6 @@
 /* flush.c: bptt_set_flush_subnormals: gradients below the smallest normal number are zeros or not;
  * the caller's floating-point mode is back after every call, and there in his callback. */
-#include "check.h"
+#include "structs.h"
 
 #include <float.h>
 #if defined(__x86_64__)
@@ -80,11 +80,7 @@ int main(void) {
   int64_t zeros = 0;
   int32_t flush = 1;
   int k, threads, modes;
-  OK(bptt_layer_options_init(&options, sizeof options));
-  options.cell = BPTT_LSTM;
-  options.dtype = BPTT_FLOAT32;
-  options.input_size = I;
-  options.hidden_size = H;
+  options = layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H);
   OK(bptt_layer_create(&options, &layer));
   OK(bptt_layer_params(layer, &params));
   OK(bptt_params_count(params, NULL, &count));

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "structs.h"
 
 enum { T = 16, N = 16, I = 32, H = 32, O = 4, FORKS = 12, P = 4 * H * (I + H + 2) + O * H + O };
 
@@ -35,8 +35,7 @@ static int may(bptt_status status, int line) {
 #define MAY(call) may((call), __LINE__)
 
 static void train(void) {
-  bptt_step step;
-  OK(bptt_step_init(&step, sizeof step));
+  bptt_step step = new_step();
   MAY(bptt_model_train_step(model, &sequence, &target, &step));
 }
 
@@ -56,11 +55,7 @@ static void model_passes(void) {
   bptt_backward call;
   bptt_tape* tape;
   if (!MAY(bptt_model_forward(model, &sequence, NULL, &tape))) return;
-  OK(bptt_backward_init(&call, sizeof call));
-  call.dy = dout;
-  call.dy_stride_t = N * O;
-  call.dy_stride_n = O;
-  call.gradients = gradients;
+  call = backward_from(dout, N, O, gradients);
   MAY(bptt_model_backward(model, tape, &call));
   OK(bptt_tape_free(tape));
 }
@@ -269,25 +264,11 @@ int main(int argc, char** argv) {
   snprintf(child_path, sizeof child_path, "%s.child", path);
   seconds = (unsigned)atoi(argv[2]);
   for (k = 0; k < T * N * I; ++k) x[k] = (float)random_number();
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.x = x;
-  sequence.x_stride_t = N * I;
-  sequence.x_stride_n = I;
-  OK(bptt_target_init(&target, sizeof target));
-  target.values = goal;
-  target.stride_t = N * O;
-  target.stride_n = O;
-  OK(bptt_model_options_init(&options, sizeof options));
-  options.layer.input_size = I;
-  options.layer.hidden_size = H;
-  options.output_size = O;
-  options.loss = BPTT_MSE;
+  sequence = values_over(T, N, x, I);
+  target = values_at(goal, N, O);
+  options = regressor_of(layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H), O);
   OK(bptt_model_create(&options, &model));
-  OK(bptt_layer_options_init(&layer_options, sizeof layer_options));
-  layer_options.input_size = I;
-  layer_options.hidden_size = H;
+  layer_options = layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H);
   OK(bptt_layer_create(&layer_options, &layer));
   OK(bptt_model_params(model, &params));
   OK(bptt_model_optimizer(model, &optimizer));

@@ -1,6 +1,6 @@
 /* layouts.c: random strided arrays in one block. A call is refused exactly if a result shares a byte
  * with another array, which is told by marking the bytes of every array. */
-#include "check.h"
+#include "structs.h"
 
 enum { AREA = 1024, AREAS = 6, ARRAYS = 5, LAYOUTS = 1500 };
 typedef struct {
@@ -152,9 +152,7 @@ static void try_layout(int is_backward, int* seen) {
   bptt_tape* given = NULL;
   int k, found;
   int64_t from, to, t;
-  OK(bptt_layer_options_init(&options, sizeof options));
-  options.input_size = in;
-  options.hidden_size = hidden;
+  options = layer_of(BPTT_LSTM, BPTT_FLOAT32, in, hidden);
   OK(bptt_layer_create(&options, &net));
   a[0] = strided(steps, batch, is_backward ? hidden : in, sizeof(float), 1, 0);
   if (is_backward) {

@@ -1,6 +1,6 @@
 /* overlaps.c: results on arrays that are read, or on each other, are refused; counts that no memory
  * holds are, too. */
-#include "check.h"
+#include "structs.h"
 
 enum { T = 3, N = 2, I = 4, H = 5, O = 3, P = 4 * H * (I + H + 2) + O * H + O };
 
@@ -30,34 +30,17 @@ typedef struct {
 
 static bptt_sequence sequence_at(const void* x, const void* h0, const void* c0,
                                  const void* lengths) {
-  bptt_sequence sequence;
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.x = x;
-  sequence.x_stride_t = N * I;
-  sequence.x_stride_n = I;
+  bptt_sequence sequence = values_over(T, N, x, I);
   sequence.h0 = h0;
   sequence.c0 = c0;
   sequence.lengths = lengths;
   return sequence;
 }
 
-static bptt_target target_at(const void* values) {
-  bptt_target target;
-  OK(bptt_target_init(&target, sizeof target));
-  target.values = values;
-  target.stride_t = N * O;
-  target.stride_n = O;
-  return target;
-}
+static bptt_target target_at(const void* values) { return values_at(values, N, O); }
 
 static bptt_outputs outputs_at(void* y, int features, void* hn) {
-  bptt_outputs outputs;
-  OK(bptt_outputs_init(&outputs, sizeof outputs));
-  outputs.y = y;
-  outputs.y_stride_t = N * features;
-  outputs.y_stride_n = features;
+  bptt_outputs outputs = outputs_to(y, N, features);
   outputs.hn = hn;
   return outputs;
 }
@@ -154,12 +137,7 @@ static bptt_status model_forward(void* const* at) { return forward(at, 1, 1); }
 static bptt_status layer_forward(void* const* at) { return forward(at, 0, 1); }
 static bptt_status bare_forward(void* const* at) { return forward(at, 0, 0); }
 static bptt_status backward(void* const* at) {
-  bptt_backward call;
-  OK(bptt_backward_init(&call, sizeof call));
-  call.dy = at[0];
-  call.dy_stride_t = N * H;
-  call.dy_stride_n = H;
-  call.gradients = at[1];
+  bptt_backward call = backward_from(at[0], N, H, at[1]);
   call.dx = at[2];
   call.dx_stride_t = N * I;
   call.dx_stride_n = I;
@@ -355,12 +333,7 @@ static void try_counts(void) {
       REFUSED(BPTT_ERR_RANGE, bptt_layer_spectrum(layer, tape, &call));
     }
     {
-      bptt_backward call;
-      OK(bptt_backward_init(&call, sizeof call));
-      call.dy = x;
-      call.dy_stride_t = N * H;
-      call.dy_stride_n = H;
-      call.gradients = y;
+      bptt_backward call = backward_from(x, N, H, y);
       call.truncation_k2 = huge[k];
       call.truncation_k1 = 1; /* every window goes back to the beginning */
       OK(bptt_layer_backward(layer, tape, &call));
@@ -394,11 +367,7 @@ int main(void) {
   size_t k;
   int32_t skipped;
   fill();
-  OK(bptt_model_options_init(&options, sizeof options));
-  options.layer.input_size = I;
-  options.layer.hidden_size = H;
-  options.output_size = O;
-  options.loss = BPTT_MSE;
+  options = regressor_of(layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H), O);
   OK(bptt_model_create(&options, &model));
   OK(bptt_model_params(model, &params));
   OK(bptt_params_count(params, &count, NULL));
@@ -408,10 +377,7 @@ int main(void) {
   OK(bptt_optimizer_create(&rule, params, &optimizer));
   OK(bptt_model_optimizer(model, &model_optimizer));
   OK(bptt_stream_create(model, &stream));
-  OK(bptt_layer_options_init(&layer_options, sizeof layer_options));
-  layer_options.cell = BPTT_GRU;
-  layer_options.input_size = I;
-  layer_options.hidden_size = H;
+  layer_options = layer_of(BPTT_GRU, BPTT_FLOAT32, I, H);
   OK(bptt_layer_create(&layer_options, &layer));
   sequence = sequence_at(x, NULL, NULL, NULL);
   OK(bptt_layer_forward(layer, &sequence, NULL, &tape));

@@ -1,6 +1,6 @@
 /* targets.c: losses with all their options and target weights through the C API, a training step in
  * two halves, and what of these is refused. */
-#include "check.h"
+#include "structs.h"
 
 enum { T = 5, N = 3, I = 2, H = 4, O = 3, MOST = 400 };
 
@@ -14,12 +14,7 @@ static bptt_step step;
 
 /* Weights lie as [N, T], so that their strides matter. */
 static void reset(bptt_loss loss) {
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.x = x;
-  sequence.x_stride_t = N * I;
-  sequence.x_stride_n = I;
+  sequence = values_over(T, N, x, I);
   OK(bptt_target_init(&target, sizeof target));
   REQUIRE(target.weights == NULL);
   if (loss == BPTT_CROSS_ENTROPY) {
@@ -34,7 +29,7 @@ static void reset(bptt_loss loss) {
   target.weights = weights;
   target.weights_stride_t = 1;
   target.weights_stride_n = T;
-  OK(bptt_step_init(&step, sizeof step));
+  step = new_step();
 }
 
 static bptt_model_options options_of(bptt_loss loss, const double* class_weights) {
@@ -219,10 +214,7 @@ static void check_targets(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, x, 0));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, goal, 0));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, second, 2));
-  OK(bptt_outputs_init(&outputs, sizeof outputs));
-  outputs.y = goal;
-  outputs.y_stride_t = N * O;
-  outputs.y_stride_n = O;
+  outputs = outputs_to(goal, N, O);
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_evaluate(model, &sequence, &target, &outputs, &loss));
   outputs.y = NULL;
   outputs.hn = weights;

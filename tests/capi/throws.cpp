@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "check.h"
+#include "structs.h"
 
 enum { T = 600, N = 16, I = 16, H = 48, O = 3 };
 
@@ -55,31 +55,15 @@ int main() {
   const int64_t time = T - 1, element = 0;
   int64_t count, taken;
   for (float& value : x) value = static_cast<float>(random_number());
-  OK(bptt_model_options_init(&options, sizeof options));
-  options.layer.input_size = I;
-  options.layer.hidden_size = H;
-  options.output_size = O;
-  options.loss = BPTT_MSE;
+  options = regressor_of(layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H), O);
   OK(bptt_model_create(&options, &model));
   OK(bptt_model_params(model, &params));
   OK(bptt_params_count(params, NULL, &count));
   REQUIRE(count <= 20000);
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.x = x;
-  sequence.x_stride_t = N * I;
-  sequence.x_stride_n = I;
-  OK(bptt_target_init(&target, sizeof target));
-  target.values = goal;
-  target.stride_t = N * O;
-  target.stride_n = O;
-  OK(bptt_step_init(&step, sizeof step));
-  OK(bptt_backward_init(&backward, sizeof backward));
-  backward.dy = dy;
-  backward.dy_stride_t = N * O;
-  backward.dy_stride_n = O;
-  backward.gradients = gradients;
+  sequence = values_over(T, N, x, I);
+  target = values_at(goal, N, O);
+  step = new_step();
+  backward = backward_from(dy, N, O, gradients);
   OK(bptt_seeds_init(&seeds, sizeof seeds));
   seeds.count = 1;
   seeds.times = &time;

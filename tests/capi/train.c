@@ -1,6 +1,6 @@
 /* train.c: the C API alone trains, evaluates, saves, loads and streams a model, and runs a layer on
  * the caller's arrays. Usage: train FILE, where FILE can be written. */
-#include "check.h"
+#include "structs.h"
 
 enum { T = 20, N = 8, V = 6, LAG = 2 };
 
@@ -15,25 +15,9 @@ static void draw_echo(int64_t* tokens, int64_t* classes) {
   }
 }
 
-static bptt_sequence tokens_of(const int64_t* tokens) {
-  bptt_sequence sequence;
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.tokens = tokens;
-  sequence.tokens_stride_t = N;
-  sequence.tokens_stride_n = 1;
-  return sequence;
-}
+static bptt_sequence tokens_of(const int64_t* tokens) { return tokens_over(T, N, tokens); }
 
-static bptt_target classes_of(const int64_t* classes) {
-  bptt_target target;
-  OK(bptt_target_init(&target, sizeof target));
-  target.classes = classes;
-  target.stride_t = N;
-  target.stride_n = 1;
-  return target;
-}
+static bptt_target classes_of(const int64_t* classes) { return classes_at(classes, N); }
 
 static bptt_model* learn_echo(bptt_cell cell) {
   static int64_t tokens[T * N], classes[T * N];
@@ -53,7 +37,7 @@ static bptt_model* learn_echo(bptt_cell cell) {
   options.optimizer.lr = 0.01;
   options.clip_norm = 1.0;
   OK(bptt_model_create(&options, &model));
-  OK(bptt_step_init(&step, sizeof step));
+  step = new_step();
   for (i = 0; i < 400; ++i) {
     draw_echo(tokens, classes);
     OK(bptt_model_train_step(model, &sequence, &target, &step));
@@ -107,29 +91,14 @@ static void check_gradient(bptt_cell cell, bptt_targets targets, int both) {
   gradients = values + count;
   for (i = 0; i < t_ * n_ * in; ++i) x[i] = random_number();
   for (i = 0; i < t_ * n_ * out; ++i) goal[i] = random_number();
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = t_;
-  sequence.batch = n_;
-  sequence.x = x;
-  sequence.x_stride_t = n_ * in;
-  sequence.x_stride_n = in;
+  sequence = values_over(t_, n_, x, in);
   if (both) sequence.lengths = lengths;
-  OK(bptt_outputs_init(&outputs, sizeof outputs));
-  outputs.y = y;
-  outputs.y_stride_t = n_ * out;
-  outputs.y_stride_n = out;
+  outputs = outputs_to(y, n_, out);
   outputs.hn = hn;
-  OK(bptt_target_init(&target, sizeof target));
-  target.values = goal;
-  target.stride_t = n_ * out;
-  target.stride_n = out;
+  target = values_at(goal, n_, out);
   OK(bptt_model_forward(model, &sequence, &outputs, &tape));
   for (i = 0; i < rows * out; ++i) dy[i] = 2 * (y[i] - goal[i]) / (double)(rows * out);
-  OK(bptt_backward_init(&backward, sizeof backward));
-  backward.dy = dy;
-  backward.dy_stride_t = n_ * out;
-  backward.dy_stride_n = out;
-  backward.gradients = gradients;
+  backward = backward_from(dy, n_, out, gradients);
   OK(bptt_model_backward(model, tape, &backward));
   OK(bptt_params_get(params, values));
   for (i = 0; i < tensors; ++i) {
@@ -179,7 +148,7 @@ static void check_strides(void) {
   static float plain_y[t_ * n_ * h], other_y[n_ * t_ * (h + gap)], plain_dx[t_ * n_ * in],
       other_dx[n_ * t_ * (in + gap)];
   static float hn[2][2 * n_ * h], cn[2][2 * n_ * h], gradients[2][8 * h * 100];
-  bptt_layer_options options;
+  bptt_layer_options options = layer_of(BPTT_LSTM, BPTT_FLOAT32, in, h);
   bptt_sequence sequence;
   bptt_outputs outputs;
   bptt_backward backward;
@@ -187,9 +156,6 @@ static void check_strides(void) {
   bptt_params* params;
   int64_t count, bytes;
   int t, n, i, pass;
-  OK(bptt_layer_options_init(&options, sizeof options));
-  options.input_size = in;
-  options.hidden_size = h;
   options.num_layers = 2;
   OK(bptt_layer_create(&options, &layer));
   OK(bptt_layer_params(layer, &params));
@@ -292,10 +258,7 @@ static void check_file_and_stream(bptt_model* model, const char* path) {
   REQUIRE(!strcmp(info.name, "mine") && info.rank == 2 && info.shape[1] == 3 &&
           !memcmp(info.values, extra, sizeof extra));
 
-  OK(bptt_outputs_init(&outputs, sizeof outputs));
-  outputs.y = y;
-  outputs.y_stride_t = N * V;
-  outputs.y_stride_n = V;
+  outputs = outputs_to(y, N, V);
   OK(bptt_model_forward(loaded, &sequence, &outputs, NULL));
   OK(bptt_stream_create(loaded, &stream));
   OK(bptt_model_free(loaded)); /* the stream goes on */

@@ -1,6 +1,6 @@
 /* updates.c: updates that would leave something infinite are not made; each tensor counts its own;
  * the library tells which parameters are not finite. Usage: updates FILE, where FILE can be written. */
-#include "check.h"
+#include "structs.h"
 
 #include <float.h>
 
@@ -143,9 +143,7 @@ int main(int argc, char** argv) {
   bptt_layer* layer;
   bptt_optimizer* optimizer;
   REQUIRE(argc == 2);
-  OK(bptt_layer_options_init(&options, sizeof options));
-  options.input_size = I;
-  options.hidden_size = H;
+  options = layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H);
   OK(bptt_layer_create(&options, &layer));
   OK(bptt_layer_params(layer, &params));
   OK(bptt_optimizer_options_init(&rule, sizeof rule));
