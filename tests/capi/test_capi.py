@@ -115,6 +115,10 @@ def test_a_c_program_skips_updates_that_overflow(isa, tmp_path):
         bn.load(tmp_path / "model.safetensors").train_step(np.ones((1, 2), "f4"), [0])
 
 
+def test_a_profile_that_begins_inside_a_call_counts_from_there(tmp_path):
+    assert "profile ok" in run(build("profile", tmp_path))
+
+
 def test_every_start_can_be_stopped(tmp_path):
     assert "creation ok" in run(build("creation", tmp_path))
 
