@@ -118,8 +118,7 @@ Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
   const bptt_backward known = read_struct(given, "backward");
   lstm_only(config, known.dcn, "dcn");
   lstm_only(config, known.dc0, "dc0");
-  check_bptt(config, {known.clip_step, known.clip_step_norm, known.truncation_k1,
-                      known.truncation_k2, known.omega});
+  check_call(config, known);
   if (known.dx && tape.tokens())
     fail(BPTT_ERR_ARGUMENT, "dx", "NULL, because the input was tokens", "a pointer");
   Backward<T> backward;

@@ -15,13 +15,13 @@
 
 #include "base/error.h"
 #include "base/float_mode.h"
+#include "base/text.h"
 #include "bptt_diagnostics.h"
 #include "capi/handles.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "model/network.h"
 #include "model/optimizer.h"
-#include "model/option_rules.h"
 #include "model/params.h"
 #include "model/stream.h"
 #include "sequence/tape.h"
@@ -47,8 +47,6 @@ bptt_status guard(const char* function, const Body& body) noexcept {
 
 [[noreturn]] void fail(bptt_status status, std::string argument, std::string expected,
                        std::string got);
-std::string text(int64_t value);
-std::string text(double value);
 std::string quoted(const char* value);  // 'value', cut where it is long; NULL
 
 template <class Pointer>
@@ -112,14 +110,11 @@ void write_struct(Struct* to, size_t struct_size, const Struct& from, const char
 // ----------------------------------------------------------------------------------------------
 // options (options.cpp)
 
-struct LayerSettings {
-  NetworkConfig network;
-  InitConfig init;
-  Dtype dtype;
-};
-LayerSettings layer_settings(const bptt_layer_options* options);
-void check_bptt(const LayerConfig& layer, const BpttSettings& settings);
-OptimizerConfig optimizer_settings(const bptt_optimizer_options* options, const char* prefix);
+NetworkConfig layer_settings(const bptt_layer_options* options);
+OptimizerConfig optimizer_settings(const bptt_optimizer_options* options, Dtype dtype);
+ModelConfig model_settings(const bptt_model_options* options);
+// The options of a backward pass.
+void check_call(const bptt_layer_options& layer, const bptt_backward& backward);
 
 // What has to be finite in T, in words.
 template <class T>
@@ -127,15 +122,6 @@ std::string held_by(const char* product = "") {
   return std::string("a number >= 0 that") + product + " is finite in " +
          (sizeof(T) == sizeof(float) ? "float32" : "float64");
 }
-// Refuses factors of updates that T does not hold.
-template <class T>
-void check_factors(const OptimizerConfig& config, const std::string& prefix) {
-  const auto [option, value] = factor_beyond<T>(config);
-  if (option) fail(BPTT_ERR_ARGUMENT, prefix + option, held_by<T>(), text(value));
-}
-ModelConfig model_settings(const bptt_model_options* options, Dtype* dtype);
-bptt_model_options model_options(const ModelConfig& config, const OptimizerConfig& optimizer,
-                                 bptt_dtype dtype);
 
 // ----------------------------------------------------------------------------------------------
 // locks

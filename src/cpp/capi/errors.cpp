@@ -86,14 +86,6 @@ void fail(bptt_status status, std::string argument, std::string expected, std::s
   throw Error(status, std::move(argument), std::move(expected), std::move(got));
 }
 
-std::string text(int64_t value) { return std::to_string(value); }
-
-std::string text(double value) {
-  char digits[32];
-  const std::to_chars_result end = std::to_chars(digits, digits + sizeof digits, value);
-  return std::string(digits, end.ptr);
-}
-
 std::string quoted(const char* value) {
   if (!value) return "NULL";
   const size_t length = std::strlen(value);

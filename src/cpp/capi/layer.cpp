@@ -5,9 +5,9 @@ namespace bptt {
 namespace {
 
 template <class T>
-std::shared_ptr<Network<T>> new_layer(const LayerSettings& settings) {
-  auto network = std::make_shared<Network<T>>(settings.network);
-  initialise(*network, settings.init);
+std::shared_ptr<Network<T>> new_layer(const NetworkConfig& config) {
+  auto network = std::make_shared<Network<T>>(config);
+  initialise(*network);
   return network;
 }
 
@@ -19,13 +19,13 @@ using namespace bptt;
 bptt_status bptt_layer_create(const bptt_layer_options* options, bptt_layer** layer) {
   return guard("bptt_layer_create", [&] {
     not_null(layer, "layer");
-    const LayerSettings settings = layer_settings(options);
+    const NetworkConfig config = layer_settings(options);
     check_environment();
     auto object = std::make_unique<LayerObject>();
-    if (settings.dtype == Dtype::float32) {
-      object->network = new_layer<float>(settings);
+    if (config.dtype == BPTT_FLOAT32) {
+      object->network = new_layer<float>(config);
     } else {
-      object->network = new_layer<double>(settings);
+      object->network = new_layer<double>(config);
     }
     *layer = static_cast<bptt_layer*>(new_handle(Tag::layer, std::move(object)));
   });

@@ -26,7 +26,7 @@ FlowCall check_results(const ModelConfig& model, const Sequence<T>& sequence,
   arrays.flat("gradients", gradients, count, true);
   arrays.result("step", to);
   return check_flow(config, sequence.steps, sequence.batch, step.flow, step.flow_c, step.flow_a,
-                    step.detail, model.k2 > model.k1, arrays);
+                    step.detail, model.truncation_k2 > model.truncation_k1, arrays);
 }
 
 // Refuses outputs or a loss of an evaluation that overlap another array.
@@ -75,10 +75,9 @@ using namespace bptt;
 bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** model) {
   return guard("bptt_model_create", [&] {
     not_null(model, "model");
-    Dtype dtype;
-    const ModelConfig config = model_settings(options, &dtype);
+    const ModelConfig config = model_settings(options);
     check_environment();
-    *model = static_cast<bptt_model*>(dtype == Dtype::float32
+    *model = static_cast<bptt_model*>(config.layer.dtype == BPTT_FLOAT32
                                           ? new_model(std::make_shared<Model<float>>(config))
                                           : new_model(std::make_shared<Model<double>>(config)));
   });
@@ -92,10 +91,10 @@ bptt_status bptt_model_get_options(bptt_model* model, bptt_model_options* option
                                    size_t struct_size) {
   return guard("bptt_model_get_options", [&] {
     const Use use(model, {Tag::model}, "model");
-    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+    on(use.as<ModelObject>().model, [&](const auto& it) {
       const Reading reading(it->network().params().lock);
-      write_struct(options, struct_size,
-                   model_options(it->config(), it->optimizer().config(), dtype_of(T())), "options");
+      write_struct(options, struct_size, options_of(it->config(), it->optimizer().config()),
+                   "options");
     });
   });
 }

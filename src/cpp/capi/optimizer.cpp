@@ -54,10 +54,10 @@ bptt_status bptt_optimizer_create(const bptt_optimizer_options* options, bptt_pa
                                   bptt_optimizer** optimizer) {
   return guard("bptt_optimizer_create", [&] {
     not_null(optimizer, "optimizer");
-    const OptimizerConfig config = optimizer_settings(options, "");
-    check_environment();
     with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
-      check_factors<T>(config, "");
+      const OptimizerConfig config =
+          optimizer_settings(options, dtype_of(network->config().dtype));
+      check_environment();
       auto object = std::make_unique<OptimizerObject>();
       object->owned = std::shared_ptr<OwnedOptimizer<T>>(
           new OwnedOptimizer<T>{network, Optimizer<T>(config, network->params())});

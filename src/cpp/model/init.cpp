@@ -129,22 +129,22 @@ struct Tensor {
 };
 
 template <class T>
-void fill_weight_hh(const InitConfig& config, const Tensor& tensor, int64_t H, Draw& draw,
+void fill_weight_hh(const bptt_layer_options& config, const Tensor& tensor, int64_t H, Draw& draw,
                     double bound, T* values) {
   const int64_t gates = tensor.gates, columns = tensor.columns;
-  switch (config.weights) {
-    case WeightInit::orthogonal:
-      return fill_orthogonal(draw, config.gain, gates, H, columns, values);
-    case WeightInit::keras:
+  switch (config.init) {
+    case BPTT_INIT_ORTHOGONAL:
+      return fill_orthogonal(draw, config.init_gain, gates, H, columns, values);
+    case BPTT_INIT_KERAS:
       return fill_orthogonal(draw, 1.0, 1, gates * H, columns, values);
-    case WeightInit::identity:
-      return fill_identity(config.gain, gates, H, columns, values);
-    case WeightInit::normal:
+    case BPTT_INIT_IDENTITY:
+      return fill_identity(config.init_gain, gates, H, columns, values);
+    case BPTT_INIT_NORMAL:
       return fill_rescaled(draw, config.spectral_radius, H, gates, H, values);
-    case WeightInit::sparse:
+    case BPTT_INIT_SPARSE:
       return fill_rescaled(draw, config.spectral_radius, std::min(H, kSparseEntries), gates, H,
                            values);
-    case WeightInit::xavier:
+    case BPTT_INIT_XAVIER:
       return fill_uniform(draw, std::sqrt(6.0 / double(H + columns)), values, tensor.count);
     default:
       fill_uniform(draw, bound, values, tensor.count);
@@ -152,14 +152,14 @@ void fill_weight_hh(const InitConfig& config, const Tensor& tensor, int64_t H, D
 }
 
 // The spectral radius that the start of a square W_hh promises: U(-b, b) has b sqrt(H / 3).
-double radius_of(const InitConfig& config) {
-  switch (config.weights) {
-    case WeightInit::orthogonal:
-      return std::fabs(config.gain);
-    case WeightInit::normal:
+double radius_of(const bptt_layer_options& config) {
+  switch (config.init) {
+    case BPTT_INIT_ORTHOGONAL:
+      return std::fabs(config.init_gain);
+    case BPTT_INIT_NORMAL:
       return config.spectral_radius;
-    case WeightInit::xavier:
-    case WeightInit::keras:
+    case BPTT_INIT_XAVIER:
+    case BPTT_INIT_KERAS:
       return 1;
     default:
       return std::sqrt(1 / 3.0);
@@ -171,14 +171,14 @@ double radius_of(const InitConfig& config) {
 // the row sums to 0: else the mean of the elements is an eigenvalue far outside the others (Rajan &
 // Abbott 2006). Where all units have one sign, it stays and is the spectral radius.
 template <class T>
-void fill_weight_hh_of_dale(const LayerConfig& layer, const InitConfig& config,
+void fill_weight_hh_of_dale(const LayerConfig& layer,
                             const Tensor& tensor, Draw& draw, double bound, T* values) {
   const int64_t H = layer.hidden, excite = excitatory_units(layer);
-  if (config.weights == WeightInit::normal) {
+  if (layer.init == BPTT_INIT_NORMAL) {
     fill_normal(draw, 1.0, values, tensor.count);
   } else {
-    InitConfig start = config;
-    start.gain = 1;  // which the factor below makes
+    bptt_layer_options start = layer;
+    start.init_gain = 1;  // which the factor below makes
     fill_weight_hh(start, tensor, H, draw, bound, values);
   }
   Buffer<double> acting(tensor.count);
@@ -190,21 +190,21 @@ void fill_weight_hh_of_dale(const LayerConfig& layer, const InitConfig& config,
     const double balance = more > 0 && less > 0 ? -more / less : -1;
     for (int64_t j = excite; j < H; ++j) row[j] *= balance;
   }
-  const double factor = factor_to(radius_of(config), acting, H, draw.pace);
+  const double factor = factor_to(radius_of(layer), acting, H, draw.pace);
   for (int64_t i = 0; i < tensor.count; ++i)
     values[i] = static_cast<T>(std::copysign(factor * acting[i], double(values[i])));
 }
 
 template <class T>
-void fill_weight_ih(const InitConfig& config, const Tensor& tensor, int64_t H, Draw& draw,
+void fill_weight_ih(const bptt_layer_options& config, const Tensor& tensor, int64_t H, Draw& draw,
                     double bound, T* values) {
-  switch (config.weights) {
-    case WeightInit::identity:
+  switch (config.init) {
+    case BPTT_INIT_IDENTITY:
       return fill_normal(draw, kIdentityInputStd, values, tensor.count);
-    case WeightInit::xavier:
+    case BPTT_INIT_XAVIER:
       bound = std::sqrt(6.0 / double(H + tensor.columns));
       break;
-    case WeightInit::keras:
+    case BPTT_INIT_KERAS:
       bound = std::sqrt(6.0 / double(tensor.gates * H + tensor.columns));
       break;
     default:
@@ -214,35 +214,35 @@ void fill_weight_ih(const InitConfig& config, const Tensor& tensor, int64_t H, D
 }
 
 template <class T>
-void fill_bias(Cell cell, const InitConfig& config, const Tensor& tensor, int64_t H, Draw& draw,
+void fill_bias(const LayerConfig& config, const Tensor& tensor, int64_t H, Draw& draw,
                double bound, T* values) {
   const bool hidden_bias = tensor.is("bias_hh");
-  const Gates gates = gates_of(cell, tensor.gates);
-  if (config.weights == WeightInit::identity || config.weights == WeightInit::xavier ||
-      config.weights == WeightInit::keras) {
+  const Gates gates = gates_of(config.cell, tensor.gates);
+  if (config.init == BPTT_INIT_IDENTITY || config.init == BPTT_INIT_XAVIER ||
+      config.init == BPTT_INIT_KERAS) {
     std::fill_n(values, tensor.count, T(0));
   } else {
     fill_uniform(draw, bound, values, tensor.count);
   }
-  if (config.weights == WeightInit::chrono)
+  if (config.init == BPTT_INIT_CHRONO)
     fill_chrono(draw, config.time_scale, gates, hidden_bias, H, values);
   double forget = config.forget_bias;
-  if (std::isnan(forget) && config.weights == WeightInit::keras) forget = 1;
+  if (std::isnan(forget) && config.init == BPTT_INIT_KERAS) forget = 1;
   if (gates.forget >= 0 && !std::isnan(forget))
     std::fill_n(values + gates.forget * H, H, static_cast<T>(hidden_bias ? 0 : forget));
 }
 
 template <class T>
-void fill_recurrent(const NetworkConfig& network, const InitConfig& config, const Tensor& tensor,
+void fill_recurrent(const NetworkConfig& network, const Tensor& tensor,
                     Draw& draw, double bound, T* values) {
   if (tensor.is("weight_hh") && network.dale >= 0) {
-    fill_weight_hh_of_dale(network, config, tensor, draw, bound, values);
+    fill_weight_hh_of_dale(network, tensor, draw, bound, values);
   } else if (tensor.is("weight_hh")) {
-    fill_weight_hh(config, tensor, network.hidden, draw, bound, values);
+    fill_weight_hh(network, tensor, network.hidden, draw, bound, values);
   } else if (tensor.is("weight_ih")) {
-    fill_weight_ih(config, tensor, network.hidden, draw, bound, values);
+    fill_weight_ih(network, tensor, network.hidden, draw, bound, values);
   } else if (tensor.is("bias_ih") || tensor.is("bias_hh")) {
-    fill_bias(network.cell, config, tensor, network.hidden, draw, bound, values);
+    fill_bias(network, tensor, network.hidden, draw, bound, values);
   } else if (tensor.is("weight_ln") || tensor.is("bias_ln")) {
     std::fill_n(values, tensor.count, tensor.is("weight_ln") ? T(1) : T(0));
   } else {
@@ -253,15 +253,14 @@ void fill_recurrent(const NetworkConfig& network, const InitConfig& config, cons
 }  // namespace
 
 template <class T>
-void initialise(Network<T>& network, const InitConfig& config) {
-  if (config.given) return;
+void initialise(Network<T>& network) {
   Params<T>& params = network.params();
   const std::string& prefix = network.config().prefix;
   const double bound = 1 / std::sqrt(static_cast<double>(network.config().hidden));
   T* const data = params.change();
   Pace pace;
   for (const Param& tensor : params.tensors()) {
-    Draw draw{RandomStream(config.seed, tensor.name), pace};
+    Draw draw{RandomStream(network.config().seed, tensor.name), pace};
     T* values = data + tensor.offset;
     if (tensor.name == "embedding.weight") {
       fill_normal(draw, 1.0, values, tensor.count);
@@ -269,7 +268,7 @@ void initialise(Network<T>& network, const InitConfig& config) {
       fill_uniform(draw, bound, values, tensor.count);
     } else {
       const int64_t columns = tensor.shape.size() > 1 ? tensor.shape[1] : 1;
-      fill_recurrent(network.config(), config,
+      fill_recurrent(network.config(),
                      {std::string_view(tensor.name).substr(prefix.size()),
                       tensor.shape[0] / network.config().hidden, columns, tensor.count},
                      draw, bound, values);
@@ -277,7 +276,7 @@ void initialise(Network<T>& network, const InitConfig& config) {
   }
 }
 
-template void initialise(Network<float>&, const InitConfig&);
-template void initialise(Network<double>&, const InitConfig&);
+template void initialise(Network<float>&);
+template void initialise(Network<double>&);
 
 }  // namespace bptt

@@ -12,10 +12,35 @@
 #include "model/row_losses.h"
 
 namespace bptt {
+
+ModelConfig::ModelConfig(const bptt_model_options& options)
+    : bptt_model_options(options),
+      network(options.layer),
+      loss(Loss(options.loss - BPTT_CROSS_ENTROPY)),
+      mean(options.reduction == BPTT_MEAN) {
+  network.tokens_only = options.vocab_size > 0;
+  if (network.tokens_only) network.input = options.vocab_size;
+  network.embedding = options.embedding_size;
+  network.output = options.output_size;
+  network.last_only = options.targets != BPTT_EVERY_STEP;
+  network.last_row = options.targets == BPTT_LAST_ROW;
+  network.prefix = "rnn.";
+  if (options.class_weights)
+    class_weights.assign(options.class_weights, options.class_weights + options.output_size);
+  bptt_model_options::class_weights = nullptr;  // it may go after the call
+}
+
+bptt_model_options options_of(const ModelConfig& config, const OptimizerConfig& optimizer) {
+  bptt_model_options options = config;
+  options.optimizer = optimizer;
+  options.class_weights = config.class_weights.empty() ? nullptr : config.class_weights.data();
+  return options;
+}
+
 template <class T>
 Model<T>::Model(const ModelConfig& config, Blank blank)
     : config_(config), network_(config.network), optimizer_(config.optimizer, network_.params()) {
-  if (blank == Blank::no) initialise(network_, config.init);
+  if (blank == Blank::no) initialise(network_);
 }
 
 template <class T>
@@ -82,8 +107,8 @@ double Model<T>::loss_and_gradients(const Sequence<T>& sequence, const Target<T>
   network_.forward(sequence, states, readout, tape);
   backward.clip_step = config_.clip_step;
   backward.clip_step_norm = config_.clip_step_norm;
-  backward.k1 = config_.k1;
-  backward.k2 = config_.k2;
+  backward.k1 = config_.truncation_k1;
+  backward.k2 = config_.truncation_k2;
   backward.omega = config_.omega;
   network_.backward(tape, backward, {&targets, nullptr, outputs.data()});
   return losses.total();
@@ -113,7 +138,7 @@ StepResult Model<T>::update() {
     ++steps_taken;
     return result;
   }
-  if (config_.nonfinite == Nonfinite::raise) {
+  if (config_.nonfinite == BPTT_NONFINITE_RAISE) {
     throw Error(BPTT_ERR_NONFINITE, "", "an update that leaves parameters and moments finite",
                 "one that overflows");
   }
@@ -130,10 +155,10 @@ bool Model<T>::usable(StepResult& result, Norm& norm) {
   norm = gradient_norm(gradient_.data(), count);
   result.grad_norm = result.clipped_norm = norm.value();
   if (norm.finite()) return true;
-  if (config_.nonfinite == Nonfinite::raise)
+  if (config_.nonfinite == BPTT_NONFINITE_RAISE)
     throw Error(BPTT_ERR_NONFINITE, "", "a finite gradient",
                 std::isnan(norm.fraction) ? "NaN in it" : "infinity in it");
-  if (config_.nonfinite == Nonfinite::skip) return false;
+  if (config_.nonfinite == BPTT_NONFINITE_SKIP) return false;
   for (int64_t i = 0; i < count; ++i) {
     if (!std::isfinite(gradient_[i])) gradient_[i] = T(0);
   }

@@ -13,35 +13,26 @@
 #include "model/init.h"
 #include "model/network.h"
 #include "model/optimizer.h"
-#include "model/option_rules.h"
+#include "model/option_table.h"
 
 namespace bptt {
 
 enum class Loss { cross_entropy, mse, binary_cross_entropy };
 
-// What an update does with a gradient that is not finite (bptt.h).
-enum class Nonfinite { skip, zero, raise };
+// The options as bptt.h has them, with what the engine derives. Options are checked before (option_rules.h).
+// `loss` is the engine's enumerator of the option of the same name; `class_weights` owns the weights.
+struct ModelConfig : bptt_model_options {
+  explicit ModelConfig(const bptt_model_options& options = default_model_options());
 
-struct ModelConfig {
   NetworkConfig network;  // prefix "rnn.", output > 0
-  InitConfig init;
-  OptimizerConfig optimizer;
-  Loss loss = Loss::cross_entropy;
-  bool mean = true;  // reduction
-  double clip_norm = 0, clip_tensor_norm = 0, clip_value = 0, clip_step = 0,
-         clip_step_norm = 0;    // 0: off
-  int64_t k1 = 0, k2 = 0;       // truncation; 0: off
-  double omega = 0;             // weight of the regulariser; 0: off
-  bool batch_first = false;     // callers' note
-  double label_smoothing = 0;   // cross-entropy
-  int64_t ignore_index = -100;  // cross-entropy: a class that is no target
-  Nonfinite nonfinite = Nonfinite::skip;
+  Loss loss;
+  bool mean;                          // the reduction
   std::vector<double> class_weights;  // [O], or empty: all 1
 };
+static_assert(int(Loss::binary_cross_entropy) == BPTT_BINARY_CROSS_ENTROPY - BPTT_CROSS_ENTROPY);
 
-inline BpttSettings bptt_settings(const ModelConfig& config) {
-  return {config.clip_step, config.clip_step_norm, config.k1, config.k2, config.omega};
-}
+// The options of a model, which its optimiser may have changed since. class_weights is a view.
+bptt_model_options options_of(const ModelConfig& config, const OptimizerConfig& optimizer);
 
 template <class T>
 struct Target {

@@ -17,7 +17,10 @@
 namespace bptt {
 
 struct NetworkConfig : LayerConfig {
-  int64_t input = 0;         // I; with tokens: V
+  explicit NetworkConfig(const bptt_layer_options& options)
+      : LayerConfig(options), input(options.input_size) {}
+
+  int64_t input;             // I; with tokens: V
   bool tokens_only = false;  // a model with a vocabulary
   int64_t embedding = 0;     // E; 0: no table
   int64_t output = 0;        // O; 0: no readout, the output is h

@@ -82,8 +82,8 @@ Optimizer<T>::Optimizer(const OptimizerConfig& config, Params<T>& params)
       groups_(params.tensors().size()),
       updates_(params.tensors().size()) {
   if (std::isnan(config_.eps)) config_.eps = own_eps(config_);
-  if (config_.algorithm == Algorithm::rmsprop && std::isnan(config_.alpha))
-    config_.alpha = config_.graves ? 0.95 : 0.99;
+  if (config_.algorithm == Algorithm::rmsprop && std::isnan(config_.rmsprop_alpha))
+    config_.rmsprop_alpha = config_.graves ? 0.95 : 0.99;
   for (const Moment& moment : moments_of(config_)) {
     names_.push_back(moment.name);
     slots_.push_back(moment.slot);
@@ -161,9 +161,9 @@ void Optimizer<T>::prepare(double scale) {
   args.momentum = config_.momentum;
   args.beta1 = config_.beta1;
   args.beta2 = config_.beta2;
-  args.alpha = config_.alpha;
+  args.alpha = config_.rmsprop_alpha;
   args.eps = config_.eps;
-  args.nesterov = config_.nesterov;
+  args.nesterov = config_.nesterov != 0;
   int64_t counted = -1;
   for (size_t i = 0; i < updates_.size(); ++i) {
     const Param& tensor = params_.tensors()[i];
@@ -227,7 +227,7 @@ bool Optimizer<T>::after_update(const Bounds& now, double gradient, Bounds& then
   }
   const bool adam = config_.algorithm == Algorithm::adam;
   const double momentum = in_use(config_.momentum);
-  const double alpha = in_use(config_.alpha), rest = in_use(1 - config_.alpha);
+  const double alpha = in_use(config_.rmsprop_alpha), rest = in_use(1 - config_.rmsprop_alpha);
   const double g = gradient + (adam ? 0 : decay * now.parameter);
   double moved = 0;  // how far a parameter moves
   then = now;

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <utility>
 #include <vector>
 
+#include "bptt.h"
 #include "kernels/kernels.h"
 #include "model/params.h"
 
@@ -15,18 +15,18 @@ namespace bptt {
 
 enum class Algorithm { sgd, adagrad, adam, rmsprop };
 
-struct OptimizerConfig {
-  Algorithm algorithm = Algorithm::adam;
-  double lr = 1e-3, momentum = 0, beta1 = 0.9, beta2 = 0.999;
-  double eps = std::numeric_limits<double>::quiet_NaN();  // NaN: the algorithm's own
-  double weight_decay = 0;
-  bool decay_biases = false;                                // weight decay on tensors of rank 1 too
-  bool nesterov = false;                                    // sgd
-  bool amsgrad = false;                                     // adam
-  double alpha = std::numeric_limits<double>::quiet_NaN();  // rmsprop; NaN: the form's own
-  bool centered = false;                                    // rmsprop, not of Graves' form
-  bool graves = false;                                      // rmsprop: the form
+// The options as bptt.h has them, with what the engine derives. `algorithm` is the engine's enumerator of the
+// option of the same name.
+struct OptimizerConfig : bptt_optimizer_options {
+  OptimizerConfig(const bptt_optimizer_options& options)
+      : bptt_optimizer_options(options),
+        algorithm(Algorithm(options.algorithm - BPTT_SGD)),
+        graves(options.rmsprop_form == BPTT_RMSPROP_GRAVES) {}
+
+  Algorithm algorithm;
+  bool graves;  // the form of RMSprop
 };
+static_assert(int(Algorithm::rmsprop) == BPTT_RMSPROP - BPTT_SGD);
 
 // What one parameter tensor has of its own.
 struct ParamGroup {
@@ -42,15 +42,6 @@ constexpr bool fits(double factor) {
   return factor >= 0 && factor <= double(std::numeric_limits<T>::max());
 }
 
-// The first factor that does not fit, as bptt.h names it, and its value; null: all do.
-template <class T>
-std::pair<const char*, double> factor_beyond(const OptimizerConfig& config) {
-  if (!fits<T>(config.lr)) return {"lr", config.lr};
-  if (!std::isnan(config.eps) && !fits<T>(config.eps)) return {"eps", config.eps};
-  if (!fits<T>(config.weight_decay)) return {"weight_decay", config.weight_decay};
-  return {nullptr, 0};
-}
-
 // Counters of steps stop here, where double and JSON still hold every integer.
 constexpr int64_t kMostSteps = int64_t{1} << 53;
 
@@ -58,7 +49,7 @@ template <class T>
 class Optimizer {
  public:
   Optimizer(const OptimizerConfig& config,
-            Params<T>& params);  // eps and alpha are resolved here; throws std::bad_alloc
+            Params<T>& params);  // eps and rmsprop_alpha are resolved here; throws std::bad_alloc
 
   const OptimizerConfig& config() const { return config_; }
   double lr() const { return config_.lr; }

@@ -1,45 +1,143 @@
 #include "model/option_rules.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <initializer_list>
 #include <limits>
-#include <utility>
+
+#include "base/text.h"
+#include "model/option_text.h"
 
 namespace bptt {
 namespace {
 
-std::string text(double value) {
-  char digits[32];
-  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
-  return {digits, end};
+// The value in the parameters' dtype, infinite where it is too large for it.
+double as_stored(double value, Dtype dtype) {
+  if (dtype == Dtype::float64) return value;
+  const double most = double(std::numeric_limits<float>::max());
+  return std::fabs(value) > most ? value * std::numeric_limits<double>::infinity()
+                                 : double(static_cast<float>(value));
 }
 
-// Collects the first problem.
+bool of_kind(const OptionRow& row, const OptionValue& value, double number) {
+  if (row.or_nan && std::isnan(number)) return true;
+  switch (row.kind) {
+    case OptionKind::choice:
+      return std::ranges::any_of(
+          row.words, [&](const OptionWord& word) { return word.value == value.integer; });
+    case OptionKind::flag:
+      return value.integer == 0 || value.integer == 1;
+    case OptionKind::size:
+      return value.integer >= 1;
+    case OptionKind::count:
+      return value.integer >= 0;
+    case OptionKind::number:
+      return std::isfinite(number);
+    case OptionKind::positive:
+      return number > 0 && std::isfinite(number);
+    case OptionKind::not_negative:
+      return number >= 0 && std::isfinite(number);
+    case OptionKind::fraction:
+      return number >= 0 && number < 1;
+    case OptionKind::share:
+      return number >= 0 && number <= 1;
+    case OptionKind::leak:
+      return number > 0 && number <= 1;
+    default:
+      return true;
+  }
+}
+
+// Finds the first problem of options. Each function returns whether there is one.
 class Checks {
  public:
-  explicit Checks(Dtype dtype = Dtype::float64) : dtype_(dtype) {}
+  Checks(const OptionStructs& options, Dtype dtype) : options_(options), dtype_(dtype) {}
+  std::optional<OptionProblem> problem;
 
-  void require(bool right, const char* option, const std::string& expected, double got) {
-    require(right, option, expected, text(got));
-  }
-  void require(bool right, const char* option, const std::string& expected,
-               const std::string& got) {
-    if (!right && !problem) problem = OptionProblem{option, expected, got};
-  }
-  void fraction(const char* option, double value) {
-    require(value >= 0 && value < 1, option, "a number in [0, 1)", value);
+  bool has(const OptionRow& row) const { return options_.of(row.group); }
+  OptionValue value(const OptionRow& row) const {
+    return read_option(row, options_.of(row.group));
   }
 
-  // The value in the parameters' dtype, infinite where it is too large for it.
-  double as_stored(double value) const {
-    if (dtype_ == Dtype::float64) return value;
-    const double most = double(std::numeric_limits<float>::max());
-    return std::fabs(value) > most ? value * std::numeric_limits<double>::infinity()
-                                   : double(static_cast<float>(value));
+  // The option by itself, and whether the cell, algorithm or loss has it.
+  bool row(const OptionRow& row) {
+    if (row.type == OptionType::pointer) return false;
+    const OptionValue given = value(row);
+    if (!of_kind(row, given, given.number)) return refuse(row, kind_text(row));
+    if (row.held && !of_kind(row, given, as_stored(given.number, dtype_)))
+      return refuse(row, held_text(row, dtype_name()));
+    if (!row.owner || same(given, fallback_of(row))) return false;
+    return !is(row_of(row.owner), row.owners) && refuse(row, owner_text(row));
   }
-  bool finite(double value) const { return std::isfinite(as_stored(value)); }
+
+  bool conflict(const OptionConflict& conflict) {
+    const OptionRow& row = option_rows()[conflict.option];
+    const OptionRow& other = option_rows()[conflict.other];
+    if (!has(row) || !has(other) || !set(row, conflict.values)) return false;
+    return set(other, conflict.other_values) == conflict.with &&
+           refuse(row, conflict_text(conflict));
+  }
+
+  // Conditions that are not in the table.
+  bool sizes(const bptt_layer_options& layer) {
+    const auto inputs = [&] { return refuse(row_of("input_size"), "an integer >= 1"); };
+    const bool tokens = options_.model && options_.model->vocab_size > 0;
+    return (!tokens && layer.input_size < 1 && inputs()) ||
+           (layer.proj_size >= layer.hidden_size &&
+            refuse(row_of("proj_size"), "0, or a size >= 1 and below hidden_size"));
+  }
+  bool noise(const bptt_layer_options& layer) {
+    const double factor = std::sqrt(2 / layer.alpha) * layer.noise;
+    return !std::isfinite(as_stored(factor, dtype_)) &&
+           refuse(row_of("noise"), std::string("a number with sqrt(2 / alpha) noise finite in ") +
+                                       dtype_name());
+  }
+  bool chrono(const bptt_layer_options& layer) {
+    return layer.init == BPTT_INIT_CHRONO && !(layer.time_scale >= 2) &&
+           refuse(row_of("time_scale"), "a finite number >= 2 for " +
+                                            text_of(row_of("init"), value(row_of("init"))));
+  }
+  // Of parameters that begin with these options.
+  bool start(const bptt_layer_options& layer) {
+    const bool scaled = layer.init == BPTT_INIT_ORTHOGONAL || layer.init == BPTT_INIT_IDENTITY;
+    if (scaled && layer.init_gain != 0 && !moderate(layer.init_gain))
+      return refuse(row_of("init_gain"), "0, or a number whose size is in " + moderate_range());
+    const bool rescaled = layer.init == BPTT_INIT_NORMAL || layer.init == BPTT_INIT_SPARSE;
+    if (rescaled && !moderate(layer.spectral_radius))
+      return refuse(row_of("spectral_radius"), "a number in " + moderate_range());
+    return !std::isnan(layer.dale) && layer.init == BPTT_INIT_ORTHOGONAL && layer.init_gain == 0 &&
+           refuse(row_of("init_gain"), "a number other than 0 with dale");
+  }
+  bool truncation(const bptt_model_options& model) {
+    const int64_t k1 = model.truncation_k1, k2 = model.truncation_k2;
+    const OptionRow& second = row_of("truncation_k2");
+    if (k1 == 0 && k2 == 0) return false;
+    if (k1 == 0) {
+      return refuse(row_of("truncation_k1"), "a number of steps >= 1, or 0 with " +
+                                                 name_of(second, false) + " 0");
+    }
+    return k2 < k1 && refuse(second, "a number of steps >= " +
+                                         name_of(row_of("truncation_k1"), false));
+  }
+  bool weights(const bptt_model_options& model) {
+    if (!model.class_weights) return false;
+    problem = problem_of_weights({model.class_weights, size_t(model.output_size)});
+    return problem.has_value();
+  }
+
+ private:
+  bool refuse(const OptionRow& row, std::string expected) {
+    problem = OptionProblem{&row, name_of(row, options_.model != nullptr), std::move(expected),
+                            text_of(row, value(row))};
+    return true;
+  }
+  bool is(const OptionRow& choice, uint32_t values) const {
+    return bits(value(choice).integer) & values;
+  }
+  bool set(const OptionRow& row, uint32_t values) const {
+    if (values) return is(row, values);
+    return row.kind == OptionKind::flag ? value(row).integer != 0
+                                        : !same(value(row), fallback_of(row));
+  }
   const char* dtype_name() const { return dtype_ == Dtype::float32 ? "float32" : "float64"; }
 
   // Numbers by which elements are multiplied: the products neither overflow nor vanish.
@@ -47,144 +145,61 @@ class Checks {
     const double most = dtype_ == Dtype::float32 ? 1e30 : 1e300;
     return std::fabs(value) >= 1 / most && std::fabs(value) <= most;
   }
-  const char* moderate_range() const {
+  std::string moderate_range() const {
     return dtype_ == Dtype::float32 ? "[1e-30, 1e30] with float32" : "[1e-300, 1e300] with float64";
   }
-  void not_negative(const char* option, double value) {
-    require(value >= 0 && std::isfinite(value), option, "a finite number >= 0", value);
-  }
-  std::optional<OptionProblem> problem;
 
- private:
+  const OptionStructs& options_;
   const Dtype dtype_;
 };
 
 }  // namespace
 
-std::optional<OptionProblem> problem_of(const LayerConfig& layer, Dtype dtype) {
-  Checks checks(dtype);
-  const bool rnn = layer.cell == Cell::rnn, lstm = layer.cell == Cell::lstm;
-  const bool dale = layer.dales_law(), projected = layer.projection != 0;
-  checks.require(rnn || layer.activation == Activation::tanh, "nonlinearity",
-                 "BPTT_TANH (1) unless the cell is BPTT_RNN", int(layer.activation) + 1);
-  checks.require(layer.alpha > 0 && layer.alpha <= 1, "alpha", "a number in (0, 1]", layer.alpha);
-  checks.require(rnn || layer.alpha == 1, "alpha", "1 unless the cell is BPTT_RNN", layer.alpha);
-  checks.require(checks.as_stored(layer.alpha) > 0, "alpha",
-                 std::string("a number that is above 0 in ") + checks.dtype_name(), layer.alpha);
-  checks.not_negative("noise", layer.noise);
-  checks.require(
-      checks.finite(std::sqrt(2 / layer.alpha) * layer.noise), "noise",
-      std::string("a number with sqrt(2 / alpha) noise finite in ") + checks.dtype_name(),
-      layer.noise);
-  checks.require(rnn || layer.noise == 0, "noise", "0 unless the cell is BPTT_RNN", layer.noise);
-  checks.require(!dale || (layer.dale >= 0 && layer.dale <= 1), "dale",
-                 "a number in [0, 1], or NaN", layer.dale);
-  checks.require(!dale || rnn, "dale", "NaN unless the cell is BPTT_RNN", layer.dale);
-  checks.require(lstm || !layer.peephole, "peephole", "0 unless the cell is BPTT_LSTM", 1);
-  checks.require(lstm || !layer.coupled, "coupled", "0 unless the cell is BPTT_LSTM", 1);
-  checks.require(lstm || !projected, "proj_size", "0 unless the cell is BPTT_LSTM",
-                 double(layer.projection));
-  checks.require(layer.projection >= 0 && layer.projection < layer.hidden, "proj_size",
-                 "0, or a size >= 1 and below hidden_size", double(layer.projection));
-  checks.require(layer.cell == Cell::gru || layer.reset_after, "reset_before",
-                 "0 unless the cell is BPTT_GRU", 1);
-  checks.require(layer.reset_after || !layer.layer_norm, "layer_norm", "0 with reset_before", 1);
-  checks.fraction("dropout", layer.dropout);
-  checks.fraction("recurrent_dropout", layer.recurrent_dropout);
-  checks.fraction("zoneout", layer.zoneout);
-  checks.fraction("zoneout_c", layer.zoneout_c);
-  checks.require(lstm || layer.zoneout_c == 0, "zoneout_c", "0 unless the cell is BPTT_LSTM",
-                 layer.zoneout_c);
-  for (const auto& [option, value] :
-       {std::pair("zoneout", layer.zoneout), std::pair("zoneout_c", layer.zoneout_c)}) {
-    checks.require(checks.as_stored(value) < 1, option,
-                   std::string("a number that is below 1 in ") + checks.dtype_name(), value);
+std::optional<OptionProblem> problem_of(const OptionStructs& options, Dtype dtype,
+                                        Parameters parameters) {
+  Checks checks(options, dtype);
+  for (const OptionRow& row : option_rows()) {
+    if (checks.has(row) && checks.row(row)) return checks.problem;
   }
-  checks.require(!projected || layer.zoneout == 0, "zoneout", "0 with proj_size", layer.zoneout);
-  checks.require(!projected || layer.zoneout_c == 0, "zoneout_c", "0 with proj_size",
-                 layer.zoneout_c);
+  const bool begin = parameters == Parameters::begin;
+  for (const OptionConflict& conflict : option_conflicts()) {
+    if ((begin || !conflict.start) && checks.conflict(conflict)) return checks.problem;
+  }
+  if (const bptt_layer_options* const layer = options.layer) {
+    if (checks.sizes(*layer) || checks.noise(*layer) || checks.chrono(*layer) ||
+        (begin && checks.start(*layer)))
+      return checks.problem;
+  }
+  if (options.model && (checks.truncation(*options.model) || checks.weights(*options.model)))
+    return checks.problem;
+  return {};
+}
+
+std::optional<OptionProblem> problem_of_call(const bptt_layer_options& layer,
+                                             const bptt_model_options& call) {
+  const OptionStructs options{&layer, nullptr, &call};
+  Checks checks(options, Dtype::float64);
+  for (const OptionRow& row : option_rows()) {
+    if (row.per_call && checks.row(row)) return checks.problem;
+  }
+  for (const OptionConflict& conflict : option_conflicts()) {
+    if (option_rows()[conflict.option].per_call && checks.conflict(conflict)) return checks.problem;
+  }
+  checks.truncation(call);
   return checks.problem;
 }
 
-std::optional<OptionProblem> problem_of(const NetworkConfig& network, const InitConfig& init,
-                                        Dtype dtype, bool past) {
-  Checks checks(dtype);
-  const auto any_of = [&](std::initializer_list<WeightInit> kinds) {
-    return std::find(kinds.begin(), kinds.end(), init.weights) != kinds.end();
-  };
-  const std::string stored = std::string(" in ") + checks.dtype_name();
-  const std::string kind = text(int(init.weights) + 1);
-  checks.require(std::isfinite(init.gain), "init_gain", "a finite number", init.gain);
-  const bool forgets = network.cell == Cell::lstm && network.bias && !network.coupled;
-  const bool forget_given = !std::isnan(init.forget_bias);
-  checks.require(!forget_given || forgets, "forget_bias",
-                 "NaN unless the cell is BPTT_LSTM with a bias and not coupled", init.forget_bias);
-  checks.require(!forget_given || std::isfinite(init.forget_bias), "forget_bias",
-                 "a finite number, or NaN to leave it", init.forget_bias);
-  checks.require(!forget_given || checks.finite(init.forget_bias), "forget_bias",
-                 "a number that is finite" + stored + ", or NaN to leave it", init.forget_bias);
-  checks.require(init.spectral_radius > 0 && std::isfinite(init.spectral_radius), "spectral_radius",
-                 "a finite number > 0", init.spectral_radius);
-  const bool chrono = init.weights == WeightInit::chrono;
-  checks.require(
-      !chrono || (network.cell != Cell::rnn && network.bias), "init",
-      "another than BPTT_INIT_CHRONO unless the cell is BPTT_LSTM or BPTT_GRU with a bias",
-      "BPTT_INIT_CHRONO");
-  checks.require(!chrono || !forget_given, "forget_bias",
-                 "NaN beside BPTT_INIT_CHRONO, which sets these biases", init.forget_bias);
-  checks.require(!chrono || (init.time_scale >= 2 && std::isfinite(init.time_scale)), "time_scale",
-                 "a finite number >= 2 for BPTT_INIT_CHRONO", init.time_scale);
-  checks.require(chrono || std::isnan(init.time_scale), "time_scale",
-                 "NaN unless init is BPTT_INIT_CHRONO", init.time_scale);
-  checks.require(!chrono || checks.finite(init.time_scale), "time_scale",
-                 "a number that is finite" + stored, init.time_scale);
-  checks.require(!any_of({WeightInit::normal, WeightInit::sparse}) || !network.projection, "init",
-                 "another than BPTT_INIT_NORMAL and BPTT_INIT_SPARSE with proj_size", kind);
-  if (past) return checks.problem;
-  const bool scaled = any_of({WeightInit::orthogonal, WeightInit::identity});
-  checks.require(!scaled || init.gain == 0 || checks.moderate(init.gain), "init_gain",
-                 std::string("0, or a number whose size is in ") + checks.moderate_range(),
-                 init.gain);
-  const bool rescaled = any_of({WeightInit::normal, WeightInit::sparse});
-  checks.require(!rescaled || checks.moderate(init.spectral_radius), "spectral_radius",
-                 std::string("a number in ") + checks.moderate_range(), init.spectral_radius);
-  const bool dale = network.dales_law();
-  checks.require(!dale || !any_of({WeightInit::identity, WeightInit::sparse}), "init",
-                 "another than BPTT_INIT_IDENTITY and BPTT_INIT_SPARSE with dale: |W_hh| has no "
-                 "gradient at 0",
-                 kind);
-  checks.require(!dale || init.weights != WeightInit::orthogonal || init.gain != 0, "init_gain",
-                 "a number other than 0 with dale", init.gain);
-  return checks.problem;
-}
-
-std::optional<OptionProblem> problem_of(const LayerConfig& layer, const BpttSettings& settings) {
-  Checks checks;
-  checks.not_negative("clip_step", settings.clip_step);
-  checks.not_negative("clip_step_norm", settings.clip_step_norm);
-  const double k1 = double(settings.k1), k2 = double(settings.k2);
-  const bool truncated = settings.k1 != 0 || settings.k2 != 0;
-  checks.require(!truncated || settings.k1 >= 1, "truncation_k1",
-                 "a number of steps >= 1, or 0 with truncation_k2 0", k1);
-  checks.require(!truncated || settings.k2 >= settings.k1, "truncation_k2",
-                 "a number of steps >= truncation_k1", k2);
-  checks.require(!truncated || !layer.bidirectional, "truncation_k1", "0 with bidirectional", k1);
-  checks.not_negative("omega", settings.omega);
-  if (!(settings.omega > 0)) return checks.problem;
-  const auto without = [&](bool absent, const char* expected) {
-    checks.require(absent, "omega", expected, settings.omega);
-  };
-  without(layer.cell == Cell::rnn, "0 unless the cell is BPTT_RNN");
-  without(!layer.layer_norm, "0 with layer_norm");
-  without(layer.alpha == 1, "0 with alpha below 1");
-  without(layer.noise == 0, "0 with noise");
-  without(!layer.dales_law(), "0 with dale");
-  without(layer.zoneout == 0, "0 with zoneout");
-  without(layer.recurrent_dropout == 0, "0 with recurrent_dropout");
-  without(settings.clip_step == 0, "0 with clip_step");
-  without(settings.clip_step_norm == 0, "0 with clip_step_norm");
-  without(!truncated, "0 with truncation_k1");
-  return checks.problem;
+std::optional<OptionProblem> problem_of_weights(std::span<const double> weights) {
+  const OptionRow& row = row_of("class_weights");
+  bool any = false;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    any = any || weights[i] > 0;
+    if (weights[i] >= 0 && std::isfinite(weights[i])) continue;
+    return OptionProblem{&row, name_of(row, true), kind_text(row),
+                         text(weights[i]) + " at " + text(int64_t(i))};
+  }
+  if (any) return {};
+  return OptionProblem{&row, name_of(row, true), "at least one above 0", "all 0"};
 }
 
 }  // namespace bptt

@@ -1,35 +1,33 @@
-// option_rules.h: what options of layers, of their start and of BPTT have to be, alone and together. The C API
-// and the reader of model files ask here.
+// option_rules.h: the checks of options, alone and together. The C API and the reader of model files make the
+// same ones.
 #pragma once
 
-#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
-#include "model/init.h"
+#include "model/option_table.h"
 #include "model/params.h"
-#include "sequence/tape.h"
 
 namespace bptt {
 
-// The option (as bptt.h names it) that is wrong, what it has to be and what it is.
+// The option that is wrong, what it has to be and what it is, in the words in use (option_text.h).
 struct OptionProblem {
-  std::string option, expected, got;
+  const OptionRow* row;
+  std::string name, expected, got;
 };
 
-// What is asked of a backward pass beyond the gradients.
-struct BpttSettings {
-  double clip_step = 0, clip_step_norm = 0;  // 0: off
-  int64_t k1 = 0, k2 = 0;
-  double omega = 0;
-};
+// Whether parameters begin with the options or, as in a file, are there already: then starts are allowed that are
+// refused now.
+enum class Parameters { begin, are_there };
 
-// Sizes are positive. Numbers are judged as the dtype has them.
-std::optional<OptionProblem> problem_of(const LayerConfig& layer, Dtype dtype);
-// `past`: of parameters that are there already, as in a file. Starts that are refused now may have made
-// them.
-std::optional<OptionProblem> problem_of(const NetworkConfig& network, const InitConfig& init,
-                                        Dtype dtype, bool past = false);
-std::optional<OptionProblem> problem_of(const LayerConfig& layer, const BpttSettings& settings);
+// The first problem of these structs, whose numbers are judged as the dtype holds them. Class weights, if
+// there are any, are [output_size].
+std::optional<OptionProblem> problem_of(const OptionStructs& options, Dtype dtype,
+                                        Parameters parameters = Parameters::begin);
+// The same of what a backward pass is called with: the options that bptt_backward has, too.
+std::optional<OptionProblem> problem_of_call(const bptt_layer_options& layer,
+                                             const bptt_model_options& call);
+std::optional<OptionProblem> problem_of_weights(std::span<const double> weights);
 
 }  // namespace bptt

@@ -8,10 +8,15 @@
 
 #include "base/buffer.h"
 #include "base/lock.h"
+#include "bptt.h"
 
 namespace bptt {
 
 enum class Dtype { float32, float64 };
+
+inline Dtype dtype_of(bptt_dtype dtype) {
+  return dtype == BPTT_FLOAT64 ? Dtype::float64 : Dtype::float32;
+}
 
 struct Param {
   std::string name;            // PyTorch's

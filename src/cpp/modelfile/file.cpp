@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/pace.h"
+#include "model/option_rules.h"
 #include "modelfile/json.h"
 
 namespace bptt {
@@ -258,13 +259,7 @@ void read_class_weights(TensorData& data, ModelConfig& config) {
   if (!data.has(kClassWeights)) return;
   config.class_weights.resize(size_t(config.network.output));
   data.copy(kClassWeights, config.class_weights.data());
-  double largest = 0;
-  bool possible = true;
-  for (const double weight : config.class_weights) {
-    possible = possible && std::isfinite(weight) && weight >= 0;
-    largest = std::max(largest, weight);
-  }
-  if (!possible || largest == 0) refuse_file("a model file with impossible class weights");
+  if (problem_of_weights(config.class_weights)) refuse_file("a model file with impossible class weights");
 }
 
 void read_tensor_steps(const std::string& text, const ByName& by_name,
@@ -308,7 +303,7 @@ AnyModel read_model(const Contents& contents, const std::byte* bytes) {
   TensorData data(contents.header, bytes);
   ModelConfig config = contents.config;
   read_class_weights(data, config);
-  auto model = std::make_unique<Model<T>>(config);
+  auto model = std::make_unique<Model<T>>(config, Model<T>::Blank::yes);
   Params<T>& params = model->network().params();
   Optimizer<T>& optimizer = model->optimizer();
   T* const values = params.change();
@@ -342,7 +337,7 @@ std::vector<std::byte> serialize(const Model<T>& model) {
       {"format_version", kFormatVersion},
       {"sha256", std::string(kDigits, '0')},
       {"library_version", BPTT_VERSION},
-      {"config", config_to_json(model.config(), optimizer.config(), dtype)},
+      {"config", options_to_json(options_of(model.config(), optimizer.config()))},
       {"steps_taken", std::to_string(model.steps_taken)},
       {"steps_skipped", std::to_string(model.steps_skipped)},
       {"optimizer_steps", std::to_string(optimizer.steps())},
@@ -388,12 +383,13 @@ Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size) 
   Contents contents;
   contents.header = check_model_header(bytes, size, file_size);
   Metadata metadata(contents.header);
-  contents.config = config_from_json(metadata.text("config"), &contents.dtype);
+  contents.config = ModelConfig(options_from_json(metadata.text("config")));
   const ModelConfig& config = contents.config;
-  check_size(config, contents.dtype, contents.header);
+  const Dtype stored = dtype_of(config.layer.dtype);
+  check_size(config, stored, contents.header);
   contents.tensors = tensors_of(config.network);
   contents.moments = moment_prefixes(config.optimizer);
-  const char* const dtype = dtype_text(contents.dtype);
+  const char* const dtype = dtype_text(stored);
   Tensors tensors(contents.header);
   ByName by_name;
   for (const Param& tensor : contents.tensors) {
@@ -422,7 +418,7 @@ AnyModel deserialize(const std::byte* bytes, size_t size) {
   if (digest_of(bytes, size) != text_at(bytes, kDigitsBegin, kDigitsBegin + kDigits)) {
     refuse_file("an altered or damaged model file (its SHA-256 is not the one it names)");
   }
-  return contents.dtype == Dtype::float32 ? read_model<float>(contents, bytes)
+  return contents.config.layer.dtype == BPTT_FLOAT32 ? read_model<float>(contents, bytes)
                                           : read_model<double>(contents, bytes);
 }
 

@@ -47,7 +47,6 @@ SafetensorsHeader check_model_header(const std::byte* bytes, size_t size, uint64
 struct Contents {
   SafetensorsHeader header;
   ModelConfig config;  // but for the class weights, which are data
-  Dtype dtype = Dtype::float32;
   std::vector<Param> tensors;         // the parameters, with the frozen ones marked
   std::vector<ParamGroup> groups;     // by position among `tensors`
   std::vector<int64_t> tensor_steps;  // the optimiser's counters, by position among `tensors`
@@ -60,10 +59,9 @@ struct Contents {
 // and memory in proportion to that.
 Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size);
 
-// All options as JSON; `optimizer` has the learning rate and eps in use.
-std::string config_to_json(const ModelConfig& config, const OptimizerConfig& optimizer,
-                           Dtype dtype);
+// All options as JSON but for the class weights, which are data.
+std::string options_to_json(const bptt_model_options& options);
 // Refuses (Error) unknown, missing and impossible options.
-ModelConfig config_from_json(const std::string& text, Dtype* dtype);
+bptt_model_options options_from_json(const std::string& text);
 
 }  // namespace bptt

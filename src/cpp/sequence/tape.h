@@ -18,58 +18,11 @@
 #include "kernels/kernels.h"
 #include "sequence/batch.h"
 #include "sequence/cell_shape.h"
+#include "sequence/layer_config.h"
 #include "sequence/masks.h"
 #include "sequence/order.h"
 
 namespace bptt {
-
-// What the layers of a stack are, apart from what they read (bptt.h: bptt_layer_options).
-struct LayerConfig {
-  Cell cell = Cell::lstm;
-  Activation activation = Activation::tanh;  // RNN
-  Compute compute = Compute::as_stored;      // bfloat16: float32 parameters only
-  int64_t hidden = 0, layers = 1;
-  bool bias = true;
-  bool bidirectional = false;
-  int64_t projection = 0;   // LSTM: h has so many elements; 0: as many as there are units
-  bool peephole = false;    // LSTM
-  bool coupled = false;     // LSTM: f = 1 - i
-  bool reset_after = true;  // GRU
-  bool layer_norm = false;
-  double alpha = 1;  // RNN: leak
-  double noise = 0;  // RNN: sigma
-  // RNN: fraction of excitatory units; NaN: off
-  double dale = std::numeric_limits<double>::quiet_NaN();
-  double dropout = 0;                 // between layers
-  bool variational = false;           // its mask is the same for all steps
-  double recurrent_dropout = 0;       // of h_{t-1} in its product
-  double zoneout = 0, zoneout_c = 0;  // of h; LSTM: of c
-  uint64_t seed = 0;                  // of the masks
-
-  bool dales_law() const { return !std::isnan(dale); }
-  // What the plain cell does not have (kernels.h: CellOptions).
-  bool extended() const {
-    return projection || peephole || coupled || !reset_after || layer_norm || alpha != 1 ||
-           noise > 0 || zoneout > 0 || zoneout_c > 0 || saves_slope(activation);
-  }
-  CellShape shape() const {
-    return cell_shape(
-        {cell, extended(), coupled, peephole, projection > 0, !reset_after, layer_norm});
-  }
-  int64_t directions() const { return bidirectional ? 2 : 1; }
-  int64_t state() const { return projection ? projection : hidden; }  // elements of h
-  int64_t walks() const { return layers * directions(); }             // L * D
-  int64_t features() const { return directions() * state(); }         // of a layer's output
-};
-
-// Of Dale's law: the first so many units excite.
-inline int64_t excitatory_units(const LayerConfig& config) {
-  return int64_t(config.dale * double(config.hidden) + 0.5);
-}
-
-struct StackConfig : LayerConfig {
-  int64_t input = 0;
-};
 
 // Lengths of internal rows, in elements.
 template <class T>

@@ -1,0 +1,18 @@
+// text.h: numbers as texts, the shortest that read back to the same bits.
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <string>
+
+namespace bptt {
+
+inline std::string text(int64_t value) { return std::to_string(value); }
+
+inline std::string text(double value) {
+  char digits[32];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  return {digits, end};
+}
+
+}  // namespace bptt

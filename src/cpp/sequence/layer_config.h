@@ -1,0 +1,61 @@
+// layer_config.h: what the layers of a stack are: their options as bptt.h has them, with what the engine derives.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "bptt.h"
+#include "kernels/kernels.h"
+#include "sequence/cell_shape.h"
+
+namespace bptt {
+
+// Options are checked before (model/option_rules.h). `cell` and `compute` are the engine's enumerators of the
+// options of the same names.
+struct LayerConfig : bptt_layer_options {
+  explicit LayerConfig(const bptt_layer_options& options)
+      : bptt_layer_options(options),
+        cell(Cell(options.cell - BPTT_RNN)),
+        activation(Activation(options.nonlinearity - BPTT_TANH)),
+        compute(Compute(options.compute)),
+        hidden(options.hidden_size),
+        layers(options.num_layers),
+        projection(options.proj_size),
+        reset_after(options.reset_before == 0) {}
+
+  Cell cell;
+  Activation activation;  // RNN
+  Compute compute;        // bfloat16: float32 parameters only
+  int64_t hidden, layers;
+  int64_t projection;  // LSTM: h has so many elements; 0: as many as there are units
+  bool reset_after;    // GRU
+
+  bool dales_law() const { return !std::isnan(dale); }
+  // What the plain cell does not have (kernels.h: CellOptions).
+  bool extended() const {
+    return projection || peephole || coupled || !reset_after || layer_norm || alpha != 1 ||
+           noise > 0 || zoneout > 0 || zoneout_c > 0 || saves_slope(activation);
+  }
+  CellShape shape() const {
+    return cell_shape({cell, extended(), coupled != 0, peephole != 0, projection > 0, !reset_after,
+                       layer_norm != 0});
+  }
+  int64_t directions() const { return bidirectional ? 2 : 1; }
+  int64_t state() const { return projection ? projection : hidden; }  // elements of h
+  int64_t walks() const { return layers * directions(); }             // L * D
+  int64_t features() const { return directions() * state(); }         // of a layer's output
+};
+static_assert(int(Cell::gru) == BPTT_GRU - BPTT_RNN);
+static_assert(int(Activation::leaky_relu) == BPTT_LEAKY_RELU - BPTT_TANH);
+static_assert(int(Compute::bfloat16) == BPTT_COMPUTE_BFLOAT16);
+
+// Of Dale's law: the first so many units excite.
+inline int64_t excitatory_units(const LayerConfig& config) {
+  return int64_t(config.dale * double(config.hidden_size) + 0.5);
+}
+
+struct StackConfig : LayerConfig {
+  int64_t input = 0;
+};
+
+}  // namespace bptt
