@@ -51,6 +51,12 @@ class Bench:
             tape.states()
             tape.gates()
 
+    def old_tapes(self) -> None:
+        for net, rule in ((self.model, self.model.optimizer), (self.layer, self.adam)):
+            out, _, tape = net.forward(x)
+            rule.step(net.backward(net.forward(x)[2], np.ones_like(out)))
+            net.backward(tape, np.ones_like(out))
+
     def look(self) -> None:
         tape = self.layer.forward(x)[2]
         diagnostics.lyapunov(self.layer, tape, count=2)

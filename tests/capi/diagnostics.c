@@ -1,6 +1,6 @@
 /* diagnostics.c: gradients of single outputs, Jacobians and spectra through the C API: against one
  * backward pass for each loss, central differences of forward passes, and networks whose spectrum is
- * known. */
+ * known; the same after the parameters have changed. */
 #include "structs.h"
 
 enum { T = 7, N = 3, I = 2, H = 4, L = 2, O = 3, SEEDS = 12, MOST = 2000 };
@@ -300,7 +300,6 @@ static void check_refusals(net* it, net* other) {
   bptt_tape* tape = it->tape;
   bptt_seeds seeds;
   bptt_spectrum spectrum;
-  bptt_params* params;
   int64_t times[2] = {0, 4}, samples[2] = {0, 0}, outputs[2] = {0, H - 1}, k;
   double norms[2 * T], flow[4 * L * T], dy[2 * H], values[MOST], exponents[2 * H], logs[2 * H];
   const int lstm = it->cell == BPTT_LSTM;
@@ -377,12 +376,47 @@ static void check_refusals(net* it, net* other) {
   REFUSED(BPTT_ERR_STATE, bptt_model_jacobian(it->model, tape, 0, 0, 0, values));
   if (it->targets == BPTT_LAST_STEP)
     REFUSED(BPTT_ERR_RANGE, bptt_model_backward_seeds(it->model, it->model_tape, &seeds));
-  OK(bptt_layer_params(layer, &params));
-  OK(bptt_params_get(params, values));
-  OK(bptt_params_set(params, values));
-  REFUSED(BPTT_ERR_STATE, bptt_layer_backward_seeds(layer, tape, &seeds));
-  REFUSED(BPTT_ERR_STATE, bptt_layer_spectrum(layer, tape, &spectrum));
-  REFUSED(BPTT_ERR_STATE, bptt_layer_jacobian(layer, tape, 0, 0, 0, values));
+}
+
+/* What there is to see of both tapes: norms of seeds, exponents, a Jacobian. */
+static void look(net* it, double* seen) {
+  const int64_t time = lengths[0] - 1, output = 1;
+  bptt_seeds seeds;
+  bptt_spectrum spectrum;
+  OK(bptt_seeds_init(&seeds, sizeof seeds));
+  seeds.count = 1;
+  seeds.times = &time;
+  seeds.outputs = &output;
+  OK(bptt_spectrum_init(&spectrum, sizeof spectrum));
+  seeds.dx_norms = seen;
+  spectrum.exponents = seen + T;
+  OK(bptt_layer_backward_seeds(it->layer, it->tape, &seeds));
+  OK(bptt_layer_spectrum(it->layer, it->tape, &spectrum));
+  seeds.dx_norms = seen + T + it->S;
+  spectrum.exponents = seen + 2 * T + it->S;
+  OK(bptt_model_backward_seeds(it->model, it->model_tape, &seeds));
+  OK(bptt_model_spectrum(it->model, it->model_tape, &spectrum));
+  OK(bptt_layer_jacobian(it->layer, it->tape, 1, 1, 2, seen + 2 * (T + it->S)));
+}
+
+/* Tapes are seen with the parameters that they were made with. */
+static void check_changed(net* it) {
+  static double before[MOST], after[MOST], values[MOST];
+  bptt_params* params[2];
+  int64_t count, i, k;
+  memset(before, 0, sizeof before);
+  memset(after, 0, sizeof after);
+  look(it, before);
+  OK(bptt_layer_params(it->layer, &params[0]));
+  OK(bptt_model_params(it->model, &params[1]));
+  for (i = 0; i < 2; ++i) {
+    OK(bptt_params_count(params[i], NULL, &count));
+    REQUIRE(count <= MOST);
+    for (k = 0; k < count; ++k) put(values, k, 2 * random_number());
+    OK(bptt_params_set(params[i], values));
+    look(it, after);
+    REQUIRE(memcmp(before, after, sizeof before) == 0);
+  }
 }
 
 int main(void) {
@@ -400,6 +434,7 @@ int main(void) {
         check_seeds(it, 0);
         check_seeds(it, 1);
         check_refusals(it, other);
+        check_changed(it);
         free_net(it);
         free_net(other);
       }

@@ -1,5 +1,6 @@
 /* updates.c: updates that would leave something infinite are not made; each tensor counts its own;
- * the library tells which parameters are not finite. Usage: updates FILE, where FILE can be written. */
+ * the library tells which parameters are not finite; tapes outlive updates. Usage: updates FILE, where
+ * FILE can be written. */
 #include "structs.h"
 
 #include <float.h>
@@ -58,6 +59,50 @@ static void check_counters(bptt_optimizer* optimizer) {
   OK(bptt_optimizer_step(optimizer, gradients, NULL));
   OK(bptt_optimizer_get_steps(optimizer, &steps));
   REQUIRE(steps == 6);
+}
+
+/* Tapes of several versions of the parameters, walked back in another order and freed in a third. */
+static void check_tapes(bptt_layer* layer, bptt_optimizer* optimizer) {
+  enum { T = 4, N = 2, TAPES = 5 };
+  static float gradient[TAPES][COUNT];
+  float x[T * N * I], dy[T * N * H], *now = first;
+  bptt_tape *tapes[TAPES], *twin;
+  bptt_sequence sequence;
+  bptt_backward backward;
+  int i, k;
+  for (i = 0; i < T * N * I; ++i) x[i] = (float)random_number();
+  for (i = 0; i < T * N * H; ++i) dy[i] = (float)random_number();
+  OK(bptt_sequence_init(&sequence, sizeof sequence));
+  sequence.time = T;
+  sequence.batch = N;
+  sequence.x = x;
+  sequence.x_stride_t = N * I;
+  sequence.x_stride_n = I;
+  OK(bptt_backward_init(&backward, sizeof backward));
+  backward.dy = dy;
+  backward.dy_stride_t = N * H;
+  backward.dy_stride_n = H;
+  for (i = 0; i < COUNT; ++i) gradients[i] = (float)random_number();
+  for (i = 0; i < TAPES; ++i) {
+    OK(bptt_layer_forward(layer, &sequence, NULL, &tapes[i]));
+    OK(bptt_layer_forward(layer, &sequence, NULL, &twin));
+    backward.gradients = gradient[i];
+    if (i % 2) OK(bptt_layer_backward(layer, twin, &backward));
+    OK(bptt_optimizer_step(optimizer, gradients, NULL));
+    if (i % 2 == 0) OK(bptt_layer_backward(layer, twin, &backward));
+    OK(bptt_tape_free(twin));
+    REQUIRE(i == 0 || memcmp(gradient[i], gradient[i - 1], sizeof *gradient) != 0);
+  }
+  backward.gradients = now;
+  for (i = 0; i < TAPES; ++i) {
+    k = 2 * i % TAPES;
+    OK(bptt_layer_backward(layer, tapes[k], &backward));
+    REQUIRE(memcmp(now, gradient[k], sizeof *gradient) == 0);
+  }
+  for (i = TAPES; i-- > 1;) OK(bptt_tape_free(tapes[i]));
+  OK(bptt_layer_backward(layer, tapes[0], &backward));
+  REQUIRE(memcmp(now, gradient[0], sizeof *gradient) == 0);
+  OK(bptt_tape_free(tapes[0]));
 }
 
 static void check_finite(void) {
@@ -155,6 +200,7 @@ int main(int argc, char** argv) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_optimizer_set_group(optimizer, "weight_ih_l0", 1e300, NAN));
   check_overflow(optimizer);
   check_counters(optimizer);
+  check_tapes(layer, optimizer);
   check_finite();
   check_model(argv[1]);
   check_eps();

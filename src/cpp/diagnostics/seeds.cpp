@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "diagnostics/state_rows.h"
@@ -78,7 +79,6 @@ void cut(double* norms, int64_t steps, int64_t time, int64_t horizon, bool ends)
 
 template <class T>
 void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
-  const auto packed = packed_backward(call.parameters, call.version);
   const int64_t S = int64_t(call.times.size()), steps = tape.steps(), walks = config_.walks();
   if (call.dx_norms) std::fill_n(call.dx_norms, S * steps, 0.0);
   if (call.flow) std::fill_n(call.flow, walks * S * steps, 0.0);
@@ -96,15 +96,14 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
     std::vector<BackwardCall<T>> calls(static_cast<size_t>(count));
     std::vector<std::unique_ptr<BackwardWalk<T>>> backward;
     for (size_t i = 0; i < size_t(count); ++i) {
-      calls[i].parameters = call.parameters;
-      calls[i].version = call.version;
+      calls[i].packed = call.packed;
       calls[i].ends = call.ends;
       calls[i].seeds = &seeds[i];
       const int64_t sample = seeds[i].sample;
       const Shard<T> shard{0,       sample,  sample + 1, nullptr, nullptr,
                            nullptr, nullptr, nullptr,    true};
       backward.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, calls[i],
-                                                           tape, *packed, shard, stop));
+                                                           tape, *call.packed, shard, stop));
     }
     run_team(count, [&](const Team& team) {
       for (int64_t i = team.begin(count); i < team.end(count); ++i)
@@ -126,17 +125,17 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
 }
 
 template <class T>
-std::shared_ptr<StateRows<T>> Stack<T>::state_rows(const T* parameters, uint64_t version,
+std::shared_ptr<StateRows<T>> Stack<T>::state_rows(std::shared_ptr<const Packed<T>> packed,
                                                    const Tape<T>& tape, int64_t walk,
                                                    int64_t sample, int64_t rows) const {
-  return std::make_shared<StateRows<T>>(config_, geometry_, offsets_, tape,
-                                        packed_backward(parameters, version), walk, sample, rows);
+  return std::make_shared<StateRows<T>>(config_, geometry_, offsets_, tape, std::move(packed), walk,
+                                        sample, rows);
 }
 
-#define BPTT_INSTANTIATE(T)                                                                       \
-  template void Stack<T>::walk_seeds(const SeedsCall<T>&, const Tape<T>&) const;                  \
-  template std::shared_ptr<StateRows<T>> Stack<T>::state_rows(const T*, uint64_t, const Tape<T>&, \
-                                                              int64_t, int64_t, int64_t) const;
+#define BPTT_INSTANTIATE(T)                                                      \
+  template void Stack<T>::walk_seeds(const SeedsCall<T>&, const Tape<T>&) const; \
+  template std::shared_ptr<StateRows<T>> Stack<T>::state_rows(                   \
+      std::shared_ptr<const Packed<T>>, const Tape<T>&, int64_t, int64_t, int64_t) const;
 BPTT_INSTANTIATE(float)
 BPTT_INSTANTIATE(double)
 #undef BPTT_INSTANTIATE

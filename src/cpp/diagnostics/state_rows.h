@@ -28,9 +28,9 @@ class StateRows {
         steps_(in_) {}
 
   int64_t rows() const { return rows_; }
-  int64_t steps() const { return in_.own.steps(); }                             // of the sequence
-  int64_t size() const { return in_.R + cells(); }                              // of a state
-  const Kernels<T>& kernels() const { return kernels_of<T>(*packed_->table); }  // exact ones
+  int64_t steps() const { return in_.own.steps(); }  // of the sequence
+  int64_t size() const { return in_.R + cells(); }   // of a state
+  const Kernels<T>& kernels() const { return kernels_of<T>(*packed_->key.table); }  // exact ones
 
   // Row n of a matrix [rows, size], `row` apart: before steps, and what they leave.
   void put(const T* matrix, int64_t row) {

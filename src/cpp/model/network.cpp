@@ -64,11 +64,56 @@ std::vector<Param> tensors_of(const NetworkConfig& config) {
 
 template <class T>
 Network<T>::Network(const NetworkConfig& config)
-    : config_(config), stack_(stack_config(config), add_tensors(config, params_)) {
+    : config_(config),
+      stack_(stack_config(config), add_tensors(config, params_)),
+      snapshot_(std::make_shared<Snapshot<T>>()) {
   params_.allocate();
+  params_.before_change = [this] { keep_for_tapes(); };
   embedding_ = params_.find("embedding.weight");
   readout_weight_ = params_.find("readout.weight");
   readout_bias_ = params_.find("readout.bias");
+}
+
+// Before the parameters change: the tapes that were made with them get what they will read. If these
+// went backward already, or one of them did, it is packed already and only has to be held.
+template <class T>
+void Network<T>::keep_for_tapes() {
+  if (snapshot_.use_count() == 1) return;
+  auto next = std::make_shared<Snapshot<T>>();
+  Snapshot<T> kept;
+  kept.packed = stack_.packed_backward(params_.data(), params_.version());
+  if (config_.output) kept.readout = packed_readout_backward();
+  if (config_.output && config_.compute != Compute::as_stored) {
+    kept.readout_weight = Buffer<T>(readout_weight_->count);
+    std::copy_n(params_.data(*readout_weight_), readout_weight_->count, kept.readout_weight.data());
+  }
+  *snapshot_ = std::move(kept);
+  snapshot_ = std::move(next);
+}
+
+template <class T>
+std::shared_ptr<const Packed<T>> Network<T>::packed_backward(const Tape<T>& tape) const {
+  const Snapshot<T>* const kept = past(tape);
+  return kept ? kept->packed : stack_.packed_backward(params_.data(), params_.version());
+}
+
+template <class T>
+std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout_backward(
+    const Tape<T>& tape) const {
+  const Snapshot<T>* const kept = past(tape);
+  return kept ? kept->readout : packed_readout_backward();
+}
+
+template <class T>
+const T* Network<T>::readout_row(const Tape<T>& tape, int64_t output, Buffer<T>& scratch) const {
+  const int64_t row = config_.features();
+  const Snapshot<T>* const kept = past(tape);
+  if (!kept) return params_.data(*readout_weight_) + output * row;
+  if (kept->readout_weight.count()) return kept->readout_weight.data() + output * row;
+  scratch.reserve(row);
+  unpack_row(kernels_of<T>(*kept->readout->key.table), kept->readout->weight.data(), config_.output,
+             row, output, scratch.data());
+  return scratch.data();
 }
 
 template <class T>
@@ -95,7 +140,6 @@ void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
   call.hn = outputs.hn;
   call.cn = outputs.cn;
   call.ends = config_.reads_ends();
-  tape.stamp(call.version);
   if (!config_.output) {
     call.y = outputs.y;
     call.y_t = outputs.y_t;
@@ -116,8 +160,7 @@ template <class T>
 void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in,
                           const ReadoutBackward<T>& readout) const {
   BackwardCall<T> call{};
-  call.parameters = params_.data();
-  call.version = params_.version();
+  call.packed = packed_backward(tape);
   call.dhn = in.dhn;
   call.dcn = in.dcn;
   call.ends = config_.reads_ends();
@@ -152,9 +195,9 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in,
     call.dy_t = in.dy_t;
     call.dy_n = in.dy_n;
   } else if (readout.kept || readout.each_row) {
-    pass =
-        std::make_unique<ReadoutBackwardPass<T>>(*this, readout, tape, in.gradients != nullptr,
-                                                 stack_.shard_count(tape.batch(), params_.count()));
+    pass = std::make_unique<ReadoutBackwardPass<T>>(
+        *this, readout, packed_readout_backward(tape), tape, in.gradients != nullptr,
+        stack_.shard_count(tape.batch(), params_.count()));
     call.before_block = [&pass](const Team& team, const Block<T>& block, T* dy) {
       return pass->block(team, block, dy);
     };
@@ -182,7 +225,9 @@ void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
     };
   }
   forward(sequence, outputs, readout, *own);
-  if (tape) *tape = std::move(own);
+  if (!tape) return;
+  own->hold(snapshot_);
+  *tape = std::move(own);
 }
 
 template <class T>
@@ -204,7 +249,7 @@ template <class T>
 void Network<T>::walk_seeds(const Tape<T>& tape, SeedsCall<T> call, const int64_t* outputs) const {
   const int64_t S = int64_t(call.times.size()), row = config_.features(), O = config_.output;
   const T* const given = call.dy;
-  Buffer<T> dy;
+  Buffer<T> dy, scratch;
   if (O || !given) {
     dy = Buffer<T>::zeros(checked_count(S, row));
     for (int64_t s = 0; s < S; ++s) {
@@ -212,18 +257,17 @@ void Network<T>::walk_seeds(const Tape<T>& tape, SeedsCall<T> call, const int64_
       if (!O) {
         own[outputs[s]] = 1;
       } else if (!given) {
-        std::copy_n(params_.data(*readout_weight_) + outputs[s] * row, row, own);
+        std::copy_n(readout_row(tape, outputs[s], scratch), row, own);
       } else {
         for (int64_t o = 0; o < O; ++o) {
-          const T* weights = params_.data(*readout_weight_) + o * row;
+          const T* weights = readout_row(tape, o, scratch);
           for (int64_t i = 0; i < row; ++i) own[i] += given[s * O + o] * weights[i];
         }
       }
     }
     call.dy = dy.data();
   }
-  call.parameters = params_.data();
-  call.version = params_.version();
+  call.packed = packed_backward(tape);
   call.ends = config_.reads_ends();
   stack_.walk_seeds(call, tape);
 }

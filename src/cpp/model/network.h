@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "base/fork.h"
 #include "kernels/kernels.h"
 #include "model/params.h"
+#include "model/snapshot.h"
 #include "sequence/stack.h"
 
 namespace bptt {
@@ -42,15 +42,6 @@ struct Outputs {
   int64_t y_t = 0, y_n = 0;
   T* hn = nullptr;
   T* cn = nullptr;
-};
-
-// The readout's weights as the kernels want them.
-template <class T>
-struct PackedReadout {
-  uint64_t version = 0;
-  const KernelTable* table = nullptr;
-  Buffer<T> forward, backward;  // W_o^T, W_o
-  Buffer<T> bias;
 };
 
 template <class T>
@@ -117,7 +108,8 @@ class Network {
   // std::bad_alloc, Error (cancelled).
   void forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
                std::unique_ptr<Tape<T>>* tape) const;
-  // The tape must be fresh: tape.version() == params().version().
+  // All that take a tape go back with the parameters that it was made with, whatever these are now. Only
+  // which tensors are frozen, so that their gradients are 0, is as it is now.
   void backward(const Tape<T>& tape, const Backward<T>& call) const;
 
   // The same with a readout of the caller's. y is that of a network without readout.
@@ -132,7 +124,7 @@ class Network {
   void walk_seeds(const Tape<T>& tape, SeedsCall<T> call, const int64_t* outputs) const;
   std::shared_ptr<StateRows<T>> state_rows(const Tape<T>& tape, int64_t walk, int64_t sample,
                                            int64_t rows) const {
-    return stack_.state_rows(params_.data(), params_.version(), tape, walk, sample, rows);
+    return stack_.state_rows(packed_backward(tape), tape, walk, sample, rows);
   }
 
   int64_t output_row() const { return padded_row<T>(config_.output); }
@@ -147,12 +139,22 @@ class Network {
   // For streams: everything a step needs, as it is now.
   const Stack<T>& stack() const { return stack_; }
   bool one_hot() const { return config_.tokens_only && !config_.embedding; }
-  std::shared_ptr<const PackedReadout<T>> packed_readout() const;
+  std::shared_ptr<const PackedReadout<T>> packed_readout() const;  // forward
   const Param* readout_weight() const { return readout_weight_; }
   const Param* readout_bias() const { return readout_bias_; }
 
  private:
   const T* table() const { return config_.embedding ? params_.data(*embedding_) : nullptr; }
+  void keep_for_tapes();
+  // The snapshot of a tape whose parameters have changed since; else null.
+  const Snapshot<T>* past(const Tape<T>& tape) const {
+    return tape.snapshot() == snapshot_.get() ? nullptr : tape.snapshot();
+  }
+  std::shared_ptr<const Packed<T>> packed_backward(const Tape<T>& tape) const;
+  std::shared_ptr<const PackedReadout<T>> packed_readout_backward() const;
+  std::shared_ptr<const PackedReadout<T>> packed_readout_backward(const Tape<T>& tape) const;
+  // W_o[output, :] of the tape's parameters, in `scratch` if need be.
+  const T* readout_row(const Tape<T>& tape, int64_t output, Buffer<T>& scratch) const;
 
   NetworkConfig config_;
   Params<T> params_;
@@ -160,7 +162,8 @@ class Network {
   const Param* readout_weight_ = nullptr;
   const Param* readout_bias_ = nullptr;
   Stack<T> stack_;
-  mutable Guarded<std::shared_ptr<PackedReadout<T>>> packed_;
+  mutable PackCache<PackedReadout<T>> readout_forward_, readout_backward_;
+  std::shared_ptr<Snapshot<T>> snapshot_;  // of the parameters as they are; changes with them
 };
 
 }  // namespace bptt

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,12 @@ class Params {
   const T* data() const { return data_.data(); }
   const T* data(const Param& tensor) const { return data_.data() + tensor.offset; }
 
-  // To change values: hold `lock` exclusively and call this; what was packed or taped from the old
-  // values is then stale.
+  // Run before every change. What it throws refuses the change: the values are still as they were.
+  std::function<void()> before_change;
+  // To change values: hold `lock` exclusively and call this; what was packed from the old values is
+  // then stale.
   T* change() {
+    if (before_change) before_change();
     version_.fetch_add(1, std::memory_order_release);
     return data_.data();
   }

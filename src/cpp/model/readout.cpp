@@ -1,8 +1,8 @@
 #include "model/readout.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "base/profile.h"
 
@@ -55,33 +55,36 @@ TargetRows target_rows(const Order& order, bool last_only,
 template <class T>
 std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
   const KernelTable* table = active_kernels();
-  const auto access = packed_.access();
-  std::shared_ptr<PackedReadout<T>>& cached = *access;
-  const uint64_t version = params_.version();
-  if (cached && cached->version == version && cached->table == table) return cached;
-  auto packed =
-      cached && cached.use_count() == 1 ? std::move(cached) : std::make_shared<PackedReadout<T>>();
-  cached.reset();
-  std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
-  const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);
-  const int64_t H = config_.features(), O = config_.output;
-  packed->forward.reserve(packed_size(kernels, H, O, 1));
-  packed->backward.reserve(packed_size(kernels, O, H, 1));
-  packed->bias.reserve(padded_plane<T>(O));
-  const T* weight = params_.data(*readout_weight_);
-  run_team(stack_.team_size(kBlockRows), [&](const Team& team) {
-    const int64_t to_output = panel_count(kernels, O), to_hidden = panel_count(kernels, H);
-    kernels.pack(PackArgs<T>{weight, 1, H, 0, O, 1, H, 0, H, team.begin(to_output),
-                             team.end(to_output), packed->forward.data()});
-    kernels.pack(PackArgs<T>{weight, H, 1, 0, H, 1, O, 0, O, team.begin(to_hidden),
-                             team.end(to_hidden), packed->backward.data()});
+  return readout_forward_.get({params_.version(), table}, [&](PackedReadout<T>& packed) {
+    const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);
+    const int64_t H = config_.features(), O = config_.output;
+    packed.weight.reserve(packed_size(kernels, H, O, 1));
+    packed.bias.reserve(padded_plane<T>(O));
+    const T* weight = params_.data(*readout_weight_);
+    run_team(stack_.team_size(kBlockRows), [&](const Team& team) {
+      const int64_t panels = panel_count(kernels, O);
+      kernels.pack(PackArgs<T>{weight, 1, H, 0, O, 1, H, 0, H, team.begin(panels), team.end(panels),
+                               packed.weight.data()});
+    });
+    std::memcpy(packed.bias.data(), params_.data(*readout_bias_), size_t(O) * sizeof(T));
+    std::fill(packed.bias.data() + O, packed.bias.data() + padded_plane<T>(O), T(0));
   });
-  std::memcpy(packed->bias.data(), params_.data(*readout_bias_), size_t(O) * sizeof(T));
-  std::fill(packed->bias.data() + O, packed->bias.data() + padded_plane<T>(O), T(0));
-  packed->version = version;
-  packed->table = table;
-  cached = packed;
-  return packed;
+}
+
+template <class T>
+std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout_backward() const {
+  const KernelTable* table = active_kernels();
+  return readout_backward_.get({params_.version(), table}, [&](PackedReadout<T>& packed) {
+    const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);
+    const int64_t H = config_.features(), O = config_.output;
+    packed.weight.reserve(packed_size(kernels, O, H, 1));
+    const T* weight = params_.data(*readout_weight_);
+    run_team(stack_.team_size(kBlockRows), [&](const Team& team) {
+      const int64_t panels = panel_count(kernels, H);
+      kernels.pack(PackArgs<T>{weight, H, 1, 0, H, 1, O, 0, O, team.begin(panels), team.end(panels),
+                               packed.weight.data()});
+    });
+  });
 }
 
 template <class T>
@@ -90,7 +93,7 @@ ReadoutForwardPass<T>::ReadoutForwardPass(const Network<T>& network,
     : network_(network),
       readout_(readout),
       packed_(network.packed_readout()),
-      kernels_(kernels_of<T>(*packed_->table, network.config().compute)),
+      kernels_(kernels_of<T>(*packed_->key.table, network.config().compute)),
       operands_(kernels_, tape.order().block_rows(), network.config().features()) {
   const int64_t rows = tape.order().block_rows();
   if (!readout.keep) out_ = Buffer<T>(checked_count(rows, network.output_row()));
@@ -124,7 +127,7 @@ void ReadoutForwardPass<T>::block(const Team& team, const Block<T>& block) {
   p.scratch = operands_.at(r0);
   p.segments = 1;
   p.segment_length = features;
-  p.b = packed_->forward.data();
+  p.b = packed_->weight.data();
   p.rows = r1 - r0;
   p.units = config.output;
   p.groups = 1;
@@ -140,12 +143,13 @@ void ReadoutForwardPass<T>::block(const Team& team, const Block<T>& block) {
 
 template <class T>
 ReadoutBackwardPass<T>::ReadoutBackwardPass(const Network<T>& network,
-                                            const ReadoutBackward<T>& readout, const Tape<T>& tape,
-                                            bool gradients, int64_t shards)
+                                            const ReadoutBackward<T>& readout,
+                                            std::shared_ptr<const PackedReadout<T>> packed,
+                                            const Tape<T>& tape, bool gradients, int64_t shards)
     : network_(network),
       readout_(readout),
-      packed_(network.packed_readout()),
-      kernels_(kernels_of<T>(*packed_->table, network.config().compute)) {
+      packed_(std::move(packed)),
+      kernels_(kernels_of<T>(*packed_->key.table, network.config().compute)) {
   const int64_t features = network.config().features();
   const int64_t features_row = network.stack().geometry().features_row;
   for (int64_t i = 0; i < shards; ++i) {
@@ -191,7 +195,7 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
     p.scratch = scratch.operands.at(r0);
     p.segments = 1;
     p.segment_length = O;
-    p.b = packed_->backward.data();
+    p.b = packed_->weight.data();
     p.rows = r1 - r0;
     p.units = features;
     p.groups = 1;
@@ -237,9 +241,10 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
   return true;
 }
 
-#define BPTT_READOUT_OF(T)                                                             \
-  template std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const; \
-  template class ReadoutForwardPass<T>;                                                \
+#define BPTT_READOUT_OF(T)                                                                      \
+  template std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const;          \
+  template std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout_backward() const; \
+  template class ReadoutForwardPass<T>;                                                         \
   template class ReadoutBackwardPass<T>;
 BPTT_READOUT_OF(float)
 BPTT_READOUT_OF(double)

@@ -1,6 +1,7 @@
 // readout.h: the readout's passes over blocks of time: out = W_o h + b_o for the target rows, and back.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "model/network.h"
@@ -28,7 +29,8 @@ template <class T>
 class ReadoutBackwardPass {
  public:
   ReadoutBackwardPass(const Network<T>& network, const ReadoutBackward<T>& readout,
-                      const Tape<T>& tape, bool gradients, int64_t shards);
+                      std::shared_ptr<const PackedReadout<T>> packed, const Tape<T>& tape,
+                      bool gradients, int64_t shards);
   // dL/d output of a block's target rows into dy [rows of the block] and the readout's gradients;
   // false if it has none. By every member of the team.
   bool block(const Team& team, const Block<T>& block, T* dy);

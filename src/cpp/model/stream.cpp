@@ -13,8 +13,8 @@ Stream<T>::Stream(const Model<T>& model)
       weights_(model.network().stack().packed_forward(model.network().params().data(),
                                                       model.network().params().version(),
                                                       model.network().one_hot())),
-      stepper_(stack_, geometry_, kernels_of<T>(*weights_->table, stack_.compute)),
-      operands_(kernels_of<T>(*weights_->table, stack_.compute), 1, stack_.hidden,
+      stepper_(stack_, geometry_, kernels_of<T>(*weights_->key.table, stack_.compute)),
+      operands_(kernels_of<T>(*weights_->key.table, stack_.compute), 1, stack_.hidden,
                 std::max(stack_.input, stack_.hidden)) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
@@ -37,7 +37,7 @@ Stream<T>::Stream(const Model<T>& model)
 
 template <class T>
 void Stream<T>::run(const T* x, int64_t token, T* y) {
-  const Kernels<T>& kernels = kernels_of<T>(*weights_->table, stack_.compute);
+  const Kernels<T>& kernels = kernels_of<T>(*weights_->key.table, stack_.compute);
   const CellShape& shape = stepper_.shape();
   const int64_t R = config_.state(), next = 1 - now_;
   for (int64_t l = 0; l < config_.layers; ++l) {
@@ -45,7 +45,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
     T* out = shape.planes ? planes_.data() : h(l, next);
     const T* const in = l ? h(l - 1, next) : x;
     StepForwardArgs<T> step = stepper_.begin(weights, 1);
-    if (l == 0 && weights_->one_hot) {
+    if (l == 0 && weights_->key.one_hot) {
       const int64_t row = shape.gates * geometry_.plane;
       std::memcpy(out, weights.token_rows.data() + token * row,
                   size_t(shape.planes ? row : config_.hidden) * sizeof(T));
@@ -78,7 +78,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
   p.scratch = operands_.at(0);
   p.segments = 1;
   p.segment_length = R;
-  p.b = readout_->forward.data();
+  p.b = readout_->weight.data();
   p.rows = 1;
   p.units = config_.output;
   p.groups = 1;

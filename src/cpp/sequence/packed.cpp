@@ -1,10 +1,8 @@
 // packed.cpp: weights in the order in which the kernels read them.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <vector>
 
-#include "base/profile.h"
 #include "sequence/stack.h"
 
 namespace bptt {
@@ -33,6 +31,17 @@ const T* Stack<T>::acting(const T* w_hh, Buffer<T>& scratch) const {
   return scratch.data();
 }
 
+template <class T>
+void Stack<T>::pack_slopes(const T* w_hh, typename Packed<T>::Layer& layer) const {
+  if (!config_.dales_law()) return;
+  const int64_t H = config_.hidden, excitatory = excitatory_units(config_);
+  layer.slopes.reserve(checked_count(H, H));
+  for (int64_t i = 0; i < H * H; ++i) {
+    const int8_t sign = w_hh[i] > 0 ? 1 : w_hh[i] < 0 ? -1 : 0;
+    layer.slopes[i] = i % H < excitatory ? sign : int8_t(-sign);
+  }
+}
+
 // Peepholes and gains, in planes.
 template <class T>
 void Stack<T>::pack_vectors(const T* parameters, const LayerOffsets& at,
@@ -57,7 +66,7 @@ void Stack<T>::pack_vectors(const T* parameters, const LayerOffsets& at,
 }
 
 template <class T>
-void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
+void Stack<T>::pack_forward(const T* parameters, bool one_hot, Packed<T>& packed,
                             const Kernels<T>& kernels) const {
   const CellShape& shape = geometry_.shape;
   const int64_t H = config_.hidden, R = config_.state(), G = shape.gates, plane = geometry_.plane;
@@ -71,7 +80,7 @@ void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
     if (config_.projection) layer.projection.reserve(packed_size(kernels, H, R, 1));
     layer.bias.reserve(G * plane);
     layer.bias_hidden.reserve(plane);
-    if (reads_input(w) && packed.one_hot) {
+    if (reads_input(w) && one_hot) {
       layer.token_rows.reserve(checked_count(I, G, plane));
     } else {
       layer.input.reserve(packed_size(kernels, I, H, G));
@@ -112,7 +121,7 @@ void Stack<T>::pack_forward(const T* parameters, Packed<T>& packed,
                     PackArgs<T>{parameters + at.weight_hr, 1, H, H * R, R, 1, H, 0, H, 0, 0,
                                 layer.projection.data()});
       }
-      if (!reads_input(w) || !packed.one_hot) {
+      if (!reads_input(w) || !one_hot) {
         pack_shared(team, kernels,
                     PackArgs<T>{w_ih, 1, I, H * I, H, G, I, 0, I, 0, 0, layer.input.data()});
         continue;
@@ -146,6 +155,7 @@ void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
     layer.input.reserve(packed_size(kernels, G * H, input_size(w), 1));
     pack_vectors(parameters, offsets_[w], layer);
     acting(parameters + offsets_[w].weight_hh, signs[w]);
+    pack_slopes(parameters + offsets_[w].weight_hh, layer);
   }
   run_team(team_size(kBlockRows), [&](const Team& team) {
     for (size_t w = 0; w < offsets_.size(); ++w) {
@@ -178,41 +188,19 @@ void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
 template <class T>
 std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T* parameters, uint64_t version,
                                                           bool one_hot) const {
-  return packed(&Cached::forward, &Stack::pack_forward, parameters, version, one_hot);
+  const KernelTable* table = active_kernels();
+  return forward_.get({version, table, one_hot}, [&](Packed<T>& packed) {
+    pack_forward(parameters, one_hot, packed, kernels_of<T>(*table, config_.compute));
+  });
 }
 
 template <class T>
 std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T* parameters,
                                                            uint64_t version) const {
-  return packed(&Cached::backward, &Stack::pack_backward, parameters, version, false);
-}
-
-// What is cached if it is fresh; else packed again, into the same memory if nobody else holds it.
-template <class T>
-template <class Pack>
-std::shared_ptr<const Packed<T>> Stack<T>::packed(std::shared_ptr<Packed<T>> Cached::* way,
-                                                  Pack pack, const T* parameters, uint64_t version,
-                                                  bool one_hot) const {
   const KernelTable* table = active_kernels();
-  const auto access = cached_.access();
-  std::shared_ptr<Packed<T>>& cached = (*access).*way;
-  if (cached && cached->version == version && cached->table == table &&
-      cached->one_hot == one_hot) {
-    return cached;
-  }
-  std::shared_ptr<Packed<T>> fresh = std::move(cached);
-  cached.reset();
-  if (!fresh || fresh.use_count() > 1 || fresh->table != table) {
-    fresh = std::make_shared<Packed<T>>();
-  }
-  std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
-  fresh->one_hot = one_hot;
-  const Timed timed(Phase::packing);
-  (this->*pack)(parameters, *fresh, kernels_of<T>(*table, config_.compute));
-  fresh->version = version;
-  fresh->table = table;
-  cached = fresh;
-  return fresh;
+  return backward_.get({version, table}, [&](Packed<T>& packed) {
+    pack_backward(parameters, packed, kernels_of<T>(*table, config_.compute));
+  });
 }
 
 template <class T>
@@ -226,8 +214,6 @@ int64_t Stack<T>::team_size(int64_t rows) const {
 }
 
 #define BPTT_INSTANTIATE(T)                                                                      \
-  template void Stack<T>::pack_forward(const T*, Packed<T>&, const Kernels<T>&) const;           \
-  template void Stack<T>::pack_backward(const T*, Packed<T>&, const Kernels<T>&) const;          \
   template std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T*, uint64_t, bool)   \
       const;                                                                                     \
   template std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T*, uint64_t) const; \

@@ -18,10 +18,10 @@
 #include <memory>
 #include <vector>
 
-#include "base/fork.h"
 #include "base/pool.h"
 #include "kernels/kernels.h"
 #include "sequence/batch.h"
+#include "sequence/packing.h"
 #include "sequence/tape.h"
 
 namespace bptt {
@@ -114,6 +114,26 @@ void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& bloc
   }
 }
 
+// Weights as the kernels want them.
+template <class T>
+struct Packed {
+  PackKey key;
+  struct Layer {
+    Buffer<T> input, recurrent;  // forward: W_ih^T, W_hh^T. backward: W_ih, W_hh
+    Buffer<T> recurrent_n;       // W_hn, with the reset before the product; then not in `recurrent`
+    Buffer<T> projection;        // forward: W_hr^T, backward: W_hr
+    Buffer<T> bias;              // forward: [gates, plane]: b_ih + b_hh (GRU's n: b_ih)
+    Buffer<T> bias_hidden;       // forward: GRU's b_hn
+    Buffer<T> token_rows;        // forward, one-hot: [V, gates * plane], a token's part of the
+                                 // pre-activations with the bias (layer norm: without)
+    Buffer<T> peephole;          // [peepholes, plane]
+    Buffer<T> gains;        // layer norm: of W_ih x, of W_hh h [gates, plane] each; LSTM: of c_t
+                            // and the bias of that [plane] each
+    Buffer<int8_t> slopes;  // backward, Dale's law: of W_hh as it acts, by its elements [H, H]
+  };
+  std::vector<Layer> layers;
+};
+
 template <class T>
 struct ForwardCall {
   const T* parameters;
@@ -158,9 +178,8 @@ struct FlowDetail {
 
 template <class T>
 struct BackwardCall {
-  const T* parameters;
-  uint64_t version;
-  const T* dy = nullptr;  // of the top layer's h, strided
+  std::shared_ptr<const Packed<T>> packed;  // of packed_backward
+  const T* dy = nullptr;                    // of the top layer's h, strided
   int64_t dy_t = 0, dy_n = 0;
   // Or: run by every member before a block; fills dy [rows, H] (state_row apart) and returns true,
   // or returns false for zeros.
@@ -186,27 +205,6 @@ struct BackwardCall {
   const Seeds<T>* seeds = nullptr;  // in place of dy
 };
 
-// Weights as the kernels want them; rebuilt when parameters or instruction set change.
-template <class T>
-struct Packed {
-  uint64_t version = 0;
-  const KernelTable* table = nullptr;
-  bool one_hot = false;
-  struct Layer {
-    Buffer<T> input, recurrent;  // forward: W_ih^T, W_hh^T. backward: W_ih, W_hh
-    Buffer<T> recurrent_n;       // W_hn, with the reset before the product; then not in `recurrent`
-    Buffer<T> projection;        // forward: W_hr^T, backward: W_hr
-    Buffer<T> bias;              // forward: [gates, plane]: b_ih + b_hh (GRU's n: b_ih)
-    Buffer<T> bias_hidden;       // forward: GRU's b_hn
-    Buffer<T> token_rows;        // forward, one-hot: [V, gates * plane], a token's part of the
-                                 // pre-activations with the bias (layer norm: without)
-    Buffer<T> peephole;          // [peepholes, plane]
-    Buffer<T> gains;  // layer norm: of W_ih x, of W_hh h [gates, plane] each; LSTM: of c_t
-                      // and the bias of that [plane] each
-  };
-  std::vector<Layer> layers;
-};
-
 // Whether a team shares the units of each step's product with W_hh rather than the sequences: where
 // these are too few for its members to have equal shares, and a step is long enough to pay for a
 // barrier or two. (Operands in pairs have one place per sequence.)
@@ -223,14 +221,13 @@ bool shares_units(const Team& team, const StackConfig& config, const Kernels<T>&
 // Seeds of any sequences; arrays as in bptt_diagnostics.h.
 template <class T>
 struct SeedsCall {
-  const T* parameters;
-  uint64_t version;
-  std::vector<int64_t> times, samples;  // [S]; samples in the tape's order
-  const T* dy = nullptr;                // [S, D * R]
-  bool ends = false;                    // times are each direction's own steps
-  int64_t horizon = 0;                  // 0: none
-  double* dx_norms = nullptr;           // [S, T]
-  double* flow = nullptr;               // [L * D, S, T]
+  std::shared_ptr<const Packed<T>> packed;  // of packed_backward
+  std::vector<int64_t> times, samples;      // [S]; samples in the tape's order
+  const T* dy = nullptr;                    // [S, D * R]
+  bool ends = false;                        // times are each direction's own steps
+  int64_t horizon = 0;                      // 0: none
+  double* dx_norms = nullptr;               // [S, T]
+  double* flow = nullptr;                   // [L * D, S, T]
   double* flow_c = nullptr;
 };
 
@@ -256,10 +253,12 @@ class Stack {
   FlowRecord<T> new_record(const Tape<T>& tape) const;
   void flow_detail(const FlowRecord<T>& record, const Tape<T>& tape,
                    const FlowDetail& detail) const;
-  std::shared_ptr<StateRows<T>> state_rows(const T* parameters, uint64_t version,
+  // `packed` is of packed_backward.
+  std::shared_ptr<StateRows<T>> state_rows(std::shared_ptr<const Packed<T>> packed,
                                            const Tape<T>& tape, int64_t walk, int64_t sample,
                                            int64_t rows) const;
 
+  // All that passes read of the parameters, for the instruction set in use.
   std::shared_ptr<const Packed<T>> packed_forward(const T* parameters, uint64_t version,
                                                   bool one_hot) const;
   std::shared_ptr<const Packed<T>> packed_backward(const T* parameters, uint64_t version) const;
@@ -271,20 +270,15 @@ class Stack {
   int64_t team_size(int64_t rows) const;
 
  private:
-  struct Cached {
-    std::shared_ptr<Packed<T>> forward, backward;
-  };
-  template <class Pack>
-  std::shared_ptr<const Packed<T>> packed(std::shared_ptr<Packed<T>> Cached::* way, Pack pack,
-                                          const T* parameters, uint64_t version,
-                                          bool one_hot) const;
-  void pack_forward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const;
+  void pack_forward(const T* parameters, bool one_hot, Packed<T>& packed,
+                    const Kernels<T>& kernels) const;
   void pack_backward(const T* parameters, Packed<T>& packed, const Kernels<T>& kernels) const;
 
   void pack_vectors(const T* parameters, const LayerOffsets& at,
                     typename Packed<T>::Layer& layer) const;
   // W_hh as it acts: with the signs of Dale's law, then in `scratch`.
   const T* acting(const T* w_hh, Buffer<T>& scratch) const;
+  void pack_slopes(const T* w_hh, typename Packed<T>::Layer& layer) const;
   bool reads_input(size_t walk) const { return int64_t(walk) < config_.directions(); }
   int64_t input_size(size_t walk) const {
     return reads_input(walk) ? config_.input : config_.features();
@@ -294,7 +288,7 @@ class Stack {
   Geometry<T> geometry_;
   std::vector<LayerOffsets> offsets_;
   std::shared_ptr<Shelf> shelf_ = std::make_shared<Shelf>();
-  mutable Guarded<Cached> cached_;
+  mutable PackCache<Packed<T>> forward_, backward_;
 };
 
 }  // namespace bptt

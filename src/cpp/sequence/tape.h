@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/buffer.h"
@@ -47,6 +48,9 @@ struct Geometry {
 };
 
 template <class T>
+struct Snapshot;  // model/snapshot.h
+
+template <class T>
 class Tape {
  public:
   struct Layer {
@@ -74,7 +78,8 @@ class Tape {
   int64_t bytes() const { return bytes_; }
   bool dense() const { return x_ != nullptr; }
   bool tokens() const { return tokens_ != nullptr; }
-  uint64_t version() const { return version_; }  // of the parameters it was made with
+  // Of the parameters that it was made with; null for a tape that does not outlive them.
+  const Snapshot<T>* snapshot() const { return snapshot_.get(); }
 
   const Layer& layer(int64_t index) const { return layers_[static_cast<size_t>(index)]; }
   T* x() const { return x_; }
@@ -89,7 +94,7 @@ class Tape {
   }
   Masks masks(MaskKind kind, int64_t index) const { return {seed_, draw_, kind, index}; }
 
-  void stamp(uint64_t version) { version_ = version; }
+  void hold(std::shared_ptr<const Snapshot<T>> snapshot) { snapshot_ = std::move(snapshot); }
   // Whether the tape would be the same, but for its draw, for this sequence; then it has that.
   bool renew(const Sequence<T>& sequence);
 
@@ -97,11 +102,12 @@ class Tape {
   void read_resets(const Sequence<T>& sequence);
 
   std::shared_ptr<Shelf> shelf_;
+  std::shared_ptr<const Snapshot<T>> snapshot_;
   StackConfig config_;
   int64_t steps_;
   Order order_;
   bool whole_, training_;
-  uint64_t version_ = 0, seed_, draw_;
+  uint64_t seed_, draw_;
   int64_t bytes_ = 0;
   Buffer<std::byte> block_;
   std::vector<Layer> layers_;

@@ -53,8 +53,7 @@ void add_omega(const Kernels<T>& kernels, const StackConfig& config,
 
 template <class T>
 void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const {
-  const auto packed = packed_backward(call.parameters, call.version);
-  const Kernels<T>& kernels = kernels_of<T>(*packed->table, config_.compute);
+  const Kernels<T>& kernels = kernels_of<T>(*call.packed->key.table, config_.compute);
   const Order& order = tape.order();
   const int64_t parts = shard_count(order.batch(), call.parameter_count);
   const int64_t flows = checked_count(config_.walks(), tape.steps());
@@ -85,7 +84,7 @@ void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const 
                          flow(1),
                          flow(2)};
     walks.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, call, tape,
-                                                      *packed, shard, stop));
+                                                      *call.packed, shard, stop));
   }
   if (parts == 1) {
     run_team(team_size(order.block_rows()),

@@ -23,7 +23,7 @@ struct BackwardContext {
         tape(tape_),
         packed(packed_),
         shard(shard_),
-        kernels(kernels_of<T>(*packed_.table, config_.compute)),
+        kernels(kernels_of<T>(*packed_.key.table, config_.compute)),
         stepper(config_, geometry_, kernels),
         gather(config_, geometry_, kernels, tape_),
         shape(geometry_.shape),

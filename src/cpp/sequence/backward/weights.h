@@ -267,13 +267,11 @@ class WeightGradients {
 
   // From dL/d|W| sign to dL/dW.
   void finish_signs(const Team& team, int64_t walk, const LayerOffsets& at) {
-    const int64_t H = in.H, excitatory = excitatory_units(in.config);
-    const T* weight = in.call.parameters + at.weight_hh;
+    const int64_t H = in.H;
+    const Buffer<int8_t>& slopes = in.packed.layers[size_t(walk)].slopes;
     const T* acting = acting_.data() + walk * H * H;
-    for (int64_t i = team.begin(H * H); i < team.end(H * H); ++i) {
-      const T sign = weight[i] > 0 ? T(1) : weight[i] < 0 ? T(-1) : T(0);
-      in.shard.gradients[at.weight_hh + i] += acting[i] * (i % H < excitatory ? sign : -sign);
-    }
+    for (int64_t i = team.begin(H * H); i < team.end(H * H); ++i)
+      in.shard.gradients[at.weight_hh + i] += acting[i] * T(slopes[i]);
   }
 
   const BackwardContext<T>& in;

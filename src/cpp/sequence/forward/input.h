@@ -22,7 +22,7 @@ struct ForwardContext {
         tape(tape_),
         order(tape_.order()),
         packed(packed_),
-        kernels(kernels_of<T>(*packed_.table, config_.compute)),
+        kernels(kernels_of<T>(*packed_.key.table, config_.compute)),
         stepper(config_, geometry_, kernels),
         gather(config_, geometry_, kernels, tape_) {}
 
@@ -122,7 +122,9 @@ class ForwardInput {
     });
   }
 
-  bool one_hot(int64_t walk) const { return walk < in.config.directions() && in.packed.one_hot; }
+  bool one_hot(int64_t walk) const {
+    return walk < in.config.directions() && in.packed.key.one_hot;
+  }
 
   // Whether steps multiply their input too, rather than a block's at once.
   bool fuses(int64_t walk) const {
