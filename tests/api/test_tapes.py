@@ -10,14 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import Net, cast, option_net
-from option_settings import ALONE, SETTINGS
 
 import bptt_native as bn
 from bptt_native.diagnostics import backward_seeds, jacobian, lyapunov
+from helpers.arrays import draw
+from helpers.cells import LAYERS
+from helpers.nets import Net, cast, option_net
+from helpers.option_settings import ALONE, SETTINGS
 
-LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
 T, N, I, H, O = 7, 5, 4, 9, 6  # noqa: E741
+
+
+@pytest.fixture(params=LAYERS)
+def cell(request):
+    return request.param
 
 
 def same(got, want) -> None:
@@ -46,10 +52,6 @@ def change(net, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     other = {name: rng.standard_normal(p.shape) for name, p in net.state_dict().items()}
     net.load_state_dict({name: p.astype(net.dtype) for name, p in other.items()})
-
-
-def draw(*shape: int, seed: int = 0, dtype: str = "float32") -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def way_back(net: Net, dtype: str) -> tuple:
@@ -88,11 +90,6 @@ def test_products_of_bfloat16_go_back_after_an_update(cell, walked, isa):
         layer.backward(tape, dy)
     change(layer)
     same(gradients_of(layer, tape, dy), want)
-
-
-@pytest.fixture(params=LAYERS)
-def cell(request):
-    return request.param
 
 
 def test_every_way_to_update_a_layer_leaves_its_tapes_right(cell):
@@ -160,36 +157,22 @@ def test_frozen_tensors_are_those_of_now(cell):
 
 
 @pytest.mark.parametrize("walked", [False, True], ids=["first", "again"])
-@pytest.mark.parametrize(
-    ("first", "then"), list(itertools.permutations(bn.available_isas(), 2)) or [("", "")]
-)
-def test_the_instruction_set_is_that_of_the_update(first, then, walked):
-    """The weights were packed for it, and there is nothing else left of them."""
-    if not first:
-        pytest.skip("this CPU has one instruction set")
-    before = bn.isa()
-    try:
-        bn._core.use_isa(first)
-        layer, twin = bn.LSTM(I, H), bn.LSTM(I, H)
-        x, dy = draw(T, N, I), draw(T, N, H, seed=1)
-        tape, want = layer.forward(x)[2], gradients_of(twin, twin.forward(x)[2], dy)
-        if walked:
-            layer.backward(tape, dy)
-        change(layer)
-        bn._core.use_isa(then)
-        same(gradients_of(layer, tape, dy), want)
-        bn._core.use_isa(first)
-        tape = twin.forward(x)[2]
-        twin.backward(tape, dy)
-        bn._core.use_isa(then)  # between a pass and the update: that of the update
-        want = gradients_of(twin, tape, dy)
-        bn._core.use_isa(first)
-        twin.backward(tape, dy)
-        bn._core.use_isa(then)
-        change(twin)
-        same(gradients_of(twin, tape, dy), want)
-    finally:
-        bn._core.use_isa(before)
+@pytest.mark.parametrize(("first", "then"), [*itertools.permutations(bn.available_isas(), 2)])
+def test_a_tape_keeps_the_instruction_set_of_the_update(
+    first, then, walked, cell, best_isa_afterwards
+):
+    """Its weights are packed for that one."""
+    layer, twin = (LAYERS[cell](I, H) for _ in range(2))
+    x, dy = draw(T, N, I), draw(T, N, H, seed=1)
+    bn._core.use_isa(then)
+    tape, other = layer.forward(x)[2], twin.forward(x)[2]
+    if walked:
+        layer.backward(tape, dy)
+    bn._core.use_isa(first)
+    want = gradients_of(twin, other, dy)
+    change(layer)
+    bn._core.use_isa(then)
+    same(gradients_of(layer, tape, dy), want)
 
 
 # --------------------------------------------------------------------------------------------- models
@@ -269,7 +252,7 @@ def test_a_tape_goes_back_while_another_thread_trains():
         same(gradients_of(model, tape, dy), want)
         rounds += 1
     thread.join()
-    assert model.steps == 200
+    assert model.step_count == 200
 
 
 # --------------------------------------------------------------------------------------------- memory
