@@ -36,9 +36,12 @@ void Stack<T>::pack_slopes(const T* w_hh, typename Packed<T>::Layer& layer) cons
   if (!config_.dales_law()) return;
   const int64_t H = config_.hidden, excitatory = excitatory_units(config_);
   layer.slopes.reserve(checked_count(H, H));
-  for (int64_t i = 0; i < H * H; ++i) {
-    const int8_t sign = w_hh[i] > 0 ? 1 : w_hh[i] < 0 ? -1 : 0;
-    layer.slopes[i] = i % H < excitatory ? sign : int8_t(-sign);
+  for (int64_t i = 0; i < H; ++i) {
+    for (int64_t j = 0; j < H; ++j) {
+      const T weight = w_hh[i * H + j];
+      const int8_t sign = int8_t((weight > 0) - (weight < 0));
+      layer.slopes[i * H + j] = j < excitatory ? sign : int8_t(-sign);
+    }
   }
 }
 
