@@ -82,7 +82,7 @@ void Network<T>::keep_for_tapes() {
   auto next = std::make_shared<Snapshot<T>>();
   Snapshot<T> kept;
   kept.packed = stack_.packed_backward(params_.data(), params_.version());
-  if (config_.output) kept.readout = packed_readout_backward();
+  if (config_.output) kept.readout = packed_readout(Way::back);
   if (config_.output && config_.compute != Compute::as_stored) {
     kept.readout_weight = Buffer<T>(readout_weight_->count);
     std::copy_n(params_.data(*readout_weight_), readout_weight_->count, kept.readout_weight.data());
@@ -101,7 +101,7 @@ template <class T>
 std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout_backward(
     const Tape<T>& tape) const {
   const Snapshot<T>* const kept = past(tape);
-  return kept ? kept->readout : packed_readout_backward();
+  return kept ? kept->readout : packed_readout(Way::back);
 }
 
 template <class T>

@@ -139,7 +139,7 @@ class Network {
   // For streams: everything a step needs, as it is now.
   const Stack<T>& stack() const { return stack_; }
   bool one_hot() const { return config_.tokens_only && !config_.embedding; }
-  std::shared_ptr<const PackedReadout<T>> packed_readout() const;  // forward
+  std::shared_ptr<const PackedReadout<T>> packed_readout(Way way) const;
   const Param* readout_weight() const { return readout_weight_; }
   const Param* readout_bias() const { return readout_bias_; }
 
@@ -151,7 +151,6 @@ class Network {
     return tape.snapshot() == snapshot_.get() ? nullptr : tape.snapshot();
   }
   std::shared_ptr<const Packed<T>> packed_backward(const Tape<T>& tape) const;
-  std::shared_ptr<const PackedReadout<T>> packed_readout_backward() const;
   std::shared_ptr<const PackedReadout<T>> packed_readout_backward(const Tape<T>& tape) const;
   // W_o[output, :] of the tape's parameters, in `scratch` if need be.
   const T* readout_row(const Tape<T>& tape, int64_t output, Buffer<T>& scratch) const;
@@ -162,7 +161,7 @@ class Network {
   const Param* readout_weight_ = nullptr;
   const Param* readout_bias_ = nullptr;
   Stack<T> stack_;
-  mutable PackCache<PackedReadout<T>> readout_forward_, readout_backward_;
+  mutable PackCache<PackedReadout<T>> readout_forth_, readout_back_;
   std::shared_ptr<Snapshot<T>> snapshot_;  // of the parameters as they are; changes with them
 };
 

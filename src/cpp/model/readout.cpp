@@ -53,37 +53,25 @@ TargetRows target_rows(const Order& order, bool last_only,
 }
 
 template <class T>
-std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const {
+std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout(Way way) const {
+  const bool back = way == Way::back;
   const KernelTable* table = active_kernels();
-  return readout_forward_.get({params_.version(), table}, [&](PackedReadout<T>& packed) {
+  PackCache<PackedReadout<T>>& cache = back ? readout_back_ : readout_forth_;
+  return cache.get({params_.version(), table}, [&](PackedReadout<T>& packed) {
     const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);
     const int64_t H = config_.features(), O = config_.output;
-    packed.weight.reserve(packed_size(kernels, H, O, 1));
-    packed.bias.reserve(padded_plane<T>(O));
-    const T* weight = params_.data(*readout_weight_);
+    const int64_t depth = back ? O : H, units = back ? H : O;
+    packed.weight.reserve(packed_size(kernels, depth, units, 1));
     run_team(stack_.team_size(kBlockRows), [&](const Team& team) {
-      const int64_t panels = panel_count(kernels, O);
-      kernels.pack(PackArgs<T>{weight, 1, H, 0, O, 1, H, 0, H, team.begin(panels), team.end(panels),
+      const int64_t panels = panel_count(kernels, units);
+      kernels.pack(PackArgs<T>{params_.data(*readout_weight_), back ? H : 1, back ? 1 : H, 0, units,
+                               1, depth, 0, depth, team.begin(panels), team.end(panels),
                                packed.weight.data()});
     });
+    if (back) return;
+    packed.bias.reserve(padded_plane<T>(O));
     std::memcpy(packed.bias.data(), params_.data(*readout_bias_), size_t(O) * sizeof(T));
     std::fill(packed.bias.data() + O, packed.bias.data() + padded_plane<T>(O), T(0));
-  });
-}
-
-template <class T>
-std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout_backward() const {
-  const KernelTable* table = active_kernels();
-  return readout_backward_.get({params_.version(), table}, [&](PackedReadout<T>& packed) {
-    const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);
-    const int64_t H = config_.features(), O = config_.output;
-    packed.weight.reserve(packed_size(kernels, O, H, 1));
-    const T* weight = params_.data(*readout_weight_);
-    run_team(stack_.team_size(kBlockRows), [&](const Team& team) {
-      const int64_t panels = panel_count(kernels, H);
-      kernels.pack(PackArgs<T>{weight, H, 1, 0, H, 1, O, 0, O, team.begin(panels), team.end(panels),
-                               packed.weight.data()});
-    });
   });
 }
 
@@ -92,7 +80,7 @@ ReadoutForwardPass<T>::ReadoutForwardPass(const Network<T>& network,
                                           const ReadoutForward<T>& readout, const Tape<T>& tape)
     : network_(network),
       readout_(readout),
-      packed_(network.packed_readout()),
+      packed_(network.packed_readout(Way::forth)),
       kernels_(kernels_of<T>(*packed_->key.table, network.config().compute)),
       operands_(kernels_, tape.order().block_rows(), network.config().features()) {
   const int64_t rows = tape.order().block_rows();
@@ -241,10 +229,9 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
   return true;
 }
 
-#define BPTT_READOUT_OF(T)                                                                      \
-  template std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout() const;          \
-  template std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout_backward() const; \
-  template class ReadoutForwardPass<T>;                                                         \
+#define BPTT_READOUT_OF(T)                                                                \
+  template std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout(Way) const; \
+  template class ReadoutForwardPass<T>;                                                   \
   template class ReadoutBackwardPass<T>;
 BPTT_READOUT_OF(float)
 BPTT_READOUT_OF(double)

@@ -9,12 +9,14 @@
 
 namespace bptt {
 
-// The readout's weights as the kernels want them.
+enum class Way { forth, back };
+
+// The readout's weights as the kernels want them, one way.
 template <class T>
 struct PackedReadout {
   PackKey key;
-  Buffer<T> weight;  // forward: W_o^T; backward: W_o
-  Buffer<T> bias;    // forward
+  Buffer<T> weight;  // forth: W_o^T; back: W_o
+  Buffer<T> bias;    // forth
 };
 
 // All that backward passes read of the parameters of one version. Every tape of that version holds it.

@@ -18,7 +18,7 @@ Stream<T>::Stream(const Model<T>& model)
                 std::max(stack_.input, stack_.hidden)) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
-  readout_ = network.packed_readout();
+  readout_ = network.packed_readout(Way::forth);
   if (config_.embedding) {
     const Param& table = *params.find("embedding.weight");
     table_ = Buffer<T>(table.count);
