@@ -1,7 +1,7 @@
-"""The laboratory: claims about recurrent learning as experiments that anyone can run again.
+"""The laboratory: claims about recurrent learning as reproducible experiments.
 
-``run`` measures and leaves CSV, figure and verdict behind; ``bptt-native lab NAME`` does the same
-from the command line. An experiment is an object: `Experiment` says what it consists of.
+`run` measures an experiment and writes measurements, figure and verdict; ``bptt-native lab NAME``
+does the same from the command line. `Experiment` describes the parts of an experiment.
 """
 
 import os
@@ -62,23 +62,24 @@ def run(
     seeds: int | Sequence[int] | None = None, jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Outcome:  # fmt: skip
-    """Run an experiment and write what came out.
+    """Run an experiment and write the results.
 
-    Measurements depend on the seeds and on the instruction set, not on ``jobs``. They are kept to
-    seven digits.
+    Measurements depend on the seeds and on the instruction set, not on ``jobs``. They are rounded
+    to seven digits.
 
     Parameters
     ----------
     name : str or Experiment
-        One of ``EXPERIMENTS``, or one of your own.
+        A name in ``EXPERIMENTS``, or an `Experiment`.
     out : str or Path
         The folder for NAME.csv, NAME.png, NAME.json and NAME.md.
     full : bool
-        The long form.
+        Whether to run the long form.
     seeds : int or sequence of int, optional
-        How many (0, 1, ...), or which; the experiment's own number if not given.
+        The number of seeds (0, 1, ...), or the seeds themselves. The default is the experiment's
+        number of seeds.
     jobs : int, optional
-        Processes side by side; as many as there are processors if not given.
+        Number of parallel processes. The default is the number of processors.
     progress : callable (jobs done, jobs in all), optional
         Called after each job.
 
@@ -89,13 +90,14 @@ def run(
     Raises
     ------
     TypeError, ValueError
-        An argument is not allowed; nothing was measured.
+        An argument is invalid; nothing was measured.
     LookupError
         There is no experiment of this name.
     OSError
         The folder cannot be written to.
     JobError
-        A RuntimeError: the message has the case, the seed and the job's own traceback.
+        A job failed. This is a RuntimeError whose message holds the case, the seed and the
+        traceback of the job.
     """
     experiment = name if isinstance(name, Experiment) else _find(name, "lab.run")
     chosen = _seeds(seeds, experiment.seeds)
@@ -119,14 +121,14 @@ def run(
 
 
 def redraw(name: str | Experiment, out: str | Path) -> Outcome:
-    """Judge and draw the measurements of a run again.
+    """Write verdict and figure of an earlier run again from its measurements.
 
     Parameters
     ----------
     name : str or Experiment
     out : str or Path
-        The folder of `run`. NAME.csv stays as it is, and NAME.json says how it came about; figure
-        and verdict are written anew.
+        The folder of `run`. NAME.csv stays as it is, NAME.json supplies the circumstances of the
+        run. Figure and verdict are replaced.
 
     Returns
     -------
@@ -137,7 +139,7 @@ def redraw(name: str | Experiment, out: str | Path) -> Outcome:
     TypeError, LookupError
         There is no such experiment.
     OSError, ValueError
-        A file of the run is missing, or is another.
+        A file of the run is missing, or does not belong to this experiment.
     """
     experiment = name if isinstance(name, Experiment) else _find(name, "lab.redraw")
     folder = Path(out)
@@ -168,7 +170,7 @@ def _write(
     experiment: Experiment, folder: Path, rows: list[Row], claims: tuple[Claim, ...],
     circumstances: Mapping[str, Any],
 ) -> Outcome:  # fmt: skip
-    """Draw, and write what came out beside the measurements."""
+    """Draw the figure; write it with the verdict and the circumstances."""
     csv, picture, record, text = (
         folder / f"{experiment.name}.{ending}" for ending in ("csv", "png", "json", "md")
     )

@@ -1,4 +1,4 @@
-"""Five nets on the adding problem, the copy memory and the temporal order, beside baselines."""
+"""Experiments: five nets on the adding problem, the copy memory and the temporal order."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -42,14 +42,14 @@ BATCH, UNITS, WINDOW = 32, 64, 100
 
 @dataclass(frozen=True)
 class Task:
-    """A task: batches, the net's shape, the loss without memory, and when it counts as solved."""
+    """A task and the options of the nets that are trained on it."""
 
     batch: Callable[[int, int, np.random.Generator], tuple[Any, Any]]
-    options: dict[str, Any]
-    baseline: Callable[[int], float]
-    solved: float  # a fraction of the baseline
-    scale: Callable[[int], float]  # of chrono
-    rates: dict[str, float]
+    options: dict[str, Any]  # of Model
+    baseline: Callable[[int], float]  # the loss of a net without memory, by the length
+    solved: float  # the task is solved below this fraction of the baseline
+    scale: Callable[[int], float]  # time scale of the chrono initialisation, by the length
+    rates: dict[str, float]  # learning rates, by net
 
 
 TASKS: dict[str, Task] = {
@@ -73,7 +73,7 @@ TASKS: dict[str, Task] = {
 
 
 def measure(case: Case, seed: int) -> list[Row]:
-    """Train; the last row has the loss on held-out sequences, and the share of errors."""
+    """Train a net; the last row also has the loss and the errors on held-out sequences."""
     task, net, steps = TASKS[str(case["task"])], str(case["net"]), int(case["steps"])
     model = build(
         net, task.scale(steps), seed, hidden_size=UNITS, lr=float(case["lr"]), **task.options
@@ -90,13 +90,17 @@ def measure(case: Case, seed: int) -> list[Row]:
     logits -= logits.max(-1, keepdims=True)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     rows[-1]["held_out"] = float(-np.take_along_axis(log_p, y[..., None], -1).mean())
-    asked = slice(-COPIED, None) if y.ndim == 2 else slice(None)
-    rows[-1]["wrong"] = float((logits.argmax(-1) != y)[asked].mean())
+    judged = slice(-COPIED, None) if y.ndim == 2 else slice(None)  # the steps that have an answer
+    rows[-1]["wrong"] = float((logits.argmax(-1) != y)[judged].mean())
     return rows
 
 
 def _cases(name: str, quick: tuple[int, int], full: tuple[tuple[int, ...], int]) -> Any:
-    """Give the function that lists the cases: lengths and updates of the gated nets, by form."""
+    """Return the function that lists the cases.
+
+    ``quick`` and ``full`` hold the lengths, and the updates of the gated nets; the others take
+    twice as many.
+    """
 
     def cases(long: bool) -> list[Case]:
         lengths, updates = full if long else ((quick[0],), quick[1])
@@ -114,7 +118,7 @@ def _lengths(rows: Sequence[Row]) -> list[int]:
 
 
 def _shares(rows: Sequence[Row], net: str) -> list[float]:
-    """Give the held-out losses of all runs as fractions of the baseline of their length."""
+    """Return the held-out losses of all runs as fractions of the baseline at their length."""
     return [
         loss / TASKS[str(rows[0]["task"])].baseline(steps)
         for steps in _lengths(rows)
@@ -123,7 +127,7 @@ def _shares(rows: Sequence[Row], net: str) -> list[float]:
 
 
 def _told(rows: Sequence[Row], nets: Sequence[str], of: str = "held_out", form: str = ".3g") -> str:
-    """Write how each run of the nets ended, by length if there are several."""
+    """Return the final values of the nets' runs as text, by length if there are several."""
     lengths = _lengths(rows)
     return "; ".join(
         f"{net}{f' T = {steps}' if len(lengths) > 1 else ''}: "
@@ -222,9 +226,9 @@ def _order_verdict(rows: Sequence[Row]) -> list[Claim]:
 
 
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the losses of all nets at each length, and where each seed ends."""
+    """Draw the losses of all nets at each length, and the final loss of each seed."""
     lengths, task = _lengths(rows), TASKS[str(rows[0]["task"])]
-    high = -(-(len(lengths) + 1) // 2)  # two panels side by side
+    high = -(-(len(lengths) + 1) // 2)  # two panels in a row
     drawn, axes = panels(13.2, 4.6 * high, high, 2)
     *each, last = axes.ravel()
     error = "squared error" if task.options.get("loss") == "mse" else "cross-entropy (nats)"
@@ -239,7 +243,7 @@ def figure(rows: Sequence[Row]) -> "Figure":
         base = task.baseline(steps)
         ax.axhline(base, label=f"without memory: {base:.4g}", **BASELINE)
         ax.set_yscale("log")
-        ax.set_ylim(top=min(ax.get_ylim()[1], 20 * base))  # a run that was thrown beyond is cut off
+        ax.set_ylim(top=min(ax.get_ylim()[1], 20 * base))  # cut off runs that diverge
         dress(ax, f"{rows[0]['task']}, T = {steps}", "update", f"{error}, mean of {WINDOW} updates")
         legend(ax, loc="best")
     _draw_ends(last, rows, lengths)

@@ -1,4 +1,4 @@
-"""The cliff in the loss of a small net, and what clipping the gradient does at it and in a task."""
+"""Experiment: gradient clipping at a cliff in the loss of a small net, and in a task."""
 
 import math
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 CLIFF_STEPS, GOAL, H0 = 50, 0.7, 1 / (1 + math.exp(-0.5))
 CLIFF_START, CLIFF_SPREAD, CLIFF_RATE, CLIFF_UPDATES, CLIFF_STARTS = (5.2, -2.4), 0.1, 0.1, 300, 10
 CLIFF_CLIPS = {"none": math.inf, "norm": 0.5, "value": 0.5}
-CLIFF_DRAWN = 150  # updates of each first path
-FAR = 1.0  # an update this long leaves the picture
+CLIFF_DRAWN = 150  # updates shown of each first path
+FAR = 1.0  # a longer update leaves the picture
 
 # The task: the adding problem with an IRNN and plain SGD with momentum.
 TASK_TIME, TASK_BATCH, TASK_UNITS, WINDOW, SOLVED = 30, 32, 64, 500, 0.03
@@ -34,7 +34,7 @@ TASK: tuple[tuple[str, float, float], ...] = (
 
 
 def cases(full: bool) -> list[Case]:
-    """Give the ways to clip, in the task and at the cliff."""
+    """List the ways to clip, in the task and at the cliff."""
     updates = 20000 if full else 7000
     task: list[Case] = [
         {"part": "task", "clip": clip, "threshold": threshold, "lr": lr, "updates": updates}
@@ -48,12 +48,12 @@ def cases(full: bool) -> list[Case]:
 
 
 def measure(case: Case, seed: int) -> list[Row]:
-    """Train, or descend."""
+    """Train a net on the task, or descend from points near the cliff."""
     return _task(case, seed) if case["part"] == "task" else _cliff(case, seed)
 
 
 def _cliff(case: Case, seed: int) -> list[Row]:
-    """Descend from several starts: the first one's path, and how each ends."""
+    """Descend from several starts; return the first path, and where each one ends."""
     net = RNN(1, 1, nonlinearity="sigmoid", dtype="float64")
     rng = np.random.default_rng(seed)
     starts = np.array(CLIFF_START) + CLIFF_SPREAD * rng.uniform(-1, 1, (CLIFF_STARTS, 2))
@@ -78,7 +78,7 @@ def _cliff(case: Case, seed: int) -> list[Row]:
 
 
 def cliff_gradient(net: RNN, w: float, b: float) -> tuple[float, Any]:
-    """Give the loss of the one-unit net at (w, b), and its gradient [2]."""
+    """Return the loss of the one-unit net at (w, b), and its gradient [2]."""
     zero = np.zeros(1)
     net.load_state_dict(
         {"weight_ih_l0": zero[:, None], "weight_hh_l0": np.array([[w]]), "bias_ih_l0": zero + b,
@@ -95,16 +95,16 @@ def cliff_gradient(net: RNN, w: float, b: float) -> tuple[float, Any]:
 
 
 def clipped(gradient: Any, how: str, threshold: float) -> Any:
-    """Clip by the global norm or element by element; "none" gives the gradient itself."""
+    """Clip a gradient by its norm ("norm"), element by element ("value") or not at all ("none")."""
     if how == "norm":
         return gradient * min(1.0, threshold / max(float(np.linalg.norm(gradient)), 1e-300))
     return np.clip(gradient, -threshold, threshold) if how == "value" else gradient
 
 
 def angle(a: Any, b: Any) -> float:
-    """Give the angle between two vectors in radians, without loss of digits where it is small.
+    """Return the angle between two vectors in radians, also accurate where it is small.
 
-    A vector has no angle with itself, be it zero or not.
+    The angle between equal vectors is 0, even if they are zero.
     """
     if np.array_equal(a, b):
         return 0.0
@@ -113,7 +113,7 @@ def angle(a: Any, b: Any) -> float:
 
 
 def _task(case: Case, seed: int) -> list[Row]:
-    """Train on the adding problem; see the loss and the gradient's norm as training goes on."""
+    """Train on the adding problem; return losses and gradient norms during training."""
     clip: dict[str, Any] = {"none": {}, "norm": {"clip_norm": case["threshold"]},
             "value": {"clip_value": case["threshold"]}}[str(case["clip"])]  # fmt: skip
     model = Model(
@@ -138,7 +138,7 @@ def _task(case: Case, seed: int) -> list[Row]:
 
 
 def _task_runs(rows: Sequence[Row], way: tuple[str, float, float]) -> list[list[Row]]:
-    """Give the rows of one way to train, by seed."""
+    """Return the rows of one way to train, a list for each seed."""
     clip, threshold, lr = way
     return runs_of(rows, part="task", clip=clip, threshold=threshold, lr=lr)
 
@@ -155,7 +155,7 @@ def _ends(rows: Sequence[Row], clip: str, of: str) -> Any:
 
 
 def verdict(rows: Sequence[Row]) -> list[Claim]:
-    """Compare how far runs are thrown, and who solves the task."""
+    """Compare the lengths of the updates at the cliff, and the runs that solve the task."""
     far = {clip: _ends(rows, clip, "longest") for clip in CLIFF_CLIPS}
     loss = {clip: _ends(rows, clip, "loss") for clip in CLIFF_CLIPS}
     thrown = {clip: int((lengths > FAR).sum()) for clip, lengths in far.items()}
@@ -220,7 +220,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
 
 
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the cliff with the paths down it, and the losses of the task."""
+    """Draw the cliff with the paths of gradient descent, and the losses of the task."""
     drawn, axes = panels(13, 9, 2, 2)
     _draw_cliff(axes[0, 0], rows)
     _draw_section(axes[0, 1])
@@ -230,7 +230,7 @@ def figure(rows: Sequence[Row]) -> "Figure":
 
 
 def cliff_losses(w: Any, b: Any) -> Any:
-    """Give the losses of the one-unit net at many (w, b)."""
+    """Return the losses of the one-unit net at many (w, b)."""
     h = np.full(np.broadcast(w, b).shape, H0)
     for _ in range(CLIFF_STEPS):
         h = 1 / (1 + np.exp(-(w * h + b)))
@@ -273,7 +273,7 @@ def _draw_section(ax: Any) -> None:
 
 
 def _across(w: float) -> Any:
-    """Give values of b, denser and denser towards the cliff at this w."""
+    """Return values of b, increasingly dense towards the cliff at this w."""
     low, high = -3.0, -1.6
     points = [np.linspace(low, high, 301)]
     for _ in range(9):

@@ -1,4 +1,4 @@
-"""What the figures of the experiments share."""
+"""Line styles and panels that the figures of the experiments share."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,17 +21,17 @@ LINES: tuple[Mapping[str, Any], ...] = (
     {"color": SKY, "linestyle": DOT, "marker": "P"},
     {"color": INK, "linestyle": "-", "marker": "x"},
 )
-"""Colour, line style and marker of each curve: any one of them tells the curves apart."""
+"""Colour, line style and marker of each curve. Any one of them distinguishes the curves."""
 
 BASELINE: Mapping[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (4, 2))}
-"""What a line that is no measurement looks like."""
+"""Style of lines that are not measurements."""
 
 
 def curve(
     ax: "Axes", x: Sequence[float], runs: Sequence[Sequence[float]], style: Mapping[str, Any],
     label: str | None = None, markers: int = 8,
 ) -> None:  # fmt: skip
-    """Draw the median over seeds as a line, and from the least to the greatest as a band.
+    """Draw the median over the seeds as a line and their range as a band.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ def curve(
     x : sequence of float [n]
     runs : sequence [seeds] of sequence of float [n]
     style : mapping
-        Of the line.
+        Style of the line, one of `LINES`.
     label : str, optional
     markers : int
-        About how many points are marked.
+        Approximate number of points with a marker.
     """
     values = np.array(runs, np.float64)
     every = max(1, len(x) // markers)
@@ -55,7 +55,7 @@ def curve(
 
 
 def level(ax: "Axes", height: float, text: str, *, x: float = 0.99, below: bool = False) -> None:
-    """Draw a baseline across a panel with its name on it."""
+    """Draw a labelled baseline across a panel."""
     ax.axhline(height, **BASELINE)
     ax.annotate(
         text, (x, height), (0, -3 if below else 3), xycoords=("axes fraction", "data"),
@@ -65,7 +65,7 @@ def level(ax: "Axes", height: float, text: str, *, x: float = 0.99, below: bool 
 
 
 def panels(width: float, height: float, rows: int, columns: int) -> "tuple[Figure, Any]":
-    """Give an empty figure in inches and its panels, [rows, columns]."""
+    """Return an empty figure of a size in inches, and its panels [rows, columns]."""
     from ..plots import new_figure
 
     figure = new_figure(width, height)

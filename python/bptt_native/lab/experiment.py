@@ -1,4 +1,4 @@
-"""What an experiment of the laboratory is: a claim, cases to measure it on, figure and verdict."""
+"""Experiments of the laboratory: claims, the cases that measure them, figure and verdict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float
 Case = Mapping[str, Scalar]
-"""What one job measures, by name; a job is a case with a seed."""
+"""The options of one measurement, by name. A job measures a case with one seed."""
 Row = dict[str, Scalar]
 """One measurement: a line of the CSV file."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim beside what was measured.
+    """A claim and the measurements that support or refute it.
 
     Attributes
     ----------
     text : str
         The claim, one sentence.
     held : bool
-        Whether the measurements bear it out.
+        Whether the measurements support it.
     measured : str
-        The numbers, in words.
+        The measured numbers as text.
     """
 
     text: str
@@ -36,30 +36,30 @@ class Claim:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment: what it claims, and how to find out.
+    """An experiment.
 
     Attributes
     ----------
     name : str
-        As in ``bptt-native lab NAME``.
+        The name for ``bptt-native lab NAME``.
     title : str
-        What it is about, in a few words.
+        The subject in a few words.
     claim : str
-        What is to be shown, one sentence.
+        The claim in one sentence.
     cases : callable (full) -> sequence of Case
-        What is measured, independently of one another; the longest first.
+        Lists the cases, the slowest first. They are measured independently.
     measure : callable (case, seed) -> sequence of Row
-        Measures one case, in a process of its own with one thread: a function at the top of a
-        module. The case's items and the seed are put in front of each row.
+        Measures one case, in a separate process with one thread. It must be a function at the top
+        of a module. The case's items and the seed are added in front of each row.
     figure : callable (rows) -> matplotlib Figure
     verdict : callable (rows) -> sequence of Claim
-        Both see the rows of all jobs, ordered by case, then by seed.
+        Both take the rows of all jobs, ordered by case, then by seed.
     minutes : (float, float)
-        CPU time of all jobs of the quick and of the full form; NaN where nobody has run it.
+        CPU time of all jobs in the quick and in the full form; NaN if it is unknown.
     seeds : int
-        With seeds 0 ... ``seeds - 1`` unless others are asked for.
+        Number of seeds; the default seeds are 0 ... ``seeds - 1``.
     published : str
-        Others' outcomes and their source, as Markdown, to stand beside ours.
+        Published results and their sources, as Markdown.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of an experiment.
+    """The results of an experiment.
 
     Attributes
     ----------
@@ -85,12 +85,14 @@ class Outcome:
         The verdict.
     rows : tuple of Row
         All measurements.
-    csv, record, text : Path
-        The measurements; verdict, seeds, CPU, versions and time as JSON, and to be read.
+    csv : Path
+        The file of the measurements.
+    record, text : Path
+        The files of the verdict, seeds, CPU, versions and time, as JSON and as Markdown.
     figure : Path or None
-        The picture; None without matplotlib.
+        The file of the figure; None without matplotlib.
     seconds : float
-        From the beginning to the end.
+        Duration of the run.
     """
 
     name: str

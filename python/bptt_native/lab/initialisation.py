@@ -1,4 +1,4 @@
-"""How nets begin, and what that does to learning over a hundred steps: the adding problem."""
+"""Experiment: initial weights and learning, on the adding problem over a hundred steps."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,16 +32,16 @@ NETS: dict[str, dict[str, tuple[str, Init]]] = {
         "orthogonal": ("tanh", Init("orthogonal")),
         "identity": ("tanh", Init("identity")),
         "forget bias 1": ("tanh", Init("default", forget_bias=1.0)),
-        "chrono": ("tanh", Init("chrono")),  # for as many steps as the task has
+        "chrono": ("tanh", Init("chrono")),  # its time scale is the number of steps
     },
 }
 RATES = {"rnn": 5e-4, "lstm": 5e-3}
 UPDATES = {"rnn": 4000, "lstm": 2400}
-FULL = 4  # times the updates
+FULL = 4  # factor of the updates in the full form
 
 
 def cases(full: bool) -> list[Case]:
-    """Give every way to begin, of the RNN and of the LSTM."""
+    """List each initialisation of the RNN and of the LSTM."""
     times = FULL if full else 1
     return [
         {"cell": cell, "init": name, "steps": TIME, "lr": RATES[cell],
@@ -51,7 +51,7 @@ def cases(full: bool) -> list[Case]:
 
 
 def measure(case: Case, seed: int) -> list[Row]:
-    """Train; the last row has the error on held-out sequences."""
+    """Train a net; the last row also has the error on held-out sequences."""
     nonlinearity, init = NETS[str(case["cell"])][str(case["init"])]
     steps = int(case["steps"])
     if init.weights == "chrono":
@@ -80,7 +80,7 @@ def _when(rows: Sequence[Row], init: str) -> list[float]:
 
 
 def verdict(rows: Sequence[Row]) -> list[Claim]:
-    """Compare who learns at all, and when."""
+    """Compare the final errors, and the updates that learning takes."""
     rnn = {init: _errors(rows, "rnn", init) for init in NETS["rnn"]}
     tanh = [error for init, errors in rnn.items() if init.startswith("tanh") for error in errors]
     relu = {init: errors for init, errors in rnn.items() if init.startswith("ReLU")}
@@ -118,7 +118,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
 
 
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the losses of all nets, and where each seed last."""
+    """Draw the losses of all nets, and the final error of each seed."""
     drawn, axes = panels(13, 8.4, 2, 2)
     for (ax, last), cell in zip(axes, NETS, strict=True):
         for style, init in zip(LINES, NETS[cell], strict=False):

@@ -1,4 +1,4 @@
-"""What the task experiments share: five nets that train on a task, and how long each took."""
+"""Nets, training loop and evaluation that the experiments on tasks share."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,16 +23,16 @@ Batch = Callable[[np.random.Generator], tuple[Any, Any]]
 
 
 def build(net: str, time_scale: float, seed: int, **options: Any) -> Model:
-    """Make one of ``NETS`` with the recipe of all: Adam, the gradient's norm clipped at 1.
+    """Build one of ``NETS``, trained by Adam with the gradient's norm clipped at 1.
 
     Parameters
     ----------
     net : str
     time_scale : float
-        Of chrono, in steps.
+        Time scale of the chrono initialisation in steps.
     seed : int
     **options
-        Of ``Model``.
+        Further options of ``Model``.
     """
     cell, nonlinearity, init = NETS[net]
     if init.weights == "chrono":
@@ -44,30 +44,30 @@ def build(net: str, time_scale: float, seed: int, **options: Any) -> Model:
 
 
 def batch_rng(seed: int, update: int) -> np.random.Generator:
-    """Give the generator of one update's batch: it depends on seed and update alone."""
+    """Return the generator of one update's batch, which depends only on seed and update."""
     return np.random.default_rng((seed, update))
 
 
 def train(
     model: Model, batch: Batch, updates: int, window: int, seed: int, goal: float = 0.0
 ) -> list[Row]:
-    """Train on batches that are all new.
+    """Train on a new batch at each update.
 
     Parameters
     ----------
     model : Model
     batch : callable (rng) -> (x, y)
     updates, window : int
-        Updates at most, and updates per row.
+        Largest number of updates, and updates per row.
     seed : int
-        Of the batches.
+        Seed of the batches.
     goal : float
-        Training ends with the first window whose mean loss is below this.
+        Training ends after the first window whose mean loss is below this.
 
     Returns
     -------
     list of Row
-        The updates so far and the mean loss of the window.
+        For each window, the updates so far and the mean loss.
     """
     rows: list[Row] = []
     for first in range(0, updates, window):
@@ -80,13 +80,13 @@ def train(
 
 def held_out(model: Model, batch: Callable[[int, np.random.Generator], tuple[Any, Any]],
              seed: int, count: int = HELD_OUT) -> tuple[Any, Any]:  # fmt: skip
-    """Give the outputs on sequences that training never sees, and the targets."""
+    """Return the outputs on sequences that training never uses, and the targets."""
     x, y = batch(count, np.random.default_rng((2**32, seed)))
     return model(x)[0], y
 
 
 def runs_of(rows: Sequence[Row], **which: object) -> list[list[Row]]:
-    """Give the rows in which all of `which` agree, by seed."""
+    """Return the rows whose values equal all of `which`, a list for each seed."""
     runs: dict[int, list[Row]] = {}
     for row in rows:
         if all(row.get(key) == value for key, value in which.items()):
@@ -95,22 +95,22 @@ def runs_of(rows: Sequence[Row], **which: object) -> list[list[Row]]:
 
 
 def ends(rows: Sequence[Row], of: str, **which: object) -> list[float]:
-    """Give what stands in the last row of each run."""
+    """Return a value of the last row of each run."""
     return [float(run[-1][of]) for run in runs_of(rows, **which)]
 
 
 def filled(run: Sequence[Row], updates: Sequence[int], of: str = "loss") -> list[float]:
-    """Give a run's values at `updates`, the last one held on where the run ended before."""
+    """Return a run's values at `updates`; after the run's end, its last value."""
     values = {int(row["update"]): float(row[of]) for row in run}
     last = float(run[-1][of])
     return [values.get(update, last) for update in updates]
 
 
 def first_below(run: Sequence[Row], level: float) -> float:
-    """Give after how many updates a window's mean loss was below `level`; or infinity."""
+    """Return the updates until a window's mean loss is below `level`, or infinity."""
     return next((float(r["update"]) for r in run if float(r["loss"]) < level), math.inf)
 
 
 def spelled(values: Sequence[float], form: str = ".3g") -> str:
-    """Write values in ascending order."""
+    """Return values as text, in ascending order."""
     return ", ".join("never" if math.isinf(v) else format(v, form) for v in sorted(values))

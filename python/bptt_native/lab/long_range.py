@@ -1,4 +1,4 @@
-"""I grew up in Spain ... I speak fluent Spanish: whether the word is right, against the gap."""
+"""Experiment: "I grew up in Spain ... I speak fluent Spanish", accuracy against the gap."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ import numpy as np
 from ..plots.base import dress, legend
 from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
-from .learning import GATED, NETS, build, runs_of, spelled, train
+from .learning import GATED, NETS, build, ends, spelled, train
 from .tasks import LANGUAGES, SENTENCE, TEXT_WORDS, agreement_text
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 BATCH, UNITS, WINDOW, GOAL, CHANCE = 32, 64, 100, 0.005, 1 / len(LANGUAGES)
 LONGEST = 100
 RATES = {"tanh RNN": 1e-3, "IRNN": 5e-4, "LSTM": 5e-3, "GRU": 5e-3, "chrono LSTM": 5e-3}
-ASKED = (0, 10, 20, 40, 60, 80, 100, 150, 200)
-"""The gaps at which nets are asked; the last are longer than any in training."""
+TESTED = (0, 10, 20, 40, 60, 80, 100, 150, 200)
+"""The gaps at which nets are tested; the last ones are longer than any in training."""
 TEXTS = 1000
 
 
 def cases(full: bool) -> list[Case]:
-    """Give each net; the longest first."""
+    """List the nets, the slowest first."""
     updates = 20000 if full else 2000
     return [
         {"net": net, "lr": RATES[net], "longest": LONGEST,
@@ -33,7 +33,7 @@ def cases(full: bool) -> list[Case]:
 
 
 def measure(case: Case, seed: int) -> list[Row]:
-    """Train on gaps up to the longest; then ask at each gap."""
+    """Train on gaps up to the longest, then test each gap."""
     longest = int(case["longest"])
     model = build(
         str(case["net"]), longest + 9, seed, vocab_size=len(TEXT_WORDS), hidden_size=UNITS,
@@ -45,7 +45,7 @@ def measure(case: Case, seed: int) -> list[Row]:
         int(case["updates"]), WINDOW, seed, GOAL,
     )  # fmt: skip
     rows: list[Row] = []
-    for gap in ASKED:
+    for gap in TESTED:
         x, y = agreement_text(gap, TEXTS, np.random.default_rng((2**32, seed, gap)))
         right = float((model(x)[0].argmax(-1) == y).mean())
         rows.append({"trained": trained[-1]["update"], "gap": gap, "accuracy": right})
@@ -53,8 +53,8 @@ def measure(case: Case, seed: int) -> list[Row]:
 
 
 def accuracies(rows: Sequence[Row], net: str, gap: int) -> list[float]:
-    """Give the accuracy of each seed."""
-    return [float(run[0]["accuracy"]) for run in runs_of(rows, net=net, gap=gap)]
+    """Return the accuracy of each seed."""
+    return ends(rows, "accuracy", net=net, gap=gap)
 
 
 def _gaps(rows: Sequence[Row]) -> list[int]:
@@ -62,7 +62,7 @@ def _gaps(rows: Sequence[Row]) -> list[int]:
 
 
 def verdict(rows: Sequence[Row]) -> list[Claim]:
-    """Compare cells within the gaps of training, and beyond."""
+    """Compare the nets at the gaps of training, and at longer ones."""
     longest = int(rows[0]["longest"])
     inside = [gap for gap in _gaps(rows) if gap <= longest]
     farthest = _gaps(rows)[-1]
@@ -94,7 +94,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
 
 
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw accuracy over the gap, for each net."""
+    """Draw the accuracy of each net against the gap."""
     drawn, axes = panels(9, 5, 1, 1)
     ax, gaps, longest = axes[0, 0], _gaps(rows), int(rows[0]["longest"])
     for style, net in zip(LINES, NETS, strict=False):

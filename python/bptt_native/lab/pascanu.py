@@ -1,4 +1,4 @@
-"""Plain SGD on the temporal order, with clipping, and with clipping and Omega, by length."""
+"""Experiment: SGD on the temporal order, with clipping and with the regulariser Omega."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,13 +9,13 @@ from ..nn.model import Model
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, panels
 from .experiment import Case, Claim, Experiment, Row
-from .learning import held_out, runs_of, train
+from .learning import ends, held_out, train
 from .tasks import ORDER_CLASSES, ORDER_WORDS, temporal_order
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# As published: 50 tanh units, weights N(0, 0.1), batches of 20, clip 1, Omega 4; but there the rate
+# As published: 50 tanh units, weights N(0, 0.1), batches of 20, clip 1, Omega 4. The published rate
 # is 0.01, for up to 5 million updates.
 UNITS, BATCH, RATE, STD, WINDOW, GOAL = 50, 20, 0.05, 0.1, 500, 0.01
 WAYS: dict[str, dict[str, float]] = {
@@ -25,7 +25,7 @@ SUCCESS, CHANCE = 0.01, 1 - 1 / ORDER_CLASSES
 
 
 def cases(full: bool) -> list[Case]:
-    """Give each way at each length; the longest first."""
+    """List each way at each length, the longest first."""
     updates, lengths = (100_000, (20, 50, 100, 200)) if full else (12_000, (20, 30, 40, 50))
     return [
         {"way": way, "length": length, "lr": RATE, "updates": updates}
@@ -34,7 +34,7 @@ def cases(full: bool) -> list[Case]:
 
 
 def measure(case: Case, seed: int) -> list[Row]:
-    """Train until the loss says that it is solved, or to the last update; count errors."""
+    """Train until the loss reaches the goal, or to the last update; then count errors."""
     length = int(case["length"])
     model = Model(
         "rnn", vocab_size=ORDER_WORDS, hidden_size=UNITS, output_size=ORDER_CLASSES,
@@ -60,16 +60,16 @@ def _lengths(rows: Sequence[Row]) -> list[int]:
 
 
 def _wrong(rows: Sequence[Row], way: str, length: int) -> list[float]:
-    return [float(run[-1]["wrong"]) for run in runs_of(rows, way=way, length=length)]
+    return ends(rows, "wrong", way=way, length=length)
 
 
 def successes(rows: Sequence[Row], way: str) -> list[int]:
-    """Give how many seeds succeed at each length, the shortest first."""
+    """Return the number of seeds that succeed at each length, the shortest first."""
     return [sum(w < SUCCESS for w in _wrong(rows, way, length)) for length in _lengths(rows)]
 
 
 def verdict(rows: Sequence[Row]) -> list[Claim]:
-    """Compare the ways by how many seeds succeed at each length."""
+    """Compare the ways by the number of seeds that succeed at each length."""
     lengths, runs = _lengths(rows), len(_wrong(rows, "SGD", _lengths(rows)[0]))
     won = {way: successes(rows, way) for way in WAYS}
     plain, clip, omega = won.values()
@@ -99,7 +99,7 @@ def _list(counts: Sequence[int]) -> str:
 
 
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the rate of success over length, and the share of errors."""
+    """Draw the rate of success and the share of errors against the length."""
     drawn, axes = panels(12, 4.8, 1, 2)
     lengths = _lengths(rows)
     for shift, (style, way) in zip((-0.5, 0, 0.5), zip(LINES, WAYS, strict=False), strict=True):

@@ -1,4 +1,4 @@
-"""What an experiment leaves behind: measurements as CSV, the verdict as JSON and to be read."""
+"""Result files of an experiment: measurements as CSV, the verdict as JSON and Markdown."""
 
 import io
 import json
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
-    """Write rows as CSV: a column for each name, in the order of their first appearance."""
+    """Write rows as CSV, with a column for each name in the order of first appearance."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = ([row.get(name, "") for name in names] for row in rows)
     replace(path, csv_bytes([names, *cells]), "lab.run")
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """Read what `write_rows` wrote: whole numbers, numbers and texts; empty cells are left out.
+    """Read the rows that `write_rows` wrote; empty cells are left out.
 
     Raises
     ------
     OSError, ValueError
-        The file cannot be read, or has other rows.
+        The file cannot be read, or is not a table.
     """
     found, rows = csv_rows(path, "lab.redraw"), list[Row]()
     names = next(found, (0, []))[1]
@@ -58,8 +58,8 @@ def _scalar(cell: str) -> Scalar:
 
 
 def write_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure as a PNG of 256 colours, which takes less than half the room."""
-    from PIL import Image  # matplotlib needs it too
+    """Write a figure as a PNG of 256 colours, which is less than half as large."""
+    from PIL import Image  # a dependency of matplotlib
 
     full = io.BytesIO()
     figure.savefig(full, format="png", dpi=100)
@@ -70,7 +70,7 @@ def write_figure(figure: "Figure", path: str | Path) -> None:
 
 
 def cpu_name() -> str:
-    """Give the processor's name as the operating system knows it."""
+    """Return the processor's name as the operating system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -80,7 +80,7 @@ def cpu_name() -> str:
 
 
 def machine() -> dict[str, Scalar]:
-    """Say what an experiment ran on: processor, instruction set, versions."""
+    """Return the processor, the instruction set and the versions that an experiment runs on."""
     return {
         "cpu": cpu_name(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
@@ -95,7 +95,7 @@ def machine() -> dict[str, Scalar]:
 def record_of(
     experiment: Experiment, claims: Sequence[Claim], circumstances: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give everything about a run but its measurements, as JSON can hold it."""
+    """Return the verdict and the circumstances of a run as an object for JSON."""
     return {
         "name": experiment.name,
         "title": experiment.title,
@@ -113,14 +113,14 @@ CIRCUMSTANCES = {
 
 
 def read_circumstances(path: str | Path, name: str) -> dict[str, Any]:
-    """Read from the JSON of an experiment's record how the measurements came about.
+    """Read the circumstances of the measurements from an experiment's JSON file.
 
     Raises
     ------
     OSError
         The file cannot be read.
     ValueError
-        It is no such record.
+        It is not the record of this experiment.
     """
     try:
         record = parse(read(path, SMALL, "lab.redraw").decode())
@@ -135,20 +135,20 @@ def read_circumstances(path: str | Path, name: str) -> dict[str, Any]:
 
 
 def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON."""
+    """Write the result of `record_of` as JSON."""
     replace(path, (json.dumps(record, indent=1) + "\n").encode(), "lab.run")
 
 
 def as_text(experiment: Experiment, record: Mapping[str, Any], figure: str | None) -> str:
-    """Give a record as Markdown.
+    """Return a record as Markdown.
 
     Parameters
     ----------
     experiment : Experiment
     record : mapping
-        Of `record_of`.
+        The result of `record_of`.
     figure : str, optional
-        The picture's file, relative to the text's.
+        The file of the figure, relative to the text.
     """
     lines = [f"# {experiment.title}", "", experiment.claim, ""]
     if figure:
@@ -172,7 +172,7 @@ def as_text(experiment: Experiment, record: Mapping[str, Any], figure: str | Non
 
 
 def duration(seconds: float) -> str:
-    """Give a time in words: seconds, minutes or hours; "not measured" for NaN."""
+    """Return a time as text, in seconds, minutes or hours; "not measured" for NaN."""
     if math.isnan(seconds):
         return "not measured"
     for unit, length in (("h", 3600), ("min", 60)):

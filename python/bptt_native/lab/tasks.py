@@ -1,4 +1,4 @@
-"""Tasks on which recurrent learning is measured: batches without end, from a generator."""
+"""Synthetic tasks that measure recurrent learning. Each function generates a new batch."""
 
 import math
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 ADDING_BASELINE = 1 / 6
-"""The mean squared error of the adding problem when 1 is answered always."""
+"""Mean squared error of a net that always answers 1 in the adding problem."""
 
 
 def adding(T: int, N: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Make sequences of the adding problem: add the two numbers that are marked.
+    """Generate sequences of the adding problem: add the two marked numbers.
 
     Parameters
     ----------
     T, N : int
-        Steps, at least 2, and sequences.
+        Number of steps, at least 2, and of sequences.
     rng : numpy.random.Generator
 
     Returns
@@ -52,16 +52,16 @@ def adding(T: int, N: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
 BLANK, DELIMITER = 8, 9
 COPIED = 10
 COPY_WORDS = DELIMITER + 1
-"""Tokens of the copy memory: 0 to 7 are to be remembered, then blank and delimiter."""
+"""Tokens of the copy memory: the symbols 0 to 7, the blank and the delimiter."""
 
 
 def copy_memory(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
-    """Make sequences of the copy memory: ten symbols, a long blank, then the same ten again.
+    """Generate sequences of the copy memory: repeat ten symbols after a long blank.
 
     Parameters
     ----------
     T, N : int
-        Steps between symbols and answer, at least 1, and sequences.
+        Number of steps between the symbols and the answer, at least 1, and of sequences.
     rng : numpy.random.Generator
 
     Returns
@@ -86,29 +86,30 @@ def copy_memory(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
 
 
 def copy_memory_baseline(T: int) -> float:
-    """Give the cross-entropy (nats per step) without memory: blanks known, symbols guessed."""
+    """Return the cross-entropy (nats per step) of a net that knows the blanks but not the symbols."""
     return COPIED * math.log(BLANK) / (integer(T, "copy_memory_baseline", "T", 1) + 2 * COPIED)
 
 
 ORDER_WORDS, ORDER_CLASSES = 6, 4
-"""Of the temporal order: symbols (0 and 1 count, 2 to 5 distract), and answers."""
+"""Tokens of the temporal order (0 and 1 matter, 2 to 5 are distractors), and classes."""
 
 
 def temporal_order(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
-    """Make sequences of the temporal order: which two symbols came, and in which order.
+    """Generate sequences of the temporal order: tell two symbols and their order.
 
     Parameters
     ----------
     T, N : int
-        Steps, at least 10, and sequences.
+        Number of steps, at least 10, and of sequences.
     rng : numpy.random.Generator
 
     Returns
     -------
     x : int64 [T, N]
-        Distractors 2 to 5, but 0 or 1 at one step of [T/10, 2T/10) and at one of [5T/10, 6T/10).
+        Distractors 2 to 5, except for a 0 or 1 at one step of [T/10, 2T/10) and at one of
+        [5T/10, 6T/10).
     y : int64 [N]
-        2 * the first + the second: one of four, equally likely.
+        2 * the first symbol + the second one: four classes, equally likely.
 
     References
     ----------
@@ -118,10 +119,10 @@ def temporal_order(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
     integer(N, "temporal_order", "N", 1)
     x = rng.integers(2, ORDER_WORDS, (T, N))
     each = np.arange(N)
-    told = rng.integers(0, 2, (2, N))
-    for symbols, (low, high) in zip(told, ((1, 2), (5, 6)), strict=True):
+    pairs = rng.integers(0, 2, (2, N))
+    for symbols, (low, high) in zip(pairs, ((1, 2), (5, 6)), strict=True):
         x[rng.integers(low * T // 10, high * T // 10, N), each] = symbols
-    return x, 2 * told[0] + told[1]
+    return x, 2 * pairs[0] + pairs[1]
 
 
 COUNTRIES = ("Spain", "France", "Italy", "Germany", "Poland", "Finland", "Japan", "Greece")
@@ -131,7 +132,7 @@ _SLOTS = (
     ("was", "seemed", "became", "stayed", "is"), ("quiet", "old", "green", "large", "happy"),
 )  # fmt: skip
 SENTENCE = len(_SLOTS) + 1
-"""Words of a sentence between, its full stop counted."""
+"""Number of words of a sentence in the gap, including the full stop."""
 TEXT_WORDS = tuple(
     dict.fromkeys(
         (
@@ -141,7 +142,7 @@ TEXT_WORDS = tuple(
         )
     )
 )
-"""The vocabulary of `agreement_text`; its languages are the classes of the answer."""
+"""Vocabulary of `agreement_text`. The classes of the answer are `LANGUAGES`."""
 
 
 def _ids(words: Sequence[str]) -> Ids:
@@ -149,19 +150,19 @@ def _ids(words: Sequence[str]) -> Ids:
 
 
 def agreement_text(gap: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
-    """Make texts whose last word depends on one far before: "I grew up in Spain ... fluent".
+    """Generate texts whose next word depends on a distant one: "I grew up in Spain ... fluent".
 
     Parameters
     ----------
     gap, N : int
-        Words between the two sentences, a multiple of `SENTENCE`, and texts.
+        Number of words between the two sentences, a multiple of `SENTENCE`, and of texts.
     rng : numpy.random.Generator
 
     Returns
     -------
     x : int64 [gap + 9, N]
-        Indices into `TEXT_WORDS`: "I grew up in COUNTRY .", sentences of no account, of which one
-        in four tells of another country ("friends live in COUNTRY ."), "I speak fluent".
+        Indices into `TEXT_WORDS`: "I grew up in COUNTRY .", irrelevant sentences, one in four of
+        which names a random country ("friends live in COUNTRY ."), then "I speak fluent".
     y : int64 [N]
         The next word, an index into `LANGUAGES`; chance is 1/8.
     """

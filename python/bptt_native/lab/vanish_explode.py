@@ -1,4 +1,4 @@
-"""How the gradient of a loss at the last step fares on its way back, in nets as they begin."""
+"""Experiment: the norm of a loss gradient as it travels back in time, in untrained nets."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ from ..options.init import Init
 from ..plots.base import dress, legend
 from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
+from .learning import runs_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ PLAIN = ("sigmoid", "tanh", "relu")
 
 
 def cases(full: bool) -> list[Case]:
-    """Give each nonlinearity at each spectral radius, and the gated cells."""
+    """List each nonlinearity at each spectral radius, and the gated cells."""
     radii = np.linspace(0.5, 1.5, 21).round(3).tolist() if full else RADII
     plain: list[Case] = [{"net": net, "radius": radius} for net in PLAIN for radius in radii]
     gated: list[Case] = [{"net": net} for net in GATED]
@@ -39,9 +40,9 @@ def cases(full: bool) -> list[Case]:
 
 
 def measure(case: Case, seed: int) -> list[Row]:
-    """Walk back from a random gradient at the last step; see the norms every few steps.
+    """Propagate a random gradient back from the last step and measure its norms.
 
-    ``through`` is ||dL/da|| / ||dL/dh||: what the nonlinearity lets pass of the norm.
+    ``through`` is ||dL/da|| / ||dL/dh||, the share of the norm that passes the nonlinearity.
     """
     name = str(case["net"])
     if name in GATED:
@@ -69,19 +70,14 @@ def measure(case: Case, seed: int) -> list[Row]:
 
 
 def factor(rows: Iterable[Row], of: str = "h") -> float:
-    """Give the factor per step of a run's norms: between the first and the last of its rows."""
+    """Return the factor per step by which a run's norms change from its first to its last row."""
     found = sorted((int(row["distance"]), float(row[of])) for row in rows)
     (near, before), (far, after) = found[0], found[-1]
     return math.exp((math.log(after) - math.log(before)) / (far - near)) if after > 0 else 0.0
 
 
-def _runs(rows: Sequence[Row], net: str, radius: float | None = None) -> dict[int, list[Row]]:
-    """Give the rows of a net by seed."""
-    runs: dict[int, list[Row]] = {}
-    for row in rows:
-        if row["net"] == net and (radius is None or row["radius"] == radius):
-            runs.setdefault(int(row["seed"]), []).append(row)
-    return runs
+def _runs(rows: Sequence[Row], net: str, radius: float | None = None) -> list[list[Row]]:
+    return runs_of(rows, net=net, **({} if radius is None else {"radius": radius}))
 
 
 def _radii(rows: Sequence[Row]) -> list[float]:
@@ -89,7 +85,7 @@ def _radii(rows: Sequence[Row]) -> list[float]:
 
 
 def _factors(rows: Sequence[Row], net: str, radius: float | None = None, of: str = "h") -> Any:
-    return np.array([factor(run, of) for run in _runs(rows, net, radius).values()])
+    return np.array([factor(run, of) for run in _runs(rows, net, radius)])
 
 
 def _span(values: Any, form: str = ".2f") -> str:
@@ -98,7 +94,7 @@ def _span(values: Any, form: str = ".2f") -> str:
 
 
 def verdict(rows: Sequence[Row]) -> list[Claim]:
-    """Compare the factors per step and what the nonlinearities let pass."""
+    """Compare the factors per step and the shares that pass the nonlinearities."""
     radii = _radii(rows)
     low, high = radii[0], radii[-1]
     loss = 1 - np.array([row["through"] for row in rows if row["net"] == "sigmoid"], np.float64)
@@ -148,7 +144,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
 
 
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw norms over distance for each net, and the factors over the spectral radius."""
+    """Draw the norms against the distance, and the factors against the spectral radius."""
     drawn, axes = panels(14, 8.2, 2, 3)
     radii = _radii(rows)
     shown = [r for r in radii if r in RADII] or radii
@@ -156,13 +152,13 @@ def figure(rows: Sequence[Row]) -> "Figure":
     back = "distance back in time (steps)"
     for ax, net in zip(axes.flat, PLAIN, strict=False):
         for radius, style in zip(shown, LINES, strict=False):
-            runs = [[float(row["h"]) for row in run] for run in _runs(rows, net, radius).values()]
+            runs = [[float(row["h"]) for row in run] for run in _runs(rows, net, radius)]
             factors = _factors(rows, net, radius)
             curve(ax, distance, runs, style, f"{radius:g}:  ×{np.median(factors):.2f} per step")
         dress(ax, {"relu": "ReLU"}.get(net, net) + ", by spectral radius", back, "")
     for style, net in zip(LINES, GATED, strict=False):
         of = "c" if net.startswith("LSTM") else "h"
-        runs = [[float(row[of]) for row in run] for run in _runs(rows, net).values()]
+        runs = [[float(row[of]) for row in run] for run in _runs(rows, net)]
         text = f"{net}:  ×{np.median(_factors(rows, net, of=of)):.2f} per step"
         curve(axes[1, 0], distance, runs, style, text)
     dress(axes[1, 0], "Gated cells (LSTM: of the cell state c)", back, "")
@@ -191,8 +187,8 @@ def figure(rows: Sequence[Row]) -> "Figure":
 
 
 def _passed(rows: Sequence[Row], net: str, radius: float) -> list[float]:
-    """Give the mean of ||dL/da|| / ||dL/dh|| over distances, by seed."""
-    runs = _runs(rows, net, radius).values()
+    """Return the mean of ||dL/da|| / ||dL/dh|| over the distances, for each seed."""
+    runs = _runs(rows, net, radius)
     return [float(np.mean([float(row["through"]) for row in run])) for run in runs]
 
 

@@ -1,43 +1,37 @@
-"""The other end of ``workers``: a process that measures one job after another.
+"""The program of a worker process: measure one job after another.
 
-It reads pickled (measure, case, seed) from its standard input until that ends, and writes for each
-("rows", rows) or ("error", traceback) where its standard output was; what a job prints goes to the
-standard error.
+`serve` receives (measure, case, seed) over a connection until that is closed, and sends back
+the rows and the CPU time of each job, or the traceback of its failure.
 """
 
-import os
-import pickle
 import signal
-import sys
 import time
 import traceback
+from multiprocessing.connection import Connection
 
 from ..runtime.settings import set_num_threads
 
 
-def main() -> None:
-    """Measure until the standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+def serve(descriptor: int) -> None:
+    """Measure the jobs that arrive on a connection until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles an interruption
     set_num_threads(1)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    jobs = sys.stdin.buffer
-    while True:
-        try:
-            measure, case, seed = pickle.load(jobs)
-        except EOFError:
-            return
-        except Exception:
-            answer: tuple[object, ...] = ("error", traceback.format_exc())
-        else:
-            start = time.process_time()
+    with Connection(descriptor) as jobs:
+        while True:
             try:
-                rows = [dict(row) for row in measure(case, seed)]
-                answer = ("rows", rows, time.process_time() - start)
-            except Exception:
-                answer = ("error", traceback.format_exc())
-        try:
-            pickle.dump(answer, answers)
-            answers.flush()
-        except BrokenPipeError:
-            return
+                jobs.send(_answer(jobs))
+            except (EOFError, ConnectionError):
+                return
+
+
+def _answer(jobs: Connection) -> tuple[list[dict[str, object]], float] | str:
+    """Receive a job and return its rows and CPU time, or the traceback of its failure."""
+    try:
+        measure, case, seed = jobs.recv()
+        start = time.process_time()
+        rows = [dict(row) for row in measure(case, seed)]
+        return rows, time.process_time() - start
+    except (EOFError, ConnectionError):
+        raise
+    except Exception:
+        return traceback.format_exc()

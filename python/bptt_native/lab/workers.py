@@ -1,24 +1,24 @@
-"""Jobs on all processors: a process per job, with one thread, whatever program started them.
+"""Jobs of an experiment, measured in parallel processes with one thread each.
 
-The processes are new interpreters that share nothing with the caller's: no thread is forked, no
-main module is imported again. They end with their standard input, so none outlives the caller.
+The processes are new interpreters that share nothing with the caller: no thread is forked, and the
+caller's main module is not imported again. They end when their connection is closed, so none
+outlives the caller.
 """
 
 import os
-import pickle
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
-from typing import Any
 
 from .experiment import Case, Row
 
 Measure = Callable[[Case, int], Sequence[Row]]
-PROGRAM = "from bptt_native.lab.worker import main; main()"
+PROGRAM = "import sys; from bptt_native.lab.worker import serve; serve(int(sys.argv[1]))"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+STANDARD_ERROR = 2
 
 
 class JobError(RuntimeError):
@@ -26,49 +26,45 @@ class JobError(RuntimeError):
 
 
 class Worker:
-    """A process that measures."""
+    """A process that measures one job at a time. Its standard output is the standard error."""
 
     def __init__(self) -> None:
         path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
-        )  # fmt: skip
+        self.jobs: Connection
+        self.jobs, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", PROGRAM, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL, stdout=STANDARD_ERROR, pass_fds=[theirs.fileno()],
+                env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+            )  # fmt: skip
 
-    def _send(self, message: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(pickle.dumps(message))
-        self._process.stdin.flush()
+    def start(self, measure: Measure, case: Case, seed: int) -> None:
+        """Start a job."""
+        with suppress(ConnectionError):  # `finish` reports a process that has ended
+            self.jobs.send((measure, case, seed))
 
-    def measure(self, function: Measure, case: Case, seed: int) -> tuple[list[Row], float]:
-        """Give the rows of a job and its seconds of CPU time.
+    def finish(self) -> tuple[list[Row], float]:
+        """Wait for the job; return its rows and its CPU time in seconds.
 
         Raises
         ------
         JobError
             The job failed, or its process ended.
         """
-        assert self._process.stdout is not None
         try:
-            self._send((function, case, seed))
-            answer: tuple[Any, ...] = pickle.load(self._process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-            self.stop()
-            raise JobError(f"its process ended with {self._process.wait()}") from None
-        if answer[0] == "error":
-            raise JobError(answer[1].strip())
-        return answer[1], answer[2]
+            answer: tuple[list[Row], float] | str = self.jobs.recv()
+        except (EOFError, ConnectionError):
+            raise JobError(f"its process ended with {self.stop()}") from None
+        if isinstance(answer, str):
+            raise JobError(answer.strip())
+        return answer
 
-    def stop(self) -> None:
-        """End the process, whatever it does."""
+    def stop(self) -> int:
+        """Kill the process and return its exit code."""
         self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:  # what was not sent yet
-                    continue
-        self._process.wait()
+        self.jobs.close()
+        return self._process.wait()
 
 
 def measure_all(
@@ -80,63 +76,50 @@ def measure_all(
     Parameters
     ----------
     measure : callable
-        At the top of a module, so that another process finds it.
+        A function at the top of a module, so that another process finds it.
     jobs : sequence of (case, seed)
         They begin in this order.
     workers : int
-        Processes side by side.
+        The number of parallel processes.
     done : callable (jobs done, jobs in all), optional
-        Called after each.
+        Called after each job.
 
     Returns
     -------
     rows : list of list of Row
-        Of each job, in the order of the jobs.
+        The rows of each job, in the order of the jobs.
     float
-        Seconds of CPU time of all jobs.
+        CPU time of all jobs in seconds.
 
     Raises
     ------
     JobError
-        A job failed; the others are ended. So are all at a KeyboardInterrupt.
+        A job failed. All processes end then, as they do at a KeyboardInterrupt.
     """
-    local, lock = threading.local(), threading.Lock()
-    running: list[Worker] = []
-    finished = 0
-    ended = False
+    waiting = iter(range(len(jobs)))
+    busy: dict[object, tuple[Worker, int]] = {}  # by their connections
+    answers: dict[int, tuple[list[Row], float]] = {}
 
-    def work(job: tuple[Case, int]) -> tuple[list[Row], float]:
-        nonlocal finished
-        if not hasattr(local, "worker"):
-            with lock:
-                if ended:
-                    raise JobError("not begun")
-                local.worker = Worker()
-                running.append(local.worker)
-        case, seed = job
-        try:
-            answer: tuple[list[Row], float] = local.worker.measure(measure, case, seed)
-        except JobError as error:
-            raise JobError(f"{dict(case)}, seed {seed}: {error}") from None
-        with lock:
-            finished += 1
-            if done is not None and not ended:
-                done(finished, len(jobs))
-        return answer
+    def start_next(worker: Worker) -> None:
+        if (number := next(waiting, None)) is not None:
+            worker.start(measure, *jobs[number])
+            busy[worker.jobs] = worker, number
 
-    with ThreadPoolExecutor(min(workers, max(1, len(jobs)))) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [f for f in futures if f.done() and f.exception() is not None]
-            if failed:
-                raise failed[0].exception() or AssertionError
-            answers = [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
-            with lock:
-                ended = True
-                for worker in running:
-                    worker.stop()
-    return [rows for rows, _ in answers], sum(seconds for _, seconds in answers)
+    with ExitStack() as stopping:
+        for _ in range(min(workers, len(jobs))):
+            worker = Worker()
+            stopping.callback(worker.stop)
+            start_next(worker)
+        while busy:
+            for connection in wait([worker.jobs for worker, _ in busy.values()]):
+                worker, number = busy.pop(connection)
+                try:
+                    answers[number] = worker.finish()
+                except JobError as error:
+                    case, seed = jobs[number]
+                    raise JobError(f"{dict(case)}, seed {seed}: {error}") from None
+                start_next(worker)
+                if done is not None:
+                    done(len(answers), len(jobs))
+    ordered = [answers[number] for number in range(len(jobs))]
+    return [rows for rows, _ in ordered], sum(seconds for _, seconds in ordered)
