@@ -84,7 +84,7 @@ def test_without_matplotlib(monkeypatch, tmp_path, capsys, clock):
     clock(0.05)
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
     out = run(tmp_path, capsys, seconds=0.5)
-    assert "No picture" in out
+    assert "No figure" in out
     assert not (tmp_path / "demo/gradient.png").exists()
 
 

@@ -24,9 +24,15 @@ from bptt_native.apps.text_data import read_text
 from bptt_native.cli.main import main
 from bptt_native.runtime import documents, files
 from bptt_native.training.fit import fit, resume
-from bptt_native.training.gradient_record import RecordFile, read_records
-from bptt_native.training.history import HistoryFile, read_history
-from bptt_native.training.run_files import FORECAST_FILE, RESULTS, clear
+from bptt_native.training.gradient_record import open_records, read_records
+from bptt_native.training.history import open_history, read_history
+from bptt_native.training.run_files import (
+    FORECAST_FILE,
+    GRADIENTS_FILE,
+    HISTORY_FILE,
+    RESULTS,
+    clear,
+)
 from bptt_native.training.schedules import EarlyStopping
 from bptt_native.training.watch import Watch
 from helpers.fitting import bits, figures
@@ -238,8 +244,8 @@ def test_json_is_bounded():
 def writers():
     rows = [dataclasses.replace(ROW)]
     return {
-        "history": lambda path: HistoryFile(path, rows).close(),
-        "gradients": lambda path: RecordFile(path).close(),
+        "history": lambda path: open_history(path, rows).close(),
+        "gradients": lambda path: open_records(path).close(),
         "table": lambda path: write_table(path, ("a",), [[1]]),
         "file": lambda path: files.replace(path, b"new"),
     }
@@ -322,7 +328,7 @@ def test_the_content_is_synced_before_the_name_and_the_folder_after(tmp_path, mo
 @pytest.mark.parametrize("method", ["append", "flush", "sync", "close"])
 def test_what_fails_while_a_file_grows_names_it(tmp_path, method):
     with files_of_at_most(1 << 10):
-        file = files.Growing(tmp_path / "a.csv", b"begin", "train")
+        file = files.Growing(tmp_path / "a.csv", [b"begin"], bytes, "train", delay=math.inf)
         arguments = (bytes(1 << 20),) if method == "append" else ()
         if method != "append":
             file.append(bytes(1 << 11))  # it stays in the buffer
@@ -344,21 +350,20 @@ def files_of_at_most(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("failing", [HistoryFile, RecordFile])
+@pytest.mark.parametrize("failing", [HISTORY_FILE, GRADIENTS_FILE])
 def test_all_files_are_closed_although_one_cannot_be(tmp_path, monkeypatch, failing):
     closed = []
-    for kind in (HistoryFile, RecordFile):
 
-        def close(self, kind=kind, real=kind.close):
-            real(self)
-            closed.append(kind)
-            if kind is failing:
-                raise OSError(errno.ENOSPC, "full")
+    def close(self, real=files.Growing.close):
+        real(self)
+        closed.append(self.path.name)
+        if self.path.name == failing:
+            raise OSError(errno.ENOSPC, "full")
 
-        monkeypatch.setattr(kind, "close", close)
+    monkeypatch.setattr(files.Growing, "close", close)
     with pytest.raises(OSError, match="full"):
         train(tmp_path)
-    assert set(closed) == {HistoryFile, RecordFile}
+    assert set(closed) == {HISTORY_FILE, GRADIENTS_FILE}
 
 
 def test_a_pipe_by_its_number_is_a_pipe():

@@ -20,9 +20,9 @@ from bptt_native.apps.vocabulary import Vocabulary
 from bptt_native.runtime.interruption import Interruption
 from bptt_native.training.history import (
     COLUMNS,
-    HistoryFile,
     HistoryRow,
     Progress,
+    open_history,
     read_history,
     summary,
 )
@@ -444,7 +444,7 @@ def test_history_file_keeps_every_bit(tmp_path):
         row(1), row(2, valid_loss=2.0**0.5, valid_accuracy=1 / 7, clipped=True),
         row(3, loss=math.inf, grad_norm=math.inf, skipped=True),
     ]  # fmt: skip
-    file = HistoryFile(tmp_path / "h.csv", rows[:2])
+    file = open_history(tmp_path / "h.csv", rows[:2])
     file.append(rows[2])
     file.flush()
     assert read_history(tmp_path / "h.csv") == rows

@@ -11,7 +11,7 @@ from bptt_native.diagnostics import gradient_flow
 from bptt_native.training.advice import against_vanishing
 from bptt_native.training.batches import read_data, source_of
 from bptt_native.training.fit import fit, resume
-from bptt_native.training.gradient_record import RecordFile, read_records
+from bptt_native.training.gradient_record import open_records, read_records
 from bptt_native.training.history import HistoryRow, read_history
 from bptt_native.training.watch import (
     GradientWarning,
@@ -186,7 +186,7 @@ def test_records_survive_the_file(tmp_path):
         broken.load_state_dict({k: v * np.float32(1e30) for k, v in broken.state_dict().items()})
         batch = source_of(read_data(broken, x, y, "fit"), 8).batch(0, 0)
         record = Watch().look(broken, batch, None, 1)
-    file = RecordFile(tmp_path / "a.jsonl", [record])
+    file = open_records(tmp_path / "a.jsonl", [record])
     file.append(record)
     file.close()
     first, second = read_records(tmp_path / "a.jsonl")

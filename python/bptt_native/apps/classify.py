@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..arguments.values import message
 from ..nn.model import Model
-from ..training.batches import draw
+from ..training.batches import random_words
 from ..training.evaluation import predict
 from ..training.fit import FitTrainer
 from ..training.run_files import LABELS_FILE, LABELS_NAMES
@@ -93,7 +93,7 @@ class Labelled:
         -------
         rest, held_out : Labelled
         """
-        order = np.argsort(draw(seed, 2**64 - 1, len(self.labels)), kind="stable").tolist()
+        order = np.argsort(random_words(seed, 2**64 - 1, len(self.labels)), kind="stable").tolist()
         held_out: list[int] = []
         for label in sorted(set(self.labels)):
             members = [i for i in order if self.labels[i] == label]

@@ -1,4 +1,4 @@
-"""The demonstration: learn English prose by BPTT and look at the gradient on its way back."""
+"""The demonstration: train a language model, and compare the gradient flow of small networks."""
 
 import math
 import platform
@@ -33,16 +33,16 @@ SMALL_CELLS = {
     "LSTM": replace(SMALL, forget_bias=1.0),
 }
 
-SEQUENCES = 256  # of the held-out text, over which the flow is taken
+SEQUENCES = 256  # number of held-out sequences over which the flow is measured
 
 Flows = dict[str, GradientFlow]
 
 
 def train_within(trainer: TextTrainer, out: Path, seconds: float, stop: Interruption) -> bool:
-    """Train, and shorten the run where it would last longer than ``seconds``.
+    """Train a model, and shorten the run if it would last longer than ``seconds``.
 
-    A shorter run has its learning rates over fewer steps, so that it ends well too. The first
-    steps, from which the time is estimated, are those of the warm-up and do not depend on that.
+    In a shorter run the learning rate also decays over fewer steps. The time is estimated from the
+    warm-up steps, which do not depend on the length of the run.
     """
     progress = Progress(trainer.steps, text=True)
 
@@ -62,7 +62,7 @@ def train_within(trainer: TextTrainer, out: Path, seconds: float, stop: Interrup
 
 
 def compare_flows(text: str, seed: int, stop: Interruption) -> tuple[Flows, Flows]:
-    """Give the gradient flow of small networks of each kind before and after brief training."""
+    """Return the gradient flow of small networks of each kind before and after brief training."""
     before: Flows = {}
     after: Flows = {}
     for name, options in SMALL_CELLS.items():
@@ -77,7 +77,7 @@ def compare_flows(text: str, seed: int, stop: Interruption) -> tuple[Flows, Flow
 
 
 def flow_table(before: Mapping[str, GradientFlow], after: Mapping[str, GradientFlow]) -> list[str]:
-    """Give the decay per step of each network as lines of text."""
+    """Return the decay per step of each network as lines of text."""
     lines = [f"{'':14}{'before':>10}{'after':>10}{'half-life after':>20}"]
     for name, flow in after.items():
         life = f"{flow.half_life:.1f} steps"
@@ -99,16 +99,16 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
     Parameters
     ----------
     out : str or Path
-        Folder of ``model.safetensors``, ``history.csv`` and ``gradient.png``; what a
-        demonstration left there before is replaced.
+        Folder of ``model.safetensors``, ``history.csv`` and ``gradient.png``. The files of an
+        earlier demonstration are replaced.
     seconds : float
-        Training lasts no longer, measurements of the held-out text included.
+        Time limit of the training, including measurements of the held-out text.
     seed : int
 
     Returns
     -------
     bool
-        False if it was interrupted (Ctrl-C); then the model is saved all the same.
+        False if it was interrupted (Ctrl-C). The model is saved in that case too.
     """
     if not 0 < seconds < math.inf:
         expected = "a finite number above 0"
@@ -117,9 +117,9 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
     trainer = TextTrainer(text, replace(RECIPE, seed=seed))
     o, parameters = trainer.options, trainer.model.num_parameters
     say(
-        f"Text: {len(text):,} characters, {len(trainer.vocabulary)} different ones, of the "
-        f"language reference that CPython {platform.python_version()} carries; the last "
-        f"{o.valid_fraction:.0%} held out.",
+        f"Text: {len(text):,} characters, {len(trainer.vocabulary)} different ones, from the "
+        f"language reference of CPython {platform.python_version()}; the last "
+        f"{o.valid_fraction:.0%} are held out.",
         f"Model: LSTM of {o.hidden} units, {parameters:,} parameters; {o.batch} streams, BPTT over "
         f"{o.seq_len} steps; {isa()}, {get_num_threads()} thread(s).",
     )
@@ -139,7 +139,7 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
             return False
         say(
             "", f"Held-out text: {rows[-1].bpc:.3f} bits per character",
-            f"order-4 n-gram: {ngram:.3f} bits per character", "", "It writes:",
+            f"order-4 n-gram: {ngram:.3f} bits per character", "", "Sample:",
         )  # fmt: skip
         written = "".join(sample(trainer.model, trainer.vocabulary, "The ", 400, 0.6, seed))
         say(*(f"  | {line}" for line in ("The " + written).splitlines()), "")
@@ -147,8 +147,8 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
     if stop():
         return False
     say(
-        "How the gradient of a loss at the last step changes per step back in time (64 units, "
-        f"trained {SMALL.steps} steps):",
+        "Factor per step back in time of the gradient of a loss at the last step (64 units, "
+        f"trained for {SMALL.steps} steps):",
         *flow_table(before, after),
         "",
     )
@@ -158,6 +158,6 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
         figure = training_figure(rows, o.clip_norm, before, after, {"order-4 n-gram": ngram}, BITS)
         save_figure(figure, files[-1])
     else:
-        say("No picture: it needs matplotlib (pip install 'bptt_native[plot]').")
+        say("No figure: matplotlib is missing (pip install 'bptt_native[plot]').")
     say("Written: " + ", ".join(map(str, files)))
     return True

@@ -1,4 +1,4 @@
-"""An n-gram model, which a network has to beat."""
+"""An n-gram model, the baseline for character language models."""
 
 import numpy as np
 
@@ -6,26 +6,29 @@ from .vocabulary import Tokens
 
 
 def ngram_bits(train: Tokens, valid: Tokens, vocab_size: int, order: int = 4) -> float:
-    """Bits per character of an interpolated n-gram, counted on one text and tested on another.
+    """Return the bits per character of an interpolated n-gram model on a text.
 
-    With c counts in the training text, h the characters before, h' all of them but the first, and
-    u(h) the number of different characters seen after h (Witten & Bell 1991, method C)::
+    Let c be the counts in the training text, h the preceding characters, h' the same without the
+    first one, and u(h) the number of different characters that follow h. Then (Witten & Bell 1991,
+    method C)::
 
-        p(w | h) = (c(h w) + u(h) p(w | h')) / (c(h) + u(h)),    at the end of all p(w) = 1 / V
+        p(w | h) = (c(h w) + u(h) p(w | h')) / (c(h) + u(h)),
+
+    and the recursion ends with p(w) = 1 / V.
 
     Parameters
     ----------
     train, valid : int64
-        Tokens below ``vocab_size``; ``valid`` is the text's continuation.
+        Tokens below ``vocab_size``. ``valid`` is the continuation of ``train``.
     vocab_size : int
         V.
     order : int
-        From how many characters the next one is predicted.
+        Number of characters from which the next one is predicted.
 
     Returns
     -------
     float
-        The mean of -log2 p over all characters of ``valid`` but the first.
+        The mean of -log2 p over all characters of ``valid`` except the first.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def ngram_bits(train: Tokens, valid: Tokens, vocab_size: int, order: int = 4) ->
     text = np.concatenate([train, valid])
     tested = np.arange(len(train) + 1, len(text))
     p = np.full(len(tested), 1 / vocab_size)
-    context = np.zeros(len(text), np.int64)  # of character i: the number of the k before it
+    context = np.zeros(len(text), np.int64)  # [i]: number of the k characters before i
     for _ in range(order + 1):
         pairs, number = np.unique(context * vocab_size + text, return_inverse=True)
         learnt = np.arange(len(text)) < len(train)

@@ -1,4 +1,4 @@
-"""A trained character language model: what its file says, and what it writes."""
+"""Trained character language models: loading, and sampling of text."""
 
 import math
 from collections.abc import Iterator
@@ -35,14 +35,14 @@ def load_text_model(path: str | Path) -> tuple[Model, Vocabulary, dict[str, Any]
     OSError
         The file cannot be read.
     ValueError
-        It is no model file, or one of another kind of model.
+        It is not a model file, or holds another kind of model.
     """
     model = load(str(path))
     return model, *text_of(model, path)
 
 
 def text_of(model: Model, path: str | Path) -> tuple[Vocabulary, dict[str, Any]]:
-    """Return what a model that was loaded says of its text; see `load_text_model`.
+    """Return the vocabulary and training metadata of a loaded model; see `load_text_model`.
 
     Raises
     ------
@@ -69,20 +69,20 @@ def sample(
     model: Model, vocabulary: Vocabulary, prime: str = "\n", length: int = 500,
     temperature: float = 0.8, seed: int = 0,
 ) -> Iterator[str]:  # fmt: skip
-    """Let a character language model write.
+    """Sample text from a character language model.
 
     Parameters
     ----------
     model : Model
     vocabulary : Vocabulary
     prime : str
-        What it reads first, at least one character.
+        Text that the model reads first, at least one character.
     length : int
-        Characters to write.
+        Number of characters to generate.
     temperature : float
-        The logits are divided by it; 0 always takes the likeliest character.
+        Divisor of the logits; 0 always selects the most likely character.
     seed : int
-        The same one gives the same text.
+        The same seed produces the same text.
 
     Yields
     ------
@@ -92,8 +92,8 @@ def sample(
     Raises
     ------
     ValueError
-        The prime is empty or has a character that the model does not know; an argument is not
-        allowed.
+        The prime is empty or contains a character that is not in the vocabulary, or an argument is
+        invalid.
     """
     tokens = vocabulary.encode(prime)
     if not len(tokens):

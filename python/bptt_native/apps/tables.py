@@ -1,4 +1,4 @@
-"""Tables of numbers and labels: CSV files, and the scaling of their columns."""
+"""Tables of numbers and labels: reading, hashing and writing CSV files, and scaling of columns."""
 
 import csv
 import hashlib
@@ -26,12 +26,12 @@ class Table:
     Attributes
     ----------
     names : tuple of str
-        Of the columns.
+        Names of the columns.
     rows : list of list of str
     lines : list of int
-        The line of the file that each row ends in.
+        The last line of each row in the file.
     path : str
-        Where it was read.
+        The file.
     """
 
     names: tuple[str, ...]
@@ -41,14 +41,14 @@ class Table:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a CSV file with a line of names; commas, semicolons or tabs divide the columns.
+        """Read a CSV file with a line of names. Commas, semicolons or tabs separate the columns.
 
         Raises
         ------
         OSError
             The file cannot be read.
         ValueError
-            It is not UTF-8, has no names or no rows, or a row has more or fewer columns.
+            It is not UTF-8, has no names or no rows, or a row has another number of columns.
         """
         text = read_text(path).removeprefix("\ufeff")
         first = text.split("\n", 1)[0]
@@ -78,25 +78,25 @@ class Table:
         return cls(names, rows, lines, str(path))
 
     def texts(self, name: str, argument: str) -> list[str]:
-        """Give a column.
+        """Return a column as texts.
 
         Parameters
         ----------
         name : str
-            Of the column.
+            Name of the column.
         argument : str
-            Which option asked for it, for messages.
+            The option that names it, for messages.
 
         Raises
         ------
         ValueError
-            There is no such column; the message lists those there are.
+            There is no such column; the message lists all columns.
         """
         at = choice(name, {n: i for i, n in enumerate(self.names)}, self.path, argument)
         return [row[at].strip() for row in self.rows]
 
     def numbers(self, names: Sequence[str], argument: str) -> Floats:
-        """Give columns as numbers.
+        """Return columns as numbers.
 
         Returns
         -------
@@ -105,7 +105,7 @@ class Table:
         Raises
         ------
         ValueError
-            There is no such column, or a value in it is no finite number.
+            There is no such column, or a value in it is not a finite number.
         """
         result = np.empty((len(self.rows), len(names)))
         for k, name in enumerate(names):
@@ -119,13 +119,13 @@ class Table:
         return result
 
     def numeric(self, but: Sequence[str]) -> list[str]:
-        """Give the names of the columns that hold a number in the first row, but for some."""
+        """Return the columns with a number in the first row, except those named by ``but``."""
         first = dict(zip(self.names, self.rows[0], strict=True))
         return [n for n in self.names if n not in but and as_number(first[n]) is not None]
 
 
 def as_number(text: str) -> float | None:
-    """Read a number; None if it is none."""
+    """Return the number that a text holds, or None."""
     try:
         return float(text)
     except ValueError:
@@ -147,7 +147,7 @@ class Scaling:
 
     @classmethod
     def of(cls, values: Floats) -> Self:
-        """Measure columns [rows, columns]."""
+        """Return the scaling of columns [rows, columns]."""
         std = values.std(axis=0)
         std[std <= 1e-12 * np.abs(values).max(axis=0)] = 1.0
         return cls(values.mean(axis=0).tolist(), std.tolist())
@@ -158,24 +158,24 @@ class Scaling:
         return scaled
 
     def back(self, values: npt.NDArray[Any]) -> Floats:
-        """Undo it."""
+        """Return values [..., columns] before standardisation."""
         unscaled: Floats = np.asarray(values, np.float64) * self.std + self.mean
         return unscaled
 
 
 class Content(NamedTuple):
-    """What a run's table holds, to tell whether another one is the same.
+    """Hashes of a run's table, to compare it with another table.
 
     Attributes
     ----------
     train : str
-        SHA-256 of all that is trained on and chosen by, as it was read: names, labels, numbers.
+        SHA-256 of the training and validation data as read: names, labels, numbers.
     tested : int
-        How many rows or sequences there are to test on.
+        Number of rows or sequences of the test part.
     test : callable (int)
-        SHA-256 of so many of them, the first ones.
+        Returns the SHA-256 of the first n of them.
     unit : str
-        What they are, "rows" or "sequences".
+        "rows" or "sequences".
     """
 
     train: str
@@ -184,28 +184,28 @@ class Content(NamedTuple):
     unit: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the model file keeps."""
+        """Return the hashes as an object for the model file."""
         return {"train": self.train, "test": self.test(self.tested), "tested": self.tested}
 
     def compare(self, before: dict[str, Any] | None, path: str) -> str | None:
-        """Compare a table with that which a run began with.
+        """Compare a table with the one that a run began with.
 
         Parameters
         ----------
         before : dict, optional
-            What `to_json` gave; None if the run is from before that was kept.
+            The result of `to_json`; None for an older run, which did not store it.
         path : str
-            Of the table.
+            The file of the table.
 
         Returns
         -------
         str or None
-            What is to be said of it.
+            A note for the user, if there is something to report.
 
         Raises
         ------
         ValueError
-            The table is another one.
+            The table differs.
         """
         if before is None:
             return ("this run is from an older version, which stored no hash of the table; only "

@@ -1,8 +1,8 @@
-"""Texts as data: reading, a held-out part, and streams of characters in windows.
+"""Texts as training data: reading, a held-out part, and windows of parallel streams.
 
-A text of n characters becomes N contiguous streams side by side, and these are cut into windows
-of T steps. The state at the end of a window is the state at the start of the next one, so the
-network reads on although the gradient stops at the window's edge.
+A text is cut into N contiguous streams, and these into windows of T steps. The state at the end of
+a window is the initial state of the next one. The network therefore reads a stream continuously,
+although the gradient ends at the edge of a window.
 """
 
 import sys
@@ -14,7 +14,7 @@ from ..runtime.files import read
 from ..training.batches import side_by_side
 from .vocabulary import Tokens
 
-LONGEST = 1 << 32  # bytes of a text or table
+LONGEST = 1 << 32  # size limit of a text or table in bytes
 
 
 def read_text(path: str | Path) -> str:
@@ -28,12 +28,12 @@ def read_text(path: str | Path) -> str:
     Returns
     -------
     str
-        The text as it is: line ends are not translated.
+        The text. Line ends are not translated.
 
     Raises
     ------
     OSError
-        The file cannot be read, or is no regular file. (A pipe goes to the standard input.)
+        The file cannot be read, or is not a regular file. (Read a pipe from the standard input.)
     ValueError
         The text is empty, not UTF-8, or larger than 4 GiB.
     """
@@ -55,7 +55,7 @@ def read_text(path: str | Path) -> str:
 
 
 def pydoc_prose() -> str:
-    """Give the English prose that every CPython carries: the language reference behind help().
+    """Return the English prose in every CPython, the language reference that help() shows.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def pydoc_prose() -> str:
 
 
 def split(tokens: Tokens, valid_fraction: float) -> tuple[Tokens, Tokens]:
-    """Hold out the last part of a text.
+    """Split a text into a first part for training and a last part for validation.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def windows(
 ) -> Iterator[tuple[Tokens, Tokens]]:
     """Cut a text into N streams and these into windows of T steps.
 
-    Stream n holds the characters from ``offset + n * length`` on, where ``length`` is the greatest
-    for which all streams have targets. The target of a character is the one that follows it.
+    Stream n begins at the character ``offset + n * length``, with the largest ``length`` for which
+    all streams have targets. The target of a character is the next character.
 
     Parameters
     ----------
@@ -104,14 +104,14 @@ def windows(
     time, streams : int
         T and N.
     offset : int
-        Where the first stream begins.
+        The first character of the first stream.
     whole : bool
-        Leave out a last window of fewer than T steps.
+        Whether to leave out a last window of fewer than T steps.
 
     Yields
     ------
     inputs, targets : int64 [T, N]
-        Views; in the window after, the streams read on.
+        Views. The next window continues the streams.
     """
     length = max(0, len(tokens) - 1 - offset) // streams
     inputs, targets = (side_by_side(tokens, streams, length, offset + k) for k in (0, 1))

@@ -1,4 +1,4 @@
-"""The characters of a text model as tokens."""
+"""Vocabulary of a text model: characters as tokens."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +11,7 @@ Tokens = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The characters (code points) that a model knows; a character's token is its index.
+    """The characters (code points) of a model. The token of a character is its index.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
-        """Give the vocabulary of a text."""
+        """Return the vocabulary of a text."""
         return cls("".join(sorted(set(text))))
 
     def __len__(self) -> int:
         return len(self.characters)
 
     def encode(self, text: str) -> Tokens:
-        """Turn characters into tokens.
+        """Return the tokens of a text.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class Vocabulary:
         return tokens.astype(np.int64)
 
     def decode(self, tokens: npt.ArrayLike) -> str:
-        """Turn tokens into characters.
+        """Return the text of tokens.
 
         Parameters
         ----------

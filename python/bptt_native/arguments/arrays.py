@@ -1,6 +1,6 @@
-"""Arrays as the engine takes them, made of what was given where that loses nothing.
+"""Conversion of arguments into the arrays that the engine needs, where it is lossless.
 
-The engine's bindings take arrays that are right as they are; all others come here.
+The engine's bindings accept suitable arrays directly and pass all other values to this module.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .values import (
     outline,
 )
 
-# The forms of an argument: the shapes allowed for an array of each dtype. None is any size but 0.
-# "bool" is a mask; where a floating dtype is allowed too, True becomes 1.
+# The forms of an argument: for each dtype, the allowed shapes. None is any size except 0.
+# "bool" is a mask; if a floating dtype is allowed too, True becomes 1.
 Forms = Mapping[str, Sequence[tuple[int | None, ...]]]
 
 
@@ -44,7 +44,7 @@ def _floating(forms: Forms) -> str | None:
 
 
 def _chosen(array: Array, forms: Forms) -> str | None:
-    """Return which of the dtypes an array becomes, None if it cannot become any."""
+    """Return the dtype to which an array is converted, or None if none is suitable."""
     kind = array.dtype.kind
     floating = _floating(forms)
     if kind == "b":
@@ -59,12 +59,12 @@ def _chosen(array: Array, forms: Forms) -> str | None:
 
 
 def _beyond_64_bits(array: Array, contents: Contents) -> bool:
-    """Return whether a list of integers became an array of another kind."""
+    """Return whether a list of integers did not fit an integer array."""
     return array.dtype.kind in "fO" and contents.plain == {int} and not contents.others
 
 
 def _inexact(value: object, array: Array, contents: Contents, floats: Any) -> int | None:
-    """Return an integer that a floating-point dtype does not hold exactly, if there is one."""
+    """Return an integer that a floating-point dtype cannot hold exactly, or None."""
     bits = 24 if floats == np.float32 else 53
     large: Iterable[Any] = ()
     if array.dtype.kind in "iu" and array.dtype.itemsize * 8 > bits:
@@ -95,18 +95,18 @@ def read(
     held: list[object] | None = None,
     contents: Contents | None = None,
 ) -> Array:
-    """Return a value as an array of whatever dtype it has; arrays are not copied.
+    """Return a value as an array with its own dtype; arrays are not copied.
 
     Parameters
     ----------
     value : array_like
-        What was given.
+        The value.
     where, argument, expected, part : str
-        For the message, as of `convert`.
+        As in `convert`.
     held : list, optional
-        As of `convert`.
+        As in `convert`.
     contents : Contents, optional
-        What is in a list, if that is known already.
+        The contents of a list, if they are known already.
 
     Returns
     -------
@@ -116,9 +116,9 @@ def read(
     Raises
     ------
     TypeError
-        It is no array, has a mask, or its ``__array__`` raises.
+        It is not array-like, has a mask, or its ``__array__`` raises.
     ValueError
-        A list has no rectangular shape.
+        A list is not rectangular.
     """
     if is_masked(value):
         got = f"{describe(value)}{part} (its mask would be lost: use value.filled(...))"
@@ -134,7 +134,7 @@ def read(
     pins = [_core.pin_of(item) for item in contents.others]  # NumPy copies without the GIL
     try:
         array = np.asarray(value)
-    except Exception as error:  # whatever __array__ raises
+    except Exception as error:  # __array__ may raise anything
         why = f"{type(error).__name__}: {error!s:.200}".replace("\n", " ")
         got = f"{describe(value)}{part} that NumPy cannot read ({why})"
         text = message(where, argument, expected, got)
@@ -142,7 +142,7 @@ def read(
             raise MemoryError(text) from error
         raise (ValueError if isinstance(value, list | tuple) else TypeError)(text) from error
     held.append(_core.pin_of(array))
-    pins.clear()  # a list is copied now
+    pins.clear()  # the items of a list have been copied
     return array
 
 
@@ -156,44 +156,45 @@ def convert(
     too_large: type[Exception] = IndexError,
     held: list[object] | None = None,
 ) -> Array:
-    """Make the array that the engine wants of a value, where that loses nothing.
+    """Convert a value into an array for the engine, if that is lossless.
 
-    Python's numbers, also in lists, have no dtype: they take the wanted one, floats rounded to the
-    nearest of it, integers only if it holds them. Arrays and NumPy's scalars, also in lists, have
-    one: they are widened where every value of it fits, never narrowed. Bools are no numbers. Arrays
-    are copied where their memory order, byte order or alignment asks for it, after dtype and shape
-    were checked; until then no other thread resizes them.
+    Python's numbers, also in lists, have no dtype. They are converted to the required one: floats
+    are rounded to it, integers are refused if it cannot hold them exactly. Arrays and NumPy's
+    scalars, also in lists, have a dtype. They are converted only to a dtype that can hold all its
+    values. Bools are not numbers. Arrays are copied if their memory order, byte order or alignment
+    requires it, after dtype and shape have been checked. Until then other threads cannot resize
+    them.
 
     Parameters
     ----------
     value : array_like
-        What was given.
+        The value.
     forms : mapping of str to list of shapes
-        By "float32", "float64", "int64" or "bool": the shapes that are allowed. With a floating
-        dtype beside int64, integers of rank 2 or less (tokens) stay integers.
+        The allowed shapes for each dtype "float32", "float64", "int64" or "bool". If int64 and a
+        floating dtype are allowed, integers of rank 2 or less (tokens) stay integers.
     where, argument, expected : str
-        For the message.
+        As in `message`.
     part : str
-        Which part of the argument it is, for the message: " as c".
+        The part of the argument, for the message, such as " as c".
     too_large : type
         The exception for integers beyond int64.
     held : list, optional
-        Takes what keeps other threads from resizing the result, which may be the array that was
-        given or a view of it. Keep the list for as long as the result is used.
+        Receives objects that keep other threads from resizing the result, which may be the given
+        array or a view of it. Keep the list while the result is in use.
 
     Returns
     -------
     ndarray
-        C-contiguous, aligned, in native byte order, of exactly one of the dtypes; bools as uint8
-        or, with a floating dtype beside, as that.
+        A C-contiguous, aligned array in native byte order, of one of the dtypes. Bools become
+        uint8, or the floating dtype if that is allowed too.
 
     Raises
     ------
     TypeError
-        The value is no array, or its dtype does not fit without loss (float64 into float32).
+        The value is not array-like, or its dtype cannot be converted without loss (float64 to
+        float32).
     ValueError
-        The shape does not fit, a list has no rectangular shape, or a number of it is too large for
-        float32.
+        The shape does not fit, a list is not rectangular, or a number is too large for float32.
     IndexError
         An unsigned token does not fit int64.
     """
@@ -218,11 +219,11 @@ def convert(
     if np.dtype(bool) in dtypes and "bool" not in forms:
         name = None
         dtypes |= {array.dtype} if contents.plain - {bool} else set()
-    what = describe(value) + part
+    got = describe(value) + part
     if not isinstance(value, int | float) and getattr(value, "dtype", None) is None:
-        what += " of " + " and ".join(sorted(map(str, dtypes or {array.dtype}))) + " elements"
+        got += " of " + " and ".join(sorted(map(str, dtypes or {array.dtype}))) + " elements"
     if name is None:
-        raise refusal(TypeError, what)
+        raise refusal(TypeError, got)
     if not _fits(array.shape, forms, name):
         raise refusal(ValueError, describe(value) + part)
     floating = _floating(forms)
@@ -231,7 +232,7 @@ def convert(
         cures = f'{argument}.astype("{name}")' if own else f'np.asarray({argument}, "{name}")'
         if np.dtype(np.float64) in dtypes:
             cures = f'dtype="float64" when the layer or model is made, or {cures}'
-        raise refusal(TypeError, f"{what} (no silent loss of digits: {cures})")
+        raise refusal(TypeError, f"{got} (no silent loss of digits: {cures})")
     if name == "int64":
         if array.dtype.kind == "u" and int(array.max()) > LARGEST:
             raise refusal(too_large, f"{int(array.max())} in {describe(value)}{part}")
@@ -252,5 +253,5 @@ def convert(
         if lost is not None:
             raise refusal(ValueError, f"{lost}{part}, which {name} does not hold exactly")
     if isinstance(value, np.memmap) and np.may_share_memory(result, array):
-        return result.copy()  # the file may shrink while the engine reads
+        return result.copy()  # the file may shrink while the engine reads it
     return result

@@ -1,6 +1,6 @@
-"""What arguments have to be: numbers, names and files, and refusals that name the argument.
+"""Checks of arguments: numbers, names and files, and errors that name the argument.
 
-Messages read ``LSTM.forward: argument 'x': expected ..., got ...``.
+Messages have the form ``LSTM.forward: argument 'x': expected ..., got ...``.
 """
 
 from __future__ import annotations
@@ -25,53 +25,53 @@ _KINDS = {"O": "object", "U": "str", "S": "bytes"}
 
 
 def _attribute(value: object, name: str) -> Any:
-    """Return an attribute, or None where it does not exist or cannot be read."""
+    """Return an attribute, or None if it does not exist or cannot be read."""
     try:
         return getattr(value, name, None)
-    except Exception:  # whatever a foreign class raises
+    except Exception:  # a foreign class may raise anything
         return None
 
 
 def _shape_of(value: object) -> tuple[int, ...] | None:
-    """Return the shape that an array-like object says it has."""
+    """Return the shape that an array-like object reports, or None."""
     shape = _attribute(value, "shape")
     try:
         return tuple(operator.index(size) for size in shape)
-    except Exception:  # no shape, or one that is not made of integers
+    except Exception:  # no shape, or not a tuple of integers
         return None
 
 
 class Contents:
-    """What is in a nested list: the types of Python's own numbers, and all else, as arrays."""
+    """Contents of a nested list: the types of Python's own numbers, and all other items."""
 
     def __init__(self) -> None:
         self.plain: set[type] = set()
         self.others: list[Any] = []
 
     def dtypes(self) -> set[np.dtype[Any]]:
-        """Return the dtypes in it: of arrays and NumPy's scalars, and bool of Python's bools."""
+        """Return the dtypes of arrays and NumPy's scalars, and bool for Python's bools."""
         found = {dtype for item in self.others for dtype in dtypes_of(item)}
         return found | {np.dtype(bool)} if bool in self.plain else found
 
 
 def outline(items: Sequence[Any], contents: Contents, depth: int = 0) -> tuple[int, ...] | None:
-    """Find the shape of a nested list, without copying the arrays that may be in it.
+    """Return the shape of a nested list, without copying arrays in it.
 
     Parameters
     ----------
     items : list or tuple
-        Numbers, arrays, lists of these.
+        Numbers, arrays, and lists of these.
     contents : Contents
-        Takes what is in it.
+        Collects the contents.
     depth : int
-        How many lists it is in.
+        Number of lists around this one.
 
     Returns
     -------
     tuple of int, or None
-        None if it is ragged or too deep.
+        None if it is ragged or nested too deeply.
     """
-    if depth > 64:  # the most that NumPy reads
+    if depth > 64:  # NumPy's limit
         return None
     types = set(map(type, items))
     contents.plain |= types & _PLAIN
@@ -93,7 +93,7 @@ def outline(items: Sequence[Any], contents: Contents, depth: int = 0) -> tuple[i
 
 
 def dtypes_of(value: object) -> list[np.dtype[Any]]:
-    """Return the dtype of an array-like object in a list, if NumPy has one of its name."""
+    """Return a list with the dtype of an array-like object, empty if NumPy has no such dtype."""
     dtype = _attribute(value, "dtype")
     try:
         return [] if dtype is None else [np.dtype(str(dtype).removeprefix("torch."))]
@@ -102,7 +102,7 @@ def dtypes_of(value: object) -> list[np.dtype[Any]]:
 
 
 def describe(value: object) -> str:
-    """Say what a value is: its type, and the dtype and shape or the value itself.
+    """Describe a value by its type, and by its dtype and shape or the value itself.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def describe(value: object) -> str:
     Returns
     -------
     str
-        As "a float64 array of shape [7, 2, 5]", "None", "the number 3", "a dict".
+        For example "a float64 array of shape [7, 2, 5]", "None", "the number 3", "a dict".
     """
     if isinstance(value, np.ndarray):
         kind = "array" if type(value) in (np.ndarray, np.memmap) else type(value).__name__
@@ -126,7 +126,7 @@ def describe(value: object) -> str:
         kind = f" ({value.dtype})" if isinstance(value, np.number) else ""
         try:
             return f"the number {value!s:.80}{kind}"
-        except ValueError:  # Python writes no integer of more than some thousand digits
+        except ValueError:  # Python refuses to print integers of several thousand digits
             return "an integer of more digits than Python writes"
     if isinstance(value, str | bytes):
         return f"the text {value!r:.80}"
@@ -147,17 +147,17 @@ def _article(name: str) -> str:
 
 
 def message(where: str, argument: str, expected: str, got: str) -> str:
-    """Give the text of an error.
+    """Return the message of an error about an argument.
 
     Parameters
     ----------
     where, argument, expected, got : str
-        The function, its argument, what that has to be and what it was.
+        The function, its argument, and descriptions of the expected and of the given value.
 
     Returns
     -------
     str
-        All of it in one line.
+        The message, one line.
     """
     return f"{where}: argument '{argument}': expected {expected}, got {got}"
 
@@ -165,33 +165,35 @@ def message(where: str, argument: str, expected: str, got: str) -> str:
 def refuse(
     value: object, where: str, argument: str, expected: str, got: str | None = None
 ) -> NoReturn:
-    """Refuse a value whose sizes do not fit.
+    """Refuse a value whose shape does not fit.
 
     Parameters
     ----------
     value : object
-        What was given.
+        The value.
     where, argument, expected : str
         As in `message`.
     got : str, optional
-        Instead of a description of the value.
+        Description of the value; by default that of `describe`.
 
     Raises
     ------
+    TypeError
+        The value is not array-like.
     ValueError
-        Always, or TypeError where the value is no array at all.
+        Otherwise.
     """
     text = message(where, argument, expected, got or describe(value))
     raise ValueError(text) if is_readable(value) else TypeError(text)
 
 
 def refuse_type(value: object, where: str, argument: str, expected: str) -> NoReturn:
-    """Refuse a value of the wrong kind.
+    """Refuse a value of the wrong type.
 
     Parameters
     ----------
     value : object
-        What was given.
+        The value.
     where, argument, expected : str
         As in `message`.
 
@@ -204,23 +206,23 @@ def refuse_type(value: object, where: str, argument: str, expected: str) -> NoRe
 
 
 def refuse_memory(value: object, dtype: str, where: str, argument: str, expected: str) -> NoReturn:
-    """Refuse an array that the engine cannot write into as it is.
+    """Refuse an array that the engine cannot write into.
 
     Parameters
     ----------
     value : object
-        What was given.
+        The value.
     dtype : str
-        The dtype that it has to have.
+        The required dtype.
     where, argument, expected : str
         As in `message`.
 
     Raises
     ------
     ValueError
-        Its shape or memory does not fit.
+        Its shape or memory layout does not fit.
     TypeError
-        It is no array of this dtype.
+        It is not an array of this dtype.
     """
     got = describe(value)
     if type(value) is not np.ndarray or value.dtype != dtype or not value.dtype.isnative:
@@ -239,7 +241,7 @@ def is_masked(value: object) -> bool:
 
 
 def is_readable(value: object) -> bool:
-    """Return whether NumPy may be asked for the array of a value: numbers, sequences and arrays."""
+    """Return whether NumPy can make an array of a value: a number, a sequence or an array."""
     known = isinstance(value, np.ndarray | np.generic | list | tuple | int | float)
     return known or _attribute(value, "__array__") is not None
 
@@ -250,11 +252,11 @@ def integer(value: object, where: str, argument: str, low: int, high: int = LARG
     Parameters
     ----------
     value : int or NumPy integer
-        What was given; bool and float are refused.
+        The value; bool and float are refused.
     where, argument : str
-        For the message.
+        The function and its argument, for the message.
     low, high : int
-        The smallest and the largest that are allowed.
+        The smallest and the largest allowed value.
 
     Returns
     -------
@@ -264,7 +266,7 @@ def integer(value: object, where: str, argument: str, low: int, high: int = LARG
     Raises
     ------
     TypeError
-        It is no integer.
+        It is not an integer.
     ValueError
         It is out of bounds.
     """
@@ -290,9 +292,9 @@ def number(value: object, where: str, argument: str, expected: str = "a finite n
     Parameters
     ----------
     value : int, float or NumPy scalar
-        What was given.
+        The value.
     where, argument, expected : str
-        For the message.
+        As in `message`.
 
     Returns
     -------
@@ -302,7 +304,7 @@ def number(value: object, where: str, argument: str, expected: str = "a finite n
     Raises
     ------
     TypeError
-        It is no number.
+        It is not a real number.
     ValueError
         It is NaN or infinite.
     """
@@ -318,14 +320,14 @@ def number(value: object, where: str, argument: str, expected: str = "a finite n
 
 
 def positive(value: object, where: str, argument: str) -> float:
-    """Check a threshold that None switches off.
+    """Check an optional threshold.
 
     Parameters
     ----------
     value : float or None
-        What was given.
+        The value.
     where, argument : str
-        For the message.
+        The function and its argument, for the message.
 
     Returns
     -------
@@ -335,7 +337,7 @@ def positive(value: object, where: str, argument: str) -> float:
     Raises
     ------
     TypeError
-        It is no number.
+        It is not a real number.
     ValueError
         It is not finite or not above 0.
     """
@@ -354,9 +356,9 @@ def flag(value: object, where: str, argument: str) -> bool:
     Parameters
     ----------
     value : bool
-        What was given.
+        The value.
     where, argument : str
-        For the message.
+        The function and its argument, for the message.
 
     Returns
     -------
@@ -366,7 +368,7 @@ def flag(value: object, where: str, argument: str) -> bool:
     Raises
     ------
     TypeError
-        It is no bool.
+        It is not a bool.
     """
     if not isinstance(value, bool | np.bool_):
         refuse_type(value, where, argument, "True or False")
@@ -374,16 +376,16 @@ def flag(value: object, where: str, argument: str) -> bool:
 
 
 def choice(value: object, choices: Mapping[str, Choice], where: str, argument: str) -> Choice:
-    """Give what a name stands for.
+    """Return the meaning of a name.
 
     Parameters
     ----------
     value : str
-        What was given.
+        The name.
     choices : mapping of str
-        The names that are allowed.
+        The allowed names with their meanings.
     where, argument : str
-        For the message.
+        The function and its argument, for the message.
 
     Returns
     -------
@@ -393,9 +395,9 @@ def choice(value: object, choices: Mapping[str, Choice], where: str, argument: s
     Raises
     ------
     TypeError
-        It is no string.
+        It is not a string.
     ValueError
-        It is none of the names; the message suggests the nearest one.
+        It is not an allowed name. The message suggests the most similar one.
     """
     expected = "one of " + ", ".join(repr(name) for name in choices)
     if not isinstance(value, str):
@@ -410,14 +412,14 @@ def choice(value: object, choices: Mapping[str, Choice], where: str, argument: s
 
 
 def dtype_name(value: object, where: str) -> str:
-    """Give the name of a dtype that the engine computes in.
+    """Return the name of a dtype that the engine computes in.
 
     Parameters
     ----------
     value : str, type or dtype
-        As NumPy takes it.
+        A dtype in any form that NumPy accepts.
     where : str
-        For the message.
+        The function, for the message.
 
     Returns
     -------
@@ -427,7 +429,7 @@ def dtype_name(value: object, where: str) -> str:
     Raises
     ------
     TypeError
-        It is another dtype, or none.
+        It is another dtype, or not a dtype.
     """
     try:
         dtype = np.dtype(value) if value is not None else None  # type: ignore[call-overload]
@@ -440,19 +442,19 @@ def dtype_name(value: object, where: str) -> str:
 
 
 def file_name(path: object, where: str) -> bytes:
-    """Return the name of a file as the operating system takes it.
+    """Return the name of a file in the encoding of the file system.
 
     Parameters
     ----------
     path : object
-        What was given as `path`.
+        The value of an argument `path`.
     where : str
         The function, for messages.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no path, or an empty one.
+        If it is not a path, is empty or contains a NUL.
     """
     try:
         name = os.fsencode(path)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What recurrent nets do to their gradients: measurements on layers and models, as plain arrays."""
+"""Diagnostics of gradients in recurrent nets: measurements on layers and models."""
 
 from .activity import OmegaRatios, Saturation, omega_ratios, saturation
 from .clipping import ClippingStatistics, clipping, running_quantiles

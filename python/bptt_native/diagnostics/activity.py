@@ -1,4 +1,4 @@
-"""What activations let through: saturated units and gates, and Pascanu's ratios of the gradient."""
+"""Diagnostics of activations: saturated units and gates, and Pascanu's gradient ratios."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .flow import gradient_at
 from .nets import gives_every_step, setting
 from .norms import Norms
 
-# f'(a) from y = f(a), as the engine computes it; of relu and hard_sigmoid NaN where y is.
+# f'(a) from y = f(a), computed as in the engine. For relu and hard_sigmoid it is NaN if y is.
 SLOPES: dict[str, Callable[[Array], Array]] = {
     "tanh": lambda y: 1 - y * y,
     "sigmoid": lambda y: y * (1 - y),
@@ -25,20 +25,20 @@ SLOPES: dict[str, Callable[[Array], Array]] = {
     "hard_sigmoid": lambda y: np.where((y > 0) & (y < 1), 1 / 6, 0 * y),
     "leaky_relu": lambda y: np.where(y > 0, 1.0, 0.01),
 }
-# f'(a) from a, where the engine does so: y has too few digits left near its limit.
+# f'(a) from a, for functions whose y has too few digits left near its limit, as in the engine.
 SLOPES_OF_A: dict[str, Callable[[Array], Array]] = {
     "elu": lambda a: np.exp(np.minimum(a, 0)),
     "softsign": lambda a: (1 + np.abs(a)) ** -2.0,
 }
-LEAST = 1e-20  # |dL/da|^2 below this leaves a ratio out, as the regulariser does
+LEAST = 1e-20  # the regulariser omits ratios with |dL/da|^2 below this
 
 
 @dataclass(frozen=True)
 class Saturation:
-    """How many activations are where their derivative is small.
+    """Shares of activations in the range where their derivative is small.
 
-    Keys: RNN "h"; LSTM "i", "f", "g", "o" (coupled: "i", "g", "o") and "c" (of tanh c_t); GRU "r",
-    "z", "n". The first axis is l*D + d.
+    The keys are "h" for an RNN; "i", "f", "g", "o" (coupled: "i", "g", "o") and "c" (tanh c_t) for
+    an LSTM; "r", "z", "n" for a GRU. The first axis is the walk l*D + d.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Saturation:
     mean : dict of str to float64 [L*D]
         Mean of the values.
     stuck : dict of str to float64 [L*D]
-        Share of the units that are saturated at every step of every sample (of a ReLU: dead).
+        Share of the units that are saturated at every step of every sample (ReLU: dead units).
     """
 
     share: dict[str, Norms]
@@ -55,7 +55,7 @@ class Saturation:
     stuck: dict[str, Norms]
 
     def explain(self) -> str:
-        """Give the numbers in words."""
+        """Return a line of text for each walk."""
         lines = []
         for k in range(len(next(iter(self.share.values())))):
             parts = [
@@ -75,25 +75,25 @@ def saturation(
     net: Any, x: npt.ArrayLike, state: Any = None, *, lengths: npt.ArrayLike | None = None,
     tanh: float = 0.95, low: float = 0.05, high: float = 0.95,
 ) -> Saturation:  # fmt: skip
-    """Measure which share of activations and gates is saturated.
+    """Measure the share of activations and gates that are saturated.
 
     Parameters
     ----------
     net : RNN, LSTM, GRU or Model
-        Run as in training, with dropout and noise.
+        The net. It runs as in training, with dropout and noise.
     x, state, lengths
-        As the net takes them; what lies beyond a length does not count.
+        The inputs of the net. Padding does not count.
     tanh : float
-        |y| above it is saturated, of tanh and softsign.
+        tanh and softsign are saturated if |y| is above this.
     low, high : float
-        y below or above is saturated, of sigmoid and hard_sigmoid; of softplus a derivative below
-        `low`, and of elu y + 1, which is its derivative below 0. ReLU and leaky ReLU are where
-        y <= 0, identity never is.
+        sigmoid and hard_sigmoid are saturated if y is below `low` or above `high`; softplus and elu
+        if the derivative is below `low`. ReLU and leaky ReLU are saturated if y <= 0, identity
+        never is.
 
     Returns
     -------
     Saturation
-        Of an RNN with a leak, noise or zoneout: of its states.
+        For an RNN with a leak, noise or zoneout, the saturation of its states.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def saturation(
 
 
 def _batched(values: Array, tape: Any) -> Array:
-    """Give what was read from a tape as [L*D, T, N, H], of a single sequence, too."""
+    """Return values of a tape as [L*D, T, N, H], also for a single sequence."""
     return values.reshape(len(values), tape.steps, tape.batch, -1)
 
 
@@ -147,16 +147,16 @@ def _saturated(
 
 @dataclass(frozen=True)
 class OmegaRatios:
-    """By which factor the gradient's norm changes per step back, in an RNN.
+    """Factors by which the gradient's norm changes at each step back, in an RNN.
 
     Attributes
     ----------
     ratios : float64 [L, T - 1, N]
-        At k: ||dL/da_{k+1} W_hh diag f'(a_k)|| / ||dL/da_{k+1}||; NaN beyond a sequence's end,
-        where ||dL/da_{k+1}||^2 < 1e-20, and where it is not finite.
+        At k: ||dL/da_{k+1} W_hh diag f'(a_k)|| / ||dL/da_{k+1}||. NaN beyond a sequence's end, if
+        ||dL/da_{k+1}||^2 < 1e-20, and if the ratio is not finite.
     omega : float
-        The regulariser of Pascanu et al. (2013, eq. 9) as the engine takes it: the mean of
-        (ratio - 1)^2, summed over layers; 0 without a ratio.
+        The regulariser of Pascanu et al. (2013, eq. 9) as in the engine: the mean of
+        (ratio - 1)^2, summed over layers; 0 if there is no ratio.
     """
 
     ratios: Norms
@@ -167,24 +167,24 @@ def omega_ratios(
     net: Any, x: npt.ArrayLike, target: npt.ArrayLike | None = None, state: Any = None, *,
     dout: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
 ) -> OmegaRatios:  # fmt: skip
-    """Measure how the norm of the gradient changes at each step back, in an RNN.
+    """Measure the change of the gradient's norm at each step back, in an RNN.
 
     Parameters
     ----------
-    net : RNN or Model of one
-        Of one direction, without leak, noise, dropout, zoneout, layer norm and Dale's law.
+    net : RNN, or Model with this cell
+        A net with one direction, without leak, noise, dropout, zoneout, layer norm and Dale's law.
     x, state, lengths
-        As the net takes them.
+        The inputs of the net.
     target : optional
-        As in `gradient_flow`: the loss looks at each sequence's last output.
+        As in `gradient_flow`; the loss is that of each sequence's last output.
     dout : float like the output, optional
-        In place of it: dL/d output, as `backward` takes it.
+        dL/d output, as in `backward`, instead of a target.
 
     Returns
     -------
     OmegaRatios
-        Computed in float64, from the states of a forward pass of the net: f'(a_t) from y_t, of ELU
-        and softsign from a_t, which follows from the input, the states and the parameters.
+        Computed in float64 from the states of a forward pass. f'(a_t) is computed from y_t, for ELU
+        and softsign from a_t, which is computed from the input, the states and the parameters.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def omega_ratios(
     inside = np.arange(h.shape[1])[:, None] < ends
     ratios, omega = np.full((len(h), h.shape[1] - 1, h.shape[2]), np.nan), 0.0
     kind = str(setting(net, "nonlinearity"))
-    # A ratio that is not finite is left out.
+    # Ratios that are not finite are omitted.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         if kind in SLOPES:
             slopes = [SLOPES[kind](y) for y in h]
@@ -245,7 +245,7 @@ def _layer_input(
     net: Any, params: dict[str, Norms], x: npt.ArrayLike, inside: npt.NDArray[np.bool_],
     unbatched: bool,
 ) -> Array:  # fmt: skip
-    """Return layer 0's input [T, N, I] in float64, or its tokens [T, N], 0 beyond the ends."""
+    """Return layer 0's input [T, N, I] in float64, or its tokens [T, N] with 0 in the padding."""
     own = np.asarray(x)
     if unbatched:
         own = own[:, None]
@@ -260,7 +260,7 @@ def _layer_input(
 def _preactivations(
     net: Any, params: dict[str, Norms], below: Array, before: Norms, h: Norms
 ) -> Iterator[Norms]:  # fmt: skip
-    """Return a_t [T, N, H] of each layer from layer 0's input, each h_{t-1} and each h_t."""
+    """Yield a_t [T, N, H] of each layer, from layer 0's input, each h_{t-1} and each h_t."""
     options = Options(compute=setting(net, "compute") or "float64")
     for layer, previous in enumerate(before):
         end = f"_l{layer}"
@@ -271,11 +271,11 @@ def _preactivations(
 
 
 def _walk_back(W: Norms, f: Norms, dy: Norms) -> tuple[Norms, Norms]:
-    """Give a layer's ratios [T - 1, N] and its dL/da [T, N, H], of f' and dL/dh from above."""
+    """Return a layer's ratios [T - 1, N] and its dL/da [T, N, H], from f' and its dL/dy."""
     ratios, delta = np.full((len(f) - 1, f.shape[1]), np.nan), np.zeros_like(f)
     carry = np.zeros_like(f[0])
     for k in reversed(range(len(f))):
-        delta[k] = f[k] * np.where(f[k] != 0, dy[k] + carry, 0.0)  # nothing beyond an end is read
+        delta[k] = f[k] * np.where(f[k] != 0, dy[k] + carry, 0.0)  # ignores padding, even NaN
         carry = delta[k] @ W
         if k:
             size = np.linalg.norm(delta[k], axis=1)
@@ -288,7 +288,7 @@ def _walk_back(W: Norms, f: Norms, dy: Norms) -> tuple[Norms, Norms]:
 def _over_time(
     net: Any, grad: Array, ends: npt.NDArray[np.int64], steps: int
 ) -> Norms:  # fmt: skip
-    """Give dL/d output as [T, N, O]."""
+    """Return dL/d output as [T, N, O]."""
     if not gives_every_step(net):
         last = grad.reshape(len(ends), -1)
         full = np.zeros((steps, *last.shape))

@@ -1,4 +1,4 @@
-"""What clipping does to a training run: norms of the gradient, and how often they are cut."""
+"""Statistics of gradient norms and of clipping over a training run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,33 +10,35 @@ import numpy.typing as npt
 from ..arguments.values import integer, message, refuse_type
 from .norms import Norms
 
-LEVELS = (0.1, 0.5, 0.9)  # of the running quantiles
+LEVELS = (0.1, 0.5, 0.9)  # levels of the running quantiles
 
 
 @dataclass(frozen=True)
 class ClippingStatistics:
-    """Norms of the gradient over training, and what clipping made of them.
+    """Statistics of gradient norms and of clipping.
+
+    A value over an empty set is NaN.
 
     Attributes
     ----------
     count : int
-        Updates.
+        Number of updates.
     nonfinite : int
-        Of them, those whose gradient was not finite.
+        Number of updates whose gradient was not finite.
     fraction : float or None
-        Share of the updates with a finite gradient that were clipped; NaN if there is none.
+        Share of clipped updates among those with a finite gradient.
     mean, median, largest : float
-        Of the finite norms before clipping; NaN if there is none.
+        Statistics of the finite norms before clipping.
     suggested : (float, float)
-        Thresholds worth trying: 0.5 and 10 times the mean norm.
+        Smallest and largest suggested threshold: 0.5 and 10 times the mean norm.
     kept : float or None
-        Mean of norm after / norm before, over the clipped updates; NaN if there is none.
+        Mean of norm after / norm before, over the clipped updates.
     angle : float or None
-        The largest finite angle between the gradient before and after clipping, in radians; NaN if
-        there is none.
+        The largest finite angle between the gradient before and after clipping, in radians.
     quantiles : float64 [3, count]
-        10, 50 and 90 % of the finite norms of the last `window` updates; NaN where there is none.
+        10, 50 and 90 % quantiles of the finite norms of the last `window` updates.
     window : int
+        Number of updates for a quantile.
     """
 
     count: int
@@ -52,11 +54,11 @@ class ClippingStatistics:
     window: int
 
     def explain(self) -> str:
-        """Give the numbers in words."""
+        """Return the statistics as a sentence."""
         if self.nonfinite == self.count:
             return f"None of {self.count} gradients was finite."
-        text = f"{self.count} updates: the gradient's norm is {self.mean:.3g} in the mean, "
-        text += f"{self.median:.3g} in the middle, {self.largest:.3g} at most"
+        text = f"{self.count} updates: the gradient's norm has the mean {self.mean:.3g}, "
+        text += f"the median {self.median:.3g} and the maximum {self.largest:.3g}"
         if self.fraction is not None:
             text += f"; {self.fraction:.1%} of them were clipped"
         if self.kept is not None and np.isfinite(self.kept):
@@ -66,7 +68,7 @@ class ClippingStatistics:
         if self.nonfinite:
             text += f"; {self.nonfinite} were not finite"
         low, high = self.suggested
-        return f"{text}. Thresholds worth trying lie from {low:.3g} to {high:.3g}."
+        return f"{text}. Suggested thresholds are {low:.3g} to {high:.3g}."
 
 
 def clipping(
@@ -78,17 +80,17 @@ def clipping(
     Parameters
     ----------
     norms : float [K], or rows
-        Norms before clipping, one per update; or what has them: rows of a `History`, `StepResult`s,
-        `UpdateResult`s. What such rows know besides (clipped, clipped_norm, clip_angle) is taken
-        from them where it is not given.
+        Norms before clipping, one per update; or objects with the attribute ``grad_norm``, such as
+        `HistoryRow`, `StepResult` or `UpdateResult`. Their attributes ``clipped``, ``clipped_norm``
+        and ``clip_angle`` are the defaults of the next three arguments.
     clipped : bool [K], optional
-        Whether each was clipped.
+        Whether each gradient was clipped.
     after : float [K], optional
         Norms after clipping.
     angles : float [K], optional
-        Angles between the gradient before and after, in radians.
+        Angles between the gradient before and after clipping, in radians.
     window : int
-        Updates that a running quantile is taken over.
+        Number of updates for a running quantile.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def clipping(
     Raises
     ------
     TypeError, ValueError
-        There is no norm, a norm is negative, or the lengths differ.
+        ``norms`` is empty, a norm is negative, or the lengths differ.
 
     References
     ----------
@@ -114,7 +116,7 @@ def clipping(
     if rows and hasattr(rows[0], "grad_norm"):
         for name, value in given.items():
             if value is None and any(getattr(row, name, None) is not None for row in rows):
-                given[name] = [getattr(row, name, None) for row in rows]  # None: NaN
+                given[name] = [getattr(row, name, None) for row in rows]  # None becomes NaN
         rows = [row.grad_norm for row in rows]
     before = _column(rows, len(rows), "norms")
     if not len(before):
@@ -152,19 +154,19 @@ def clipping(
 def running_quantiles(
     values: npt.ArrayLike, window: int, levels: tuple[float, ...] = LEVELS
 ) -> Norms:
-    """Give quantiles of the finite ones among the last values.
+    """Return running quantiles, which ignore values that are not finite.
 
     Parameters
     ----------
     values : float [K]
     window : int
-        How many values, the present one included; at the beginning those there are.
+        Number of values for a quantile, including the current one; fewer at the beginning.
     levels : floats in [0, 1]
 
     Returns
     -------
     float64 [len(levels), K]
-        Linear between values, as numpy.quantile; NaN where none is finite.
+        Quantiles with linear interpolation, as in numpy.quantile; NaN if no value is finite.
     """
     own = np.asarray(values, np.float64)
     window = max(1, min(window, len(own)))

@@ -1,4 +1,4 @@
-"""Which inputs an output depends on: the gradient of each output with respect to each input."""
+"""Connectivity: norms of the gradient of each output with respect to each input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +14,16 @@ from .seeds import Indices, backward_seeds, indices
 
 @dataclass(frozen=True)
 class Connectivity:
-    """How strongly each output of a sequence depends on each input.
+    """Dependence of each output of a sequence on each input.
 
     Attributes
     ----------
     matrix : float64 [S, T]
-        ||d logit_k(t~) / d x_t||_2 for the S outputs looked at; 0 for t > t~ (one direction).
+        ||d logit_k(t~) / d x_t||_2 for S outputs; with one direction, 0 for t > t~.
     times : int64 [S]
-        t~, the step of each output.
+        The step t~ of each output.
     outputs : int64 [S]
-        k, which element of the output.
+        The index k of each output's element.
     """
 
     matrix: Norms
@@ -31,7 +31,7 @@ class Connectivity:
     outputs: Indices
 
     def shares(self) -> Norms:
-        """Give each row divided by its sum (rows of zeros stay; NaN where one is not finite)."""
+        """Return each row divided by its sum. Rows of zeros stay; rows with NaN or inf are NaN."""
         largest = self.matrix.max(axis=1, keepdims=True)
         known = np.isfinite(self.matrix).all(axis=1, keepdims=True)
         scaled = np.where(known, self.matrix / np.where(known & (largest > 0), largest, 1), np.nan)
@@ -40,23 +40,24 @@ class Connectivity:
         return shares
 
     def reach(self, share: float = 0.5) -> Indices:
-        """Give how many steps back one must go for a share of what comes from there [S].
+        """Return the number of latest steps that contribute a share of each row's sum.
 
         Parameters
         ----------
         share : float
-            Above 0, at most 1: of the sum of a row up to the output's own step. (Of both directions
-            what comes from later steps does not count.)
+            Share above 0, at most 1, of the sum over a row up to the output's step. (With two
+            directions, later steps do not count.)
 
         Returns
         -------
         int64 [S]
-            1 means the output's own step; 0, that nothing flows; -1, that a norm is not finite.
+            1 if the output's own step suffices; 0 if the whole row is zero; -1 if a norm is not
+            finite.
 
         Raises
         ------
         TypeError, ValueError
-            The share is another.
+            The share is invalid.
         """
         share = number(share, "reach", "share", "above 0, at most 1")
         if not 0 < share <= 1:
@@ -77,22 +78,23 @@ def connectivity(
     net: Any, x: npt.ArrayLike, outputs: npt.ArrayLike | None = None, *, sample: int = 0,
     horizon: int | None = None, state: Any = None, lengths: npt.ArrayLike | None = None,
 ) -> Connectivity:  # fmt: skip
-    """Measure ||d logit_k(t~) / d x_t|| for all pairs of steps of one sequence, exactly.
+    """Compute ||d logit_k(t~) / d x_t|| for all pairs of steps of one sequence, exactly.
 
     Parameters
     ----------
     net : RNN, LSTM, GRU or Model
     x : floating point [T, N, I] or tokens [T, N]
-        As the net takes it.
-    outputs : integers [T] (of a model with one output per sequence: [1]), optional
-        k of each step, for a classifier the desired class; by default the largest output.
+        The input of the net.
+    outputs : integers [T] (or [1] for a model with one output per sequence), optional
+        The index k at each step, for a classifier the desired class. The default is the index of
+        the largest output.
     sample : int
-        Which sequence of the batch.
+        Index of the sequence in the batch.
     horizon : int, optional
-        Only inputs less than so many steps back are looked at; others count 0. A bidirectional
-        model with ``targets="last"`` looks that far from both ends of the sequence.
+        Only inputs fewer than ``horizon`` steps back are examined; the others count as 0. For a
+        bidirectional model with ``targets="last"``, the steps count from both ends of the sequence.
     state, lengths : optional
-        As the net takes them.
+        Further inputs of the net.
 
     Returns
     -------

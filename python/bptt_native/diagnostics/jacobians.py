@@ -1,7 +1,7 @@
-"""Step Jacobians of a layer's state, products of them, Lyapunov spectra.
+"""Step Jacobians of a layer's state, their products, and Lyapunov spectra.
 
-The state of a layer has S elements: h_t, of an LSTM followed by c_t. J_t, its Jacobian with
-respect to the state before, is taken along the trajectory on a tape, the layer's inputs held fixed.
+The state of a layer has S elements: h_t, in an LSTM followed by c_t. J_t is its Jacobian with
+respect to the previous state, along the trajectory on a tape, with the layer's inputs held fixed.
 """
 
 from dataclasses import dataclass
@@ -20,22 +20,24 @@ from .norms import Norms, direction_of
 def jacobian(
     net: Any, tape: Any, step: int, *, layer: int = 0, direction: int = 0, sample: int = 0
 ) -> Array:
-    """Give the step Jacobian J_t of a layer's state.
+    """Return the step Jacobian J_t of a layer's state.
 
     Parameters
     ----------
     net : RNN, LSTM, GRU or Model
     tape : Tape
-        Of a ``forward`` of this net, the parameters unchanged since.
+        The tape of a ``forward`` of this net, whose parameters have not changed since.
     step : int
-        t; 0 is the step from the initial state. (Direction 1 counts from the sequence's end.)
+        The step t. Step 0 starts from the initial state. (Direction 1 counts from the sequence's
+        end.)
     layer, direction, sample : int
-        Of which layer, direction, sequence; -1 is the top layer.
+        Indices of the layer (-1 is the top one), direction and sequence.
 
     Returns
     -------
     ndarray [S, S]
-        Of the net's dtype. Row i: gradient of element i of the state after the step.
+        The Jacobian in the net's dtype. Row i is the gradient of element i of the state after the
+        step.
 
     Raises
     ------
@@ -54,21 +56,22 @@ def jacobian(
 
 @dataclass(frozen=True)
 class Spectrum:
-    """How small changes of a layer's state grow along a trajectory.
+    """Growth rates of small changes of a layer's state along a trajectory.
 
     Attributes
     ----------
     exponents : float64 [count]
-        Lyapunov exponents per step, natural logarithms, descending. Below 0 changes (and gradients)
-        vanish along that direction, above 0 they explode. A direction that is lost altogether has
-        -inf, or what rounding leaves of it: about the logarithm of the dtype's epsilon.
+        Lyapunov exponents per step, as natural logarithms in descending order. Below 0, changes
+        (and gradients) vanish along that direction; above 0 they explode. The exponent of a
+        direction that is lost completely is -inf or, due to rounding, about the logarithm of the
+        dtype's epsilon.
     log_singular_values : float64 [S], or None
-        Of the product of all Jacobians of the span, natural logarithms, descending; NaN where the
-        net or the products between two factorisations are not finite.
+        Natural logarithms of the singular values of the product of all Jacobians, descending. NaN
+        if the net or the products between two factorisations are not finite.
     steps : int
-        How many steps the exponents are the mean of.
+        Number of steps over which the exponents are averaged.
     size : int
-        S, the elements of the state: so many exponents there are.
+        S, the number of elements of the state, and of exponents in all.
     """
 
     exponents: Norms
@@ -78,14 +81,14 @@ class Spectrum:
 
     @property
     def sum(self) -> float:
-        """The growth of volumes per step: with all S exponents the mean of log |det J_t|."""
+        """The growth rate of volumes; with all S exponents, the mean of log |det J_t|."""
         return float(self.exponents.sum())
 
     @property
     def kaplan_yorke(self) -> float:
-        """The Kaplan-Yorke (1979) dimension: 0 if the largest exponent is negative.
+        """The Kaplan-Yorke (1979) dimension; 0 if the largest exponent is negative.
 
-        NaN if an exponent is, or if so few were measured that they do not tell.
+        It is NaN if an exponent is NaN, or if too few exponents were measured to determine it.
         """
         sums = np.cumsum(self.exponents)
         if np.isnan(sums).any():
@@ -105,30 +108,30 @@ def lyapunov(
 ) -> Spectrum:  # fmt: skip
     """Measure the Lyapunov spectrum of a layer along the trajectory on a tape.
 
-    Rows of Q^T run backward through the steps, with a QR factorisation every ``interval`` steps;
-    the adjoint has the same spectrum, and no Jacobian is ever formed.
+    Orthonormal rows are propagated backward through the steps, with a QR factorisation every
+    ``interval`` steps. The adjoint has the same spectrum, and no Jacobian is formed.
 
     Parameters
     ----------
     net : RNN, LSTM, GRU or Model
     tape : Tape
-        Of a ``forward`` of this net, the parameters unchanged since.
+        The tape of a ``forward`` of this net, whose parameters have not changed since.
     layer, direction, sample : int
-        Of which layer, direction, sequence; -1 is the top layer. (Layers above and below do not
-        matter: a stack's spectrum is that of its layers together.)
+        Indices of the layer (-1 is the top one), direction and sequence. (Other layers have no
+        influence: the spectrum of a stack is that of its layers together.)
     first, last : int
-        The steps, [first, last); to the end by default.
+        The range of steps [first, last); by default to the end.
     count : int, optional
-        So many exponents, of about the largest; all S by default.
+        Number of exponents, approximately the largest ones; by default all S.
     interval : int
-        Most steps between factorisations. Over an interval rows turn towards the strongest
-        directions; an interval that would lose a row to under- or overflow, or that leaves the
-        weakest row fewer than about three digits of the dtype beside the strongest, is walked again
-        with fewer steps, and so are those that follow.
+        Largest number of steps between factorisations. Between them, the rows turn towards the
+        strongest directions. If a row would overflow or underflow, or if the weakest row would keep
+        fewer than about three digits of the dtype next to the strongest one, the interval is
+        repeated with fewer steps, and later intervals have fewer steps too.
     discard : int
-        So many of the latest steps, which are walked first, do not count.
+        Number of the latest steps, which come first, that do not count.
     start : float [count, S], optional
-        Rows to begin with, made orthonormal first; by default drawn at random, always the same.
+        Initial rows, which are orthonormalised; by default fixed random rows.
 
     Returns
     -------
@@ -154,10 +157,10 @@ def jacobian_product(
     net: Any, tape: Any, *, layer: int = 0, direction: int = 0, sample: int = 0, first: int = 0,
     last: int | None = None, interval: int = 1,
 ) -> Spectrum:  # fmt: skip
-    """Measure the singular values of J_{last-1} ... J_first, which may lie far beyond the dtype.
+    """Measure the singular values of the product J_{last-1} ... J_first.
 
-    The smallest keep their digits with ``interval`` 1, as long as no single J_t spans nearly
-    1 / epsilon of the dtype.
+    They may be far out of the range of the dtype. With ``interval`` 1 the smallest ones are
+    accurate, unless the singular values of a single J_t span nearly 1 / epsilon of the dtype.
 
     Parameters
     ----------
@@ -167,8 +170,8 @@ def jacobian_product(
     Returns
     -------
     Spectrum
-        With ``log_singular_values``: how much a gradient that enters behind the span can grow
-        (the first) and must shrink (the last) until before it.
+        The spectrum with ``log_singular_values``. The first one bounds the growth of a gradient
+        over the range of steps from above, the last one from below.
 
     Raises
     ------
@@ -210,19 +213,18 @@ def _spectrum(
 
 @dataclass(frozen=True)
 class GainBounds:
-    """The gain of a gradient over distances back, and what bounds it.
+    """The gain of a gradient by the distance back in time, and its bounds.
 
     Attributes
     ----------
     distance : int64 [K + 1]
         Steps back from the last one: 0, 1, ...
     gain : float64 [K + 1]
-        ||dL/d state_{t-d}|| / ||dL/d state_t|| of a loss that looks at the last state only.
+        ||dL/d state_{t-d}|| / ||dL/d state_t|| of a loss that depends only on the last state.
     largest, smallest : float64 [K + 1]
-        Largest and smallest singular value of the product of the Jacobians between: gains of the
-        best and of the worst direction. The gain lies between.
+        Largest and smallest singular value of the product of the Jacobians, which bound the gain.
     product_of_norms : float64 [K + 1]
-        The product of the steps' spectral norms: the bound of Pascanu et al. (2013, eq. 6).
+        Product of the steps' spectral norms, the bound of Pascanu et al. (2013, eq. 6).
     """
 
     distance: npt.NDArray[np.int64]
@@ -236,18 +238,18 @@ def gain_bounds(
     net: Any, tape: Any, gradient: npt.ArrayLike, *, layer: int = -1, sample: int = 0,
     steps: int | None = None,
 ) -> GainBounds:  # fmt: skip
-    """Compare how a gradient grows on its way back with the bounds that the Jacobians give.
+    """Compare the growth of a gradient back in time with the bounds from the Jacobians.
 
     Parameters
     ----------
     net, tape
         As in `jacobian`.
     gradient : float [S]
-        dL/d state behind the last step.
+        dL/d state after the last step.
     layer, sample : int
-        Of which layer (-1: the top one) and sequence.
+        Indices of the layer (-1 is the top one) and sequence.
     steps : int, optional
-        K, how far to go; to the beginning by default.
+        The largest distance K; by default that to the beginning.
 
     Returns
     -------
@@ -289,18 +291,18 @@ def gain_bounds(
 
 
 def spectral_radius(matrix: npt.ArrayLike) -> float:
-    """Give the largest modulus of the eigenvalues of a square matrix."""
+    """Return the largest modulus of the eigenvalues of a square matrix."""
     return float(np.abs(np.linalg.eigvals(np.asarray(matrix, np.float64))).max())
 
 
 def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[str, Array]:
-    """Give the recurrent matrix of each gate, by its name, with the signs of Dale's law.
+    """Return the recurrent matrix of each gate by name, with the signs of Dale's law.
 
     Parameters
     ----------
     net : RNN, LSTM, GRU or Model
     layer, direction : int
-        Of which layer (-1: the top one) and direction.
+        Indices of the layer (-1 is the top one) and direction.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Losses of single outputs, taken back through time side by side."""
+"""Gradients of many single outputs in one backward pass."""
 
 from typing import Any, NamedTuple
 
@@ -14,12 +14,12 @@ Indices = npt.NDArray[np.int64]
 
 
 class SeedNorms(NamedTuple):
-    """How far the gradients of S single losses reach.
+    """Norms of the gradients of S single losses by step.
 
     Attributes
     ----------
     x : float64 [S, T]
-        ||dL_s/dx_t||; of tokens, x_t is the one-hot or embedded vector.
+        ||dL_s/dx_t||; for tokens, x_t is the one-hot or embedded vector.
     h : float64 [L*D, S, T], or None
         ||dL_s/dh_t||.
     c : float64 [L*D, S, T], or None
@@ -45,28 +45,28 @@ def backward_seeds(
     dy: npt.ArrayLike | None = None, samples: npt.ArrayLike | None = None,
     horizon: int | None = None, flow: bool = False,
 ) -> SeedNorms:  # fmt: skip
-    """Take S losses back at once, each of the output at one step of one sequence.
+    """Compute the gradients of S losses, each of the output at one step of one sequence.
 
-    One backward walk instead of S: all losses of a sequence read the same steps of the tape.
+    One backward pass replaces S passes: all losses of a sequence read the same steps of the tape.
 
     Parameters
     ----------
     net : RNN, LSTM, GRU or Model
     tape : Tape
-        Of a ``forward`` of this net, the parameters unchanged since.
+        The tape of a ``forward`` of this net, whose parameters have not changed since.
     times : integers [S]
         The step of each loss.
     outputs : integers [S], optional
-        Loss s is this element of the output (a logit; of a layer, a unit).
+        The element of the output that is the loss: a logit of a model, a unit of a layer.
     dy : floating point [S, O], optional
-        In place of outputs: dL_s/d output.
+        dL_s/d output, instead of ``outputs``.
     samples : integers [S], optional
-        The sequence of each loss; the first one by default.
+        The sequence of each loss; by default the first one.
     horizon : int, optional
-        Norms so many steps from their loss and more are 0, and are not computed. The loss of a
+        Norms ``horizon`` or more steps from their loss are 0 and are not computed. The loss of a
         bidirectional model with ``targets="last"`` is at both ends of the sequence.
     flow : bool
-        Whether to give the norms of dL/dh_t and dL/dc_t, too.
+        Whether to also return the norms of dL/dh_t and dL/dc_t.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What truncated BPTT makes of the gradient: its angle and length beside the full one."""
+"""Comparison of the gradient of truncated BPTT with the full gradient: angle and length."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from .norms import Norms, direction_of
 
 @dataclass(frozen=True)
 class TruncationBias:
-    """The gradient truncated to windows beside the full one.
+    """Comparison of truncated gradients with the full one.
 
     Attributes
     ----------
     window : int64 [W]
-        k2, the steps that a gradient goes back at most.
+        k2, the largest number of steps that a gradient goes back.
     cosine : float64 [W]
-        Of the angle between truncated and full gradient; NaN if one of them is 0.
+        Cosine of the angle between truncated and full gradient; NaN if one of them is 0.
     norm_ratio : float64 [W]
         ||truncated|| / ||full||; NaN if the full one is 0.
     """
@@ -31,7 +31,7 @@ class TruncationBias:
     norm_ratio: Norms
 
     def explain(self) -> str:
-        """Give the numbers in words."""
+        """Return the comparison as a sentence."""
         parts = [
             f"{w} steps: cosine {c:.3g}, norm {r:.3g} of the full one"
             for w, c, r in zip(self.window, self.cosine, self.norm_ratio, strict=True)
@@ -48,15 +48,16 @@ def truncation_bias(
     Parameters
     ----------
     model : Model
-        It stays as it is; its own ``truncation`` does not matter. Without dropout, noise, omega.
+        The model, which is not changed. Its own ``truncation`` is ignored. Dropout, zoneout, noise
+        and omega are switched off.
     x, target, state, lengths
-        As `Model.train_step` takes them.
+        As in `Model.train_step`.
     windows : integers >= 1
         k2 of each comparison.
     k1 : int, optional
-        Steps between windows (Sutskever 2013): each loss is seen by at least k2 - k1 steps before
-        its own and at most k2 - 1. None: k1 = k2, the sequence is cut into chunks. A window below
-        k1 is refused.
+        Steps between windows (Sutskever 2013). The gradient of each loss goes back at least k2 - k1
+        and at most k2 - 1 steps. By default k1 = k2, which cuts the sequence into chunks. A window
+        smaller than k1 is refused.
 
     Returns
     -------

@@ -86,7 +86,7 @@ def copy_memory(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
 
 
 def copy_memory_baseline(T: int) -> float:
-    """Return the cross-entropy (nats per step) of a net that knows the blanks but not the symbols."""
+    """Return the loss (nats per step) of a net that knows the blanks and guesses the symbols."""
     return COPIED * math.log(BLANK) / (integer(T, "copy_memory_baseline", "T", 1) + 2 * COPIED)
 
 

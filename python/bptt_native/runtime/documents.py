@@ -1,12 +1,12 @@
-"""JSON that files hold: parsed within bounds, and judged by a form before anything uses it.
+"""JSON documents of files: parsing within bounds, and checks against a form.
 
 A form is one of
 
-- a `Kind`: what is expected, in words, and a test;
-- a dict of forms by name: an object that has these names, and perhaps others (a name whose form is
-  `Missing` may be missing: older files lack it);
+- a `Kind`: a test, and a description of the values that pass it;
+- a dict of forms by name: an object with at least these names. A name whose form is `Missing` may
+  be missing, since older files lack it;
 - a list of one form: an array of any length whose elements have that form;
-- a tuple of forms: an array of this length.
+- a tuple of forms: an array of that length.
 """
 
 import json
@@ -15,12 +15,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-DEPTH = 32  # most arrays and objects inside each other
+DEPTH = 32  # limit of nested arrays and objects
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[][{}]', re.DOTALL)
 
 
 class Kind(NamedTuple):
-    """What is expected of a value that has no parts."""
+    """The form of a single value."""
 
     expected: str
     fits: Callable[[Any], bool]
@@ -55,24 +55,25 @@ def optional(kind: Kind) -> Kind:
 
 
 def one_of(values: Iterable[str]) -> Kind:
-    """Return the kind of some texts."""
+    """Return the kind that allows these texts."""
     known = tuple(values)
     return Kind(f"one of {', '.join(known)}", lambda v: isinstance(v, str) and v in known)
 
 
 def table_of(kind: Kind) -> Kind:
-    """Return the kind of an object with any names, whose values are of one kind."""
+    """Return the kind of an object with arbitrary names whose values are all of one kind."""
     return Kind(f"an object whose values are each {kind.expected}",
                 lambda v: isinstance(v, dict) and all(map(kind.fits, v.values())))  # fmt: skip
 
 
 def parse(text: str) -> Any:
-    """Parse JSON whose arrays and objects are not too deep.
+    """Parse JSON of limited depth.
 
     Raises
     ------
     ValueError
-        It is no JSON, too deep, or has half a surrogate pair, which no file's text can hold.
+        The text is not JSON, is nested too deeply, or contains half a surrogate pair, which UTF-8
+        cannot represent.
     """
     depth = 0
     for token in _TOKENS.finditer(text):
@@ -94,16 +95,16 @@ def judge(value: Any, form: Any, place: str = "") -> None:
     Parameters
     ----------
     value : object
-        Of `parse`.
+        The result of `parse`.
     form : Kind, dict, list or tuple
-        See above.
+        A form as described above.
     place : str
-        How the value is named in messages.
+        Name of the value in messages.
 
     Raises
     ------
     ValueError
-        It has not; the message names the part.
+        The value does not have the form. The message names the part that differs.
     """
     if isinstance(form, Kind):
         if not form.fits(value):

@@ -1,7 +1,8 @@
-"""Files: written so that a crash leaves the old one or the new one, and read within bounds.
+"""Reading and writing of files: atomic replacement, and reading within bounds.
 
-Everything that the Python package writes goes through `replace` and `Growing`, everything that it
-reads beside model files through `reading`. (Model files are written likewise, by the engine.)
+The Python package writes all files with `replace` and `Growing`: a crash leaves the old file or
+the new one. It reads all files with `reading`. The engine reads and writes model files in the same
+way.
 """
 
 import csv
@@ -9,16 +10,19 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, Generic, NoReturn, TypeVar
 
 from ..arguments.values import message, refuse_type
 
-SMALL, LARGE = 1 << 26, 1 << 30  # most bytes of a document, and of a file that grows with a run
-LINE = 1 << 24  # most bytes of a line
+Row = TypeVar("Row")
+
+SMALL, LARGE = 1 << 26, 1 << 30  # size limits of documents, and of files that grow with a run
+LINE = 1 << 24  # size limit of a line
 _MOST_LINKS = 40
 _WRITABLE = "a file that can be written"
 _numbers = count()
@@ -32,7 +36,7 @@ def _fail(where: str, expected: str, path: object, error: OSError | ValueError) 
 
 
 def _check_regular(mode: int, cure: str = "") -> None:
-    """Refuse what is no regular file; ``cure`` says what to do with a pipe."""
+    """Refuse everything but a regular file; ``cure`` is the advice for a pipe."""
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
@@ -41,12 +45,12 @@ def _check_regular(mode: int, cure: str = "") -> None:
 
 
 def path_of(value: object, where: str, argument: str) -> Path:
-    """Return the path of a folder or file that an argument gives.
+    """Return an argument as the path of a folder or file.
 
     Raises
     ------
     TypeError, ValueError
-        It is no path; a path in bytes is none either.
+        It is not a path. Paths in bytes are refused too.
     """
     try:
         name = os.fspath(value)  # type: ignore[call-overload]
@@ -63,12 +67,13 @@ def path_of(value: object, where: str, argument: str) -> Path:
 
 
 def replace(path: str | Path, content: bytes, where: str = "write") -> None:
-    """Write a file as a whole.
+    """Replace a file atomically.
 
-    The content goes to a new file in the same folder, which is synced and takes the old one's
-    name; then the folder is synced. After a crash at any point there is the old file or the new
-    one. A symbolic link stays one, and what it points to is replaced; the mode stays. On failure
-    the new file is removed. New files that a crash left are removed by the next write of the name.
+    The content is written to a new file in the same folder. The new file is synced and renamed to
+    the old one; then the folder is synced. After a crash at any point the old file or the new one
+    is there. A symbolic link is kept and its target is replaced. The mode is kept. On failure the
+    new file is removed. If a crash leaves a new file behind, the next write of the same name
+    removes it.
 
     Parameters
     ----------
@@ -80,7 +85,7 @@ def replace(path: str | Path, content: bytes, where: str = "write") -> None:
     Raises
     ------
     OSError
-        The file cannot be written, or is no regular file.
+        The file cannot be written, or is not a regular file.
     """
     try:
         _replace(Path(path), content).close()
@@ -89,7 +94,7 @@ def replace(path: str | Path, content: bytes, where: str = "write") -> None:
 
 
 def check(path: str | Path, where: str) -> None:
-    """Refuse a file that `replace` would refuse to replace, and change nothing.
+    """Check that `replace` can replace a file, without changing anything.
 
     Parameters
     ----------
@@ -100,7 +105,7 @@ def check(path: str | Path, where: str) -> None:
     Raises
     ------
     OSError
-        It cannot be written, or is no regular file.
+        It cannot be written, or is not a regular file.
     """
     try:
         _mode(Path(path))
@@ -109,9 +114,9 @@ def check(path: str | Path, where: str) -> None:
 
 
 def _mode(path: Path) -> int | None:
-    """Return the mode of a file that may be replaced; None where there is none yet."""
+    """Return the mode of a file that may be replaced, or None if it does not exist."""
     try:
-        mode = path.stat().st_mode  # of what /dev/stdout leads to, which may have no name
+        mode = path.stat().st_mode  # follows /dev/stdout, whose target may have no name
     except FileNotFoundError:
         return None
     _check_regular(mode)
@@ -145,7 +150,7 @@ def _replace(path: Path, content: bytes) -> BinaryIO:
 
 
 def _target(path: Path) -> Path:
-    """Follow symbolic links, also to a file that is not there yet."""
+    """Follow symbolic links, even to a file that does not exist yet."""
     for _ in range(_MOST_LINKS):
         if not path.is_symlink():
             return path
@@ -154,7 +159,7 @@ def _target(path: Path) -> Path:
 
 
 def _temporary(folder: Path, prefix: str, mode: int) -> tuple[Path, BinaryIO]:
-    """Make a new file that is locked while it is open."""
+    """Create a new file that is locked while it is open."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     for _ in range(100):
         name = folder / f"{prefix}{os.getpid()}-{next(_numbers)}"
@@ -162,12 +167,12 @@ def _temporary(folder: Path, prefix: str, mode: int) -> tuple[Path, BinaryIO]:
             file = os.fdopen(os.open(name, flags, mode), "wb")
             if _lock(file.fileno(), otherwise=True) and os.fstat(file.fileno()).st_nlink:
                 return name, file
-            file.close()  # a sweep took it for one that was left
+            file.close()  # another process took it for an abandoned file and removed it
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
 def _lock(descriptor: int, otherwise: bool) -> bool:
-    """Lock a file; return whether it is locked, or ``otherwise`` where there are no locks."""
+    """Lock a file. Return whether that worked, or ``otherwise`` if locks are not supported."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -178,7 +183,7 @@ def _lock(descriptor: int, otherwise: bool) -> bool:
 
 
 def _sweep(folder: Path, prefix: str) -> None:
-    """Remove temporary files that nobody holds."""
+    """Remove temporary files that no process has locked."""
     with suppress(OSError):
         for path in folder.iterdir():
             if path.name.startswith(prefix):
@@ -196,7 +201,7 @@ def _remove_dead(path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Sync a folder, where it can be opened and its file system can do that."""
+    """Sync a folder, if it can be opened and its file system supports that."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
@@ -210,54 +215,67 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-class Growing:
-    """A file that is replaced as a whole and then grows.
+class Growing(Generic[Row]):
+    """A file of rows that is replaced as a whole and then grows row by row.
 
     Parameters
     ----------
     path : str or Path
-    content : bytes
-        What it holds at first.
+    rows : iterable
+        The first rows.
+    encode : callable (row) -> bytes
+        Returns the bytes of a row.
     where : str
         The function, for messages.
+    head : bytes
+        The content in front of the rows.
+    delay : float
+        Seconds after the last flush until `append` flushes again.
 
     Raises
     ------
     OSError
-        The file cannot be written, or is no regular file; the methods raise it too.
+        The file cannot be written, or is not a regular file. The methods raise it too.
     """
 
-    def __init__(self, path: str | Path, content: bytes, where: str) -> None:
-        self.path, self._where = Path(path), where
+    def __init__(
+        self, path: str | Path, rows: Iterable[Row], encode: Callable[[Row], bytes], where: str,
+        *, head: bytes = b"", delay: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.path, self._encode, self._where, self._delay = Path(path), encode, where, delay
         try:
-            self._file = _replace(self.path, content)
+            self._file = _replace(self.path, head + b"".join(map(encode, rows)))
         except (OSError, ValueError) as error:
             self._refuse(error)
+        self._flushed = time.monotonic()
 
-    def append(self, content: bytes) -> None:
-        """Add to the end; it reaches the file with `flush`, `sync` or `close`."""
+    def append(self, row: Row) -> None:
+        """Add a row at the end. It stays in memory until the next flush."""
         try:
-            self._file.write(content)
+            self._file.write(self._encode(row))
         except OSError as error:
             self._refuse(error)
+        if time.monotonic() - self._flushed >= self._delay:
+            self.flush()
 
     def flush(self) -> None:
-        """Write what was added: it outlives the process."""
+        """Write the rows to the file, so that they survive a crash of the process."""
         try:
             self._file.flush()
         except OSError as error:
             self._refuse(error)
+        self._flushed = time.monotonic()
 
     def sync(self) -> None:
-        """Write what was added to the disk: it outlives the machine."""
+        """Write the rows to the disk, so that they survive a crash of the machine."""
+        self.flush()
         try:
-            self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             self._refuse(error)
 
     def close(self) -> None:
-        """Write what was added and close the file."""
+        """Write the rows and close the file."""
         try:
             self._file.close()
         except OSError as error:
@@ -268,7 +286,7 @@ class Growing:
 
 
 def remove(path: str | Path) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file if it exists."""
     Path(path).unlink(missing_ok=True)
 
 
@@ -279,24 +297,24 @@ def remove(path: str | Path) -> None:
 def reading(path: str | Path, limit: int, where: str, cure: str = "") -> Iterator[BinaryIO]:
     """Open a regular file of bounded size for reading.
 
-    Neither a pipe without a writer nor a device without an end can hold up the program.
+    A pipe without a writer or an endless device cannot block the program.
 
     Parameters
     ----------
     path : str or Path
     limit : int
-        The most bytes that it may have.
+        The largest size in bytes.
     where : str
         The function, for messages.
     cure : str
-        What to do with a pipe, for the message that refuses it.
+        Advice for the message that refuses a pipe.
 
     Raises
     ------
     OSError
-        It cannot be opened, or is no regular file.
+        It cannot be opened, or is not a regular file.
     ValueError
-        It is larger, or its name has a NUL.
+        It is larger than ``limit``, or its name contains a NUL.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -317,27 +335,27 @@ def reading(path: str | Path, limit: int, where: str, cure: str = "") -> Iterato
 
 
 def read(path: str | Path, limit: int, where: str, cure: str = "") -> bytes:
-    """Read a regular file as a whole; see `reading`."""
+    """Return the content of a regular file; see `reading`."""
     with reading(path, limit, where, cure) as file:
         content = file.read(limit + 1)
-    if len(content) > limit:  # it has grown
+    if len(content) > limit:  # the file has grown since its size was checked
         raise ValueError(message(where, "path", f"at most {limit} bytes in {str(path)!r}", "more"))
     return content
 
 
 def lines(path: str | Path, where: str, longest: int = LINE) -> Iterator[tuple[int, str]]:
-    """Read the lines of a regular UTF-8 file, with their numbers from 1; see `reading`.
+    """Read the lines of a regular UTF-8 file with their numbers, from 1; see `reading`.
 
     Yields
     ------
     number : int
     line : str
-        With its line end, which may be missing from the last one.
+        The line with its line end, which may be missing from the last line.
 
     Raises
     ------
     OSError, ValueError
-        As `reading`; a line is longer than ``longest`` bytes or is not UTF-8.
+        As `reading`; or a line is longer than ``longest`` bytes or is not UTF-8.
     """
     with reading(path, LARGE, where) as file:
         for number in count(1):
@@ -357,7 +375,7 @@ def lines(path: str | Path, where: str, longest: int = LINE) -> Iterator[tuple[i
 def csv_rows(
     path: str | Path, where: str, whole_lines: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """Read the rows of a regular CSV file, each with the number of the line that it ends in.
+    """Read the rows of a regular CSV file, each with the number of its last line.
 
     Parameters
     ----------
@@ -365,12 +383,12 @@ def csv_rows(
     where : str
         The function, for messages.
     whole_lines : bool
-        Leave out a last line without a line end, which a crash has cut short.
+        Skip a last line without a line end, which a crash has truncated.
 
     Raises
     ------
     OSError, ValueError
-        As `lines`; or it is no CSV file.
+        As `lines`; or it is not a CSV file.
     """
     found = lines(path, where, longest=1 << 20)
     reader = csv.reader(text for _, text in found if text.endswith("\n") or not whole_lines)
@@ -385,7 +403,7 @@ def csv_rows(
 
 
 def refuse_line(path: str | Path, number: int, where: str, expected: str, got: str) -> NoReturn:
-    """Raise the error about a line of a file."""
+    """Raise the ValueError about a line of a file."""
     text = f"{expected} in {str(path)!r}, line {number}"
     raise ValueError(message(where, "path", text, got)) from None
 
@@ -393,11 +411,11 @@ def refuse_line(path: str | Path, number: int, where: str, expected: str, got: s
 def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     """Return rows as the content of a CSV file."""
     ended = _Rows()
-    csv.writer(ended, lineterminator="\r\n").writerows(rows)  # it quotes each character of these
+    csv.writer(ended, lineterminator="\r\n").writerows(rows)  # quotes cells with \r or \n
     return "".join(f"{row[:-2]}\n" for row in ended).encode()
 
 
 class _Rows(list[str]):
-    """What a CSV writer writes, a text per row."""
+    """Output of a CSV writer, one text per row."""
 
     write = list.append

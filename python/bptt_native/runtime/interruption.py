@@ -1,4 +1,4 @@
-"""Ctrl-C as a question that a loop asks, so that it can save and end."""
+"""Ctrl-C as a flag that a loop checks, so that it can save its state and end."""
 
 import signal
 import threading
@@ -7,18 +7,19 @@ from typing import Any, Self
 
 
 class Interruption:
-    """Turn the first Ctrl-C (SIGINT) into a flag; the second one ends the process at once.
+    """A context manager that turns the first Ctrl-C (SIGINT) into a flag.
 
-    A context manager; in threads other than the main one it leaves signals alone.
+    The second one ends the process at once. In threads other than the main one, signals are not
+    changed.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.interrupted = False
         self._old: Any = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._old = signal.signal(signal.SIGINT, self._ask)
+            self._old = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -26,9 +27,9 @@ class Interruption:
             signal.signal(signal.SIGINT, self._old)
 
     def __call__(self) -> bool:
-        """Tell whether Ctrl-C was pressed."""
-        return self.asked
+        """Return whether Ctrl-C was pressed."""
+        return self.interrupted
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = True
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Where the engine's own time goes."""
+"""Profile of the engine: time by phase."""
 
 import time
 from types import TracebackType
@@ -13,26 +13,26 @@ PHASES = (
 
 
 class profile:  # noqa: N801
-    """Count the engine's time by phase, within a ``with`` statement.
+    """A context manager that measures the engine's time by phase.
 
-    The counters are the process's: calls of all threads count, and one profile can be open at a
-    time. Outside they are off and cost nothing measurable.
+    The counters belong to the process: calls of all threads count, and only one profile can run at
+    a time. Outside the ``with`` block the counters are off and cost nothing measurable.
 
     Attributes
     ----------
     seconds : dict of str to float
-        Seconds of all threads together: "packing" (of weights), "input" (products with W_ih),
-        "recurrent" (products with W_hh, both ways), "pointwise" (activations and their gradients),
-        "weight_gradients", "input_gradients", "readout" (with the loss), "clip" (with the norm),
-        "optimizer", "other" (in passes: copies, waiting for other threads). Zeros before the block
-        ends.
+        Total seconds of all threads: "packing" (of weights), "input" (products with W_ih),
+        "recurrent" (products with W_hh, forward and backward), "pointwise" (activations and their
+        gradients), "weight_gradients", "input_gradients", "readout" (with the loss), "clip" (with
+        the norm), "optimizer", "other" (copies, and waiting for other threads during passes). All
+        are zero until the block ends.
     elapsed : float
-        Seconds by the clock from the start of the block to its end.
+        Wall-clock seconds from the start of the block to its end.
 
     Raises
     ------
     RuntimeError
-        On entry, if a profile is open already.
+        On entry, if a profile is already running.
 
     Examples
     --------

@@ -1,82 +1,83 @@
-"""Threads, instruction sets and arithmetic of the engine."""
+"""Settings of the engine: threads, instruction set and subnormal numbers."""
 
 from .. import _core
 from ..arguments.values import flag, integer
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads large calls use, the caller's included.
+    """Set the number of threads that large calls use, including the caller's thread.
 
     Results have the same bits for any number. The default is the environment variable
-    ``BPTT_NUM_THREADS``, else the number of CPUs that this process may use. With a value that is
-    no integer from 1 to 256 the import of bptt_native raises ImportError; an empty one counts as
-    not set.
+    ``BPTT_NUM_THREADS``, else the number of CPUs that this process may use. If the variable is not
+    an integer from 1 to 256, the import of bptt_native raises ImportError. An empty variable
+    counts as not set.
 
     Parameters
     ----------
     n : int
-        1 to 256.
+        Number of threads, 1 to 256.
 
     Raises
     ------
     TypeError, ValueError
-        If `n` is no integer or out of bounds.
+        If `n` is not an integer or out of bounds.
     """
     _core.set_num_threads(integer(n, "set_num_threads", "n", 1, 256))
 
 
 def get_num_threads() -> int:
-    """Give the number of threads that large calls use.
+    """Return the number of threads that large calls use.
 
     Returns
     -------
     int
-        1 to 256.
+        Number of threads, 1 to 256.
     """
     return _core.get_num_threads()
 
 
 def set_flush_subnormals(flush: bool) -> None:
-    """Set whether the engine computes with zeros in place of subnormal numbers.
+    """Set whether the engine replaces subnormal numbers by zeros.
 
-    Such are the float32 numbers below 1.2e-38 and the float64 numbers below 2.2e-308. Some CPUs
-    take 10 to 30 times as long for arithmetic with them, others no longer than for any number. The
-    default is False: then a call treats them as its caller's thread does (NumPy keeps them), and
-    gradients that vanish can be followed as far down as their type goes. With True they are zeros
-    in all calls from then on, on all threads of the engine and nowhere else: the caller's own
-    arithmetic stays as it is, also where a call raises.
+    Subnormal numbers are float32 numbers below 1.2e-38 and float64 numbers below 2.2e-308. On some
+    CPUs arithmetic with them takes 10 to 30 times as long, on others it does not. By default
+    (False) a call treats them as its caller's thread does. NumPy keeps them, so that vanishing
+    gradients can be measured over the whole range of their type. With True they are zeros in all
+    later calls, on all threads of the engine. The caller's arithmetic is not affected, even if a
+    call raises.
 
-    Nothing else of the caller's floating-point mode reaches a call: it always rounds to nearest and
-    traps no exception, and leaves the mode and its exception flags as they were.
+    Other floating-point settings of the caller have no effect: a call always rounds to nearest and
+    traps no exception. It leaves the caller's floating-point mode and exception flags unchanged.
 
     Parameters
     ----------
     flush : bool
-        For the whole process.
+        Whether to replace them, for the whole process.
 
     Raises
     ------
     TypeError
-        If `flush` is no bool.
+        If `flush` is not a bool.
     """
     _core.set_flush_subnormals(flag(flush, "set_flush_subnormals", "flush"))
 
 
 def get_flush_subnormals() -> bool:
-    """Tell whether the engine computes with zeros in place of subnormal numbers.
+    """Return whether the engine replaces subnormal numbers by zeros.
 
     Returns
     -------
     bool
-        What ``set_flush_subnormals`` set; False at first.
+        The value that ``set_flush_subnormals`` set; the default is False.
     """
     return _core.get_flush_subnormals()
 
 
 def isa() -> str:
-    """Give the name of the instruction set in use.
+    """Return the name of the instruction set in use.
 
-    The environment variable ``BPTT_ISA`` chooses another one than the best, before the import.
+    The default is the best one. To use another one, set the environment variable ``BPTT_ISA``
+    before the import.
 
     Returns
     -------
@@ -87,11 +88,11 @@ def isa() -> str:
 
 
 def available_isas() -> list[str]:
-    """Give the instruction sets that this CPU can run.
+    """Return the instruction sets that this CPU can run.
 
     Returns
     -------
     list of str
-        Best first.
+        Names as those of `isa`, the best first.
     """
     return _core.available_isas()

@@ -1,11 +1,11 @@
-"""The standard error, where it is closed or takes nothing."""
+"""A standard error stream that tolerates being closed or full."""
 
 import os
 from typing import Any, TextIO, cast
 
 
 def discard(stream: TextIO) -> None:
-    """Let a stream, and what it still holds, write to nowhere from now on."""
+    """Redirect a stream, including its buffered text, to the null device."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -16,24 +16,24 @@ def discard(stream: TextIO) -> None:
 
 
 class _Messages:
-    """A standard error that drops what it cannot write."""
+    """A stream that drops text which it cannot write."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = None if getattr(stream, "closed", False) else stream
 
     def write(self, text: str) -> int:
-        """Write a text, or lose it."""
+        """Write a text or drop it."""
         if self._stream is not None:
             try:
                 self._stream.write(text)
-            except UnicodeError:  # a name that is no text
+            except UnicodeError:  # for example a file name that is not UTF-8
                 self._stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
             except (OSError, ValueError):
                 discard(self._stream)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is held, or lose it."""
+        """Write the buffered text or drop it."""
         if self._stream is not None:
             try:
                 self._stream.flush()
@@ -41,7 +41,7 @@ class _Messages:
                 discard(self._stream)
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal."""
+        """Return whether the stream is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
@@ -49,16 +49,16 @@ class _Messages:
 
 
 def messages(stream: TextIO | None) -> TextIO:
-    """Return a standard error whose failures stop nothing.
+    """Return a stream that writes to another one and ignores its failures.
 
     Parameters
     ----------
     stream : file or None
-        Where messages go as long as it takes them.
+        The stream for messages.
 
     Returns
     -------
     file
-        Like the stream otherwise.
+        A stream with the other attributes of ``stream``.
     """
     return cast(TextIO, _Messages(stream))

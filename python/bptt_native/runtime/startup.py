@@ -1,4 +1,4 @@
-"""What the program says when the engine cannot be imported."""
+"""End of the command line program if the engine cannot be imported."""
 
 import sys
 
@@ -14,17 +14,17 @@ def is_program() -> bool:
 
 
 def end_program(error: ImportError) -> None:
-    """End the program with one line; do nothing in other processes.
+    """End the program with a one-line message. Do nothing in other processes.
 
     Parameters
     ----------
     error : ImportError
-        Of the engine, as for an instruction set that this CPU does not have.
+        The error of the engine, for example about an instruction set that the CPU lacks.
 
     Raises
     ------
     SystemExit
-        In the program.
+        If this process is the program.
     """
     if is_program():
         if sys.stderr is not None:

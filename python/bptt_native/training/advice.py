@@ -1,4 +1,4 @@
-"""The words of warnings about the gradient: what a look saw, and what helps."""
+"""Texts of warnings about the gradient: the finding, and advice."""
 
 import math
 
@@ -7,16 +7,16 @@ from .gradient_record import LayerRecord
 
 
 def fades(top: LayerRecord, steps: int) -> str:
-    """Return how far back the gradient reaches that a look saw vanish over `steps` steps."""
+    """Return the text about a gradient that vanishes over `steps` steps."""
     back, factor = top.horizon[1], f"a factor of {top.growth:.3g} per step"
     return (
         f"the gradient vanishes: {back} of {steps} steps back 1 % of ||dL/dh|| at the last step is "
-        f"left ({factor}); what lies farther back is hardly learnt"
+        f"left ({factor}); the model hardly learns from earlier steps"
     )
 
 
 def grows(top: LayerRecord) -> str:
-    """Return how much the gradient grows that a look saw explode."""
+    """Return the text about a gradient that explodes."""
     bad = next((d for d, norm in enumerate(top.h) if not math.isfinite(norm)), None)
     if bad is not None:
         return f"the gradient explodes: ||dL/dh|| is not finite {bad} steps back"
@@ -26,7 +26,7 @@ def grows(top: LayerRecord) -> str:
 
 
 def against_vanishing(model: Model) -> str:
-    """Return what helps against vanishing, but for what the model has already."""
+    """Return advice against vanishing, without the remedies that the model already has."""
     config = model.config
     kind = getattr(config["init"], "weights", config["init"])
     cell, relu = config["cell"], config["nonlinearity"] == "relu"
@@ -43,11 +43,11 @@ def against_vanishing(model: Model) -> str:
         chrono: cell != "rnn" and kind != "chrono",
     }
     chosen = [way for way, fits in ways.items() if fits] or ["more training"]
-    return f"To reach farther try {_either(chosen)}; if it need not, a shorter window costs less"
+    return f"To reach farther, try {_either(chosen)}. If it need not, a shorter window costs less"
 
 
 def against_exploding(model: Model, mean: float) -> str:
-    """Return what helps against exploding; `mean` is the mean norm of the gradient so far."""
+    """Return advice against exploding; `mean` is the mean norm of the gradient so far."""
     config = model.config
     ways = ["a lower learning rate", "a shorter window"]
     if getattr(config["init"], "weights", config["init"]) != "orthogonal":

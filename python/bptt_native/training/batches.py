@@ -1,8 +1,8 @@
-"""Sequences as batches: padding and lengths, a seeded order, windows whose state is carried on.
+"""Batches of sequences: padding, a seeded order, and windows that carry the state over.
 
-The order of an epoch is made of a seed and the epoch's number by a counter-based generator
-(Philox, Salmon et al. 2011), so any batch of any epoch can be asked for, and a run that goes on
-from a checkpoint reads what it would have read.
+The order of an epoch is a function of the seed and the epoch's number, computed by a counter-based
+generator (Philox, Salmon et al. 2011). Any batch of any epoch can therefore be requested, and a
+run that is resumed from a checkpoint reads the same batches.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,23 +20,24 @@ Integers = npt.NDArray[np.int64]
 
 
 class Batch(NamedTuple):
-    """A window of several sequences side by side.
+    """A window of several sequences.
 
     Attributes
     ----------
     x : ndarray [T, n, I] or integers [T, n]
         [n, T, ...] for a model with ``batch_first``.
     targets : ndarray
-        As the model takes them.
+        Targets in the layout of the model.
     lengths : int64 [n], or None
-        Steps of each sequence in this window; None if all have T.
+        Number of steps of each sequence in this window; None if all have T.
     members : int64 [n]
-        Which sequences they are.
+        Indices of the sequences.
     start : int
-        Where the window begins. At 0 the states are zero, elsewhere those after the window before.
+        First step of the window. At 0 the initial states are zero, else those after the previous
+        window.
     mass : float
-        Targets in it, each times its class's weight: what a mean loss is divided by. At 0 there is
-        no loss, only states to carry on.
+        Sum of the class weights of all targets, the divisor of a mean loss. If it is 0, there is
+        no loss and the window only updates the states.
     """
 
     x: Array
@@ -48,11 +49,11 @@ class Batch(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments for the model beside x, targets and state."""
+        """Keyword arguments for the model, in addition to x, targets and state."""
         return {} if self.lengths is None else {"lengths": self.lengths}
 
     def carried(self, state: Any) -> Any:
-        """Give the states to begin with: those of the sequences that go on, or None."""
+        """Return the initial states: those of the sequences that continue, or None."""
         if self.start == 0 or state is None:
             return None
         n = len(self.members)
@@ -60,18 +61,18 @@ class Batch(NamedTuple):
 
 
 class Source(Protocol):
-    """Where a trainer's batches come from."""
+    """A source of a trainer's batches."""
 
     @property
     def batches(self) -> int:
-        """Batches per epoch."""
+        """Number of batches per epoch."""
 
     def batch(self, epoch: int, index: int) -> Batch:
-        """Give a batch of an epoch, both from 0."""
+        """Return a batch of an epoch, both counted from 0."""
 
 
 class Form:
-    """What a model takes, and checks of it.
+    """Shapes and dtypes of a model's inputs and targets, and checks of them.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ class Form:
         config = model.config
         self.where = where
         self.dtype = str(config["dtype"])
-        self.features = config["input_size"]  # None: tokens
+        self.features = config["input_size"]  # None for tokens
         self.vocabulary = config["vocab_size"]
         self.outputs = int(config["output_size"])
         self.every = config["targets"] == "every"
@@ -93,14 +94,14 @@ class Form:
         self.ignored = int(config.get("ignore_index", -100))
         weights = config.get("class_weights")
         self.class_weights = None if weights is None else np.asarray(weights, np.float64)
-        self.held: list[object] = []  # other threads resize no array of the data
+        self.held: list[object] = []  # keeps other threads from resizing arrays of the data
 
     def laid_out(self, array: Array) -> Array:
-        """Give a time-major array as the model takes it."""
+        """Return a time-major array in the layout of the model."""
         return array.swapaxes(0, 1) if self.batch_first else array
 
     def input(self, value: object, name: str, batch: bool = False) -> Array:
-        """Check a sequence [T, I] or [T], or with ``batch`` an array that may hold several."""
+        """Check a sequence [T, I] or [T]; with ``batch``, the array may also hold several."""
         tokens = self.features is None
         tail = "]" if tokens else f", {self.features}]"
         lead = "N, T" if self.batch_first else "T, N"
@@ -119,11 +120,11 @@ class Form:
         return array
 
     def target(self, value: object, name: str, shape: tuple[int, ...]) -> Array:
-        """Check targets of these leading sizes: classes, or values with the outputs last."""
+        """Check targets whose leading axes have these sizes: classes, or values [..., O]."""
         full = shape if self.classes else (*shape, self.outputs)
         kind = "int64" if self.classes else self.dtype
         expected = f"{'classes (integers)' if self.classes else kind} {list(full)}"
-        single = not self.classes and self.outputs == 1  # then the last axis may be missing
+        single = not self.classes and self.outputs == 1  # the last axis may be missing
         shapes = [full, shape] if single else [full]
         array = convert(value, {kind: shapes}, self.where, name, expected, held=self.held)
         if array.shape != full:
@@ -137,7 +138,7 @@ class Form:
         return array
 
     def count(self, targets: Iterable[Array]) -> float:
-        """Give the weight of some targets in a mean loss."""
+        """Return the divisor of the mean loss over some targets."""
         total = 0.0
         for y in targets:
             if not self.classes:
@@ -150,16 +151,16 @@ class Form:
 
 @dataclass(frozen=True)
 class Data:
-    """Sequences with their targets, checked.
+    """Checked sequences with their targets.
 
     Attributes
     ----------
     form : Form
     x : list of ndarray [T_i, I] or int64 [T_i]
     targets : list of ndarray, or None
-        Per sequence: [T_i] or [T_i, O]; with ``targets="last"`` a scalar array or [O].
+        For each sequence [T_i] or [T_i, O]; with ``targets="last"``, a scalar array or [O].
     single : bool
-        Whether one sequence was given rather than several.
+        Whether the caller gave one sequence rather than several.
     """
 
     form: Form
@@ -172,22 +173,24 @@ def read_data(
     model: Model, x: object, targets: object, where: str, names: Sequence[str] = ("x", "targets"),
     finite: bool = False,
 ) -> Data:  # fmt: skip
-    """Check sequences and targets and take them apart.
+    """Check sequences and targets, and split them into single sequences.
 
     Parameters
     ----------
     model : Model
     x : array_like, or list of array_like
-        Several sequences: a list of [T_i, I] (tokens: [T_i]), or an array [T, N, I] (tokens:
-        [T, N]; with ``batch_first`` the first two axes change places). One: an array [T, I] ([T]).
+        Several sequences as a list of [T_i, I] (tokens: [T_i]) or as an array [T, N, I] (tokens:
+        [T, N]; with ``batch_first``, N comes first); or one sequence as an array [T, I] (tokens:
+        [T]).
     targets : array_like, or list of array_like, or None
-        Of each step, in the form of x with O or nothing in the place of I; of each sequence
-        (``targets="last"``), [N] or [N, O]. Values of one output may lack the last axis.
+        Targets of each step have the form of x, with O or nothing instead of I. Targets of each
+        sequence (``targets="last"``) have the shape [N] or [N, O]. Values of one output may lack
+        the last axis.
     where, names : str
         The function and its arguments, for messages.
     finite : bool
-        Whether to refuse numbers that are not finite, as data to train on or to choose by have to
-        be. (Others are measured as they are: NaN in a sequence makes its own outputs NaN.)
+        Whether to refuse numbers that are not finite. Data for training and validation must be
+        finite. Other data may hold NaN, which makes the outputs of its sequence NaN.
 
     Raises
     ------
@@ -223,7 +226,7 @@ def read_data(
 def _check_finite(
     form: Form, arrays: list[Array], name: str, column: str, every: bool, single: bool
 ) -> None:
-    """Refuse a number that is not finite, and say where it is: arrays [T_i, columns], [columns]."""
+    """Refuse a number that is not finite and name its place in [T_i, columns] or [columns]."""
     for i, array in enumerate(arrays):
         good = np.isfinite(array)
         if good.all():
@@ -239,7 +242,7 @@ def _check_finite(
 def _read_targets(
     form: Form, x: object, inputs: list[Array], single: bool, targets: object, y_name: str
 ) -> list[Array]:
-    """Check the targets of these inputs, and give those of each."""
+    """Check the targets of these inputs and return those of each sequence."""
     n, where, time = len(inputs), form.where, 1 if form.batch_first else 0
     if not form.every:
         y = form.target(targets, y_name, () if single else (n,))
@@ -258,27 +261,27 @@ def _read_targets(
     return list(np.moveaxis(y, 1 - time, 0))
 
 
-def draw(seed: int, epoch: int, n: int = 1) -> npt.NDArray[np.uint64]:
-    """Give n random words of an epoch, the same for the same seed on every platform."""
+def random_words(seed: int, epoch: int, n: int = 1) -> npt.NDArray[np.uint64]:
+    """Return n random words of an epoch, which depend only on the seed and the epoch."""
     return np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64)).random_raw(n)
 
 
 class Sequences:
     """Batches of separate sequences.
 
-    Without a window each epoch is a permutation of the sequences. With one, the sequences of a
-    batch are of similar length and read window after window; those that are over drop out.
+    Without a window each epoch is a permutation of the sequences. With a window, a batch holds
+    sequences of similar length and reads them window by window; sequences that end drop out.
 
     Parameters
     ----------
     data : Data
-        With targets.
+        The sequences with their targets.
     batch_size : int
-        Sequences side by side; the last batch may have fewer.
+        Number of sequences in a batch; the last batch may have fewer.
     window : int, optional
-        Steps of truncated BPTT.
+        Number of steps of truncated BPTT.
     seed : int, optional
-        Of the order; None leaves the order as it is (with a window: by descending length).
+        Seed of the order. None keeps the given order (with a window: by descending length).
     """
 
     def __init__(
@@ -295,7 +298,7 @@ class Sequences:
         n, groups = len(self._lengths), range(len(self._pieces))
         order, turns = np.arange(n), np.arange(len(self._pieces))
         if self._seed is not None:
-            words = draw(self._seed, epoch, n + len(groups))
+            words = random_words(self._seed, epoch, n + len(groups))
             order, turns = np.argsort(words[:n], kind="stable"), np.argsort(words[n:])
         if self._window is None:
             turns = np.arange(len(groups))
@@ -305,7 +308,7 @@ class Sequences:
         self._epoch, self._order = epoch, order
 
     def batch(self, epoch: int, index: int) -> Batch:
-        """Give a batch of an epoch."""
+        """Return a batch of an epoch."""
         if epoch != self._epoch:
             self._prepare(epoch)
         group, piece = self._plan[index]
@@ -327,7 +330,7 @@ class Sequences:
 
 
 def _padded(arrays: list[Array]) -> Array:
-    """Put sequences [t_i, ...] side by side: [T, n, ...], zeros beyond their ends."""
+    """Return sequences [t_i, ...] as one array [T, n, ...], padded with zeros."""
     longest = max(map(len, arrays))
     out = np.zeros((longest, len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
     for n, array in enumerate(arrays):
@@ -336,25 +339,26 @@ def _padded(arrays: list[Array]) -> Array:
 
 
 def side_by_side(array: Array, streams: int, length: int, offset: int = 0) -> Array:
-    """Cut [n, ...] into contiguous streams: a view [length, streams, ...]."""
+    """Return an array [n, ...] cut into contiguous streams, as a view [length, streams, ...]."""
     part = array[offset : offset + streams * length]
     return part.reshape(streams, length, *array.shape[1:]).swapaxes(0, 1)
 
 
 class Streams:
-    """Windows of one long sequence, cut into contiguous streams that are read side by side.
+    """Windows of one long sequence, cut into contiguous streams that are read in parallel.
 
     Parameters
     ----------
     data : Data
         One sequence with targets at every step.
     streams : int
-        N.
+        Number of streams N.
     window : int
-        T, steps of truncated BPTT.
+        Number of steps T of truncated BPTT.
     seed : int, optional
-        Epochs begin at different steps, so that what does not fill a window is not left out each
-        time. None: all begin at step 0, and the last window may be shorter.
+        Seed of the step at which each epoch begins. Steps that do not fill a window are left out,
+        and so they differ between epochs. With None all epochs begin at step 0, and the last
+        window may be shorter.
     """
 
     def __init__(self, data: Data, streams: int, window: int, seed: int | None = None) -> None:
@@ -367,13 +371,13 @@ class Streams:
         self._epoch, self._cut = -1, list[Array]()
 
     def batch(self, epoch: int, index: int) -> Batch:
-        """Give a window of an epoch."""
+        """Return a window of an epoch."""
         data, N, T = self._data, self._streams, self._window
         assert data.targets is not None
         if epoch != self._epoch:
             n, offset = len(data.x[0]), 0
             if self._seed is not None:
-                offset = int(draw(self._seed, epoch)[0]) % (n - self.batches * N * T + 1)
+                offset = int(random_words(self._seed, epoch)[0]) % (n - self.batches * N * T + 1)
             length = (n - offset) // N
             self._cut = [side_by_side(a, N, length, offset) for a in (data.x[0], data.targets[0])]
             self._epoch = epoch
@@ -387,12 +391,12 @@ class Streams:
 def source_of(
     data: Data, batch_size: object = None, window: object = None, seed: int | None = None
 ) -> Sequences | Streams:
-    """Make the batches of sequences; see ``fit`` for the arguments.
+    """Return the batches of sequences; see ``fit`` for the arguments.
 
     Raises
     ------
     TypeError, ValueError
-        A size is not allowed, or a window does not fit the model.
+        A size is invalid, or a window does not fit the model.
     """
     form = data.form
     usual = 1 if data.single else 32

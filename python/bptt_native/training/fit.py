@@ -17,7 +17,7 @@ from ..runtime.files import path_of
 from .batches import Data, read_data, source_of
 from .evaluation import Metrics, evaluate, measure, predict
 from .gradient_record import GradientRecord
-from .history import HistoryFile, HistoryRow, Progress, columns, epochs
+from .history import HistoryRow, Progress, columns, epochs, open_history
 from .metadata import read_place
 from .run_files import HISTORY_FILE, model_file_of
 from .schedules import (
@@ -73,7 +73,7 @@ class FitResult:
 
     def to_csv(self, path: str | Path) -> None:
         """Write the history per step; ``bptt_native.history.read_history`` reads it."""
-        HistoryFile(path, self.rows).close()
+        open_history(path, self.rows).close()
 
 
 class FitTrainer(Trainer):

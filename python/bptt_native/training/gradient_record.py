@@ -1,4 +1,4 @@
-"""What watching a training run found: one record per look at the gradient, a file of JSON lines."""
+"""Records of the gradient's flow during a run, one for each look, and their JSON lines file."""
 
 import json
 import math
@@ -23,26 +23,26 @@ _RECORD = {"step": COUNT, "steps": SIZE, "sequences": SIZE, "layers": [_LAYER]}
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """The gradient's flow through one layer, of a loss at the last step.
+    """The flow of the gradient of a loss at the last step through one layer.
 
     Attributes
     ----------
     layer : int
-        From 0, the lowest.
+        Number of the layer, from 0 for the lowest.
     h : list of float
-        ||dL/dh|| over all samples and units, [d] being d steps back from the last one.
+        ||dL/dh|| over all samples and units; h[d] is the norm d steps before the last one.
     c : list of float or None
-        ||dL/dc|| likewise (LSTM).
+        ||dL/dc|| in the same order (LSTM).
     growth : float
-        The factor by which ||dL/dh|| changes per step back; NaN if it cannot be told.
+        The factor by which ||dL/dh|| changes per step back; NaN if it cannot be determined.
     horizon : tuple of (int or None)
-        Steps back until ||dL/dh|| has fallen to 1/e and to 1 %, for good; None: it has not.
+        Steps back until ||dL/dh|| has permanently fallen to 1/e and to 1 %; None if it has not.
     verdict : str
         "vanishing", "healthy" or "exploding".
     saturation : dict of str to float
-        Share of the gates' values (RNN: of the states, as "h") that lie at an end of their range.
+        For each gate, the share of values near an end of their range (RNN: states, as "h").
     activity : dict of str to float
-        Their means.
+        For each gate, the mean of the values.
     radius : float
         Spectral radius of W_hh (LSTM, GRU: of the block of the candidate state).
     """
@@ -60,16 +60,16 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class GradientRecord:
-    """A look at the gradient's flow, with the parameters as they were after ``step`` updates.
+    """The gradient's flow with the parameters after ``step`` updates.
 
     Attributes
     ----------
     step : int
-        Updates made before; 0: the parameters are the initial ones.
+        Number of updates made before the look.
     steps, sequences : int
-        Length and number of the sequences that were looked at.
+        Length and number of the sequences.
     layers : list of LayerRecord
-        From the lowest.
+        The layers, the lowest first.
     """
 
     step: int
@@ -78,17 +78,17 @@ class GradientRecord:
     layers: list[LayerRecord]
 
     def to_json(self) -> str:
-        """Give a line of JSON, numbers that are not finite as null."""
+        """Return the record as a line of JSON, with null for numbers that are not finite."""
         return json.dumps(_plain(asdict(self)), allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """Read what `to_json` wrote.
+        """Return the record of a line that `to_json` wrote.
 
         Raises
         ------
         ValueError
-            It is something else.
+            The line does not hold a record.
         """
         values = parse(line)
         judge(values, _RECORD)
@@ -122,7 +122,7 @@ def _number(value: Any) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """Give numbers with six digits, and None where JSON has no number."""
+    """Round numbers to six digits, and replace those that JSON cannot hold by None."""
     if isinstance(value, dict):
         return {name: _plain(v) for name, v in value.items()}
     if isinstance(value, list | tuple):
@@ -138,14 +138,14 @@ def read_records(path: str | Path) -> list[GradientRecord]:
     Parameters
     ----------
     path : str or Path
-        ``gradients.jsonl`` of a run. A last line that was cut short (a killed run) is left out.
+        ``gradients.jsonl`` of a run. An incomplete last line (of a killed run) is ignored.
 
     Raises
     ------
     OSError
-        The file cannot be read, or is no regular file.
+        The file cannot be read, or is not a regular file.
     ValueError
-        It is not such a file, or too large for one.
+        It is not a file of records, or is too large.
     """
     where, records = "read_records", list[GradientRecord]()
     for number, line in lines(path, where):
@@ -177,34 +177,11 @@ def _gates(record: GradientRecord) -> list[list[str]]:
     return [[*layer.saturation, "", *layer.activity] for layer in record.layers]
 
 
-class RecordFile:
-    """A file of records that grows with the run.
-
-    The file is replaced as a whole by the records so far (see ``files.replace``); each further
-    record is written at once.
-
-    Parameters
-    ----------
-    path : str or Path
-    records : iterable of GradientRecord
-        The records so far.
-    """
-
-    def __init__(self, path: str | Path, records: Iterable[GradientRecord] = ()) -> None:
-        self._file = Growing(path, b"".join(map(_line, records)), "RecordFile")
-
-    def append(self, record: GradientRecord) -> None:
-        """Add a record and write it."""
-        self._file.append(_line(record))
-        self._file.flush()
-
-    def flush(self) -> None:
-        """Write what was added to the disk."""
-        self._file.sync()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+def open_records(
+    path: str | Path, records: Iterable[GradientRecord] = ()
+) -> Growing[GradientRecord]:
+    """Replace a file of records by those so far and return it, open for further records."""
+    return Growing(path, records, _line, "open_records")
 
 
 def _line(record: GradientRecord) -> bytes:

@@ -1,4 +1,4 @@
-"""The record of a training run: one row per step, a CSV file, a line or bar of progress."""
+"""History of a training run: one row per step, its CSV file, and the display of progress."""
 
 import math
 import sys
@@ -19,14 +19,13 @@ from ..runtime.standard_error import messages
 
 
 class Unit(NamedTuple):
-    """How losses are shown.
+    """A unit in which losses are shown.
 
     Attributes
     ----------
     name : str
-        What they are.
     factor : float
-        What the recorded numbers are multiplied by.
+        The factor from the recorded numbers to this unit.
     """
 
     name: str
@@ -47,7 +46,7 @@ def unit_of(model: Model, of: str = "") -> Unit:
     ----------
     model : Model
     of : str
-        "text" where they are of characters, "standardised" where the targets are.
+        "text" for losses of characters, "standardised" for losses of standardised targets.
     """
     if of == "text":
         return BITS
@@ -59,28 +58,29 @@ def unit_of(model: Model, of: str = "") -> Unit:
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """What one step of training (one update) did.
+    """The results of one training step (one update).
 
     Attributes
     ----------
     step, epoch : int
-        1 for the first.
+        Numbers of the step and of its epoch, from 1.
     loss : float
-        Of the step's batch before the update (text: in nats per character).
+        Loss of the step's batch before the update (text: in nats per character).
     valid_loss, valid_accuracy : float or None
-        Of the held-out data after the update, where they were measured.
+        Results on the held-out data after the update, if they were measured.
     grad_norm : float
         Global norm of the gradient before clipping.
     clipped, skipped : bool
-        The gradient was clipped; it was not finite, so the update was left out.
+        Whether the gradient was clipped; whether the update was skipped because the gradient was
+        not finite.
     lr : float
         Learning rate.
     targets_per_s : float
-        Targets (text: characters) trained on per second of this step.
+        Targets (text: characters) per second in this step.
     seconds : float
-        Since the beginning of training, evaluations included, earlier runs included.
+        Time since the beginning of training, including evaluations and earlier sessions.
     clipped_norm : float or None
-        Global norm of the gradient after clipping; None in files from before it was recorded.
+        Global norm of the gradient after clipping; None in older files, which lack it.
     clip_angle : float or None
         Angle between the gradient before and after clipping, in radians.
     """
@@ -101,12 +101,12 @@ class HistoryRow:
 
     @property
     def bpc(self) -> float | None:
-        """The validation loss in bits: bits per character of a text."""
+        """The validation loss in bits; for a text, bits per character."""
         return None if self.valid_loss is None else self.valid_loss / math.log(2)
 
 
 COLUMNS = tuple(field.name for field in fields(HistoryRow))
-LATER = ("clipped_norm", "clip_angle")  # columns that older files lack
+LATER = ("clipped_norm", "clip_angle")  # columns that are missing from older files
 
 
 def _cells(row: HistoryRow) -> list[str]:
@@ -145,14 +145,14 @@ def read_history(path: str | Path) -> list[HistoryRow]:
     Parameters
     ----------
     path : str or Path
-        ``history.csv`` of a run. A last line that was cut short (a killed run) is left out.
+        ``history.csv`` of a run. An incomplete last line (of a killed run) is ignored.
 
     Raises
     ------
     OSError
-        The file cannot be read, or is no regular file.
+        The file cannot be read, or is not a regular file.
     ValueError
-        It is not a history file, or too large for one.
+        It is not a history file, or is too large.
     """
     where = "read_history"
     found = csv_rows(path, where, whole_lines=True)
@@ -173,48 +173,23 @@ def read_history(path: str | Path) -> list[HistoryRow]:
     return rows
 
 
-class HistoryFile:
-    """A history file that grows with the run.
+def open_history(path: str | Path, rows: Iterable[HistoryRow] = ()) -> Growing[HistoryRow]:
+    """Replace a history file by the rows so far and return it, open for further rows."""
+    head = csv_bytes([COLUMNS])
+    return Growing(path, rows, _line, "open_history", head=head, delay=1.0)
 
-    The file is replaced as a whole by the rows so far (see ``files.replace``); further rows are
-    appended.
 
-    Parameters
-    ----------
-    path : str or Path
-    rows : iterable of HistoryRow
-        The rows so far.
-    """
-
-    def __init__(self, path: str | Path, rows: Iterable[HistoryRow] = ()) -> None:
-        content = csv_bytes([COLUMNS, *map(_cells, rows)])
-        self._file = Growing(path, content, "HistoryFile")
-        self._flushed = time.monotonic()
-
-    def append(self, row: HistoryRow) -> None:
-        """Add a row; it reaches the file within a second or with the next ``flush``."""
-        self._file.append(csv_bytes([_cells(row)]))
-        if time.monotonic() - self._flushed > 1:
-            self._file.flush()
-            self._flushed = time.monotonic()
-
-    def flush(self) -> None:
-        """Write what was added to the disk."""
-        self._file.sync()
-        self._flushed = time.monotonic()
-
-    def close(self) -> None:
-        """Write what was added and close the file."""
-        self._file.close()
+def _line(row: HistoryRow) -> bytes:
+    return csv_bytes([_cells(row)])
 
 
 def columns(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
-    """Give a history as arrays, one value per step.
+    """Return a history as arrays with one value per step.
 
     Returns
     -------
     dict of ndarray [steps]
-        By the names of ``HistoryRow``; NaN where nothing was measured.
+        Keyed by the names of ``HistoryRow``; NaN where nothing was measured.
     """
     kinds = {"step": np.int64, "epoch": np.int64, "clipped": np.bool_, "skipped": np.bool_}
     nan = math.nan
@@ -228,14 +203,14 @@ def columns(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
 
 
 def epochs(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
-    """Give a history as arrays, one value per epoch.
+    """Return a history as arrays with one value per epoch.
 
     Returns
     -------
     dict of ndarray [epochs]
-        As `columns`: ``loss`` and ``grad_norm`` are means over the epoch's steps (without those
-        that had no target), ``clipped`` and ``skipped`` say how many, the rest is that of its last
-        step.
+        The names of `columns`. ``loss`` and ``grad_norm`` are means over the epoch's steps that had
+        targets, ``clipped`` and ``skipped`` are numbers of steps, and the others are the values of
+        the epoch's last step.
     """
     steps = columns(rows)
     numbers, first = np.unique(steps["epoch"], return_index=True)
@@ -251,10 +226,10 @@ def epochs(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
 
 
 def summary(rows: Sequence[HistoryRow], text: bool = False) -> dict[str, str]:
-    """Give the figures of a run so far, by short names, as texts.
+    """Return the key figures of a run so far as texts, by short names.
 
-    Loss and norm are of the last step; ``clipped`` is the share of steps; speed is the median of
-    the last 50 steps. With ``text`` the validation loss is in bits per character.
+    Loss and norm are those of the last step, ``clipped`` is the share of steps, and the speed is
+    the median of the last 50 steps. With ``text`` the validation loss is in bits per character.
     """
     row = rows[-1]
     measured = next((r for r in reversed(rows) if r.valid_loss is not None), None)
@@ -275,16 +250,16 @@ def summary(rows: Sequence[HistoryRow], text: bool = False) -> dict[str, str]:
 
 
 class Progress:
-    """Progress on the standard error: a bar where tqdm and a terminal are there, else lines.
+    """Display of progress: a bar if tqdm is installed and the stream is a terminal, else lines.
 
     Parameters
     ----------
     total : int
-        Steps of the run.
+        Number of steps of the run.
     every : float
         Seconds between lines.
     stream : file, optional
-        Instead of the standard error.
+        The default is the standard error.
     text : bool
         Whether the run's targets are characters; see `summary`.
     """
@@ -296,7 +271,7 @@ class Progress:
         self._text = text
         self._every, self._last, self._total = every, -math.inf, total
         self._bar: Any = None
-        self._unsaid: tuple[Sequence[HistoryRow], int] | None = None
+        self._unshown: tuple[Sequence[HistoryRow], int] | None = None
         if self._stream.isatty():
             try:
                 from tqdm import tqdm
@@ -305,7 +280,7 @@ class Progress:
             self._bar = tqdm(total=total, unit="step", file=self._stream, dynamic_ncols=True)
 
     def show(self, rows: Sequence[HistoryRow], total: int) -> None:
-        """Show how far the run has come; ``total`` may change on the way."""
+        """Show the progress of the run; ``total`` may change during the run."""
         now, step = time.monotonic(), rows[-1].step
         if self._bar is not None:
             if self._bar.n == 0:  # a resumed run does not begin at 0
@@ -319,16 +294,16 @@ class Progress:
             self._write(rows, total)
             self._last = now
         else:
-            self._unsaid = rows, total
+            self._unshown = rows, total
 
     def _write(self, rows: Sequence[HistoryRow], total: int) -> None:
         figures = "  ".join(f"{name} {text}" for name, text in summary(rows, self._text).items())
         print(f"step {rows[-1].step}/{total}  {figures}", file=self._stream, flush=True)
-        self._unsaid = None
+        self._unshown = None
 
     def close(self) -> None:
-        """Say how far the run has come, if that is still to be said, and end the bar."""
-        if self._unsaid is not None:
-            self._write(*self._unsaid)
+        """Show the last progress, if it has not been shown, and close the bar."""
+        if self._unshown is not None:
+            self._write(*self._unshown)
         if self._bar is not None:
             self._bar.close()

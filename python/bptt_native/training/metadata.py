@@ -1,4 +1,4 @@
-"""What a model file says of its run: JSON among the model's metadata, judged before it is used."""
+"""Metadata of a run in its model file: JSON that is checked before it is used."""
 
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,18 @@ def read_metadata(
     ----------
     model : Model
     path : str or Path
-        Where it was loaded from, for messages.
+        The file that the model was loaded from, for messages.
     name : str
         "training", "task" or "vocabulary".
     form : object
-        See ``documents``.
+        The form that the JSON must have, see ``runtime.documents``.
     where, expected : str
-        The function, and what the file should be, for messages.
+        The function and the kind of file that it expects, for messages.
 
     Raises
     ------
     ValueError
-        There is none, or it is something else; the message names the file and the part.
+        The metadata are missing or do not have the form. The message names the file and the part.
     """
     try:
         if name not in model.metadata:
@@ -52,7 +52,7 @@ def read_place(model: Model, path: str | Path, options: Any, where: str, expecte
     Raises
     ------
     ValueError
-        As `read_metadata`; or a tensor of the run is not like the model's.
+        As `read_metadata`; or a tensor of the run does not have the shape of the model's.
     """
     training = read_metadata(model, path, "training", {**PLACE, **options}, where, expected)
     shapes = {name: value.shape for name, value in model.state_dict().items()}

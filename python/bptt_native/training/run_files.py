@@ -1,15 +1,16 @@
-"""The files of a run's folder, and in which order they are written.
+"""Files of a run's folder, and the order in which they are written.
 
-The model file is the run: what it says of its place decides what is read of the others.
+The model file represents the run: the step that it holds decides how much of the other files is
+read.
 
-- Before a checkpoint the history and the looks at the gradient are synced, so that they always
-  reach at least as far as the model file. Going on, what lies beyond its step is dropped.
-- No checkpoint is due at a step that was skipped, but for one that a run ends or stops at.
-- What can be refused is refused before anything is replaced or removed.
-- A run that begins writes its model file first. From then on the rows of an older run in the
-  folder lie beyond its step; then the older run's files are replaced or removed.
-- Results (forecasts, labels) are of the model file as it is. They are written last, and removed
-  before training goes on.
+- The history and the records of the gradient are synced before each checkpoint, so that they
+  always reach at least as far as the model file. A resumed run drops their rows beyond its step.
+- A skipped step gets no checkpoint, unless the run ends or stops there.
+- Everything is checked before anything is replaced or removed.
+- A new run writes its model file first. The rows of an older run in the folder are then beyond its
+  step. Next, the older run's files are replaced or removed.
+- Results (forecasts, labels) belong to the current model file. They are written last, and removed
+  before training continues.
 """
 
 import csv
@@ -26,7 +27,7 @@ _PAGE = (b"<!DOCTYPE html>", b"img-src data:", b'<h1 id="title"></h1>')
 
 
 def model_file_of(path: str | Path) -> Path:
-    """Return the model file of a run's folder, or the path itself if it is no folder."""
+    """Return the model file of a run's folder, or the path itself if it is not a folder."""
     path = Path(path)
     return path / MODEL_FILE if path.is_dir() else path
 
@@ -38,7 +39,7 @@ def clear(folder: Path, names: tuple[str, ...]) -> None:
     ----------
     folder : Path
     names : tuple of str
-        Of files, among those above.
+        File names among those above.
     """
     for name in names:
         if _is_ours(folder / name):
@@ -46,7 +47,7 @@ def clear(folder: Path, names: tuple[str, ...]) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a run, or the report of one, wrote a file, by its beginning."""
+    """Return whether a run or its report wrote a file, judging by its beginning."""
     try:
         with reading(path, 1 << 40, "run_files") as file:
             begin = file.read(1 << 17)
@@ -55,11 +56,11 @@ def _is_ours(path: Path) -> bool:
             if path.name == REPORT_FILE:
                 return all(part in begin for part in _PAGE)
             text = io.StringIO(begin.decode(errors="replace"), newline="\n")
-            names = next(csv.reader(text), [])  # a name may have line ends in it
+            names = next(csv.reader(text), [])  # a name may contain line ends
             if path.name == FORECAST_FILE:
                 return names[:1] + names[2:] == ["row", "forecast"]
             if path.name == LABELS_FILE:
                 return tuple(names) == LABELS_NAMES
-    except (OSError, ValueError, csv.Error):  # not there, or a folder, a pipe, a device
+    except (OSError, ValueError, csv.Error):  # missing, or a folder, a pipe, a device
         pass
     return False

@@ -1,8 +1,8 @@
-"""Learning rates over a run, and when to stop: pure functions of the step and of what was measured.
+"""Learning rate schedules and early stopping, as pure functions of the step and the measurements.
 
-A schedule gives a factor of the learning rate, ``schedule(step, losses)``: ``step`` is the number
-of updates made before, ``losses`` the validation losses measured so far. A run that goes on from a
-checkpoint needs nothing else to get the same rates again.
+``schedule(step, losses)`` returns a factor of the learning rate; ``step`` is the number of updates
+made before, ``losses`` are the validation losses measured so far. A run that is resumed from a
+checkpoint therefore gets the same rates.
 """
 
 import math
@@ -30,10 +30,10 @@ def _within(self: object, name: str, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class Constant:
-    """The factor 1."""
+    """Keep the learning rate."""
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
-        """Give the factor."""
+        """Return 1."""
         return 1.0
 
 
@@ -49,13 +49,13 @@ class StepDecay:
         _within(self, "factor", 0, 1)
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
-        """Give factor ** floor(step / every)."""
+        """Return factor ** floor(step / every)."""
         return float(self.factor ** (step // self.every))
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Fall smoothly, by ``factor`` over every ``every`` steps."""
+    """Decay exponentially, by ``factor`` over ``every`` steps."""
 
     every: int
     factor: float = 0.1
@@ -65,13 +65,13 @@ class Exponential:
         _within(self, "factor", 0, 1)
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
-        """Give factor ** (step / every)."""
+        """Return factor ** (step / every)."""
         return float(self.factor ** (step / self.every))
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 to ``floor`` over ``steps`` steps (Loshchilov & Hutter 2017)."""
+    """Follow half a cosine from 1 to ``floor`` over ``steps`` steps (Loshchilov & Hutter 2017)."""
 
     steps: int
     floor: float = 0.0
@@ -81,18 +81,19 @@ class Cosine:
         _within(self, "floor", 0, 1)
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
-        """Give floor + (1 - floor) (1 + cos(pi s)) / 2, s from 0 to 1."""
+        """Return floor + (1 - floor) (1 + cos(pi s)) / 2, where s goes from 0 to 1."""
         share = 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
         return self.floor + (1 - self.floor) * share
 
 
 @dataclass(frozen=True)
 class Plateau:
-    """Multiply by ``factor`` when the validation loss has not fallen for a while.
+    """Multiply by ``factor`` when the validation loss has stopped falling.
 
-    As ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with a relative threshold: a loss is better if
-    it is below best * (1 - threshold); after more than ``patience`` measurements in a row that are
-    not, the factor is applied, and the next ``cooldown`` measurements do not count.
+    This is ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with a relative threshold. A loss is
+    better if it is below best * (1 - threshold). After more than ``patience`` consecutive
+    measurements without a better loss, the factor is applied and the next ``cooldown``
+    measurements do not count.
     """
 
     factor: float = 0.1
@@ -107,7 +108,7 @@ class Plateau:
             _within(self, name, 0, 1)
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
-        """Give the factor after these losses."""
+        """Return the factor after these losses."""
         scale, best, bad, cooling = 1.0, math.inf, 0, 0
         for loss in losses:
             better = loss < best * (1 - self.threshold) if best < math.inf else loss < best
@@ -131,7 +132,7 @@ class Warmup:
         _at_least(self, 0, "steps")
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
-        """Give the factor; the other schedule's first step is the one after the warm-up."""
+        """Return the factor; the other schedule begins at its step 0 after the warm-up."""
         if step < self.steps:
             return (step + 1) / self.steps
         return self.then(step - self.steps, losses)
@@ -146,29 +147,30 @@ def schedule_of(
     name: str, steps: int, warmup: int = 0, decay: float = 0.1, every: int | None = None,
     patience: int = 10, where: str = "schedule_of",
 ) -> Schedule:  # fmt: skip
-    """Make a schedule by name.
+    """Return the schedule of a name.
 
     Parameters
     ----------
     name : str
         One of ``SCHEDULES``: "constant", "step", "exponential", "cosine" or "plateau".
     steps : int
-        Of the whole run, warm-up included.
+        Number of steps of the whole run, including the warm-up.
     warmup : int
-        Steps of a linear warm-up in front, 0 for none.
+        Number of steps of a linear warm-up before the schedule, 0 for none.
     decay : float
         The factor of "step", "exponential" and "plateau".
     every : int, optional
-        Of "step" and "exponential", in steps; a third of the steps after the warm-up by default.
+        Steps per decay of "step" and "exponential". The default is a third of the steps after the
+        warm-up.
     patience : int
-        Of "plateau", in measurements.
+        The patience of "plateau" in measurements.
     where : str
-        For messages.
+        The function, for messages.
 
     Raises
     ------
     TypeError, ValueError
-        A value is not allowed.
+        A value is invalid.
     """
     integer(warmup, where, "warmup", 0)
     rest = max(1, steps - warmup)
@@ -185,7 +187,7 @@ def schedule_of(
 
 
 def to_json(schedule: Any) -> dict[str, Any] | None:
-    """Give a schedule as what JSON holds, or None if it is a function of the user's own."""
+    """Return a schedule as an object for JSON, or None for a function of the user."""
     kind = type(schedule).__name__
     if _KINDS.get(kind) is not type(schedule):
         return None
@@ -196,12 +198,12 @@ def to_json(schedule: Any) -> dict[str, Any] | None:
 
 
 def from_json(data: dict[str, Any]) -> Schedule:
-    """Make the schedule that ``to_json`` described.
+    """Return the schedule that `to_json` described.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        It is no such description.
+        The data do not describe a schedule.
     """
     values = dict(data)
     kind = _KINDS[values.pop("kind")]
@@ -212,7 +214,7 @@ def from_json(data: dict[str, Any]) -> Schedule:
 
 
 def reads_losses(schedule: Any) -> bool:
-    """Return whether rates depend on what is measured; those of a user's own function may."""
+    """Return whether a schedule depends on the losses; a function of the user may."""
     if isinstance(schedule, Warmup):
         return reads_losses(schedule.then)
     return not isinstance(schedule, Constant | StepDecay | Exponential | Cosine)
@@ -220,25 +222,25 @@ def reads_losses(schedule: Any) -> bool:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop when the validation has not become better for a while.
+    """Stop when the validation results have stopped improving.
 
     Parameters
     ----------
     patience : int
-        Measurements in a row without a better one after which training stops.
+        Number of consecutive measurements without a better one after which training stops.
     min_delta : float
         A measurement is better if it beats the best one by more than this.
     monitor : "loss" or "accuracy"
-        What is looked at.
+        The measurement to compare.
     restore_best : bool
-        Give the model the parameters of its best measurement at the end, whatever ends the run:
-        this, the last step, a callback or an interruption. Where no measurement was a number there
-        is no best one, and the parameters stay.
+        Whether the model gets the parameters of its best measurement at the end of the run,
+        whatever ends it: early stopping, the last step, a callback or an interruption. If all
+        measurements are NaN, there is no best one and the parameters stay.
 
     Raises
     ------
     TypeError, ValueError
-        A value is not allowed.
+        A value is invalid.
     """
 
     patience: int = 10
@@ -252,7 +254,7 @@ class EarlyStopping:
         choice(self.monitor, {"loss": 0, "accuracy": 1}, type(self).__name__, "monitor")
 
     def best(self, values: Sequence[float]) -> int | None:
-        """Give the index of the best value so far; None if there is none.
+        """Return the index of the best value so far, or None if there is none.
 
         Parameters
         ----------
@@ -267,10 +269,10 @@ class EarlyStopping:
         return at
 
     def over(self, values: Sequence[float]) -> bool:
-        """Tell whether to stop after these values."""
+        """Return whether to stop after these values."""
         at = self.best(values)
         return len(values) - (0 if at is None else at + 1) >= self.patience
 
     def to_json(self) -> dict[str, Any]:
-        """Give the arguments."""
+        """Return the arguments as an object for JSON."""
         return asdict(self)

@@ -1,7 +1,7 @@
-"""The training loop: updates, measurements, checkpoints that lose nothing, and ways to stop.
+"""The training loop: updates, measurements, checkpoints, and conditions to stop.
 
-All that decides the bits of a run is in its options, its data and the number of the step, so that
-a run that was stopped goes on as if it had not been.
+The bits of a run depend only on its options, its data and the number of the step. A run that is
+resumed therefore continues as if it had never stopped.
 """
 
 import json
@@ -17,11 +17,11 @@ import numpy as np
 
 from ..arguments.values import integer, message, refuse_type
 from ..nn.model import Model
-from ..runtime.files import check, path_of
+from ..runtime.files import Growing, check, path_of
 from .batches import Batch, Source
 from .evaluation import Metrics
-from .gradient_record import RecordFile, read_records
-from .history import HistoryFile, HistoryRow, read_history
+from .gradient_record import GradientRecord, open_records, read_records
+from .history import HistoryRow, open_history, read_history
 from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
 from .schedules import EarlyStopping, Schedule, reads_losses
 from .watch import Watch
@@ -30,12 +30,12 @@ Callback = Callable[[HistoryRow], object]
 
 
 def check_callbacks(value: object, where: str) -> list[Callback]:
-    """Return the functions of a sequence.
+    """Return callbacks as a list of functions.
 
     Raises
     ------
     TypeError
-        It is no sequence, or a member cannot be called.
+        The value is not a sequence, or a member cannot be called.
     """
     expected = "a sequence of functions"
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
@@ -61,37 +61,37 @@ class _Update(NamedTuple):
 
 
 class Trainer:
-    """A model, its data and its place in them.
+    """A training run: a model, its data, and the progress made.
 
     Parameters
     ----------
     model : Model
-        Its learning rate is the one that the schedule multiplies.
+        The model. The schedule multiplies its learning rate.
     source : Source
         The batches.
     steps : int
-        Updates of the whole run.
+        Number of updates of the whole run.
     schedule : callable
-        The factor of the learning rate, see ``bptt_native.schedules``.
+        Returns the factor of the learning rate, see ``training.schedules``.
     accumulate : int
-        Batches per update: the gradient is that of the mean over all their targets.
+        Number of batches per update. The gradient is that of the mean over all their targets.
     validate : callable, optional
         Measures the held-out data.
     early_stopping : EarlyStopping, optional
-        Looks at what ``validate`` measured.
+        Decides from the results of ``validate`` when to stop.
 
     Attributes
     ----------
     step : int
-        Updates made.
+        Number of updates made.
     seconds : float
-        That they took, measurements included.
+        Time of these updates, including measurements.
     history : list of HistoryRow
         One row per step.
     measured : list of Metrics
-        What ``validate`` gave.
+        Results of ``validate``.
     eval_every : int or None
-        Steps between measurements, where they were given to `fit`.
+        Steps between measurements, if they were given to `fit`.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Trainer:
         self._state: Any = None
         self._skips = 0
         self._best: dict[str, Any] = {}  # parameters of the best measurement
-        self._last: dict[str, Any] = {}  # of the last step, where the model has the best ones
+        self._last: dict[str, Any] = {}  # those of the last step, while the model has the best ones
 
     def set_steps(self, steps: int) -> None:
         """Change the length of the run.
@@ -117,18 +117,16 @@ class Trainer:
         Parameters
         ----------
         steps : int
-            More than have been taken.
+            The new number of updates, larger than `step`.
         """
         if steps <= self.step:
             where, expected = type(self).__name__, f"more than the {self.step} steps taken"
-            raise ValueError(
-                f"{where}.set_steps: argument 'steps': expected {expected}, got {steps}"
-            )
+            raise ValueError(message(f"{where}.set_steps", "steps", expected, str(steps)))
         self.steps = steps
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do: all steps are taken, or early stopping says so."""
+        """Whether the run is complete: all steps are taken, or early stopping ends it."""
         return self.step >= self.steps or self.stopped_early
 
     @property
@@ -138,14 +136,14 @@ class Trainer:
 
     @property
     def restored(self) -> int | None:
-        """The step of the best measurement if the model holds its parameters, else None."""
+        """The step of the best measurement if the model has its parameters, else None."""
         if not self._last or self.early_stopping is None:
             return None
         best = self.early_stopping.best(self._monitored())
         return None if best is None else self._measured_at(best)
 
     def _measured_at(self, index: int) -> int | None:
-        """Return the step of a measurement; None where the history does not reach back to it."""
+        """Return the step of a measurement, or None if the history does not reach back to it."""
         steps = [row.step for row in self.history if row.valid_loss is not None]
         behind = len(self.measured) - index
         return steps[-behind] if behind <= len(steps) else None
@@ -158,9 +156,9 @@ class Trainer:
     def train_step(self) -> HistoryRow:
         """Make one update.
 
-        A gradient that is not finite changes nothing, and the next window starts from a zero state
-        (the carried one may be spoilt). Where no target counts (``ignore_index``) nothing changes
-        but the carried state; the loss is NaN.
+        If the gradient is not finite, nothing changes, and the next window starts from a zero
+        state, since the carried state may not be finite either. If no target counts
+        (``ignore_index``), only the carried state changes and the loss is NaN.
         """
         began = time.perf_counter()
         epoch, index = divmod(self.step, self.steps_per_epoch)
@@ -198,17 +196,17 @@ class Trainer:
         )  # fmt: skip
 
     def _read(self, batch: Batch) -> _Update:
-        """Carry the state on over a batch without targets."""
+        """Carry the state over a batch without targets."""
         _, self._state = self.model(batch.x, batch.carried(self._state), **batch.options)
         return _Update()
 
     def _sum(self, epoch: int, index: int) -> _Update:
-        """Update by the gradient of several batches: that of one batch of all their targets."""
+        """Update with the gradient over all targets of several batches."""
         model, k = self.model, self.accumulate
         mean = model.config["reduction"] == "mean"
-        first = model.step_count * k  # as a step's own draw: a skipped update uses none up
+        first = model.step_count * k  # like the draws of train_step: skipped updates do not count
         loss = mass = targets = 0.0
-        share = 1.0  # a power of two: it changes no bit, but keeps sums about as small as means
+        share = 1.0  # a power of two, so scaling is exact; it keeps sums about as small as means
         total: Any = None
         for i in range(index * k, min((index + 1) * k, self.source.batches)):
             batch = self.source.batch(epoch, i)
@@ -242,7 +240,7 @@ class Trainer:
         )  # fmt: skip
 
     def _measure(self, row: HistoryRow) -> HistoryRow:
-        """Measure the held-out data and put it into the row."""
+        """Measure the held-out data and return the row with the results."""
         assert self.validate is not None
         began = time.perf_counter()
         metrics = self.validate()
@@ -261,46 +259,46 @@ class Trainer:
         stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback] = (),
         watch: Watch | None = None, where: str | None = None,
     ) -> bool:  # fmt: skip
-        """Train until the run is over or asked to stop, and leave a checkpoint.
+        """Train until the run is complete or is stopped, and write a checkpoint.
 
-        With early stopping that restores, the model has the parameters of its best measurement
-        when this returns or raises, whatever ended it; calling it again goes on from the last ones.
+        If early stopping restores the best parameters, the model has them when this method returns
+        or raises, for whatever reason. The next call continues with the last parameters.
 
         Parameters
         ----------
         out : str or Path, optional
             Folder of ``model.safetensors`` and ``history.csv``; without it nothing is written. A
-            run that begins replaces the run in it, and removes its other files.
+            new run replaces an older run in the folder and removes its other files.
         until : int, optional
             Stop after this step, although the run may be longer.
         eval_every, checkpoint_every : int, optional
-            Steps between measurements of the held-out data and between checkpoints; an epoch when
-            not given. Both also happen at the run's last step. A run that goes on measures as
-            often as before.
+            Steps between measurements of the held-out data and between checkpoints. The default is
+            an epoch. Both also happen at the run's last step. A resumed run measures as often as
+            before.
         max_skips : int
-            Steps in a row with a gradient that is not finite before giving up.
+            Number of consecutive steps without a finite gradient after which the run fails.
         stop : callable
-            Asked after each step (``interruption.Interruption``).
+            Called after each step; returns whether to stop (``interruption.Interruption``).
         callbacks : sequence of callable
-            Each is called with the row of each step; one that returns True stops the run after
+            Each is called with the row of each step. If one returns True, the run stops after
             this step. They may change the length of the run.
         watch : Watch, optional
-            Looks at the gradient's flow; what it finds goes to ``gradients.jsonl``.
+            Looks at the gradient's flow; its records are written to ``gradients.jsonl``.
         where : str, optional
             The function that was called, for messages.
 
         Returns
         -------
         bool
-            Whether the run is over.
+            Whether the run is complete.
 
         Raises
         ------
         TrainingDiverged
             After ``max_skips``; the last checkpoint of a finite step stays.
         TypeError, ValueError
-            An argument is of no use, and nothing has changed then; ``eval_every`` is not that of
-            the run, whose learning rates or end depend on what is measured.
+            An argument is invalid, and nothing has changed; or ``eval_every`` differs from that of
+            a resumed run whose learning rates or end depend on the measurements.
         OSError
             A file cannot be written.
         """
@@ -315,7 +313,7 @@ class Trainer:
         eval_every, checkpoint_every = self._every(eval_every), checkpoint_every or self.often
         ended = self.over or self.step >= (until or math.inf)
         with ExitStack() as closing:
-            record, looks = self._open(place, watch, not ended, closing)
+            history, looks = self._open(place, watch, not ended, closing)
             closing.callback(self._take_best)
             if not ended:
                 self._take_last()
@@ -328,15 +326,15 @@ class Trainer:
                 due = self.step % eval_every == 0 or self.step == self.steps
                 if due and self.validate is not None:
                     row = self._measure(row)
-                asked = [callback(row) is True for callback in callbacks]
-                ended = self.over or self.step >= (until or math.inf) or any(asked) or stop()
+                stops = [callback(row) is True for callback in callbacks]
+                ended = self.over or self.step >= (until or math.inf) or any(stops) or stop()
                 if self.over and watch is not None:
                     self._look(watch, looks)
-                if place is not None and record is not None:
-                    record.append(row)
+                if place is not None and history is not None:
+                    history.append(row)
                     due = ended or (self.step % checkpoint_every == 0 and self._skips == 0)
                     if due and self._skips < max_skips and self._finite():
-                        self._checkpoint(place, record, looks, ended)
+                        self._checkpoint(place, history, looks, ended)
                 if self._skips >= max_skips:
                     raise TrainingDiverged(
                         f"the gradients of {max_skips} steps in a row, up to step {self.step}, "
@@ -346,11 +344,11 @@ class Trainer:
 
     @property
     def often(self) -> int:
-        """Steps between measurements and between checkpoints where they are not given."""
+        """Default number of steps between measurements and between checkpoints."""
         return self.steps_per_epoch
 
     def _every(self, given: int | None) -> int:
-        """Return the steps between measurements: those given now, or when the run began."""
+        """Return the steps between measurements, given now or when the run began."""
         before = self.eval_every or self.often
         decides = self.early_stopping is not None or reads_losses(self.schedule)
         begun = self.step > 0 and self.validate is not None and self._every_known
@@ -363,11 +361,11 @@ class Trainer:
 
     def _open(
         self, out: Path | None, watch: Watch | None, goes_on: bool, closing: ExitStack
-    ) -> tuple[HistoryFile | None, RecordFile | None]:
-        """Begin the files of the run, or take those that are there up to its step.
+    ) -> tuple[Growing[HistoryRow] | None, Growing[GradientRecord] | None]:
+        """Open the files of the run: new ones, or the existing ones up to its step.
 
-        All that can be refused is read and checked before anything is replaced or removed.
-        ``closing`` closes the files that are returned.
+        Everything is read and checked before anything is replaced or removed. ``closing`` closes
+        the files that are returned.
         """
         if out is None:
             if watch is not None:
@@ -390,38 +388,39 @@ class Trainer:
         elif not begun:
             stale += (*RESULTS, REPORT_FILE) if (out / MODEL_FILE).exists() else ()
             self.save(out / MODEL_FILE)
-        record = HistoryFile(out / HISTORY_FILE, self.history)
-        closing.callback(record.close)
-        looks = RecordFile(path, kept) if looked else None
+        history = open_history(out / HISTORY_FILE, self.history)
+        closing.callback(history.close)
+        looks = open_records(path, kept) if looked else None
         if looks is not None:
             closing.callback(looks.close)
         clear(out, stale)
-        return record, looks
+        return history, looks
 
     def _checkpoint(
-        self, out: Path, record: HistoryFile, looks: RecordFile | None, ended: bool
-    ) -> None:
+        self, out: Path, history: Growing[HistoryRow], looks: Growing[GradientRecord] | None,
+        ended: bool,
+    ) -> None:  # fmt: skip
         """Sync the other files, then write the model file, at the end with the best parameters."""
-        for file in (record, looks):
-            if file is not None:
-                file.flush()
+        history.sync()
+        if looks is not None:
+            looks.sync()
         if ended:
             self._take_best()
         self.save(out / MODEL_FILE)
 
     def _take_best(self) -> None:
-        """Load the best parameters, if any, and keep the last ones for resuming."""
+        """Load the best parameters, if there are any, and keep the last ones for resuming."""
         if self._best and not self._last:
             self._last = self.model.state_dict()
             self.model.load_state_dict(self._best)
 
     def _take_last(self) -> None:
-        """Load the last parameters again."""
+        """Load the last parameters again, if the model has the best ones."""
         if self._last:
             self.model.load_state_dict(self._last)
             self._last = {}
 
-    def _look(self, watch: Watch, looks: RecordFile | None) -> None:
+    def _look(self, watch: Watch, looks: Growing[GradientRecord] | None) -> None:
         """Look at the gradient's flow on the batch of the next update."""
         began = time.perf_counter()
         epoch, index = divmod(self.step, self.steps_per_epoch)
@@ -436,11 +435,11 @@ class Trainer:
         return all(np.isfinite(values).all() for values in self.model.state_dict().values())
 
     def describe(self) -> dict[str, Any]:
-        """Give what JSON holds of the run beside its place: options and the data's SHA-256."""
+        """Return the run's options and the data's SHA-256, for the model file's JSON."""
         return {}
 
     def save(self, path: str | Path) -> None:
-        """Write the model file with all that is needed to go on."""
+        """Write the model file with everything that is needed to resume the run."""
         model = self.model
         place = {
             "step": self.step, "seconds": self.seconds, "skips": self._skips,
@@ -455,19 +454,19 @@ class Trainer:
             names = ("training.state.h", "training.state.c")
             model.tensors.update(zip(names, parts, strict=False))
         for kind, values in (("best", self._best), ("last", self._last)):
-            if not (kind == "best" and self._last):  # then the model's own are the best ones
+            if not (kind == "best" and self._last):  # else the model itself has the best ones
                 model.tensors.update({f"training.{kind}.{k}": v for k, v in values.items()})
         model.save(str(path))
 
-    def restore(self, training: dict[str, Any], record: Path) -> None:
-        """Take the place that ``save`` wrote, the model being the one of that file.
+    def restore(self, training: dict[str, Any], history: Path) -> None:
+        """Restore the progress that `save` wrote to the model's file.
 
         Parameters
         ----------
         training : dict
-            What the file says, see ``metadata.read_place``.
-        record : Path
-            The history; it is left out if there is none.
+            The file's metadata, see ``metadata.read_place``.
+        history : Path
+            The history file, which may be missing.
 
         Raises
         ------
@@ -476,7 +475,7 @@ class Trainer:
         """
         self.step, self.seconds = training["step"], training["seconds"]
         self._skips, self.eval_every = training["skips"], training.get("eval_every")
-        self._every_known = "eval_every" in training  # older files do not say it
+        self._every_known = "eval_every" in training  # older files lack it
         self.measured = [Metrics(*metrics) for metrics in training["measured"]]
         tensors = dict(self.model.tensors)
         if "training.state.h" in tensors:
@@ -487,5 +486,5 @@ class Trainer:
             values.update({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
         if self._last:
             self._best = self.model.state_dict()
-        if record.exists():
-            self.history = [row for row in read_history(record) if row.step <= self.step]
+        if history.exists():
+            self.history = [row for row in read_history(history) if row.step <= self.step]

@@ -1,7 +1,8 @@
-"""Watching the gradient while a model is trained: looks at its flow, and when to warn.
+"""Monitoring of the gradient during training: looks at its flow, and warnings.
 
-A look is a forward and a backward pass of its own on the batch of the next update, with the loss at
-the last step (with a loss at every step the curve is flat). Nothing of it enters the training.
+A *look* is an additional forward and backward pass over the batch of the next update, with a loss
+at the last step only. (With a loss at every step the norms hardly change over time.) It does not
+influence training.
 """
 
 import math
@@ -26,7 +27,7 @@ from .history import HistoryRow
 
 CANDIDATE = {"rnn": "h", "lstm": "g", "gru": "n"}
 BY_ELEMENT = {"mse": mean_squared_error, "binary_cross_entropy": binary_cross_entropy}
-SPIKE = 20.0  # times the median norm of the gradient
+SPIKE = 20.0  # a norm this many times the median explodes
 
 
 class GradientWarning(UserWarning):
@@ -38,25 +39,26 @@ def _warn(text: str) -> None:
 
 
 class Watch:
-    """Looks at the gradient's flow every so many steps of training, and warns.
+    """Looks at the gradient's flow at regular steps of training, and warnings.
 
     Parameters
     ----------
     every : int
-        Updates between looks; the first is before the first update, the last after the last one.
+        Updates between looks. The first look is before the first update, the last one after the
+        last update.
     say : callable, optional
-        Takes a warning's text; by default it goes to ``warnings.warn`` as a `GradientWarning`. Each
-        kind, vanishing and exploding, is said at most once.
+        Takes the text of a warning. The default issues a `GradientWarning` by ``warnings.warn``.
+        Each kind of warning, vanishing and exploding, is issued at most once.
 
     Attributes
     ----------
     records : list of GradientRecord
-        What was found.
+        The results of the looks.
 
     Raises
     ------
     TypeError, ValueError
-        ``every`` is no integer of at least 1.
+        ``every`` is not an integer of at least 1.
     """
 
     def __init__(self, every: int = 50, *, say: Callable[[str], object] = _warn) -> None:
@@ -67,25 +69,26 @@ class Watch:
         self._norms: list[float] = []
 
     def due(self, step: int) -> bool:
-        """Tell whether a look is due after so many updates."""
+        """Return whether a look is due after ``step`` updates."""
         return step % self.every == 0
 
     def has(self, step: int) -> bool:
-        """Return whether the look after so many updates has been made."""
+        """Return whether the last look was made after ``step`` updates."""
         return bool(self.records) and self.records[-1].step == step
 
     def keep(
         self, records: Sequence[GradientRecord], step: int, goes_on: bool
     ) -> list[GradientRecord]:
-        """Take the records of a run that has come to a step, and return those that stay.
+        """Take over the records of a run up to a step, and return them.
 
         Parameters
         ----------
         records : sequence of GradientRecord
         step : int
-            Those made later go.
+            Records of later steps are dropped.
         goes_on : bool
-            Whether updates follow. Then the look at the run's end goes too, unless it was due.
+            Whether updates follow. If so, a record at ``step`` is dropped unless a look was due
+            there: it was made only because the run ended.
         """
         kept = [record for record in records if record.step <= step]
         if goes_on and kept and kept[-1].step == step and not self.due(step):
@@ -99,20 +102,21 @@ class Watch:
         Parameters
         ----------
         model : Model
-            It stays as it is.
+            The model, which is not changed.
         batch : Batch
-            With targets. Of sequences of different lengths the longer half is taken.
+            The batch with its targets. If the lengths differ, the longer half of the sequences is
+            used.
         state : ndarray, (h, c) or None
             The states before the batch's first step.
         step : int
-            Updates made.
+            Number of updates made.
 
         Returns
         -------
         GradientRecord
-            It is also added to `records`.
+            The record, which is also added to `records`.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # the verdict says it
+        with np.errstate(over="ignore", invalid="ignore"):  # the verdict reports it
             record = look(model, batch, state, step)
         before = self.records[-1] if self.records else None
         self.records.append(record)
@@ -126,7 +130,7 @@ class Watch:
         return record
 
     def saw(self, model: Model, row: HistoryRow) -> None:
-        """Take note of an update, and warn if its gradient was out of all proportion.
+        """Note the gradient's norm of an update, and warn if it is far larger than usual.
 
         Parameters
         ----------
@@ -143,9 +147,9 @@ class Watch:
         if row.grad_norm > 0 and math.isfinite(row.grad_norm):
             self._norms.append(row.grad_norm)
 
-    def _exploding(self, model: Model, what: str) -> None:
+    def _exploding(self, model: Model, finding: str) -> None:
         mean = float(np.mean(self._norms)) if self._norms else math.nan
-        self._once("exploding", f"{what}. {against_exploding(model, mean)}")
+        self._once("exploding", f"{finding}. {against_exploding(model, mean)}")
 
     def _once(self, kind: str, text: str) -> None:
         if kind not in self._said:
@@ -183,17 +187,17 @@ def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
 
 
 class _Ends(NamedTuple):
-    """Sequences as the model takes them, moved to end at the last step unless `lengths` is set."""
+    """Inputs of a look. All sequences end at the last step, unless `lengths` is set."""
 
     x: Array
-    targets: Array  # of the last steps
+    targets: Array  # of each sequence's last step
     state: Any
     resets: Array | None
-    steps: int  # that all of them have
+    steps: int  # number of last steps that all sequences have
     lengths: npt.NDArray[np.int64] | None = None
 
     def last_steps(self, values: Array) -> Array:
-        """Return the last steps that all sequences have, of values [L*D, T, N, ...]."""
+        """Return the last `steps` steps of each sequence, from values [L*D, T, N, ...]."""
         if self.lengths is None:
             return values[:, -self.steps :]
         times = self.lengths - self.steps + np.arange(self.steps)[:, None]
@@ -201,11 +205,12 @@ class _Ends(NamedTuple):
 
 
 def _ends_together(model: Model, batch: Batch, state: Any) -> _Ends:
-    """Move the longer half of sequences of different lengths to the end of time.
+    """Return a batch's sequences shifted so that all of them end at the last step.
 
-    Where a shorter one begins its state begins anew, so what lies before does not matter. Of
-    sequences that go on from a window before only the longest are taken. A model that reads states
-    at both ends of a sequence needs both where they are, so there the sequences are not moved.
+    If the lengths differ, the longer half of the sequences is used; if the sequences continue from
+    an earlier window, only the longest ones. The state is reset where a shifted sequence begins,
+    so that the padding before it has no effect. For a model that reads the states at both ends of
+    a sequence, the sequences are not shifted.
     """
     time = 1 if model.config["batch_first"] else 0
     every, x, targets = model.config["targets"] == "every", batch.x, batch.targets
@@ -237,7 +242,7 @@ def _of_samples(ends: _Ends, norms: Array | None) -> npt.NDArray[np.float64] | N
 
 
 def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:
-    """Give dL/d(last output) [N, O] of the model's loss, as a mean over the last targets."""
+    """Return dL/d(last output) [N, O] of the model's loss, as a mean over the last targets."""
     config, wide = model.config, out.astype(np.float64)
     classes = config["class_weights"]
     weights = None if classes is None else np.asarray(classes, np.float64)
@@ -259,21 +264,21 @@ def _layer(
     model: Model, layer: int, directions: int, flow: npt.NDArray[np.float64],
     flow_c: npt.NDArray[np.float64] | None, values: dict[str, Array], floor: float,
 ) -> LayerRecord:  # fmt: skip
-    walk = layer * directions  # the direction that reads forward
+    walk = layer * directions  # the layer's forward direction
     h = flow[walk, ::-1]
     c = None if flow_c is None else flow_c[walk, ::-1]
     seen = GradientFlow(np.arange(len(h)), h, c, floor)
-    ends = {name: _ends(model, name, value[walk]) for name, value in values.items()}
+    saturation = {name: _saturation(model, name, value[walk]) for name, value in values.items()}
     means = {name: float(np.mean(value[walk], dtype=np.float64)) for name, value in values.items()}
     return LayerRecord(
         layer, h.tolist(), None if c is None else c.tolist(), seen.decay,
-        (seen.horizon(), seen.horizon(VANISHED)), seen.verdict, ends, means,
+        (seen.horizon(), seen.horizon(VANISHED)), seen.verdict, saturation, means,
         radius(model, layer),
     )  # fmt: skip
 
 
-def _ends(model: Model, name: str, value: Array) -> float:
-    """Give the share of values near an end of their range, where the derivative is small."""
+def _saturation(model: Model, name: str, value: Array) -> float:
+    """Return the share of values near an end of their range, where the derivative is small."""
     if name in ("i", "f", "o", "r", "z"):
         return float(np.mean((value < 0.05) | (value > 0.95)))
     if name == "h" and model.config["nonlinearity"] == "sigmoid":
@@ -284,7 +289,7 @@ def _ends(model: Model, name: str, value: Array) -> float:
 
 
 def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
-    """Give the square blocks of W_hh by the names of their gates (RNN: "h").
+    """Return the square blocks of W_hh by the names of their gates (RNN: "h").
 
     Parameters
     ----------
@@ -294,7 +299,7 @@ def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
     Returns
     -------
     dict of str to ndarray [R, R]
-        With a projection W_hr times the block, as h goes through both.
+        With a projection, W_hr times the block, since h passes both.
     """
     blocks = recurrent_matrices(model, layer=layer)
     projection = model.state_dict().get(f"rnn.weight_hr_l{layer}")
@@ -304,6 +309,6 @@ def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
 
 
 def radius(model: Model, layer: int) -> float:
-    """Give the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block)."""
+    """Return the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block)."""
     block = recurrent_blocks(model, layer)[CANDIDATE[model.config["cell"]]]
     return spectral_radius(block) if np.isfinite(block).all() else math.nan
