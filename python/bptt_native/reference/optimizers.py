@@ -124,6 +124,26 @@ class Adam(Optimizer):
             p -= lr / (1 - b1**t) * m / denominator
 
 
+class Lion(Optimizer):
+    """Lion (Chen et al. 2023, arXiv 2302.06675): steps of one size, with decoupled weight decay."""
+
+    def __init__(self, lr: float = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
+                 weight_decay: float = 0.0, *, decay_biases: bool = False) -> None:  # fmt: skip
+        super().__init__(lr, weight_decay, decay_biases)
+        self.betas = betas
+        self.m: Params = {}  # a mean of g
+
+    def step(self, params: Params, grads: Params) -> None:
+        """Update the parameters: p *= 1 - lr weight_decay, then p -= lr sign(b1 m + (1 - b1) g)."""
+        b1, b2 = self.betas
+        for name, g in grads.items():
+            p, lr = params[name], self.rate(name)
+            m = self.m.get(name, np.zeros(()))
+            p *= 1 - lr * self.decay(name, p)
+            p -= lr * np.sign(b1 * m + (1 - b1) * g)
+            self.m[name] = b2 * m + (1 - b2) * g
+
+
 class RMSprop(Optimizer):
     """g += weight_decay p; n = alpha n + (1 - alpha) g^2, and ``centered`` m likewise of g.
 

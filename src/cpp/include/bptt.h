@@ -146,7 +146,8 @@ typedef enum bptt_algorithm {
   BPTT_SGD = 1,
   BPTT_ADAGRAD = 2,
   BPTT_ADAM = 3,
-  BPTT_RMSPROP = 4
+  BPTT_RMSPROP = 4,
+  BPTT_LION = 5 /* Chen et al. 2023, arXiv:2302.06675 */
 } bptt_algorithm;
 typedef enum bptt_rmsprop_form {
   BPTT_RMSPROP_TORCH = 0, /* w -= lr g / (sqrt(n) + eps), as torch.optim.RMSprop (Tieleman & Hinton
@@ -422,7 +423,8 @@ typedef struct bptt_optimizer_options {
   bptt_algorithm algorithm; /* BPTT_ADAM */
   double lr;                /* 1e-3. lr, eps and weight_decay are finite in the parameters' dtype */
   double momentum;          /* 0; SGD and RMSprop, as torch.optim */
-  double beta1, beta2;      /* 0.9, 0.999; Adam (Kingma & Ba 2015) */
+  double beta1;             /* 0.9; Adam (Kingma & Ba 2015) and Lion */
+  double beta2;             /* NaN: 0.999 for Adam, 0.99 for Lion */
   double eps;               /* NaN: 1e-8 for Adam, 1e-10 for Adagrad (Duchi et al. 2011), 1e-8 for
                                RMSprop, 1e-4 in Graves' form. 0, or what the dtype rounds to it: as
                                written, but 0/0 is 0 */

@@ -43,11 +43,8 @@ constexpr Kernels<T> table_of() {
           add_scaled<T>,
           max_abs<T>,
           softmax_row<T>,
-          update_sgd<T>,
-          update_adagrad<T>,
-          update_adam<T>,
-          update_rmsprop<T>,
-          update_graves<T>,
+          {update_sgd<T>, update_adagrad<T>, update_adam<T>, update_rmsprop<T>, update_graves<T>,
+           update_lion<T>},
           map_tanh<T>,
           map_sigmoid<T>,
           map_exp<T>};

@@ -259,6 +259,9 @@ struct NormArgs {
   int64_t rows, gates, units, plane_stride;
 };
 
+// Rules of updating parameters (simd/update.h).
+enum class Update { sgd, adagrad, adam, rmsprop, graves, lion };
+
 // Optimisers: one pass over elements of the flat vectors. `scale` multiplies the gradient first, in
 // double precision.
 template <class T>
@@ -315,11 +318,7 @@ struct Kernels {
   void (*softmax_row)(T* logits, int64_t n, int64_t target, double factor, double* largest,
                       double* sum, double* chosen);
 
-  void (*update_sgd)(const UpdateArgs<T>&);
-  void (*update_adagrad)(const UpdateArgs<T>&);
-  void (*update_adam)(const UpdateArgs<T>&);
-  void (*update_rmsprop)(const UpdateArgs<T>&);
-  void (*update_graves)(const UpdateArgs<T>&);
+  void (*update[6])(const UpdateArgs<T>&);  // by Update
 
   // out[n] = f(in[n]), for tests of the functions that the cells use
   void (*map_tanh)(const T* in, T* out, int64_t n);

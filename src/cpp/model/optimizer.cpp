@@ -14,51 +14,119 @@ namespace {
 
 constexpr int64_t kThread = 1 << 16;  // elements that are worth a thread
 
-// One flat vector that an update keeps, and its place among UpdateArgs::moments.
-struct Moment {
-  const char* name;
-  int slot;
+// The factors of an update as the kernel uses them, in absolute values: the largest of all tensors
+// (divisor: the smallest).
+struct Factors {
+  double lr, step;  // step: lr / correction1
+  double divisor, momentum, alpha, rest_alpha, beta1, rest1, beta2, rest2, eps;
 };
 
-std::vector<Moment> moments_of(const OptimizerConfig& config) {
-  std::vector<Moment> moments;
-  switch (config.algorithm) {
-    case Algorithm::sgd:
-      if (config.momentum != 0) moments.push_back({"momentum_buffer", 0});
-      break;
-    case Algorithm::adagrad:
-      moments.push_back({"sum", 0});
-      break;
-    case Algorithm::adam:
-      moments = {{"exp_avg", 0}, {"exp_avg_sq", 1}};
-      if (config.amsgrad) moments.push_back({"max_exp_avg_sq", 2});
-      break;
-    case Algorithm::rmsprop:
-      moments.push_back({"square_avg", 0});
-      if (config.centered || config.graves) moments.push_back({"grad_avg", 1});
-      if (config.momentum != 0 || config.graves) moments.push_back({"momentum_buffer", 2});
-      break;
-  }
-  return moments;
+// A flat vector that an update keeps.
+struct Moment {
+  const char* name = nullptr;
+  int slot = 0;          // its place among UpdateArgs::moments
+  bool squares = false;  // a mean or sum of squares: never negative, because a root is taken of it
+  bool (*kept)(const OptimizerConfig&) = nullptr;
+};
+
+bool always(const OptimizerConfig&) { return true; }
+bool with_momentum(const OptimizerConfig& config) { return config.momentum != 0; }
+bool with_amsgrad(const OptimizerConfig& config) { return config.amsgrad; }
+bool if_centered(const OptimizerConfig& config) { return config.centered; }
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+// A rule of updating. `move` repeats its kernel (simd/update.h) with an absolute value for every term:
+// it sets the bounds of the moments after an update with gradients up to g and returns how far a
+// parameter can move, without decoupled weight decay.
+struct Rule {
+  Update update;
+  double eps = 1e-8, alpha = kNone, beta2 = 0.999;  // the values that NaN stands for
+  bool decoupled = false;  // weight decay shrinks the parameters; else it is added to the gradient
+  bool corrected = false;  // eps is added to a root that is divided by sqrt(1 - beta2^t)
+  Moment moments[3];
+  double (*move)(const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then);
+};
+
+// In the order of Update.
+constexpr Rule kRules[] = {
+    {.update = Update::sgd,
+     .moments = {{"momentum_buffer", 0, false, with_momentum}},
+     .move =
+         [](const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then) {
+           then.moments[0] = f.momentum * now.moments[0] + g;
+           return f.lr * (g + then.moments[0]);
+         }},
+    {.update = Update::adagrad,
+     .eps = 1e-10,
+     .moments = {{"sum", 0, true, always}},
+     .move =
+         [](const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then) {
+           then.moments[0] = now.moments[0] + g * g;
+           return f.lr * g / f.divisor;
+         }},
+    {.update = Update::adam,
+     .decoupled = true,
+     .corrected = true,
+     .moments = {{"exp_avg", 0, false, always},
+                 {"exp_avg_sq", 1, true, always},
+                 {"max_exp_avg_sq", 2, true, with_amsgrad}},
+     .move =
+         [](const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then) {
+           then.moments[0] = f.beta1 * now.moments[0] + f.rest1 * g;
+           then.moments[1] = f.beta2 * now.moments[1] + f.rest2 * g * g;
+           return f.step * then.moments[0] / f.divisor;
+         }},
+    {.update = Update::rmsprop,
+     .alpha = 0.99,
+     .moments = {{"square_avg", 0, true, always},
+                 {"grad_avg", 1, false, if_centered},
+                 {"momentum_buffer", 2, false, with_momentum}},
+     .move =
+         [](const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then) {
+           then.moments[0] = f.alpha * now.moments[0] + f.rest_alpha * g * g;
+           then.moments[1] = f.alpha * now.moments[1] + f.rest_alpha * g;
+           then.moments[2] = f.momentum * now.moments[2] + g / f.divisor;
+           return f.lr * then.moments[2];
+         }},
+    {.update = Update::graves,
+     .eps = 1e-4,
+     .alpha = 0.95,
+     .moments = {{"square_avg", 0, true, always},
+                 {"grad_avg", 1, false, always},
+                 {"momentum_buffer", 2, false, always}},
+     .move =
+         [](const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then) {
+           then.moments[0] = f.alpha * now.moments[0] + f.rest_alpha * g * g;
+           then.moments[1] = f.alpha * now.moments[1] + f.rest_alpha * g;
+           then.moments[2] = f.momentum * now.moments[2] +
+                             f.lr * g / std::max(std::sqrt(f.eps), f.divisor);
+           return then.moments[2];
+         }},
+    {.update = Update::lion,
+     .beta2 = 0.99,
+     .decoupled = true,
+     .moments = {{"exp_avg", 0, false, always}},
+     .move =
+         [](const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then) {
+           then.moments[0] = f.beta2 * now.moments[0] + f.rest2 * g;
+           return f.lr;
+         }},
+};
+
+const Rule& rule_of(const OptimizerConfig& config) {
+  constexpr Update kUpdateOf[] = {Update::sgd, Update::adagrad, Update::adam, Update::rmsprop,
+                                  Update::lion};
+  const Update update = config.graves ? Update::graves : kUpdateOf[size_t(config.algorithm)];
+  return kRules[size_t(update)];
 }
 
-template <class T>
-auto update_of(const Kernels<T>& kernels, const OptimizerConfig& config) {
-  switch (config.algorithm) {
-    case Algorithm::sgd:
-      return kernels.update_sgd;
-    case Algorithm::adagrad:
-      return kernels.update_adagrad;
-    case Algorithm::rmsprop:
-      return config.graves ? kernels.update_graves : kernels.update_rmsprop;
-    default:
-      return kernels.update_adam;
+// body(moment) for each that is kept.
+template <class Body>
+void for_moments(const OptimizerConfig& config, const Body& body) {
+  for (const Moment& moment : rule_of(config).moments) {
+    if (moment.name && moment.kept(config)) body(moment);
   }
-}
-
-double own_eps(const OptimizerConfig& config) {
-  if (config.algorithm == Algorithm::adagrad) return 1e-10;
-  return config.algorithm == Algorithm::rmsprop && config.graves ? 1e-4 : 1e-8;
 }
 
 [[noreturn]] void refuse_step(int64_t steps) {
@@ -70,7 +138,7 @@ double own_eps(const OptimizerConfig& config) {
 
 std::vector<const char*> moment_names_of(const OptimizerConfig& config) {
   std::vector<const char*> names;
-  for (const Moment& moment : moments_of(config)) names.push_back(moment.name);
+  for_moments(config, [&](const Moment& moment) { names.push_back(moment.name); });
   return names;
 }
 
@@ -81,25 +149,21 @@ Optimizer<T>::Optimizer(const OptimizerConfig& config, Params<T>& params)
       tensor_steps_(params.tensors().size()),
       groups_(params.tensors().size()),
       updates_(params.tensors().size()) {
-  if (std::isnan(config_.eps)) config_.eps = own_eps(config_);
-  if (config_.algorithm == Algorithm::rmsprop && std::isnan(config_.rmsprop_alpha))
-    config_.rmsprop_alpha = config_.graves ? 0.95 : 0.99;
-  for (const Moment& moment : moments_of(config_)) {
+  const Rule& rule = rule_of(config_);
+  if (std::isnan(config_.eps)) config_.eps = rule.eps;
+  if (std::isnan(config_.rmsprop_alpha)) config_.rmsprop_alpha = rule.alpha;
+  if (std::isnan(config_.beta2)) config_.beta2 = rule.beta2;
+  for_moments(config_, [&](const Moment& moment) {
     names_.push_back(moment.name);
     slots_.push_back(moment.slot);
+    squares_.push_back(moment.squares);
     moments_.push_back(Buffer<T>::zeros(params.count()));
-  }
-}
-
-template <class T>
-bool Optimizer<T>::never_negative(size_t moment) const {
-  const std::string_view name = names_[moment];
-  return name == "sum" || name == "exp_avg_sq" || name == "max_exp_avg_sq" || name == "square_avg";
+  });
 }
 
 template <class T>
 int64_t Optimizer<T>::first_impossible(size_t moment, const T* values) const {
-  const bool squares = never_negative(moment);
+  const bool squares = squares_[moment];
   for (int64_t i = 0; i < params_.count(); ++i) {
     if (!std::isfinite(values[i]) || (squares && values[i] < 0)) return i;
   }
@@ -127,7 +191,7 @@ void Optimizer<T>::set_steps(int64_t steps) {
 template <class T>
 bool Optimizer<T>::step(const T* gradient, double largest, double scale) {
   prepare(scale);
-  Bounds then;
+  UpdateBounds then;
   if (bounded_ != params_.version()) measure();
   bool safe = after_update(bounds_, largest * scale, then);
   if (!safe) {
@@ -174,9 +238,8 @@ void Optimizer<T>::prepare(double scale) {
       args.first = counted == 0;
       args.correction1 = 1 - std::pow(config_.beta1, double(counted + 1));
       args.correction2 = 1 - std::pow(config_.beta2, double(counted + 1));
-      const bool corrected = config_.algorithm == Algorithm::adam;  // the root that eps is added to
       if (T(config_.eps) == T(0))
-        args.least = least / (corrected ? std::sqrt(args.correction2) : 1);
+        args.least = least / (rule_of(config_).corrected ? std::sqrt(args.correction2) : 1);
     }
     const bool decays = tensor.shape.size() > 1 || config_.decay_biases;
     args.lr = config_.lr * groups_[i].lr_scale;
@@ -209,58 +272,39 @@ void Optimizer<T>::measure() {
 }
 
 // Bounds after the update that updates_ describes, with gradients (scaled) up to `gradient`; whether
-// nothing in it can overflow. The kernels in simd/update.h with an absolute value for every term;
-// tensors share the bounds, so the largest factor of any of them counts.
+// nothing in it can overflow. Tensors share the bounds, so the largest factor of any of them counts.
 template <class T>
-bool Optimizer<T>::after_update(const Bounds& now, double gradient, Bounds& then) const {
+bool Optimizer<T>::after_update(const UpdateBounds& now, double gradient,
+                                UpdateBounds& then) const {
   constexpr double kRoundings = 1 + 0x1p-16;  // more than all of one update's can add
   const auto in_use = [](double factor) { return std::abs(double(T(factor))); };
-  double lr = 0, step = 0, decay = 0, keep = 1, divisor = 1;
+  Factors factors{.divisor = 1};
+  double decay = 0, keep = 1;  // keep: 1 - lr weight_decay
   for (size_t i = 0; i < updates_.size(); ++i) {
     if (params_.tensors()[i].frozen) continue;
     const UpdateArgs<T>& args = updates_[i];
-    lr = std::max(lr, in_use(args.lr));
-    step = std::max(step, in_use(args.lr / args.correction1));
+    factors.lr = std::max(factors.lr, in_use(args.lr));
+    factors.step = std::max(factors.step, in_use(args.lr / args.correction1));
     decay = std::max(decay, in_use(args.weight_decay));
     keep = std::max(keep, in_use(1 - args.lr * args.weight_decay));
-    divisor = std::min(divisor, std::max(in_use(args.eps), args.least));
+    factors.divisor = std::min(factors.divisor, std::max(in_use(args.eps), args.least));
   }
-  const bool adam = config_.algorithm == Algorithm::adam;
-  const double momentum = in_use(config_.momentum);
-  const double alpha = in_use(config_.rmsprop_alpha), rest = in_use(1 - config_.rmsprop_alpha);
-  const double g = gradient + (adam ? 0 : decay * now.parameter);
-  double moved = 0;  // how far a parameter moves
+  factors.momentum = in_use(config_.momentum);
+  factors.alpha = in_use(config_.rmsprop_alpha);
+  factors.rest_alpha = in_use(1 - config_.rmsprop_alpha);
+  factors.beta1 = in_use(config_.beta1);
+  factors.rest1 = in_use(1 - config_.beta1);
+  factors.beta2 = in_use(config_.beta2);
+  factors.rest2 = in_use(1 - config_.beta2);
+  factors.eps = in_use(config_.eps);
+  const Rule& rule = rule_of(config_);
+  const double g = gradient + (rule.decoupled ? 0 : decay * now.parameter);
   then = now;
-  switch (config_.algorithm) {
-    case Algorithm::sgd:
-      then.moments[0] = momentum * now.moments[0] + g;
-      moved = lr * (g + then.moments[0]);
-      break;
-    case Algorithm::adagrad:
-      then.moments[0] = now.moments[0] + g * g;
-      moved = lr * g / divisor;
-      break;
-    case Algorithm::adam:
-      then.moments[0] = in_use(config_.beta1) * now.moments[0] + in_use(1 - config_.beta1) * g;
-      then.moments[1] = in_use(config_.beta2) * now.moments[1] + in_use(1 - config_.beta2) * g * g;
-      moved = step * then.moments[0] / divisor + (keep - 1) * now.parameter;
-      break;
-    case Algorithm::rmsprop:
-      then.moments[0] = alpha * now.moments[0] + rest * g * g;
-      then.moments[1] = alpha * now.moments[1] + rest * g;
-      then.moments[2] = momentum * now.moments[2];
-      if (config_.graves) {
-        then.moments[2] += lr * g / std::max(std::sqrt(in_use(config_.eps)), divisor);
-        moved = then.moments[2];
-      } else {
-        then.moments[2] += g / divisor;
-        moved = lr * then.moments[2];
-      }
-      break;
-  }
+  double moved = rule.move(factors, now, g, then);
+  if (rule.decoupled) moved += (keep - 1) * now.parameter;
   then.parameter = now.parameter + moved;
   constexpr double kLimit = double(std::numeric_limits<T>::max()) / 4;
-  bool safe = g * (1 + lr) < kLimit && (!adam || keep < kLimit);
+  bool safe = g * (1 + factors.lr) < kLimit && (!rule.decoupled || keep < kLimit);
   for (double* bound : {&then.parameter, &then.moments[0], &then.moments[1], &then.moments[2]}) {
     *bound *= kRoundings;
     safe = safe && *bound < kLimit;
@@ -271,7 +315,7 @@ bool Optimizer<T>::after_update(const Bounds& now, double gradient, Bounds& then
 // Updates what it is given, as updates_ says.
 template <class T>
 void Optimizer<T>::update(T* parameters, std::vector<Buffer<T>>& moments, const T* gradient) const {
-  const auto kernel = update_of(kernels_of<T>(*active_kernels()), config_);
+  const auto kernel = kernels_of<T>(*active_kernels()).update[size_t(rule_of(config_).update)];
   run_team(params_.count() / kThread, [&](const Team& team) {
     const int64_t begin = team.begin(params_.count()), end = team.end(params_.count());
     for (size_t i = 0; i < updates_.size(); ++i) {

@@ -1,4 +1,4 @@
-// optimizer.h: SGD with momentum, Adagrad, Adam with decoupled weight decay and RMSprop over one
+// optimizer.h: SGD with momentum, Adagrad, Adam with decoupled weight decay, RMSprop and Lion over one
 // parameter vector (bptt.h gives sources).
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace bptt {
 
-enum class Algorithm { sgd, adagrad, adam, rmsprop };
+enum class Algorithm { sgd, adagrad, adam, rmsprop, lion };
 
 // The options as bptt.h has them, with what the engine derives. `algorithm` is the engine's enumerator of the
 // option of the same name.
@@ -26,7 +26,7 @@ struct OptimizerConfig : bptt_optimizer_options {
   Algorithm algorithm;
   bool graves;  // the form of RMSprop
 };
-static_assert(int(Algorithm::rmsprop) == BPTT_RMSPROP - BPTT_SGD);
+static_assert(int(Algorithm::lion) == BPTT_LION - BPTT_SGD);
 
 // What one parameter tensor has of its own.
 struct ParamGroup {
@@ -44,6 +44,11 @@ constexpr bool fits(double factor) {
 
 // Counters of steps stop here, where double and JSON still hold every integer.
 constexpr int64_t kMostSteps = int64_t{1} << 53;
+
+// Bounds of the absolute values of parameters and moments (by their slot).
+struct UpdateBounds {
+  double parameter = 0, moments[3] = {};
+};
 
 template <class T>
 class Optimizer {
@@ -69,7 +74,7 @@ class Optimizer {
   // The moments: names as in bptt.h, each [P].
   const std::vector<const char*>& moment_names() const { return names_; }
   const std::vector<Buffer<T>>& moments() const { return moments_; }
-  bool never_negative(size_t moment) const;  // it is under a root
+  bool never_negative(size_t moment) const { return squares_[moment]; }  // a root is taken of it
   // Returns the index of the first of `values` [P] that no moment can be (not finite, or below 0 where
   // it is under a root), or -1. State dicts and files are judged by it.
   int64_t first_impossible(size_t moment, const T* values) const;
@@ -83,13 +88,9 @@ class Optimizer {
   bool step(const T* gradient, double largest, double scale = 1);
 
  private:
-  // Bounds of the absolute values of parameters and moments (by their slot).
-  struct Bounds {
-    double parameter = 0, moments[3] = {};
-  };
   void prepare(double scale);
   void measure();
-  bool after_update(const Bounds& now, double gradient, Bounds& then) const;
+  bool after_update(const UpdateBounds& now, double gradient, UpdateBounds& then) const;
   void update(T* parameters, std::vector<Buffer<T>>& moments, const T* gradient) const;
   bool update_on_copies(const T* gradient);
 
@@ -99,10 +100,11 @@ class Optimizer {
   std::vector<int64_t> tensor_steps_;
   std::vector<ParamGroup> groups_;
   std::vector<const char*> names_;
-  std::vector<int> slots_;  // of the moments in UpdateArgs::moments
+  std::vector<int> slots_;     // of the moments in UpdateArgs::moments
+  std::vector<bool> squares_;  // by moment
   std::vector<Buffer<T>> moments_;
   std::vector<UpdateArgs<T>> updates_;  // of the step under way, by tensor, without arrays
-  Bounds bounds_;                       // of what stood at params_.version() bounded_
+  UpdateBounds bounds_;                 // at params_.version() bounded_
   uint64_t bounded_ = 0;                // 0: nothing is known
 };
 

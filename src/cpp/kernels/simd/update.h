@@ -192,7 +192,7 @@ void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* la
   logits[target] = T(double(logits[target]) - factor);
 }
 
-// The gradient in use: scaled, with the weight decay of all rules but Adam.
+// The gradient in use: scaled, with the weight decay of the rules that do not decouple it.
 template <class T, class V>
 BPTT_INLINE V decayed_gradient(const UpdateArgs<T>& u, int64_t i, int64_t width, V p) {
   const V g = scaled(load_up_to(u.gradient + i, width), u.scale);
@@ -310,6 +310,24 @@ void update_graves(const UpdateArgs<T>& u) {
     store_up_to<T>(u.moments[1] + i, m, width);
     store_up_to<T>(u.moments[2] + i, d, width);
     store_up_to<T>(u.parameter + i, p + d, width);
+  });
+}
+
+// p -= lr sign(beta1 m + (1 - beta1) g), the sign of 0 is 0; then m = beta2 m + (1 - beta2) g; before it
+// p *= 1 - lr * weight_decay (Chen et al. 2023, arXiv:2302.06675, algorithm 2). moments[0]: m.
+template <class T>
+void update_lion(const UpdateArgs<T>& u) {
+  using V = typename Vec<T>::V;
+  const V beta1 = splat(T(u.beta1)), rest1 = splat(T(1 - u.beta1)), beta2 = splat(T(u.beta2)),
+          rest2 = splat(T(1 - u.beta2));
+  const V lr = splat(T(u.lr)), keep = splat(T(1 - u.lr * u.weight_decay));
+  for_vectors<T>(u.count, [&](int64_t i, int64_t width) {
+    V p = load_up_to(u.parameter + i, width);
+    const V g = scaled(load_up_to(u.gradient + i, width), u.scale);
+    const V m = load_up_to(u.moments[0] + i, width), c = fma(beta1, m, rest1 * g);
+    if (u.weight_decay != 0) p = p * keep;
+    store_up_to<T>(u.parameter + i, p - select(c > V{}, lr, select(c < V{}, -lr, V{})), width);
+    store_up_to<T>(u.moments[0] + i, fma(beta2, m, rest2 * g), width);
   });
 }
 
