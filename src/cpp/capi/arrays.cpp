@@ -45,8 +45,10 @@ template <>
 const char* struct_name<bptt_backward>() {
   return "bptt_backward";
 }
+
 template <class T>
-Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given) {
+Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given,
+                           Arrays& arrays) {
   const bptt_sequence known = read_struct(given, "sequence");
   Sequence<T> sequence;
   sequence.steps = size_argument(known.time, "time");
@@ -72,13 +74,6 @@ Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* giv
   sequence.resets_t = known.resets_stride_t;
   sequence.resets_n = known.resets_stride_n;
   sequence.draw = known.draw;
-  Arrays arrays;
-  add_sequence(config, sequence, arrays);
-  return sequence;
-}
-
-template <class T>
-void add_sequence(const NetworkConfig& config, const Sequence<T>& sequence, Arrays& arrays) {
   const int64_t steps = sequence.steps, batch = sequence.batch;
   arrays.strided("x", sequence.x, steps, batch, config.input, sequence.x_t, sequence.x_n, false);
   arrays.strided("tokens", sequence.tokens, steps, batch, 1, sequence.tokens_t, sequence.tokens_n,
@@ -88,74 +83,65 @@ void add_sequence(const NetworkConfig& config, const Sequence<T>& sequence, Arra
   arrays.flat("lengths", sequence.lengths, batch, false);
   arrays.strided("resets", sequence.resets, steps, batch, 1, sequence.resets_t, sequence.resets_n,
                  false);
+  return sequence;
 }
 
 template <class T>
-Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
-                         const bptt_outputs* given, bptt_tape* const* tape) {
+void check_outputs(const NetworkConfig& config, const bptt_outputs* given, ForwardCall<T>& call,
+                   Arrays& arrays) {
   const bptt_outputs known = given ? read_struct(given, "outputs") : defaults_of<bptt_outputs>();
   lstm_only(config, known.cn, "cn");
-  Outputs<T> outputs;
-  outputs.y = static_cast<T*>(known.y);
-  outputs.y_t = known.y_stride_t;
-  outputs.y_n = known.y_stride_n;
-  outputs.hn = static_cast<T*>(known.hn);
-  outputs.cn = static_cast<T*>(known.cn);
-  Arrays arrays;
-  add_sequence(config, sequence, arrays);
-  arrays.strided("y", outputs.y, config.last_only ? 1 : sequence.steps, sequence.batch,
-                 output_features(config), outputs.y_t, outputs.y_n, true);
-  arrays.flat("hn", outputs.hn, h_count(config, sequence.batch), true);
-  arrays.flat("cn", outputs.cn, c_count(config, sequence.batch), true);
-  arrays.result("tape", tape);
-  return outputs;
+  const int64_t steps = config.last_only ? 1 : call.sequence.steps, batch = call.sequence.batch;
+  call.y = static_cast<T*>(known.y);
+  call.y_t = known.y_stride_t;
+  call.y_n = known.y_stride_n;
+  call.hn = static_cast<T*>(known.hn);
+  call.cn = static_cast<T*>(known.cn);
+  arrays.strided("y", call.y, steps, batch, output_features(config), call.y_t, call.y_n, true);
+  arrays.flat("hn", call.hn, h_count(config, batch), true);
+  arrays.flat("cn", call.cn, c_count(config, batch), true);
 }
 
 template <class T>
-Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
-                           const bptt_backward* given, FlowCall& flow) {
+BackwardCall<T> check_backward(const Network<T>& network, const Tape<T>& tape,
+                               const bptt_backward* given) {
   const NetworkConfig& config = network.config();
   const bptt_backward known = read_struct(given, "backward");
+  const int64_t steps = tape.steps(), batch = tape.batch();
   lstm_only(config, known.dcn, "dcn");
   lstm_only(config, known.dc0, "dc0");
   check_call(config, known);
   if (known.dx && tape.tokens())
     fail(BPTT_ERR_ARGUMENT, "dx", "NULL, because the input was tokens", "a pointer");
-  Backward<T> backward;
-  backward.dy = static_cast<const T*>(known.dy);
-  backward.dy_t = known.dy_stride_t;
-  backward.dy_n = known.dy_stride_n;
-  backward.dhn = static_cast<const T*>(known.dhn);
-  backward.dcn = static_cast<const T*>(known.dcn);
-  backward.clip_step = known.clip_step;
-  backward.clip_step_norm = known.clip_step_norm;
-  backward.k1 = known.truncation_k1;
-  backward.k2 = known.truncation_k2;
-  backward.omega = known.omega;
-  backward.omega_value = known.omega_value;
-  backward.gradients = static_cast<T*>(known.gradients);
-  backward.accumulate = flag_argument(known.accumulate, "accumulate");
-  backward.dx = static_cast<T*>(known.dx);
-  backward.dx_t = known.dx_stride_t;
-  backward.dx_n = known.dx_stride_n;
-  backward.dh0 = static_cast<T*>(known.dh0);
-  backward.dc0 = static_cast<T*>(known.dc0);
-  const int64_t h = h_count(config, tape.batch()), c = c_count(config, tape.batch());
+  BackwardCall<T> call;
+  call.settings = settings_of(known);
+  call.dy = static_cast<const T*>(known.dy);
+  call.dy_t = known.dy_stride_t;
+  call.dy_n = known.dy_stride_n;
+  call.dhn = static_cast<const T*>(known.dhn);
+  call.dcn = static_cast<const T*>(known.dcn);
+  call.gradients = static_cast<T*>(known.gradients);
+  call.accumulate = flag_argument(known.accumulate, "accumulate");
+  call.omega_value = known.omega_value;
+  call.dx = static_cast<T*>(known.dx);
+  call.dx_t = known.dx_stride_t;
+  call.dx_n = known.dx_stride_n;
+  call.dh0 = static_cast<T*>(known.dh0);
+  call.dc0 = static_cast<T*>(known.dc0);
+  const int64_t h = h_count(config, batch), c = c_count(config, batch);
   Arrays arrays;
-  flow = check_flow(config, tape.steps(), tape.batch(), known.flow, known.flow_c, known.flow_a,
-                    known.detail, known.truncation_k2 > known.truncation_k1, arrays);
-  put_flow(flow, backward);
-  arrays.strided("dy", backward.dy, config.last_only ? 1 : tape.steps(), tape.batch(),
-                 output_features(config), backward.dy_t, backward.dy_n, false);
-  arrays.flat("dhn", backward.dhn, h, false);
-  arrays.flat("dcn", backward.dcn, c, false);
-  arrays.strided("dx", backward.dx, tape.steps(), tape.batch(), config.input, backward.dx_t,
-                 backward.dx_n, true);
-  arrays.flat("dh0", backward.dh0, h, true);
-  arrays.flat("dc0", backward.dc0, c, true);
-  arrays.flat("gradients", backward.gradients, network.params().count(), true);
-  arrays.result("omega_value", backward.omega_value);
-  return backward;
+  call.flow = check_flow<T>(config, flow_of(known), steps, batch,
+                            known.truncation_k2 > known.truncation_k1, arrays);
+  arrays.strided("dy", call.dy, config.last_only ? 1 : steps, batch, output_features(config),
+                 call.dy_t, call.dy_n, false);
+  arrays.flat("dhn", call.dhn, h, false);
+  arrays.flat("dcn", call.dcn, c, false);
+  arrays.strided("dx", call.dx, steps, batch, config.input, call.dx_t, call.dx_n, true);
+  arrays.flat("dh0", call.dh0, h, true);
+  arrays.flat("dc0", call.dc0, c, true);
+  arrays.flat("gradients", call.gradients, network.params().count(), true);
+  arrays.result("omega_value", call.omega_value);
+  return call;
 }
 
 template <class T>
@@ -205,14 +191,13 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
   require_memory(checked_count(walks, config.state()), sizeof(T));
 }
 
-#define BPTT_ARRAYS_OF(T)                                                                          \
-  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*);                 \
-  template void add_sequence(const NetworkConfig&, const Sequence<T>&, Arrays&);                   \
-  template void own_sequence(const NetworkConfig&, Sequence<T>&, SequenceCopy&);                   \
-  template Outputs<T> check_outputs(const NetworkConfig&, const Sequence<T>&, const bptt_outputs*, \
-                                    bptt_tape* const*);                                            \
-  template Backward<T> check_backward(const Network<T>&, const Tape<T>&, const bptt_backward*,     \
-                                      FlowCall&);                                                  \
+#define BPTT_ARRAYS_OF(T)                                                                   \
+  template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*, Arrays&); \
+  template void check_outputs(const NetworkConfig&, const bptt_outputs*, ForwardCall<T>&,   \
+                              Arrays&);                                                     \
+  template BackwardCall<T> check_backward(const Network<T>&, const Tape<T>&,                \
+                                          const bptt_backward*);                            \
+  template void own_sequence(const NetworkConfig&, Sequence<T>&, SequenceCopy&);            \
   template void require_tape_memory(const NetworkConfig&, const Sequence<T>&, bool);
 BPTT_ARRAYS_OF(float)
 BPTT_ARRAYS_OF(double)

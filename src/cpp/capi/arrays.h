@@ -7,19 +7,77 @@
 
 namespace bptt {
 
+// The arrays of one call: no output may lie on another array. Null is no array.
+class Arrays {
+ public:
+  // count elements, one after the other.
+  template <class T>
+  void flat(const char* name, const T* base, int64_t count, bool output) {
+    if (base) add(name, base, 1, 1, count, 0, 0, sizeof(T), output);
+  }
+  // A single result.
+  template <class T>
+  void result(const char* name, const T* place) {
+    flat(name, place, 1, true);
+  }
+  // [steps, batch, features] with strides; an output's elements must not share places with each
+  // other.
+  template <class T>
+  void strided(const char* name, const T* base, int64_t steps, int64_t batch, int64_t features,
+               int64_t t, int64_t n, bool output) {
+    if (base) add(name, base, steps, batch, features, t, n, sizeof(T), output);
+  }
+
+ private:
+  // outer.count times inner.count rows of `row` bytes; strides are positive, in bytes.
+  struct Axis {
+    int64_t stride, count;
+  };
+  struct Span {
+    const char* name;
+    const char *begin, *end;
+    Axis outer, inner;
+    int64_t row;
+    bool output;
+    Span merged() const;
+    int64_t pitch() const;
+    bool has(int64_t from, int64_t to) const;
+    bool meets(const Span& result) const;
+  };
+  void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
+           int64_t t, int64_t n, size_t element, bool output);
+  static constexpr int kMost = 36;  // a backward call with all of its flow has 21
+  Span spans_[kMost];
+  int count_ = 0;
+};
+
+// The caller's structs as the engine takes them. Their arrays are added to those of the call.
 template <class T>
-Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given);
-// tape: where its handle goes, or null.
+Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given, Arrays& arrays);
+// The results of a call that has its sequence.
 template <class T>
-Outputs<T> check_outputs(const NetworkConfig& config, const Sequence<T>& sequence,
-                         const bptt_outputs* given, bptt_tape* const* tape = nullptr);
-struct FlowCall;
+void check_outputs(const NetworkConfig& config, const bptt_outputs* given, ForwardCall<T>& call,
+                   Arrays& arrays);
 template <class T>
-Backward<T> check_backward(const Network<T>& network, const Tape<T>& tape,
-                           const bptt_backward* given, FlowCall& flow);
+BackwardCall<T> check_backward(const Network<T>& network, const Tape<T>& tape,
+                               const bptt_backward* given);
 template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
-                       const bptt_target* given);
+                       const bptt_target* given, Arrays& arrays);
+
+// Of bptt_backward and bptt_step: what a caller wants of the flow.
+struct GivenFlow {
+  double *flow, *flow_c, *flow_a;
+  const bptt_flow* detail;
+};
+template <class Given>
+GivenFlow flow_of(const Given& given) {
+  return {given.flow, given.flow_c, given.flow_a, given.detail};
+}
+// `overlapping`: windows of truncation overlap, so that there is no flow.
+template <class T>
+FlowRequest<T> check_flow(const NetworkConfig& config, const GivenFlow& given, int64_t steps,
+                          int64_t batch, bool overlapping, Arrays& arrays);
 
 // Refuses an array of cell states where there are none.
 void lstm_only(const NetworkConfig& config, const void* array, const char* argument);
@@ -30,23 +88,6 @@ inline int64_t h_count(const NetworkConfig& config, int64_t batch) {
 }
 inline int64_t c_count(const NetworkConfig& config, int64_t batch) {
   return checked_count(config.walks(), batch, config.hidden);
-}
-// The caller's wishes for the flow; `detail` lives as long as the call.
-struct FlowCall {
-  double *flow, *flow_c, *flow_a;
-  FlowDetail detail;
-  bool has_detail = false;
-};
-class Arrays;
-FlowCall check_flow(const NetworkConfig& config, int64_t steps, int64_t batch, double* flow,
-                    double* flow_c, double* flow_a, const bptt_flow* detail, bool overlapping,
-                    Arrays& arrays);
-template <class T>
-void put_flow(const FlowCall& flow, Backward<T>& backward) {
-  backward.flow = flow.flow;
-  backward.flow_c = flow.flow_c;
-  backward.flow_a = flow.flow_a;
-  backward.detail = flow.has_detail ? &flow.detail : nullptr;
 }
 
 // Last, when nothing else can be refused: lengths, resets, tokens, classes and weights are copied and
@@ -95,53 +136,5 @@ std::vector<T> copy_checked(bptt_status status, const char* argument, const std:
 // Memory for all steps must exist: where a tape remembers them, and with two directions always.
 template <class T>
 void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence, bool remember);
-
-// The arrays of one call: no output may lie on another array. Null is no array.
-class Arrays {
- public:
-  // count elements, one after the other.
-  template <class T>
-  void flat(const char* name, const T* base, int64_t count, bool output) {
-    if (base) add(name, base, 1, 1, count, 0, 0, sizeof(T), output);
-  }
-  // A single result.
-  template <class T>
-  void result(const char* name, const T* place) {
-    flat(name, place, 1, true);
-  }
-  // [steps, batch, features] with strides; an output's elements must not share places with each
-  // other.
-  template <class T>
-  void strided(const char* name, const T* base, int64_t steps, int64_t batch, int64_t features,
-               int64_t t, int64_t n, bool output) {
-    if (base) add(name, base, steps, batch, features, t, n, sizeof(T), output);
-  }
-
- private:
-  // outer.count times inner.count rows of `row` bytes; strides are positive, in bytes.
-  struct Axis {
-    int64_t stride, count;
-  };
-  struct Span {
-    const char* name;
-    const char *begin, *end;
-    Axis outer, inner;
-    int64_t row;
-    bool output;
-    Span merged() const;
-    int64_t pitch() const;
-    bool has(int64_t from, int64_t to) const;
-    bool meets(const Span& result) const;
-  };
-  void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
-           int64_t t, int64_t n, size_t element, bool output);
-  Span spans_[36];
-  int count_ = 0;
-};
-
-template <class T>
-void add_sequence(const NetworkConfig& config, const Sequence<T>& sequence, Arrays& arrays);
-template <class T>
-void add_target(const NetworkConfig& config, const Target<T>& target, Arrays& arrays);
 
 }  // namespace bptt

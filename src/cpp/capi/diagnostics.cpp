@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "capi/passes.h"
+#include "diagnostics/seeds.h"
 #include "diagnostics/spectrum.h"
 
 namespace bptt {
@@ -46,14 +47,8 @@ std::vector<int64_t> places(const Tape<T>& tape) {
 }
 
 template <class T>
-struct CheckedSeeds {
-  SeedsCall<T> call;
-  std::vector<int64_t> outputs;  // empty: dy is given
-};
-
-template <class T>
-CheckedSeeds<T> check_seeds(const NetworkConfig& config, const Tape<T>& tape,
-                            const bptt_seeds* given) {
+SeedsCall<T> check_seeds(const NetworkConfig& config, const Tape<T>& tape,
+                         const bptt_seeds* given) {
   const bptt_seeds known = read_struct(given, "seeds");
   const int64_t S = size_argument(known.count, "count");
   not_null(known.times, "times");
@@ -74,12 +69,11 @@ CheckedSeeds<T> check_seeds(const NetworkConfig& config, const Tape<T>& tape,
   arrays.flat("dx_norms", known.dx_norms, norms, true);
   arrays.flat("flow", known.flow, flows, true);
   arrays.flat("flow_c", known.flow_c, flows, true);
-  CheckedSeeds<T> checked;
-  SeedsCall<T>& call = checked.call;
+  SeedsCall<T> call;
   call.times.assign(known.times, known.times + S);
   call.samples.assign(size_t(S), 0);
   if (known.samples) call.samples.assign(known.samples, known.samples + S);
-  if (known.outputs) checked.outputs.assign(known.outputs, known.outputs + S);
+  if (known.outputs) call.outputs.assign(known.outputs, known.outputs + S);
   const std::vector<int64_t> place = places(tape);
   for (int64_t s = 0; s < S; ++s) {
     const std::string of = " for loss " + text(s);
@@ -88,14 +82,14 @@ CheckedSeeds<T> check_seeds(const NetworkConfig& config, const Tape<T>& tape,
     sample = place[size_t(sample)];
     const int64_t last = tape.order().length(sample) - 1;
     within(call.times[size_t(s)], config.last_only ? last : 0, last, "times", of);
-    if (known.outputs) within(checked.outputs[size_t(s)], 0, features - 1, "outputs", of);
+    if (known.outputs) within(call.outputs[size_t(s)], 0, features - 1, "outputs", of);
   }
   call.dy = static_cast<const T*>(known.dy);
   call.horizon = std::min(known.horizon, tape.steps());
   call.dx_norms = known.dx_norms;
   call.flow = known.flow;
   call.flow_c = known.flow_c;
-  return checked;
+  return call;
 }
 
 template <class T>
@@ -104,10 +98,7 @@ void run_seeds(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
   with_tape(
       network, tape,
       [&](const Tape<T>& memory) { return check_seeds(network->config(), memory, seeds); },
-      [&](const Tape<T>& memory, const CheckedSeeds<T>& checked) {
-        network->walk_seeds(memory, checked.call,
-                            checked.outputs.empty() ? nullptr : checked.outputs.data());
-      });
+      [&](const Tape<T>& memory, const SeedsCall<T>& call) { walk_seeds(*network, call, memory); });
 }
 
 // The size of a state, S.
@@ -136,8 +127,8 @@ void run_jacobian(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, i
         return place;
       },
       [&](const Tape<T>& memory, int64_t place) {
-        const auto rows = network->state_rows(memory, index, place, state_size(network->config()));
-        jacobian(*rows, step, static_cast<T*>(out));
+        StateRows<T> rows(*network, memory, index, place, state_size(network->config()));
+        jacobian(rows, step, static_cast<T*>(out));
       });
 }
 
@@ -192,9 +183,8 @@ void run_spectrum(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
       network, tape,
       [&](const Tape<T>& memory) { return check_spectrum(network->config(), memory, given); },
       [&](const Tape<T>& memory, const CheckedSpectrum<T>& checked) {
-        const auto rows =
-            network->state_rows(memory, checked.index, checked.place, checked.call.count);
-        spectrum(*rows, checked.call);
+        StateRows<T> rows(*network, memory, checked.index, checked.place, checked.call.count);
+        spectrum(rows, checked.call);
       });
 }
 

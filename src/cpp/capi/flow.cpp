@@ -1,5 +1,6 @@
 // flow.cpp: what a caller asks of the gradient's flow (bptt_diagnostics.h: bptt_flow).
 #include "capi/arrays.h"
+#include "diagnostics/flow_detail.h"
 
 namespace bptt {
 
@@ -14,11 +15,14 @@ const char* struct_name<bptt_flow>() {
   return "bptt_flow";
 }
 
-FlowCall check_flow(const NetworkConfig& config, int64_t steps, int64_t batch, double* flow,
-                    double* flow_c, double* flow_a, const bptt_flow* detail, bool overlapping,
-                    Arrays& arrays) {
-  FlowCall call{flow, flow_c, flow_a, {}, detail != nullptr};
-  const bptt_flow known = detail ? read_struct(detail, "detail") : defaults_of<bptt_flow>();
+template <class T>
+FlowRequest<T> check_flow(const NetworkConfig& config, const GivenFlow& given, int64_t steps,
+                          int64_t batch, bool overlapping, Arrays& arrays) {
+  FlowRequest<T> request;
+  FlowDetail detail;
+  bool any = false;  // of the detail
+  const bptt_flow known =
+      given.detail ? read_struct(given.detail, "detail") : defaults_of<bptt_flow>();
   const int64_t walks = checked_count(config.walks(), steps), all = checked_count(walks, batch);
   const int64_t gates = checked_count(config.shape().gates, config.hidden);
   const struct {
@@ -27,22 +31,23 @@ FlowCall check_flow(const NetworkConfig& config, int64_t steps, int64_t batch, d
     int64_t count;
     bool of_c, of_hh;
     double** into;
+    bool of_detail = true;
   } wishes[] = {
-      {"flow", flow, walks, false, false, nullptr},
-      {"flow_c", flow_c, walks, true, false, nullptr},
-      {"flow_a", flow_a, walks, false, false, nullptr},
-      {"samples_h", known.samples_h, all, false, false, &call.detail.samples[0]},
-      {"samples_c", known.samples_c, all, true, false, &call.detail.samples[1]},
-      {"samples_a", known.samples_a, all, false, false, &call.detail.samples[2]},
+      {"flow", given.flow, walks, false, false, &request.norms[0], false},
+      {"flow_c", given.flow_c, walks, true, false, &request.norms[1], false},
+      {"flow_a", given.flow_a, walks, false, false, &request.norms[2], false},
+      {"samples_h", known.samples_h, all, false, false, &detail.samples[0]},
+      {"samples_c", known.samples_c, all, true, false, &detail.samples[1]},
+      {"samples_a", known.samples_a, all, false, false, &detail.samples[2]},
       {"units_h", known.units_h, checked_count(walks, config.state()), false, false,
-       &call.detail.units[0]},
+       &detail.units[0]},
       {"units_c", known.units_c, checked_count(walks, config.hidden), true, false,
-       &call.detail.units[1]},
-      {"units_a", known.units_a, checked_count(walks, gates), false, false, &call.detail.units[2]},
-      {"share_ih", known.share_ih, all, false, false, &call.detail.share[0]},
-      {"share_hh", known.share_hh, all, false, true, &call.detail.share[1]},
-      {"weight_ih", known.weight_ih, walks, false, false, &call.detail.weight[0]},
-      {"weight_hh", known.weight_hh, walks, false, true, &call.detail.weight[1]},
+       &detail.units[1]},
+      {"units_a", known.units_a, checked_count(walks, gates), false, false, &detail.units[2]},
+      {"share_ih", known.share_ih, all, false, false, &detail.share[0]},
+      {"share_hh", known.share_hh, all, false, true, &detail.share[1]},
+      {"weight_ih", known.weight_ih, walks, false, false, &detail.weight[0]},
+      {"weight_hh", known.weight_hh, walks, false, true, &detail.weight[1]},
   };
   for (const auto& wish : wishes) {
     if (!wish.values) continue;
@@ -52,11 +57,24 @@ FlowCall check_flow(const NetworkConfig& config, int64_t steps, int64_t batch, d
     if (wish.of_c) lstm_only(config, wish.values, wish.name);
     if (wish.of_hh && !config.reset_after) null("with reset_before W_hh has two products");
     if (overlapping) null("truncation_k2 > truncation_k1");
-    if (wish.into) *wish.into = wish.values;
+    *wish.into = wish.values;
+    any |= wish.of_detail;
     arrays.flat(wish.name, wish.values, wish.count, true);
   }
-  return call;
+  if (any) {
+    request.detail = [detail](const FlowRecord<T>& record, const Tape<T>& tape) {
+      write_flow_detail(detail, record, tape);
+    };
+  }
+  return request;
 }
+
+#define BPTT_FLOW_OF(T)                                                                        \
+  template FlowRequest<T> check_flow(const NetworkConfig&, const GivenFlow&, int64_t, int64_t, \
+                                     bool, Arrays&);
+BPTT_FLOW_OF(float)
+BPTT_FLOW_OF(double)
+#undef BPTT_FLOW_OF
 
 }  // namespace bptt
 

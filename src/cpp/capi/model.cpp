@@ -10,40 +10,46 @@ void* new_model(Either<Model> model) {
   return new_handle(Tag::model, std::move(object));
 }
 
-// Refuses results of a training step that overlap an input or each other. `step` is a copy of `to`,
-// which receives them; gradients [count] are those of a step without an update.
+// A batch with its targets, checked.
 template <class T>
-FlowCall check_results(const ModelConfig& model, const Sequence<T>& sequence,
-                       const Target<T>& target, const bptt_step& step, const bptt_step* to,
-                       const T* gradients = nullptr, int64_t count = 0) {
+struct Lesson {
+  Arrays arrays;
+  ForwardCall<T> call;
+  Target<T> target;
+  SequenceCopy sequence_copy;
+  TargetCopy<T> target_copy;
+
+  Lesson(const ModelConfig& model, const bptt_sequence* sequence, const bptt_target* given) {
+    call.sequence = check_sequence<T>(model.network, sequence, arrays);
+    target = check_target(model, call.sequence, given, arrays);
+  }
+  // Last, when nothing else can be refused.
+  void own(const ModelConfig& model, bool remember) {
+    own_sequence(model.network, call.sequence, sequence_copy);
+    own_target(model, call.sequence, target, target_copy);
+    require_tape_memory(model.network, call.sequence, remember);
+  }
+};
+
+// The results of a training step. `step` is a copy of `to`, which receives them. The gradients, of
+// `count` elements, are those of `backward`.
+template <class T>
+void check_step(const ModelConfig& model, const bptt_step& step, const bptt_step* to, int64_t count,
+                Lesson<T>& lesson, BackwardCall<T>& backward) {
   const NetworkConfig& config = model.network;
+  const int64_t steps = lesson.call.sequence.steps, batch = lesson.call.sequence.batch;
   lstm_only(config, step.cn, "cn");
-  Arrays arrays;
-  add_sequence(config, sequence, arrays);
-  add_target(config, target, arrays);
-  arrays.flat("hn", static_cast<const T*>(step.hn), h_count(config, sequence.batch), true);
-  arrays.flat("cn", static_cast<const T*>(step.cn), c_count(config, sequence.batch), true);
-  arrays.flat("gradients", gradients, count, true);
-  arrays.result("step", to);
-  return check_flow(config, sequence.steps, sequence.batch, step.flow, step.flow_c, step.flow_a,
-                    step.detail, model.truncation_k2 > model.truncation_k1, arrays);
+  lesson.call.hn = static_cast<T*>(step.hn);
+  lesson.call.cn = static_cast<T*>(step.cn);
+  lesson.arrays.flat("hn", lesson.call.hn, h_count(config, batch), true);
+  lesson.arrays.flat("cn", lesson.call.cn, c_count(config, batch), true);
+  lesson.arrays.flat("gradients", backward.gradients, count, true);
+  lesson.arrays.result("step", to);
+  backward.flow = check_flow<T>(config, flow_of(step), steps, batch,
+                                model.truncation_k2 > model.truncation_k1, lesson.arrays);
 }
 
-// Refuses outputs or a loss of an evaluation that overlap another array.
-template <class T>
-void check_apart(const NetworkConfig& config, const Sequence<T>& sequence, const Target<T>& target,
-                 const Outputs<T>& outputs, const double* loss) {
-  Arrays arrays;
-  add_sequence(config, sequence, arrays);
-  add_target(config, target, arrays);
-  arrays.strided("y", outputs.y, target.steps, target.batch, config.output, outputs.y_t,
-                 outputs.y_n, true);
-  arrays.flat("hn", outputs.hn, h_count(config, sequence.batch), true);
-  arrays.flat("cn", outputs.cn, c_count(config, sequence.batch), true);
-  arrays.result("loss", loss);
-}
-
-// step null: not asked for.
+// step null: nothing is written.
 void write_result(bptt_step* step, const StepResult& result, bool has_loss) {
   if (!step) return;
   if (has_loss) step->loss = result.loss;
@@ -125,23 +131,14 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
   return guard("bptt_model_train_step", [&] {
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
-      const NetworkConfig& config = it->network().config();
+      const ModelConfig& config = it->config();
       const bptt_step known = read_struct(step, "step");
-      Sequence<T> in = check_sequence<T>(config, sequence);
-      Target<T> aim = check_target(it->config(), in, target);
-      Backward<T> backward;
-      const FlowCall flow = check_results(it->config(), in, aim, known, step);
-      put_flow(flow, backward);
-      SequenceCopy own;
-      TargetCopy<T> copy;
-      own_sequence(config, in, own);
-      own_target(it->config(), in, aim, copy);
-      require_tape_memory(config, in, true);
+      Lesson<T> lesson(config, sequence, target);
+      BackwardCall<T> backward;
+      check_step(config, known, step, 0, lesson, backward);
+      lesson.own(config, true);
       const Inside inside(it->network().params().lock);
-      Outputs<T> states;
-      states.hn = static_cast<T*>(known.hn);
-      states.cn = static_cast<T*>(known.cn);
-      write_result(step, it->train_step(in, aim, states, backward), true);
+      write_result(step, it->train_step(lesson.call, lesson.target, backward.flow), true);
     });
   });
 }
@@ -152,26 +149,17 @@ bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequenc
   return guard("bptt_model_gradients", [&] {
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
-      const NetworkConfig& config = it->network().config();
+      const ModelConfig& config = it->config();
       const bptt_step known = step ? read_struct(step, "step") : defaults_of<bptt_step>();
-      Backward<T> backward;
+      BackwardCall<T> backward;
       backward.gradients = static_cast<T*>(not_null(gradients, "gradients"));
       backward.accumulate = flag_argument(accumulate, "accumulate");
-      Outputs<T> states;
-      states.hn = static_cast<T*>(known.hn);
-      states.cn = static_cast<T*>(known.cn);
-      Sequence<T> in = check_sequence<T>(config, sequence);
-      Target<T> aim = check_target(it->config(), in, target);
-      const FlowCall flow = check_results(it->config(), in, aim, known, step, backward.gradients,
-                                          it->network().params().count());
-      put_flow(flow, backward);
-      SequenceCopy own;
-      TargetCopy<T> copy;
-      own_sequence(config, in, own);
-      own_target(it->config(), in, aim, copy);
-      require_tape_memory(config, in, true);
+      Lesson<T> lesson(config, sequence, target);
+      const int64_t count = it->network().params().count();
+      check_step(config, known, step, count, lesson, backward);
+      lesson.own(config, true);
       const Reading reading(it->network().params().lock);
-      write_result(step, it->gradients(in, aim, states, backward), true);
+      write_result(step, it->gradients(lesson.call, lesson.target, backward), true);
     });
   });
 }
@@ -199,18 +187,13 @@ bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       not_null(loss, "loss");
-      const NetworkConfig& config = it->network().config();
-      Sequence<T> in = check_sequence<T>(config, sequence);
-      Target<T> aim = check_target(it->config(), in, target);
-      const Outputs<T> out = check_outputs(config, in, outputs);
-      check_apart(config, in, aim, out, loss);
-      SequenceCopy own;
-      TargetCopy<T> copy;
-      own_sequence(config, in, own);
-      own_target(it->config(), in, aim, copy);
-      require_tape_memory(config, in, false);
+      const ModelConfig& config = it->config();
+      Lesson<T> lesson(config, sequence, target);
+      check_outputs(config.network, outputs, lesson.call, lesson.arrays);
+      lesson.arrays.result("loss", loss);
+      lesson.own(config, false);
       const Reading reading(it->network().params().lock);
-      *loss = it->evaluate(in, aim, out);
+      *loss = it->evaluate(lesson.call, lesson.target);
     });
   });
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "capi/arrays.h"
@@ -114,6 +115,7 @@ void Arrays::add(const char* name, const void* base, int64_t steps, int64_t batc
            "overlapping memory");
     }
   }
+  if (count_ == kMost) throw std::length_error("more than 36 arrays in one call");
   spans_[count_++] = span;
 }
 

@@ -9,21 +9,25 @@ namespace bptt {
 template <class T>
 void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence* sequence,
                  const bptt_outputs* outputs, bptt_tape** tape) {
-  Sequence<T> in = check_sequence<T>(network->config(), sequence);
-  const Outputs<T> out = check_outputs(network->config(), in, outputs, tape);
+  const NetworkConfig& config = network->config();
+  Arrays arrays;
+  ForwardCall<T> call;
+  call.sequence = check_sequence<T>(config, sequence, arrays);
+  check_outputs(config, outputs, call, arrays);
+  arrays.result("tape", tape);
   SequenceCopy own;
-  own_sequence(network->config(), in, own);
-  require_tape_memory(network->config(), in, tape != nullptr);
+  own_sequence(config, call.sequence, own);
+  require_tape_memory(config, call.sequence, tape != nullptr);
   if (!tape) {
     const Reading reading(network->params().lock);
-    network->forward(in, out, nullptr);
+    network->forward(call, nullptr);
     return;
   }
   auto owned = std::make_shared<OwnedTape<T>>();
   owned->network = network;
   {
     const Reading reading(network->params().lock);
-    network->forward(in, out, &owned->tape);
+    network->forward(call, &owned->tape);
   }
   auto object = std::make_unique<TapeObject>();
   object->owned = std::move(owned);
@@ -49,11 +53,10 @@ void with_tape(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, cons
 template <class T>
 void run_backward(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
                   const bptt_backward* backward) {
-  FlowCall flow{};
   with_tape(
       network, tape,
-      [&](const Tape<T>& memory) { return check_backward(*network, memory, backward, flow); },
-      [&](const Tape<T>& memory, const Backward<T>& call) { network->backward(memory, call); });
+      [&](const Tape<T>& memory) { return check_backward(*network, memory, backward); },
+      [&](const Tape<T>& memory, const BackwardCall<T>& call) { network->backward(call, memory); });
 }
 
 }  // namespace bptt

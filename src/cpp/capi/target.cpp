@@ -17,7 +17,7 @@ const char* struct_name<bptt_target>() {
 
 template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
-                       const bptt_target* given) {
+                       const bptt_target* given, Arrays& arrays) {
   const bptt_target known = read_struct(given, "target");
   const bool entropy = config.loss == Loss::cross_entropy;
   const int64_t steps = config.network.last_only ? 1 : sequence.steps;
@@ -43,19 +43,13 @@ Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
   target.weights_n = known.weights_stride_n;
   target.steps = steps;
   target.batch = sequence.batch;
-  Arrays arrays;
-  add_target(config.network, target, arrays);
-  return target;
-}
-
-template <class T>
-void add_target(const NetworkConfig& config, const Target<T>& target, Arrays& arrays) {
   arrays.strided("classes", target.classes, target.steps, target.batch, 1, target.t, target.n,
                  false);
-  arrays.strided("values", target.values, target.steps, target.batch, config.output, target.t,
-                 target.n, false);
+  arrays.strided("values", target.values, target.steps, target.batch, config.network.output,
+                 target.t, target.n, false);
   arrays.strided("weights", target.weights, target.steps, target.batch, 1, target.weights_t,
                  target.weights_n, false);
+  return target;
 }
 
 // Values of a target that counts have to be probabilities.
@@ -112,9 +106,9 @@ void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T
   }
 }
 
-#define BPTT_TARGET_OF(T)                                                                      \
-  template Target<T> check_target(const ModelConfig&, const Sequence<T>&, const bptt_target*); \
-  template void add_target(const NetworkConfig&, const Target<T>&, Arrays&);                   \
+#define BPTT_TARGET_OF(T)                                                                     \
+  template Target<T> check_target(const ModelConfig&, const Sequence<T>&, const bptt_target*, \
+                                  Arrays&);                                                   \
   template void own_target(const ModelConfig&, const Sequence<T>&, Target<T>&, TargetCopy<T>&);
 BPTT_TARGET_OF(float)
 BPTT_TARGET_OF(double)

@@ -1,12 +1,11 @@
-// flow_detail.cpp: what a recorded backward pass says of single samples, units, and steps' shares in
-// the gradients of the weights.
+#include "diagnostics/flow_detail.h"
+
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
-#include "sequence/backward/context.h"
 #include "sequence/gather.h"
 #include "sequence/norms.h"
-#include "sequence/stack.h"
 
 namespace bptt {
 namespace {
@@ -15,22 +14,22 @@ namespace {
 template <class T>
 class WalkDetail {
  public:
-  WalkDetail(const StackConfig& config, const Geometry<T>& geometry, const Tape<T>& tape,
-             const typename FlowRecord<T>::Walk& record, int64_t walk, const FlowDetail& detail)
-      : config_(config),
+  WalkDetail(const FlowDetail& detail, const FlowRecord<T>& record, const Tape<T>& tape,
+             const Geometry<T>& geometry, int64_t walk)
+      : config_(tape.config()),
         geometry_(geometry),
         shape_(geometry.shape),
         kernels_(kernels_of<T>(*active_kernels())),
         doubles_(kernels_of<double>(*active_kernels())),
         tape_(tape),
         order_(tape.order()),
-        gather_(config, geometry, kernels_, tape),
-        record_(record),
+        gather_(config_, geometry, kernels_, tape),
+        record_(record.walks[size_t(walk)]),
         walk_(walk),
         detail_(detail),
-        H_(config.hidden),
-        R_(config.state()),
-        I_(walk < config.directions() ? config.input : config.features()) {
+        H_(config_.hidden),
+        R_(config_.state()),
+        I_(walk < config_.directions() ? config_.input : config_.features()) {
     const int64_t N = order_.batch();
     if (detail.share[0] || detail.weight[0])
       inputs_ = Buffer<T>(checked_count(N, std::max(geometry.input_row, geometry.features_row)));
@@ -109,7 +108,7 @@ class WalkDetail {
     if (l == 0 && !tape_.dense()) return {nullptr, 0, I_};
     if (l > 0) {
       const int64_t row = geometry_.features_row;
-      const Shard<T> all{0, 0, order_.batch(), nullptr, nullptr, nullptr, nullptr, nullptr};
+      const Shard<T> all{.end = order_.batch()};
       for_steps(t, live, [&](int64_t s, int64_t n0, int64_t n1) {
         const Block<T> block{&order_, &order_, s, s + 1, 0, nullptr, 0, 0, &order_, all};
         gather_.inputs(l, walk_ % D, block, n0, n1, inputs_.data() + n0 * row);
@@ -204,25 +203,11 @@ class WalkDetail {
 }  // namespace
 
 template <class T>
-FlowRecord<T> Stack<T>::new_record(const Tape<T>& tape) const {
-  FlowRecord<T> record;
-  const int64_t rows = tape.order().rows();
-  for (int64_t walk = 0; walk < config_.walks(); ++walk) {
-    typename FlowRecord<T>::Walk own;
-    own.h = Buffer<T>::zeros(checked_count(rows, geometry_.state_row));
-    if (geometry_.shape.has_c) own.c = Buffer<T>::zeros(checked_count(rows, geometry_.cell_row));
-    own.dz = Buffer<T>::zeros(checked_count(rows, geometry_.dz_row));
-    record.walks.push_back(std::move(own));
-  }
-  return record;
-}
-
-template <class T>
-void Stack<T>::flow_detail(const FlowRecord<T>& record, const Tape<T>& tape,
-                           const FlowDetail& detail) const {
-  const int64_t walks = config_.walks(), steps = tape.steps();
-  const int64_t widths[3] = {config_.state(), config_.hidden,
-                             geometry_.shape.gates * config_.hidden};
+void write_flow_detail(const FlowDetail& detail, const FlowRecord<T>& record, const Tape<T>& tape) {
+  const StackConfig& config = tape.config();
+  const Geometry<T> geometry(config);
+  const int64_t walks = config.walks(), steps = tape.steps();
+  const int64_t widths[3] = {config.state(), config.hidden, geometry.shape.gates * config.hidden};
   const auto clear = [](double* values, int64_t count) {
     if (values) std::fill_n(values, count, 0.0);
   };
@@ -235,15 +220,10 @@ void Stack<T>::flow_detail(const FlowRecord<T>& record, const Tape<T>& tape,
     clear(detail.weight[k], walks * steps);
   }
   for (int64_t walk = 0; walk < walks; ++walk)
-    WalkDetail<T>(config_, geometry_, tape, record.walks[size_t(walk)], walk, detail).run();
+    WalkDetail<T>(detail, record, tape, geometry, walk).run();
 }
 
-#define BPTT_INSTANTIATE(T)                                                                    \
-  template FlowRecord<T> Stack<T>::new_record(const Tape<T>&) const;                           \
-  template void Stack<T>::flow_detail(const FlowRecord<T>&, const Tape<T>&, const FlowDetail&) \
-      const;
-BPTT_INSTANTIATE(float)
-BPTT_INSTANTIATE(double)
-#undef BPTT_INSTANTIATE
+template void write_flow_detail(const FlowDetail&, const FlowRecord<float>&, const Tape<float>&);
+template void write_flow_detail(const FlowDetail&, const FlowRecord<double>&, const Tape<double>&);
 
 }  // namespace bptt

@@ -1,14 +1,12 @@
-// seeds.cpp: losses of single outputs, many side by side: rows of backward walks that share the tape.
+#include "diagnostics/seeds.h"
+
 #include <algorithm>
 #include <atomic>
 #include <memory>
 #include <numeric>
-#include <utility>
 #include <vector>
 
-#include "diagnostics/state_rows.h"
 #include "sequence/backward/walk.h"
-#include "sequence/stack.h"
 
 namespace bptt {
 namespace {
@@ -48,22 +46,23 @@ struct Groups {
 
 template <class T>
 Seeds<T> seeds_of(const SeedsCall<T>& call, const Tape<T>& tape, const Groups<T>& groups,
-                  int64_t group, int64_t row, Buffer<T>& dy) {
+                  int64_t group, const T* dy, Buffer<T>& own_dy) {
+  const int64_t row = tape.config().features();
   const int64_t first = groups.starts[size_t(group)], end = groups.starts[size_t(group) + 1];
   const int64_t S = int64_t(call.times.size()), steps = tape.steps();
   Seeds<T> seeds;
   seeds.sample = call.samples[size_t(groups.order[size_t(first)])];
   seeds.flow_walk = S * steps;
-  dy.reserve(checked_count(end - first, row));
+  own_dy.reserve(checked_count(end - first, row));
   for (int64_t i = first; i < end; ++i) {
     const int64_t s = groups.order[size_t(i)];
     seeds.times.push_back(call.times[size_t(s)]);
-    std::copy_n(call.dy + s * row, row, dy.data() + (i - first) * row);
+    std::copy_n(dy + s * row, row, own_dy.data() + (i - first) * row);
     if (call.dx_norms) seeds.dx_norms.push_back(call.dx_norms + s * steps);
     if (call.flow) seeds.flow.push_back(call.flow + s * steps);
     if (call.flow_c) seeds.flow_c.push_back(call.flow_c + s * steps);
   }
-  seeds.dy = dy.data();
+  seeds.dy = own_dy.data();
   const int64_t last = *std::min_element(seeds.times.begin(), seeds.times.end());
   if (call.horizon) seeds.begin = std::max(int64_t(0), last - call.horizon + 1);
   return seeds;
@@ -75,16 +74,43 @@ void cut(double* norms, int64_t steps, int64_t time, int64_t horizon, bool ends)
   for (int64_t t = std::min(steps, time + horizon); t < steps; ++t) norms[t] = 0;
 }
 
+// dL_s/dh of the top layer, [S, D * R]; nothing where that is what the caller gave.
+template <class T>
+Buffer<T> top_gradients(const Network<T>& network, const SeedsCall<T>& call, const Tape<T>& tape) {
+  const NetworkConfig& config = network.config();
+  const int64_t S = int64_t(call.times.size()), row = config.features(), O = config.output;
+  if (!O && call.dy) return {};
+  Buffer<T> scratch, dy = Buffer<T>::zeros(checked_count(S, row));
+  for (int64_t s = 0; s < S; ++s) {
+    T* own = dy.data() + s * row;
+    if (!O) {
+      own[call.outputs[size_t(s)]] = 1;
+    } else if (!call.dy) {
+      std::copy_n(network.readout_row(tape, call.outputs[size_t(s)], scratch), row, own);
+    } else {
+      for (int64_t o = 0; o < O; ++o) {
+        const T* weights = network.readout_row(tape, o, scratch);
+        for (int64_t i = 0; i < row; ++i) own[i] += call.dy[s * O + o] * weights[i];
+      }
+    }
+  }
+  return dy;
+}
+
 }  // namespace
 
 template <class T>
-void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
-  const int64_t S = int64_t(call.times.size()), steps = tape.steps(), walks = config_.walks();
+void walk_seeds(const Network<T>& network, const SeedsCall<T>& call, const Tape<T>& tape) {
+  const Buffer<T> made = top_gradients(network, call, tape);
+  const T* const top = made.count() ? made.data() : call.dy;
+  const bool ends = network.config().reads_ends();
+  const auto packed = network.packed_backward(tape);
+  const int64_t S = int64_t(call.times.size()), steps = tape.steps();
+  const int64_t walks = network.config().walks();
   if (call.dx_norms) std::fill_n(call.dx_norms, S * steps, 0.0);
   if (call.flow) std::fill_n(call.flow, walks * S * steps, 0.0);
   if (call.flow_c) std::fill_n(call.flow_c, walks * S * steps, 0.0);
   const Groups<T> groups(call, tape);
-  const int64_t row = config_.features();
   const int64_t together = std::min(num_threads(), groups.count());
   std::atomic<bool> stop{false};
   std::vector<Buffer<T>> dy(static_cast<size_t>(together));
@@ -92,18 +118,17 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
     const int64_t count = std::min(together, groups.count() - first);
     std::vector<Seeds<T>> seeds;
     for (int64_t i = 0; i < count; ++i)
-      seeds.push_back(seeds_of(call, tape, groups, first + i, row, dy[size_t(i)]));
+      seeds.push_back(seeds_of(call, tape, groups, first + i, top, dy[size_t(i)]));
     std::vector<BackwardCall<T>> calls(static_cast<size_t>(count));
     std::vector<std::unique_ptr<BackwardWalk<T>>> backward;
     for (size_t i = 0; i < size_t(count); ++i) {
-      calls[i].packed = call.packed;
-      calls[i].ends = call.ends;
+      calls[i].packed = packed;
+      calls[i].ends = ends;
       calls[i].seeds = &seeds[i];
       const int64_t sample = seeds[i].sample;
-      const Shard<T> shard{0,       sample,  sample + 1, nullptr, nullptr,
-                           nullptr, nullptr, nullptr,    true};
-      backward.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, calls[i],
-                                                           tape, *call.packed, shard, stop));
+      const Shard<T> shard{.begin = sample, .end = sample + 1, .shared = true};
+      backward.push_back(
+          std::make_unique<BackwardWalk<T>>(network.stack(), calls[i], tape, *packed, shard, stop));
     }
     run_team(count, [&](const Team& team) {
       for (int64_t i = team.begin(count); i < team.end(count); ++i)
@@ -114,7 +139,7 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
   for (int64_t s = 0; call.horizon && s < S; ++s) {
     const int64_t time = call.times[size_t(s)];
     const auto cut_row = [&](double* rows, int64_t index) {
-      if (rows) cut(rows + index * steps, steps, time, call.horizon, call.ends);
+      if (rows) cut(rows + index * steps, steps, time, call.horizon, ends);
     };
     cut_row(call.dx_norms, s);
     for (int64_t w = 0; w < walks; ++w) {
@@ -124,20 +149,7 @@ void Stack<T>::walk_seeds(const SeedsCall<T>& call, const Tape<T>& tape) const {
   }
 }
 
-template <class T>
-std::shared_ptr<StateRows<T>> Stack<T>::state_rows(std::shared_ptr<const Packed<T>> packed,
-                                                   const Tape<T>& tape, int64_t walk,
-                                                   int64_t sample, int64_t rows) const {
-  return std::make_shared<StateRows<T>>(config_, geometry_, offsets_, tape, std::move(packed), walk,
-                                        sample, rows);
-}
-
-#define BPTT_INSTANTIATE(T)                                                      \
-  template void Stack<T>::walk_seeds(const SeedsCall<T>&, const Tape<T>&) const; \
-  template std::shared_ptr<StateRows<T>> Stack<T>::state_rows(                   \
-      std::shared_ptr<const Packed<T>>, const Tape<T>&, int64_t, int64_t, int64_t) const;
-BPTT_INSTANTIATE(float)
-BPTT_INSTANTIATE(double)
-#undef BPTT_INSTANTIATE
+template void walk_seeds(const Network<float>&, const SeedsCall<float>&, const Tape<float>&);
+template void walk_seeds(const Network<double>&, const SeedsCall<double>&, const Tape<double>&);
 
 }  // namespace bptt

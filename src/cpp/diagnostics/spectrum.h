@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "diagnostics/state_rows.h"
-#include "sequence/stack.h"
 
 namespace bptt {
 

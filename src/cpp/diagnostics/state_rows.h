@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <utility>
 
+#include "model/network.h"
 #include "sequence/backward/step.h"
 
 namespace bptt {
@@ -15,16 +15,16 @@ namespace bptt {
 template <class T>
 class StateRows {
  public:
-  StateRows(const StackConfig& config, const Geometry<T>& geometry,
-            const std::vector<LayerOffsets>& offsets, const Tape<T>& tape,
-            std::shared_ptr<const Packed<T>> packed, int64_t walk, int64_t sample, int64_t rows)
-      : packed_(std::move(packed)),
+  // Of `sample` in the tape's order.
+  StateRows(const Network<T>& network, const Tape<T>& tape, int64_t walk, int64_t sample,
+            int64_t rows)
+      : packed_(network.packed_backward(tape)),
         walk_(walk),
         rows_(rows),
         seeds_(seeds(tape, sample, rows)),
         call_(call(seeds_)),
-        in_(config, geometry, offsets, call_, tape, *packed_,
-            Shard<T>{.index = 0, .begin = sample, .end = sample + 1, .shared = true}),
+        in_(network.stack(), call_, tape, *packed_,
+            Shard<T>{.begin = sample, .end = sample + 1, .shared = true}),
         steps_(in_) {}
 
   int64_t rows() const { return rows_; }

@@ -44,22 +44,22 @@ Model<T>::Model(const ModelConfig& config, Blank blank)
 }
 
 template <class T>
-StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& target,
-                                const Outputs<T>& states, const Backward<T>& flow) {
+StepResult Model<T>::train_step(ForwardCall<T> call, const Target<T>& target,
+                                const FlowRequest<T>& flow) {
   Params<T>& params = network_.params();
   const std::unique_lock<Lock> guard(params.lock);
-  Sequence<T> in = sequence;
-  in.draw = uint64_t(steps_taken);  // a step that is skipped uses none up
-  if (!tape_ || !tape_->renew(in)) {
+  call.sequence.draw = uint64_t(steps_taken);  // a step that is skipped uses none up
+  if (!tape_ || !tape_->renew(call.sequence)) {
     tape_.reset();  // first, so that its memory is there for the next one
-    tape_ = network_.new_tape(in, true);
+    tape_ = network_.new_tape(call.sequence, true);
   }
   gradient_.reserve(params.count());
-  Backward<T> backward = flow;
-  backward.gradients = gradient_.data();
   double omega = 0;
+  BackwardCall<T> backward;
+  backward.gradients = gradient_.data();
   backward.omega_value = &omega;
-  const double loss = loss_and_gradients(in, target, states, backward, *tape_, outputs_);
+  backward.flow = flow;
+  const double loss = loss_and_gradients(call, target, backward, *tape_, outputs_);
   StepResult result = update();
   result.loss = loss;
   result.omega = omega;
@@ -67,14 +67,13 @@ StepResult Model<T>::train_step(const Sequence<T>& sequence, const Target<T>& ta
 }
 
 template <class T>
-StepResult Model<T>::gradients(const Sequence<T>& sequence, const Target<T>& target,
-                               const Outputs<T>& states, const Backward<T>& backward) const {
-  const auto tape = network_.new_tape(sequence, true);
+StepResult Model<T>::gradients(const ForwardCall<T>& call, const Target<T>& target,
+                               BackwardCall<T> backward) const {
+  const auto tape = network_.new_tape(call.sequence, true);
   Buffer<T> outputs;
   StepResult result;
-  Backward<T> call = backward;
-  call.omega_value = &result.omega;
-  result.loss = loss_and_gradients(sequence, target, states, call, *tape, outputs);
+  backward.omega_value = &result.omega;
+  result.loss = loss_and_gradients(call, target, backward, *tape, outputs);
   result.grad_norm = gradient_norm(backward.gradients, network_.params().count()).value();
   result.clipped_norm = result.grad_norm;
   return result;
@@ -92,10 +91,9 @@ StepResult Model<T>::apply(const T* gradients) {
   return update();
 }
 
-// `outputs` receives dL/d output of every target row.
 template <class T>
-double Model<T>::loss_and_gradients(const Sequence<T>& sequence, const Target<T>& target,
-                                    const Outputs<T>& states, Backward<T> backward, Tape<T>& tape,
+double Model<T>::loss_and_gradients(const ForwardCall<T>& call, const Target<T>& target,
+                                    BackwardCall<T>& backward, Tape<T>& tape,
                                     Buffer<T>& outputs) const {
   RowLosses<T> losses(config_, target);
   const TargetRows targets = losses.rows(tape.order());
@@ -104,13 +102,9 @@ double Model<T>::loss_and_gradients(const Sequence<T>& sequence, const Target<T>
   readout.targets = &targets;
   readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) { losses.row(i, t, n, out); };
   readout.keep = outputs.data();
-  network_.forward(sequence, states, readout, tape);
-  backward.clip_step = config_.clip_step;
-  backward.clip_step_norm = config_.clip_step_norm;
-  backward.k1 = config_.truncation_k1;
-  backward.k2 = config_.truncation_k2;
-  backward.omega = config_.omega;
-  network_.backward(tape, backward, {&targets, nullptr, outputs.data()});
+  network_.forward(call, readout, tape);
+  backward.settings = settings_of(config_);
+  network_.backward(backward, {&targets, nullptr, outputs.data()}, tape);
   return losses.total();
 }
 
@@ -205,24 +199,22 @@ double Model<T>::clip(StepResult& result, Norm& norm) {
 }
 
 template <class T>
-double Model<T>::evaluate(const Sequence<T>& sequence, const Target<T>& target,
-                          const Outputs<T>& outputs) const {
-  const auto tape = network_.new_tape(sequence, false);
+double Model<T>::evaluate(const ForwardCall<T>& call, const Target<T>& target) const {
+  const auto tape = network_.new_tape(call.sequence, false);
   RowLosses<T> losses(config_, target);
   // All outputs where they are asked for, not only those with a target.
-  const TargetRows targets = outputs.y
-                                 ? target_rows(tape->order(), config_.network.last_only, nullptr)
-                                 : losses.rows(tape->order());
+  const TargetRows targets = call.y ? target_rows(tape->order(), config_.network.last_only, nullptr)
+                                    : losses.rows(tape->order());
   losses.expect(targets.count);
   const size_t bytes = size_t(config_.network.output) * sizeof(T);
-  if (outputs.y) network_.clear_padding(tape->order(), sequence.steps, outputs);
+  if (call.y) network_.clear_padding(tape->order(), call);
   ReadoutForward<T> readout;
   readout.targets = &targets;
   readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) {
-    if (outputs.y) std::memcpy(network_.output_at(outputs, t, n), out, bytes);
+    if (call.y) std::memcpy(network_.output_at(call, t, n), out, bytes);
     losses.row(i, t, n, out);
   };
-  network_.forward(sequence, outputs, readout, *tape);
+  network_.forward(call, readout, *tape);
   return losses.total();
 }
 

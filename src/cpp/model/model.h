@@ -75,28 +75,27 @@ class Model {
 
   // Takes network().params().lock itself (exclusively for the whole step). Results may be null. All
   // or nothing.
-  // Of `backward` the flow is used. Throws Error (not finite, where the options say so), too.
-  StepResult train_step(const Sequence<T>& sequence, const Target<T>& target,
-                        const Outputs<T>& states, const Backward<T>& backward);
+  // Throws Error (not finite, where the options say so), too. Of the call's results the states are
+  // written; its draw is the number of steps taken.
+  StepResult train_step(ForwardCall<T> call, const Target<T>& target, const FlowRequest<T>& flow);
   // Its second half, for gradients of the caller's own (of frozen tensors they are taken as 0);
   // takes the lock too. The result has no loss.
   StepResult apply(const T* gradients);
   // Its first half: loss and gradient alone. Of `backward` the results are used; the model adds its
-  // thresholds. The caller holds the lock (shared).
-  StepResult gradients(const Sequence<T>& sequence, const Target<T>& target,
-                       const Outputs<T>& states, const Backward<T>& backward) const;
+  // settings. The caller holds the lock (shared).
+  StepResult gradients(const ForwardCall<T>& call, const Target<T>& target,
+                       BackwardCall<T> backward) const;
   // The caller holds the lock (shared).
-  double evaluate(const Sequence<T>& sequence, const Target<T>& target,
-                  const Outputs<T>& outputs) const;
+  double evaluate(const ForwardCall<T>& call, const Target<T>& target) const;
 
   int64_t steps_taken = 0, steps_skipped = 0;  // from 0 to kMostSteps
   std::map<std::string, std::string> metadata;
   std::map<std::string, Extra> extras;
 
  private:
-  double loss_and_gradients(const Sequence<T>& sequence, const Target<T>& target,
-                            const Outputs<T>& states, Backward<T> backward, Tape<T>& tape,
-                            Buffer<T>& outputs) const;
+  // `outputs` receives dL/d output of every target row.
+  double loss_and_gradients(const ForwardCall<T>& call, const Target<T>& target,
+                            BackwardCall<T>& backward, Tape<T>& tape, Buffer<T>& outputs) const;
   StepResult update();
   bool usable(StepResult& result, Norm& norm);
   double clip(StepResult& result, Norm& norm);

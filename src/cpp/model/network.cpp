@@ -81,7 +81,7 @@ void Network<T>::keep_for_tapes() {
   if (snapshot_.use_count() == 1) return;
   auto next = std::make_shared<Snapshot<T>>();
   Snapshot<T> kept;
-  kept.packed = stack_.packed_backward(params_.data(), params_.version());
+  kept.packed = bptt::packed_backward(stack_, params_.data(), params_.version());
   if (config_.output) kept.readout = packed_readout(Way::back);
   if (config_.output && config_.compute != Compute::as_stored) {
     kept.readout_weight = Buffer<T>(readout_weight_->count);
@@ -94,7 +94,7 @@ void Network<T>::keep_for_tapes() {
 template <class T>
 std::shared_ptr<const Packed<T>> Network<T>::packed_backward(const Tape<T>& tape) const {
   const Snapshot<T>* const kept = past(tape);
-  return kept ? kept->packed : stack_.packed_backward(params_.data(), params_.version());
+  return kept ? kept->packed : bptt::packed_backward(stack_, params_.data(), params_.version());
 }
 
 template <class T>
@@ -117,121 +117,86 @@ const T* Network<T>::readout_row(const Tape<T>& tape, int64_t output, Buffer<T>&
 }
 
 template <class T>
-void Network<T>::clear_padding(const Order& order, int64_t steps, const Outputs<T>& outputs) const {
+void Network<T>::clear_padding(const Order& order, const ForwardCall<T>& call) const {
   for (int64_t n = 0; !config_.last_only && n < order.batch(); ++n) {
-    for (int64_t t = order.length(n); t < steps; ++t)
-      std::fill_n(output_at(outputs, t, order.sequence(n)), config_.output, T(0));
+    for (int64_t t = order.length(n); t < call.sequence.steps; ++t)
+      std::fill_n(output_at(call, t, order.sequence(n)), config_.output, T(0));
   }
 }
 
 template <class T>
 std::unique_ptr<Tape<T>> Network<T>::new_tape(const Sequence<T>& sequence, bool remember) const {
-  return stack_.new_tape(sequence, table() != nullptr, remember);
+  return bptt::new_tape(stack_, sequence, table() != nullptr, remember);
 }
 
 template <class T>
-void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
-                         const ReadoutForward<T>& readout, Tape<T>& tape) const {
-  ForwardCall<T> call{};
+void Network<T>::forward(const ForwardCall<T>& wanted, const ReadoutForward<T>& readout,
+                         Tape<T>& tape) const {
+  ForwardCall<T> call = wanted;
   call.parameters = params_.data();
   call.version = params_.version();
-  call.sequence = &sequence;
-  call.table = sequence.tokens ? table() : nullptr;
-  call.hn = outputs.hn;
-  call.cn = outputs.cn;
+  call.table = call.sequence.tokens ? table() : nullptr;
   call.ends = config_.reads_ends();
-  if (!config_.output) {
-    call.y = outputs.y;
-    call.y_t = outputs.y_t;
-    call.y_n = outputs.y_n;
-    stack_.forward(call, tape);
-    return;
+  std::unique_ptr<ReadoutForwardPass<T>> pass;
+  if (config_.output) call.y = nullptr;
+  if (config_.output && readout.each_row) {  // else only states are wanted
+    pass = std::make_unique<ReadoutForwardPass<T>>(*this, readout, tape);
+    call.after_block = [&pass](const Team& team, const Block<T>& block) {
+      pass->block(team, block);
+    };
   }
-  if (!readout.each_row) {  // only states are asked for
-    stack_.forward(call, tape);
-    return;
-  }
-  ReadoutForwardPass<T> pass(*this, readout, tape);
-  call.after_block = [&pass](const Team& team, const Block<T>& block) { pass.block(team, block); };
-  stack_.forward(call, tape);
+  walk_forward(stack_, call, tape);
 }
 
 template <class T>
-void Network<T>::backward(const Tape<T>& tape, const Backward<T>& in,
-                          const ReadoutBackward<T>& readout) const {
-  BackwardCall<T> call{};
+void Network<T>::backward(const BackwardCall<T>& wanted, const ReadoutBackward<T>& readout,
+                          const Tape<T>& tape) const {
+  BackwardCall<T> call = wanted;
   call.packed = packed_backward(tape);
-  call.dhn = in.dhn;
-  call.dcn = in.dcn;
-  call.ends = config_.reads_ends();
-  call.clip_step = in.clip_step;
-  call.clip_step_norm = in.clip_step_norm;
-  call.k1 = in.k1;
-  call.k2 = in.k2;
-  call.omega = in.omega;
-  call.omega_value = in.omega_value;
   call.parameter_count = params_.count();
-  call.gradients = in.gradients;
-  const bool table = in.gradients && tape.tokens() && embedding_;
-  call.table_gradient = table ? in.gradients + embedding_->offset : nullptr;
-  call.dx = in.dx;
-  call.dx_t = in.dx_t;
-  call.dx_n = in.dx_n;
-  call.dh0 = in.dh0;
-  call.dc0 = in.dc0;
-  call.flow = in.flow;
-  call.flow_c = in.flow_c;
-  call.flow_a = in.flow_a;
-  FlowRecord<T> record;
-  if (in.detail) {
-    record = stack_.new_record(tape);
-    call.record = &record;
-  }
-  if (in.gradients && !in.accumulate) std::fill(in.gradients, in.gradients + params_.count(), T(0));
-
+  call.ends = config_.reads_ends();
+  if (call.gradients && tape.tokens() && embedding_)
+    call.table_gradient = call.gradients + embedding_->offset;
+  if (call.gradients && !call.accumulate)
+    std::fill(call.gradients, call.gradients + params_.count(), T(0));
   std::unique_ptr<ReadoutBackwardPass<T>> pass;
-  if (!config_.output) {
-    call.dy = in.dy;
-    call.dy_t = in.dy_t;
-    call.dy_n = in.dy_n;
-  } else if (readout.kept || readout.each_row) {
-    pass = std::make_unique<ReadoutBackwardPass<T>>(
-        *this, readout, packed_readout_backward(tape), tape, in.gradients != nullptr,
-        stack_.shard_count(tape.batch(), params_.count()));
+  if (config_.output) call.dy = nullptr;
+  if (config_.output && (readout.kept || readout.each_row)) {
+    pass = std::make_unique<ReadoutBackwardPass<T>>(*this, readout, packed_readout_backward(tape),
+                                                    tape, call.gradients != nullptr,
+                                                    shard_count(tape.batch(), params_.count()));
     call.before_block = [&pass](const Team& team, const Block<T>& block, T* dy) {
       return pass->block(team, block, dy);
     };
   }
-  stack_.backward(call, tape);
-  if (in.detail) stack_.flow_detail(record, tape, *in.detail);
-  if (!in.gradients) return;
+  walk_backward(stack_, call, tape);
+  if (!call.gradients) return;
   for (const Param& tensor : params_.tensors()) {
-    if (tensor.frozen) std::fill_n(in.gradients + tensor.offset, tensor.count, T(0));
+    if (tensor.frozen) std::fill_n(call.gradients + tensor.offset, tensor.count, T(0));
   }
 }
 
 template <class T>
-void Network<T>::forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
-                         std::unique_ptr<Tape<T>>* tape) const {
-  std::unique_ptr<Tape<T>> own = new_tape(sequence, tape != nullptr);
+void Network<T>::forward(const ForwardCall<T>& call, std::unique_ptr<Tape<T>>* tape) const {
+  std::unique_ptr<Tape<T>> own = new_tape(call.sequence, tape != nullptr);
   ReadoutForward<T> readout;
   TargetRows targets;
-  if (config_.output && outputs.y) {
-    clear_padding(own->order(), sequence.steps, outputs);
+  if (config_.output && call.y) {
+    clear_padding(own->order(), call);
     targets = target_rows(own->order(), config_.last_only, nullptr);
     readout.targets = &targets;
-    readout.each_row = [&outputs, this](int64_t, int64_t t, int64_t n, const T* out) {
-      std::memcpy(output_at(outputs, t, n), out, size_t(config_.output) * sizeof(T));
+    readout.each_row = [&call, this](int64_t, int64_t t, int64_t n, const T* out) {
+      std::memcpy(output_at(call, t, n), out, size_t(config_.output) * sizeof(T));
     };
   }
-  forward(sequence, outputs, readout, *own);
+  forward(call, readout, *own);
   if (!tape) return;
   own->hold(snapshot_);
   *tape = std::move(own);
 }
 
 template <class T>
-void Network<T>::backward(const Tape<T>& tape, const Backward<T>& call) const {
+void Network<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const {
   ReadoutBackward<T> readout;
   TargetRows targets;
   if (config_.output && call.dy) {
@@ -242,34 +207,7 @@ void Network<T>::backward(const Tape<T>& tape, const Backward<T>& call) const {
       std::memcpy(dout, call.dy + at, size_t(config_.output) * sizeof(T));
     };
   }
-  backward(tape, call, readout);
-}
-
-template <class T>
-void Network<T>::walk_seeds(const Tape<T>& tape, SeedsCall<T> call, const int64_t* outputs) const {
-  const int64_t S = int64_t(call.times.size()), row = config_.features(), O = config_.output;
-  const T* const given = call.dy;
-  Buffer<T> dy, scratch;
-  if (O || !given) {
-    dy = Buffer<T>::zeros(checked_count(S, row));
-    for (int64_t s = 0; s < S; ++s) {
-      T* own = dy.data() + s * row;
-      if (!O) {
-        own[outputs[s]] = 1;
-      } else if (!given) {
-        std::copy_n(readout_row(tape, outputs[s], scratch), row, own);
-      } else {
-        for (int64_t o = 0; o < O; ++o) {
-          const T* weights = readout_row(tape, o, scratch);
-          for (int64_t i = 0; i < row; ++i) own[i] += given[s * O + o] * weights[i];
-        }
-      }
-    }
-    call.dy = dy.data();
-  }
-  call.packed = packed_backward(tape);
-  call.ends = config_.reads_ends();
-  stack_.walk_seeds(call, tape);
+  backward(call, readout, tape);
 }
 
 template class Network<float>;

@@ -35,37 +35,6 @@ struct NetworkConfig : LayerConfig {
 // The tensors of a network, without their values. Throws std::bad_alloc.
 std::vector<Param> tensors_of(const NetworkConfig& config);
 
-// Arrays as in bptt.h.
-template <class T>
-struct Outputs {
-  T* y = nullptr;
-  int64_t y_t = 0, y_n = 0;
-  T* hn = nullptr;
-  T* cn = nullptr;
-};
-
-template <class T>
-struct Backward {
-  const T* dy = nullptr;
-  int64_t dy_t = 0, dy_n = 0;
-  const T* dhn = nullptr;
-  const T* dcn = nullptr;
-  double clip_step = 0, clip_step_norm = 0;  // 0: off
-  int64_t k1 = 0, k2 = 0;                    // truncation; 0: off
-  double omega = 0;                          // weight of the regulariser; 0: off
-  double* omega_value = nullptr;
-  T* gradients = nullptr;
-  bool accumulate = false;
-  T* dx = nullptr;
-  int64_t dx_t = 0, dx_n = 0;
-  T* dh0 = nullptr;
-  T* dc0 = nullptr;
-  double* flow = nullptr;
-  double* flow_c = nullptr;
-  double* flow_a = nullptr;
-  const FlowDetail* detail = nullptr;
-};
-
 // The readout's rows: those of the tape's order (sequence/order.h) that have an output. All steps of
 // all sequences, each sequence's last step, or a subset of these.
 struct TargetRows {
@@ -106,42 +75,40 @@ class Network {
 
   // tape null: nothing is remembered. The caller holds params().lock (shared). Throw
   // std::bad_alloc, Error (cancelled).
-  void forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
-               std::unique_ptr<Tape<T>>* tape) const;
+  void forward(const ForwardCall<T>& call, std::unique_ptr<Tape<T>>* tape) const;
   // All that take a tape go back with the parameters that it was made with, whatever these are now. Only
   // which tensors are frozen, so that their gradients are 0, is as it is now.
-  void backward(const Tape<T>& tape, const Backward<T>& call) const;
+  void backward(const BackwardCall<T>& call, const Tape<T>& tape) const;
 
-  // The same with a readout of the caller's. y is that of a network without readout.
+  // The same with a readout of the caller's. y and dy are those of a network without readout.
   std::unique_ptr<Tape<T>> new_tape(const Sequence<T>& sequence, bool remember) const;
-  void forward(const Sequence<T>& sequence, const Outputs<T>& outputs,
-               const ReadoutForward<T>& readout, Tape<T>& tape) const;
-  void backward(const Tape<T>& tape, const Backward<T>& call,
-                const ReadoutBackward<T>& readout) const;
-
-  // Losses of single outputs: call.dy is with respect to the output [S, O], or (null) loss s is its
-  // element outputs[s].
-  void walk_seeds(const Tape<T>& tape, SeedsCall<T> call, const int64_t* outputs) const;
-  std::shared_ptr<StateRows<T>> state_rows(const Tape<T>& tape, int64_t walk, int64_t sample,
-                                           int64_t rows) const {
-    return stack_.state_rows(packed_backward(tape), tape, walk, sample, rows);
-  }
+  void forward(const ForwardCall<T>& call, const ReadoutForward<T>& readout, Tape<T>& tape) const;
+  void backward(const BackwardCall<T>& call, const ReadoutBackward<T>& readout,
+                const Tape<T>& tape) const;
 
   int64_t output_row() const { return padded_row<T>(config_.output); }
 
   // Where an output of the caller's is (with last_only t counts for nothing).
-  T* output_at(const Outputs<T>& outputs, int64_t t, int64_t n) const {
-    return outputs.y + (config_.last_only ? 0 : t * outputs.y_t) + n * outputs.y_n;
+  T* output_at(const ForwardCall<T>& call, int64_t t, int64_t n) const {
+    return call.y + (config_.last_only ? 0 : t * call.y_t) + n * call.y_n;
   }
   // Zeros where sequences have ended.
-  void clear_padding(const Order& order, int64_t steps, const Outputs<T>& outputs) const;
+  void clear_padding(const Order& order, const ForwardCall<T>& call) const;
 
-  // For streams: everything a step needs, as it is now.
+  // The layers, and all that a step reads of the parameters as they are now.
   const Stack<T>& stack() const { return stack_; }
+  std::shared_ptr<const Packed<T>> packed_forward() const {
+    return bptt::packed_forward(stack_, params_.data(), params_.version(), one_hot());
+  }
   bool one_hot() const { return config_.tokens_only && !config_.embedding; }
   std::shared_ptr<const PackedReadout<T>> packed_readout(Way way) const;
   const Param* readout_weight() const { return readout_weight_; }
   const Param* readout_bias() const { return readout_bias_; }
+
+  // Of the parameters that a tape was made with: all that layers read on the way back; W_o[output, :], in
+  // `scratch` if need be.
+  std::shared_ptr<const Packed<T>> packed_backward(const Tape<T>& tape) const;
+  const T* readout_row(const Tape<T>& tape, int64_t output, Buffer<T>& scratch) const;
 
  private:
   const T* table() const { return config_.embedding ? params_.data(*embedding_) : nullptr; }
@@ -150,10 +117,7 @@ class Network {
   const Snapshot<T>* past(const Tape<T>& tape) const {
     return tape.snapshot() == snapshot_.get() ? nullptr : tape.snapshot();
   }
-  std::shared_ptr<const Packed<T>> packed_backward(const Tape<T>& tape) const;
   std::shared_ptr<const PackedReadout<T>> packed_readout_backward(const Tape<T>& tape) const;
-  // W_o[output, :] of the tape's parameters, in `scratch` if need be.
-  const T* readout_row(const Tape<T>& tape, int64_t output, Buffer<T>& scratch) const;
 
   NetworkConfig config_;
   Params<T> params_;

@@ -10,9 +10,7 @@ Stream<T>::Stream(const Model<T>& model)
     : config_(model.network().config()),
       stack_(model.network().stack().config()),
       geometry_(stack_),
-      weights_(model.network().stack().packed_forward(model.network().params().data(),
-                                                      model.network().params().version(),
-                                                      model.network().one_hot())),
+      weights_(model.network().packed_forward()),
       stepper_(stack_, geometry_, kernels_of<T>(*weights_->key.table, stack_.compute)),
       operands_(kernels_of<T>(*weights_->key.table, stack_.compute), 1, stack_.hidden,
                 std::max(stack_.input, stack_.hidden)) {

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "kernels/kernels.h"
-#include "sequence/stack.h"
+#include "sequence/block.h"
 #include "sequence/tape.h"
 
 namespace bptt {

@@ -17,12 +17,11 @@ void pack_shared(const Team& team, const Kernels<T>& kernels, PackArgs<T> args) 
   kernels.pack(args);
 }
 
-}  // namespace
-
+// W_hh as it acts: with the signs of Dale's law, then in `scratch`.
 template <class T>
-const T* Stack<T>::acting(const T* w_hh, Buffer<T>& scratch) const {
-  if (!config_.dales_law()) return w_hh;
-  const int64_t H = config_.hidden, excitatory = excitatory_units(config_);
+const T* acting(const StackConfig& config, const T* w_hh, Buffer<T>& scratch) {
+  if (!config.dales_law()) return w_hh;
+  const int64_t H = config.hidden, excitatory = excitatory_units(config);
   scratch.reserve(checked_count(H, H));
   for (int64_t i = 0; i < H * H; ++i) {
     const T strength = std::abs(w_hh[i]);
@@ -32,9 +31,9 @@ const T* Stack<T>::acting(const T* w_hh, Buffer<T>& scratch) const {
 }
 
 template <class T>
-void Stack<T>::pack_slopes(const T* w_hh, typename Packed<T>::Layer& layer) const {
-  if (!config_.dales_law()) return;
-  const int64_t H = config_.hidden, excitatory = excitatory_units(config_);
+void pack_slopes(const StackConfig& config, const T* w_hh, typename Packed<T>::Layer& layer) {
+  if (!config.dales_law()) return;
+  const int64_t H = config.hidden, excitatory = excitatory_units(config);
   layer.slopes.reserve(checked_count(H, H));
   for (int64_t i = 0; i < H; ++i) {
     for (int64_t j = 0; j < H; ++j) {
@@ -47,10 +46,12 @@ void Stack<T>::pack_slopes(const T* w_hh, typename Packed<T>::Layer& layer) cons
 
 // Peepholes and gains, in planes.
 template <class T>
-void Stack<T>::pack_vectors(const T* parameters, const LayerOffsets& at,
-                            typename Packed<T>::Layer& layer) const {
-  const CellShape& shape = geometry_.shape;
-  const int64_t H = config_.hidden, G = shape.gates, plane = geometry_.plane;
+void pack_vectors(const Stack<T>& stack, const T* parameters, const LayerOffsets& at,
+                  typename Packed<T>::Layer& layer) {
+  const StackConfig& config = stack.config();
+  const Geometry<T>& geometry = stack.geometry();
+  const CellShape& shape = geometry.shape;
+  const int64_t H = config.hidden, G = shape.gates, plane = geometry.plane;
   auto copy = [&](T* to, int64_t from, int64_t planes) {
     for (int64_t p = 0; p < planes && from >= 0; ++p) {
       std::copy_n(parameters + from + p * H, H, to + p * plane);
@@ -59,7 +60,7 @@ void Stack<T>::pack_vectors(const T* parameters, const LayerOffsets& at,
   };
   layer.peephole.reserve(shape.peepholes * plane);
   copy(layer.peephole.data(), at.peephole, shape.peepholes);
-  if (!config_.layer_norm) return;
+  if (!config.layer_norm) return;
   layer.gains.reserve((2 * G + 2) * plane);
   T* gains = layer.gains.data();
   copy(gains, at.ln_ih, G);
@@ -69,31 +70,34 @@ void Stack<T>::pack_vectors(const T* parameters, const LayerOffsets& at,
 }
 
 template <class T>
-void Stack<T>::pack_forward(const T* parameters, bool one_hot, Packed<T>& packed,
-                            const Kernels<T>& kernels) const {
-  const CellShape& shape = geometry_.shape;
-  const int64_t H = config_.hidden, R = config_.state(), G = shape.gates, plane = geometry_.plane;
-  packed.layers.resize(offsets_.size());
-  std::vector<Buffer<T>> signs(offsets_.size());
-  for (size_t w = 0; w < offsets_.size(); ++w) {
+void pack_forward(const Stack<T>& stack, const T* parameters, bool one_hot,
+                  const Kernels<T>& kernels, Packed<T>& packed) {
+  const StackConfig& config = stack.config();
+  const std::vector<LayerOffsets>& offsets = stack.offsets();
+  const CellShape& shape = stack.geometry().shape;
+  const int64_t H = config.hidden, R = config.state(), G = shape.gates,
+                plane = stack.geometry().plane;
+  packed.layers.resize(offsets.size());
+  std::vector<Buffer<T>> signs(offsets.size());
+  for (size_t w = 0; w < offsets.size(); ++w) {
     auto& layer = packed.layers[w];
-    const int64_t I = input_size(w);
+    const int64_t I = stack.input_size(w);
     layer.recurrent.reserve(packed_size(kernels, R, H, shape.product_gates));
     if (shape.product_gates < G) layer.recurrent_n.reserve(packed_size(kernels, H, H, 1));
-    if (config_.projection) layer.projection.reserve(packed_size(kernels, H, R, 1));
+    if (config.projection) layer.projection.reserve(packed_size(kernels, H, R, 1));
     layer.bias.reserve(G * plane);
     layer.bias_hidden.reserve(plane);
-    if (reads_input(w) && one_hot) {
+    if (stack.reads_input(w) && one_hot) {
       layer.token_rows.reserve(checked_count(I, G, plane));
     } else {
       layer.input.reserve(packed_size(kernels, I, H, G));
     }
   }
-  for (size_t w = 0; w < offsets_.size(); ++w) {
+  for (size_t w = 0; w < offsets.size(); ++w) {
     auto& layer = packed.layers[w];
-    const LayerOffsets& at = offsets_[w];
+    const LayerOffsets& at = offsets[w];
     for (int64_t g = 0; g < G; ++g) {
-      const bool apart = config_.cell == Cell::gru && g == 2;  // b_hn stands inside r * (...)
+      const bool apart = config.cell == Cell::gru && g == 2;  // b_hn stands inside r * (...)
       for (int64_t u = 0; u < plane; ++u) {
         const bool real = u < H && at.bias_ih >= 0;
         const T b_ih = real ? parameters[at.bias_ih + g * H + u] : T(0);
@@ -102,14 +106,14 @@ void Stack<T>::pack_forward(const T* parameters, bool one_hot, Packed<T>& packed
         if (apart) layer.bias_hidden[u] = b_hh;
       }
     }
-    pack_vectors(parameters, at, layer);
-    acting(parameters + at.weight_hh, signs[w]);
+    pack_vectors(stack, parameters, at, layer);
+    acting(config, parameters + at.weight_hh, signs[w]);
   }
-  run_team(team_size(kBlockRows), [&](const Team& team) {
-    for (size_t w = 0; w < offsets_.size(); ++w) {
+  run_team(stack.team_size(kBlockRows), [&](const Team& team) {
+    for (size_t w = 0; w < offsets.size(); ++w) {
       auto& layer = packed.layers[w];
-      const LayerOffsets& at = offsets_[w];
-      const int64_t I = input_size(w), first = shape.product_gates;
+      const LayerOffsets& at = offsets[w];
+      const int64_t I = stack.input_size(w), first = shape.product_gates;
       const T* w_ih = parameters + at.weight_ih;
       const T* w_hh = signs[w].count() ? signs[w].data() : parameters + at.weight_hh;
       pack_shared(team, kernels,
@@ -119,12 +123,12 @@ void Stack<T>::pack_forward(const T* parameters, bool one_hot, Packed<T>& packed
                     PackArgs<T>{w_hh + first * H * H, 1, H, H * H, H, 1, H, 0, H, 0, 0,
                                 layer.recurrent_n.data()});
       }
-      if (config_.projection) {
+      if (config.projection) {
         pack_shared(team, kernels,
                     PackArgs<T>{parameters + at.weight_hr, 1, H, H * R, R, 1, H, 0, H, 0, 0,
                                 layer.projection.data()});
       }
-      if (!reads_input(w) || !one_hot) {
+      if (!stack.reads_input(w) || !one_hot) {
         pack_shared(team, kernels,
                     PackArgs<T>{w_ih, 1, I, H * I, H, G, I, 0, I, 0, 0, layer.input.data()});
         continue;
@@ -134,7 +138,7 @@ void Stack<T>::pack_forward(const T* parameters, bool one_hot, Packed<T>& packed
           T* row = layer.token_rows.data() + (token * G + g) * plane;
           for (int64_t u = 0; u < H; ++u) {
             row[u] = w_ih[(g * H + u) * I + token];
-            if (!config_.layer_norm) row[u] += layer.bias[g * plane + u];
+            if (!config.layer_norm) row[u] += layer.bias[g * plane + u];
           }
         }
       }
@@ -143,28 +147,30 @@ void Stack<T>::pack_forward(const T* parameters, bool one_hot, Packed<T>& packed
 }
 
 template <class T>
-void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
-                             const Kernels<T>& kernels) const {
-  const CellShape& shape = geometry_.shape;
-  const int64_t H = config_.hidden, R = config_.state(), G = shape.gates;
+void pack_backward(const Stack<T>& stack, const T* parameters, const Kernels<T>& kernels,
+                   Packed<T>& packed) {
+  const StackConfig& config = stack.config();
+  const std::vector<LayerOffsets>& offsets = stack.offsets();
+  const CellShape& shape = stack.geometry().shape;
+  const int64_t H = config.hidden, R = config.state(), G = shape.gates;
   const int64_t first = shape.product_gates;
-  packed.layers.resize(offsets_.size());
-  std::vector<Buffer<T>> signs(offsets_.size());
-  for (size_t w = 0; w < offsets_.size(); ++w) {
+  packed.layers.resize(offsets.size());
+  std::vector<Buffer<T>> signs(offsets.size());
+  for (size_t w = 0; w < offsets.size(); ++w) {
     auto& layer = packed.layers[w];
     layer.recurrent.reserve(packed_size(kernels, first * H, R, 1));
     if (first < G) layer.recurrent_n.reserve(packed_size(kernels, H, H, 1));
-    if (config_.projection) layer.projection.reserve(packed_size(kernels, R, H, 1));
-    layer.input.reserve(packed_size(kernels, G * H, input_size(w), 1));
-    pack_vectors(parameters, offsets_[w], layer);
-    acting(parameters + offsets_[w].weight_hh, signs[w]);
-    pack_slopes(parameters + offsets_[w].weight_hh, layer);
+    if (config.projection) layer.projection.reserve(packed_size(kernels, R, H, 1));
+    layer.input.reserve(packed_size(kernels, G * H, stack.input_size(w), 1));
+    pack_vectors(stack, parameters, offsets[w], layer);
+    acting(config, parameters + offsets[w].weight_hh, signs[w]);
+    pack_slopes(config, parameters + offsets[w].weight_hh, layer);
   }
-  run_team(team_size(kBlockRows), [&](const Team& team) {
-    for (size_t w = 0; w < offsets_.size(); ++w) {
+  run_team(stack.team_size(kBlockRows), [&](const Team& team) {
+    for (size_t w = 0; w < offsets.size(); ++w) {
       auto& layer = packed.layers[w];
-      const LayerOffsets& at = offsets_[w];
-      const int64_t I = input_size(w), K = first * H;
+      const LayerOffsets& at = offsets[w];
+      const int64_t I = stack.input_size(w), K = first * H;
       const T* w_ih = parameters + at.weight_ih;
       const T* w_hh = signs[w].count() ? signs[w].data() : parameters + at.weight_hh;
       pack_shared(team, kernels,
@@ -174,7 +180,7 @@ void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
             team, kernels,
             PackArgs<T>{w_hh + K * H, H, 1, 0, H, 1, H, 0, H, 0, 0, layer.recurrent_n.data()});
       }
-      if (config_.projection) {
+      if (config.projection) {
         pack_shared(team, kernels,
                     PackArgs<T>{parameters + at.weight_hr, H, 1, 0, H, 1, R, 0, R, 0, 0,
                                 layer.projection.data()});
@@ -188,21 +194,23 @@ void Stack<T>::pack_backward(const T* parameters, Packed<T>& packed,
   });
 }
 
+}  // namespace
+
 template <class T>
-std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T* parameters, uint64_t version,
-                                                          bool one_hot) const {
+std::shared_ptr<const Packed<T>> packed_forward(const Stack<T>& stack, const T* parameters,
+                                                uint64_t version, bool one_hot) {
   const KernelTable* table = active_kernels();
-  return forward_.get({version, table, one_hot}, [&](Packed<T>& packed) {
-    pack_forward(parameters, one_hot, packed, kernels_of<T>(*table, config_.compute));
+  return stack.forward_weights().get({version, table, one_hot}, [&](Packed<T>& packed) {
+    pack_forward(stack, parameters, one_hot, kernels_of<T>(*table, stack.config().compute), packed);
   });
 }
 
 template <class T>
-std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T* parameters,
-                                                           uint64_t version) const {
+std::shared_ptr<const Packed<T>> packed_backward(const Stack<T>& stack, const T* parameters,
+                                                 uint64_t version) {
   const KernelTable* table = active_kernels();
-  return backward_.get({version, table}, [&](Packed<T>& packed) {
-    pack_backward(parameters, packed, kernels_of<T>(*table, config_.compute));
+  return stack.backward_weights().get({version, table}, [&](Packed<T>& packed) {
+    pack_backward(stack, parameters, kernels_of<T>(*table, stack.config().compute), packed);
   });
 }
 
@@ -216,10 +224,10 @@ int64_t Stack<T>::team_size(int64_t rows) const {
   return worth < 2 ? 1 : worth > 256 ? 256 : int64_t(worth);
 }
 
-#define BPTT_INSTANTIATE(T)                                                                      \
-  template std::shared_ptr<const Packed<T>> Stack<T>::packed_forward(const T*, uint64_t, bool)   \
-      const;                                                                                     \
-  template std::shared_ptr<const Packed<T>> Stack<T>::packed_backward(const T*, uint64_t) const; \
+#define BPTT_INSTANTIATE(T)                                                                       \
+  template std::shared_ptr<const Packed<T>> packed_forward(const Stack<T>&, const T*, uint64_t,   \
+                                                           bool);                                 \
+  template std::shared_ptr<const Packed<T>> packed_backward(const Stack<T>&, const T*, uint64_t); \
   template int64_t Stack<T>::team_size(int64_t) const;
 BPTT_INSTANTIATE(float)
 BPTT_INSTANTIATE(double)

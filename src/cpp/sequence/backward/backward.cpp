@@ -13,8 +13,7 @@ namespace bptt {
 // Shards: the batch in fixed parts, each walked by one thread with gradients of its own, which are
 // added at the end in their order. Nothing crosses from core to core meanwhile. How many there are
 // depends on the sizes only. Few sequences or many parameters: one, whose rows a team shares.
-template <class T>
-int64_t Stack<T>::shard_count(int64_t batch, int64_t parameters) const {
+int64_t shard_count(int64_t batch, int64_t parameters) {
   constexpr int64_t kMostParameters = 1 << 21;  // beyond, adding the parts costs more than it saves
   if (batch < 16 || parameters > kMostParameters) return 1;
   return batch < 64 ? 2 : 4;
@@ -24,9 +23,9 @@ namespace {
 
 // Omega of all parts, and its gradient to where W_hh's is.
 template <class T>
-void add_omega(const Kernels<T>& kernels, const StackConfig& config,
-               const std::vector<LayerOffsets>& offsets, const BackwardCall<T>& call,
+void add_omega(const Kernels<T>& kernels, const Stack<T>& stack, const BackwardCall<T>& call,
                const std::vector<std::unique_ptr<BackwardWalk<T>>>& walks) {
+  const StackConfig& config = stack.config();
   double total = 0;
   const int64_t size = config.hidden * config.hidden;
   for (int64_t w = 0; w < config.walks(); ++w) {
@@ -42,8 +41,8 @@ void add_omega(const Kernels<T>& kernels, const StackConfig& config,
     for (const auto& walk : walks) {
       if (!call.gradients) continue;
       std::copy_n(walk->omega().gradient(w), size, shares.data());
-      kernels.scale(shares.data(), size, call.omega / double(count));
-      kernels.add(call.gradients + offsets[size_t(w)].weight_hh, shares.data(), size);
+      kernels.scale(shares.data(), size, call.settings.omega / double(count));
+      kernels.add(call.gradients + stack.offsets()[size_t(w)].weight_hh, shares.data(), size);
     }
   }
   if (call.omega_value) *call.omega_value = total;
@@ -52,18 +51,19 @@ void add_omega(const Kernels<T>& kernels, const StackConfig& config,
 }  // namespace
 
 template <class T>
-void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const {
-  const Kernels<T>& kernels = kernels_of<T>(*call.packed->key.table, config_.compute);
+void walk_backward(const Stack<T>& stack, const BackwardCall<T>& call, const Tape<T>& tape) {
+  const Kernels<T>& kernels = kernels_of<T>(*call.packed->key.table, stack.config().compute);
   const Order& order = tape.order();
   const int64_t parts = shard_count(order.batch(), call.parameter_count);
-  const int64_t flows = checked_count(config_.walks(), tape.steps());
-  const bool c_flow = call.flow_c && geometry_.shape.has_c;
+  const int64_t flows = checked_count(stack.config().walks(), tape.steps());
+  std::unique_ptr<FlowRecord<T>> record;
+  if (call.flow.detail) record = std::make_unique<FlowRecord<T>>(stack.geometry(), tape);
   std::atomic<bool> stop{false};
   // The first part adds to the caller's gradients, the others to vectors of their own.
   Buffer<T> sums;
   if (call.gradients) sums = Buffer<T>::zeros(checked_count(parts - 1, call.parameter_count));
-  // The same for the flow of dL/dh_t, dL/dc_t, dL/da_t.
-  double* const to[3] = {call.flow, c_flow ? call.flow_c : nullptr, call.flow_a};
+  // The same for the flow.
+  double* const* const to = call.flow.norms;
   Buffer<double> norms[3];
   for (int k = 0; k < 3; ++k) {
     if (parts > 1 && to[k]) norms[k] = Buffer<double>::zeros(checked_count(parts, flows));
@@ -74,49 +74,50 @@ void Stack<T>::backward(const BackwardCall<T>& call, const Tape<T>& tape) const 
     T* own =
         i == 0 || !call.gradients ? call.gradients : sums.data() + (i - 1) * call.parameter_count;
     T* table = call.table_gradient ? own + (call.table_gradient - call.gradients) : nullptr;
-    const auto flow = [&](int k) { return norms[k].count() ? norms[k].data() + i * flows : to[k]; };
-    const Shard<T> shard{i,
-                         order.boundary(i, parts),
-                         order.boundary(i + 1, parts),
-                         own,
-                         table,
-                         flow(0),
-                         flow(1),
-                         flow(2)};
-    walks.push_back(std::make_unique<BackwardWalk<T>>(config_, geometry_, offsets_, call, tape,
-                                                      *call.packed, shard, stop));
+    Shard<T> shard{.index = i,
+                   .begin = order.boundary(i, parts),
+                   .end = order.boundary(i + 1, parts),
+                   .gradients = own,
+                   .table_gradient = table,
+                   .record = record.get()};
+    for (int k = 0; k < 3; ++k)
+      shard.flow[k] = norms[k].count() ? norms[k].data() + i * flows : to[k];
+    walks.push_back(
+        std::make_unique<BackwardWalk<T>>(stack, call, tape, *call.packed, shard, stop));
   }
   if (parts == 1) {
-    run_team(team_size(order.block_rows()),
+    run_team(stack.team_size(order.block_rows()),
              [&](const Team& team) { walks[0]->run(team, team.index == 0); });
   } else {
-    run_team(std::min(parts, team_size(std::min(order.rows(), kBlockRows))), [&](const Team& team) {
-      for (int64_t i = team.begin(parts); i < team.end(parts); ++i) {
-        walks[size_t(i)]->run(Team{0, 1, nullptr}, team.index == 0);
-      }
-      team.wait();
-      if (stop.load()) return;
-      const int64_t first = team.begin(call.parameter_count), last = team.end(call.parameter_count);
-      for (int64_t i = 1; i < parts && call.gradients; ++i) {
-        kernels.add(call.gradients + first, sums.data() + (i - 1) * call.parameter_count + first,
-                    last - first);
-      }
-      for (int64_t at = team.begin(flows); at < team.end(flows); ++at) {
-        for (int k = 0; k < 3; ++k) {
-          double of_parts[kMostShards];
-          for (int64_t i = 0; to[k] && i < parts; ++i) of_parts[i] = norms[k][i * flows + at];
-          if (to[k]) to[k][at] = norm_of(of_parts, parts);
-        }
-      }
-    });
+    run_team(std::min(parts, stack.team_size(std::min(order.rows(), kBlockRows))),
+             [&](const Team& team) {
+               for (int64_t i = team.begin(parts); i < team.end(parts); ++i) {
+                 walks[size_t(i)]->run(Team{0, 1, nullptr}, team.index == 0);
+               }
+               team.wait();
+               if (stop.load()) return;
+               const int64_t first = team.begin(call.parameter_count),
+                             last = team.end(call.parameter_count);
+               for (int64_t i = 1; i < parts && call.gradients; ++i) {
+                 kernels.add(call.gradients + first,
+                             sums.data() + (i - 1) * call.parameter_count + first, last - first);
+               }
+               for (int64_t at = team.begin(flows); at < team.end(flows); ++at) {
+                 for (int k = 0; k < 3; ++k) {
+                   double of_parts[kMostShards];
+                   for (int64_t i = 0; to[k] && i < parts; ++i)
+                     of_parts[i] = norms[k][i * flows + at];
+                   if (to[k]) to[k][at] = norm_of(of_parts, parts);
+                 }
+               }
+             });
   }
   if (stop.load()) stop_call();
-  if (call.omega > 0) add_omega(kernels, config_, offsets_, call, walks);
+  if (call.settings.omega > 0) add_omega(kernels, stack, call, walks);
+  if (record) call.flow.detail(*record, tape);
 }
 
-template int64_t Stack<float>::shard_count(int64_t, int64_t) const;
-template int64_t Stack<double>::shard_count(int64_t, int64_t) const;
-template void Stack<float>::backward(const BackwardCall<float>&, const Tape<float>&) const;
-template void Stack<double>::backward(const BackwardCall<double>&, const Tape<double>&) const;
+template void walk_backward(const Stack<float>&, const BackwardCall<float>&, const Tape<float>&);
+template void walk_backward(const Stack<double>&, const BackwardCall<double>&, const Tape<double>&);
 
 }  // namespace bptt

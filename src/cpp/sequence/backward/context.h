@@ -13,31 +13,30 @@ namespace bptt {
 // Sequences n count from the shard's first one; `own` numbers the shard's rows, `all` the tape's.
 template <class T>
 struct BackwardContext {
-  BackwardContext(const StackConfig& config_, const Geometry<T>& geometry_,
-                  const std::vector<LayerOffsets>& offsets_, const BackwardCall<T>& call_,
-                  const Tape<T>& tape_, const Packed<T>& packed_, const Shard<T>& shard_)
-      : config(config_),
-        geometry(geometry_),
-        offsets(offsets_),
+  BackwardContext(const Stack<T>& stack, const BackwardCall<T>& call_, const Tape<T>& tape_,
+                  const Packed<T>& packed_, const Shard<T>& shard_)
+      : config(stack.config()),
+        geometry(stack.geometry()),
+        offsets(stack.offsets()),
         call(call_),
         tape(tape_),
         packed(packed_),
         shard(shard_),
-        kernels(kernels_of<T>(*packed_.key.table, config_.compute)),
-        stepper(config_, geometry_, kernels),
-        gather(config_, geometry_, kernels, tape_),
-        shape(geometry_.shape),
+        kernels(kernels_of<T>(*packed_.key.table, config.compute)),
+        stepper(config, geometry, kernels),
+        gather(config, geometry, kernels, tape_),
+        shape(geometry.shape),
         all(tape_.order()),
         own(rows_of(call_, tape_, shard_)),
         count(own.batch()),
-        H(config_.hidden),
-        R(config_.state()),
-        D(config_.directions()),
+        H(config.hidden),
+        R(config.state()),
+        D(config.directions()),
         block_rows(own.block_rows()),
         operands(kernels, block_rows, shape.gates * H),
         joined(all.uniform() && !shard_.shared && count == all.batch()),
         cuts(tape_.cuts()),
-        extended(config_.extended()) {}
+        extended(config.extended()) {}
 
   const StackConfig& config;
   const Geometry<T>& geometry;
@@ -75,7 +74,7 @@ struct BackwardContext {
   }
   // Seeds: whose loss row n is.
   size_t seed(int64_t n) const { return size_t(own.sequence(n)); }
-  bool truncated() const { return call.k1 > 0; }
+  bool truncated() const { return call.settings.k1 > 0; }
   // From row to row of what a walk only reads.
   int64_t stride(int64_t row) const { return shard.shared ? 0 : row; }
 

@@ -15,9 +15,9 @@ class BackwardNorms {
  public:
   explicit BackwardNorms(const BackwardContext<T>& context) : in(context) {
     const int64_t kept = in.D == 2 ? in.own.rows() : in.block_rows;
-    if (in.call.flow) h_ = Buffer<double>::zeros(kept);
-    if (in.call.flow_a) a_ = Buffer<double>::zeros(kept);
-    if (in.call.flow_c && in.shape.has_c) c_ = Buffer<double>::zeros(kept);
+    if (in.shard.flow[0]) h_ = Buffer<double>::zeros(kept);
+    if (in.shard.flow[1]) c_ = Buffer<double>::zeros(kept);
+    if (in.shard.flow[2]) a_ = Buffer<double>::zeros(kept);
     if (c_.count() || (in.call.seeds && !in.call.seeds->flow_c.empty()))
       step_c_ = Buffer<double>(in.count);
     if (in.D == 2 && of_dx()) dx_ = Buffer<T>(checked_count(kept, in.geometry.input_row));
@@ -70,9 +70,9 @@ class BackwardNorms {
     if (!h_.count() && !c_.count() && !a_.count()) return;
     for (int64_t t = block.first; t < block.last; ++t) {
       const int64_t row = block.row(t), live = in.own.live(t), at = walk * in.tape.steps() + t;
-      if (h_.count()) in.shard.flow[at] = norm_of(h_.data() + row, live);
-      if (c_.count()) in.shard.flow_c[at] = norm_of(c_.data() + row, live);
-      if (a_.count()) in.shard.flow_a[at] = norm_of(a_.data() + row, live);
+      if (h_.count()) in.shard.flow[0][at] = norm_of(h_.data() + row, live);
+      if (c_.count()) in.shard.flow[1][at] = norm_of(c_.data() + row, live);
+      if (a_.count()) in.shard.flow[2][at] = norm_of(a_.data() + row, live);
     }
   }
 

@@ -17,7 +17,7 @@ template <class T>
 class OmegaTerms {
  public:
   explicit OmegaTerms(const BackwardContext<T>& context) : in(context) {
-    if (in.call.omega <= 0) return;
+    if (in.call.settings.omega <= 0) return;
     const int64_t rows = in.block_rows;
     rows_ = Buffer<T>(checked_count(rows, in.geometry.state_row));
     panels_ = Buffer<T>(packed_size(in.kernels, rows, in.H, 1));

@@ -18,8 +18,8 @@ class BackwardSteps {
  public:
   explicit BackwardSteps(const BackwardContext<T>& context)
       : in(context),
-        clip_(in.call.clip_step > 0
-                  ? std::max(T(in.call.clip_step), std::numeric_limits<T>::denorm_min())
+        clip_(in.call.settings.clip_step > 0
+                  ? std::max(T(in.call.settings.clip_step), std::numeric_limits<T>::denorm_min())
                   : T(0)) {
     const StackConfig& config = in.config;
     const int64_t state_row = in.geometry.state_row, cell_row = in.geometry.cell_row;
@@ -129,7 +129,7 @@ class BackwardSteps {
       std::fill_n(dh(walk, n), in.R, T(0));
       if (in.shape.has_c) std::fill_n(dc(walk, n), in.H, T(0));
     }
-    if (in.call.clip_step_norm > 0) rescale_carry(walk, n0, n1);
+    if (in.call.settings.clip_step_norm > 0) rescale_carry(walk, n0, n1);
   }
 
  private:
@@ -144,8 +144,8 @@ class BackwardSteps {
       s.c = in.after(layer.c, t, n0, cell_row);
       s.dc = dc(walk, n0);
       s.flow_c = norms_c;
-      if (in.call.record)
-        s.total_c = in.call.record->walks[size_t(walk)].c.data() + in.tape_row(t, n0) * cell_row;
+      if (in.shard.record)
+        s.total_c = in.shard.record->walks[size_t(walk)].c.data() + in.tape_row(t, n0) * cell_row;
     }
     if (in.cuts) cut_states(s, walk % in.D, t, n0, n1);
     s.input = s.h_previous;
@@ -329,7 +329,8 @@ class BackwardSteps {
                                c ? row_norm(in.kernels, c, in.H) : 0};
       Norm norm{norm_of(norms, 2), 0};
       if (std::isinf(norm.fraction)) norm = carry_beyond(h, c);
-      const Factor factor = norm.finite() ? factor_to(in.call.clip_step_norm, norm) : Factor{};
+      const Factor factor =
+          norm.finite() ? factor_to(in.call.settings.clip_step_norm, norm) : Factor{};
       for (const double part : {factor.first, factor.second}) {
         if (part == 1) continue;
         in.kernels.scale(h, in.R, part);

@@ -23,17 +23,16 @@ namespace bptt {
 template <class T>
 class BackwardWalk {
  public:
-  BackwardWalk(const StackConfig& config, const Geometry<T>& geometry,
-               const std::vector<LayerOffsets>& offsets, const BackwardCall<T>& call,
-               const Tape<T>& tape, const Packed<T>& packed, const Shard<T>& shard,
-               std::atomic<bool>& stop)
-      : in(config, geometry, offsets, call, tape, packed, shard),
+  BackwardWalk(const Stack<T>& stack, const BackwardCall<T>& call, const Tape<T>& tape,
+               const Packed<T>& packed, const Shard<T>& shard, std::atomic<bool>& stop)
+      : in(stack, call, tape, packed, shard),
         weights_(in),
         omega_(in),
         steps_(in),
         norms_(in),
         stop_(stop) {
-    const int64_t rows = in.block_rows, L = config.layers;
+    const int64_t rows = in.block_rows, L = in.config.layers;
+    const Geometry<T>& geometry = in.geometry;
     const bool both = in.D == 2;
     const int64_t kept = both ? in.own.rows() : rows;  // rows of dL/dy and dL/dx
     for (Buffer<T>& dx : dx_) {
@@ -49,7 +48,7 @@ class BackwardWalk {
       blocks_.push_back(in.own.blocks(own.begin, own.end));
     }
     direct_dy_ =
-        !both && in.own.uniform() && !in.extended && !call.record && !call.seeds && !omega_.on();
+        !both && in.own.uniform() && !in.extended && !shard.record && !call.seeds && !omega_.on();
     direct_dx_ = !both && in.own.uniform() && !in.truncated() && call.dx && !shard.table_gradient;
   }
 
@@ -73,14 +72,15 @@ class BackwardWalk {
   };
   // Seeds of two directions are walked to the end: one that has left must not be missed by the other.
   int64_t first_step() const { return in.call.seeds && in.D == 1 ? in.call.seeds->begin : 0; }
-  int64_t window_steps() const { return in.truncated() ? in.call.k1 : in.tape.steps(); }
+  int64_t window_steps() const { return in.truncated() ? in.call.settings.k1 : in.tape.steps(); }
   // Losses beyond the longest sequence have no window.
   int64_t window_count() const { return (in.own.steps() - 1) / window_steps() + 1; }
   Window window(int64_t i) const {
     const int64_t counted = i * window_steps(), longest = in.own.steps();
     const int64_t end = counted + std::min(window_steps(), longest - counted);
     const int64_t begin =
-        in.truncated() ? std::max(int64_t(0), counted - (in.call.k2 - in.call.k1)) : first_step();
+        in.truncated() ? std::max(int64_t(0), counted - (in.call.settings.k2 - in.call.settings.k1))
+                       : first_step();
     return {begin, end, counted};
   }
 
@@ -250,15 +250,15 @@ class BackwardWalk {
           (!top || !in.call.seeds || in.call.seeds->times[in.seed(n)] == output_time(d, t, n)))
         in.kernels.add(own, dy_row(walk, block, t, n), in.R);
       norms_.put_h(walk, block, t, n, own);
-      if (in.call.record) in.call.record->put_h(walk, in.tape_row(t, n), in.geometry, own);
+      if (in.shard.record) in.shard.record->put_h(walk, in.tape_row(t, n), in.geometry, own);
     }
     const bool noted = direct_dy_ && in.config.cell == Cell::rnn;  // dL/da, by the cell itself
     steps_.run(common, walk, block, t, n0, n1, direct_dy_ ? norms_.cell_h(at) : nullptr,
                norms_.cell_c(n0), noted ? norms_.cell_a(at) : nullptr, sharers);
-    for (int64_t n = n0; n < n1 && !noted && (norms_.of_a() || in.call.record); ++n) {
+    for (int64_t n = n0; n < n1 && !noted && (norms_.of_a() || in.shard.record); ++n) {
       const T* dz = s.dz + (n - n0) * in.geometry.dz_row;
       norms_.put_a(walk, block, t, n, dz);
-      if (in.call.record) in.call.record->put_dz(walk, in.tape_row(t, n), in.geometry, dz);
+      if (in.shard.record) in.shard.record->put_dz(walk, in.tape_row(t, n), in.geometry, dz);
     }
     norms_.put_c(walk, block, t, n0, n1);
     for (int64_t n = n0; omega_.on() && n < n1; ++n) {

@@ -9,12 +9,12 @@
 namespace bptt {
 
 template <class T>
-std::unique_ptr<Tape<T>> Stack<T>::new_tape(const Sequence<T>& sequence, bool table,
-                                            bool remember) const {
+std::unique_ptr<Tape<T>> new_tape(const Stack<T>& stack, const Sequence<T>& sequence, bool table,
+                                  bool remember) {
   // Two directions: a layer reads both to their ends, so nothing can be forgotten in between.
-  const bool whole = remember || config_.bidirectional;
-  return std::make_unique<Tape<T>>(shelf_, config_, geometry_, sequence, !sequence.tokens || table,
-                                   whole, remember);
+  const bool whole = remember || stack.config().bidirectional;
+  return std::make_unique<Tape<T>>(stack.shelf(), stack.config(), stack.geometry(), sequence,
+                                   !sequence.tokens || table, whole, remember);
 }
 
 namespace {
@@ -22,19 +22,20 @@ namespace {
 template <class T>
 class ForwardWalk {
  public:
-  ForwardWalk(const StackConfig& config, const Geometry<T>& geometry, const ForwardCall<T>& call,
-              Tape<T>& tape, const Packed<T>& packed)
-      : in(config, geometry, call, tape, packed),
+  ForwardWalk(const Stack<T>& stack, const ForwardCall<T>& call, Tape<T>& tape,
+              const Packed<T>& packed)
+      : in(stack, call, tape, packed),
         input_(in),
         blocks_(in.order.blocks(0, in.order.steps())),
         cuts_(tape.cuts()),
-        direct_y_(in.order.uniform() && config.directions() == 1 && !in.stepper.extended()),
-        first_of_top_((config.layers - 1) * config.directions()) {
+        direct_y_(in.order.uniform() && in.config.directions() == 1 && !in.stepper.extended()),
+        first_of_top_((in.config.layers - 1) * in.config.directions()) {
+    const StackConfig& config = in.config;
     const int64_t N = in.order.batch();
     if (cuts_ || tape.layer(0).recurrent_mask) {
-      cut_h_ = Buffer<T>(checked_count(N, geometry.state_row));
+      cut_h_ = Buffer<T>(checked_count(N, in.geometry.state_row));
       masked_ = Buffer<T>(cut_h_.count());
-      if (in.stepper.shape().has_c) cut_c_ = Buffer<T>(checked_count(N, geometry.cell_row));
+      if (in.stepper.shape().has_c) cut_c_ = Buffer<T>(checked_count(N, in.geometry.cell_row));
     }
     if (config.layer_norm) z_ = Buffer<T>(checked_count(N, in.stepper.z_row()));
     // Zoneout: a row per sequence, or its expectation once.
@@ -151,7 +152,7 @@ class ForwardWalk {
             in.geometry.state_row,
             0,
             &in.order,
-            Shard<T>{0, 0, in.order.batch()}};
+            Shard<T>{.end = in.order.batch()}};
   }
 
   // One block of one layer in one direction, the `turn`th in their order; false if the caller's
@@ -360,19 +361,19 @@ class ForwardWalk {
 }  // namespace
 
 template <class T>
-void Stack<T>::forward(const ForwardCall<T>& call, Tape<T>& tape) const {
-  const bool one_hot = call.sequence->tokens && !call.table;
-  const auto packed = packed_forward(call.parameters, call.version, one_hot);
-  ForwardWalk<T> walk(config_, geometry_, call, tape, *packed);
-  run_team(team_size(tape.order().block_rows()), [&](const Team& team) { walk.run(team); });
+void walk_forward(const Stack<T>& stack, const ForwardCall<T>& call, Tape<T>& tape) {
+  const bool one_hot = call.sequence.tokens && !call.table;
+  const auto packed = packed_forward(stack, call.parameters, call.version, one_hot);
+  ForwardWalk<T> walk(stack, call, tape, *packed);
+  run_team(stack.team_size(tape.order().block_rows()), [&](const Team& team) { walk.run(team); });
   if (walk.stopped()) stop_call();
 }
 
-template std::unique_ptr<Tape<float>> Stack<float>::new_tape(const Sequence<float>&, bool,
-                                                             bool) const;
-template std::unique_ptr<Tape<double>> Stack<double>::new_tape(const Sequence<double>&, bool,
-                                                               bool) const;
-template void Stack<float>::forward(const ForwardCall<float>&, Tape<float>&) const;
-template void Stack<double>::forward(const ForwardCall<double>&, Tape<double>&) const;
+#define BPTT_INSTANTIATE(T)                                                                    \
+  template std::unique_ptr<Tape<T>> new_tape(const Stack<T>&, const Sequence<T>&, bool, bool); \
+  template void walk_forward(const Stack<T>&, const ForwardCall<T>&, Tape<T>&);
+BPTT_INSTANTIATE(float)
+BPTT_INSTANTIATE(double)
+#undef BPTT_INSTANTIATE
 
 }  // namespace bptt

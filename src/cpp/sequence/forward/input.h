@@ -13,18 +13,18 @@ namespace bptt {
 
 template <class T>
 struct ForwardContext {
-  ForwardContext(const StackConfig& config_, const Geometry<T>& geometry_,
-                 const ForwardCall<T>& call_, Tape<T>& tape_, const Packed<T>& packed_)
-      : config(config_),
-        geometry(geometry_),
+  ForwardContext(const Stack<T>& stack, const ForwardCall<T>& call_, Tape<T>& tape_,
+                 const Packed<T>& packed_)
+      : config(stack.config()),
+        geometry(stack.geometry()),
         call(call_),
-        sequence(*call_.sequence),
+        sequence(call_.sequence),
         tape(tape_),
         order(tape_.order()),
         packed(packed_),
-        kernels(kernels_of<T>(*packed_.key.table, config_.compute)),
-        stepper(config_, geometry_, kernels),
-        gather(config_, geometry_, kernels, tape_) {}
+        kernels(kernels_of<T>(*packed_.key.table, config.compute)),
+        stepper(config, geometry, kernels),
+        gather(config, geometry, kernels, tape_) {}
 
   const StackConfig& config;
   const Geometry<T>& geometry;

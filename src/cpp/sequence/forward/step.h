@@ -6,7 +6,8 @@
 
 #include "base/profile.h"
 #include "kernels/kernels.h"
-#include "sequence/stack.h"
+#include "sequence/packed.h"
+#include "sequence/tape.h"
 
 namespace bptt {
 

@@ -1,0 +1,21 @@
+// flow_detail.h: more of the gradient's flow: single samples, units, and the shares of steps in the
+// gradients of the weights.
+#pragma once
+
+#include "sequence/calls.h"
+
+namespace bptt {
+
+// Where it goes (bptt_diagnostics.h: bptt_flow); null: nowhere.
+struct FlowDetail {
+  double* samples[3] = {};  // of h, c, a
+  double* units[3] = {};
+  double* share[2] = {};  // of W_ih, W_hh
+  double* weight[2] = {};
+};
+
+// Throws std::bad_alloc.
+template <class T>
+void write_flow_detail(const FlowDetail& detail, const FlowRecord<T>& record, const Tape<T>& tape);
+
+}  // namespace bptt

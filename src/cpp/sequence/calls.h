@@ -1,0 +1,131 @@
+// calls.h: a pass forward and a pass backward as they are asked for. The C API fills a call in once
+// (capi/arrays.h); the network adds what it knows itself.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/buffer.h"
+#include "sequence/batch.h"
+#include "sequence/block.h"
+#include "sequence/packed.h"
+#include "sequence/tape.h"
+
+namespace bptt {
+
+template <class T>
+struct ForwardCall {
+  Sequence<T> sequence;
+
+  // Results (bptt.h: bptt_outputs); each may be null.
+  T* y = nullptr;  // of the network: the readout's output, or h of the top layer
+  int64_t y_t = 0, y_n = 0;
+  T* hn = nullptr;
+  T* cn = nullptr;
+
+  // The network's.
+  const T* parameters = nullptr;
+  uint64_t version = 0;
+  const T* table = nullptr;  // with tokens: rows [input] that stand for them; null: one-hot
+  bool ends = false;         // after_block: each direction's rows are at its own steps (gather.h)
+  // Run by every member of the team when a block is done.
+  std::function<void(const Team&, const Block<T>&)> after_block;
+};
+
+// How a gradient goes back (bptt.h: bptt_backward).
+struct BpttSettings {
+  double clip_step = 0, clip_step_norm = 0;  // 0: off
+  int64_t k1 = 0, k2 = 0;                    // truncation; 0: off
+  double omega = 0;                          // weight of the regulariser; 0: off
+};
+// Of bptt_backward or the options of a model.
+template <class Options>
+BpttSettings settings_of(const Options& options) {
+  return {options.clip_step, options.clip_step_norm, options.truncation_k1, options.truncation_k2,
+          options.omega};
+}
+
+// What a backward pass leaves of every step, in the rows of the tape: total dL/dh_t and dL/dc_t, and
+// the dz planes.
+template <class T>
+struct FlowRecord {
+  struct Walk {
+    Buffer<T> h, c, dz;  // [rows, R], [rows, H], [rows, dz planes, H], the internal rows apart
+  };
+  std::vector<Walk> walks;
+
+  FlowRecord(const Geometry<T>& geometry, const Tape<T>& tape) {
+    const int64_t rows = tape.order().rows();
+    for (int64_t walk = 0; walk < tape.config().walks(); ++walk) {
+      Walk own;
+      own.h = Buffer<T>::zeros(checked_count(rows, geometry.state_row));
+      if (geometry.shape.has_c) own.c = Buffer<T>::zeros(checked_count(rows, geometry.cell_row));
+      own.dz = Buffer<T>::zeros(checked_count(rows, geometry.dz_row));
+      walks.push_back(std::move(own));
+    }
+  }
+  void put_h(int64_t walk, int64_t row, const Geometry<T>& geometry, const T* h) {
+    const int64_t length = geometry.state_row;
+    std::memcpy(walks[size_t(walk)].h.data() + row * length, h, size_t(length) * sizeof(T));
+  }
+  void put_dz(int64_t walk, int64_t row, const Geometry<T>& geometry, const T* dz) {
+    const int64_t length = geometry.dz_row;
+    std::memcpy(walks[size_t(walk)].dz.data() + row * length, dz, size_t(length) * sizeof(T));
+  }
+};
+
+// The part of the gradient's flow that a caller wants.
+template <class T>
+struct FlowRequest {
+  double* norms[3] = {};  // [L * D, T]: of dL/dh_t, dL/dc_t, dL/da_t; null: not wanted
+  // Called with the record of the whole pass (diagnostics/flow_detail.h); empty: nothing is recorded.
+  std::function<void(const FlowRecord<T>&, const Tape<T>&)> detail;
+};
+
+// Losses of one sequence, each of an output at one step: rows of one backward walk. All rows of a step
+// read the same row of the tape, and a row enters the walk at its own step.
+template <class T>
+struct Seeds {
+  int64_t sample = 0;             // in the tape's order
+  int64_t begin = 0;              // the walk's last step
+  std::vector<int64_t> times;     // [rows]
+  const T* dy = nullptr;          // [rows, D * R]: with respect to the top layer's h at its step
+  std::vector<double*> dx_norms;  // [rows] of [T]: ||dL/dx_t||; empty: not asked for
+  std::vector<double*> flow, flow_c;  // [rows] of [L * D, flow_walk]: ||dL/dh_t||, ||dL/dc_t||
+  int64_t flow_walk = 0;              // from walk to walk
+};
+
+template <class T>
+struct BackwardCall {
+  // Gradients of the output and of the final states (bptt.h: bptt_backward); null: zeros.
+  const T* dy = nullptr;  // strided
+  int64_t dy_t = 0, dy_n = 0;
+  const T* dhn = nullptr;
+  const T* dcn = nullptr;
+  BpttSettings settings;
+
+  // Results; each may be null.
+  T* gradients = nullptr;
+  bool accumulate = false;        // the gradients are added to
+  double* omega_value = nullptr;  // with its weight > 0
+  T* dx = nullptr;
+  int64_t dx_t = 0, dx_n = 0;
+  T* dh0 = nullptr;
+  T* dc0 = nullptr;
+  FlowRequest<T> flow;
+
+  // The network's.
+  std::shared_ptr<const Packed<T>> packed;  // of packed_backward
+  int64_t parameter_count = 0;              // of the flat vector
+  T* table_gradient = nullptr;              // a part of `gradients`
+  // In place of dy: run by every member before a block; fills dy [rows, H] (state_row apart) and
+  // returns true, or returns false for zeros.
+  std::function<bool(const Team&, const Block<T>&, T* dy)> before_block;
+  bool ends = false;  // before_block, seeds: each direction's rows are at its own steps (gather.h)
+  const Seeds<T>* seeds = nullptr;  // in place of dy
+};
+
+}  // namespace bptt
