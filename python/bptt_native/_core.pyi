@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .diagnostics.jacobians import SpectrumArrays
+from .diagnostics.seeds import SeedNorms
+from .nn.gradients import Gradients, Layout, StepResult, UpdateResult
+
 _Array = npt.NDArray[Any]
 _State = _Array | tuple[_Array, _Array]
-_Flow = npt.NDArray[np.float64] | None
-_Detail = dict[str, npt.NDArray[np.float64]] | None
-_Step = tuple[float, float, bool, bool, _State, _Flow, _Flow, _Flow, _Detail, float, float, float]
-_Backward = tuple[_Array, _Array | None, _State, _Flow, _Flow, _Flow, _Detail, float]
 _Given = npt.ArrayLike | None
 
 __version__: str
@@ -26,6 +26,7 @@ def profile_start() -> None: ...
 def profile_stop() -> dict[str, float]: ...
 def map_function(function: str, values: _Array) -> _Array: ...
 def pin_of(array: object) -> object: ...
+def hand_over(**given: Any) -> None: ...
 def clip_grad_norm(gradients: _Array, max_norm: float, eps: float) -> float: ...
 def clip_grad_value(gradients: _Array, value: float) -> None: ...
 def grad_norm(gradients: _Array) -> float: ...
@@ -63,15 +64,12 @@ class Layer:
         tape: Tape,
         dy: npt.ArrayLike | None,
         dstate: Any,
-        flow: int,
+        flow: bool | str,
         accumulate: _Array | None,
+        layout: Layout,
         input_gradient: bool,
-        clip_step: float,
-        clip_step_norm: float,
-        k1: int,
-        k2: int,
-        omega: float,
-    ) -> _Backward: ...
+        settings: dict[str, Any] | None,
+    ) -> Gradients: ...
     def backward_seeds(
         self,
         tape: Tape,
@@ -82,9 +80,7 @@ class Layer:
         horizon: int,
         flow: bool,
         where: str,
-    ) -> tuple[
-        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
-    ]: ...
+    ) -> SeedNorms: ...
     def jacobian(self, tape: Tape, index: int, sample: int, step: int, where: str) -> _Array: ...
     def spectrum(
         self,
@@ -100,9 +96,7 @@ class Layer:
         singular: bool,
         extremes: bool,
         where: str,
-    ) -> tuple[
-        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
-    ]: ...
+    ) -> SpectrumArrays: ...
     def params(self) -> Params: ...
 
 class Model:
@@ -119,53 +113,51 @@ class Model:
         x: npt.ArrayLike,
         targets: npt.ArrayLike,
         state: Any,
-        weights: npt.ArrayLike | None,
-        flow: int,
         lengths: _Given,
         resets: _Given,
-    ) -> _Step: ...
+        weights: _Given,
+        flow: bool | str,
+    ) -> StepResult: ...
     def gradients(
         self,
         x: npt.ArrayLike,
         targets: npt.ArrayLike,
         state: Any,
-        weights: npt.ArrayLike | None,
-        flow: int,
-        accumulate: _Array | None,
         lengths: _Given,
         resets: _Given,
-        draw: int,
-    ) -> tuple[_Step, _Array]: ...
-    def apply(self, gradients: npt.ArrayLike) -> tuple[float, bool, bool, float, float]: ...
+        weights: _Given,
+        flow: bool | str,
+        accumulate: _Array | None,
+        layout: Layout,
+        draw: int | None,
+    ) -> tuple[StepResult, Gradients]: ...
+    def apply(self, gradients: npt.ArrayLike) -> UpdateResult: ...
     def evaluate(
         self,
         x: npt.ArrayLike,
         targets: npt.ArrayLike,
         state: Any,
-        weights: npt.ArrayLike | None,
         lengths: _Given,
         resets: _Given,
+        weights: _Given,
     ) -> tuple[float, _State]: ...
     def call(
         self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given
     ) -> tuple[_Array, _State]: ...
     def forward(
-        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int
+        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int | None
     ) -> tuple[_Array, _State, Tape]: ...
     def backward(
         self,
         tape: Tape,
-        dout: npt.ArrayLike | None,
+        dy: npt.ArrayLike | None,
         dstate: Any,
-        flow: int,
+        flow: bool | str,
         accumulate: _Array | None,
+        layout: Layout,
         input_gradient: bool,
-        clip_step: float,
-        clip_step_norm: float,
-        k1: int,
-        k2: int,
-        omega: float,
-    ) -> _Backward: ...
+        settings: dict[str, Any] | None,
+    ) -> Gradients: ...
     def backward_seeds(
         self,
         tape: Tape,
@@ -176,9 +168,7 @@ class Model:
         horizon: int,
         flow: bool,
         where: str,
-    ) -> tuple[
-        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
-    ]: ...
+    ) -> SeedNorms: ...
     def jacobian(self, tape: Tape, index: int, sample: int, step: int, where: str) -> _Array: ...
     def spectrum(
         self,
@@ -194,9 +184,7 @@ class Model:
         singular: bool,
         extremes: bool,
         where: str,
-    ) -> tuple[
-        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
-    ]: ...
+    ) -> SpectrumArrays: ...
     def params(self) -> Params: ...
     def steps(self) -> tuple[int, int]: ...
     def metadata(self) -> dict[str, str]: ...

@@ -21,6 +21,9 @@ from .values import (
     is_readable,
     message,
     outline,
+    refuse,
+    refuse_memory,
+    refuse_type,
 )
 
 # The forms of an argument: for each dtype, the allowed shapes. None is any size except 0.
@@ -255,3 +258,12 @@ def convert(
     if isinstance(value, np.memmap) and np.may_share_memory(result, array):
         return result.copy()  # the file may shrink while the engine reads it
     return result
+
+
+_core.hand_over(
+    convert=convert,
+    describe=describe,
+    refuse=refuse,
+    refuse_memory=refuse_memory,
+    refuse_type=refuse_type,
+)

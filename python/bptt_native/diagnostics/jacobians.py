@@ -5,11 +5,12 @@ respect to the previous state, along the trajectory on a tape, with the layer's 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.values import Array, integer, message
 from ..reference.sequence import dale_signs
@@ -50,8 +51,21 @@ def jacobian(
     sample = integer(sample, "jacobian", "sample", 0)
     step = integer(step, "jacobian", "step", 0)
     check_tape(tape, "jacobian")
-    matrix: Array = net._native.jacobian(tape, index, sample, step, "jacobian")
+    matrix: Array = net._native.jacobian(
+        tape=tape, index=index, sample=sample, step=step, where="jacobian"
+    )
     return matrix
+
+
+class SpectrumArrays(NamedTuple):
+    """The engine's results, see bptt_diagnostics.h: bptt_spectrum; None where not wanted."""
+
+    exponents: Norms
+    log_singular_values: Norms | None
+    log_extremes: Any  # float64 [T, 2]
+
+
+_core.hand_over(SpectrumArrays=SpectrumArrays)
 
 
 @dataclass(frozen=True)
@@ -204,11 +218,13 @@ def _spectrum(
         expected = f"a {dtype} array of shape {list(shape)}"
         array = convert(start, {dtype: [shape]}, where, "start", expected, held=held)
         given = np.array(array).ravel()
-    exponents, values, _ = net._native.spectrum(
-        tape, index, sample, first, end, rows, interval, discard, given, singular, False, where
-    )
+    found: SpectrumArrays = net._native.spectrum(
+        tape=tape, index=index, sample=sample, first=first, last=end, count=rows,
+        interval=interval, discard=discard, start=given, singular=singular, extremes=False,
+        where=where,
+    )  # fmt: skip
     steps = (end or tape.lengths[sample]) - first - discard
-    return Spectrum(exponents, values, steps, state_size(net))
+    return Spectrum(found.exponents, found.log_singular_values, steps, state_size(net))
 
 
 @dataclass(frozen=True)
@@ -280,10 +296,11 @@ def gain_bounds(
             gain.append(gain[-1] + float(np.log(norm) + np.log(scale)))
             largest = np.linalg.norm(J, 2) if np.isfinite(J).all() else np.nan
             bound.append(bound[-1] + float(np.log(largest)))
-    _, _, extremes = net._native.spectrum(
-        tape, index, sample, end - far, end, 0, 1, 0, None, False, True, where
-    )
-    high, low = ([0.0, *column] for column in extremes[:far].T)
+    found: SpectrumArrays = net._native.spectrum(
+        tape=tape, index=index, sample=sample, first=end - far, last=end, count=0, interval=1,
+        discard=0, start=None, singular=False, extremes=True, where=where,
+    )  # fmt: skip
+    high, low = ([0.0, *column] for column in found.log_extremes[:far].T)
     with np.errstate(over="ignore"):
         return GainBounds(
             np.arange(far + 1), *(np.exp(np.array(logs)) for logs in (gain, high, low, bound))

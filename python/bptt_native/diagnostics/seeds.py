@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.values import Array, flag, integer, message
 from .nets import check_tape, output_width, setting
@@ -29,6 +30,9 @@ class SeedNorms(NamedTuple):
     x: Norms
     h: Norms | None
     c: Norms | None
+
+
+_core.hand_over(SeedNorms=SeedNorms)
 
 
 def indices(
@@ -96,5 +100,8 @@ def backward_seeds(
         array = convert(dy, {dtype: [shape]}, where, "dy", expected, held=held)
         given = np.array(array).ravel()
     far = 0 if horizon is None else integer(horizon, where, "horizon", 1)
-    wants = flag(flow, where, "flow")
-    return SeedNorms(*net._native.backward_seeds(tape, at, own, chosen, given, far, wants, where))
+    norms: SeedNorms = net._native.backward_seeds(
+        tape=tape, times=at, samples=own, outputs=chosen, dy=given, horizon=far,
+        flow=flag(flow, where, "flow"), where=where,
+    )  # fmt: skip
+    return norms

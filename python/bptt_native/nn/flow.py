@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import _core
 from ..arguments.values import choice, flag
 
 Flow = npt.NDArray[np.float64] | None
@@ -73,6 +74,4 @@ def flow_level(flow: object, where: str) -> int:
     return int(flag(flow, where, "flow"))
 
 
-def flow_detail(arrays: dict[str, Any] | None) -> FlowDetail | None:
-    """Dress the engine's arrays."""
-    return None if arrays is None else FlowDetail(**arrays)
+_core.hand_over(flow_level=flow_level, FlowDetail=FlowDetail)

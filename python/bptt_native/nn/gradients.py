@@ -209,6 +209,9 @@ class Gradients(Mapping[str, Array]):
         return f"Gradients of {len(self)} parameters, {self._flat.size} {self._flat.dtype} elements"
 
 
+_core.hand_over(Gradients=Gradients, StepResult=StepResult, UpdateResult=UpdateResult)
+
+
 def like(value: object, layout: Layout, dtype: np.dtype[Any], where: str, argument: str) -> Array:
     """Give the flat vector of gradients, which have to be of parameters like these.
 

@@ -115,7 +115,7 @@ class Layer(Parameterised):
         Python's numbers, in lists too, have none: floats are rounded to the layer's dtype, integers
         that it does not hold exactly are refused.
         """
-        return self._native.call(x, state, lengths, resets)
+        return self._native.call(x=x, state=state, lengths=lengths, resets=resets)
 
     def forward(
         self,
@@ -151,7 +151,7 @@ class Layer(Parameterised):
         chosen = self._draws
         if draw is not None:
             chosen = integer(draw, f"{type(self).__name__}.forward", "draw", 0, 2**64 - 1)
-        result = self._native.forward(x, state, lengths, resets, chosen)
+        result = self._native.forward(x=x, state=state, lengths=lengths, resets=resets, draw=chosen)
         self._draws += draw is None  # a call that is refused uses none up
         return result
 
@@ -218,10 +218,16 @@ class Layer(Parameterised):
         Graves 2013, arXiv:1308.0850; `truncation`: Williams & Peng 1990, Sutskever 2013; `omega`:
         arXiv:1211.5063.
         """
-        return self._backward(
-            self._native.backward, tape, dy, dstate, flow, accumulate, input_gradient,
-            clip_step, clip_step_norm, truncation, omega,
-        )  # fmt: skip
+        return self._native.backward(
+            tape=tape,
+            dy=dy,
+            dstate=dstate,
+            flow=flow,
+            accumulate=self._flat_of(accumulate, "backward"),
+            layout=self._layout,
+            input_gradient=input_gradient,
+            settings=self._backward_settings(clip_step, clip_step_norm, truncation, omega),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (

@@ -251,7 +251,7 @@ class Model(TrainingStep):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        return self._native.call(x, state, lengths, resets)
+        return self._native.call(x=x, state=state, lengths=lengths, resets=resets)
 
     def forward(
         self,
@@ -283,7 +283,8 @@ class Model(TrainingStep):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        return self._native.forward(x, state, lengths, resets, self._draw(draw, "forward"))
+        chosen = self._draw(draw, "forward")
+        return self._native.forward(x=x, state=state, lengths=lengths, resets=resets, draw=chosen)
 
     def backward(
         self,
@@ -322,10 +323,16 @@ class Model(TrainingStep):
         TypeError, ValueError, RuntimeError
             As in `LSTM.backward`.
         """
-        return self._backward(
-            self._native.backward, tape, dout, dstate, flow, accumulate, input_gradient,
-            clip_step, clip_step_norm, truncation, omega,
-        )  # fmt: skip
+        return self._native.backward(
+            tape=tape,
+            dy=dout,
+            dstate=dstate,
+            flow=flow,
+            accumulate=self._flat_of(accumulate, "backward"),
+            layout=self._layout,
+            input_gradient=input_gradient,
+            settings=self._backward_settings(clip_step, clip_step_norm, truncation, omega),
+        )
 
     def stream(self) -> Stream:
         """Make a stream: one sequence, one step at a time, with the weights as they are now.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.values import Array, message, number, positive, refuse_type
 from ..options.to_engine import truncation_of
-from .flow import flow_detail, flow_level
 from .gradients import Gradients, Layout, like
 
 
@@ -181,40 +179,33 @@ class Parameterised:
     def _frozen_names(self) -> list[str]:
         return [parameter.name for parameter in self.parameters() if parameter.frozen]
 
-    def _backward(
+    def _flat_of(self, accumulate: Gradients | None, method: str) -> Array | None:
+        """Return the vector of gradients that are added to."""
+        if accumulate is None:
+            return None
+        where = f"{type(self).__name__}.{method}"
+        return like(accumulate, self._layout, self._dtype, where, "accumulate")
+
+    def _backward_settings(
         self,
-        backward: Callable[..., tuple[Any, ...]],
-        tape: _core.Tape,
-        dy: npt.ArrayLike | None,
-        dstate: Any,
-        flow: bool | str,
-        accumulate: Gradients | None,
-        input_gradient: bool,
         clip_step: float | None,
         clip_step_norm: float | None,
         truncation: tuple[int, int] | None,
         omega: float,
-    ) -> Gradients:
-        """Run the engine's `backward` of a layer or model and dress its results."""
-        if type(tape) is not _core.Tape:
-            refuse_type(tape, f"{type(self).__name__}.backward", "tape", "a tape of forward")
-        flat = None
-        if accumulate is not None:
-            where = f"{type(self).__name__}.backward"
-            flat = like(accumulate, self._layout, self._dtype, where, "accumulate")
-        each = norm = 0.0
-        if clip_step is not None or clip_step_norm is not None:
-            where = f"{type(self).__name__}.backward"
-            each = positive(clip_step, where, "clip_step")
-            norm = positive(clip_step_norm, where, "clip_step_norm")
+    ) -> dict[str, Any] | None:
+        """Return how the gradient goes back, by the names of bptt.h; None for the usual way."""
+        if clip_step is None and clip_step_norm is None and truncation is None and omega == 0:
+            return None
+        where = f"{type(self).__name__}.backward"
         k1 = k2 = 0
+        each = positive(clip_step, where, "clip_step")
+        norm = positive(clip_step_norm, where, "clip_step_norm")
         if truncation is not None:
-            both = self._config["bidirectional"]
-            k1, k2 = truncation_of(truncation, f"{type(self).__name__}.backward", both)
-        if omega != 0:
-            omega = number(omega, f"{type(self).__name__}.backward", "omega")
-        level = flow_level(flow, f"{type(self).__name__}.backward")
-        flat, x, state, h, c, a, detail, value = backward(
-            tape, dy, dstate, level, flat, input_gradient, each, norm, k1, k2, omega
-        )
-        return Gradients(flat, self._layout, x, state, h, c, a, flow_detail(detail), value)
+            k1, k2 = truncation_of(truncation, where, self._config["bidirectional"])
+        return {
+            "clip_step": each,
+            "clip_step_norm": norm,
+            "truncation_k1": k1,
+            "truncation_k2": k2,
+            "omega": number(omega, where, "omega"),
+        }

@@ -8,15 +8,8 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.values import integer
-from .flow import flow_detail, flow_level
 from .gradients import Gradients, State, StepResult, UpdateResult, like
 from .parameters import Parameterised
-
-
-def _result(fields: tuple[Any, ...]) -> StepResult:
-    result = StepResult._make(fields)
-    detail: Any = result.flow_detail  # still the engine's arrays
-    return result._replace(flow_detail=flow_detail(detail)) if detail is not None else result
 
 
 class TrainingStep(Parameterised):
@@ -77,8 +70,15 @@ class TrainingStep(Parameterised):
         RuntimeError
             If 2**53 steps have been counted.
         """
-        level = flow_level(flow, "Model.train_step")
-        return _result(self._native.train_step(x, targets, state, weights, level, lengths, resets))
+        return self._native.train_step(
+            x=x,
+            targets=targets,
+            state=state,
+            lengths=lengths,
+            resets=resets,
+            weights=weights,
+            flow=flow,
+        )
 
     def evaluate(
         self,
@@ -109,11 +109,13 @@ class TrainingStep(Parameterised):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        return self._native.evaluate(x, targets, state, weights, lengths, resets)
+        return self._native.evaluate(
+            x=x, targets=targets, state=state, lengths=lengths, resets=resets, weights=weights
+        )
 
-    def _draw(self, draw: int | None, method: str) -> int:
+    def _draw(self, draw: int | None, method: str) -> int | None:
         if draw is None:
-            return self._native.steps()[0]
+            return None
         return integer(draw, f"Model.{method}", "draw", 0, 2**64 - 1)
 
     def gradients(
@@ -156,17 +158,18 @@ class TrainingStep(Parameterised):
         TypeError, ValueError, IndexError
             As in `Model.train_step`.
         """
-        where, flat = "Model.gradients", None
-        level = flow_level(flow, where)
-        if accumulate is not None:
-            flat = like(accumulate, self._layout, self._dtype, where, "accumulate")
-        fields, flat = self._native.gradients(
-            x, targets, state, weights, level, flat, lengths, resets, self._draw(draw, "gradients")
+        return self._native.gradients(
+            x=x,
+            targets=targets,
+            state=state,
+            lengths=lengths,
+            resets=resets,
+            weights=weights,
+            flow=flow,
+            accumulate=self._flat_of(accumulate, "gradients"),
+            layout=self._layout,
+            draw=self._draw(draw, "gradients"),
         )
-        result = _result(fields)
-        names = ("flow", "flow_c", "flow_a", "flow_detail", "omega")
-        own = {name: getattr(result, name) for name in names}
-        return result, Gradients(flat, self._layout, **own)
 
     def apply(self, gradients: Gradients) -> UpdateResult:
         """Clip gradients as the model is set to, and update with them.
@@ -189,4 +192,4 @@ class TrainingStep(Parameterised):
             As in `Model.train_step`.
         """
         flat = like(gradients, self._layout, self._dtype, "Model.apply", "gradients")
-        return UpdateResult._make(self._native.apply(flat))
+        return self._native.apply(flat)

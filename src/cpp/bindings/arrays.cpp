@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/package.h"
 
 namespace bindings {
 namespace {
@@ -37,28 +38,42 @@ bool has_rows(py::handle array, int64_t element) {
          (a->nd < 1 || a->dimensions[a->nd - 1] <= 1 || a->strides[a->nd - 1] == element);
 }
 
+// A text that is made only where it is needed, by a function that outlives this.
+class Text {
+ public:
+  template <class Make>
+  Text(const Make& make)
+      : make_(&make),
+        call_([](const void* it) -> std::string { return (*static_cast<const Make*>(it))(); }) {}
+  std::string operator()() const { return call_(make_); }
+
+ private:
+  const void* make_;
+  std::string (*call_)(const void*);
+};
+
 // An argument, and what it has to be.
 struct Argument {
   const Where& where;
   const char* name;
-  std::string expected;
+  Text expected;
   const char* part = "";  // of it: " as c"
   bool index = true;      // integers beyond int64 are an IndexError, else a ValueError
 };
 
 [[noreturn]] void refuse(py::handle value, const Argument& argument, const char* got = nullptr) {
-  const py::module_ arrays = py::module_::import("bptt_native.arguments.values");
   const std::string text =
-      got ? got : py::cast<std::string>(arrays.attr("describe")(value)) + argument.part;
-  arrays.attr("refuse")(value, argument.where.text(), argument.name, argument.expected, text);
+      got ? got : py::cast<std::string>(py::handle(package.describe)(value)) + argument.part;
+  py::handle(package.refuse)(value, argument.where.text(), argument.name, argument.expected(),
+                             text);
   throw py::error_already_set();  // not reached: refuse raises
 }
 
-// The shapes that arrays of each dtype may have: see conversion.py.
+// The shapes that arrays of each dtype may have: see arguments/arrays.py.
 using Forms = std::vector<std::pair<const char*, std::vector<std::vector<int64_t>>>>;
 constexpr int64_t kAny = -1;
 
-// What conversion.py makes of a value, or its refusal.
+// A value as arguments/arrays.py converts it, or its refusal.
 py::object convert(py::handle value, const Forms& forms, const Argument& argument) {
   py::dict allowed;
   for (const auto& [dtype, shapes] : forms) {
@@ -71,10 +86,9 @@ py::object convert(py::handle value, const Forms& forms, const Argument& argumen
     }
     allowed[dtype] = list;
   }
-  return py::module_::import("bptt_native.arguments.arrays")
-      .attr("convert")(value, allowed, argument.where.text(), argument.name, argument.expected,
-                       argument.part,
-                       py::handle(argument.index ? PyExc_IndexError : PyExc_ValueError));
+  return py::handle(package.convert)(
+      value, allowed, argument.where.text(), argument.name, argument.expected(), argument.part,
+      py::handle(argument.index ? PyExc_IndexError : PyExc_ValueError));
 }
 
 // Whether the array has this shape.
@@ -122,26 +136,32 @@ void read_strides(const Net& net, const Extent& extent, int64_t element, Given& 
   given.stride_n = !extent.unbatched && extent.batch > 1 ? a->strides[1 - time] / element : 0;
 }
 
+// The sizes of T and N in the caller's order of axes, without T with last_only; how many there are.
+int target_shape(const Net& net, const Extent& extent, int64_t* shape) {
+  int rank = 0;
+  if (!extent.unbatched && net.batch_first) shape[rank++] = extent.batch;
+  if (!net.last_only) shape[rank++] = extent.steps;
+  if (!extent.unbatched && !net.batch_first) shape[rank++] = extent.batch;
+  return rank;
+}
+
 // One number per target, [T, N] or with last_only [N], of NumPy's `type`; what is not yet is made of
 // one of `dtypes`.
 Given take_per_target(const Net& net, py::handle value, const Extent& extent, int type,
-                      const std::vector<const char*>& dtypes, const Where& where, const char* name,
-                      const std::string& kind, const std::string& range) {
-  std::vector<int64_t> shape;
-  if (!extent.unbatched && net.batch_first) shape.push_back(extent.batch);
-  if (!net.last_only) shape.push_back(extent.steps);
-  if (!extent.unbatched && !net.batch_first) shape.push_back(extent.batch);
-  const int rank = static_cast<int>(shape.size());
-  const Argument argument = {where, name,
-                             kind + " of shape " + shape_text(shape.data(), rank) + range};
+                      std::initializer_list<const char*> dtypes, const Where& where,
+                      const char* name, const Text& kind, const Text& range) {
+  int64_t shape[2];
+  const int rank = target_shape(net, extent, shape);
+  const auto expected = [&] { return kind() + " of shape " + shape_text(shape, rank) + range(); };
+  const Argument argument = {where, name, expected};
   const int64_t element = type == 11 ? 4 : 8;
   Given given;
   if (is_plain(value, type) && has_steps(value, element)) {
-    if (!has_shape(value, shape.data(), rank)) refuse(value, argument);
+    if (!has_shape(value, shape, rank)) refuse(value, argument);
     given.hold(py::reinterpret_borrow<py::object>(value));
   } else {
     Forms forms;
-    for (const char* dtype : dtypes) forms.push_back({dtype, {shape}});
+    for (const char* dtype : dtypes) forms.push_back({dtype, {{shape, shape + rank}}});
     given.hold(convert(value, forms, argument));
   }
   if (net.last_only) {
@@ -161,8 +181,7 @@ void* flat_data(int type, py::handle value, int64_t count, const Where& where,
     const char* const dtype = type == kInt64 ? "int64" : type == 11 ? "float32" : "float64";
     const std::string expected =
         std::string("a writable contiguous ") + dtype + " array of shape [" + text(count) + "]";
-    py::module_::import("bptt_native.arguments.values")
-        .attr("refuse_memory")(value, dtype, where.text(), argument, expected);
+    py::handle(package.refuse_memory)(value, dtype, where.text(), argument, expected);
   }
   return proxy(value)->data;
 }
@@ -222,6 +241,7 @@ py::object new_doubles(std::initializer_list<int64_t> dims, double** data) {
 }
 
 Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where) {
+  const auto expected = [&] { return input_text(net); };
   Given given;
   const bool values =
       !net.tokens_only && is_plain(x, net.type_number()) && has_rows(x, net.element());
@@ -232,7 +252,7 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
     if (!net.tokens_only)
       forms.push_back({net.dtype_name(), {{kAny, kAny, net.input}, {kAny, net.input}}});
     forms.push_back({"int64", {{kAny, kAny}, {kAny}}});
-    given.hold(convert(x, forms, {where, "x", input_text(net)}));
+    given.hold(convert(x, forms, {where, "x", expected}));
   }
   const auto* a = proxy(given.array);
   extent.tokens = is_plain_int64(given.array);
@@ -246,7 +266,7 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
     fits = extent.steps > 0 && extent.batch > 0 &&
            (extent.tokens || a->dimensions[a->nd - 1] == net.input);
   }
-  if (!fits) refuse(x, {where, "x", input_text(net)});
+  if (!fits) refuse(x, {where, "x", expected});
   read_strides(net, extent, extent.tokens ? 8 : net.element(), given);
   return given;
 }
@@ -254,13 +274,10 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
 Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features,
                   const Where& where, const char* argument) {
   int64_t shape[3];
-  int rank = 0;
-  if (!extent.unbatched && net.batch_first) shape[rank++] = extent.batch;
-  if (!net.last_only) shape[rank++] = extent.steps;
-  if (!extent.unbatched && !net.batch_first) shape[rank++] = extent.batch;
+  int rank = target_shape(net, extent, shape);
   shape[rank++] = features;
-  Given given = take_exact(value, net, shape, rank, false,
-                           {where, argument, array_text(net, shape_text(shape, rank))});
+  const auto expected = [&] { return array_text(net, shape_text(shape, rank)); };
+  Given given = take_exact(value, net, shape, rank, false, {where, argument, expected});
   if (net.last_only) {
     given.stride_n = extent.batch > 1 ? proxy(given.array)->strides[0] / net.element() : 0;
   } else {
@@ -270,15 +287,17 @@ Given take_values(const Net& net, py::handle value, const Extent& extent, int64_
 }
 
 Given take_classes(const Net& net, py::handle value, const Extent& extent, const Where& where) {
-  return take_per_target(net, value, extent, kInt64, {"int64"}, where, "targets", "integers",
-                         ", classes from 0 to " + text(net.output - 1));
+  const auto kind = [] { return "integers"; };
+  const auto range = [&] { return ", classes from 0 to " + text(net.output - 1); };
+  return take_per_target(net, value, extent, kInt64, {"int64"}, where, "targets", kind, range);
 }
 
 Given take_weights(const Net& net, py::handle value, const Extent& extent, const Where& where) {
   if (value.is_none()) return {};
+  const auto kind = [&] { return std::string("a ") + net.dtype_name() + " array"; };
+  const auto range = [] { return ", numbers >= 0"; };
   return take_per_target(net, value, extent, net.type_number(), {net.dtype_name(), "bool"}, where,
-                         "weights", std::string("a ") + net.dtype_name() + " array",
-                         ", numbers >= 0");
+                         "weights", kind, range);
 }
 
 GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,
@@ -295,14 +314,15 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
   int64_t h_shape[3], c_shape[3];
   const int rank = shape_of(net.state, h_shape);
   shape_of(net.hidden, c_shape);
-  const std::string what = array_text(net, shape_text(h_shape, rank));
+  const auto what = [&] { return array_text(net, shape_text(h_shape, rank)); };
   if (!net.lstm) {
     given.h = take_exact(state, net, h_shape, rank, true, {where, argument, what});
     return given;
   }
-  const std::string pair = net.state == net.hidden ? "None or (h, c), each " + what
-                                                   : "None or (h, c), " + what + " and of shape " +
-                                                         shape_text(c_shape, rank);
+  const auto pair = [&] {
+    if (net.state == net.hidden) return "None or (h, c), each " + what();
+    return "None or (h, c), " + what() + " and of shape " + shape_text(c_shape, rank);
+  };
   PyObject* items = state.ptr();
   if (!(PyTuple_Check(items) || PyList_Check(items)) || PySequence_Fast_GET_SIZE(items) != 2) {
     refuse(state, {where, argument, pair});
@@ -316,8 +336,8 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
 
 Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where,
                   const char* argument) {
-  return take_exact(value, net, &count, 1, true,
-                    {where, argument, array_text(net, "[" + text(count) + "]")});
+  const auto expected = [&] { return array_text(net, "[" + text(count) + "]"); };
+  return take_exact(value, net, &count, 1, true, {where, argument, expected});
 }
 
 const void* take_step(const Net& net, py::handle x, Given& given, const Where& where) {
@@ -325,11 +345,10 @@ const void* take_step(const Net& net, py::handle x, Given& given, const Where& w
     return proxy(x)->data;
   if (net.tokens_only) {
     const std::string token = "an integer from 0 to " + text(net.input - 1);
-    py::module_::import("bptt_native.arguments.values")
-        .attr("refuse_type")(x, where.text(), "x", token);
+    py::handle(package.refuse_type)(x, where.text(), "x", token);
   }
-  const std::string what = array_text(net, "[" + text(net.input) + "]");
-  given = take_exact(x, net, &net.input, 1, true, {where, "x", what});
+  const auto expected = [&] { return array_text(net, "[" + text(net.input) + "]"); };
+  given = take_exact(x, net, &net.input, 1, true, {where, "x", expected});
   return given.data;
 }
 
@@ -337,7 +356,8 @@ void* take_out(const Net& net, py::handle out, const void* x, const Where& where
   char* data = static_cast<char*>(flat_data(net.type_number(), out, net.output, where, "out"));
   const char* in = static_cast<const char*>(x);
   if (in && in < data + net.output * net.element() && data < in + net.input * net.element()) {
-    refuse(out, {where, "out", "an array that does not overlap argument 'x'"}, "one that does");
+    const auto expected = [] { return "an array that does not overlap argument 'x'"; };
+    refuse(out, {where, "out", expected}, "one that does");
   }
   return data;
 }
@@ -391,10 +411,11 @@ GivenCompanions take_companions(const Net& net, const Companions& companions, co
   given.states = take_states(net, companions.state, extent, where, "state");
   given.draw = companions.draw;
   if (!companions.lengths.is_none()) {
-    const Argument argument = {
-        where, "lengths",
-        "integers of shape [" + text(extent.batch) + "], steps from 1 to " + text(extent.steps), "",
-        false};
+    const auto expected = [&] {
+      return "integers of shape [" + text(extent.batch) + "], steps from 1 to " +
+             text(extent.steps);
+    };
+    const Argument argument = {where, "lengths", expected, "", false};
     const py::object lengths = convert(companions.lengths, {{"int64", {{extent.batch}}}}, argument);
     const int64_t* data = static_cast<const int64_t*>(data_of(lengths));
     given.lengths.assign(data, data + extent.batch);
@@ -403,9 +424,10 @@ GivenCompanions take_companions(const Net& net, const Companions& companions, co
     std::vector<int64_t> shape = {extent.steps};
     if (!extent.unbatched)
       shape.insert(net.batch_first ? shape.begin() : shape.end(), extent.batch);
-    const std::string what =
-        "a bool array of shape " + shape_text(shape.data(), static_cast<int>(shape.size()));
-    given.resets.hold(convert(companions.resets, {{"bool", {shape}}}, {where, "resets", what}));
+    const auto expected = [&] {
+      return "a bool array of shape " + shape_text(shape.data(), static_cast<int>(shape.size()));
+    };
+    given.resets.hold(convert(companions.resets, {{"bool", {shape}}}, {where, "resets", expected}));
     read_strides(net, extent, 1, given.resets);
   }
   return given;

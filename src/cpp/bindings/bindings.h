@@ -1,6 +1,6 @@
 // bindings.h: NumPy arrays and Python exceptions on one side, bptt.h on the other. What an array
-// has to be is checked here; one that is not, but can be made so without loss, is made so by
-// bptt_native.arrays, which also words the refusals.
+// has to be is checked here; one that is not, but can be made so without loss, is made so by the
+// package (package.h), which also words the refusals.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -53,6 +53,17 @@ class Long {
   bool stoppable_;
   Released released_;
 };
+
+// Runs a call of bptt.h without the GIL, as a `Long` one or not, and raises what its status says.
+template <class Without = Released, class Call>
+void run(const Call& call, const Where& where, const char* filename = nullptr) {
+  bptt_status status;
+  {
+    const Without gil;
+    status = call();
+  }
+  check(status, where, filename);
+}
 
 // What arrays that go through a layer or model look like.
 struct Net {
@@ -157,17 +168,26 @@ struct Strided {
 };
 // [T, N, features] in the caller's order of axes; with last_only [N, features].
 Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool last_only);
-// Arrays for the gradient's flow: `detail` 0 for none, 1 for h, c, a over time, or more: kSamples,
-// kUnits, kWeights added. Lives as long as the call that fills them.
-constexpr int kSamples = 2, kUnits = 4, kWeights = 8;
+// Arrays for the gradient's flow. Lives as long as the call that fills them.
 struct Flow {
   double *h = nullptr, *c = nullptr, *a = nullptr;
   bptt_flow detail = {};
   bool has_detail = false;
   py::object h_array = py::none(), c_array = py::none(), a_array = py::none();
-  py::object detail_arrays = py::none();  // a dict by the names of bptt_flow
+  py::object detail_arrays = py::none();  // a FlowDetail
+  // Into the struct of a call, which has fields for it (bptt_backward, bptt_step).
+  template <class Call>
+  void ask(Call& call) const {
+    call.flow = h;
+    call.flow_c = c;
+    call.flow_a = a;
+    if (has_detail) call.detail = &detail;
+  }
 };
-void new_flow(const Net& net, const Extent& extent, int detail, Flow& flow);
+// Whether it is wanted, and what: as nn.flow.flow_level takes it. `overlapping`: windows of truncation
+// overlap, so that there is none.
+void new_flow(const Net& net, const Extent& extent, py::handle wanted, bool overlapping,
+              const Where& where, Flow& flow);
 
 bptt_sequence sequence_of(const Given& x, const GivenCompanions& companions, const Extent& extent);
 // Fills in what the options of a layer say of its arrays.
@@ -206,105 +226,6 @@ struct Params {
   py::object parent;
   Net net;
 };
-
-// One pass of a layer or model: the functions of bptt.h differ in their first argument only.
-template <class Type>
-using ForwardFunction = bptt_status (*)(Type*, const bptt_sequence*, const bptt_outputs*,
-                                        bptt_tape**);
-template <class Type>
-using BackwardFunction = bptt_status (*)(Type*, bptt_tape*, const bptt_backward*);
-
-// (y, state) or (y, state, tape).
-template <class Type>
-py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> function, py::handle x,
-                       const Companions& companions, bool remember) {
-  const Where where = {net.owner.c_str(), remember ? "forward" : "__call__"};
-  Extent extent;
-  const Given in = take_input(net, x, extent, where);
-  const GivenCompanions given = take_companions(net, companions, extent, where);
-  const Strided y = new_batch(net, extent, net.output, net.last_only);
-  const States after = new_states(net, extent);
-  const bptt_sequence sequence = sequence_of(in, given, extent);
-  const bptt_outputs outputs = {sizeof outputs, y.data,       y.stride_t,
-                                y.stride_n,     after.h_data, after.c_data};
-  auto tape = remember ? std::make_unique<Tape>() : nullptr;
-  bptt_status status;
-  {
-    const Long call;
-    status = function(handle, &sequence, &outputs, remember ? tape->handle.put() : nullptr);
-  }
-  check(status, where);
-  if (!remember) return py::make_tuple(y.array, after.pack());
-  tape->extent = extent;
-  tape->net = net;
-  tape->draw = companions.draw;
-  tape->lengths = given.lengths;
-  if (given.lengths.empty()) tape->lengths.assign(size_t(extent.batch), extent.steps);
-  return py::make_tuple(y.array, after.pack(), py::cast(std::move(tape)));
-}
-
-struct BackwardOptions {
-  py::handle dstate, accumulate;
-  int flow;
-  bool input_gradient;
-  const char* name;  // of the output's gradient: dy or dout
-  double clip_step, clip_step_norm;
-  int64_t k1, k2;  // truncation
-  double omega;
-};
-
-// (flat, dx, dstate, flow, flow_c, flow_a, detail, omega).
-template <class Type>
-py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> function,
-                        const Tape& tape, py::handle dy, const BackwardOptions& options) {
-  const Where where = {net.owner.c_str(), "backward"};
-  const Extent& extent = tape.extent;
-  Given dy_given;
-  if (!dy.is_none()) dy_given = take_values(net, dy, extent, net.output, where, options.name);
-  const GivenStates dstate = take_states(net, options.dstate, extent, where, "dstate");
-  py::object flat = py::reinterpret_borrow<py::object>(options.accumulate);
-  const bool accumulate = !flat.is_none();
-  if (!accumulate) flat = new_array(net.type_number(), &net.parameters, 1);
-  Strided dx;
-  if (!extent.tokens && options.input_gradient) dx = new_batch(net, extent, net.input, false);
-  const States before = new_states(net, extent);
-  bptt_backward call = {};
-  call.struct_size = sizeof call;
-  call.dy = dy_given.data;
-  call.dy_stride_t = dy_given.stride_t;
-  call.dy_stride_n = dy_given.stride_n;
-  call.dhn = dstate.h.data;
-  call.dcn = dstate.c.data;
-  call.clip_step = options.clip_step;
-  call.clip_step_norm = options.clip_step_norm;
-  double omega = 0;
-  call.truncation_k1 = options.k1;
-  call.truncation_k2 = options.k2;
-  call.omega = options.omega;
-  call.omega_value = &omega;
-  const Flat gradients = take_flat(net.type_number(), flat, net.parameters, where, "accumulate");
-  call.gradients = gradients.data;
-  call.accumulate = accumulate;
-  call.dx = dx.data;
-  call.dx_stride_t = dx.stride_t;
-  call.dx_stride_n = dx.stride_n;
-  call.dh0 = before.h_data;
-  call.dc0 = before.c_data;
-  Flow flow;
-  if (options.k2 <= options.k1) new_flow(net, extent, options.flow, flow);
-  call.flow = flow.h;
-  call.flow_c = flow.c;
-  call.flow_a = flow.a;
-  if (flow.has_detail) call.detail = &flow.detail;
-  bptt_status status;
-  {
-    const Long running;
-    status = function(handle, tape.handle.get(), &call);
-  }
-  check(status, where);
-  return py::make_tuple(flat, dx.data ? dx.array : py::none(), before.pack(), flow.h_array,
-                        flow.c_array, flow.a_array, flow.detail_arrays, omega);
-}
 
 void bind_layer(py::module_& module);
 void bind_model(py::module_& module);

@@ -1,7 +1,7 @@
 // layer.cpp: _core.Layer, _core.Tape, _core.Params.
-#include "bindings/bindings.h"
 #include "bindings/diagnostics.h"
 #include "bindings/options.h"
+#include "bindings/passes.h"
 
 namespace bindings {
 namespace {
@@ -16,32 +16,8 @@ class Layer {
     net_.batch_first = batch_first;
     net_.input = layer.input_size;
     describe(layer, net_);
-    bptt_status status;
-    {
-      const Long call;
-      status = bptt_layer_create(&layer, handle_.put());
-    }
-    check(status, {net_.owner.c_str(), ""});
+    run<Long>([&] { return bptt_layer_create(&layer, handle_.put()); }, {net_.owner.c_str(), ""});
     net_.parameters = parameter_count(params_handle());
-  }
-
-  py::object call(py::handle x, py::handle state, py::handle lengths, py::handle resets) const {
-    return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x,
-                                   {state, lengths, resets}, false);
-  }
-
-  py::object forward(py::handle x, py::handle state, py::handle lengths, py::handle resets,
-                     uint64_t draw) const {
-    return run_forward<bptt_layer>(net_, handle_.get(), bptt_layer_forward, x,
-                                   {state, lengths, resets, draw}, true);
-  }
-
-  py::object backward(const Tape& tape, py::handle dy, py::handle dstate, int flow,
-                      py::handle accumulate, bool input_gradient, double clip_step,
-                      double clip_step_norm, int64_t k1, int64_t k2, double omega) const {
-    return run_backward<bptt_layer>(
-        net_, handle_.get(), bptt_layer_backward, tape, dy,
-        {dstate, accumulate, flow, input_gradient, "dy", clip_step, clip_step_norm, k1, k2, omega});
   }
 
   bptt_layer* handle() const { return handle_.get(); }
@@ -63,6 +39,16 @@ class Layer {
   Net net_;
 };
 
+py::object call_layer(const Layer& layer, const ForwardArguments& in) {
+  return run_forward(layer.net(), layer.handle(), bptt_layer_forward, in, 0, false);
+}
+py::object forward_layer(const Layer& layer, const ForwardArguments& in) {
+  return run_forward(layer.net(), layer.handle(), bptt_layer_forward, in, draw_of(in.draw), true);
+}
+py::object backward_layer(const Layer& layer, const BackwardArguments& in) {
+  return run_backward(layer.net(), layer.handle(), bptt_layer_backward, in, "dy");
+}
+
 int64_t tape_bytes(const Tape& tape) {
   int64_t bytes = 0;
   check(bptt_tape_bytes(tape.handle.get(), &bytes), {"Tape", "nbytes"});
@@ -80,13 +66,13 @@ py::object read(const Tape& tape, bptt_tape_part part, int64_t gate, int64_t uni
                                             : new_array(net.type_number(), batched, 4);
   char* values = static_cast<char*>(data_of(array));
   for (int64_t walk = 0; walk < net.walks; ++walk) {
-    bptt_status status;
-    {
-      const Released call;
-      status = bptt_tape_read(tape.handle.get(), part, walk, gate,
-                              values + walk * extent.steps * extent.batch * units * net.element());
-    }
-    check(status, {"Tape", method});
+    run(
+        [&] {
+          return bptt_tape_read(
+              tape.handle.get(), part, walk, gate,
+              values + walk * extent.steps * extent.batch * units * net.element());
+        },
+        {"Tape", method});
   }
   return array;
 }
@@ -110,19 +96,12 @@ py::dict tape_gates(const Tape& tape) {
 py::list table(const Params& params) {
   int64_t tensors = 0;
   py::list rows;
-  bptt_status status;
-  {
-    const Released call;
-    status = bptt_params_count(params.handle, &tensors, nullptr);
-  }
-  check(status, {params.net.owner.c_str(), "parameters"});
+  run([&] { return bptt_params_count(params.handle, &tensors, nullptr); },
+      {params.net.owner.c_str(), "parameters"});
   for (int64_t i = 0; i < tensors; ++i) {
     bptt_param_info info = {};
-    {
-      const Released call;
-      status = bptt_params_info(params.handle, i, &info, sizeof info);
-    }
-    check(status, {params.net.owner.c_str(), "parameters"});
+    run([&] { return bptt_params_info(params.handle, i, &info, sizeof info); },
+        {params.net.owner.c_str(), "parameters"});
     py::tuple shape(static_cast<size_t>(info.rank));
     for (int64_t axis = 0; axis < info.rank; ++axis)
       shape[static_cast<size_t>(axis)] = info.shape[axis];
@@ -133,33 +112,20 @@ py::list table(const Params& params) {
 
 py::object get_values(const Params& params) {
   const py::object values = new_array(params.net.type_number(), &params.net.parameters, 1);
-  bptt_status status;
-  {
-    const Released call;
-    status = bptt_params_get(params.handle, data_of(values));
-  }
-  check(status, {params.net.owner.c_str(), "state_dict"});
+  run([&] { return bptt_params_get(params.handle, data_of(values)); },
+      {params.net.owner.c_str(), "state_dict"});
   return values;
 }
 
 void set_values(const Params& params, py::handle values) {
   const Where where = {params.net.owner.c_str(), "load_state_dict"};
   const Given given = take_vector(params.net, values, params.net.parameters, where, "values");
-  bptt_status status;
-  {
-    const Released call;
-    status = bptt_params_set(params.handle, given.data);
-  }
-  check(status, where);
+  run([&] { return bptt_params_set(params.handle, given.data); }, where);
 }
 
 void freeze(const Params& params, const std::string& name, bool frozen) {
-  bptt_status status;
-  {
-    const Released call;
-    status = bptt_params_freeze(params.handle, name.c_str(), frozen);
-  }
-  check(status, {params.net.owner.c_str(), frozen ? "freeze" : "unfreeze"});
+  run([&] { return bptt_params_freeze(params.handle, name.c_str(), frozen); },
+      {params.net.owner.c_str(), frozen ? "freeze" : "unfreeze"});
 }
 
 }  // namespace
@@ -207,19 +173,15 @@ void bind_layer(py::module_& module) {
       .def("set", &set_values, py::arg("values"))
       .def("freeze", &freeze, py::arg("name"), py::arg("frozen"));
   py::class_<Layer> layer(module, "Layer");
-  bind_diagnostics<Layer, bptt_layer>(
-      layer, {bptt_layer_backward_seeds, bptt_layer_jacobian, bptt_layer_spectrum});
+  bind_diagnostics<Layer, bptt_layer_backward_seeds, bptt_layer_jacobian, bptt_layer_spectrum>(
+      layer);
   layer
       .def(py::init<const std::string&, const py::dict&, bool>(), py::arg("owner"),
            py::arg("options"), py::arg("batch_first"))
-      .def("call", &Layer::call, py::arg("x"), py::arg("state"), py::arg("lengths"),
-           py::arg("resets"))
-      .def("forward", &Layer::forward, py::arg("x"), py::arg("state"), py::arg("lengths"),
-           py::arg("resets"), py::arg("draw"))
-      .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"),
-           py::arg("flow"), py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"),
-           py::arg("clip_step_norm"), py::arg("k1"), py::arg("k2"), py::arg("omega"))
       .def("params", &Layer::params);
+  def_method<Layer, ForwardArguments, &call_arguments, call_layer>(layer, "call");
+  def_method<Layer, ForwardArguments, &forward_arguments, forward_layer>(layer, "forward");
+  def_method<Layer, BackwardArguments, &backward_arguments, backward_layer>(layer, "backward");
 }
 
 }  // namespace bindings

@@ -12,12 +12,7 @@ template <class Call>
 Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where,
                                         const char* filename = nullptr) {
   Owned<bptt_model, bptt_model_free> handle;
-  bptt_status status;
-  {
-    const Long running;
-    status = call(handle.put());
-  }
-  check(status, where, filename);
+  run<Long>([&] { return call(handle.put()); }, where, filename);
   return handle;
 }
 
@@ -40,12 +35,8 @@ Model::Model(Owned<bptt_model, bptt_model_free> handle) : handle_(std::move(hand
 
 bptt_model_options Model::read() const {
   bptt_model_options options = {};
-  bptt_status status;
-  {
-    const Released call;
-    status = bptt_model_get_options(handle_.get(), &options, sizeof options);
-  }
-  check(status, {"Model", ""});
+  run([&] { return bptt_model_get_options(handle_.get(), &options, sizeof options); },
+      {"Model", ""});
   return options;
 }
 
@@ -72,31 +63,22 @@ std::unique_ptr<Model> Model::deserialize(const py::bytes& bytes) {
 }
 
 void Model::save(const std::string& path) const {
-  bptt_status status;
-  {
-    const Long call;
-    status = bptt_model_save(handle_.get(), path.c_str());
-  }
-  check(status, {"Model", "save"}, path.c_str());
+  run<Long>([&] { return bptt_model_save(handle_.get(), path.c_str()); }, {"Model", "save"},
+            path.c_str());
 }
 
 py::bytes Model::serialize() const {
   const Where where = {"Model", "serialize"};
   size_t size = 0;
-  bptt_status status;
-  {
-    const Long call;
-    status = bptt_model_serialize(handle_.get(), nullptr, 0, &size);
-  }
-  check(status, where);
+  run<Long>([&] { return bptt_model_serialize(handle_.get(), nullptr, 0, &size); }, where);
   const auto bytes = py::reinterpret_steal<py::bytes>(
       PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
   if (!bytes) throw py::error_already_set();
-  {
-    const Long call;
-    status = bptt_model_serialize(handle_.get(), PyBytes_AS_STRING(bytes.ptr()), size, &size);
-  }
-  check(status, where);
+  run<Long>(
+      [&] {
+        return bptt_model_serialize(handle_.get(), PyBytes_AS_STRING(bytes.ptr()), size, &size);
+      },
+      where);
   return bytes;
 }
 
@@ -120,60 +102,72 @@ bptt_target Model::take_target(py::handle targets, py::handle weights, const Ext
   return target;
 }
 
-// The fields of a StepResult of call(sequence, target, step).
+uint64_t Model::draw_or_next(py::handle draw) const {
+  if (!draw.is_none()) return draw_of(draw);
+  int64_t taken = 0;
+  run([&] { return bptt_model_steps(handle_.get(), &taken, nullptr); }, {"Model", ""});
+  return static_cast<uint64_t>(taken);
+}
+
+// Runs call(sequence, target, step). `flow` receives the arrays of the flow, which the result shares.
 template <class Call>
-py::tuple Model::step(const Where& where, py::handle x, py::handle targets, py::handle weights,
-                      const Companions& companions, int flow, const Call& call) const {
+StepResult Model::step(const Where& where, const StepArguments& in, uint64_t draw, Flow& flow,
+                       const Call& call) const {
   Extent extent;
   GivenTarget target_given;
-  const Given in = take_input(net_, x, extent, where);
-  const GivenCompanions given = take_companions(net_, companions, extent, where);
-  const bptt_target target = take_target(targets, weights, extent, target_given, where);
-  const bptt_sequence sequence = sequence_of(in, given, extent);
+  const Given x = take_input(net_, in.x, extent, where);
+  const GivenCompanions given =
+      take_companions(net_, {in.state, in.lengths, in.resets, draw}, extent, where);
+  const bptt_target target = take_target(in.targets, in.weights, extent, target_given, where);
+  const bptt_sequence sequence = sequence_of(x, given, extent);
   const States after = new_states(net_, extent);
+  new_flow(net_, extent, in.flow, overlapping_, where, flow);
   bptt_step step = {};
   step.struct_size = sizeof step;
   step.hn = after.h_data;
   step.cn = after.c_data;
-  Flow wishes;
-  if (!overlapping_) new_flow(net_, extent, flow, wishes);
-  step.flow = wishes.h;
-  step.flow_c = wishes.c;
-  step.flow_a = wishes.a;
-  if (wishes.has_detail) step.detail = &wishes.detail;
-  bptt_status status;
-  {
-    const Long running;
-    status = call(&sequence, &target, &step);
-  }
-  check(status, where);
-  return py::make_tuple(step.loss, step.grad_norm, step.clipped != 0, step.skipped != 0,
-                        after.pack(), wishes.h_array, wishes.c_array, wishes.a_array,
-                        wishes.detail_arrays, step.omega, step.clipped_norm, step.clip_angle);
+  flow.ask(step);
+  run<Long>([&] { return call(&sequence, &target, &step); }, where);
+  StepResult result;
+  result.loss = py::float_(step.loss);
+  result.grad_norm = py::float_(step.grad_norm);
+  result.clipped = py::bool_(step.clipped != 0);
+  result.skipped = py::bool_(step.skipped != 0);
+  result.state = after.pack();
+  result.flow = flow.h_array;
+  result.flow_c = flow.c_array;
+  result.flow_a = flow.a_array;
+  result.flow_detail = flow.detail_arrays;
+  result.omega = py::float_(step.omega);
+  result.clipped_norm = py::float_(step.clipped_norm);
+  result.clip_angle = py::float_(step.clip_angle);
+  return result;
 }
 
-py::object Model::train_step(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                             int flow, py::handle lengths, py::handle resets) const {
-  return step({"Model", "train_step"}, x, targets, weights, {state, lengths, resets}, flow,
-              [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
-                return bptt_model_train_step(handle_.get(), sequence, target, step);
-              });
+py::object Model::train_step(const StepArguments& in) const {
+  Flow flow;
+  return package.step_result.make(
+      step({"Model", "train_step"}, in, 0, flow,
+           [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
+             return bptt_model_train_step(handle_.get(), sequence, target, step);
+           }));
 }
 
-py::object Model::gradients(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                            int flow, py::handle accumulate, py::handle lengths, py::handle resets,
-                            uint64_t draw) const {
+py::object Model::gradients(const StepArguments& in) const {
   const Where where = {"Model", "gradients"};
-  py::object flat = py::reinterpret_borrow<py::object>(accumulate);
+  py::object flat = py::reinterpret_borrow<py::object>(in.accumulate);
   const bool add = !flat.is_none();
   if (!add) flat = new_array(net_.type_number(), &net_.parameters, 1);
   const Flat given = take_flat(net_.type_number(), flat, net_.parameters, where, "accumulate");
-  const py::tuple result =
-      step(where, x, targets, weights, {state, lengths, resets, draw}, flow,
+  Flow flow;
+  StepResult result =
+      step(where, in, draw_or_next(in.draw), flow,
            [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
              return bptt_model_gradients(handle_.get(), sequence, target, step, given.data, add);
            });
-  return py::make_tuple(result, flat);
+  const py::object gradients =
+      new_gradients(flat, in.layout, py::none(), py::none(), flow, result.omega);
+  return py::make_tuple(package.step_result.make(std::move(result)), gradients);
 }
 
 py::object Model::apply(py::handle gradients) const {
@@ -181,93 +175,106 @@ py::object Model::apply(py::handle gradients) const {
   const Given given = take_vector(net_, gradients, net_.parameters, where, "gradients");
   bptt_step step = {};
   step.struct_size = sizeof step;
-  bptt_status status;
-  {
-    const Released call;
-    status = bptt_model_apply(handle_.get(), given.data, &step);
-  }
-  check(status, where);
-  return py::make_tuple(step.grad_norm, step.clipped != 0, step.skipped != 0, step.clipped_norm,
-                        step.clip_angle);
+  run([&] { return bptt_model_apply(handle_.get(), given.data, &step); }, where);
+  UpdateResult result;
+  result.grad_norm = py::float_(step.grad_norm);
+  result.clipped = py::bool_(step.clipped != 0);
+  result.skipped = py::bool_(step.skipped != 0);
+  result.clipped_norm = py::float_(step.clipped_norm);
+  result.clip_angle = py::float_(step.clip_angle);
+  return package.update_result.make(std::move(result));
 }
 
-py::object Model::evaluate(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                           py::handle lengths, py::handle resets) const {
+py::object Model::evaluate(const StepArguments& in) const {
   const Where where = {"Model", "evaluate"};
   Extent extent;
   GivenTarget target_given;
-  const Given in = take_input(net_, x, extent, where);
-  const GivenCompanions given = take_companions(net_, {state, lengths, resets}, extent, where);
-  const bptt_target target = take_target(targets, weights, extent, target_given, where);
-  const bptt_sequence sequence = sequence_of(in, given, extent);
+  const Given x = take_input(net_, in.x, extent, where);
+  const GivenCompanions given =
+      take_companions(net_, {in.state, in.lengths, in.resets}, extent, where);
+  const bptt_target target = take_target(in.targets, in.weights, extent, target_given, where);
+  const bptt_sequence sequence = sequence_of(x, given, extent);
   const States after = new_states(net_, extent);
   const bptt_outputs outputs = {sizeof outputs, nullptr, 0, 0, after.h_data, after.c_data};
   double loss = 0;
-  bptt_status status;
-  {
-    const Long call;
-    status = bptt_model_evaluate(handle_.get(), &sequence, &target, &outputs, &loss);
-  }
-  check(status, where);
+  run<Long>([&] { return bptt_model_evaluate(handle_.get(), &sequence, &target, &outputs, &loss); },
+            where);
   return py::make_tuple(loss, after.pack());
 }
 
-py::object Model::call(py::handle x, py::handle state, py::handle lengths,
-                       py::handle resets) const {
-  return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x,
-                                 {state, lengths, resets}, false);
+py::object Model::call(const ForwardArguments& in) const {
+  return run_forward(net_, handle_.get(), bptt_model_forward, in, 0, false);
 }
 
-py::object Model::forward(py::handle x, py::handle state, py::handle lengths, py::handle resets,
-                          uint64_t draw) const {
-  return run_forward<bptt_model>(net_, handle_.get(), bptt_model_forward, x,
-                                 {state, lengths, resets, draw}, true);
+py::object Model::forward(const ForwardArguments& in) const {
+  return run_forward(net_, handle_.get(), bptt_model_forward, in, draw_or_next(in.draw), true);
 }
 
-py::object Model::backward(const Tape& tape, py::handle dout, py::handle dstate, int flow,
-                           py::handle accumulate, bool input_gradient, double clip_step,
-                           double clip_step_norm, int64_t k1, int64_t k2, double omega) const {
-  return run_backward<bptt_model>(
-      net_, handle_.get(), bptt_model_backward, tape, dout,
-      {dstate, accumulate, flow, input_gradient, "dout", clip_step, clip_step_norm, k1, k2, omega});
+py::object Model::backward(const BackwardArguments& in) const {
+  return run_backward(net_, handle_.get(), bptt_model_backward, in, "dout");
 }
 
 py::tuple Model::steps() const {
   int64_t taken = 0, skipped = 0;
-  bptt_status status;
-  {
-    const Released call;
-    status = bptt_model_steps(handle_.get(), &taken, &skipped);
-  }
-  check(status, {"Model", ""});
+  run([&] { return bptt_model_steps(handle_.get(), &taken, &skipped); }, {"Model", ""});
   return py::make_tuple(taken, skipped);
 }
 
+namespace {
+
+Signature<StepArguments> train_step_arguments(
+    "train_step: expected arguments (x, targets, state, lengths, resets, weights, flow)",
+    "train_step: expected a model that was made", 7,
+    {{"x", &StepArguments::x},
+     {"targets", &StepArguments::targets},
+     {"state", &StepArguments::state},
+     {"lengths", &StepArguments::lengths},
+     {"resets", &StepArguments::resets},
+     {"weights", &StepArguments::weights},
+     {"flow", &StepArguments::flow}});
+Signature<StepArguments> gradients_arguments(
+    "gradients: expected arguments (x, targets, state, lengths, resets, weights, flow, accumulate, "
+    "layout, draw)",
+    "gradients: expected a model that was made", 10,
+    {{"x", &StepArguments::x},
+     {"targets", &StepArguments::targets},
+     {"state", &StepArguments::state},
+     {"lengths", &StepArguments::lengths},
+     {"resets", &StepArguments::resets},
+     {"weights", &StepArguments::weights},
+     {"flow", &StepArguments::flow},
+     {"accumulate", &StepArguments::accumulate},
+     {"layout", &StepArguments::layout},
+     {"draw", &StepArguments::draw}});
+Signature<StepArguments> evaluate_arguments(
+    "evaluate: expected arguments (x, targets, state, lengths, resets, weights)",
+    "evaluate: expected a model that was made", 6,
+    {{"x", &StepArguments::x},
+     {"targets", &StepArguments::targets},
+     {"state", &StepArguments::state},
+     {"lengths", &StepArguments::lengths},
+     {"resets", &StepArguments::resets},
+     {"weights", &StepArguments::weights}});
+
+// A member function of Model's as a method.
+template <class Struct, py::object (Model::*body)(const Struct&) const>
+py::object of_model(const Model& model, const Struct& in) {
+  return (model.*body)(in);
+}
+
+}  // namespace
+
 void bind_model(py::module_& module) {
-  py::class_<Model> model(module, "Model");
-  bind_diagnostics<Model, bptt_model>(
-      model, {bptt_model_backward_seeds, bptt_model_jacobian, bptt_model_spectrum});
-  model.def(py::init(&Model::create), py::arg("options"))
+  py::class_<Model> type(module, "Model");
+  bind_diagnostics<Model, bptt_model_backward_seeds, bptt_model_jacobian, bptt_model_spectrum>(
+      type);
+  type.def(py::init(&Model::create), py::arg("options"))
       .def_static("load", &Model::load, py::arg("path"))
       .def_static("deserialize", &Model::deserialize, py::arg("data"))
       .def("save", &Model::save, py::arg("path"))
       .def("serialize", &Model::serialize)
       .def("options", [](const Model& model) { return write_options(model.read()); })
-      .def("train_step", &Model::train_step, py::arg("x"), py::arg("targets"), py::arg("state"),
-           py::arg("weights"), py::arg("flow"), py::arg("lengths"), py::arg("resets"))
-      .def("gradients", &Model::gradients, py::arg("x"), py::arg("targets"), py::arg("state"),
-           py::arg("weights"), py::arg("flow"), py::arg("accumulate"), py::arg("lengths"),
-           py::arg("resets"), py::arg("draw"))
       .def("apply", &Model::apply, py::arg("gradients"))
-      .def("evaluate", &Model::evaluate, py::arg("x"), py::arg("targets"), py::arg("state"),
-           py::arg("weights"), py::arg("lengths"), py::arg("resets"))
-      .def("call", &Model::call, py::arg("x"), py::arg("state"), py::arg("lengths"),
-           py::arg("resets"))
-      .def("forward", &Model::forward, py::arg("x"), py::arg("state"), py::arg("lengths"),
-           py::arg("resets"), py::arg("draw"))
-      .def("backward", &Model::backward, py::arg("tape"), py::arg("dout"), py::arg("dstate"),
-           py::arg("flow"), py::arg("accumulate"), py::arg("input_gradient"), py::arg("clip_step"),
-           py::arg("clip_step_norm"), py::arg("k1"), py::arg("k2"), py::arg("omega"))
       .def("params",
            [](const py::object& self) {
              const auto& model = py::cast<const Model&>(self);
@@ -278,6 +285,18 @@ void bind_model(py::module_& module) {
       .def("set_metadata", &Model::set_metadata, py::arg("key"), py::arg("value"))
       .def("tensors", &Model::tensors)
       .def("set_tensor", &Model::set_tensor, py::arg("name"), py::arg("array"));
+  def_method<Model, StepArguments, &train_step_arguments,
+             of_model<StepArguments, &Model::train_step>>(type, "train_step");
+  def_method<Model, StepArguments, &gradients_arguments,
+             of_model<StepArguments, &Model::gradients>>(type, "gradients");
+  def_method<Model, StepArguments, &evaluate_arguments, of_model<StepArguments, &Model::evaluate>>(
+      type, "evaluate");
+  def_method<Model, ForwardArguments, &call_arguments, of_model<ForwardArguments, &Model::call>>(
+      type, "call");
+  def_method<Model, ForwardArguments, &forward_arguments,
+             of_model<ForwardArguments, &Model::forward>>(type, "forward");
+  def_method<Model, BackwardArguments, &backward_arguments,
+             of_model<BackwardArguments, &Model::backward>>(type, "backward");
 }
 
 }  // namespace bindings

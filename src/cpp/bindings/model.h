@@ -3,8 +3,14 @@
 
 #include "base/fork.h"
 #include "bindings/bindings.h"
+#include "bindings/passes.h"
 
 namespace bindings {
+
+// What a training step takes, and its halves and an evaluation.
+struct StepArguments {
+  py::handle x, targets, state, lengths, resets, weights, flow, accumulate, layout, draw;
+};
 
 class Model {
  public:
@@ -20,21 +26,13 @@ class Model {
 
   void save(const std::string& path) const;
   py::bytes serialize() const;
-  py::object train_step(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                        int flow, py::handle lengths, py::handle resets) const;
-  py::object gradients(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                       int flow, py::handle accumulate, py::handle lengths, py::handle resets,
-                       uint64_t draw) const;  // (step, flat)
-  py::object apply(
-      py::handle gradients) const;  // (grad_norm, clipped, skipped, clipped_norm, clip_angle)
-  py::object evaluate(py::handle x, py::handle targets, py::handle state, py::handle weights,
-                      py::handle lengths, py::handle resets) const;
-  py::object call(py::handle x, py::handle state, py::handle lengths, py::handle resets) const;
-  py::object forward(py::handle x, py::handle state, py::handle lengths, py::handle resets,
-                     uint64_t draw) const;
-  py::object backward(const Tape& tape, py::handle dout, py::handle dstate, int flow,
-                      py::handle accumulate, bool input_gradient, double clip_step,
-                      double clip_step_norm, int64_t k1, int64_t k2, double omega) const;
+  py::object train_step(const StepArguments& in) const;
+  py::object gradients(const StepArguments& in) const;  // (StepResult, Gradients)
+  py::object apply(py::handle gradients) const;
+  py::object evaluate(const StepArguments& in) const;  // (loss, state)
+  py::object call(const ForwardArguments& in) const;
+  py::object forward(const ForwardArguments& in) const;
+  py::object backward(const BackwardArguments& in) const;
   py::tuple steps() const;
 
   // What travels in the file with the model (optimizer.cpp).
@@ -49,9 +47,11 @@ class Model {
   };
   bptt_target take_target(py::handle targets, py::handle weights, const Extent& extent,
                           GivenTarget& given, const Where& where) const;
+  // The draw that was given, or None: the next training step's.
+  uint64_t draw_or_next(py::handle draw) const;
   template <class Call>
-  py::tuple step(const Where& where, py::handle x, py::handle targets, py::handle weights,
-                 const Companions& companions, int flow, const Call& call) const;
+  StepResult step(const Where& where, const StepArguments& in, uint64_t draw, Flow& flow,
+                  const Call& call) const;
 
   Owned<bptt_model, bptt_model_free> handle_;
   bptt_params* params_ = nullptr;

@@ -1,5 +1,6 @@
 // module.cpp: the module bptt_native._core; statuses become exceptions here.
 #include "bindings/bindings.h"
+#include "bindings/package.h"
 
 #include <cerrno>
 #include <chrono>
@@ -178,12 +179,7 @@ int64_t get_num_threads() {
 }
 
 void set_num_threads(int64_t count) {
-  bptt_status status;
-  {
-    const Released call;
-    status = bptt_set_num_threads(count);
-  }
-  check(status, {"set_num_threads", ""});
+  run([&] { return bptt_set_num_threads(count); }, {"set_num_threads", ""});
 }
 
 bool get_flush_subnormals() {
@@ -286,6 +282,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("profile_stop", &profile_stop);
   module.def("map_function", &map_function, py::arg("function"), py::arg("values"));
   module.def("pin_of", &pin_of, py::arg("array"));
+  module.def("hand_over", &hand_over);
   bind_layer(module);
   bind_model(module);
   bind_optimizer(module);

@@ -9,16 +9,6 @@
 namespace bindings {
 namespace {
 
-template <class Call>
-void without_gil(const Call& call, const Where& where) {
-  bptt_status status;
-  {
-    const Released released;
-    status = call();
-  }
-  check(status, where);
-}
-
 int type_number(bptt_dtype dtype) {
   return dtype == BPTT_FLOAT32 ? 11 : dtype == BPTT_FLOAT64 ? 12 : kInt64;
 }
@@ -32,8 +22,8 @@ class Optimizer {
     bptt_optimizer_options_init(&settings, sizeof settings);
     read_options(options, settings);
     bptt_params* handle = py::cast<const Params&>(params).handle;
-    without_gil([&] { return bptt_optimizer_create(&settings, handle, owned_.put()); },
-                {owner_.c_str(), ""});
+    run([&] { return bptt_optimizer_create(&settings, handle, owned_.put()); },
+        {owner_.c_str(), ""});
     handle_ = owned_.get();
   }
   Optimizer(const std::string& owner, const py::object& model)
@@ -47,50 +37,47 @@ class Optimizer {
     const Where where = {owner_.c_str(), "step"};
     const Given given = take_vector(net_, gradients, net_.parameters, where, "gradients");
     int32_t skipped = 0;
-    without_gil([&] { return bptt_optimizer_step(handle_, given.data, &skipped); }, where);
+    run([&] { return bptt_optimizer_step(handle_, given.data, &skipped); }, where);
     return skipped == 0;
   }
 
   double get_lr() const {
     double lr = 0;
-    without_gil([&] { return bptt_optimizer_get_lr(handle_, &lr); }, {owner_.c_str(), "lr"});
+    run([&] { return bptt_optimizer_get_lr(handle_, &lr); }, {owner_.c_str(), "lr"});
     return lr;
   }
   void set_lr(double lr) const {
-    without_gil([&] { return bptt_optimizer_set_lr(handle_, lr); }, {owner_.c_str(), "lr"});
+    run([&] { return bptt_optimizer_set_lr(handle_, lr); }, {owner_.c_str(), "lr"});
   }
   int64_t get_steps() const {
     int64_t steps = 0;
-    without_gil([&] { return bptt_optimizer_get_steps(handle_, &steps); },
-                {owner_.c_str(), "steps"});
+    run([&] { return bptt_optimizer_get_steps(handle_, &steps); }, {owner_.c_str(), "steps"});
     return steps;
   }
   void set_steps(int64_t steps) const {
-    without_gil([&] { return bptt_optimizer_set_steps(handle_, steps); },
-                {owner_.c_str(), "load_state_dict"});
+    run([&] { return bptt_optimizer_set_steps(handle_, steps); },
+        {owner_.c_str(), "load_state_dict"});
   }
 
   int64_t get_tensor_steps(const std::string& name) const {
     int64_t steps = 0;
-    without_gil([&] { return bptt_optimizer_get_tensor_steps(handle_, name.c_str(), &steps); },
-                {owner_.c_str(), "tensor_steps"});
+    run([&] { return bptt_optimizer_get_tensor_steps(handle_, name.c_str(), &steps); },
+        {owner_.c_str(), "tensor_steps"});
     return steps;
   }
   void set_tensor_steps(const std::string& name, int64_t steps) const {
-    without_gil([&] { return bptt_optimizer_set_tensor_steps(handle_, name.c_str(), steps); },
-                {owner_.c_str(), "load_state_dict"});
+    run([&] { return bptt_optimizer_set_tensor_steps(handle_, name.c_str(), steps); },
+        {owner_.c_str(), "load_state_dict"});
   }
 
   void set_group(const std::string& name, double lr_scale, double weight_decay) const {
-    without_gil(
-        [&] { return bptt_optimizer_set_group(handle_, name.c_str(), lr_scale, weight_decay); },
+    run([&] { return bptt_optimizer_set_group(handle_, name.c_str(), lr_scale, weight_decay); },
         {owner_.c_str(), "set_group"});
   }
   // The factor of the learning rate, and the weight decay (NaN: the optimiser's).
   py::tuple get_group(const std::string& name) const {
     double lr_scale = 0, weight_decay = 0;
-    without_gil(
-        [&] { return bptt_optimizer_get_group(handle_, name.c_str(), &lr_scale, &weight_decay); },
+    run([&] { return bptt_optimizer_get_group(handle_, name.c_str(), &lr_scale, &weight_decay); },
         {owner_.c_str(), "groups"});
     return py::make_tuple(lr_scale, weight_decay);
   }
@@ -104,7 +91,7 @@ class Optimizer {
     for (int64_t i = 0; i < count; ++i) {
       const py::object values = new_array(net_.type_number(), &net_.parameters, 1);
       void* data = data_of(values);
-      without_gil([&] { return bptt_optimizer_get_state(handle_, i, data); }, where);
+      run([&] { return bptt_optimizer_get_state(handle_, i, data); }, where);
       moments[names[i]] = values;
     }
     return moments;
@@ -112,7 +99,7 @@ class Optimizer {
   void set_moment(int64_t index, py::handle values) const {
     const Where where = {owner_.c_str(), "load_state_dict"};
     const Given given = take_vector(net_, values, net_.parameters, where, "state");
-    without_gil([&] { return bptt_optimizer_set_state(handle_, index, given.data); }, where);
+    run([&] { return bptt_optimizer_set_state(handle_, index, given.data); }, where);
   }
 
  private:
@@ -138,23 +125,21 @@ struct Vector {
 double clip_grad_norm(const py::array& gradients, double max_norm, double eps) {
   const Vector g(gradients, "clip_grad_norm_");
   double norm = 0;
-  without_gil(
-      [&] { return bptt_clip_grad_norm(g.dtype, g.flat.data, g.count, max_norm, eps, &norm); },
+  run([&] { return bptt_clip_grad_norm(g.dtype, g.flat.data, g.count, max_norm, eps, &norm); },
       {"clip_grad_norm_", ""});
   return norm;
 }
 
 void clip_grad_value(const py::array& gradients, double value) {
   const Vector g(gradients, "clip_grad_value_");
-  without_gil([&] { return bptt_clip_grad_value(g.dtype, g.flat.data, g.count, value); },
-              {"clip_grad_value_", ""});
+  run([&] { return bptt_clip_grad_value(g.dtype, g.flat.data, g.count, value); },
+      {"clip_grad_value_", ""});
 }
 
 double grad_norm(const py::array& gradients) {
   const Vector g(gradients, "Gradients.norm");
   double norm = 0;
-  without_gil([&] { return bptt_grad_norm(g.dtype, g.flat.data, g.count, &norm); },
-              {"Gradients", "norm"});
+  run([&] { return bptt_grad_norm(g.dtype, g.flat.data, g.count, &norm); }, {"Gradients", "norm"});
   return norm;
 }
 
@@ -164,19 +149,20 @@ double grad_norm(const py::array& gradients) {
 // copied before another thread's turn.
 py::dict Model::metadata() const {
   std::vector<std::pair<std::string, std::string>> found;
-  bptt_status status = BPTT_OK;
-  {
-    const Released call;
-    const auto turn = extras_.access();
-    for (int64_t i = 0; status == BPTT_OK; ++i) {
-      const char* key = nullptr;
-      const char* value = nullptr;
-      status = bptt_model_metadata_key(handle_.get(), i, &key);
-      if (status == BPTT_OK) status = bptt_model_get_metadata(handle_.get(), key, &value);
-      if (status == BPTT_OK) found.emplace_back(key, value);
-    }
-  }
-  if (status != BPTT_ERR_RANGE) check(status, {"Model", "metadata"});
+  run(
+      [&] {
+        const auto turn = extras_.access();
+        for (int64_t i = 0;; ++i) {
+          const char* key = nullptr;
+          const char* value = nullptr;
+          bptt_status status = bptt_model_metadata_key(handle_.get(), i, &key);
+          if (status == BPTT_ERR_RANGE) return BPTT_OK;  // that was the last
+          if (status == BPTT_OK) status = bptt_model_get_metadata(handle_.get(), key, &value);
+          if (status != BPTT_OK) return status;
+          found.emplace_back(key, value);
+        }
+      },
+      {"Model", "metadata"});
   py::dict all;
   for (const auto& [key, value] : found) all[py::str(key)] = py::str(value);
   return all;
@@ -185,7 +171,7 @@ py::dict Model::metadata() const {
 void Model::set_metadata(const std::string& key, const py::object& value) const {
   const std::string text = value.is_none() ? "" : py::cast<std::string>(value);
   const char* given = value.is_none() ? nullptr : text.c_str();
-  without_gil(
+  run(
       [&] {
         const auto turn = extras_.access();
         return bptt_model_set_metadata(handle_.get(), key.c_str(), given);
@@ -200,21 +186,21 @@ py::dict Model::tensors() const {
     std::vector<char> bytes;
   };
   std::vector<Found> found;
-  bptt_status status = BPTT_OK;
-  {
-    const Released call;
-    const auto turn = extras_.access();
-    for (int64_t i = 0; status == BPTT_OK; ++i) {
-      bptt_extra_info info = {};
-      status = bptt_model_extra(handle_.get(), i, &info, sizeof info);
-      if (status != BPTT_OK) break;
-      int64_t size = info.dtype == BPTT_FLOAT32 ? 4 : 8;
-      for (int64_t axis = 0; axis < info.rank; ++axis) size *= info.shape[axis];
-      const char* bytes = static_cast<const char*>(info.values);
-      found.push_back({info.name, info, {bytes, bytes + size}});
-    }
-  }
-  if (status != BPTT_ERR_RANGE) check(status, {"Model", "tensors"});
+  run(
+      [&] {
+        const auto turn = extras_.access();
+        for (int64_t i = 0;; ++i) {
+          bptt_extra_info info = {};
+          const bptt_status status = bptt_model_extra(handle_.get(), i, &info, sizeof info);
+          if (status == BPTT_ERR_RANGE) return BPTT_OK;  // that was the last
+          if (status != BPTT_OK) return status;
+          int64_t size = info.dtype == BPTT_FLOAT32 ? 4 : 8;
+          for (int64_t axis = 0; axis < info.rank; ++axis) size *= info.shape[axis];
+          const char* bytes = static_cast<const char*>(info.values);
+          found.push_back({info.name, info, {bytes, bytes + size}});
+        }
+      },
+      {"Model", "tensors"});
   py::dict all;
   for (const auto& [name, info, bytes] : found) {
     const py::object array =
@@ -237,7 +223,7 @@ void Model::set_tensor(const std::string& name, const py::object& array) const {
     for (int64_t axis = 0; axis < rank; ++axis) shape[axis] = values.shape(axis);
     given.hold(values);
   }
-  without_gil(
+  run(
       [&] {
         const auto turn = extras_.access();
         return bptt_model_set_extra(handle_.get(), name.c_str(), dtype, rank, shape, given.data);

@@ -1,5 +1,5 @@
-// stream.cpp: _core.Stream. Its step is a plain C method that keeps the GIL: a step takes
-// less time than either costs.
+// stream.cpp: _core.Stream. Its step keeps the GIL: a step takes less time than to give it back.
+#include "bindings/method.h"
 #include "bindings/model.h"
 
 namespace bindings {
@@ -7,12 +7,7 @@ namespace {
 
 struct Stream {
   explicit Stream(const Model& model) : net(model.net()) {
-    bptt_status status;
-    {
-      const Released call;
-      status = bptt_stream_create(model.handle(), handle.put());
-    }
-    check(status, {"Model", "stream"});
+    run([&] { return bptt_stream_create(model.handle(), handle.put()); }, {"Model", "stream"});
     net.owner = "Stream";
   }
   Owned<bptt_stream, bptt_stream_free> handle;
@@ -67,41 +62,18 @@ py::object run_step(const Stream& stream, py::handle x, py::handle out) {
   return result;
 }
 
-extern "C" PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
-                                 PyObject* names) {
-  PyObject* given[2] = {nullptr, Py_None};
-  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
-  bool fits = count <= 2;
-  for (Py_ssize_t i = 0; fits && i < count; ++i) given[i] = args[i];
-  for (Py_ssize_t i = 0; fits && i < named; ++i) {
-    PyObject* name = PyTuple_GET_ITEM(names, i);
-    const int slot = PyUnicode_CompareWithASCIIString(name, "x") == 0 ? 0 : 1;
-    fits = (slot == 0 || PyUnicode_CompareWithASCIIString(name, "out") == 0) && slot >= count;
-    given[slot] = args[count + i];
-  }
-  if (!fits || !given[0]) {
-    PyErr_SetString(PyExc_TypeError, "Stream.step: expected arguments (x, out=None), got others");
-    return nullptr;
-  }
-  try {
-    auto* instance = reinterpret_cast<py::detail::instance*>(self);
-    const auto* stream = static_cast<const Stream*>(instance->get_value_and_holder().value_ptr());
-    if (!stream)
-      throw py::type_error(
-          "Stream.step: expected a stream that Model.stream made, got an empty one");
-    return run_step(*stream, given[0], given[1]).release().ptr();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const py::builtin_exception& error) {
-    error.set_error();
-  } catch (const std::exception& error) { PyErr_SetString(PyExc_RuntimeError, error.what()); }
-  return nullptr;
+struct StreamStepArguments {
+  py::handle x, out;
+};
+Signature<StreamStepArguments> step_arguments(
+    "Stream.step: expected arguments (x, out=None)",
+    "Stream.step: expected a stream that Model.stream made", 1,
+    {{"x", &StreamStepArguments::x}, {"out", &StreamStepArguments::out}});
+py::object step(const Stream& stream, const StreamStepArguments& in) {
+  return run_step(stream, in.x, in.out);
 }
 
-PyMethodDef step_method = {"step",
-                           reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(stream_step)),
-                           METH_FASTCALL | METH_KEYWORDS,
-                           R"(step($self, x, out=None)
+constexpr const char* kStepDoc = R"(step($self, x, out=None)
 --
 
 Advance by one time step.
@@ -124,7 +96,7 @@ TypeError, ValueError
     If an array has another dtype or shape, or `out` overlaps `x`.
 IndexError
     If a token is out of range.
-)"};
+)";
 
 }  // namespace
 
@@ -134,9 +106,7 @@ void bind_stream(py::module_& module) {
       .def("reset", &reset)
       .def("get_state", &get_state)
       .def("set_state", &set_state, py::arg("state"));
-  PyObject* step = PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(type.ptr()), &step_method);
-  if (!step) throw py::error_already_set();
-  type.attr("step") = py::reinterpret_steal<py::object>(step);
+  def_method<Stream, StreamStepArguments, &step_arguments, step>(type, "step", kStepDoc);
 }
 
 }  // namespace bindings
