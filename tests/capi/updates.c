@@ -72,16 +72,8 @@ static void check_tapes(bptt_layer* layer, bptt_optimizer* optimizer) {
   int i, k;
   for (i = 0; i < T * N * I; ++i) x[i] = (float)random_number();
   for (i = 0; i < T * N * H; ++i) dy[i] = (float)random_number();
-  OK(bptt_sequence_init(&sequence, sizeof sequence));
-  sequence.time = T;
-  sequence.batch = N;
-  sequence.x = x;
-  sequence.x_stride_t = N * I;
-  sequence.x_stride_n = I;
-  OK(bptt_backward_init(&backward, sizeof backward));
-  backward.dy = dy;
-  backward.dy_stride_t = N * H;
-  backward.dy_stride_n = H;
+  sequence = values_over(T, N, x, I);
+  backward = backward_from(dy, N, H, now);
   for (i = 0; i < COUNT; ++i) gradients[i] = (float)random_number();
   for (i = 0; i < TAPES; ++i) {
     OK(bptt_layer_forward(layer, &sequence, NULL, &tapes[i]));

@@ -27,7 +27,7 @@ def jacobian(
     ----------
     net : RNN, LSTM, GRU or Model
     tape : Tape
-        The tape of a ``forward`` of this net, whose parameters have not changed since.
+        The tape of a ``forward`` of this net. The parameters are those that it was made with.
     step : int
         The step t. Step 0 starts from the initial state. (Direction 1 counts from the sequence's
         end.)
@@ -45,7 +45,7 @@ def jacobian(
     TypeError, ValueError, IndexError
         An argument does not fit.
     RuntimeError
-        The parameters changed since ``forward``, or the tape is another net's.
+        The tape is another net's.
     """
     index = walk_index(net, layer, direction, "jacobian")
     sample = integer(sample, "jacobian", "sample", 0)
@@ -129,7 +129,7 @@ def lyapunov(
     ----------
     net : RNN, LSTM, GRU or Model
     tape : Tape
-        The tape of a ``forward`` of this net, whose parameters have not changed since.
+        The tape of a ``forward`` of this net. The parameters are those that it was made with.
     layer, direction, sample : int
         Indices of the layer (-1 is the top one), direction and sequence. (Other layers have no
         influence: the spectrum of a stack is that of its layers together.)

@@ -57,7 +57,7 @@ def backward_seeds(
     ----------
     net : RNN, LSTM, GRU or Model
     tape : Tape
-        The tape of a ``forward`` of this net, whose parameters have not changed since.
+        The tape of a ``forward`` of this net. The parameters are those that it was made with.
     times : integers [S]
         The step of each loss.
     outputs : integers [S], optional
@@ -81,7 +81,7 @@ def backward_seeds(
     TypeError, ValueError, IndexError
         An argument does not fit, or an index is out of range.
     RuntimeError
-        The parameters changed since ``forward``, or the tape is another net's.
+        The tape is another net's.
     """
     where, held = "backward_seeds", list[object]()
     check_tape(tape, where)

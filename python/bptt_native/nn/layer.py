@@ -141,7 +141,7 @@ class Layer(Parameterised):
         y, state : ndarray
             As in `__call__`; `y` never aliases the tape.
         tape : Tape
-            What `backward` needs, until the parameters change. It holds copies.
+            What `backward` needs. It holds copies, and keeps the parameters that it was made with.
 
         Raises
         ------
@@ -174,7 +174,8 @@ class Layer(Parameterised):
         Parameters
         ----------
         tape : Tape
-            Of a `forward` of this layer, the parameters unchanged since.
+            Of a `forward` of this layer. The gradients are those at the parameters that it was made
+            with, whatever these are now; zero for parameters that are frozen now.
         dy : array_like like y, or None
             dL/dy; None means zeros.
         dstate : array_like like state, or (dh, dc), optional
@@ -210,7 +211,7 @@ class Layer(Parameterised):
         TypeError, ValueError
             If an argument does not fit.
         RuntimeError
-            If the parameters changed since `forward`, or the tape is another layer's.
+            If the tape is another layer's.
 
         References
         ----------

@@ -276,7 +276,7 @@ class Model(TrainingStep):
         out, state : ndarray
             As in `__call__`.
         tape : Tape
-            For `backward`, until the parameters change.
+            For `backward`. It keeps the parameters that it was made with.
 
         Raises
         ------
@@ -305,7 +305,7 @@ class Model(TrainingStep):
         Parameters
         ----------
         tape : Tape
-            Of a `forward` of this model, the parameters unchanged since.
+            Of a `forward` of this model, as in `LSTM.backward`.
         dout : array_like like out, or None
             dL/d out; None means zeros.
         dstate, flow, accumulate, input_gradient, clip_step, clip_step_norm : optional

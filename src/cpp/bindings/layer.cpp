@@ -139,10 +139,12 @@ int64_t parameter_count(bptt_params* params) {
 void bind_layer(py::module_& module) {
   py::class_<Tape>(module, "Tape",
                    "What one forward call remembers for BPTT.\n\n"
-                   "It holds copies, serves any number of backward calls of the layer or model "
-                   "that made it, and is\n"
-                   "refused (RuntimeError) after the parameters changed.")
-      .def_property_readonly("nbytes", &tape_bytes, "The memory that it holds, in bytes.")
+                   "It holds copies and serves any number of backward calls of the layer or model "
+                   "that made it, with the\n"
+                   "parameters of that time: if they change, the tapes made with them share what "
+                   "backward calls need of them.")
+      .def_property_readonly("nbytes", &tape_bytes,
+                             "The memory that it holds, in bytes, without what it shares.")
       .def_property_readonly(
           "steps", [](const Tape& tape) { return tape.extent.steps; },
           "The number of time steps T.")
