@@ -61,7 +61,7 @@ def way_back(net: Net, dtype: str) -> tuple:
     return (cast(net.dy, dtype), cast(net.dstate, dtype)), options
 
 
-# --------------------------------------------------------------------------------------------- layers
+# ------------------------------------------------------------------------------------------ layers
 
 
 @pytest.mark.parametrize("walked", [False, True], ids=["first", "again"])
@@ -98,13 +98,13 @@ def test_every_way_to_update_a_layer_leaves_its_tapes_right(cell):
     want = gradients_of(twin, twin.forward(x)[2], dy)
     grads = twin.backward(twin.forward(x)[2], dy)
     before = layer.state_dict()
-    rules = [bn.SGD, bn.Adam, bn.Adagrad, bn.RMSprop]
-    ways = [lambda rule=rule(layer, lr=0.1): rule.step(grads) for rule in rules]
-    ways += [lambda: layer.load_state_dict(before)]  # the values are equal
-    for way in ways:
+    rules = [make(layer, lr=0.1) for make in (bn.SGD, bn.Adam, bn.Adagrad, bn.RMSprop)]
+    ways = [(rule.step, grads) for rule in rules]
+    ways += [(layer.load_state_dict, before)]  # which changes no value
+    for way, given in ways:
         layer.load_state_dict(before)
         tape = layer.forward(x)[2]
-        way()
+        way(given)
         same(gradients_of(layer, tape, dy), want)
 
 
@@ -123,9 +123,11 @@ def test_many_tapes_of_many_versions(cell, dtype):
     adam, rng = bn.Adam(layer, lr=0.05), np.random.default_rng(3)
     kept = []
     for step in range(12):
-        x, dy = draw(T, N, I, seed=step, dtype=dtype), draw(T, N, H, seed=-step % 99, dtype=dtype)
-        for _ in range(rng.integers(1, 4)):
-            kept.append((layer.forward(x, draw=step)[2], layer.state_dict(), x, dy, step))
+        x, dy = draw(T, N, I, seed=step, dtype=dtype), draw(T, N, H, seed=99 + step, dtype=dtype)
+        kept += [
+            (layer.forward(x, draw=step)[2], layer.state_dict(), x, dy, step)
+            for _ in range(rng.integers(1, 4))
+        ]
         if rng.integers(2):
             layer.backward(kept[-1][0], dy)
         adam.step(layer.backward(layer.forward(x)[2], dy))
@@ -175,7 +177,7 @@ def test_a_tape_keeps_the_instruction_set_of_the_update(
     same(gradients_of(layer, tape, dy), want)
 
 
-# --------------------------------------------------------------------------------------------- models
+# ------------------------------------------------------------------------------------------ models
 
 
 INPUTS = {
@@ -255,7 +257,7 @@ def test_a_tape_goes_back_while_another_thread_trains():
     assert model.step_count == 200
 
 
-# --------------------------------------------------------------------------------------------- memory
+# ------------------------------------------------------------------------------------------ memory
 
 STATM = Path("/proc/self/statm")
 needs_statm = pytest.mark.skipif(not STATM.exists(), reason="this system has no /proc/self/statm")
