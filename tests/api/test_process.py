@@ -109,3 +109,13 @@ def test_a_handler_that_calls_the_model_inside_is_told_that_it_is_busy():
     assert len(lines) == 2, done.stdout + done.stderr
     assert re.match(r"Model.save: expected .* got a call from the cancel callback", lines[0])
     assert lines[1] == "1"
+
+
+def test_nothing_heavy_is_imported():
+    done = python(
+        """
+        import sys, bptt_native.cli.main
+        print(*sorted({m.partition('.')[0] for m in sys.modules} & {'tqdm', 'matplotlib'}))
+        """
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import bptt_native as bn
-from helpers.paths import CPP, ROOT
+from helpers.cprograms import library
+from helpers.paths import CPP, ROOT, TESTS
 
 PYTHON = ROOT / "python" / "bptt_native"
 BINARY = {".png", ".safetensors"}
@@ -185,10 +186,8 @@ def test_no_imports_go_round_within_a_room(room: str) -> None:
     assert set(order) == modules.keys()
 
 
-def library() -> Path:
-    found = list((Path(bn.__file__).parent / "lib").glob("libbptt.so*"))
-    assert len(found) == 1, "a wheel has one library file"
-    return found[0]
+def test_a_wheel_has_one_library_file() -> None:
+    assert list(library().parent.glob("libbptt.so*")) == [library()]
 
 
 def symbols(path: Path, *options: str) -> list[tuple[str, str]]:
@@ -270,9 +269,13 @@ def test_no_museum() -> None:
             assert not re.search(r"#if 0\b|\bFIXME\b|\bXXX\b|TODO(?!\(|:)", text), path
 
 
+def files_of_tests() -> list[Path]:
+    return sorted(p for p in TESTS.rglob("*") if p.suffix in {".py", ".c", ".cpp", ".h"})
+
+
 @pytest.mark.parametrize(
     "path",
-    sources() + python_modules() + reference_modules(),
+    sources() + python_modules() + reference_modules() + files_of_tests(),
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_a_person_can_read_each_file(path: Path) -> None:
