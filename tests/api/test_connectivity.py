@@ -120,17 +120,14 @@ def test_last_step_models_have_one_row():
     assert (found.matrix[0, :4] > 0).all()
 
 
+@pytest.mark.usefixtures("threads_afterwards")
 def test_the_same_bits_for_any_number_of_threads(dtype):
     model = bn.Model("lstm", input_size=8, hidden_size=48, output_size=8, dtype=dtype)
     x = np.random.default_rng(0).standard_normal((300, 1, 8)).astype(dtype)
-    before = bn.get_num_threads()
-    try:
-        found = []
-        for threads in (1, 2, 3):
-            bn.set_num_threads(threads)
-            found.append(connectivity(model, x).matrix)
-    finally:
-        bn.set_num_threads(before)
+    found = []
+    for threads in (1, 2, 3):
+        bn.set_num_threads(threads)
+        found.append(connectivity(model, x).matrix)
     assert (found[0] == found[1]).all()
     assert (found[0] == found[2]).all()
 

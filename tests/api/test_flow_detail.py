@@ -154,19 +154,16 @@ def test_details_add_up_and_change_nothing(cell, options, bidirectional, ragged,
         assert grads.flow_detail.weight_hh is None
 
 
+@pytest.mark.usefixtures("threads_afterwards")
 def test_details_have_the_same_bits_for_any_number_of_threads(dtype):
     net = bn.LSTM(8, 48, num_layers=2, dtype=dtype)
     rng = np.random.default_rng(0)
     y, _, tape = net.forward(rng.standard_normal((40, 20, 8)).astype(dtype))
     dy = rng.standard_normal(y.shape).astype(dtype)
-    before = bn.get_num_threads()
-    try:
-        found = []
-        for threads in (1, 3):
-            bn.set_num_threads(threads)
-            found.append(net.backward(tape, dy, flow="all"))
-    finally:
-        bn.set_num_threads(before)
+    found = []
+    for threads in (1, 3):
+        bn.set_num_threads(threads)
+        found.append(net.backward(tape, dy, flow="all"))
     for one, other in zip(found[0].flow_detail, found[1].flow_detail, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(found[0].flow_a, found[1].flow_a)

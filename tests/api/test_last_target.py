@@ -142,6 +142,7 @@ def test_a_training_step_and_a_loss_of_your_own_are_the_same(cell):
     assert largest_error(steps, dict(gradients), 1e-12) <= 1e-10
 
 
+@pytest.mark.usefixtures("threads_afterwards")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("N", [1, 2, 16, 70])  # one to four shards
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -149,15 +150,12 @@ def test_any_number_of_threads_gives_the_same_bits(cell, N, dtype):
     x, y, lengths = batch(T=11, N=max(N, 2))
     x, y, lengths = x[:, :N].astype(dtype), y[:N], lengths[:N]
     model = net(cell, dtype=dtype, hidden_size=33)
-    before, results = bn.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3, 5):
-            bn.set_num_threads(threads)
-            value, gradients = model.gradients(x, y, lengths=lengths)
-            out, _ = model(x, lengths=lengths)
-            results.append((value.loss, gradients.flat.tobytes(), out.tobytes()))
-    finally:
-        bn.set_num_threads(before)
+    results = []
+    for threads in (1, 2, 3, 5):
+        bn.set_num_threads(threads)
+        value, gradients = model.gradients(x, y, lengths=lengths)
+        out, _ = model(x, lengths=lengths)
+        results.append((value.loss, gradients.flat.tobytes(), out.tobytes()))
     assert all(result == results[0] for result in results)
     want = by_reference(model, x, y, lengths=lengths)
     assert largest_error(gradients, want.gradients, 1e-12) <= 20 * TOLERANCE[dtype]

@@ -298,6 +298,7 @@ def test_weights_are_multiplicities():
     assert close(da.flat, dc.flat)
 
 
+@pytest.mark.usefixtures("threads_afterwards")
 @pytest.mark.parametrize("case", ["everything", "mse, everything", "bce, everything"])
 def test_the_same_bits_for_any_number_of_threads(case, isa):
     loss, options, *_ = CASES[case]
@@ -308,14 +309,12 @@ def test_the_same_bits_for_any_number_of_threads(case, isa):
     weights = rng.random(shape, "f4") * (rng.random(shape) < 0.8)
     weights = weights.astype("f4")
     seen = set()
-    threads = bn.get_num_threads()
     for count in (1, 2, 3, 4):
         bn.set_num_threads(count)
         m = model(loss, dtype="float32", **options)
         steps = [m.train_step(x, y, weights=weights).loss for _ in range(3)]
         _, gradients = m.gradients(x, y, weights=weights)
         seen.add((*steps, m.evaluate(x, y, weights=weights)[0], gradients.flat.tobytes()))
-    bn.set_num_threads(threads)
     assert len(seen) == 1
 
 

@@ -198,21 +198,19 @@ def test_state_goes_on_to_the_same_bits(rule, options, dtype):
         np.testing.assert_array_equal(value, optimizer.state_dict()[name])
 
 
+@pytest.mark.usefixtures("threads_afterwards")
 @pytest.mark.parametrize(("rule", "options"), RULES)
 def test_threads_change_no_bit(rule, options):
-    before, results = bn.get_num_threads(), set()
-    try:
-        for threads in (1, 3):
-            bn.set_num_threads(threads)
-            layer = bn.RNN(300, 500, seed=2)
-            y, _, tape = layer.forward(np.ones((2, 1, 300), "f4"))
-            grads = layer.backward(tape, y)
-            optimizer = getattr(bn, rule)(layer, lr=0.01, weight_decay=0.1, **options)
-            for _ in range(3):
-                optimizer.step(grads)
-            results.add(layer._params.get().tobytes())
-    finally:
-        bn.set_num_threads(before)
+    results = set()
+    for threads in (1, 3):
+        bn.set_num_threads(threads)
+        layer = bn.RNN(300, 500, seed=2)
+        y, _, tape = layer.forward(np.ones((2, 1, 300), "f4"))
+        grads = layer.backward(tape, y)
+        optimizer = getattr(bn, rule)(layer, lr=0.01, weight_decay=0.1, **options)
+        for _ in range(3):
+            optimizer.step(grads)
+        results.add(layer._params.get().tobytes())
     assert len(results) == 1
 
 

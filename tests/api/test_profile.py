@@ -17,11 +17,8 @@ PHASES = {
 
 
 @pytest.fixture
-def one_thread():
-    before = bn.get_num_threads()
+def one_thread(threads_afterwards):
     bn.set_num_threads(1)
-    yield
-    bn.set_num_threads(before)
 
 
 def layer_step(layer, steps=60, batch=16):

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pytest
 
 import bptt_native as bn
 from helpers.arrays import draw, generator
@@ -57,13 +58,10 @@ def test_many_layers_come_and_go():
     assert all(layer(np.ones((1, 1, 1), "f4"))[0].shape == (1, 1, 1) for layer in layers)
 
 
+@pytest.mark.usefixtures("threads_afterwards")
 def test_num_threads_can_be_set():
-    before = bn.get_num_threads()
-    try:
-        bn.set_num_threads(1)
-        assert bn.get_num_threads() == 1
-        bn.set_num_threads(np.int64(3))
-        assert bn.get_num_threads() == 3
-    finally:
-        bn.set_num_threads(before)
+    bn.set_num_threads(1)
+    assert bn.get_num_threads() == 1
+    bn.set_num_threads(np.int64(3))
+    assert bn.get_num_threads() == 3
     assert bn.isa() in bn.available_isas()

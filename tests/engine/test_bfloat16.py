@@ -117,6 +117,7 @@ def test_what_is_not_finite_stays_so(bad: float, isa: str) -> None:
     assert not np.isfinite(grads["weight_ih_l0"][:, 1]).any()
 
 
+@pytest.mark.usefixtures("threads_afterwards")
 @pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("batch", [5, 33])
 def test_the_same_bits_for_any_number_of_threads_and_without_a_tape(
@@ -128,17 +129,13 @@ def test_the_same_bits_for_any_number_of_threads_and_without_a_tape(
     dy = rng.standard_normal((70, batch, 129)).astype(np.float32)
     lengths = rng.integers(1, 71, batch)
     found = []
-    threads = bn.get_num_threads()
-    try:
-        for count in (1, 2, 3):
-            bn.set_num_threads(count)
-            for given in (None, lengths):
-                y, _, tape = layer.forward(x, lengths=given)
-                np.testing.assert_array_equal(y, layer(x, lengths=given)[0])
-                grads = layer.backward(tape, dy)
-                found.append([y, grads.x, *(grads[name] for name in grads)])
-    finally:
-        bn.set_num_threads(threads)
+    for count in (1, 2, 3):
+        bn.set_num_threads(count)
+        for given in (None, lengths):
+            y, _, tape = layer.forward(x, lengths=given)
+            np.testing.assert_array_equal(y, layer(x, lengths=given)[0])
+            grads = layer.backward(tape, dy)
+            found.append([y, grads.x, *(grads[name] for name in grads)])
     for one, other in zip(found[:2] * 2, found[2:], strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)

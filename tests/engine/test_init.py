@@ -83,19 +83,16 @@ def test_golden_hashes(cell: str, init: str) -> None:
     assert digest(layer) == GOLDEN[cell, init]
 
 
+@pytest.mark.usefixtures("threads_afterwards")
 @pytest.mark.parametrize("init", ["orthogonal", "normal", "sparse", "chrono", "keras", "xavier"])
 def test_hashes_do_not_depend_on_threads_or_instruction_set(init: str, isa: str) -> None:
-    before = bn.get_num_threads()
-    try:
-        digests = set()
-        for threads in [1, 2, 3]:
-            bn.set_num_threads(threads)
-            digests.add(digest(bn.LSTM(5, 150, seed=9, init=start(init))))
-        assert len(digests) == 1
-        bn._core.use_isa("sse2" if "sse2" in bn.available_isas() else isa)
-        assert digest(bn.LSTM(5, 150, seed=9, init=start(init))) in digests
-    finally:
-        bn.set_num_threads(before)
+    digests = set()
+    for threads in [1, 2, 3]:
+        bn.set_num_threads(threads)
+        digests.add(digest(bn.LSTM(5, 150, seed=9, init=start(init))))
+    assert len(digests) == 1
+    bn._core.use_isa("sse2" if "sse2" in bn.available_isas() else isa)
+    assert digest(bn.LSTM(5, 150, seed=9, init=start(init))) in digests
 
 
 @pytest.mark.parametrize("H", [1, 2, 5, 64, 131])

@@ -118,13 +118,9 @@ def test_options_of_the_model(run):
     assert refused(run("train", "text.txt", *SMALL, "--bidirectional"), "only with the task")
 
 
-def test_threads(run):
-    before = bn.get_num_threads()
-    try:
-        assert run("train", "text.txt", *SMALL, "--threads", 1)[0] == 0
-        assert bn.get_num_threads() == 1
-    finally:
-        bn.set_num_threads(before)
+def test_threads(run, threads_afterwards):
+    assert run("train", "text.txt", *SMALL, "--threads", 1)[0] == 0
+    assert bn.get_num_threads() == 1
 
 
 def test_help_and_version(run):
