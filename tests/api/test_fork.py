@@ -114,7 +114,7 @@ CALLS = [name for name in vars(Bench) if not name.startswith("_")]
 
 
 def call_all(bench: Bench) -> list[str]:
-    """Make every call twice; give what was refused, with the reason."""
+    """Make every call twice; return the refused ones with the reason."""
     refused = []
     for name in 2 * CALLS:
         try:

@@ -16,7 +16,7 @@ TOLERANCE = 1e-13
 
 
 def act(f):
-    """Options of an rnn with this nonlinearity."""
+    """Return the options of an rnn with this nonlinearity."""
     return ref.Options(nonlinearity=f)
 
 
@@ -40,7 +40,7 @@ def random_state(rng, cell, shape):
 
 
 def complex_step(f, tensors):
-    """df/dz of a real scalar function of a dict of real arrays, one perturbed element at a time."""
+    """Return df/dz of a real function of a dict of real arrays, one perturbed element at a time."""
     gradients = {}
     for name, z in tensors.items():
         gradients[name] = np.zeros(z.shape)
@@ -52,7 +52,7 @@ def complex_step(f, tensors):
 
 
 def assert_equal_gradients(got, expected, tolerance=TOLERANCE):
-    """Every tensor within the tolerance, none missing, none left over."""
+    """Assert that every tensor is within the tolerance, none missing, none left over."""
     assert got.keys() == expected.keys()
     errors = {name: error(got[name], expected[name]) for name in got}
     assert max(errors.values()) <= tolerance, errors
@@ -71,7 +71,7 @@ class SmallNet:
 
 
 def small_net(seed, kind, layers, bias, source):
-    """Sizes, loss, place of the targets and reduction follow from the seed."""
+    """Return a net whose sizes, loss, place of the targets and reduction follow from the seed."""
     rng = np.random.default_rng(seed)
     T, N, H = (int(n) for n in rng.integers(1, (6, 4, 5)))
     features, outputs = int(rng.integers(1, 4)), int(rng.integers(2, 4))

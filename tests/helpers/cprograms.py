@@ -33,7 +33,7 @@ INSTALLED = Library(PACKAGE / "lib" / "libbptt.so.1", PACKAGE / "include")
 
 
 def compiler() -> str:
-    """The C compiler, or the test is skipped."""
+    """Return the C compiler, or skip the test."""
     found = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
     if not found:
         pytest.skip("there is no C compiler")
@@ -41,12 +41,12 @@ def compiler() -> str:
 
 
 def library() -> Path:
-    """The installed library."""
+    """Return the installed library."""
     return INSTALLED.path
 
 
 def cpp_compiler() -> str:
-    """The C++ compiler, or the test is skipped."""
+    """Return the C++ compiler, or skip the test."""
     found = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if not found:
         pytest.skip("there is no C++ compiler")
@@ -56,7 +56,7 @@ def cpp_compiler() -> str:
 def build(
     name: str, folder: Path, *options: str, of: Library = INSTALLED, linked: bool = True
 ) -> Path:
-    """Build tests/capi/{name}.c or .cpp; any warning fails. `linked`: with the library."""
+    """Build tests/capi/{name}.c or .cpp, linked with the library if `linked`; a warning fails."""
     program, source = folder / name, HERE / f"{name}.c"
     command = [of.compiler or compiler(), *FLAGS]
     if not source.exists():
@@ -86,7 +86,7 @@ def build_shim(folder: Path, name: str = "interpose") -> Path:
 
 
 def cmake(*arguments: str) -> None:
-    """Run CMake, which may be in the virtual environment alone; or the test is skipped."""
+    """Run CMake, which may be in the virtual environment alone, or skip the test."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     tool = shutil.which("cmake", path=path)
     if not tool:
@@ -103,7 +103,7 @@ def cmake(*arguments: str) -> None:
 def run(
     program: Path, *arguments: str, under: Sequence[str] = (), **environment: str
 ) -> str:  # fmt: skip
-    """Run a program that has to succeed, as the last of a command; give what it printed."""
+    """Run a program that must succeed, `under` another if given; return what it printed."""
     done = subprocess.run(
         [*under, str(program), *arguments], capture_output=True, text=True, timeout=120,
         check=False, env={**os.environ, **environment},

@@ -70,7 +70,7 @@ def read_result(net: Net, dtype: str, file) -> dict[str, np.ndarray]:
 
 
 def nets_to_run(count: int) -> list[Net]:
-    """Random nets: plain ones, one with each setting of a layer, and combinations of them."""
+    """Return random nets: plain ones, one with each setting of a layer, and combinations."""
     rng, nets = np.random.Generator(np.random.Philox(77)), []
     while len(nets) < count:
         net = random_net(rng)
@@ -84,7 +84,7 @@ def nets_to_run(count: int) -> list[Net]:
 def errors_of(
     command: list[str], isa: str, folder: Path, nets: list[Net], dtype: str, errors
 ) -> list[dict[str, float]]:
-    """Of every tensor of every net, against the reference."""
+    """Return the error of every tensor of every net, against the reference."""
     with (folder / "cases").open("wb") as file:
         for net in nets:
             write_case(net, dtype, file)

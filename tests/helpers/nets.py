@@ -20,7 +20,7 @@ SIZES += [65, 71, 96, 97, 127]
 
 @dataclass
 class Net:
-    """One random network with data: everything a forward and a backward pass takes."""
+    """A random network with data: everything that a forward and a backward pass take."""
 
     cell: str
     nonlinearity: str
@@ -49,16 +49,16 @@ class Net:
 
     @property
     def D(self) -> int:  # noqa: N802
-        """Directions."""
+        """Return the number of directions."""
         return 2 if self.options.get("bidirectional") else 1
 
     @property
     def P(self) -> int:  # noqa: N802
-        """Elements of h."""
+        """Return the number of elements of h."""
         return self.options.get("proj_size") or self.H
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The parameters in the order of the flat vector."""
+        """Return the shapes of the parameters in the order of the flat vector."""
         shapes: dict[str, tuple[int, ...]] = {}
         coupled = bool(self.options.get("coupled"))
         rows = (GATES[self.cell] - coupled) * self.H
@@ -80,7 +80,7 @@ class Net:
         return shapes
 
     def layer(self, dtype: str) -> Any:
-        """The native layer with these parameters."""
+        """Return the native layer with these parameters."""
         options = {"num_layers": self.L, "bias": self.bias, "dtype": dtype, "seed": self.seed}
         if self.cell == "rnn":
             options["nonlinearity"] = self.nonlinearity
@@ -90,19 +90,19 @@ class Net:
         return layer
 
     def passage(self) -> dict[str, Any]:
-        """What a forward pass takes beside x and state."""
+        """Return the arguments of a forward pass other than x and state."""
         given = {"lengths": self.lengths, "resets": self.resets, "draw": self.draw}
         return {name: value for name, value in given.items() if value is not None}
 
     def way_back(self) -> dict[str, Any]:
-        """What a backward pass takes beside gradients."""
+        """Return the arguments of a backward pass other than gradients."""
         given: dict[str, Any] = {"clip_step": self.clip_step, "clip_step_norm": self.clip_step_norm}
         if self.truncation is not None:
             given["truncation"] = self.truncation
         return given | ({"omega": self.omega} if self.omega else {})
 
     def sections(self, dtype: str) -> list[np.ndarray] | None:
-        """On which side of its kinks the engine itself finds each unit, layer by layer."""
+        """Return on which side of its kinks the engine finds each unit, layer by layer."""
         if self.nonlinearity not in KINKS:
             return None
         assert not self.options, "h tells the side only where it is f(a)"
@@ -123,7 +123,7 @@ class Net:
 
 
 def cast(array: Any, dtype: str) -> Any:
-    """Numbers to a dtype, through tuples and None; integers stay."""
+    """Convert numbers to a dtype, through tuples and None; leave integers as they are."""
     if array is None:
         return None
     if isinstance(array, tuple):
@@ -132,12 +132,12 @@ def cast(array: Any, dtype: str) -> Any:
 
 
 def normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndarray:
-    """Float32 numbers in float64."""
+    """Return normally distributed float32 numbers in float64."""
     return (scale * rng.standard_normal(shape)).astype(np.float32).astype(np.float64)
 
 
 def random_net(rng: np.random.Generator, large: bool = False, clipped: bool = False) -> Net:
-    """Weights from U(-g/sqrt(H), g/sqrt(H)), 0.5 <= g <= 2; all numbers are float32 numbers.
+    """Return a net with weights from U(-g/sqrt(H), g/sqrt(H)), 0.5 <= g <= 2, in float32.
 
     `large`: H > 128, N > 16 and more than two blocks of time.
     """
@@ -186,7 +186,7 @@ def fill(net: Net, rng: np.random.Generator) -> Net:
 def option_net(
     rng: np.random.Generator, options: dict[str, Any], small: bool = False, divided: bool = False
 ) -> Net:
-    """A net with these options: those of a layer, and of a Net.
+    """Return a net with these options: those of a layer, and of a Net.
 
     `lengths` and `resets` that are True are drawn. `small` is for derivatives element by element.
     `divided` batches make two or four shards and more than two blocks of time each.
@@ -222,7 +222,7 @@ def option_net(
 
 
 def distance_from_kinks(net: Net) -> float:
-    """The smallest distance of a pre-activation from a kink, relative to the largest of them."""
+    """Return the distance of the nearest pre-activation from a kink, relative to the largest."""
     if net.nonlinearity not in KINKS:
         return np.inf
     _, _, tape = reference_forward(net)
@@ -232,7 +232,7 @@ def distance_from_kinks(net: Net) -> float:
 
 
 def change_by_an_ulp(net: Net, rng: np.random.Generator) -> dict[str, float]:
-    """How much each result moves if all that goes in has noise of one float32 ulp, in float64."""
+    """Return how much each result moves if every input has noise of one float32 ulp."""
 
     def noisy(array: Any) -> Any:
         if array is None or isinstance(array, tuple):
@@ -246,21 +246,21 @@ def change_by_an_ulp(net: Net, rng: np.random.Generator) -> dict[str, float]:
 
 
 def sensitivity(net: Net, rng: np.random.Generator) -> float:
-    """The largest error that rounding errors of float32 in the parameters alone make."""
+    """Return the largest error that float32 rounding of the parameters alone makes."""
     rounded = {n: p * (1 + 2.0**-25 * rng.standard_normal(p.shape)) for n, p in net.params.items()}
     got = run_reference(replace(net, params=rounded))
     return max(compare(got, run_reference(net)).values())
 
 
 def reference_options(net: Net) -> reference.Options:
-    """What the parameters do not say."""
+    """Return the options of the reference that the parameters do not show."""
     named = reference.Options.__dataclass_fields__
     own = {name: value for name, value in net.options.items() if name in named}
     return reference.Options(nonlinearity=net.nonlinearity, **own)
 
 
 def reference_forward(net: Net, sections: list[np.ndarray] | None = None, **changed: Any) -> Any:
-    """The forward pass of a training step by the reference; `changed`: params, x or state."""
+    """Run the forward pass of a training step by the reference; `changed`: params, x or state."""
     given = {"params": net.params, "x": net.x, "state": net.state} | changed
     return reference.forward(
         net.cell, **given, options=reference_options(net), sections=sections,
@@ -269,7 +269,7 @@ def reference_forward(net: Net, sections: list[np.ndarray] | None = None, **chan
 
 
 def run_native(net: Net, dtype: str, **options: Any) -> dict[str, np.ndarray]:
-    """All results of a forward and a backward pass, by name."""
+    """Return all results of a forward and a backward pass, by name."""
     layer = net.layer(dtype)
     y, state, tape = layer.forward(cast(net.x, dtype), cast(net.state, dtype), **net.passage())
     if net.truncation is not None and net.truncation[1] > net.truncation[0]:
@@ -280,7 +280,7 @@ def run_native(net: Net, dtype: str, **options: Any) -> dict[str, np.ndarray]:
 
 
 def run_reference(net: Net, sections: list[np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """The same in float64 by the reference."""
+    """Return the same in float64 by the reference."""
     y, state, tape = reference_forward(net, sections)
     grads = reference.backward(net.cell, net.params, tape, net.dy, net.dstate, **net.way_back())
     return flatten(net, y, state, grads, grads.params, tape)
@@ -309,12 +309,12 @@ def flatten(
 
 
 def kind_of(name: str) -> str:
-    """The kind of tensor: its name without the layer."""
+    """Return the kind of a tensor: its name without the layer."""
     return name.rsplit("_l", 1)[0] if name.startswith("d") else name
 
 
 def error_of(got: np.ndarray, want: np.ndarray, largest_gradient: float) -> float:
-    """Give max|got - want| / max(max|want|, floor); where all of `want` is 0, `got` must be too."""
+    """Return max|got - want| / max(max|want|, floor); infinity if only `want` is all zeros."""
     assert got.shape == want.shape, f"shape {got.shape}, expected {want.shape}"
     floor = (1e-30 if got.dtype == np.float32 else 1e-280) * largest_gradient
     scale = max(float(np.abs(want).max()), floor)
@@ -325,7 +325,7 @@ def error_of(got: np.ndarray, want: np.ndarray, largest_gradient: float) -> floa
 
 
 def compare(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> dict[str, float]:
-    """The error of each tensor."""
+    """Return the error of each tensor."""
     assert got.keys() == want.keys()
     largest = max(float(np.abs(v).max()) for k, v in want.items() if k.startswith("d"))
     return {name: error_of(got[name], want[name], largest) for name in want}

@@ -40,7 +40,7 @@ _NOT_WITH_OMEGA |= CLIPPED | _BACK
 
 
 def refused(a: str, b: str) -> bool:
-    """Whether an error names these two."""
+    """Return whether an error names these two."""
     pair = {a, b}
     return (
         pair == {"layer_norm", "reset_after"}
@@ -51,7 +51,7 @@ def refused(a: str, b: str) -> bool:
 
 
 def fit(a: str, b: str) -> bool:
-    """Whether the two are of one cell and not two values of one option."""
+    """Return whether the two are of one cell and not two values of one option."""
     first, second = SETTINGS[a], SETTINGS[b]
     cells = {setting["cell"] for setting in (first, second) if "cell" in setting}
     return len(cells) <= 1 and not (first.keys() & second.keys()) - {"cell", "T"}
@@ -69,12 +69,12 @@ REFUSED = [pair for pair in PAIRS if refused(*pair)]
 
 
 def merged(*names: str) -> dict[str, Any]:
-    """One setting of several."""
+    """Return one setting of several."""
     return {key: value for name in names for key, value in SETTINGS[name].items()}
 
 
 def combination(rng: Any, without: set[str] = frozenset()) -> list[str]:
-    """Random settings that go together."""
+    """Return the names of random settings that go together."""
     chosen: list[str] = []
     for name in rng.permutation([n for n in SETTINGS if n not in without])[: rng.integers(3, 16)]:
         if all(fit(name, other) and not refused(name, other) for other in chosen):

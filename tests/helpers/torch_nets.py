@@ -37,12 +37,12 @@ def smoke(first: Any, *others: Any) -> list[Any]:
 
 
 def error(got: np.ndarray, want: Any) -> float:
-    """The largest difference, relative to the largest number that is expected."""
+    """Return the largest difference from a tensor, relative to the largest expected magnitude."""
     return arrays.error(got, want.detach().numpy(), 1e-30)
 
 
 def leaf(array: np.ndarray) -> Any:
-    """A tensor that is given a gradient."""
+    """Return a tensor that gets a gradient."""
     return torch.from_numpy(array.copy()).requires_grad_()
 
 
@@ -82,13 +82,13 @@ class Loop:
 
     # ----------------------------------------------------------------------------- random numbers
     def mask(self, kind: str, place: int, *shape: int) -> Any:
-        """Factors of a dropout (kept or not) or of zoneout (old value or new)."""
+        """Return the factors of a dropout (kept or not) or of zoneout (old value or new)."""
         p = self.o[kind]
         draw = self.draw.kept if "dropout" in kind else self.draw.zoned
         return torch.from_numpy(draw(p, kind, place, *shape))
 
     def noise(self, place: int) -> Any:
-        """What joins the pre-activations [T, N, H]; by PyTorch's own normal distribution."""
+        """Return the noise of the pre-activations [T, N, H], by PyTorch's normal distribution."""
         net, sigma = self.net, self.o.get("noise")
         if not sigma:
             return torch.zeros(net.T, 1, 1)
@@ -98,14 +98,14 @@ class Loop:
 
     # -------------------------------------------------------------------------------------- cells
     def affine(self, p: dict[str, Any], kind: str, v: Any) -> Any:
-        """W v + b, with layer norm if there is a gain."""
+        """Return W v + b, with layer norm if there is a gain."""
         a, b, gain = v @ p[f"weight_{kind}"].T, p.get(f"bias_{kind}"), p.get(f"weight_ln_{kind}")
         if gain is not None:
             return F.layer_norm(a, a.shape[1:], gain, b, EPS)
         return a if b is None else a + b
 
     def clipped(self, a: Any) -> Any:
-        """The same, whose gradient is clamped."""
+        """Return the same tensor, whose gradient is clamped."""
         limit = self.net.clip_step
         if limit is not None and a.requires_grad:
             a.register_hook(lambda g: g.clamp(-limit, limit))
@@ -153,11 +153,11 @@ class Loop:
 
     # --------------------------------------------------------------------------------------- time
     def suffix(self, place: int) -> str:
-        """Of the parameters of layer l, direction d: place is l*D + d."""
+        """Return the suffix of the parameters of layer l, direction d: place is l*D + d."""
         return f"_l{place // self.net.D}" + "_reverse" * (place % self.net.D)
 
     def walk(self, place: int, x: Any, cut_before: int) -> tuple[Any, list[Any]]:
-        """One direction of one layer: its outputs [T, N, P] and final states."""
+        """Return the outputs [T, N, P] and final states of one direction of one layer."""
         net, d = self.net, place % self.net.D
         suffix = self.suffix(place)
         p = {n.removesuffix(suffix): v for n, v in self.leaves.items() if n.endswith(suffix)}
@@ -192,7 +192,7 @@ class Loop:
         return torch.stack(outputs), now
 
     def forward(self, cut_before: int = 0) -> tuple[Any, list[Any]]:
-        """Outputs [T, N, D*P] and final states, each [L*D, N, ...]; no gradient passes the cut."""
+        """Return outputs [T, N, D*P] and final states [L*D, N, ...]; no gradient passes the cut."""
         net = self.net
         self.seen: list[Any] = []  # pre-activations of an RNN
         self.steps: list[list[Any]] = [[] for _ in range(net.L * net.D)]
@@ -211,13 +211,13 @@ class Loop:
         return y, [torch.stack(s) for s in zip(*last, strict=True)]
 
     def windows(self) -> Iterator[tuple[int, int, int]]:
-        """First step that gradients reach, first and last (exclusive) step of the losses."""
+        """Yield the first step that gradients reach, and the first and the end of the losses."""
         k1, k2 = self.net.truncation or (self.net.T, self.net.T)
         for begin in range(0, self.net.T, k1):
             yield max(0, begin + k1 - k2), begin, min(begin + k1, self.net.T)
 
     def regularise(self) -> float:
-        """Pascanu et al. 2013, eq. 9 and 10: what lies between two steps is held constant."""
+        """Add eq. 9 and 10 of Pascanu et al. 2013, with all between two steps held constant."""
         total = torch.zeros(())
         for place, steps in enumerate(self.steps):
             W, terms = self.leaves["weight_hh" + self.suffix(place)], []
@@ -236,7 +236,7 @@ class Loop:
         return float(total.detach())
 
     def run(self) -> dict[str, Any]:
-        """All results of a forward and a backward pass, named as `nets.run_native` names them."""
+        """Return all results of a forward and a backward pass, named as by `nets.run_native`."""
         net = self.net
         dstate = (
             [torch.from_numpy(s) for s in arrays_of(net.dstate)] if net.dstate is not None else []

@@ -179,7 +179,7 @@ def test_clip_grad_norm_with_eps_float32_and_nan():
 
 # --- optimisers ----------------------------------------------------------------------------------
 def run_optimizer(optimizer):
-    """Start from p = 1, step with the gradients 0.5 and -0.25; give both values of p."""
+    """Start from p = 1, step with the gradients 0.5 and -0.25; return both values of p."""
     p, other = np.array([1.0]), np.array([7.0])
     params, seen = {"p": p, "other": other}, []
     for g in (0.5, -0.25):

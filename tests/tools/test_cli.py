@@ -19,7 +19,7 @@ SMALL = ["--hidden", "8", "--seq-len", "10", "--batch", "4", "--steps", "12"]
 
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
-    """Run the program in an empty folder; give exit code, output and errors."""
+    """Return a function that runs the program in a folder with a text."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text(TEXT)
     return caller(capsys)

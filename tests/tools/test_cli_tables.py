@@ -20,7 +20,7 @@ SMALL = ["--cell", "gru", "--hidden", 8, "--epochs", 20]
 
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
-    """Run the program in a folder with two tables; give exit code, output and errors."""
+    """Return a function that runs the program in a folder with two tables."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     with Path("wave.csv").open("w") as file:

@@ -13,7 +13,7 @@ from bptt_native.lab import learning, long_range, pascanu, tasks
 
 
 def shortened(name: str, seeds: int, nets: dict[str, dict[str, Any]], key: str) -> lab.Experiment:
-    """Give an experiment with other numbers for some nets or ways."""
+    """Return an experiment with other numbers for some nets or ways."""
     usual = lab.EXPERIMENTS[name]
     short = [{**case, **nets[str(case[key])]} for case in usual.cases(False)]
     return replace(usual, cases=lambda full: short, seeds=seeds)
@@ -62,7 +62,7 @@ def held(claims: Any) -> list[bool]:
 
 
 def swapped(rows: Any, one: str, other: str) -> list[lab.Row]:
-    """Give the rows with the names of two nets exchanged."""
+    """Return the rows with the names of two nets exchanged."""
     names = {one: other, other: one}
     return [{**row, "net": names.get(str(row["net"]), row["net"])} for row in rows]
 

@@ -21,7 +21,7 @@ SMALL = ["--cell", "gru", "--hidden", 4, "--epochs", 6, "--schedule", "constant"
 
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
-    """Run the program in a folder with tables; give exit code, output and errors."""
+    """Return a function that runs the program in a folder with tables."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     rows = [["v", "w"]] + [[f"{np.sin(t / 3) + 3:.3f}", str(t % 5)] for t in range(50)]

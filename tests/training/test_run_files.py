@@ -73,7 +73,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture
 def call(runs, capsys, monkeypatch):
-    """Run the program where the runs are; give exit code, output and errors."""
+    """Return a function that runs the program where the runs are."""
     monkeypatch.chdir(runs)
     return caller(capsys)
 
@@ -408,7 +408,7 @@ def what_counts(folder):
 
 
 def killed_at(point, work):
-    """Do work in a child that is killed (SIGKILL) at its n-th look at the disk; tell if it was."""
+    """Work in a child that SIGKILL ends at its n-th look at the disk; return whether it did."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the threads of the pool sleep
         child = os.fork()
