@@ -1,6 +1,7 @@
 /* ours.c: bptt_native from C: what a step costs without Python. Layers are trained as by the Python
  * worker: forward with y, backward with gradients of weights, input and state, clipping. */
-#include <bptt.h>
+#include <bptt_optimizer.h>
+#include <bptt_stream.h>
 #include <math.h>
 
 #include "protocol.h"
@@ -55,10 +56,9 @@ static void make_stream(bptt_layer_options layer) {
   int64_t tensors, elements;
   void* values;
   must(bptt_model_options_init(&options, sizeof options));
-  options.layer = layer;
   options.output_size = 1;
   options.loss = BPTT_MSE;
-  must(bptt_model_create(&options, &w.model));
+  must(bptt_model_create(&options, &layer, NULL, &w.model));
   must(bptt_model_params(w.model, &params));
   must(bptt_params_count(params, &tensors, &elements));
   values = room(elements);

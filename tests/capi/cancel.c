@@ -69,7 +69,7 @@ static bptt_status train(void) {
   bptt_status status;
   step = new_step();
   OK(bptt_model_steps(model, &before, NULL));
-  status = bptt_model_train_step(model, &sequence, &target, &step);
+  status = bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step);
   OK(bptt_model_steps(model, &after, NULL));
   REQUIRE(after - before == (status == BPTT_OK));
   return status;
@@ -108,10 +108,9 @@ int main(void) {
   int k, threads;
   OK(bptt_layer_create(&options, &layer));
   OK(bptt_model_options_init(&model_options, sizeof model_options));
-  model_options.layer = options;
   model_options.output_size = 1;
   model_options.loss = BPTT_MSE;
-  OK(bptt_model_create(&model_options, &model));
+  OK(bptt_model_create(&model_options, &options, NULL, &model));
   for (k = 0; k < T * N * I; ++k) x[k] = (float)random_number();
   sequence = values_over(T, N, x, I);
   OK(bptt_layer_forward(layer, &sequence, NULL, &tape));

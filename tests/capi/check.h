@@ -4,6 +4,9 @@
 #define CHECK_H
 
 #include <bptt_diagnostics.h>
+#include <bptt_files.h>
+#include <bptt_optimizer.h>
+#include <bptt_stream.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -57,11 +57,10 @@ static net* new_net(bptt_cell cell, int32_t bidirectional, bptt_targets targets)
   l = layer_of(cell, dtype, I, H);
   l.num_layers = L;
   l.bidirectional = bidirectional;
-  m.layer = l;
   m.output_size = O;
   m.targets = targets;
   OK(bptt_layer_create(&l, &it->layer));
-  OK(bptt_model_create(&m, &it->model));
+  OK(bptt_model_create(&m, &l, NULL, &it->model));
   OK(bptt_layer_params(it->layer, &own));
   OK(bptt_model_params(it->model, &other));
   OK(bptt_params_count(own, NULL, &count));
@@ -153,6 +152,7 @@ static void check_row(const net* it, int model, const bptt_seeds* seeds, int64_t
   const int last = model && it->targets == BPTT_LAST_STEP, ends = last && it->D == 2;
   const int64_t row = (last ? 0 : time) * N + n;
   bptt_backward backward;
+  bptt_flow norms;
   int64_t k, t, walk;
   memset(full, 0, sizeof full);
   for (k = 0; k < width; ++k) put(full, row * width + k, dy[k]);
@@ -160,8 +160,10 @@ static void check_row(const net* it, int model, const bptt_seeds* seeds, int64_t
   backward.dx = dx;
   backward.dx_stride_t = N * I;
   backward.dx_stride_n = I;
-  backward.flow = flow[0];
-  backward.flow_c = it->cell == BPTT_LSTM ? flow[1] : NULL;
+  OK(bptt_flow_init(&norms, sizeof norms));
+  norms.h = flow[0];
+  norms.c = it->cell == BPTT_LSTM ? flow[1] : NULL;
+  backward.flow = &norms;
   if (model) {
     OK(bptt_model_backward(it->model, it->model_tape, &backward));
   } else {

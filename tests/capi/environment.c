@@ -193,9 +193,9 @@ static void run_layer(const bptt_layer_options* options, int family) {
   backward.dx = dx;
   backward.dx_stride_t = N * I;
   backward.dx_stride_n = I;
-  backward.flow = flow;
-  backward.flow_a = flow_a;
-  backward.detail = &detail;
+  backward.flow = &detail;
+  detail.h = flow;
+  detail.a = flow_a;
   detail.samples_h = samples;
   CALL(bptt_layer_backward(layer, tape, &backward));
   add(gradients, (size_t)count * width());
@@ -238,6 +238,8 @@ static void run_layer(const bptt_layer_options* options, int family) {
 
 static void run_model(const bptt_layer_options* layer, int family, bptt_algorithm algorithm) {
   bptt_model_options options;
+  bptt_layer_options layers = *layer;
+  bptt_optimizer_options rule;
   bptt_sequence sequence = sequence_of(family);
   bptt_target target;
   bptt_outputs outputs;
@@ -251,17 +253,17 @@ static void run_model(const bptt_layer_options* layer, int family, bptt_algorith
   double loss;
   int64_t k;
   CALL(bptt_model_options_init(&options, sizeof options));
-  options.layer = *layer;
+  CALL(bptt_optimizer_options_init(&rule, sizeof rule));
   options.output_size = O;
   options.clip_norm = 0.01;
-  options.optimizer.algorithm = algorithm;
-  options.optimizer.weight_decay = 0.1;
+  rule.algorithm = algorithm;
+  rule.weight_decay = 0.1;
   options.loss = BPTT_CROSS_ENTROPY;
   options.label_smoothing = 0.1;
   options.clip_value = 0.5;
   options.clip_tensor_norm = 0.25;
   if (family == RAGGED) {
-    options.layer.input_size = 0;
+    layers.input_size = 0;
     options.vocab_size = V;
     options.embedding_size = I;
     sequence.x = NULL;
@@ -269,7 +271,7 @@ static void run_model(const bptt_layer_options* layer, int family, bptt_algorith
     sequence.tokens_stride_t = N;
     sequence.tokens_stride_n = 1;
   }
-  CALL(bptt_model_create(&options, &model));
+  CALL(bptt_model_create(&options, &layers, &rule, &model));
   CALL(bptt_model_params(model, &params));
   add_params(params);
   CALL(bptt_target_init(&target, sizeof target));
@@ -278,13 +280,13 @@ static void run_model(const bptt_layer_options* layer, int family, bptt_algorith
   target.stride_n = 1;
   CALL(bptt_step_init(&step, sizeof step));
   for (k = 0; k < 3; ++k) {
-    CALL(bptt_model_train_step(model, &sequence, &target, &step));
+    CALL(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
     REQUIRE(!step.skipped);
     add(&step.loss, sizeof step.loss);
     add(&step.grad_norm, sizeof step.grad_norm);
     add(&step.clip_angle, sizeof step.clip_angle);
   }
-  CALL(bptt_model_gradients(model, &sequence, &target, &step, gradients, 0));
+  CALL(bptt_model_gradients(model, &sequence, &target, NULL, NULL, gradients, 0, &step));
   CALL(bptt_model_apply(model, gradients, &step));
   add_params(params);
   CALL(bptt_model_serialize(model, bytes, sizeof bytes, &size));

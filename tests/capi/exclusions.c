@@ -32,12 +32,13 @@ int main(void) {
 #define MODEL(cell_, set, first, second)                    \
   do {                                                      \
     OK(bptt_model_options_init(&m, sizeof m));              \
-    m.layer.cell = cell_;                                   \
-    m.layer.input_size = I;                                 \
-    m.layer.hidden_size = H;                                \
+    OK(bptt_layer_options_init(&l, sizeof l));              \
+    l.cell = cell_;                                         \
+    l.input_size = I;                                       \
+    l.hidden_size = H;                                      \
     m.output_size = 2;                                      \
     set;                                                    \
-    excludes(bptt_model_create(&m, &model), first, second); \
+    excludes(bptt_model_create(&m, &l, NULL, &model), first, second); \
   } while (0)
   LAYER(BPTT_GRU, (l.layer_norm = 1, l.reset_before = 1), "layer_norm", "reset_before");
   LAYER(BPTT_LSTM, (l.zoneout = 0.1, l.proj_size = 2), "zoneout", "proj_size");
@@ -56,25 +57,26 @@ int main(void) {
   LAYER(BPTT_GRU, l.dale = 0.5, "dale", "BPTT_RNN");
   LAYER(BPTT_LSTM, l.nonlinearity = BPTT_ELU, "nonlinearity", "BPTT_RNN");
   MODEL(BPTT_GRU, m.omega = 1, "omega", "BPTT_RNN");
-  MODEL(BPTT_RNN, (m.omega = 1, m.layer.layer_norm = 1), "omega", "layer_norm");
-  MODEL(BPTT_RNN, (m.omega = 1, m.layer.alpha = 0.5), "omega", "alpha");
-  MODEL(BPTT_RNN, (m.omega = 1, m.layer.zoneout = 0.5), "omega", "zoneout");
-  MODEL(BPTT_RNN, (m.omega = 1, m.layer.recurrent_dropout = 0.5), "omega", "recurrent_dropout");
-  MODEL(BPTT_RNN, (m.omega = 1, m.layer.dale = 0.5), "omega", "dale");
-  MODEL(BPTT_RNN, (m.omega = 1, m.layer.noise = 0.5), "omega", "noise");
+  MODEL(BPTT_RNN, (m.omega = 1, l.layer_norm = 1), "omega", "layer_norm");
+  MODEL(BPTT_RNN, (m.omega = 1, l.alpha = 0.5), "omega", "alpha");
+  MODEL(BPTT_RNN, (m.omega = 1, l.zoneout = 0.5), "omega", "zoneout");
+  MODEL(BPTT_RNN, (m.omega = 1, l.recurrent_dropout = 0.5), "omega", "recurrent_dropout");
+  MODEL(BPTT_RNN, (m.omega = 1, l.dale = 0.5), "omega", "dale");
+  MODEL(BPTT_RNN, (m.omega = 1, l.noise = 0.5), "omega", "noise");
   MODEL(BPTT_RNN, (m.omega = 1, m.clip_step = 1), "omega", "clip_step");
   MODEL(BPTT_RNN, (m.omega = 1, m.clip_step_norm = 1), "omega", "clip_step_norm");
   MODEL(BPTT_RNN, (m.omega = 1, m.truncation_k1 = m.truncation_k2 = 3), "omega", "truncation");
-  MODEL(BPTT_RNN, (m.layer.bidirectional = 1, m.truncation_k1 = m.truncation_k2 = 3),
+  MODEL(BPTT_RNN, (l.bidirectional = 1, m.truncation_k1 = m.truncation_k2 = 3),
         "truncation_k1", "bidirectional");
   MODEL(BPTT_RNN, (m.truncation_k1 = 3, m.truncation_k2 = 2), "truncation_k2", "truncation_k1");
   MODEL(BPTT_RNN, m.targets = BPTT_LAST_ROW, "targets", "bidirectional");
   OK(bptt_model_options_init(&m, sizeof m));
-  m.layer.bidirectional = 1;
-  m.layer.input_size = I;
-  m.layer.hidden_size = H;
+  OK(bptt_layer_options_init(&l, sizeof l));
+  l.bidirectional = 1;
+  l.input_size = I;
+  l.hidden_size = H;
   m.output_size = 2;
-  OK(bptt_model_create(&m, &model));
+  OK(bptt_model_create(&m, &l, NULL, &model));
   REFUSED(BPTT_ERR_STATE, bptt_stream_create(model, &stream));
   OK(bptt_model_free(model));
   printf("%d refusals\n", refusals);

@@ -36,12 +36,12 @@ static int may(bptt_status status, int line) {
 
 static void train(void) {
   bptt_step step = new_step();
-  MAY(bptt_model_train_step(model, &sequence, &target, &step));
+  MAY(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
 }
 
 static void halves(void) {
   static float gradients[P];
-  if (MAY(bptt_model_gradients(model, &sequence, &target, NULL, gradients, 0)))
+  if (MAY(bptt_model_gradients(model, &sequence, &target, NULL, NULL, gradients, 0, NULL)))
     MAY(bptt_model_apply(model, gradients, NULL));
 }
 
@@ -157,7 +157,7 @@ static void objects(void) {
   bptt_layer* other;
   bptt_params* its;
   bptt_model_options read;
-  OK(bptt_model_create(&options, &made));
+  OK(bptt_model_create(&options, &layer_options, NULL, &made));
   OK(bptt_layer_create(&layer_options, &other));
   OK(bptt_model_params(made, &its));
   OK(bptt_model_free(made));
@@ -266,9 +266,9 @@ int main(int argc, char** argv) {
   for (k = 0; k < T * N * I; ++k) x[k] = (float)random_number();
   sequence = values_over(T, N, x, I);
   target = values_at(goal, N, O);
-  options = regressor_of(layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H), O);
-  OK(bptt_model_create(&options, &model));
+  options = regressor_of(O);
   layer_options = layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H);
+  OK(bptt_model_create(&options, &layer_options, NULL, &model));
   OK(bptt_layer_create(&layer_options, &layer));
   OK(bptt_model_params(model, &params));
   OK(bptt_model_optimizer(model, &optimizer));

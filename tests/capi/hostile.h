@@ -21,6 +21,7 @@ static bptt_sequence sequence;
 static bptt_outputs outputs;
 static bptt_backward backward;
 static bptt_target target;
+static bptt_flow flow;
 static bptt_step step;
 static bptt_seeds seeds;
 static bptt_spectrum spectrum;
@@ -33,6 +34,8 @@ static void reset(void) {
   outputs = outputs_to(y, N, H);
   backward = backward_from(y, N, H, gradients);
   target = values_at(goal, N, O);
+  OK(bptt_flow_init(&flow, sizeof flow));
+  backward.flow = &flow;
   step = new_step();
   OK(bptt_seeds_init(&seeds, sizeof seeds));
   seeds.count = 1;
@@ -50,9 +53,10 @@ static bptt_layer* new_layer(void) {
 }
 
 static bptt_model* new_model(void) {
-  bptt_model_options options = regressor_of(layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H), O);
+  const bptt_model_options options = regressor_of(O);
+  const bptt_layer_options layers = layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H);
   bptt_model* made;
-  OK(bptt_model_create(&options, &made));
+  OK(bptt_model_create(&options, &layers, NULL, &made));
   return made;
 }
 
@@ -80,7 +84,7 @@ static void end(void) {
   reset();
   OK(bptt_layer_forward(layer, &sequence, &outputs, NULL));
   OK(bptt_layer_backward(layer, tape, &backward));
-  OK(bptt_model_train_step(model, &sequence, &target, &step));
+  OK(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
   OK(bptt_optimizer_step(optimizer, gradients, NULL));
   OK(bptt_tape_free(tape));
   OK(bptt_tape_free(model_tape));

@@ -73,6 +73,7 @@ static void check_handles(void) {
   bptt_param_info info;
   bptt_extra_info extra;
   bptt_model_options options;
+  bptt_layer_options layers;
   bptt_optimizer_options rule;
   bptt_tape* made_tape;
   bptt_params* made_params;
@@ -130,11 +131,15 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
                 bptt_optimizer_set_tensor_steps(handle, "weight_ih_l0", 1));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_get_options(handle, &options, sizeof options));
+  EVERY_SUSPECT(bptt_model, model, model,
+                bptt_model_get_layer_options(handle, &layers, sizeof layers));
+  EVERY_SUSPECT(bptt_optimizer, optimizer, model_optimizer,
+                bptt_optimizer_get_options(handle, &rule, sizeof rule));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_params(handle, &made_params));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_optimizer(handle, &made_optimizer));
-  EVERY_SUSPECT(bptt_model, model, model, bptt_model_train_step(handle, &sequence, &target, &step));
+  EVERY_SUSPECT(bptt_model, model, model, bptt_model_train_step(handle, &sequence, &target, NULL, NULL, &step));
   EVERY_SUSPECT(bptt_model, model, model,
-                bptt_model_gradients(handle, &sequence, &target, &step, gradients, 0));
+                bptt_model_gradients(handle, &sequence, &target, NULL, NULL, gradients, 0, &step));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_apply(handle, gradients, &step));
   EVERY_SUSPECT(bptt_model, model, model,
                 bptt_model_evaluate(handle, &sequence, &target, NULL, &real));

@@ -38,15 +38,19 @@ static void check_options(void) {
     l.field = value;                                     \
     REFUSED(status, bptt_layer_create(&l, &made_layer)); \
   } while (0)
-#define BAD_MODEL(field, value, status)                  \
-  do {                                                   \
-    OK(bptt_model_options_init(&m, sizeof m));           \
-    m.layer.input_size = I;                              \
-    m.layer.hidden_size = H;                             \
-    m.output_size = O;                                   \
-    m.field = value;                                     \
-    REFUSED(status, bptt_model_create(&m, &made_model)); \
+/* `option` of m, l or o */
+#define BAD_PART(option, value, status)                          \
+  do {                                                           \
+    OK(bptt_model_options_init(&m, sizeof m));                   \
+    OK(bptt_layer_options_init(&l, sizeof l));                   \
+    OK(bptt_optimizer_options_init(&o, sizeof o));               \
+    l.input_size = I;                                            \
+    l.hidden_size = H;                                           \
+    m.output_size = O;                                           \
+    option = value;                                              \
+    REFUSED(status, bptt_model_create(&m, &l, &o, &made_model)); \
   } while (0)
+#define BAD_MODEL(field, value, status) BAD_PART(m.field, value, status)
 #define BAD_RULE(field, value)                                                            \
   do {                                                                                    \
     OK(bptt_optimizer_options_init(&o, sizeof o));                                        \
@@ -58,7 +62,7 @@ static void check_options(void) {
     BAD_LAYER(hidden_size, sizes[k], BPTT_ERR_ARGUMENT);
     BAD_LAYER(num_layers, sizes[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(output_size, sizes[k], BPTT_ERR_ARGUMENT);
-    BAD_MODEL(layer.hidden_size, sizes[k], BPTT_ERR_ARGUMENT);
+    BAD_PART(l.hidden_size, sizes[k], BPTT_ERR_ARGUMENT);
     if (k > 0) BAD_MODEL(embedding_size, sizes[k], BPTT_ERR_ARGUMENT);
     if (k > 0) BAD_MODEL(vocab_size, sizes[k], BPTT_ERR_ARGUMENT);
   }
@@ -80,7 +84,7 @@ static void check_options(void) {
     BAD_MODEL(loss, (bptt_loss)codes[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(targets, (bptt_targets)codes[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(reduction, (bptt_reduction)codes[k], BPTT_ERR_ARGUMENT);
-    BAD_MODEL(optimizer.algorithm, (bptt_algorithm)codes[k], BPTT_ERR_ARGUMENT);
+    BAD_PART(o.algorithm, (bptt_algorithm)codes[k], BPTT_ERR_ARGUMENT);
     if (k) {
       BAD_RULE(rmsprop_form, (bptt_rmsprop_form)codes[k]);
       BAD_RULE(decay_biases, codes[k]);
@@ -151,16 +155,11 @@ static void check_options(void) {
   BAD_LAYER(bidirectional = 1; l.num_layers, INT64_MAX - 1, BPTT_ERR_MEMORY);
   BAD_MODEL(truncation_k1, 1, BPTT_ERR_ARGUMENT); /* without truncation_k2 */
   BAD_MODEL(truncation_k2, INT64_MAX, BPTT_ERR_ARGUMENT);
-  BAD_LAYER(reserved[0], 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(layer.reserved[1], 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_LAYER(reserved32, 1, BPTT_ERR_STRUCT_SIZE);
   BAD_LAYER(compute, 2, BPTT_ERR_ARGUMENT);
   BAD_LAYER(dtype = BPTT_FLOAT64; l.compute, BPTT_COMPUTE_BFLOAT16, BPTT_ERR_ARGUMENT);
-  BAD_MODEL(optimizer.reserved32, 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(optimizer.reserved[0], 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(layer.struct_size, 0, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(optimizer.struct_size, 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(vocab_size, 5, BPTT_ERR_ARGUMENT);     /* beside layer.input_size */
+  BAD_PART(l.struct_size, 0, BPTT_ERR_STRUCT_SIZE);
+  BAD_PART(o.struct_size, 1, BPTT_ERR_STRUCT_SIZE);
+  BAD_MODEL(vocab_size, 5, BPTT_ERR_ARGUMENT);     /* with input_size of the layer */
   BAD_MODEL(embedding_size, 5, BPTT_ERR_ARGUMENT); /* without vocab_size */
   REFUSED(BPTT_ERR_RANGE, bptt_params_info(layer_params, -1, &info, sizeof info));
   REFUSED(BPTT_ERR_RANGE, bptt_params_info(layer_params, 4, &info, sizeof info));

@@ -5,7 +5,7 @@
 #include "hostile.h"
 
 static float h[2 * N * H], c[N * H];
-static double flow[2 * T];
+static double norms[2 * T];
 static int64_t tokens[T * N], lengths[N];
 static uint8_t resets[T * N];
 
@@ -25,13 +25,13 @@ static void check_sequences(void) {
     WITH(sequence.time, sizes[k], BPTT_ERR_ARGUMENT,
          bptt_layer_forward(layer, &sequence, &outputs, NULL));
     WITH(sequence.batch, sizes[k], BPTT_ERR_ARGUMENT,
-         bptt_model_train_step(model, &sequence, &target, &step));
+         bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
     WITH(sequence.time, large[k], BPTT_ERR_MEMORY,
          bptt_layer_forward(layer, &sequence, &outputs, NULL));
     WITH(sequence.batch, large[k], BPTT_ERR_MEMORY,
          bptt_layer_forward(layer, &sequence, &outputs, NULL));
     WITH(sequence.batch, large[k], BPTT_ERR_MEMORY,
-         bptt_model_train_step(model, &sequence, &target, &step));
+         bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
     WITH(sequence.x_stride_t, k < 2 ? INT64_MIN + (int64_t)k : INT64_MAX, BPTT_ERR_MEMORY,
          bptt_layer_forward(layer, &sequence, &outputs, NULL));
     WITH(outputs.y_stride_n, k < 2 ? INT64_MIN + (int64_t)k : INT64_MAX, BPTT_ERR_MEMORY,
@@ -45,7 +45,7 @@ static void check_sequences(void) {
   WITH(outputs.cn, c, BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, &sequence, &outputs, NULL));
   WITH(backward.dcn, c, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.dc0, c, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
-  WITH(backward.flow_c, flow, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
+  WITH(flow.c, norms, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.accumulate, 2, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.clip_step, NAN, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.clip_step_norm, -1, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
@@ -60,8 +60,8 @@ static void check_sequences(void) {
   }
   WITH(backward.omega, 1, BPTT_ERR_ARGUMENT, /* no RNN */
        bptt_layer_backward(layer, tape, &backward));
-  backward.flow = flow;
-  backward.omega_value = flow + 1;
+  flow.h = norms;
+  backward.omega_value = norms + 1;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   backward.omega_value = NULL;
   backward.truncation_k1 = 1;
@@ -78,7 +78,7 @@ static void check_sequences(void) {
       WITH(sequence.lengths, lengths, BPTT_ERR_ARGUMENT,
            bptt_layer_forward(layer, &sequence, &outputs, &made));
       WITH(sequence.lengths, lengths, BPTT_ERR_ARGUMENT,
-           bptt_model_train_step(model, &sequence, &target, &step));
+           bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
     }
   }
   lengths[0] = lengths[1] = T - 1;
@@ -120,11 +120,12 @@ static void check_sequences(void) {
   WITH(outputs.hn, x, BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, &sequence, &outputs, NULL));
   WITH(backward.gradients, y, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.dh0, y, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
-  WITH(step.hn, x, BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, &target, &step));
-  WITH(step.flow, (double*)(void*)goal, BPTT_ERR_ARGUMENT,
-       bptt_model_train_step(model, &sequence, &target, &step));
+  WITH(outputs.y = NULL; outputs.hn, x, BPTT_ERR_ARGUMENT,
+       bptt_model_train_step(model, &sequence, &target, &outputs, NULL, &step));
+  WITH(flow.h, (double*)(void*)goal, BPTT_ERR_ARGUMENT,
+       bptt_model_train_step(model, &sequence, &target, NULL, &flow, &step));
   WITH(target.values, NULL, BPTT_ERR_ARGUMENT,
-       bptt_model_train_step(model, &sequence, &target, &step));
+       bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
   WITH(target.classes, tokens, BPTT_ERR_ARGUMENT,
        bptt_model_evaluate(model, &sequence, &target, NULL, &loss));
   /* Tokens are the one-hot vectors of a layer's inputs. */

@@ -14,6 +14,7 @@ static void check_struct_sizes(void) {
     bptt_outputs outputs;
     bptt_backward backward;
     bptt_target target;
+    bptt_flow flow;
     bptt_step step;
     bptt_seeds seeds;
     bptt_spectrum spectrum;
@@ -23,10 +24,13 @@ static void check_struct_sizes(void) {
   bptt_layer* made_layer;
   bptt_model* made_model;
   bptt_optimizer* made_optimizer;
+  const bptt_layer_options layers = layer_of(BPTT_LSTM, BPTT_FLOAT32, 0, H);
+  bptt_layer_options kept;
   size_t k;
 #define SIZES(init, type, prepare, call)                                                           \
   do {                                                                                             \
-    const size_t bad[] = {0, 1, sizeof(type) - 1, sizeof(type) / 2, 5000, SIZE_MAX, SIZE_MAX / 2}; \
+    const size_t bad[] = {0,    1,        8, sizeof(type) - 1, sizeof(type) + 4,                           \
+                          5000, SIZE_MAX, SIZE_MAX / 2};                                                   \
     for (k = 0; k < sizeof bad / sizeof bad[0]; ++k) {                                             \
       memset(&u, 0, sizeof u);                                                                     \
       REFUSED(BPTT_ERR_STRUCT_SIZE, init((void*)&u, bad[k]));                                      \
@@ -51,8 +55,8 @@ static void check_struct_sizes(void) {
         bptt_layer_create(&u.layer, &made_layer));
   OK(bptt_layer_free(made_layer));
   SIZES(bptt_model_options_init, bptt_model_options,
-        (u.model.vocab_size = I, u.model.layer.hidden_size = H, u.model.output_size = O),
-        bptt_model_create(&u.model, &made_model));
+        (u.model.vocab_size = I, u.model.output_size = O),
+        bptt_model_create(&u.model, &layers, NULL, &made_model));
   OK(bptt_model_free(made_model));
   SIZES(bptt_optimizer_options_init, bptt_optimizer_options, (void)0,
         bptt_optimizer_create(&u.rule, layer_params, &made_optimizer));
@@ -70,12 +74,16 @@ static void check_struct_sizes(void) {
   SIZES(bptt_spectrum_init, bptt_spectrum, (void)0, bptt_layer_spectrum(layer, tape, &u.spectrum));
   SIZES(bptt_target_init, bptt_target,
         (u.target.values = goal, u.target.stride_t = N * O, u.target.stride_n = O),
-        bptt_model_train_step(model, &sequence, &u.target, &step));
+        bptt_model_train_step(model, &sequence, &u.target, NULL, NULL, &step));
+  SIZES(bptt_flow_init, bptt_flow, (void)0,
+        bptt_model_train_step(model, &sequence, &target, NULL, &u.flow, &step));
   SIZES(bptt_step_init, bptt_step, (void)0,
-        bptt_model_train_step(model, &sequence, &target, &u.step));
+        bptt_model_train_step(model, &sequence, &target, NULL, NULL, &u.step));
   REQUIRE(bptt_last_error(&u.error, sizeof u.error - 1) == BPTT_ERR_STRUCT_SIZE);
   REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_params_info(layer_params, 0, &u.info, 8));
-  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_model_get_options(model, &u.model, sizeof u.model - 8));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_model_get_options(model, &u.model, 8));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_model_get_layer_options(model, &kept, sizeof kept + 4));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_optimizer_get_options(optimizer, &u.rule, 8));
 }
 
 int main(void) {

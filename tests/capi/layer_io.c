@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bptt.h"
+#include "bptt_diagnostics.h"
+#include "bptt_optimizer.h"
 
 enum {
   CELL,
@@ -125,6 +126,7 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   bptt_sequence sequence;
   bptt_outputs results;
   bptt_backward backward;
+  bptt_flow flow;
   bptt_params* params;
   bptt_tape* tape;
   int64_t tensors, count, *tokens = NULL, *lengths = NULL;
@@ -197,8 +199,10 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   }
   backward.dh0 = room(states, size);
   backward.dc0 = lstm ? room(cells, size) : NULL;
-  backward.flow = overlap ? NULL : room(walks * c[T], sizeof(double));
-  backward.flow_c = lstm && !overlap ? room(walks * c[T], sizeof(double)) : NULL;
+  CHECK(bptt_flow_init(&flow, sizeof flow));
+  flow.h = overlap ? NULL : room(walks * c[T], sizeof(double));
+  flow.c = lstm && !overlap ? room(walks * c[T], sizeof(double)) : NULL;
+  backward.flow = &flow;
   CHECK(bptt_layer_backward(layer, tape, &backward));
 
   give(out, results.y, outputs, size);
@@ -208,8 +212,8 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   if (!c[TOKENS]) give(out, backward.dx, inputs, size);
   give(out, backward.dh0, states, size);
   if (lstm) give(out, backward.dc0, cells, size);
-  if (!overlap) give(out, backward.flow, walks * c[T], sizeof(double));
-  if (lstm && !overlap) give(out, backward.flow_c, walks * c[T], sizeof(double));
+  if (!overlap) give(out, flow.h, walks * c[T], sizeof(double));
+  if (lstm && !overlap) give(out, flow.c, walks * c[T], sizeof(double));
   give(out, omega, 1, sizeof(double));
   CHECK(bptt_tape_free(tape));
   CHECK(bptt_layer_free(layer));

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bptt.h"
+#include "bptt_files.h"
 
 extern void watch_system_calls(int on) __attribute__((weak));
 static long asks, last;

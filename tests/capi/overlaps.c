@@ -97,19 +97,21 @@ static bptt_status deserialize(void* const* at) {
 static bptt_status gradients(void* const* at) {
   const bptt_sequence sequence = sequence_at(at[0], NULL, NULL, full);
   const bptt_target target = target_at(at[1]);
+  const bptt_outputs outputs = outputs_at(NULL, O, at[4]);
   bptt_step* step = at[3];
   OK(bptt_step_init(step, sizeof *step));
-  step->hn = at[4];
-  return bptt_model_gradients(model, &sequence, &target, step, at[2], 0);
+  return bptt_model_gradients(model, &sequence, &target, &outputs, NULL, at[2], 0, step);
 }
 static bptt_status train(void* const* at) {
   const bptt_sequence sequence = sequence_at(at[0], NULL, NULL, full);
   const bptt_target target = target_at(at[1]);
+  const bptt_outputs outputs = outputs_at(at[5], O, at[3]);
+  bptt_flow flow;
   bptt_step* step = at[2];
   OK(bptt_step_init(step, sizeof *step));
-  step->hn = at[3];
-  step->flow = at[4];
-  return bptt_model_train_step(model, &sequence, &target, step);
+  OK(bptt_flow_init(&flow, sizeof flow));
+  flow.h = at[4];
+  return bptt_model_train_step(model, &sequence, &target, &outputs, &flow, step);
 }
 static bptt_status evaluate(void* const* at) {
   const bptt_sequence sequence = sequence_at(at[0], at[1], NULL, full);
@@ -137,11 +139,14 @@ static bptt_status model_forward(void* const* at) { return forward(at, 1, 1); }
 static bptt_status layer_forward(void* const* at) { return forward(at, 0, 1); }
 static bptt_status bare_forward(void* const* at) { return forward(at, 0, 0); }
 static bptt_status backward(void* const* at) {
+  bptt_flow flow;
   bptt_backward call = backward_from(at[0], N, H, at[1]);
   call.dx = at[2];
   call.dx_stride_t = N * I;
   call.dx_stride_n = I;
-  call.flow = at[3];
+  OK(bptt_flow_init(&flow, sizeof flow));
+  flow.h = at[3];
+  call.flow = &flow;
   call.dh0 = at[4];
   call.dhn = at[5];
   return bptt_layer_backward(layer, tape, &call);
@@ -192,9 +197,9 @@ static trial trials[] = {
      {0, 0, 1, 1, 1},
      gradients},
     {"model_train_step",
-     5,
-     {T * N * I * F, T * N * O * F, sizeof(bptt_step), N * H * F, T * D},
-     {0, 0, 1, 1, 1},
+     6,
+     {T * N * I * F, T * N * O * F, sizeof(bptt_step), N * H * F, T * D, T * N * O * F},
+     {0, 0, 1, 1, 1, 1},
      train},
     {"model_evaluate",
      6,
@@ -367,8 +372,9 @@ int main(void) {
   size_t k;
   int32_t skipped;
   fill();
-  options = regressor_of(layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H), O);
-  OK(bptt_model_create(&options, &model));
+  options = regressor_of(O);
+  layer_options = layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H);
+  OK(bptt_model_create(&options, &layer_options, NULL, &model));
   OK(bptt_model_params(model, &params));
   OK(bptt_params_count(params, &count, NULL));
   OK(bptt_params_count(params, NULL, &count));

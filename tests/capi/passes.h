@@ -14,6 +14,7 @@ typedef struct pass {
   double x[T * N * I], dy[T * N * 2 * H];
   double y[T * N * 2 * H], hn[4 * N * H], cn[4 * N * H];
   double gradients[MOST], dx[T * N * I], dh0[4 * N * H], dc0[4 * N * H], flow[4 * T];
+  bptt_flow norms; /* which points to flow */
 } pass;
 
 typedef struct net {
@@ -76,7 +77,9 @@ static inline bptt_backward backward_of(const net* it, pass* data) {
   backward.dx_stride_n = I;
   backward.dh0 = data->dh0;
   backward.dc0 = lstm ? data->dc0 : NULL;
-  backward.flow = data->flow;
+  OK(bptt_flow_init(&data->norms, sizeof data->norms));
+  data->norms.h = data->flow;
+  backward.flow = &data->norms;
   return backward;
 }
 

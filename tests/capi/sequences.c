@@ -157,6 +157,7 @@ static void check_resets(bptt_cell cell, int32_t bidirectional) {
 /* A model's loss, gradient and update do not see padding, of whatever it consists. */
 static void check_model(bptt_targets targets) {
   bptt_model_options options;
+  bptt_layer_options layers;
   bptt_model* models[2];
   static int64_t tokens[2][T * N], classes[2][T * N];
   static double states[2][2 * N * H], values[2][MOST], outputs[2][T * N * I];
@@ -164,12 +165,13 @@ static void check_model(bptt_targets targets) {
   double losses[2];
   int64_t k, t, n, count, walks;
   OK(bptt_model_options_init(&options, sizeof options));
-  options.layer.cell = BPTT_LSTM;
-  options.layer.dtype = BPTT_FLOAT64;
-  options.layer.hidden_size = H;
-  options.layer.bidirectional = 1;
-  options.layer.dropout = 0.5;
-  options.layer.recurrent_dropout = 0.2;
+  OK(bptt_layer_options_init(&layers, sizeof layers));
+  layers.cell = BPTT_LSTM;
+  layers.dtype = BPTT_FLOAT64;
+  layers.hidden_size = H;
+  layers.bidirectional = 1;
+  layers.dropout = 0.5;
+  layers.recurrent_dropout = 0.2;
   options.vocab_size = I;
   options.embedding_size = 2;
   options.output_size = I;
@@ -191,15 +193,16 @@ static void check_model(bptt_targets targets) {
     bptt_outputs out;
     bptt_params* params;
     int step;
-    OK(bptt_model_create(&options, &models[k]));
+    OK(bptt_model_create(&options, &layers, NULL, &models[k]));
     sequence = tokens_over(T, N, tokens[k]);
     sequence.lengths = lengths;
     target = classes_at(classes[k], N);
     steps[k] = new_step();
-    steps[k].hn = states[k];
-    for (step = 0; step < 3; ++step)
-      OK(bptt_model_train_step(models[k], &sequence, &target, &steps[k]));
     out = outputs_to(outputs[k], N, I);
+    out.hn = states[k];
+    for (step = 0; step < 3; ++step)
+      OK(bptt_model_train_step(models[k], &sequence, &target, &out, NULL, &steps[k]));
+    out.hn = NULL;
     OK(bptt_model_evaluate(models[k], &sequence, &target, &out, &losses[k]));
     OK(bptt_model_params(models[k], &params));
     OK(bptt_params_count(params, NULL, &count));

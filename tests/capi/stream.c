@@ -60,19 +60,21 @@ int main(int arguments, char** argument) {
     for (dtype = 0; dtype < 2; ++dtype) {
       for (input = 0; input < 3; ++input) { /* values, one-hot tokens, a table */
         bptt_model_options options;
+        bptt_layer_options layers;
         bptt_model* model;
         bptt_stream* stream;
         long before = counts ? interposed_calls() : 0;
         OK(bptt_model_options_init(&options, sizeof options));
-        options.layer.cell = cells[cell];
-        options.layer.dtype = dtypes[dtype];
-        options.layer.hidden_size = H;
-        options.layer.num_layers = L;
-        options.layer.input_size = input ? 0 : I;
+        OK(bptt_layer_options_init(&layers, sizeof layers));
+        layers.cell = cells[cell];
+        layers.dtype = dtypes[dtype];
+        layers.hidden_size = H;
+        layers.num_layers = L;
+        layers.input_size = input ? 0 : I;
         options.vocab_size = input ? I : 0;
         options.embedding_size = input == 2 ? 3 : 0;
         options.output_size = O;
-        OK(bptt_model_create(&options, &model));
+        OK(bptt_model_create(&options, &layers, NULL, &model));
         OK(bptt_stream_create(model, &stream));
         REFUSED(input ? BPTT_ERR_RANGE : BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, I, y));
         REQUIRE(!counts || interposed_calls() > before + 10); /* it does count */

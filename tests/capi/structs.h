@@ -83,10 +83,9 @@ static inline bptt_layer_options layer_of(bptt_cell cell, bptt_dtype dtype, int6
 }
 
 /* A model of values with the mean squared error. */
-static inline bptt_model_options regressor_of(bptt_layer_options layer, int64_t outputs) {
+static inline bptt_model_options regressor_of(int64_t outputs) {
   bptt_model_options made;
   OK(bptt_model_options_init(&made, sizeof made));
-  made.layer = layer;
   made.output_size = outputs;
   made.loss = BPTT_MSE;
   return made;

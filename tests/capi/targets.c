@@ -10,6 +10,7 @@ static double first[MOST], second[MOST], values[MOST];
 
 static bptt_sequence sequence;
 static bptt_target target;
+static bptt_outputs outputs;
 static bptt_step step;
 
 /* Weights lie as [N, T], so that their strides matter. */
@@ -29,18 +30,20 @@ static void reset(bptt_loss loss) {
   target.weights = weights;
   target.weights_stride_t = 1;
   target.weights_stride_n = T;
+  OK(bptt_outputs_init(&outputs, sizeof outputs));
   step = new_step();
+}
+
+static bptt_layer_options two_layers(void) {
+  bptt_layer_options options = layer_of(BPTT_LSTM, BPTT_FLOAT64, I, H);
+  options.num_layers = 2;
+  return options;
 }
 
 static bptt_model_options options_of(bptt_loss loss, const double* class_weights) {
   bptt_model_options options;
   OK(bptt_model_options_init(&options, sizeof options));
   REQUIRE(options.label_smoothing == 0 && options.ignore_index == -100 && !options.class_weights);
-  options.layer.cell = BPTT_LSTM;
-  options.layer.dtype = BPTT_FLOAT64;
-  options.layer.input_size = I;
-  options.layer.hidden_size = H;
-  options.layer.num_layers = 2;
   options.output_size = O;
   options.loss = loss;
   options.clip_norm = 0.01;
@@ -55,9 +58,10 @@ static bptt_model_options options_of(bptt_loss loss, const double* class_weights
 static bptt_model* new_model(bptt_loss loss) {
   double class_weights[O] = {0.5, 2, 1};
   const double wanted[O] = {0.5, 2, 1};
+  const bptt_layer_options layers = two_layers();
   bptt_model_options options = options_of(loss, class_weights), kept;
   bptt_model* model;
-  OK(bptt_model_create(&options, &model));
+  OK(bptt_model_create(&options, &layers, NULL, &model));
   class_weights[0] = NAN; /* they were copied */
   OK(bptt_model_get_options(model, &kept, sizeof kept));
   REQUIRE(kept.loss == loss && kept.label_smoothing == options.label_smoothing &&
@@ -76,7 +80,7 @@ static void check_gradient(bptt_loss loss) {
   OK(bptt_model_params(model, &params));
   OK(bptt_params_count(params, NULL, &count));
   REQUIRE(count <= MOST);
-  OK(bptt_model_gradients(model, &sequence, &target, &step, first, 0));
+  OK(bptt_model_gradients(model, &sequence, &target, NULL, NULL, first, 0, &step));
   OK(bptt_model_evaluate(model, &sequence, &target, NULL, &value));
   REQUIRE(value == step.loss && !step.clipped && !step.skipped);
   OK(bptt_params_get(params, values));
@@ -109,15 +113,22 @@ static void check_halves(bptt_loss loss) {
   reset(loss);
   for (round = 0; round < 3; ++round) {
     bptt_step train = step, half = step, update = step;
-    double hn[2 * N * H], flow[2 * T];
-    train.hn = h;
-    OK(bptt_model_train_step(whole, &sequence, &target, &train));
-    half.hn = hn;
-    half.flow = flow;
-    OK(bptt_model_gradients(halves, &sequence, &target, &half, first, 0));
-    REQUIRE(!memcmp(h, hn, sizeof hn) && flow[0] > 0);
+    double y[3][T * N * O], hn[2 * N * H], norms[2 * T];
+    bptt_flow flow;
+    outputs = outputs_to(y[0], N, O);
+    OK(bptt_model_forward(whole, &sequence, &outputs, NULL));
+    outputs.y = y[1];
+    outputs.hn = h;
+    OK(bptt_model_train_step(whole, &sequence, &target, &outputs, NULL, &train));
+    outputs.y = y[2];
+    outputs.hn = hn;
+    OK(bptt_flow_init(&flow, sizeof flow));
+    flow.h = norms;
+    OK(bptt_model_gradients(halves, &sequence, &target, &outputs, &flow, first, 0, &half));
+    REQUIRE(!memcmp(h, hn, sizeof hn) && norms[0] > 0);
+    REQUIRE(!memcmp(y[0], y[1], sizeof y[0]) && !memcmp(y[0], y[2], sizeof y[0]));
     memcpy(second, first, sizeof first);
-    OK(bptt_model_gradients(halves, &sequence, &target, NULL, second, 1));
+    OK(bptt_model_gradients(halves, &sequence, &target, NULL, NULL, second, 1, NULL));
     for (i = 0; i < count; ++i) REQUIRE(fabs(second[i] - 2 * first[i]) <= 1e-15);
     update.loss = 7;
     OK(bptt_model_apply(halves, first, &update));
@@ -143,40 +154,40 @@ static void check_options(void) {
   const double impossible[][O] = {
       {1, -1, 1}, {NAN, 1, 1}, {1, 1, INFINITY}, {0, 0, 0}, {-INFINITY, 1, 1}};
   const double shares[] = {-0.1, 1.1, NAN, INFINITY};
+  const bptt_layer_options layers = two_layers();
   bptt_model_options options;
   bptt_model* model;
   size_t k;
   for (k = 0; k < 5; ++k) {
     options = options_of(BPTT_MSE, impossible[k]);
-    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
   }
   for (k = 0; k < 4; ++k) {
     options = options_of(BPTT_CROSS_ENTROPY, NULL);
     options.label_smoothing = shares[k];
-    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
   }
   options = options_of(BPTT_MSE, NULL);
   options.label_smoothing = 0.1;
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
   options = options_of(BPTT_BINARY_CROSS_ENTROPY, NULL);
   options.ignore_index = 0;
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
   options.ignore_index = -100;
   options.loss = (bptt_loss)4;
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
 }
 
 #define EACH_CALL(status)                                                               \
   do {                                                                                  \
-    REFUSED(status, bptt_model_train_step(model, &sequence, &target, &step));           \
-    REFUSED(status, bptt_model_gradients(model, &sequence, &target, &step, second, 0)); \
+    REFUSED(status, bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));           \
+    REFUSED(status, bptt_model_gradients(model, &sequence, &target, NULL, NULL, second, 0, &step)); \
     REFUSED(status, bptt_model_evaluate(model, &sequence, &target, NULL, &loss));       \
   } while (0)
 
 static void check_targets(void) {
   const double bad[] = {-1, NAN, INFINITY};
   bptt_model *model = new_model(BPTT_BINARY_CROSS_ENTROPY), *entropy;
-  bptt_outputs outputs;
   bptt_params* params;
   double loss, zeros[N * T] = {0};
   int64_t count, taken, skipped;
@@ -204,16 +215,18 @@ static void check_targets(void) {
   EACH_CALL(BPTT_ERR_ARGUMENT);
   /* Results on what is read, or on each other. */
   reset(BPTT_BINARY_CROSS_ENTROPY);
-  step.hn = weights;
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, &target, &step));
-  step.hn = goal;
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, second, 0));
-  step.hn = second + 1;
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, second, 0));
-  step.hn = NULL;
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, x, 0));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, goal, 0));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, &step, second, 2));
+  outputs.hn = weights;
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_train_step(model, &sequence, &target, &outputs, NULL, &step));
+  outputs.hn = goal;
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_gradients(model, &sequence, &target, &outputs, NULL, second, 0, &step));
+  outputs.hn = second + 1;
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_gradients(model, &sequence, &target, &outputs, NULL, second, 0, &step));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, NULL, NULL, x, 0, &step));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, NULL, NULL, goal, 0, &step));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, NULL, NULL, second, 2, &step));
   outputs = outputs_to(goal, N, O);
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_evaluate(model, &sequence, &target, &outputs, &loss));
   outputs.y = NULL;

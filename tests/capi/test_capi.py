@@ -11,7 +11,7 @@ import pytest
 import bptt_native as bn
 from helpers.cprograms import HERE, PACKAGE, build, library, run
 
-HEADERS = ("bptt.h", "bptt_diagnostics.h")
+HEADERS = sorted(path.name for path in (PACKAGE / "include").glob("bptt*.h"))
 
 HEADER = PACKAGE / "include" / "bptt.h"
 
@@ -64,7 +64,7 @@ def test_a_c_program_multiplies_in_bfloat16(isa, tmp_path):
     printed = run(build("compute", tmp_path), BPTT_ISA=isa)
     assert printed.count("bfloat16 differs by") == 3
     assert printed.count("in bfloat16") == 3
-    assert "4 refusals" in printed
+    assert "3 refusals" in printed
 
 
 def test_a_c_program_flushes_subnormal_numbers(isa, tmp_path):
@@ -264,7 +264,7 @@ def test_a_foreign_language_can_use_it_as_it_is():
     assert options[0] == 512
     layer = ctypes.c_void_p()
     assert lib.bptt_layer_create(options, ctypes.byref(layer)) == 1  # the sizes have no default
-    options[3], options[4] = 3, 4
+    options[2], options[3] = 3, 4  # input_size, hidden_size
     assert lib.bptt_layer_create(options, ctypes.byref(layer)) == 0
     params, count = ctypes.c_void_p(), ctypes.c_int64()
     assert lib.bptt_layer_params(layer, ctypes.byref(params)) == 0

@@ -40,6 +40,7 @@ static int throws(void* what) {
 
 int main() {
   bptt_model_options options;
+  bptt_layer_options layers;
   bptt_model* model;
   bptt_params* params;
   bptt_tape* tape;
@@ -55,8 +56,9 @@ int main() {
   const int64_t time = T - 1, element = 0;
   int64_t count, taken;
   for (float& value : x) value = static_cast<float>(random_number());
-  options = regressor_of(layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H), O);
-  OK(bptt_model_create(&options, &model));
+  options = regressor_of(O);
+  layers = layer_of(BPTT_LSTM, BPTT_FLOAT32, I, H);
+  OK(bptt_model_create(&options, &layers, NULL, &model));
   OK(bptt_model_params(model, &params));
   OK(bptt_params_count(params, NULL, &count));
   REQUIRE(count <= 20000);
@@ -75,8 +77,8 @@ int main() {
     OK(bptt_set_num_threads(threads));
     OK(bptt_params_get(params, before));
     OK(bptt_model_forward(model, &sequence, NULL, &tape));
-    THROWS(bptt_model_train_step(model, &sequence, &target, &step));
-    THROWS(bptt_model_gradients(model, &sequence, &target, &step, gradients, 0));
+    THROWS(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
+    THROWS(bptt_model_gradients(model, &sequence, &target, NULL, NULL, gradients, 0, &step));
     THROWS(bptt_model_evaluate(model, &sequence, &target, NULL, &loss));
     THROWS(bptt_model_forward(model, &sequence, NULL, NULL));
     THROWS(bptt_model_forward(model, &sequence, NULL, &other));
@@ -88,7 +90,7 @@ int main() {
     OK(bptt_model_steps(model, &taken, NULL));
     REQUIRE(taken == threads - 1);
     OK(bptt_model_jacobian(model, tape, 0, 0, 0, jacobian));
-    OK(bptt_model_train_step(model, &sequence, &target, &step));
+    OK(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
     OK(bptt_tape_free(tape));
   }
   // A call that waits for another asks too.

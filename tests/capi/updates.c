@@ -116,20 +116,24 @@ static void check_finite(void) {
 static void check_model(const char* path) {
   enum { OUT = 2 };
   bptt_model_options options;
+  bptt_layer_options layers;
+  bptt_optimizer_options rule;
   bptt_model *model, *loaded;
   bptt_optimizer* optimizer;
   bptt_params* own;
   int64_t tensors, count, taken, skipped, i;
   float* huge;
   OK(bptt_model_options_init(&options, sizeof options));
-  options.layer.input_size = I;
-  options.layer.hidden_size = H;
+  OK(bptt_layer_options_init(&layers, sizeof layers));
+  OK(bptt_optimizer_options_init(&rule, sizeof rule));
+  layers.input_size = I;
+  layers.hidden_size = H;
   options.output_size = OUT;
   options.nonfinite = BPTT_NONFINITE_RAISE;
-  options.optimizer.lr = 1e39;
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &model));
-  options.optimizer.lr = 0.1;
-  OK(bptt_model_create(&options, &model));
+  rule.lr = 1e39;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, &rule, &model));
+  rule.lr = 0.1;
+  OK(bptt_model_create(&options, &layers, &rule, &model));
   OK(bptt_model_params(model, &own));
   OK(bptt_model_optimizer(model, &optimizer));
   OK(bptt_params_count(own, &tensors, &count));
@@ -160,16 +164,22 @@ static void check_eps(void) {
   size_t i;
   for (i = 0; i < sizeof rules / sizeof *rules; ++i) {
     bptt_model_options options;
+    bptt_layer_options layers;
+    bptt_optimizer_options rule;
+    bptt_optimizer* optimizer;
     bptt_model* model;
     OK(bptt_model_options_init(&options, sizeof options));
-    options.layer.input_size = I;
-    options.layer.hidden_size = H;
+    OK(bptt_layer_options_init(&layers, sizeof layers));
+    OK(bptt_optimizer_options_init(&rule, sizeof rule));
+    layers.input_size = I;
+    layers.hidden_size = H;
     options.output_size = 1;
-    options.optimizer.algorithm = rules[i].algorithm;
-    options.optimizer.rmsprop_form = rules[i].form;
-    OK(bptt_model_create(&options, &model));
-    OK(bptt_model_get_options(model, &options, sizeof options));
-    REQUIRE(options.optimizer.eps == rules[i].eps);
+    rule.algorithm = rules[i].algorithm;
+    rule.rmsprop_form = rules[i].form;
+    OK(bptt_model_create(&options, &layers, &rule, &model));
+    OK(bptt_model_optimizer(model, &optimizer));
+    OK(bptt_optimizer_get_options(optimizer, &rule, sizeof rule));
+    REQUIRE(rule.eps == rules[i].eps);
     OK(bptt_model_free(model));
   }
 }

@@ -18,7 +18,7 @@ PYTHON = ROOT / "python" / "bptt_native"
 BINARY = {".png", ".safetensors"}
 SIMD_MAY_INCLUDE = {"stddef.h", "stdint.h", "string.h", "immintrin.h", "arm_neon.h"}
 
-PUBLIC = ("include/bptt.h", "include/bptt_diagnostics.h")
+PUBLIC = tuple(f"include/{path.name}" for path in sorted((CPP / "include").glob("*.h")))
 
 # The rooms of the C++ core, from the top down: a file may include what is in its own room or below.
 CPP_ROOMS = (

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bptt_diagnostics.h"
+#include "bptt_optimizer.h"
 
 namespace bindings {
 
@@ -170,19 +171,11 @@ struct Strided {
 Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool last_only);
 // Arrays for the gradient's flow. Lives as long as the call that fills them.
 struct Flow {
-  double *h = nullptr, *c = nullptr, *a = nullptr;
-  bptt_flow detail = {};
-  bool has_detail = false;
+  bptt_flow to = {};
+  bool wanted = false;
+  const bptt_flow* get() const { return wanted ? &to : nullptr; }
   py::object h_array = py::none(), c_array = py::none(), a_array = py::none();
   py::object detail_arrays = py::none();  // a FlowDetail
-  // Into the struct of a call, which has fields for it (bptt_backward, bptt_step).
-  template <class Call>
-  void ask(Call& call) const {
-    call.flow = h;
-    call.flow_c = c;
-    call.flow_a = a;
-    if (has_detail) call.detail = &detail;
-  }
 };
 // Whether it is wanted, and what: as nn.flow.flow_level takes it. `overlapping`: windows of truncation
 // overlap, so that there is none.

@@ -19,33 +19,51 @@ Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where,
 }  // namespace
 
 Model::Model(Owned<bptt_model, bptt_model_free> handle) : handle_(std::move(handle)) {
-  const bptt_model_options options = read();
+  const Options options = read();
   net_.owner = "Model";
-  net_.batch_first = options.batch_first != 0;
-  net_.tokens_only = options.vocab_size != 0;
-  net_.input = net_.tokens_only ? options.vocab_size : options.layer.input_size;
+  net_.batch_first = options.model.batch_first != 0;
+  net_.tokens_only = options.model.vocab_size != 0;
+  net_.input = net_.tokens_only ? options.model.vocab_size : options.layer.input_size;
   describe(options.layer, net_);
-  net_.output = options.output_size;
-  net_.last_only = options.targets != BPTT_EVERY_STEP;
-  entropy_ = options.loss == BPTT_CROSS_ENTROPY;
-  overlapping_ = options.truncation_k2 > options.truncation_k1;
+  net_.output = options.model.output_size;
+  net_.last_only = options.model.targets != BPTT_EVERY_STEP;
+  entropy_ = options.model.loss == BPTT_CROSS_ENTROPY;
+  overlapping_ = options.model.truncation_k2 > options.model.truncation_k1;
   check(bptt_model_params(handle_.get(), &params_), {"Model", ""});
   net_.parameters = parameter_count(params_);
 }
 
-bptt_model_options Model::read() const {
-  bptt_model_options options = {};
-  run([&] { return bptt_model_get_options(handle_.get(), &options, sizeof options); },
-      {"Model", ""});
+Options Model::read() const {
+  const Where where = {"Model", ""};
+  Options options = {};
+  bptt_optimizer* optimizer = nullptr;
+  check(bptt_model_optimizer(handle_.get(), &optimizer), where);
+  run([&] { return bptt_model_get_options(handle_.get(), &options.model, sizeof options.model); },
+      where);
+  run(
+      [&] {
+        return bptt_model_get_layer_options(handle_.get(), &options.layer, sizeof options.layer);
+      },
+      where);
+  run(
+      [&] {
+        return bptt_optimizer_get_options(optimizer, &options.optimizer, sizeof options.optimizer);
+      },
+      where);
   return options;
 }
 
-std::unique_ptr<Model> Model::create(const py::dict& options) {
-  bptt_model_options model;
-  bptt_model_options_init(&model, sizeof model);
-  const Flat class_weights = read_options(options, model);
-  return std::make_unique<Model>(
-      made([&](bptt_model** it) { return bptt_model_create(&model, it); }, {"Model", ""}));
+std::unique_ptr<Model> Model::create(const py::dict& from) {
+  Options options;
+  bptt_model_options_init(&options.model, sizeof options.model);
+  bptt_layer_options_init(&options.layer, sizeof options.layer);
+  bptt_optimizer_options_init(&options.optimizer, sizeof options.optimizer);
+  const Flat class_weights = read_options(from, options);
+  return std::make_unique<Model>(made(
+      [&](bptt_model** it) {
+        return bptt_model_create(&options.model, &options.layer, &options.optimizer, it);
+      },
+      {"Model", ""}));
 }
 
 std::unique_ptr<Model> Model::load(const std::string& path) {
@@ -109,7 +127,7 @@ uint64_t Model::draw_or_next(py::handle draw) const {
   return static_cast<uint64_t>(taken);
 }
 
-// Runs call(sequence, target, step). `flow` receives the arrays of the flow, which the result shares.
+// Runs call(sequence, target, outputs, flow, step). `flow` receives the arrays of the flow, which the result shares.
 template <class Call>
 StepResult Model::step(const Where& where, const StepArguments& in, uint64_t draw, Flow& flow,
                        const Call& call) const {
@@ -122,12 +140,10 @@ StepResult Model::step(const Where& where, const StepArguments& in, uint64_t dra
   const bptt_sequence sequence = sequence_of(x, given, extent);
   const States after = new_states(net_, extent);
   new_flow(net_, extent, in.flow, overlapping_, where, flow);
+  const bptt_outputs outputs = {sizeof outputs, nullptr, 0, 0, after.h_data, after.c_data};
   bptt_step step = {};
   step.struct_size = sizeof step;
-  step.hn = after.h_data;
-  step.cn = after.c_data;
-  flow.ask(step);
-  run<Long>([&] { return call(&sequence, &target, &step); }, where);
+  run<Long>([&] { return call(&sequence, &target, &outputs, flow.get(), &step); }, where);
   StepResult result;
   result.loss = py::float_(step.loss);
   result.grad_norm = py::float_(step.grad_norm);
@@ -148,8 +164,9 @@ py::object Model::train_step(const StepArguments& in) const {
   Flow flow;
   return package.step_result.make(
       step({"Model", "train_step"}, in, 0, flow,
-           [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
-             return bptt_model_train_step(handle_.get(), sequence, target, step);
+           [&](const bptt_sequence* sequence, const bptt_target* target,
+               const bptt_outputs* outputs, const bptt_flow* wishes, bptt_step* step) {
+             return bptt_model_train_step(handle_.get(), sequence, target, outputs, wishes, step);
            }));
 }
 
@@ -162,8 +179,10 @@ py::object Model::gradients(const StepArguments& in) const {
   Flow flow;
   StepResult result =
       step(where, in, draw_or_next(in.draw), flow,
-           [&](const bptt_sequence* sequence, const bptt_target* target, bptt_step* step) {
-             return bptt_model_gradients(handle_.get(), sequence, target, step, given.data, add);
+           [&](const bptt_sequence* sequence, const bptt_target* target,
+               const bptt_outputs* outputs, const bptt_flow* wishes, bptt_step* step) {
+             return bptt_model_gradients(handle_.get(), sequence, target, outputs, wishes,
+                                         given.data, add, step);
            });
   const py::object gradients =
       new_gradients(flat, in.layout, py::none(), py::none(), flow, result.omega);

@@ -3,7 +3,10 @@
 
 #include "base/fork.h"
 #include "bindings/bindings.h"
+#include "bindings/options.h"
 #include "bindings/passes.h"
+#include "bptt_files.h"
+#include "bptt_stream.h"
 
 namespace bindings {
 
@@ -22,7 +25,7 @@ class Model {
   bptt_model* handle() const { return handle_.get(); }
   bptt_params* params() const { return params_; }
   const Net& net() const { return net_; }
-  bptt_model_options read() const;
+  Options read() const;
 
   void save(const std::string& path) const;
   py::bytes serialize() const;

@@ -55,14 +55,12 @@ void fields(bptt_optimizer_options& o, const Visit& visit) {
 
 template <class Visit>
 void fields(bptt_model_options& o, const Visit& visit) {
-  fields(o.layer, visit);
   visit("vocab_size", o.vocab_size);
   visit("embedding_size", o.embedding_size);
   visit("output_size", o.output_size);
   visit("loss", o.loss);
   visit("targets", o.targets);
   visit("reduction", o.reduction);
-  fields(o.optimizer, visit);
   visit("clip_norm", o.clip_norm);
   visit("clip_tensor_norm", o.clip_tensor_norm);
   visit("clip_value", o.clip_value);
@@ -75,6 +73,13 @@ void fields(bptt_model_options& o, const Visit& visit) {
   visit("label_smoothing", o.label_smoothing);
   visit("ignore_index", o.ignore_index);
   visit("nonfinite", o.nonfinite);
+}
+
+template <class Visit>
+void fields(Options& o, const Visit& visit) {
+  fields(o.layer, visit);
+  fields(o.model, visit);
+  fields(o.optimizer, visit);
 }
 
 struct Read {
@@ -106,24 +111,26 @@ struct Write {
 
 void read_options(const py::dict& from, bptt_layer_options& to) { fields(to, Read{from}); }
 void read_options(const py::dict& from, bptt_optimizer_options& to) { fields(to, Read{from}); }
-Flat read_options(const py::dict& from, bptt_model_options& to) {
+Flat read_options(const py::dict& from, Options& to) {
   fields(to, Read{from});
   Flat weights;
-  if (from.contains("class_weights"))
-    weights = take_flat(12, from["class_weights"], to.output_size, {"Model", ""}, "class_weights");
-  to.class_weights = static_cast<const double*>(weights.data);
+  if (from.contains("class_weights")) {
+    weights = take_flat(12, from["class_weights"], to.model.output_size, {"Model", ""},
+                        "class_weights");
+  }
+  to.model.class_weights = static_cast<const double*>(weights.data);
   return weights;
 }
 
-py::dict write_options(const bptt_model_options& from) {
-  bptt_model_options copy = from;
+py::dict write_options(const Options& from) {
+  Options copy = from;
   py::dict options;
   fields(copy, Write{options});
   options["class_weights"] = py::none();
-  if (from.class_weights) {
-    py::tuple weights(static_cast<size_t>(from.output_size));
-    for (int64_t i = 0; i < from.output_size; ++i)
-      weights[static_cast<size_t>(i)] = from.class_weights[i];
+  if (from.model.class_weights) {
+    py::tuple weights(static_cast<size_t>(from.model.output_size));
+    for (int64_t i = 0; i < from.model.output_size; ++i)
+      weights[static_cast<size_t>(i)] = from.model.class_weights[i];
     options["class_weights"] = weights;
   }
   return options;

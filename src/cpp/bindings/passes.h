@@ -103,7 +103,7 @@ py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> fun
   call.dx_stride_n = dx.stride_n;
   call.dh0 = before.h_data;
   call.dc0 = before.c_data;
-  flow.ask(call);
+  call.flow = flow.get();
   run<Long>([&] { return function(handle, tape.handle.get(), &call); }, where);
   return new_gradients(flat, in.layout, dx.data ? dx.array : py::none(), before.pack(), flow,
                        py::float_(omega));

@@ -17,35 +17,6 @@ void lstm_only(const NetworkConfig& config, const void* array, const char* argum
   }
 }
 
-template <>
-bptt_sequence defaults_of<bptt_sequence>() {
-  bptt_sequence sequence = {};
-  sequence.struct_size = sizeof sequence;
-  return sequence;
-}
-template <>
-const char* struct_name<bptt_sequence>() {
-  return "bptt_sequence";
-}
-template <>
-bptt_outputs defaults_of<bptt_outputs>() {
-  return {sizeof(bptt_outputs), nullptr, 0, 0, nullptr, nullptr};
-}
-template <>
-const char* struct_name<bptt_outputs>() {
-  return "bptt_outputs";
-}
-template <>
-bptt_backward defaults_of<bptt_backward>() {
-  bptt_backward backward = {};
-  backward.struct_size = sizeof backward;
-  return backward;
-}
-template <>
-const char* struct_name<bptt_backward>() {
-  return "bptt_backward";
-}
-
 template <class T>
 Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given,
                            Arrays& arrays) {
@@ -130,7 +101,7 @@ BackwardCall<T> check_backward(const Network<T>& network, const Tape<T>& tape,
   call.dc0 = static_cast<T*>(known.dc0);
   const int64_t h = h_count(config, batch), c = c_count(config, batch);
   Arrays arrays;
-  call.flow = check_flow<T>(config, flow_of(known), steps, batch,
+  call.flow = check_flow<T>(config, known.flow, steps, batch,
                             known.truncation_k2 > known.truncation_k1, arrays);
   arrays.strided("dy", call.dy, config.last_only ? 1 : steps, batch, output_features(config),
                  call.dy_t, call.dy_n, false);

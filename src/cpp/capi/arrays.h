@@ -20,6 +20,11 @@ class Arrays {
   void result(const char* name, const T* place) {
     flat(name, place, 1, true);
   }
+  // A struct that receives results, of which `known` is a copy (structs.h).
+  template <class Struct>
+  void known(const char* name, const Struct* place, const Struct& known) {
+    flat(name, reinterpret_cast<const char*>(place), int64_t(known_size(known)), true);
+  }
   // [steps, batch, features] with strides; an output's elements must not share places with each
   // other.
   template <class T>
@@ -65,18 +70,10 @@ template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
                        const bptt_target* given, Arrays& arrays);
 
-// Of bptt_backward and bptt_step: what a caller wants of the flow.
-struct GivenFlow {
-  double *flow, *flow_c, *flow_a;
-  const bptt_flow* detail;
-};
-template <class Given>
-GivenFlow flow_of(const Given& given) {
-  return {given.flow, given.flow_c, given.flow_a, given.detail};
-}
-// `overlapping`: windows of truncation overlap, so that there is no flow.
+// The flow that a caller wants; null: none. `overlapping`: windows of truncation overlap, so that there
+// is none.
 template <class T>
-FlowRequest<T> check_flow(const NetworkConfig& config, const GivenFlow& given, int64_t steps,
+FlowRequest<T> check_flow(const NetworkConfig& config, const bptt_flow* given, int64_t steps,
                           int64_t batch, bool overlapping, Arrays& arrays);
 
 // Refuses an array of cell states where there are none.

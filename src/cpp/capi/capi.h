@@ -1,5 +1,4 @@
-// capi.h: what the files of the C API share: failures, the caller's structs, locks, the objects
-// behind handles.
+// capi.h: what the files of the C API share: failures, options, locks, the objects behind handles.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +15,9 @@
 #include "base/error.h"
 #include "base/float_mode.h"
 #include "base/text.h"
-#include "bptt_diagnostics.h"
+#include "bptt_stream.h"
 #include "capi/handles.h"
+#include "capi/structs.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "model/network.h"
@@ -81,38 +81,13 @@ void check_environment();
 void require_memory(int64_t count, size_t element);
 
 // ----------------------------------------------------------------------------------------------
-// the caller's structs
-
-// Copies a struct of the caller's over its defaults; refuses a struct_size of no version and fields
-// that are not known here.
-void read_bytes(const void* given, size_t known, const char* argument, const char* type,
-                void* into);
-// Writes min(struct_size, known) bytes and zeros after them; the first member becomes struct_size.
-void write_bytes(void* to, size_t struct_size, const void* from, size_t known, const char* argument,
-                 const char* type);
-
-template <class Struct>
-Struct defaults_of();  // options.cpp
-template <class Struct>
-const char* struct_name();
-
-template <class Struct>
-Struct read_struct(const Struct* given, const char* argument) {
-  Struct known = defaults_of<Struct>();
-  read_bytes(given, sizeof known, argument, struct_name<Struct>(), &known);
-  return known;
-}
-template <class Struct>
-void write_struct(Struct* to, size_t struct_size, const Struct& from, const char* argument) {
-  write_bytes(to, struct_size, &from, sizeof from, argument, struct_name<Struct>());
-}
-
-// ----------------------------------------------------------------------------------------------
 // options (options.cpp)
 
 NetworkConfig layer_settings(const bptt_layer_options* options);
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* options, Dtype dtype);
-ModelConfig model_settings(const bptt_model_options* options);
+// optimizer null: the defaults.
+ModelConfig model_settings(const bptt_model_options* options, const bptt_layer_options* layer,
+                           const bptt_optimizer_options* optimizer);
 // The options of a backward pass.
 void check_call(const bptt_layer_options& layer, const bptt_backward& backward);
 

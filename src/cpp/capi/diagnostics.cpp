@@ -8,27 +8,12 @@
 namespace bptt {
 
 template <>
-bptt_seeds defaults_of<bptt_seeds>() {
-  bptt_seeds seeds = {};
-  seeds.struct_size = sizeof seeds;
-  return seeds;
-}
-template <>
-const char* struct_name<bptt_seeds>() {
-  return "bptt_seeds";
-}
-template <>
 bptt_spectrum defaults_of<bptt_spectrum>() {
   bptt_spectrum spectrum = {};
   spectrum.struct_size = sizeof spectrum;
   spectrum.interval = 1;
   return spectrum;
 }
-template <>
-const char* struct_name<bptt_spectrum>() {
-  return "bptt_spectrum";
-}
-
 namespace {
 
 void within(int64_t value, int64_t first, int64_t last, const char* argument,

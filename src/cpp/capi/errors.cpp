@@ -1,5 +1,4 @@
-// errors.cpp: statuses, the thread's error record, checks of single arguments, the caller's
-// structs.
+// errors.cpp: statuses, the thread's error record, checks of single arguments.
 #include <unistd.h>
 
 #include <algorithm>
@@ -54,13 +53,7 @@ bptt_status write_record(const char* function, bptt_status status, const char* a
   return status;
 }
 
-constexpr size_t kLargestStruct = 4096;
-
 const double installed = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
-
-std::string size_text(const char* type, size_t known) {
-  return std::string("struct_size ") + std::to_string(known) + " (the size of " + type + ")";
-}
 
 }  // namespace
 
@@ -130,33 +123,6 @@ void require_memory(int64_t count, size_t element) {
   }
 }
 
-void read_bytes(const void* given, size_t known, const char* argument, const char* type,
-                void* into) {
-  not_null(given, argument);
-  size_t size;
-  std::memcpy(&size, given, sizeof size);
-  bool fits = size >= known && size <= kLargestStruct;
-  const auto* bytes = static_cast<const unsigned char*>(given);
-  for (size_t i = known; fits && i < size; ++i) fits = bytes[i] == 0;
-  if (!fits) {
-    fail(BPTT_ERR_STRUCT_SIZE, argument, size_text(type, known),
-         size >= known && size <= kLargestStruct ? "fields of a later version that are not zero"
-                                                 : "struct_size " + std::to_string(size));
-  }
-  std::memcpy(into, given, known);
-}
-
-void write_bytes(void* to, size_t struct_size, const void* from, size_t known, const char* argument,
-                 const char* type) {
-  not_null(to, argument);
-  if (struct_size < known || struct_size > kLargestStruct) {
-    fail(BPTT_ERR_STRUCT_SIZE, "struct_size", size_text(type, known), std::to_string(struct_size));
-  }
-  std::memcpy(to, from, known);
-  std::memset(static_cast<char*>(to) + known, 0, struct_size - known);
-  std::memcpy(to, &struct_size, sizeof struct_size);
-}
-
 Inside::Inside(const Lock& lock) : lock_(&lock), outer_(innermost) {
   for (const Inside* held = innermost; held; held = held->outer_) {
     if (held->lock_ == lock_) {
@@ -192,10 +158,10 @@ const char* bptt_status_name(bptt_status status) {
 // Not guarded: a failure here must not write over the record that is asked for.
 bptt_status bptt_last_error(bptt_error* error, size_t struct_size) {
   if (!error) return BPTT_ERR_ARGUMENT;
-  if (struct_size < sizeof *error || struct_size > kLargestStruct) return BPTT_ERR_STRUCT_SIZE;
-  const bptt_error known = {struct_size,     record.status,   record.system_error, record.function,
-                            record.argument, record.expected, record.got,          record.text};
-  std::memset(error, 0, struct_size);
-  std::memcpy(error, &known, sizeof known);
+  if (!is_size(struct_size, known_struct<bptt_error>())) return BPTT_ERR_STRUCT_SIZE;
+  write_struct(error, struct_size,
+               {struct_size, record.status, record.system_error, record.function, record.argument,
+                record.expected, record.got, record.text},
+               "error");
   return BPTT_OK;
 }

@@ -146,11 +146,6 @@ Extra check_extra(int32_t dtype, int64_t rank, const int64_t* shape, const void*
 
 }  // namespace
 
-template <>
-const char* struct_name<bptt_extra_info>() {
-  return "bptt_extra_info";
-}
-
 }  // namespace bptt
 
 using namespace bptt;

@@ -1,28 +1,17 @@
-// flow.cpp: what a caller asks of the gradient's flow (bptt_diagnostics.h: bptt_flow).
+// flow.cpp: the caller's arrays for the gradient's flow (bptt_diagnostics.h: bptt_flow).
 #include "capi/arrays.h"
 #include "diagnostics/flow_detail.h"
 
 namespace bptt {
 
-template <>
-bptt_flow defaults_of<bptt_flow>() {
-  bptt_flow flow = {};
-  flow.struct_size = sizeof flow;
-  return flow;
-}
-template <>
-const char* struct_name<bptt_flow>() {
-  return "bptt_flow";
-}
-
 template <class T>
-FlowRequest<T> check_flow(const NetworkConfig& config, const GivenFlow& given, int64_t steps,
+FlowRequest<T> check_flow(const NetworkConfig& config, const bptt_flow* given, int64_t steps,
                           int64_t batch, bool overlapping, Arrays& arrays) {
   FlowRequest<T> request;
+  if (!given) return request;
   FlowDetail detail;
   bool any = false;  // of the detail
-  const bptt_flow known =
-      given.detail ? read_struct(given.detail, "detail") : defaults_of<bptt_flow>();
+  const bptt_flow known = read_struct(given, "flow");
   const int64_t walks = checked_count(config.walks(), steps), all = checked_count(walks, batch);
   const int64_t gates = checked_count(config.shape().gates, config.hidden);
   const struct {
@@ -33,21 +22,21 @@ FlowRequest<T> check_flow(const NetworkConfig& config, const GivenFlow& given, i
     double** into;
     bool of_detail = true;
   } wishes[] = {
-      {"flow", given.flow, walks, false, false, &request.norms[0], false},
-      {"flow_c", given.flow_c, walks, true, false, &request.norms[1], false},
-      {"flow_a", given.flow_a, walks, false, false, &request.norms[2], false},
-      {"samples_h", known.samples_h, all, false, false, &detail.samples[0]},
-      {"samples_c", known.samples_c, all, true, false, &detail.samples[1]},
-      {"samples_a", known.samples_a, all, false, false, &detail.samples[2]},
-      {"units_h", known.units_h, checked_count(walks, config.state()), false, false,
+      {"flow.h", known.h, walks, false, false, &request.norms[0], false},
+      {"flow.c", known.c, walks, true, false, &request.norms[1], false},
+      {"flow.a", known.a, walks, false, false, &request.norms[2], false},
+      {"flow.samples_h", known.samples_h, all, false, false, &detail.samples[0]},
+      {"flow.samples_c", known.samples_c, all, true, false, &detail.samples[1]},
+      {"flow.samples_a", known.samples_a, all, false, false, &detail.samples[2]},
+      {"flow.units_h", known.units_h, checked_count(walks, config.state()), false, false,
        &detail.units[0]},
-      {"units_c", known.units_c, checked_count(walks, config.hidden), true, false,
+      {"flow.units_c", known.units_c, checked_count(walks, config.hidden), true, false,
        &detail.units[1]},
-      {"units_a", known.units_a, checked_count(walks, gates), false, false, &detail.units[2]},
-      {"share_ih", known.share_ih, all, false, false, &detail.share[0]},
-      {"share_hh", known.share_hh, all, false, true, &detail.share[1]},
-      {"weight_ih", known.weight_ih, walks, false, false, &detail.weight[0]},
-      {"weight_hh", known.weight_hh, walks, false, true, &detail.weight[1]},
+      {"flow.units_a", known.units_a, checked_count(walks, gates), false, false, &detail.units[2]},
+      {"flow.share_ih", known.share_ih, all, false, false, &detail.share[0]},
+      {"flow.share_hh", known.share_hh, all, false, true, &detail.share[1]},
+      {"flow.weight_ih", known.weight_ih, walks, false, false, &detail.weight[0]},
+      {"flow.weight_hh", known.weight_hh, walks, false, true, &detail.weight[1]},
   };
   for (const auto& wish : wishes) {
     if (!wish.values) continue;
@@ -70,7 +59,7 @@ FlowRequest<T> check_flow(const NetworkConfig& config, const GivenFlow& given, i
 }
 
 #define BPTT_FLOW_OF(T)                                                                        \
-  template FlowRequest<T> check_flow(const NetworkConfig&, const GivenFlow&, int64_t, int64_t, \
+  template FlowRequest<T> check_flow(const NetworkConfig&, const bptt_flow*, int64_t, int64_t, \
                                      bool, Arrays&);
 BPTT_FLOW_OF(float)
 BPTT_FLOW_OF(double)

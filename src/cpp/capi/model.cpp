@@ -31,57 +31,43 @@ struct Lesson {
   }
 };
 
-// The results of a training step. `step` is a copy of `to`, which receives them. The gradients, of
-// `count` elements, are those of `backward`.
+// Where a training step puts its results: `step` is null or receives them, `known` is a copy of it. The
+// gradients, of `count` elements, are those of `backward`.
 template <class T>
-void check_step(const ModelConfig& model, const bptt_step& step, const bptt_step* to, int64_t count,
-                Lesson<T>& lesson, BackwardCall<T>& backward) {
-  const NetworkConfig& config = model.network;
-  const int64_t steps = lesson.call.sequence.steps, batch = lesson.call.sequence.batch;
-  lstm_only(config, step.cn, "cn");
-  lesson.call.hn = static_cast<T*>(step.hn);
-  lesson.call.cn = static_cast<T*>(step.cn);
-  lesson.arrays.flat("hn", lesson.call.hn, h_count(config, batch), true);
-  lesson.arrays.flat("cn", lesson.call.cn, c_count(config, batch), true);
+void check_step(const ModelConfig& model, const bptt_outputs* outputs, const bptt_flow* flow,
+                const bptt_step* step, const bptt_step& known, int64_t count, Lesson<T>& lesson,
+                BackwardCall<T>& backward) {
+  const Sequence<T>& sequence = lesson.call.sequence;
+  check_outputs(model.network, outputs, lesson.call, lesson.arrays);
   lesson.arrays.flat("gradients", backward.gradients, count, true);
-  lesson.arrays.result("step", to);
-  backward.flow = check_flow<T>(config, flow_of(step), steps, batch,
+  lesson.arrays.known("step", step, known);
+  backward.flow = check_flow<T>(model.network, flow, sequence.steps, sequence.batch,
                                 model.truncation_k2 > model.truncation_k1, lesson.arrays);
 }
 
-// step null: nothing is written.
-void write_result(bptt_step* step, const StepResult& result, bool has_loss) {
+// step null: nothing is written. `known` is a copy of it from before.
+void write_result(bptt_step* step, bptt_step known, const StepResult& result, bool has_loss) {
   if (!step) return;
-  if (has_loss) step->loss = result.loss;
-  step->grad_norm = result.grad_norm;
-  step->clipped = result.clipped;
-  step->skipped = result.skipped;
-  step->clipped_norm = result.clipped_norm;
-  step->clip_angle = result.clip_angle;
-  if (has_loss) step->omega = result.omega;
+  if (has_loss) known.loss = result.loss;
+  if (has_loss) known.omega = result.omega;
+  known.grad_norm = result.grad_norm;
+  known.clipped_norm = result.clipped_norm;
+  known.clip_angle = result.clip_angle;
+  known.clipped = result.clipped;
+  known.skipped = result.skipped;
+  write_back(step, known);
 }
 
 }  // namespace
-
-template <>
-bptt_step defaults_of<bptt_step>() {
-  bptt_step step = {};
-  step.struct_size = sizeof step;
-  return step;
-}
-template <>
-const char* struct_name<bptt_step>() {
-  return "bptt_step";
-}
-
 }  // namespace bptt
 
 using namespace bptt;
 
-bptt_status bptt_model_create(const bptt_model_options* options, bptt_model** model) {
+bptt_status bptt_model_create(const bptt_model_options* options, const bptt_layer_options* layer,
+                              const bptt_optimizer_options* optimizer, bptt_model** model) {
   return guard("bptt_model_create", [&] {
     not_null(model, "model");
-    const ModelConfig config = model_settings(options);
+    const ModelConfig config = model_settings(options, layer, optimizer);
     check_environment();
     *model = static_cast<bptt_model*>(config.layer.dtype == BPTT_FLOAT32
                                           ? new_model(std::make_shared<Model<float>>(config))
@@ -98,9 +84,18 @@ bptt_status bptt_model_get_options(bptt_model* model, bptt_model_options* option
   return guard("bptt_model_get_options", [&] {
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&](const auto& it) {
-      const Reading reading(it->network().params().lock);
-      write_struct(options, struct_size, options_of(it->config(), it->optimizer().config()),
-                   "options");
+      const bptt_model_options& kept = options_of(it->config(), it->optimizer().config());
+      write_struct(options, struct_size, kept, "options");
+    });
+  });
+}
+
+bptt_status bptt_model_get_layer_options(bptt_model* model, bptt_layer_options* options,
+                                         size_t struct_size) {
+  return guard("bptt_model_get_layer_options", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&](const auto& it) {
+      write_struct(options, struct_size, it->config().layer, "options");
     });
   });
 }
@@ -127,7 +122,8 @@ bptt_status bptt_step_init(bptt_step* step, size_t struct_size) {
 }
 
 bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequence,
-                                  const bptt_target* target, bptt_step* step) {
+                                  const bptt_target* target, const bptt_outputs* outputs,
+                                  const bptt_flow* flow, bptt_step* step) {
   return guard("bptt_model_train_step", [&] {
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
@@ -135,17 +131,18 @@ bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequence* sequen
       const bptt_step known = read_struct(step, "step");
       Lesson<T> lesson(config, sequence, target);
       BackwardCall<T> backward;
-      check_step(config, known, step, 0, lesson, backward);
+      check_step(config, outputs, flow, step, known, 0, lesson, backward);
       lesson.own(config, true);
       const Inside inside(it->network().params().lock);
-      write_result(step, it->train_step(lesson.call, lesson.target, backward.flow), true);
+      write_result(step, known, it->train_step(lesson.call, lesson.target, backward.flow), true);
     });
   });
 }
 
 bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequence,
-                                 const bptt_target* target, bptt_step* step, void* gradients,
-                                 int32_t accumulate) {
+                                 const bptt_target* target, const bptt_outputs* outputs,
+                                 const bptt_flow* flow, void* gradients, int32_t accumulate,
+                                 bptt_step* step) {
   return guard("bptt_model_gradients", [&] {
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
@@ -156,10 +153,10 @@ bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequenc
       backward.accumulate = flag_argument(accumulate, "accumulate");
       Lesson<T> lesson(config, sequence, target);
       const int64_t count = it->network().params().count();
-      check_step(config, known, step, count, lesson, backward);
+      check_step(config, outputs, flow, step, known, count, lesson, backward);
       lesson.own(config, true);
       const Reading reading(it->network().params().lock);
-      write_result(step, it->gradients(lesson.call, lesson.target, backward), true);
+      write_result(step, known, it->gradients(lesson.call, lesson.target, backward), true);
     });
   });
 }
@@ -169,13 +166,13 @@ bptt_status bptt_model_apply(bptt_model* model, const void* gradients, bptt_step
     const Use use(model, {Tag::model}, "model");
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       not_null(gradients, "gradients");
-      if (step) read_struct(step, "step");
+      const bptt_step known = step ? read_struct(step, "step") : defaults_of<bptt_step>();
       Arrays arrays;
       arrays.flat("gradients", static_cast<const T*>(gradients), it->network().params().count(),
                   false);
-      arrays.result("step", step);
+      arrays.known("step", step, known);
       const Inside inside(it->network().params().lock);
-      write_result(step, it->apply(static_cast<const T*>(gradients)), false);
+      write_result(step, known, it->apply(static_cast<const T*>(gradients)), false);
     });
   });
 }

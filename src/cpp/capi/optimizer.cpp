@@ -77,6 +77,17 @@ bptt_status bptt_optimizer_free(bptt_optimizer* optimizer) {
   });
 }
 
+bptt_status bptt_optimizer_get_options(bptt_optimizer* optimizer, bptt_optimizer_options* options,
+                                       size_t struct_size) {
+  return guard("bptt_optimizer_get_options", [&] {
+    with_optimizer(optimizer, [&](auto& rule, auto& params) {
+      const Reading reading(params.lock);
+      const bptt_optimizer_options& kept = rule.config();
+      write_struct(options, struct_size, kept, "options");
+    });
+  });
+}
+
 bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients,
                                 int32_t* skipped) {
   return guard("bptt_optimizer_step", [&] {

@@ -12,18 +12,6 @@ void refuse(const std::optional<OptionProblem>& problem) {
   fail(type ? BPTT_ERR_TYPE : BPTT_ERR_ARGUMENT, problem->name, problem->expected, problem->got);
 }
 
-template <class Options>
-void refuse_reserved(const Options& options, const std::string& prefix) {
-  const char* const zeros = "zeros (room for later versions)";
-  for (const uint64_t field : options.reserved) {
-    if (field != 0)
-      fail(BPTT_ERR_STRUCT_SIZE, prefix + "reserved", zeros, std::to_string(field));
-  }
-  if (options.reserved32 != 0) {
-    fail(BPTT_ERR_STRUCT_SIZE, prefix + "reserved32", zeros, text(int64_t{options.reserved32}));
-  }
-}
-
 // Refuses sizes whose parameters alone would not fit into memory.
 void check_parameters(const NetworkConfig& network) {
   const size_t element = network.dtype == BPTT_FLOAT32 ? sizeof(float) : sizeof(double);
@@ -39,10 +27,6 @@ void check_parameters(const NetworkConfig& network) {
 
 }  // namespace
 
-// Options take the room that was kept for them, so that bptt_model_options stays as it was.
-static_assert(sizeof(void*) != 8 || sizeof(bptt_layer_options) == 208);
-static_assert(sizeof(void*) != 8 || sizeof(bptt_optimizer_options) == 128);
-
 template <>
 bptt_layer_options defaults_of<bptt_layer_options>() {
   return default_layer_options();
@@ -56,22 +40,8 @@ bptt_model_options defaults_of<bptt_model_options>() {
   return default_model_options();
 }
 
-template <>
-const char* struct_name<bptt_layer_options>() {
-  return "bptt_layer_options";
-}
-template <>
-const char* struct_name<bptt_optimizer_options>() {
-  return "bptt_optimizer_options";
-}
-template <>
-const char* struct_name<bptt_model_options>() {
-  return "bptt_model_options";
-}
-
 NetworkConfig layer_settings(const bptt_layer_options* given) {
   const bptt_layer_options options = read_struct(given, "options");
-  refuse_reserved(options, "");
   refuse(problem_of({.layer = &options}, dtype_of(options.dtype)));
   const NetworkConfig config(options);
   check_parameters(config);
@@ -80,19 +50,17 @@ NetworkConfig layer_settings(const bptt_layer_options* given) {
 
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* given, Dtype dtype) {
   const bptt_optimizer_options options = read_struct(given, "options");
-  refuse_reserved(options, "");
   refuse(problem_of({.optimizer = &options}, dtype));
   return options;
 }
 
-ModelConfig model_settings(const bptt_model_options* given) {
-  bptt_model_options options = read_struct(given, "options");
-  options.layer = read_struct(&options.layer, "options.layer");
-  refuse_reserved(options.layer, "layer.");
-  options.optimizer = read_struct(&options.optimizer, "options.optimizer");
-  refuse_reserved(options.optimizer, "optimizer.");
-  refuse(problem_of(structs_of(options), dtype_of(options.layer.dtype)));
-  ModelConfig config(options);
+ModelConfig model_settings(const bptt_model_options* options, const bptt_layer_options* layer,
+                           const bptt_optimizer_options* optimizer) {
+  const ModelOptions all = {
+      read_struct(options, "options"), read_struct(layer, "layer"),
+      optimizer ? read_struct(optimizer, "optimizer") : default_optimizer_options()};
+  refuse(problem_of(structs_of(all), dtype_of(all.layer.dtype)));
+  ModelConfig config(all);
   check_parameters(config.network);
   return config;
 }

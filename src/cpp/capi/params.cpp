@@ -4,15 +4,6 @@
 
 #include "capi/arrays.h"
 
-namespace bptt {
-
-template <>
-const char* struct_name<bptt_param_info>() {
-  return "bptt_param_info";
-}
-
-}  // namespace bptt
-
 using namespace bptt;
 
 bptt_status bptt_params_count(bptt_params* params, int64_t* tensors, int64_t* elements) {
@@ -30,7 +21,7 @@ bptt_status bptt_params_count(bptt_params* params, int64_t* tensors, int64_t* el
 bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info* info,
                              size_t struct_size) {
   return guard("bptt_params_info", [&] {
-    with_params(params, [&](const auto& network) {
+    with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
       const Reading reading(network->params().lock);
       const auto& tensors = network->params().tensors();
       if (index < 0 || index >= int64_t(tensors.size())) {
@@ -46,6 +37,7 @@ bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info
                     {tensor.shape[0], rank > 1 ? tensor.shape[1] : 1},
                     tensor.offset,
                     tensor.count,
+                    dtype_of(T()),
                     tensor.frozen},
                    "info");
     });

@@ -6,15 +6,6 @@
 
 namespace bptt {
 
-template <>
-bptt_target defaults_of<bptt_target>() {
-  return {sizeof(bptt_target), nullptr, nullptr, 0, 0, nullptr, 0, 0};
-}
-template <>
-const char* struct_name<bptt_target>() {
-  return "bptt_target";
-}
-
 template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
                        const bptt_target* given, Arrays& arrays) {

@@ -13,8 +13,8 @@
 
 namespace bptt {
 
-ModelConfig::ModelConfig(const bptt_model_options& options)
-    : bptt_model_options(options),
+ModelConfig::ModelConfig(const ModelOptions& options)
+    : ModelOptions(options),
       network(options.layer),
       loss(Loss(options.loss - BPTT_CROSS_ENTROPY)),
       mean(options.reduction == BPTT_MEAN) {
@@ -30,8 +30,8 @@ ModelConfig::ModelConfig(const bptt_model_options& options)
   bptt_model_options::class_weights = nullptr;  // it may go after the call
 }
 
-bptt_model_options options_of(const ModelConfig& config, const OptimizerConfig& optimizer) {
-  bptt_model_options options = config;
+ModelOptions options_of(const ModelConfig& config, const OptimizerConfig& optimizer) {
+  ModelOptions options = config;
   options.optimizer = optimizer;
   options.class_weights = config.class_weights.empty() ? nullptr : config.class_weights.data();
   return options;
@@ -59,7 +59,7 @@ StepResult Model<T>::train_step(ForwardCall<T> call, const Target<T>& target,
   backward.gradients = gradient_.data();
   backward.omega_value = &omega;
   backward.flow = flow;
-  const double loss = loss_and_gradients(call, target, backward, *tape_, outputs_);
+  const double loss = loss_and_gradients(call, target, backward, *tape_, kept_);
   StepResult result = update();
   result.loss = loss;
   result.omega = omega;
@@ -70,10 +70,10 @@ template <class T>
 StepResult Model<T>::gradients(const ForwardCall<T>& call, const Target<T>& target,
                                BackwardCall<T> backward) const {
   const auto tape = network_.new_tape(call.sequence, true);
-  Buffer<T> outputs;
+  Buffer<T> kept;
   StepResult result;
   backward.omega_value = &result.omega;
-  result.loss = loss_and_gradients(call, target, backward, *tape, outputs);
+  result.loss = loss_and_gradients(call, target, backward, *tape, kept);
   result.grad_norm = gradient_norm(backward.gradients, network_.params().count()).value();
   result.clipped_norm = result.grad_norm;
   return result;
@@ -92,19 +92,39 @@ StepResult Model<T>::apply(const T* gradients) {
 }
 
 template <class T>
-double Model<T>::loss_and_gradients(const ForwardCall<T>& call, const Target<T>& target,
-                                    BackwardCall<T>& backward, Tape<T>& tape,
-                                    Buffer<T>& outputs) const {
-  RowLosses<T> losses(config_, target);
-  const TargetRows targets = losses.rows(tape.order());
-  outputs.reserve(checked_count(targets.count, network_.output_row()));
+TargetRows Model<T>::run_losses(const ForwardCall<T>& call, RowLosses<T>& losses, Tape<T>& tape,
+                                Buffer<T>* kept) const {
+  TargetRows targets;
+  if (call.y) {
+    targets = target_rows(tape.order(), config_.network.last_only, nullptr);
+    losses.expect(targets.count);
+    network_.clear_padding(tape.order(), call);
+  } else {
+    targets = losses.rows(tape.order());
+  }
+  const size_t bytes = size_t(config_.network.output) * sizeof(T);
   ReadoutForward<T> readout;
   readout.targets = &targets;
-  readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) { losses.row(i, t, n, out); };
-  readout.keep = outputs.data();
+  readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) {
+    if (call.y) std::memcpy(network_.output_at(call, t, n), out, bytes);
+    losses.row(i, t, n, out);
+  };
+  if (kept) {
+    kept->reserve(checked_count(targets.count, network_.output_row()));
+    readout.keep = kept->data();
+  }
   network_.forward(call, readout, tape);
+  return targets;
+}
+
+template <class T>
+double Model<T>::loss_and_gradients(const ForwardCall<T>& call, const Target<T>& target,
+                                    BackwardCall<T>& backward, Tape<T>& tape,
+                                    Buffer<T>& kept) const {
+  RowLosses<T> losses(config_, target);
+  const TargetRows targets = run_losses(call, losses, tape, &kept);
   backward.settings = settings_of(config_);
-  network_.backward(backward, {&targets, nullptr, outputs.data()}, tape);
+  network_.backward(backward, {&targets, nullptr, kept.data()}, tape);
   return losses.total();
 }
 
@@ -202,19 +222,7 @@ template <class T>
 double Model<T>::evaluate(const ForwardCall<T>& call, const Target<T>& target) const {
   const auto tape = network_.new_tape(call.sequence, false);
   RowLosses<T> losses(config_, target);
-  // All outputs where they are asked for, not only those with a target.
-  const TargetRows targets = call.y ? target_rows(tape->order(), config_.network.last_only, nullptr)
-                                    : losses.rows(tape->order());
-  losses.expect(targets.count);
-  const size_t bytes = size_t(config_.network.output) * sizeof(T);
-  if (call.y) network_.clear_padding(tape->order(), call);
-  ReadoutForward<T> readout;
-  readout.targets = &targets;
-  readout.each_row = [&](int64_t i, int64_t t, int64_t n, T* out) {
-    if (call.y) std::memcpy(network_.output_at(call, t, n), out, bytes);
-    losses.row(i, t, n, out);
-  };
-  network_.forward(call, readout, *tape);
+  run_losses(call, losses, *tape, nullptr);
   return losses.total();
 }
 

@@ -21,8 +21,8 @@ enum class Loss { cross_entropy, mse, binary_cross_entropy };
 
 // The options as bptt.h has them, with what the engine derives. Options are checked before (option_rules.h).
 // `loss` is the engine's enumerator of the option of the same name; `class_weights` owns the weights.
-struct ModelConfig : bptt_model_options {
-  explicit ModelConfig(const bptt_model_options& options = default_model_options());
+struct ModelConfig : ModelOptions {
+  explicit ModelConfig(const ModelOptions& options = default_options());
 
   NetworkConfig network;  // prefix "rnn.", output > 0
   Loss loss;
@@ -32,7 +32,7 @@ struct ModelConfig : bptt_model_options {
 static_assert(int(Loss::binary_cross_entropy) == BPTT_BINARY_CROSS_ENTROPY - BPTT_CROSS_ENTROPY);
 
 // The options of a model, which its optimiser may have changed since. class_weights is a view.
-bptt_model_options options_of(const ModelConfig& config, const OptimizerConfig& optimizer);
+ModelOptions options_of(const ModelConfig& config, const OptimizerConfig& optimizer);
 
 template <class T>
 struct Target {
@@ -60,6 +60,9 @@ struct Extra {
   std::vector<int64_t> shape;
   std::vector<std::byte> bytes;
 };
+
+template <class T>
+class RowLosses;
 
 template <class T>
 class Model {
@@ -93,9 +96,12 @@ class Model {
   std::map<std::string, Extra> extras;
 
  private:
-  // `outputs` receives dL/d output of every target row.
+  // Runs forward with the losses of all target rows, and with call.y those of the other rows too, and
+  // returns the rows. `kept` (or null) receives dL/d output of each.
+  TargetRows run_losses(const ForwardCall<T>& call, RowLosses<T>& losses, Tape<T>& tape,
+                        Buffer<T>* kept) const;
   double loss_and_gradients(const ForwardCall<T>& call, const Target<T>& target,
-                            BackwardCall<T>& backward, Tape<T>& tape, Buffer<T>& outputs) const;
+                            BackwardCall<T>& backward, Tape<T>& tape, Buffer<T>& kept) const;
   StepResult update();
   bool usable(StepResult& result, Norm& norm);
   double clip(StepResult& result, Norm& norm);
@@ -104,7 +110,7 @@ class Model {
   Network<T> network_;
   Optimizer<T> optimizer_;
   // Kept between steps.
-  Buffer<T> gradient_, outputs_, unclipped_;
+  Buffer<T> gradient_, kept_, unclipped_;
   std::unique_ptr<Tape<T>> tape_;
 };
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "bptt.h"
+#include "bptt_optimizer.h"
 #include "kernels/kernels.h"
 #include "model/params.h"
 

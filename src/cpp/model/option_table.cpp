@@ -299,10 +299,12 @@ bptt_optimizer_options default_optimizer_options() {
 bptt_model_options default_model_options() {
   bptt_model_options options = {};
   options.struct_size = sizeof options;
-  options.layer = default_layer_options();
-  options.optimizer = default_optimizer_options();
   set_defaults(OptionGroup::model, &options);
   return options;
+}
+
+ModelOptions default_options() {
+  return {default_model_options(), default_layer_options(), default_optimizer_options()};
 }
 
 const void* OptionStructs::of(OptionGroup group) const {
@@ -310,7 +312,7 @@ const void* OptionStructs::of(OptionGroup group) const {
   return group == OptionGroup::optimizer ? static_cast<const void*>(optimizer) : model;
 }
 
-void* struct_of(bptt_model_options& options, OptionGroup group) {
+void* struct_of(ModelOptions& options, OptionGroup group) {
   return const_cast<void*>(structs_of(options).of(group));
 }
 

@@ -10,7 +10,7 @@
 #include <span>
 #include <string_view>
 
-#include "bptt.h"
+#include "bptt_optimizer.h"
 
 namespace bptt {
 
@@ -106,10 +106,17 @@ struct OptionStructs {
 
   const void* of(OptionGroup group) const;
 };
-inline OptionStructs structs_of(const bptt_model_options& options) {
+
+// All options of a model: those of bptt.h, of its layers and of its optimiser.
+struct ModelOptions : bptt_model_options {
+  bptt_layer_options layer;
+  bptt_optimizer_options optimizer;
+};
+ModelOptions default_options();
+inline OptionStructs structs_of(const ModelOptions& options) {
   return {&options.layer, &options.optimizer, &options};
 }
-void* struct_of(bptt_model_options& options, OptionGroup group);
+void* struct_of(ModelOptions& options, OptionGroup group);
 
 // The value of a field, of any type but pointers.
 struct OptionValue {

@@ -60,8 +60,8 @@ struct Contents {
 Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size);
 
 // All options as JSON but for the class weights, which are data.
-std::string options_to_json(const bptt_model_options& options);
+std::string options_to_json(const ModelOptions& options);
 // Refuses (Error) unknown, missing and impossible options.
-bptt_model_options options_from_json(const std::string& text);
+ModelOptions options_from_json(const std::string& text);
 
 }  // namespace bptt

@@ -14,7 +14,7 @@ namespace {
 // length - 1 of both.
 constexpr std::string_view kLast = "last", kRow = "row", kFinalStates = "final_states";
 
-bool reads_ends(const bptt_model_options& options) {
+bool reads_ends(const ModelOptions& options) {
   return options.targets == BPTT_LAST_STEP && options.layer.bidirectional;
 }
 
@@ -79,7 +79,7 @@ const OptionRow* find_row(const std::string& name) {
 }
 
 // Reads one member into the options; returns whether a file has to have it.
-bool read_member(JsonReader& json, const std::string& name, bptt_model_options& options,
+bool read_member(JsonReader& json, const std::string& name, ModelOptions& options,
                  bool& final_states) {
   if (const OptionRow* const row = find_row(name)) {
     write_option(*row, struct_of(options, row->group), from_json(*row, json));
@@ -93,8 +93,8 @@ bool read_member(JsonReader& json, const std::string& name, bptt_model_options& 
 }
 
 // What a file without the newer options means.
-bptt_model_options oldest_options() {
-  bptt_model_options options = default_model_options();
+ModelOptions oldest_options() {
+  ModelOptions options = default_options();
   for (const OptionRow& row : option_rows()) {
     if (row.before)
       write_option(row, struct_of(options, row.group), {int64_t(*row.before), *row.before});
@@ -102,7 +102,7 @@ bptt_model_options oldest_options() {
   return options;
 }
 
-void check(const bptt_model_options& options, bool final_states) {
+void check(const ModelOptions& options, bool final_states) {
   if (const auto problem =
           problem_of(structs_of(options), dtype_of(options.layer.dtype), Parameters::are_there))
     refuse_option(problem->row->in_file());
@@ -116,7 +116,7 @@ void check(const bptt_model_options& options, bool final_states) {
 
 }  // namespace
 
-std::string options_to_json(const bptt_model_options& options) {
+std::string options_to_json(const ModelOptions& options) {
   std::string json;
   const auto add = [&](std::string_view name, const std::string& value) {
     json += (json.empty() ? "{" : ",") + json_string(name) + ':' + value;
@@ -131,8 +131,8 @@ std::string options_to_json(const bptt_model_options& options) {
   return json + '}';
 }
 
-bptt_model_options options_from_json(const std::string& text) {
-  bptt_model_options options = oldest_options();
+ModelOptions options_from_json(const std::string& text) {
+  ModelOptions options = oldest_options();
   int missing = 0;
   for (const OptionRow& row : option_rows()) missing += row.in_files == InFiles::always;
   bool final_states = false;

@@ -1,0 +1,99 @@
+// structs.h: the caller's structs: their defaults, and reading and writing them within struct_size.
+// docs/design.md ("ABI") says how they grow.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#include "bptt_diagnostics.h"
+#include "bptt_files.h"
+#include "bptt_optimizer.h"
+
+namespace bptt {
+
+// The size that a struct has at least: that of its fields up to `last`, which every version has. It
+// never changes.
+template <class Struct>
+struct StructKind;
+#define BPTT_STRUCT(type, last)                                                    \
+  template <>                                                                      \
+  struct StructKind<type> {                                                        \
+    static constexpr const char* name = #type;                                     \
+    static constexpr size_t least = offsetof(type, last) + sizeof(type().last);    \
+    static_assert(least % alignof(type) == 0, "a struct may have ended here once"); \
+  };
+BPTT_STRUCT(bptt_error, text)
+BPTT_STRUCT(bptt_layer_options, hidden_size)
+BPTT_STRUCT(bptt_model_options, output_size)
+BPTT_STRUCT(bptt_optimizer_options, lr)
+BPTT_STRUCT(bptt_sequence, tokens_stride_n)
+BPTT_STRUCT(bptt_outputs, y_stride_n)
+BPTT_STRUCT(bptt_backward, dy_stride_n)
+BPTT_STRUCT(bptt_target, stride_n)
+BPTT_STRUCT(bptt_step, grad_norm)
+BPTT_STRUCT(bptt_param_info, count)
+BPTT_STRUCT(bptt_extra_info, values)
+BPTT_STRUCT(bptt_flow, h)
+BPTT_STRUCT(bptt_seeds, dy)
+BPTT_STRUCT(bptt_spectrum, sample)
+#undef BPTT_STRUCT
+
+// Zeros, but for structs with a specialisation.
+template <class Struct>
+Struct defaults_of() {
+  Struct defaults = {};
+  defaults.struct_size = sizeof defaults;
+  return defaults;
+}
+template <>
+bptt_layer_options defaults_of<bptt_layer_options>();
+template <>
+bptt_model_options defaults_of<bptt_model_options>();
+template <>
+bptt_optimizer_options defaults_of<bptt_optimizer_options>();
+template <>
+bptt_spectrum defaults_of<bptt_spectrum>();
+
+// A struct as this version of the library knows it.
+struct Known {
+  const char* name;
+  size_t least, size, alignment;
+};
+template <class Struct>
+constexpr Known known_struct() {
+  return {StructKind<Struct>::name, StructKind<Struct>::least, sizeof(Struct), alignof(Struct)};
+}
+
+// Whether some version of the struct has this size.
+bool is_size(size_t struct_size, const Known& known);
+// Copies as much of the caller's struct as both sides know over its defaults, `into`. Refuses a
+// struct_size of no version, and values that are not known here.
+void read_bytes(const void* given, const Known& known, const char* argument, void* into);
+// Writes as much as both sides know, and zeros after it up to struct_size, which becomes the first
+// member.
+void write_bytes(void* to, size_t struct_size, const void* from, const Known& known,
+                 const char* argument);
+
+template <class Struct>
+Struct read_struct(const Struct* given, const char* argument) {
+  Struct known = defaults_of<Struct>();
+  read_bytes(given, known_struct<Struct>(), argument, &known);
+  return known;
+}
+template <class Struct>
+void write_struct(Struct* to, size_t struct_size, const Struct& from, const char* argument) {
+  write_bytes(to, struct_size, &from, known_struct<Struct>(), argument);
+}
+// As much of a struct that read_struct returned as the caller's has.
+template <class Struct>
+size_t known_size(const Struct& known) {
+  return std::min(known.struct_size, sizeof known);
+}
+// Writes back a struct that read_struct returned and that has changed since.
+template <class Struct>
+void write_back(Struct* to, const Struct& from) {
+  std::memcpy(static_cast<void*>(to), &from, known_size(from));
+}
+
+}  // namespace bptt

@@ -1,0 +1,189 @@
+/* bptt_optimizer.h: parameters, their gradients and optimisers, all of them flat vectors [P]. A
+ * chapter of bptt.h, whose glossary and rules hold here too, for programs that choose a model's
+ * optimiser, look at parameters, or write their own training loop over a layer. */
+#ifndef BPTT_OPTIMIZER_H
+#define BPTT_OPTIMIZER_H
+
+#include "bptt.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Handles: the parameters of a layer or model; moments and step count over them. */
+typedef struct bptt_params_handle bptt_params;
+typedef struct bptt_optimizer_handle bptt_optimizer;
+
+/* ---------------------------------------------------------------------------------- parameters */
+
+/* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or D*R],
+ * weight_hh_l{l} [G*H, R], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H]; with proj_size weight_hr_l{l}
+ * [R, H]; then weight_peephole_l{l} [3*H] (i f o; coupled [2*H]: i o) and the gains of layer_norm
+ * weight_ln_ih_l{l}, weight_ln_hh_l{l} [G*H], of an LSTM weight_ln_c_l{l}, bias_ln_c_l{l} [H]. The
+ * second direction of a layer follows it: weight_ih_l{l}_reverse ... A model: embedding.weight
+ * [V, E], rnn.weight_ih_l0 ..., readout.weight [O, D*R], readout.bias [O]. */
+typedef struct bptt_param_info {
+  size_t struct_size;
+  /* as long as the layer or model */
+  const char* name;
+  /* 1 or 2 */
+  int64_t rank;
+  int64_t shape[2];
+  /* of its first element in the flat vector, and number of elements */
+  int64_t offset;
+  int64_t count;
+  bptt_dtype dtype;
+  /* 1: its gradient is 0 and steps leave it alone */
+  int32_t frozen;
+} bptt_param_info;
+
+/* The parameters of a layer or model, a view that is never freed. */
+BPTT_API bptt_status bptt_layer_params(bptt_layer* layer, bptt_params** params);
+BPTT_API bptt_status bptt_model_params(bptt_model* model, bptt_params** params);
+BPTT_API bptt_status bptt_params_dtype(bptt_params* params, bptt_dtype* dtype);
+/* The numbers of tensors and of elements P; either may be NULL. */
+BPTT_API bptt_status bptt_params_count(bptt_params* params, int64_t* tensors, int64_t* elements);
+/* Describe the tensor at an index from 0 on. Also: BPTT_ERR_RANGE past the last. */
+BPTT_API bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info* info,
+                                      size_t struct_size);
+/* The flat vector [P]; a view, to read. */
+BPTT_API bptt_status bptt_params_data(bptt_params* params, const void** data);
+/* Copy all P elements out. */
+BPTT_API bptt_status bptt_params_get(bptt_params* params, void* values);
+/* Copy all P elements in. NaN and infinity are taken without an error. Changes the parameters. */
+BPTT_API bptt_status bptt_params_set(bptt_params* params, const void* values);
+/* frozen 1 or 0. Changes the parameters. Also: BPTT_ERR_NAME. */
+BPTT_API bptt_status bptt_params_freeze(bptt_params* params, const char* name, int32_t frozen);
+/* *finite = 1 if no element of the tensor of that name, or with NULL of any tensor, is NaN or
+ * infinite: a loader that cares calls this. Also: BPTT_ERR_NAME. */
+BPTT_API bptt_status bptt_params_finite(bptt_params* params, const char* name, int32_t* finite);
+
+/* -------------------------------------------------------------------------- optimisers: create */
+
+typedef enum bptt_algorithm {
+  BPTT_SGD = 1,
+  /* Duchi et al. 2011 */
+  BPTT_ADAGRAD = 2,
+  /* Kingma & Ba 2015 */
+  BPTT_ADAM = 3,
+  BPTT_RMSPROP = 4,
+  /* Chen et al. 2023, arXiv:2302.06675 */
+  BPTT_LION = 5
+} bptt_algorithm;
+
+typedef enum bptt_rmsprop_form {
+  /* w -= lr g / (sqrt(n) + eps), as torch.optim.RMSprop (Tieleman & Hinton 2012) */
+  BPTT_RMSPROP_TORCH = 0,
+  /* d = momentum d - lr g / sqrt(n - m^2 + eps), w += d (Graves 2013, arXiv:1308.0850, with lr 1e-4
+   * and momentum 0.9) */
+  BPTT_RMSPROP_GRAVES = 1
+} bptt_rmsprop_form;
+
+/* lr, eps and weight_decay have to be finite in the parameters' dtype. */
+typedef struct bptt_optimizer_options {
+  size_t struct_size;
+  /* BPTT_ADAM */
+  bptt_algorithm algorithm;
+  /* BPTT_RMSPROP_TORCH */
+  bptt_rmsprop_form rmsprop_form;
+  /* 1e-3: the learning rate */
+  double lr;
+  /* 0; SGD and RMSprop, as torch.optim */
+  double momentum;
+  /* 0.9; Adam and Lion */
+  double beta1;
+  /* NaN: 0.999 for Adam, 0.99 for Lion */
+  double beta2;
+  /* NaN: 1e-8 for Adam and RMSprop, 1e-10 for Adagrad, 1e-4 in Graves' form. 0, or a value that the
+   * dtype rounds to 0: as written, but 0/0 is 0 */
+  double eps;
+  /* NaN: 0.99, 0.95 in Graves' form; RMSprop: n = alpha n + (1 - alpha) g^2, m likewise of g */
+  double rmsprop_alpha;
+  /* 0; decoupled for Adam (Loshchilov & Hutter 2019), added to the gradient for the others; on
+   * matrices only unless decay_biases */
+  double weight_decay;
+  /* 0; 1: weight decay on tensors of rank 1 too, as torch.optim */
+  int32_t decay_biases;
+  /* 0; 1: SGD with a momentum (Sutskever et al. 2013) */
+  int32_t nesterov;
+  /* 0; 1: Adam (Reddi et al. 2018) */
+  int32_t amsgrad;
+  /* 0; 1: RMSprop: n - m^2 in place of n; Graves' form always has it */
+  int32_t centered;
+} bptt_optimizer_options;
+BPTT_API bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options,
+                                                 size_t struct_size);
+
+/* An optimiser over the parameters of a layer or model. Also: BPTT_ERR_ISA. */
+BPTT_API bptt_status bptt_optimizer_create(const bptt_optimizer_options* options,
+                                           bptt_params* params, bptt_optimizer** optimizer);
+/* The model's own optimiser, a view that is never freed. */
+BPTT_API bptt_status bptt_model_optimizer(bptt_model* model, bptt_optimizer** optimizer);
+BPTT_API bptt_status bptt_optimizer_free(bptt_optimizer* optimizer);
+/* Copy the options out, lr as it now is. */
+BPTT_API bptt_status bptt_optimizer_get_options(bptt_optimizer* optimizer,
+                                                bptt_optimizer_options* options,
+                                                size_t struct_size);
+
+/* ---------------------------------------------------------------------------- optimisers: step */
+
+/* Update the parameters with gradients [P]. *skipped = 1 and nothing changed if the gradient has a
+ * value that is not finite, or if the update would turn a finite parameter or moment into one that
+ * is not. The gradient of a frozen tensor is not used, but has to be finite. skipped may be NULL.
+ * Changes the parameters. Also: BPTT_ERR_STATE (2^53 steps). */
+BPTT_API bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients,
+                                         int32_t* skipped);
+/* Set (as a call that changes the parameters) or get the learning rate. */
+BPTT_API bptt_status bptt_optimizer_set_lr(bptt_optimizer* optimizer, double lr);
+BPTT_API bptt_status bptt_optimizer_get_lr(bptt_optimizer* optimizer, double* lr);
+/* One parameter tensor's factor >= 0 of the learning rate (1), and its weight decay >= 0 (NaN: as
+ * the options say). Kept in model files. Set changes the parameters; results of get may be NULL.
+ * Also: BPTT_ERR_NAME. */
+BPTT_API bptt_status bptt_optimizer_set_group(bptt_optimizer* optimizer, const char* name,
+                                              double lr_scale, double weight_decay);
+BPTT_API bptt_status bptt_optimizer_get_group(bptt_optimizer* optimizer, const char* name,
+                                              double* lr_scale, double* weight_decay);
+
+/* --------------------------------------------------------------------------- optimisers: state */
+
+/* The names of the moments, each a flat vector [P], as torch.optim's: SGD with momentum 1
+ * (momentum_buffer), Adagrad 1 (sum), Adam 2 (exp_avg, exp_avg_sq) and with amsgrad 3
+ * (max_exp_avg_sq), RMSprop 1 (square_avg), if centred grad_avg, with momentum momentum_buffer;
+ * Graves' form has all three. names may be NULL. */
+BPTT_API bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count,
+                                            const char* const** names);
+/* Copy a moment, by its index, out or in. In, values are finite, and >= 0 for sum, exp_avg_sq,
+ * max_exp_avg_sq and square_avg; set changes the parameters. Also: BPTT_ERR_RANGE (moment). */
+BPTT_API bptt_status bptt_optimizer_get_state(bptt_optimizer* optimizer, int64_t moment,
+                                              void* values);
+BPTT_API bptt_status bptt_optimizer_set_state(bptt_optimizer* optimizer, int64_t moment,
+                                              const void* values);
+/* The number of updates made, and the number that each tensor has had: a frozen one has none, and
+ * Adam's bias correction goes by the tensor's own number (as torch.optim's). set_steps sets those
+ * of all tensors too. From 0 to 2^53; set changes the parameters. Also: BPTT_ERR_NAME. */
+BPTT_API bptt_status bptt_optimizer_get_steps(bptt_optimizer* optimizer, int64_t* steps);
+BPTT_API bptt_status bptt_optimizer_set_steps(bptt_optimizer* optimizer, int64_t steps);
+BPTT_API bptt_status bptt_optimizer_get_tensor_steps(bptt_optimizer* optimizer, const char* name,
+                                                     int64_t* steps);
+BPTT_API bptt_status bptt_optimizer_set_tensor_steps(bptt_optimizer* optimizer, const char* name,
+                                                     int64_t steps);
+
+/* ----------------------------------------------------------------------------------- gradients */
+
+/* All three work on a flat vector of one dtype, which belongs to the calling thread. Norms and
+ * factors are computed and applied in double precision. By global norm (Pascanu et al. 2013): if
+ * ||g|| > max_norm, g *= max_norm / (||g|| + eps). *norm is the norm before: infinity where it
+ * exceeds float64, which is clipped as any other; norm may be NULL when clipping. An element that
+ * is not finite leaves the gradient as it is. Also: BPTT_ERR_ISA. */
+BPTT_API bptt_status bptt_clip_grad_norm(bptt_dtype dtype, void* gradients, int64_t count,
+                                         double max_norm, double eps, double* norm);
+BPTT_API bptt_status bptt_clip_grad_value(bptt_dtype dtype, void* gradients, int64_t count,
+                                          double value);
+BPTT_API bptt_status bptt_grad_norm(bptt_dtype dtype, const void* gradients, int64_t count,
+                                    double* norm);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
