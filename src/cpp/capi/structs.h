@@ -29,14 +29,14 @@ BPTT_STRUCT(bptt_model_options, output_size)
 BPTT_STRUCT(bptt_optimizer_options, lr)
 BPTT_STRUCT(bptt_sequence, tokens_stride_n)
 BPTT_STRUCT(bptt_outputs, y_stride_n)
-BPTT_STRUCT(bptt_backward, dy_stride_n)
+BPTT_STRUCT(bptt_backward, gradients)
 BPTT_STRUCT(bptt_target, stride_n)
 BPTT_STRUCT(bptt_step, grad_norm)
 BPTT_STRUCT(bptt_param_info, count)
 BPTT_STRUCT(bptt_extra_info, values)
 BPTT_STRUCT(bptt_flow, h)
-BPTT_STRUCT(bptt_seeds, dy)
-BPTT_STRUCT(bptt_spectrum, sample)
+BPTT_STRUCT(bptt_seeds, dx_norms)
+BPTT_STRUCT(bptt_spectrum, exponents)
 #undef BPTT_STRUCT
 
 // Zeros, but for structs with a specialisation.
