@@ -1,13 +1,14 @@
-"""Time recurrent training and inference beside the peers that are installed.
+"""Benchmarks of recurrent training and inference against the installed peers.
 
-    python benchmarks [options]     measure, print, and with --save keep
+    python benchmarks [options]     measure and print; with --save, write files
     python benchmarks compare A B   compare two folders of results
 
-Every peer runs in a process of its own, warm, with its best settings and on the same CPU (two with
---threads 2); their turns are interleaved. Figures are medians with quartiles. A training step is
-forward, backward with the gradients of weights, input and initial state, and clipping by the
-global norm; weights change from step to step. It counts 3 * 2 * T * N * G * H * (I + H) operations
-a layer, and the peak is that of multiply-adds, measured in the same run.
+Each peer is a separate process with its best settings on the same CPU (on two with --threads 2).
+The peers take turns, after a warm-up. Results are medians with quartiles. A training step is a
+forward pass, a backward pass with the gradients of weights, input and initial state, and clipping
+by the global norm; the weights change from step to step. It counts as
+3 * 2 * T * N * G * H * (I + H) operations per layer. The peak is the rate of multiply-adds,
+measured in the same run.
 """
 
 from __future__ import annotations
@@ -43,44 +44,44 @@ def arguments(given: list[str]) -> argparse.Namespace:
         prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--jobs", nargs="+", default=["train"], choices=JOBS, metavar="JOB",
-                        help=f"of {', '.join(JOBS)}; default: train")  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="all jobs but train-fixed")
+                        help=f"some of {', '.join(JOBS)}; default: train")  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="all jobs except train-fixed")
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, metavar="SHAPE",
-                        help=f"of {', '.join(SHAPES)}; default: all of each job")  # fmt: skip
+                        help=f"some of {', '.join(SHAPES)}; default: all of each job")  # fmt: skip
     parser.add_argument("--cells", nargs="+", default=list(GATES), choices=GATES)
     parser.add_argument("--peers", nargs="+", default=list(peers.DEFAULT), choices=peers.PEERS,
-                        metavar="PEER", help=f"of {', '.join(peers.PEERS)}")  # fmt: skip
+                        metavar="PEER", help=f"some of {', '.join(peers.PEERS)}")  # fmt: skip
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--compute", choices=["bfloat16"],
-                        help="ours and torch in bfloat16 as well")  # fmt: skip
+                        help="also measure ours and torch in bfloat16")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1,
-                        help="with 2, ours on one thread is shown as well")  # fmt: skip
+                        help="with 2, ours is also measured on one thread")  # fmt: skip
     parser.add_argument("--isa", choices=programs.ISA_FLAGS, help="ours on this instruction set")
     parser.add_argument("--limit-peers", action="store_true",
-                        help="with --isa: the peers too, as on a CPU that has no more")  # fmt: skip
+                        help="with --isa: limit the peers to this instruction set too")  # fmt: skip
     parser.add_argument("--memory", default="kept", choices=["kept", "returned"],
-                        help="whether all processes' malloc keeps what is freed, the best setting "
-                        "for most, or works as it does by default")  # fmt: skip
-    parser.add_argument("--scaling", action="store_true", help="ours on 2 threads and on 1 only")
+                        help="kept: malloc keeps freed memory in all processes, the best setting "
+                        "for most; returned: malloc's default behaviour")  # fmt: skip
+    parser.add_argument("--scaling", action="store_true", help="only ours, on 2 threads and on 1")
     parser.add_argument(
         "--options", action="store_true",
-        help="ours with lengths uniform in [T/2, T], in any order and sorted, with two directions "
-        "and in float64, against ours plain",
+        help="only ours: with lengths uniform in [T/2, T], unsorted and sorted, with two "
+        "directions and in float64, against the plain layer",
     )  # fmt: skip
     parser.add_argument(
         "--diagnostics", action="store_true",
-        help="connectivity and Lyapunov spectra, ours and torch, and what flow=True costs",
+        help="connectivity and Lyapunov spectra, ours and torch, and the cost of flow=True",
     )  # fmt: skip
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each peer and item")
     parser.add_argument("--rounds", type=int, default=10, help="turns of each peer, if time allows")
     parser.add_argument("--check", action="store_true", help="compare the peers' results with ours")
     parser.add_argument(
         "--env", action="append", type=environment, default=[], metavar="PEER=FOLDER",
-        help="the virtual environment that a peer is installed in (onednn: with its headers), if "
-        "not this one; or BPTT_BENCH_ENVS, a list with spaces",
+        help="the virtual environment of a peer (onednn: with its headers), if it is not this one; "
+        "or BPTT_BENCH_ENVS, a list separated by spaces",
     )  # fmt: skip
     parser.add_argument("--save", type=Path, nargs="?", const=True, metavar="FOLDER",
-                        help="keep CSV, summary and charts; default: results/CPU-ISA")  # fmt: skip
+                        help="write CSV, summary and charts; default: results/CPU-ISA")  # fmt: skip
     options = parser.parse_args(given)
     options.env = {**peers.prefixes(), **dict(options.env)}
     if options.all:
@@ -91,7 +92,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace) -> dict[str, peers.Peer]:
-    """Who takes part, ours first."""
+    """Return the peers that take part, ours first."""
     if options.options:
         return peers.OPTIONS
     names = ["bptt", *options.peers]
@@ -107,7 +108,7 @@ def save(run: Run, folder: Path, summary: str) -> None:
     results.write(folder / f"{stem}.csv", run.header(), run.rows)
     (folder / f"{stem}.txt").write_text(summary + "\n")
     if not importlib.util.find_spec("matplotlib"):
-        print("no charts: matplotlib is not installed")
+        print("no charts, since matplotlib is not installed")
         return
     import chart
 
@@ -117,7 +118,7 @@ def save(run: Run, folder: Path, summary: str) -> None:
 
 
 def main(given: list[str]) -> int:
-    """Measure, or compare."""
+    """Run the benchmarks, or compare results."""
     if given[:1] == ["compare"]:
         return compare.main(given[1:])
     options = arguments(given)
@@ -137,7 +138,7 @@ def main(given: list[str]) -> int:
     summary = report.text(run.rows, run.header(), not (options.options or options.scaling))
     print(f"\n{summary}")
     if options.check:
-        print("\nlargest difference of a result from ours, over its largest element:",
+        print("\nlargest difference of a result from ours, relative to its largest element:",
               ", ".join(f"{who} {error:.1e}" for who, error in run.worst.items()))  # fmt: skip
     if options.save:
         slug = re.sub(r"[^a-z0-9]+", "-", f"{programs.cpu_name()}-{run.isa}".lower()).strip("-")

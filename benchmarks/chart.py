@@ -1,4 +1,4 @@
-"""Bar charts of a run: percent of peak for whole batches, times for steps and updates."""
+"""Bar charts of a run: percent of peak for whole sequences, times for steps and updates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TITLES = {
 def bars(
     axis: plt.Axes, table: Table, names: list[str], value: Callable[[Row], float], form: str
 ) -> None:
-    """Groups of bars, one for each item of `table`; a value is written above ours."""
+    """Draw a group of bars for each item of `table`, with the values of ours above them."""
     width = 0.85 / len(names)
     for k, name in enumerate(names):
         places = [i for i, found in enumerate(table.values()) if name in found]
@@ -44,7 +44,7 @@ def bars(
 
 
 def draw(path: Path, job: str, rows: list[Row], header: dict[str, str]) -> None:
-    """One picture of one job: a panel for each cell."""
+    """Draw the chart of one job, with a panel for each cell."""
     table = by_item(row for row in rows if row.job == job)
     present = {name for found in table.values() for name in found}
     names = [name for name in COLOURS if name in present and name not in ("bptt-c", "bptt-model")]

@@ -1,4 +1,4 @@
-"""`python benchmarks compare A B`: what changed from one folder of results to another."""
+"""The command `python benchmarks compare A B`, which compares two folders of results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from results import Row, geometric_mean, read
 
 
 def rows_of(folder: Path) -> dict[tuple[object, ...], Row]:
-    """All rows of a folder's CSV files, or of one file."""
+    """Return all rows of a folder's CSV files, or of one file."""
     paths = sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]
     if not paths or not all(path.is_file() for path in paths):
         raise SystemExit(f"benchmarks compare: {folder}: expected a folder with results, or a file")
@@ -21,7 +21,10 @@ def rows_of(folder: Path) -> dict[tuple[object, ...], Row]:
 
 
 def ratio(a: Row, b: Row) -> tuple[float, float, float]:
-    """a's time over b's with its 95 % interval, from those of both medians as if independent."""
+    """Return a's time over b's with its 95 % interval.
+
+    The interval is computed from those of both medians, which are assumed to be independent.
+    """
     middle = math.log(a.ms / b.ms)
     below = math.hypot(math.log(a.ms / a.low_ms), math.log(b.high_ms / b.ms))
     above = math.hypot(math.log(a.high_ms / a.ms), math.log(b.ms / b.low_ms))
@@ -29,11 +32,11 @@ def ratio(a: Row, b: Row) -> tuple[float, float, float]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print A's time over B's of every row that both have: above 1, B is faster."""
+    """Print A's time over B's for every row that both have; above 1, B is faster."""
     parser = argparse.ArgumentParser(prog="benchmarks compare", description=main.__doc__)
     parser.add_argument("A", type=Path)
     parser.add_argument("B", type=Path)
-    parser.add_argument("--who", nargs="+", help="rows of these peers only, such as bptt")
+    parser.add_argument("--who", nargs="+", help="only rows of these peers, such as bptt")
     options = parser.parse_args(arguments)
     before, after = rows_of(options.A), rows_of(options.B)
     means: dict[tuple[str, str], list[float]] = {}

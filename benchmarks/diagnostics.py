@@ -1,7 +1,8 @@
-"""Time looking at gradients beside what one would write with torch (`--diagnostics`).
+"""Benchmarks of the diagnostics against equivalent code for torch (`--diagnostics`).
 
-One process, one thread. Who is compared takes turns; figures are medians (quartiles) of processor
-time, which the turns of other processes do not add to. Ratios are those of runs next to each other.
+All candidates run in one process with one thread and take turns. Results are medians (quartiles) of
+processor time, which does not include the time of other processes. Ratios are those of consecutive
+runs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ AGREE = 1e-4
 
 
 def interleaved(runs: dict[str, Run], options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each, in rounds that begin with another one each time; at least five."""
+    """Return the seconds of each candidate, in at least five rounds.
+
+    Each round begins with another candidate.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
 
@@ -38,7 +42,7 @@ def interleaved(runs: dict[str, Run], options: argparse.Namespace) -> dict[str, 
         return (time.process_time() - start) / count
 
     for name in names:
-        seconds(name, 1)  # warms up
+        seconds(name, 1)  # warm up
     counts = {name: 1 + int(0.005 / seconds(name, 1)) for name in names}
     end, most = time.monotonic() + options.budget * len(runs), 20 * options.rounds
     while len(times[names[0]]) < 5 or (time.monotonic() < end and len(times[names[0]]) < most):
@@ -54,7 +58,7 @@ def spread(values: list[float], factor: float = 1.0) -> str:
 
 
 def table(title: str, runs: dict[str, Run], options: argparse.Namespace) -> None:
-    """Times, and how many times the first one's each is."""
+    """Print the times of each candidate, and their ratios to those of the first one."""
     times = interleaved(runs, options)
     ours = times[next(iter(runs))]
     print(f"{title}, {len(ours)} rounds")
@@ -64,7 +68,7 @@ def table(title: str, runs: dict[str, Run], options: argparse.Namespace) -> None
 
 
 def agree(runs: dict[str, Run], count: int | None = None) -> None:
-    """Stop unless the first one's result (its first `count` elements) is that of the others."""
+    """Stop unless all candidates return the same first `count` elements."""
     (_, ours), *theirs = ((name, run()[:count]) for name, run in runs.items())
     for name, other in theirs:
         error = np.abs(ours - other).max() / np.abs(ours).max()
@@ -74,7 +78,7 @@ def agree(runs: dict[str, Run], count: int | None = None) -> None:
 
 
 def connectivity(T: int, H: int, width: int, options: argparse.Namespace) -> None:
-    """All pairs of steps of a model with I = O = width."""
+    """Compare the connectivity of all pairs of steps of a model with I = O = width."""
     import torch
 
     net = bn.Model("lstm", input_size=width, hidden_size=H, output_size=width, dtype="float32")
@@ -95,7 +99,7 @@ def connectivity(T: int, H: int, width: int, options: argparse.Namespace) -> Non
 
     def batched() -> np.ndarray:
         own = torch.from_numpy(x).repeat(1, T, 1).requires_grad_()
-        states = lstm(own)[0].diagonal().T  # of copy t step t
+        states = lstm(own)[0].diagonal().T  # step t of copy t
         readout(states).max(dim=1).values.sum().backward()
         return own.grad.norm(dim=2).T.numpy()
 
@@ -106,7 +110,7 @@ def connectivity(T: int, H: int, width: int, options: argparse.Namespace) -> Non
 
 
 def spectra(T: int, H: int, interval: int, dtype: str) -> dict[str, Run]:
-    """All exponents of an LSTM, forward pass included, in the same walk from the same rows."""
+    """Return candidates that compute all exponents of an LSTM, from the same initial rows."""
     import torch
 
     net = bn.LSTM(H, H, dtype=dtype)
@@ -155,7 +159,7 @@ def spectra(T: int, H: int, interval: int, dtype: str) -> dict[str, Run]:
 
 
 def lyapunov(T: int, H: int, interval: int, options: argparse.Namespace) -> None:
-    """Compare in float64 what stays clear of rounding between two QR, then time float32."""
+    """Compare the exponents that rounding does not affect in float64, then time float32."""
     double = spectra(T, H, interval, "float64")
     exponents = double["bptt_native"]()
     agree(double, int((exponents > exponents[0] - 12 / interval).sum()))
@@ -175,7 +179,7 @@ def beside_torch(options: argparse.Namespace) -> None:
 
 
 def flow(item: Item, options: argparse.Namespace) -> None:
-    """A training step of a layer that gives the norms of dL/dh_t and dL/dc_t, and one without."""
+    """Compare a training step of a layer with and without the norms of dL/dh_t and dL/dc_t."""
     net = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}[item.cell](item.I, item.H)
 
     def train(with_flow: bool) -> None:
@@ -188,7 +192,7 @@ def flow(item: Item, options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Run all benchmarks of the diagnostics."""
     if options.memory == "kept" and any(os.environ.get(n) != v for n, v in KEPT_MEMORY.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEPT_MEMORY})
     bn.set_num_threads(1)
@@ -196,7 +200,7 @@ def run(options: argparse.Namespace) -> int:
     if "torch" in options.peers and importlib.util.find_spec("torch"):
         beside_torch(options)
     else:
-        print("without torch: it is not installed, or not among --peers")
+        print("no comparison with torch, which is not installed or not among --peers")
     print("flow=True against flow=False, forward and backward, float32")
     for shape in options.shapes or ("tiny", "small", "neuro", "charlm"):
         for cell in options.cells:

@@ -1,6 +1,6 @@
-"""What is timed: shapes, jobs, their data and how many operations they need.
+"""Items of the benchmarks: shapes, jobs, their data and numbers of operations.
 
-Needs NumPy only, since the peers' environments read it too.
+This module needs only NumPy, since the peers' environments import it too.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ LAYER_SHAPES = {  # T, N, I, H, L
     "large": (100, 128, 512, 1024, 1),
     "long": (4096, 4, 32, 128, 1),
 }
-STEP_SHAPES = {f"H={H}": (200, 1, H, H, 1) for H in (32, 128, 512)}  # 200 steps a run
+STEP_SHAPES = {f"H={H}": (200, 1, H, H, 1) for H in (32, 128, 512)}  # 200 steps per run
 TEXT_SHAPES = {"lm128": (50, 32, 96, 128, 1), "lm512": (50, 32, 96, 512, 1)}
 MINCHAR_SHAPES = {"minchar": (25, 1, 65, 100, 1)}
 SHAPES = {**LAYER_SHAPES, **STEP_SHAPES, **TEXT_SHAPES, **MINCHAR_SHAPES}
 
-# train: forward, backward to weights, input and state with dL/dy at every step, clipping by the
-# global norm; other weights in each run. train-fixed: the same weights in all runs.
+# train: forward pass, backward pass from dL/dy at every step to weights, input and state, clipping
+# by the global norm; the weights change before each run. train-fixed: the weights do not change.
 # lm: tokens, readout, cross-entropy, BPTT, clipping, Adam. minchar: Karpathy's min-char-rnn, with
-# Adagrad and element-wise clipping, the state carried on; 20 updates a run.
+# Adagrad, element-wise clipping and a carried state; 20 updates per run.
 JOBS: dict[str, tuple[dict[str, tuple[int, ...]], tuple[str, ...]]] = {  # shapes, cells
     "train": (LAYER_SHAPES, ("rnn", "lstm", "gru")),
     "train-fixed": (LAYER_SHAPES, ("rnn", "lstm", "gru")),
@@ -42,20 +42,20 @@ JOBS: dict[str, tuple[dict[str, tuple[int, ...]], tuple[str, ...]]] = {  # shape
 }
 MINCHAR_UPDATES = 20
 CLIP_NORM, LM_CLIP_NORM, MINCHAR_CLIP = 1.0, 5.0, 5.0
-CLIP_EPS = 1e-6  # added to the norm that is divided by, as PyTorch does
+CLIP_EPS = 1e-6  # added to the norm in the denominator, as in PyTorch
 LM_LR, MINCHAR_LR = 1e-3, 1e-3  # small enough for the peers' losses to stay together
 
 
 class Skip(Exception):  # noqa: N818
-    """This peer does not do this item; the text says why."""
+    """A peer cannot run an item; the text is the reason."""
 
 
 @dataclass
 class Task:
-    """One item as one peer does it.
+    """The implementation of an item by a peer.
 
-    `run` is timed; `change` happens before each, untimed, and gives the
-    weights other values; `result` runs with the first weights and gives what `Item.expected` says.
+    `run` is timed. `change` gives the weights other values before each run and is not timed.
+    `result` runs with the first weights and returns the results for comparison with other peers.
     """
 
     run: Callable[[], object]
@@ -65,7 +65,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Item:
-    """One job of one cell in one shape, with the data that every peer is given."""
+    """One job of one cell in one shape, with the data for every peer."""
 
     job: str
     cell: str
@@ -83,7 +83,7 @@ class Item:
 
     @classmethod
     def from_words(cls, words: list[str]) -> Item:
-        """The item of a line of the protocol (see `serve.py`)."""
+        """Return the item of a line of the protocol (see `serve.py`)."""
         return cls(
             *(int(w) if f.type == "int" else w for f, w in zip(fields(cls), words, strict=True))
         )
@@ -101,7 +101,7 @@ class Item:
 
     @property
     def operations(self) -> float:
-        """Floating-point operations of the products of one run; a one-hot input needs none."""
+        """Floating-point operations of the matrix products of one run; none for one-hot inputs."""
         if self.job in ("lm", "minchar"):
             return 6.0 * self.T * self.N * self.H * (self.gates * self.H + self.I)
         widths = self.I + (self.L - 1) * self.H + self.L * self.H
@@ -110,7 +110,7 @@ class Item:
 
     @property
     def repeats(self) -> int:
-        """How many steps or updates one run has; times are those of one of them."""
+        """Number of steps or updates per run; results are times of one of them."""
         return {"step": self.T, "minchar": MINCHAR_UPDATES}.get(self.job, 1)
 
     def _random(self, stream: int) -> np.random.Generator:
@@ -118,7 +118,7 @@ class Item:
 
     @cached_property
     def inputs(self) -> Arrays:
-        """x [T, N, I], dy [T, N, H], h0 and c0 [L, N, H]."""
+        """Arrays x [T, N, I], dy [T, N, H], h0 and c0 [L, N, H]."""
         rng = self._random(0)
         shapes = {
             "x": (1.0, (self.T, self.N, self.I)), "dy": (0.1, (self.T, self.N, self.H)),
@@ -130,7 +130,7 @@ class Item:
         }
 
     def weights(self, which: int = 0) -> Arrays:
-        """The weights 0 or 1, by PyTorch's names, in the order of our flat vector."""
+        """Return the set 0 or 1 of weights, by PyTorch's names, in the order of our flat vector."""
         rng, bound, params = self._random(1 + which), self.H**-0.5, {}
         for k in range(self.L):
             rows, width = self.gates * self.H, self.H if k else self.I
@@ -142,7 +142,7 @@ class Item:
         return params
 
     def readout(self) -> Arrays:
-        """Weight [V, H] and bias [V] of the character models."""
+        """Return weight [V, H] and bias [V] of the character models' readout."""
         rng, bound = self._random(3), self.H**-0.5
         return {
             "weight": rng.uniform(-bound, bound, (self.I, self.H)).astype(self.dtype),
@@ -150,10 +150,10 @@ class Item:
         }
 
     def text(self) -> np.ndarray:
-        """Tokens [T + 1, N]: inputs are all but the last, targets all but the first."""
+        """Return tokens [T + 1, N]; inputs are all but the last, targets all but the first."""
         return self._random(4).integers(0, self.I, (self.T + 1, self.N))
 
     def flat(self) -> np.ndarray:
-        """All data of a layer in one vector, for the workers in C and C++."""
+        """Return all data of a layer as one vector, for the workers in C and C++."""
         parts = [*self.inputs.values(), *self.weights(0).values(), *self.weights(1).values()]
         return np.concatenate([p.ravel() for p in parts])

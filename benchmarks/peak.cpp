@@ -1,6 +1,6 @@
-// peak.cpp: how fast this core multiplies and adds. Prints, for each type that the build has, its
-// name, the median in Gflop/s of several bursts, and the largest of them. Compiled once per
-// instruction set; below FMA, a multiplication and an addition are two instructions.
+// peak.cpp: the rate of multiply-adds of this core. Prints for each type of the build its name, and
+// the median and the largest Gflop/s of several bursts. It is compiled once per instruction set;
+// without FMA, a multiplication and an addition are two instructions.
 
 #include <algorithm>
 #include <chrono>
@@ -48,7 +48,7 @@ void report(const char* name, double flops, Add add, std::integer_sequence<int, 
     Factor a = {}, b = {};
     const double start = now();
     for (long round = 0; round < kRounds; ++round) {
-      IN_REGISTER(a);  // else a product that never changes is taken out of the loop
+      IN_REGISTER(a);  // keeps the compiler from moving the constant product out of the loop
       IN_REGISTER(b);
       const auto extend = [&](Vector& chain) {
         add(chain, a, b);

@@ -1,4 +1,4 @@
-"""Who takes part, and one process for each, which answers the lines of `serve.py`."""
+"""Peers of the benchmarks, and the processes that run them by the protocol of `serve.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL_JOBS = (*LAYER_JOBS, "lm", "minchar")
 
 @dataclass(frozen=True)
 class Peer:
-    """A row of the tables: a module of `workers` with variants, or a compiled worker."""
+    """A peer: a module of `workers` with variants, or a compiled worker."""
 
     label: str
     module: str = ""
@@ -28,7 +28,7 @@ class Peer:
     program: Callable[[Path], Path] | None = None
     jobs: tuple[str, ...] = ALL_JOBS
     threads: int | None = None
-    environment: str = ""  # whose option --env it heeds
+    environment: str = ""  # name of its virtual environment in --env
 
     @property
     def is_ours(self) -> bool:
@@ -36,7 +36,7 @@ class Peer:
 
     @property
     def other_work(self) -> bool:
-        """Whether it computes something else than the item says, so that results differ."""
+        """Whether it computes something other than the item, so that results differ."""
         return bool({"model", "lengths", "sorted", "bidirectional"} & set(self.variants))
 
 
@@ -73,7 +73,7 @@ OPTIONS = {
 DEFAULT = ("bptt", "bptt-model", "bptt-c", "onednn", "torch", "jax", "numpy", "onnxruntime")
 PYTHON_PEERS = ("torch", "jax", "numpy")
 
-# What makes a peer believe that the CPU has no more than this instruction set.
+# Environment variables that limit the peers to an instruction set.
 LIMITS = {
     "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
              "MKL_ENABLE_INSTRUCTIONS": "AVX2", "OPENBLAS_CORETYPE": "Haswell",
@@ -84,13 +84,13 @@ LIMITS = {
 }  # fmt: skip
 
 
-# glibc keeps freed memory instead of giving it back and zeroing its pages anew in each step, which
-# costs some peers a quarter of their time.
+# With these variables glibc keeps freed memory. By default it returns large blocks to the system,
+# which zeroes the pages again at each step; this costs some peers a quarter of their time.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 
 
 def prefix_of(text: str) -> tuple[str, Path]:
-    """The environment that "PEER=FOLDER" names."""
+    """Return the peer and the environment of a text "PEER=FOLDER"."""
     name, _, prefix = text.partition("=")
     known = sorted({peer.environment for peer in PEERS.values()})
     if name not in known or not Path(prefix).is_dir():
@@ -99,13 +99,13 @@ def prefix_of(text: str) -> tuple[str, Path]:
 
 
 def prefixes() -> dict[str, Path]:
-    """Those of the environment variable BPTT_BENCH_ENVS."""
+    """Return the environments that the variable BPTT_BENCH_ENVS lists."""
     return dict(prefix_of(text) for text in os.environ.get("BPTT_BENCH_ENVS", "").split())
 
 
 @dataclass
 class Setting:
-    """What holds for all workers of a run."""
+    """Settings of all workers of a run."""
 
     threads: int
     isa: str | None
@@ -114,7 +114,7 @@ class Setting:
     prefixes: dict[str, Path]
 
     def environment(self, peer: Peer) -> dict[str, str]:
-        """The environment of a worker: its own best settings, and the number of threads."""
+        """Return the environment variables of a worker."""
         settings = {
             name: value
             for name, value in os.environ.items()
@@ -144,7 +144,7 @@ class Setting:
 
 
 class Worker:
-    """A running peer. `Skip` is raised where it cannot do what it is asked for."""
+    """The process of a peer. Its methods raise `Skip` if the peer cannot do something."""
 
     def __init__(self, name: str, peer: Peer, setting: Setting) -> None:
         self.name, self.peer = name, peer
@@ -184,7 +184,7 @@ class Worker:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer says why
+            pass  # `_answer` reports the reason
         return self._answer(expected)
 
     def setup(self, item: Item, data: Path) -> None:
@@ -192,12 +192,12 @@ class Worker:
         self.repeats = item.repeats
 
     def run(self, count: int) -> list[tuple[float, float]]:
-        """Seconds and processor seconds of `count` runs, after an untimed one if several."""
+        """Return seconds and processor seconds of `count` runs; see `serve.py`."""
         pairs = (word.split(":") for word in self._ask(f"run {count}", "").split())
         return [(float(wall), float(cpu)) for wall, cpu in pairs]
 
     def result(self) -> np.ndarray:
-        """What `Task.result` gives, as one vector."""
+        """Return `Task.result` as one vector."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "result"
             self._ask(f"result {path}", "ok")

@@ -1,4 +1,4 @@
-"""What is compiled for a run, kept in build/benchmarks: the meter of the peak, workers in C."""
+"""Compiled programs of the benchmarks, kept in build/benchmarks, and properties of the CPU."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ISA_FLAGS = {
 
 
 def compiled(source: str, flags: list[str], libraries: list[str]) -> Path:
-    """The program of a source file in this folder; compiled unless it is there."""
+    """Return the program of a source file in this folder, compiled if it does not exist yet."""
     path = HERE / source
     variable, default = ("CXX", "c++") if path.suffix == ".cpp" else ("CC", "cc")
     compiler = shutil.which(os.environ.get(variable, default))
     if not compiler:
-        raise Skip(f"there is no compiler: {variable} names one")
+        raise Skip(f"there is no compiler; set {variable}")
     texts = [path.read_bytes(), (HERE / "workers" / "protocol.h").read_bytes()]
     key = b"\0".join([*texts, *(part.encode() for part in [compiler, *flags, *libraries])])
     program = PROGRAMS / f"{path.stem}-{hashlib.sha256(key).hexdigest()[:12]}"
@@ -41,7 +41,7 @@ def compiled(source: str, flags: list[str], libraries: list[str]) -> Path:
 
 
 def onednn(prefix: Path) -> Path:
-    """The worker that calls oneDNN, against the headers and the library below `prefix`."""
+    """Return the worker that calls oneDNN, with the headers and the library below `prefix`."""
     if not (prefix / "include" / "oneapi" / "dnnl" / "dnnl.hpp").exists():
         raise Skip("onednn-devel-cpu-gomp is not installed")
     flags = ["-std=c++20", "-O3", "-march=native", "-fopenmp", f"-I{prefix / 'include'}"]
@@ -50,7 +50,7 @@ def onednn(prefix: Path) -> Path:
 
 
 def ours(prefix: Path) -> Path:
-    """The worker that calls our C library, as the package installed below `prefix` brings it."""
+    """Return the worker that calls our C library, from the package installed below `prefix`."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     package = prefix / "lib" / version / "site-packages" / "bptt_native"
     if not package.exists():
@@ -65,7 +65,7 @@ def ours(prefix: Path) -> Path:
 
 
 def peak(isa: str) -> dict[str, float]:
-    """Gflop/s of this core by type, measured now."""
+    """Measure the Gflop/s of this core by type."""
     flags = ["-std=c++20", "-O2", "-ffp-contract=fast", *ISA_FLAGS[isa]]
     if isa == "avx512" and "avx512_bf16" in cpu_flags():
         flags.append("-mavx512bf16")
@@ -75,7 +75,7 @@ def peak(isa: str) -> dict[str, float]:
 
 
 def cpu_info() -> dict[str, str]:
-    """The first processor's entries of /proc/cpuinfo; empty where there is none."""
+    """Return the first processor's entries of /proc/cpuinfo, which may not exist."""
     path = Path("/proc/cpuinfo")
     text = path.read_text().split("\n\n")[0] if path.exists() else ""
     pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
@@ -87,7 +87,7 @@ def cpu_flags() -> set[str]:
 
 
 def cpu_name() -> str:
-    """Model name, with family and model where the name alone does not tell."""
+    """Return the name of the processor, with family and model if they are known."""
     info = cpu_info()
     name = info.get("model name") or platform.processor() or platform.machine()
     if "cpu family" in info:

@@ -1,13 +1,14 @@
-"""Peers that are not run here: their time over that of one that is, and where this is from."""
+"""Peers that are quoted instead of run: the ratios of their times to those of other peers."""
 
 SOURCE = (
     "quoted: KANN (github.com/attractivechaos/kann, with OpenBLAS) and RTNeural "
     "(github.com/jatinchowdhury18/RTNeural, with Eigen and -ffast-math) were measured in one "
-    "interleaved run with oneDNN 2023.2 and JAX on one core of an AMD Zen 4 server, float32; here "
-    "their ratio there to oneDNN (lm and minchar: to JAX) times that peer's time in this run"
+    "interleaved run with oneDNN 2023.2 and JAX on one core of an AMD Zen 4 server, float32; their "
+    "times here are their ratios to oneDNN (lm and minchar: to JAX) in that run, times the time of "
+    "that peer in this run"
 )
 
-# Milliseconds (train) or microseconds (step) there: the peer's, oneDNN's.
+# Milliseconds (train) or microseconds (step) in the quoted run: the peer's, oneDNN's.
 _KANN_TRAIN = {
     "tiny": ((0.089, 0.097), (0.34, 0.184), (0.265, 0.210)),
     "small": ((1.38, 1.17), (8.1, 3.95), (5.6, 3.07)),
@@ -27,7 +28,7 @@ _RTNEURAL_STEP = {
     "H=128": (None, (5.15, 7.3), (3.76, 5.5)),
     "H=512": (None, (105, 108), (74.7, 86)),
 }
-# Updates, and characters, a second there: the peer's, JAX's.
+# Updates (lm) or characters (minchar) per second in the quoted run: the peer's, JAX's.
 _KANN_TEXT = {"lm128": (41, 80.7), "minchar": (152e3, 135e3)}
 _TABLES = {
     "KANN": {"train": _KANN_TRAIN, "train-fixed": _KANN_TRAIN, "step": _KANN_STEP},
@@ -36,7 +37,7 @@ _TABLES = {
 
 
 def ratios(job: str, cell: str, shape: str) -> list[tuple[str, str, float]]:
-    """Name, the peer that it is compared with, and its time over that peer's."""
+    """Return the name of each quoted peer, the peer it is compared with, and the ratio of times."""
     if job in ("lm", "minchar"):
         theirs, jax = _KANN_TEXT.get(shape, (None, None))
         return [("KANN", "jax", jax / theirs)] if theirs and jax else []

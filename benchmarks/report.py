@@ -1,4 +1,4 @@
-"""The summary of a run: geometric means against the peers, by shape, and what two threads give."""
+"""Summary of a run: geometric means against the peers, by shape, and the gain of two threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def by_item(rows: Iterable[Row]) -> Table:
 
 
 def quoted_ms(key: Key, found: dict[str, Row]) -> dict[str, float]:
-    """Milliseconds that quoted peers would take here, by name."""
+    """Return the estimated milliseconds of quoted peers, by name."""
     job, cell, shape, dtype, threads = key
     if dtype != "float32" or threads != 1:
         return {}
@@ -36,7 +36,7 @@ def is_peer(who: str) -> bool:
 
 
 def best(found: dict[str, Row], names: Iterable[str] | None = None) -> float | None:
-    """The shortest median of the peers that ran, of those named if they are."""
+    """Return the shortest median of the peers that ran, or of those in `names`."""
     names = [name for name in found if is_peer(name)] if names is None else names
     times = [found[name].ms for name in names if name in found]
     return min(times, default=None)
@@ -44,7 +44,7 @@ def best(found: dict[str, Row], names: Iterable[str] | None = None) -> float | N
 
 def mean_line(label: str, table: Table, peer_ms: Callable[[Key, dict[str, Row]], float | None],
               who: str = OURS) -> str | None:  # fmt: skip
-    """The geometric mean of a peer's time over ours, over the items where both are known."""
+    """Return a line with the geometric mean of a peer's time over ours, over common items."""
     ratios = {}
     for key, found in table.items():
         theirs = peer_ms(key, found)
@@ -69,11 +69,11 @@ def with_quoted(key: Key, found: dict[str, Row]) -> float | None:
 
 
 def means(job: str, table: Table) -> list[str]:
-    """Every comparison of a job."""
+    """Return the lines of all comparisons of a job."""
     lines = [
         mean_line("best peer of all", table, lambda _, found: best(found)),
-        mean_line("best of all, quoted ones too", table, with_quoted),
-        mean_line("best of what Python users have", table, lambda _, f: best(f, PYTHON_PEERS)),
+        mean_line("best of all, including quoted ones", table, with_quoted),
+        mean_line("best of the Python packages", table, lambda _, f: best(f, PYTHON_PEERS)),
     ]
     names = dict.fromkeys(name for found in table.values() for name in found)
     for name in names:
@@ -90,7 +90,7 @@ def means(job: str, table: Table) -> list[str]:
 
 
 def shapes(job: str, table: Table) -> list[str]:
-    """Per shape: percent of peak of each cell, and the geometric mean against the best peer."""
+    """Return lines with the percent of peak of each cell and the mean ratio, for each shape."""
     lines = [f"{job}: percent of peak (best peer's), and best peer's time over ours"]
     for shape in dict.fromkeys(key[2] for key in table):
         cells, ratios = [], []
@@ -109,7 +109,7 @@ def shapes(job: str, table: Table) -> list[str]:
 
 
 def two_threads(job: str, table: Table) -> list[str]:
-    """Ours on one thread and on all, and the best peer on all."""
+    """Return lines that compare ours on one thread, ours on all and the best peer on all."""
     table = {key: found for key, found in table.items() if "bptt-1" in found}
     if not table:
         return []
@@ -132,7 +132,7 @@ def two_threads(job: str, table: Table) -> list[str]:
 
 
 def text(rows: list[Row], header: dict[str, str], with_peers: bool) -> str:
-    """The whole summary; without peers only what compares ours with ours."""
+    """Return the whole summary; without peers, only the comparisons of ours with ours."""
     table = by_item(rows)
     lines = [f"{name}: {value}" for name, value in header.items()]
     strongest = [
@@ -155,8 +155,8 @@ def text(rows: list[Row], header: dict[str, str], with_peers: bool) -> str:
 
 
 def rates(job: str, table: Table) -> list[str]:
-    """Updates a second of each."""
-    lines = [f"{job}: updates a second"]
+    """Return lines with the updates per second of each peer."""
+    lines = [f"{job}: updates per second"]
     for key, found in table.items():
         speeds = (f"{who} {1e3 / row.ms:.4g}" for who, row in found.items())
         lines.append(f"  {key[2]:8} {key[1]:5} {', '.join(speeds)}")

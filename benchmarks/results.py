@@ -1,4 +1,4 @@
-"""Rows of a run: statistics, the CSV file with its header, and reading it back."""
+"""Result rows of a run: statistics, and their CSV file with its header."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Key = tuple[str, str, str, str, int]  # job, cell, shape, dtype, threads
 
 @dataclass
 class Row:
-    """One item as one peer does it. Times are those of one run, step or update."""
+    """The result of one peer for one item. Times are those of one run, step or update."""
 
     job: str
     cell: str
@@ -28,7 +28,7 @@ class Row:
     low_ms: float  # 95 % interval of the median
     high_ms: float
     runs: int
-    left_out: int  # further runs, disturbed by other processes
+    left_out: int  # number of runs that other processes disturbed, which do not count
     gflops: float
     percent_of_peak: float
     times_ours: float  # this time over ours
@@ -39,7 +39,7 @@ class Row:
 
 
 def order_statistics(times: list[float]) -> tuple[float, ...]:
-    """Median, quartiles, and the 95 % interval of the median, which assumes no distribution."""
+    """Return median, quartiles, and the distribution-free 95 % interval of the median."""
     ordered, n = sorted(times), len(times)
     if n == 1:
         return (ordered[0],) * 5
@@ -51,7 +51,7 @@ def order_statistics(times: list[float]) -> tuple[float, ...]:
 
 
 def undisturbed(times: list[tuple[float, float]]) -> list[float]:
-    """Seconds of the runs that had the processor for nine tenths of them; all if those are few."""
+    """Return the seconds of runs with the processor for 90 % of the time; all if they are few."""
     good = [wall for wall, cpu in times if cpu >= 0.9 * wall]
     return good if len(good) >= max(2, 0.15 * len(times)) else [wall for wall, _ in times]
 
@@ -61,7 +61,7 @@ def geometric_mean(values: Iterable[float]) -> float:
 
 
 def write(path: Path, header: dict[str, str], rows: list[Row]) -> None:
-    """Lines `# name: value`, then the table."""
+    """Write the header as lines `# name: value`, then the table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         for name, value in header.items():
@@ -74,7 +74,7 @@ def write(path: Path, header: dict[str, str], rows: list[Row]) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, str], list[Row]]:
-    """Header and rows; `ValueError` if the file is not one of these."""
+    """Return the header and the rows of a file. Raise `ValueError` if it is another file."""
     lines = path.read_text().splitlines()
     header = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
     table = csv.DictReader(line for line in lines if not line.startswith("# "))
@@ -83,5 +83,5 @@ def read(path: Path) -> tuple[dict[str, str], list[Row]]:
         raise ValueError(f"{path}: expected the columns {names}, got {table.fieldnames}")
     kinds = {"int": int, "float": float, "str": str}
     return header, [
-        Row(**{f.name: kinds[str(f.type)](record[f.name]) for f in fields(Row)}) for record in table
+        Row(**{f.name: kinds[str(f.type)](cells[f.name]) for f in fields(Row)}) for cells in table
     ]

@@ -1,4 +1,4 @@
-"""The run: every peer a process, their turns interleaved, rows printed as they come."""
+"""A run of the benchmarks: starts the peers, interleaves their turns and prints the results."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from results import Row, order_statistics, undisturbed
 
 Times = dict[str, list[tuple[float, float]]]  # by worker: seconds, processor seconds
 
-MIN_ROUNDS, MIN_ROUNDS_SLOW = 5, 3  # where a run takes less than a second, or more
+MIN_ROUNDS, MIN_ROUNDS_SLOW = 5, 3  # if a run takes less than a second, or more
 LIMIT_OF_ERROR = {"float32": 2e-5, "float64": 1e-10, "bfloat16": 5e-2}
 
 
 def pin(threads: int) -> list[int]:
-    """Keep this process and its workers on the last CPUs that it may use."""
+    """Pin this process and its workers to the last of its CPUs, one per thread."""
     if not hasattr(os, "sched_setaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
@@ -39,7 +39,7 @@ def pin(threads: int) -> list[int]:
 
 
 def attempt(worker: Worker, count: int, times: Times) -> list[tuple[float, float]]:
-    """Runs of a worker; one that fails is out."""
+    """Return the times of a worker's runs. A worker that fails is dropped."""
     if worker.name not in times:
         return []
     try:
@@ -51,8 +51,8 @@ def attempt(worker: Worker, count: int, times: Times) -> list[tuple[float, float
 
 
 def turns(workers: list[Worker], budget: float, rounds: int) -> Times:
-    """What each worker takes: rounds in which each has a turn, the first one another each time."""
-    pause = 0.01 if workers[0].threads > 1 else 0.0  # in which a peer's threads stop spinning
+    """Return the times of each worker. In each round all take turns, another one first."""
+    pause = 0.01 if workers[0].threads > 1 else 0.0  # until a peer's threads stop spinning
     counts, slowest = {}, 0.0
     times: Times = {worker.name: [] for worker in workers}
     for worker in workers:
@@ -77,7 +77,7 @@ def turns(workers: list[Worker], budget: float, rounds: int) -> Times:
 
 
 class Run:
-    """The workers of a run and what they have shown so far."""
+    """The workers of a run and their results so far."""
 
     def __init__(self, options: argparse.Namespace, peers: dict[str, Peer]) -> None:
         self.options, self.peers = options, peers
@@ -108,7 +108,7 @@ class Run:
             worker.close()
 
     def header(self) -> dict[str, str]:
-        """What the figures depend on."""
+        """Return the circumstances of the run for the CSV file."""
         options = self.options
         versions = {name: worker.version for name, worker in self.workers.items()}
         return {
@@ -125,7 +125,7 @@ class Run:
         }  # fmt: skip
 
     def peak(self) -> dict[str, float]:
-        """Of one core, by type: the best that was measured so far."""
+        """Return the best peak of one core that was measured so far, by type."""
         return {name: max(found) for name, found in self.peaks.items()}
 
     def items(self) -> Iterator[Item]:
@@ -137,7 +137,7 @@ class Run:
                     yield Item.named(job, cell, shape, self.options.dtype)
 
     def measure(self) -> None:
-        """All items."""
+        """Measure all items."""
         for item in self.items():
             with tempfile.NamedTemporaryFile() as data:
                 item.flat().tofile(data.name)
@@ -148,7 +148,7 @@ class Run:
             row.percent_of_peak = 100 * row.gflops / self._limit(row.who, row.dtype)
 
     def _limit(self, name: str, dtype: str) -> float:
-        """The peak of all cores that a worker uses, in the type that it computes in."""
+        """Return the peak of all cores that a worker uses, in the type that it computes in."""
         worker = self.workers[name]
         kinds = {"bfloat16", "float64"} & set(worker.peer.variants) or {dtype}
         return self.peak().get(kinds.pop(), float("nan")) * worker.threads
@@ -175,7 +175,7 @@ class Run:
         self._start(name, self.peers[name])
 
     def _check(self, item: Item, ready: list[Worker]) -> None:
-        """All workers' results against ours; those of other work (a model's) are not compared."""
+        """Compare the results of all workers that do the same work with ours."""
         expected = None
         for worker in ready:
             if worker.peer.other_work:
@@ -192,7 +192,10 @@ class Run:
                 raise SystemExit(f"benchmarks: {label}: the result differs by {error:.1e}")
 
     def _seconds(self, worker: Worker, times: Times) -> list[float]:
-        """Undisturbed runs; several threads may wait for each other, which looks the same."""
+        """Return the undisturbed runs; with several threads, all runs.
+
+        Threads that wait for each other cannot be told from threads that other processes disturb.
+        """
         taken = times[worker.name]
         return undisturbed(taken) if self.options.threads == 1 else [wall for wall, _ in taken]
 

@@ -1,10 +1,12 @@
-"""A worker: `python serve.py MODULE [VARIANT ...]` answers lines on its standard input.
+"""Worker process of a Python peer: `python serve.py MODULE [VARIANT ...]`.
 
-(at the start)   ready VERSION, or skip WHY
-setup ITEM DATA  ok, or skip WHY; ITEM as `Item.words`, DATA a file that workers in C read
-run n            n times in seconds, after an untimed run if there are more than one
-result FILE      ok; writes the result with the first weights as one raw vector
-quit
+It prints "ready VERSION" or "skip REASON" and then answers lines of its standard input:
+
+setup ITEM DATA  Prepare an item; answer "ok" or "skip REASON". ITEM is `Item.words`, DATA a file
+                 with `Item.flat`, which only workers in C read.
+run n            Print n pairs of seconds and processor seconds, after an untimed run if n > 1.
+result FILE      Write the result with the first weights as one raw vector; answer "ok".
+quit             End.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def timed(task: Task, count: int, repeats: int) -> Iterator[tuple[float, float]]
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Answer the lines of the standard input."""
     try:
         peer = importlib.import_module(f"workers.{sys.argv[1]}")
         print("ready", peer.version(), flush=True)

@@ -1,10 +1,10 @@
-"""Handwritten digits read row by row: eight steps of eight pixels, ten classes.
+"""Classification of handwritten digits, read row by row: eight steps of eight pixels.
 
-    python examples/digits.py             # five seeds with the values that --search has chosen
-    python examples/digits.py --search    # cross-validation on the training part only
+    python examples/digits.py             # five seeds with the values that --search chose
+    python examples/digits.py --search    # cross-validation on the training part
 
-The 1797 images come with scikit-learn (`pip install 'bptt_native[examples]'`); nothing is
-downloaded. A quarter of them, stratified, is the test part.
+The 1797 images are part of scikit-learn (`pip install 'bptt_native[examples]'`); nothing is
+downloaded. A stratified quarter of them is the test part.
 """
 
 import argparse
@@ -16,13 +16,13 @@ import numpy as np
 import bptt_native as bn
 from bptt_native.training.fit import evaluate, fit
 
-CHOSEN = {"cell": "gru", "hidden": 128, "lr": 1e-2}  # by --search
+CHOSEN = {"cell": "gru", "hidden": 128, "lr": 1e-2}  # the best of --search
 GRID = {"cell": ("lstm", "gru"), "hidden": (64, 128), "lr": (2e-3, 5e-3, 1e-2)}
 EPOCHS = 60
 
 
 def load() -> tuple[Any, ...]:
-    """Give training rows [8, N, 8], test rows, and their classes."""
+    """Return training rows [8, N, 8], test rows, and their classes."""
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -39,7 +39,7 @@ def accuracy(
     train: tuple[Any, Any], test: tuple[Any, Any], seed: int, cell: str, hidden: int, lr: float,
     epochs: int = EPOCHS,
 ) -> float:  # fmt: skip
-    """Train and give the share of right classes."""
+    """Train a model and return its accuracy."""
     model = bn.Model(cell, input_size=8, hidden_size=hidden, output_size=10, targets="last",
                      lr=lr, clip_norm=1.0, seed=seed)  # fmt: skip
     fit(model, *train, epochs=epochs, schedule="cosine", seed=seed)
@@ -47,7 +47,7 @@ def accuracy(
 
 
 def search(folds: int = 5) -> None:
-    """Cross-validate all values of the grid on the training part."""
+    """Cross-validate all combinations of the grid on the training part."""
     from sklearn.model_selection import StratifiedKFold
 
     x, _, y, _ = load()
@@ -60,21 +60,21 @@ def search(folds: int = 5) -> None:
             for seed, (a, b) in enumerate(parts)
         ]
         lines.append((np.mean(shares), np.std(shares), options))
-    print(f"accuracy over {folds} folds of the training part, and its deviation")
+    print(f"mean and deviation of the accuracy over {folds} folds of the training part")
     for mean, deviation, options in sorted(lines, key=lambda line: -line[0]):
         print(f"{mean:.4f}  {deviation:.4f}  {options}")
 
 
 def main(seeds: int = 5) -> None:
-    """Train with several seeds and report the test accuracy."""
+    """Train with several seeds and print the test accuracy."""
     x, x_test, y, y_test = load()
     shares = [accuracy((x, y), (x_test, y_test), seed, **CHOSEN) for seed in range(seeds)]
-    print(f"{len(y)} images to train on, {len(y_test)} to test on; {CHOSEN}, {EPOCHS} epochs")
+    print(f"{len(y)} training images, {len(y_test)} test images; {CHOSEN}, {EPOCHS} epochs")
     print("test accuracy by seed:", *(f"{share:.4f}" for share in shares))
     print(f"mean {np.mean(shares):.4f}, deviation {np.std(shares):.4f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--search", action="store_true", help="choose the values")
+    parser.add_argument("--search", action="store_true", help="search for the best values")
     search() if parser.parse_args().search else main()

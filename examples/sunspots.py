@@ -1,11 +1,11 @@
-"""Yearly sunspot numbers, one year ahead: a recurrent network beside a linear autoregression.
+"""Forecast of yearly sunspot numbers by a recurrent network and by a linear autoregression.
 
-    python examples/sunspots.py             # ten seeds with the values that --search has chosen
-    python examples/sunspots.py --search    # the search itself, on the years before 1921 only
+    python examples/sunspots.py             # ten seeds with the values that --search chose
+    python examples/sunspots.py --search    # the search, on the years before 1921
 
-The numbers from 1700 on come with statsmodels (`pip install 'bptt_native[examples]'`); nothing is
-downloaded. Trained on the years to 1920 and tested on 1921-1979, the split of Weigend, Huberman &
-Rumelhart (1990).
+The numbers since 1700 are part of statsmodels (`pip install 'bptt_native[examples]'`); nothing is
+downloaded. The years to 1920 are the training part and 1921-1979 the test part, as in Weigend,
+Huberman & Rumelhart (1990).
 """
 
 import argparse
@@ -19,14 +19,14 @@ import bptt_native as bn
 from bptt_native.apps.forecast import Forecast, autoregression, persistence
 from bptt_native.training.fit import fit
 
-CHOSEN = {"cell": "gru", "hidden": 32, "epochs": 100}  # by --search
+CHOSEN = {"cell": "gru", "hidden": 32, "epochs": 100}  # the best of --search
 GRID = {"cell": ("rnn", "gru", "lstm"), "hidden": (8, 16, 32, 64), "epochs": (50, 100, 200)}
-FOLDS = ((1760, 1800), (1800, 1840), (1840, 1880), (1880, 1920))  # trained to, tested to
+FOLDS = ((1760, 1800), (1800, 1840), (1840, 1880), (1880, 1920))  # ends of training and test
 ORDER = 9
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
-    """Give the years and their sunspot numbers."""
+    """Return the years and their sunspot numbers."""
     try:
         import statsmodels
     except ImportError:
@@ -38,14 +38,14 @@ def load() -> tuple[np.ndarray, np.ndarray]:
 
 
 def series(last_known: int, last: int) -> Forecast:
-    """Give the numbers up to a year, with a test part after another one."""
+    """Return the numbers up to the year `last`, with a test part after `last_known`."""
     years, numbers = load()
     numbers = numbers[years <= last]
     return Forecast.of(numbers[:, None], numbers, int((years <= last_known).sum()))
 
 
 def test_error(data: Forecast, seed: int, cell: str, hidden: int, epochs: int) -> float:
-    """Train and give the mean squared error of the test part."""
+    """Train a model and return its mean squared error on the test part."""
     model = bn.Model(cell, input_size=1, hidden_size=hidden, output_size=1, loss="mse",
                      lr=1e-2, clip_norm=1.0, seed=seed)  # fmt: skip
     fit(model, *data.training("float32"), epochs=epochs, schedule="cosine", seed=seed)
@@ -53,13 +53,13 @@ def test_error(data: Forecast, seed: int, cell: str, hidden: int, epochs: int) -
 
 
 def simple(data: Forecast) -> tuple[float, float]:
-    """Give the errors of persistence and of the linear autoregression."""
+    """Return the errors of persistence and of the linear autoregression."""
     linear = autoregression(data.target, ORDER, 1, data.first_test)
     return data.error(persistence(data.target, 1, data.first_test)), data.error(linear)
 
 
 def search(seeds: int = 5) -> None:
-    """Compare all values of the grid on forty-year parts that follow what was trained on."""
+    """Compare all combinations of the grid on the forty years after each training part."""
     folds = [series(*years) for years in FOLDS]
     unit = np.array([simple(fold)[0] for fold in folds])
     print("mean over the folds of the squared error, persistence = 1; then the errors by fold")
@@ -75,11 +75,11 @@ def search(seeds: int = 5) -> None:
 
 
 def main(seeds: int = 10) -> None:
-    """Train with several seeds and report beside the simple rules."""
+    """Train with several seeds, and print the errors and those of the simple rules."""
     data = series(1920, 1979)
     errors = [test_error(data, seed, **CHOSEN) for seed in range(seeds)]
     still, linear = simple(data)
-    print(f"{data.first_test} years to train on, {len(data.target) - data.first_test} to test on")
+    print(f"{data.first_test} training years, {len(data.target) - data.first_test} test years")
     print(f"mean squared error 1921-1979, {CHOSEN}:")
     print(f"  network        {np.mean(errors):6.1f}  (deviation {np.std(errors):.1f}, "
           f"{min(errors):.1f} to {max(errors):.1f} over {seeds} seeds)")  # fmt: skip
@@ -88,5 +88,5 @@ def main(seeds: int = 10) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--search", action="store_true", help="choose the values")
+    parser.add_argument("--search", action="store_true", help="search for the best values")
     search() if parser.parse_args().search else main()

@@ -1,8 +1,8 @@
-"""JAX in its fastest form on a CPU.
+"""Worker for JAX in its fastest form on a CPU.
 
-The input's product is hoisted out of the scan, the way back is written by hand (a custom VJP that
-keeps the gates and makes dW_hh one product over all steps), and everything is jitted. Weights are
-stored transposed, [inputs, gates * H].
+The product with the input is hoisted out of the scan. The backward pass is written by hand, as a
+custom VJP that keeps the gates and computes dW_hh as one product over all steps. Everything is
+jitted. Weights are stored transposed, [inputs, gates * H].
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def version() -> str:
 
 
 def cell_step(cell: str, U: Any, b: Any, state: Any, a: Any) -> tuple[Any, Any]:
-    """One step; `a` is the input's share with its bias. Gives the state and the gates."""
+    """Return the state and the gates after a step; `a` is W_ih x plus bias."""
     h = state[0]
     if cell == "rnn":
         return (jnp.tanh(a + h @ U),), ()
@@ -56,7 +56,7 @@ def cell_step(cell: str, U: Any, b: Any, state: Any, a: Any) -> tuple[Any, Any]:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def walk(cell: str, a: Any, U: Any, b: Any, state: Any) -> Any:
-    """y [T, N, H] of a [T, N, gates * H], U [H, gates * H]; b acts beside U in the GRU only."""
+    """Return y [T, N, H] of a [T, N, gates * H], U [H, gates * H] and b (used only by the GRU)."""
 
     def one(carried: Any, row: Any) -> Any:
         carried, _ = cell_step(cell, U, b, carried, row)
@@ -143,7 +143,7 @@ def clipped(grads: Any, limit: float) -> Any:
 
 
 def transposed(weights: Arrays, L: int) -> list[Arrays]:
-    """The weights by layer, stored as this module reads them."""
+    """Return the weights by layer, in this module's layout."""
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     return jax.tree.map(
         lambda w: jnp.asarray(np.ascontiguousarray(w.T)),
@@ -190,7 +190,7 @@ def make(item: Item, variants: list[str]) -> Task:
 
 
 def step(item: Item, x: Any, first: Any) -> Task:
-    """One jitted call a step."""
+    """Return the task of single steps, with one jitted call per step."""
     (W,) = transposed(item.weights(), 1)
 
     @jax.jit
@@ -212,7 +212,7 @@ def step(item: Item, x: Any, first: Any) -> Task:
 
 
 def text(item: Item) -> Task:
-    """A character model, one jitted call an update; one-hot rows are looked up."""
+    """Return the task of a character model, with one jitted call per update and token lookup."""
     (W,) = transposed(item.weights(), 1)
     W |= {f"out_{name}": jnp.asarray(value.T) for name, value in item.readout().items()}
     tokens = jnp.asarray(item.text())

@@ -1,4 +1,4 @@
-"""BPTT written by hand in NumPy: products over all steps where they can be, else step by step."""
+"""Worker for BPTT in NumPy, with products over all steps where possible."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sigmoid(a: np.ndarray) -> np.ndarray:
 def cell_step(
     cell: str, a: np.ndarray, h: np.ndarray, c: np.ndarray, W_hhT: np.ndarray, b_hh: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
-    """One step: h, c and what the way back needs; `a` is the share of the input, with its bias."""
+    """Return h, c and the values for the backward pass after a step; `a` is W_ih x plus bias."""
     H = h.shape[1]
     if cell == "rnn":
         h = np.tanh(a + h @ W_hhT)
@@ -51,14 +51,14 @@ def cell_step(
 
 
 def joint_bias(cell: str, W: Arrays, k: int) -> np.ndarray:
-    """What is added to W_ih x: both biases, where the cell allows."""
+    """Return the bias that is added to W_ih x: both biases, if the cell allows it."""
     return W[f"bias_ih_l{k}"] + (0 if cell == "gru" else W[f"bias_hh_l{k}"])
 
 
 def forward(
     cell: str, W: Arrays, k: int, x: np.ndarray, h: np.ndarray, c: np.ndarray, keep: bool
 ) -> tuple[np.ndarray, Saved]:
-    """y [T, N, H] of layer k."""
+    """Return y [T, N, H] of layer k and the saved values."""
     T, N, H = len(x), x.shape[1], h.shape[1]
     a = x.reshape(T * N, -1) @ W[f"weight_ih_l{k}"].T
     a += joint_bias(cell, W, k)
@@ -77,11 +77,11 @@ def backward(
     cell: str, W: Arrays, k: int, x: np.ndarray, h0: np.ndarray, y: np.ndarray, saved: Saved,
     dy: np.ndarray,
 ) -> tuple[Arrays, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Gradients of layer k's weights, input and first states."""
+    """Return the gradients of layer k's weights, input and initial states."""
     T, N, H = y.shape
     W_ih, W_hh = W[f"weight_ih_l{k}"], W[f"weight_hh_l{k}"]
     da = np.empty((T, N, len(W_ih)), x.dtype)
-    dq = np.empty_like(da) if cell == "gru" else da  # of what W_hh gives, where it differs
+    dq = np.empty_like(da) if cell == "gru" else da  # gradient of W_hh h, which differs in a GRU
     dh, dc = np.zeros((N, H), x.dtype), np.zeros((N, H), x.dtype)
     for t in range(T - 1, -1, -1):
         dh = dh + dy[t]
@@ -165,7 +165,7 @@ def make(item: Item, variants: list[str]) -> Task:
 
 
 def step(item: Item) -> Task:
-    """One step: two products and the cell, with what can be prepared prepared."""
+    """Return the task of single steps, with transposed weights and summed biases prepared."""
     W, data = item.weights(), item.inputs
     W_ihT, W_hhT = (np.ascontiguousarray(W[f"weight_{k}_l0"].T) for k in ("ih", "hh"))
     bias, b_hh = joint_bias(item.cell, W, 0), W["bias_hh_l0"]
@@ -180,7 +180,7 @@ def step(item: Item) -> Task:
 
 
 def text(item: Item) -> Task:
-    """A character model; one-hot rows are products, which NumPy does faster than scattering."""
+    """Return the task of a character model on one-hot rows, faster in NumPy than scattering."""
     W, tokens = item.weights(), item.text()
     W |= {f"readout.{name}": value for name, value in item.readout().items()}
     T, N, H, V = item.T, item.N, item.H, item.I

@@ -1,6 +1,6 @@
-// onednn.cpp: oneDNN's recurrent primitives called directly, one per layer, with packed weights.
-// The weights stand in oneDNN's plain layout [inputs, gates, H] and are packed within the timed run
-// wherever they change from run to run; gradients come back in that layout.
+// onednn.cpp: the worker for oneDNN's recurrent primitives, one per layer, with packed weights. The
+// weights are kept in oneDNN's plain layout [inputs, gates, H]. If they change from run to run, the
+// timed run packs them. Gradients have the plain layout.
 
 #include <cmath>
 #include <memory>
@@ -25,7 +25,7 @@ constexpr double kClipNorm = 1;
 float* data_of(const memory& m) { return static_cast<float*>(m.get_data_handle()); }
 size_t count_of(const memory& m) { return m.get_desc().get_size() / sizeof(float); }
 
-struct Copy {  // from one layout to another
+struct Copy {  // a copy from one layout to another
   memory from, to;
   dnnl::reorder primitive;
   Copy() = default;
@@ -39,12 +39,12 @@ struct Layer {
   memory::desc layer_gradient, iter_gradient;
   memory W, U, b;               // plain: [I, G, H], [H, G, H], [G or 4, H]
   memory Wf, Uf, Wb, Ub;        // packed
-  memory dWp, dUp, dW, dU, db;  // as the primitive gives them; plain
+  memory dWp, dUp, dW, dU, db;  // in the primitive's layout; plain
   memory dh0, dc0;
-  memory state[2][2];  // before and after, of h and c; they swap in single steps
+  memory state[2][2];  // [before or after][h or c]; single steps swap before and after
   std::vector<Copy> pack_forward, pack_backward, unpack;
   Arguments arguments, back_arguments;
-  Floats sets[2][3];  // W, U, b of both sets of weights
+  Floats sets[2][3];  // [set of weights][W, U or b]
 };
 
 class Net {
@@ -65,7 +65,7 @@ class Net {
     memcpy(m.get_data_handle(), from, desc.get_size());
     return m;
   }
-  int gate(int k) const { return gru_ ? (k == 2 ? 2 : 1 - k) : k; }  // PyTorch's of oneDNN's k-th
+  int gate(int k) const { return gru_ ? (k == 2 ? 2 : 1 - k) : k; }  // oneDNN's to PyTorch's index
   void lay_out(Layer& layer, int which, const float* params, int64_t inputs);
   void use(int which);
   void make_primitives(Layer& layer, int64_t inputs);
@@ -86,11 +86,11 @@ class Net {
   Item item_;
   bool lstm_, gru_, training_, changing_;
   int current_ = 0;
-  int64_t T_;  // of a primitive: 1 for single steps
+  int64_t T_;  // steps of a primitive: 1 for single steps
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
   std::vector<Layer> layers_;
-  std::vector<memory> values_, gradients_;  // x, y of each layer; dx, dy of each layer
+  std::vector<memory> values_, gradients_;  // x and y of each layer; dx and dy of each layer
   Floats x_, h0_, c0_;
 };
 
@@ -130,7 +130,7 @@ void Net::lay_out(Layer& layer, int which, const float* params, int64_t inputs) 
       const int64_t row = gate(static_cast<int>(g)) * H + o;
       for (int64_t i = 0; i < inputs; ++i) to_W[(i * G + g) * H + o] = W[row * inputs + i];
       for (int64_t i = 0; i < H; ++i) to_U[(i * G + g) * H + o] = U[row * H + i];
-      const bool apart = gru_ && g == 2;  // b_hn stays inside the reset gate's product
+      const bool apart = gru_ && g == 2;  // the reset gate multiplies b_hn too
       to_b[g * H + o] = b_ih[row] + (apart ? 0 : b_hh[row]);
       if (apart) to_b[3 * H + o] = b_hh[row];
     }
@@ -144,7 +144,7 @@ void Net::use(int which) {
       memcpy(plain[k]->get_data_handle(), layer.sets[which][k].data(),
              layer.sets[which][k].size() * sizeof(float));
     }
-    if (changing_) continue;  // then packing is part of the run
+    if (changing_) continue;  // the run packs them
     all(layer.pack_forward);
     all(layer.pack_backward);
   }
@@ -262,7 +262,7 @@ void Net::make_layer(int k, const float* data, const Parts& parts) {
     back[DNNL_ARG_DIFF_SRC_ITER_C] = layer.dc0;
     back[DNNL_ARG_DIFF_DST_ITER_C] = zeros(s);
   }
-  back.insert(layer.arguments.begin(), layer.arguments.end());  // what is there already stays
+  back.insert(layer.arguments.begin(), layer.arguments.end());  // does not replace entries
   layer.back_arguments = back;
 }
 
@@ -348,7 +348,7 @@ bool Net::result(FILE* file) {
     for (const memory* m : {&layer.dW, &layer.dU}) {
       const auto inputs = static_cast<int64_t>(count_of(*m)) / (G * H);
       for (int64_t row = 0; row < G * H; ++row) {
-        const int64_t g = gate(static_cast<int>(row / H));  // the exchange is its own inverse
+        const int64_t g = gate(static_cast<int>(row / H));  // `gate` is its own inverse
         for (int64_t i = 0; i < inputs; ++i) {
           out.push_back(data_of(*m)[(i * G + g) * H + row % H]);
         }

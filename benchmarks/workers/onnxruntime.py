@@ -1,4 +1,4 @@
-"""onnxruntime's RNN, LSTM and GRU operators; inference only."""
+"""Worker for onnxruntime's RNN, LSTM and GRU operators, for inference only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gates_first(cell: str, weight: np.ndarray) -> np.ndarray:
 
 
 def session(item: Item, T: int, W: Arrays) -> onnxruntime.InferenceSession:
-    """A graph of L operators with the first states as inputs and the last ones as outputs."""
+    """Return a graph of L operators from x and the initial states to y and the last states."""
     kinds = ("h", "c") if item.cell == "lstm" else ("h",)
     extra = {"linear_before_reset": 1} if item.cell == "gru" else {}
     element = TensorProto.FLOAT

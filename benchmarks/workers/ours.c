@@ -1,5 +1,6 @@
-/* ours.c: bptt_native from C: what a step costs without Python. Layers are trained as by the Python
- * worker: forward with y, backward with gradients of weights, input and state, clipping. */
+/* ours.c: the worker for bptt_native's C API, to measure a step without Python. It does the same
+ * work as ours.py: a forward pass with y, a backward pass with the gradients of weights, input and
+ * state, and clipping. */
 #include <bptt_optimizer.h>
 #include <bptt_stream.h>
 #include <math.h>
@@ -8,7 +9,7 @@
 
 static struct {
   Item item;
-  size_t width; /* of an element */
+  size_t width; /* bytes of an element */
   void* data;   /* all of Item.flat */
   char *x, *dy, *h0, *c0, *weights[2];
   void *y, *gradients, *dx, *dh0, *dc0;

@@ -1,8 +1,8 @@
-"""bptt_native through its Python package.
+"""Worker for bptt_native's Python package.
 
-Variants: `model` (a training step is `Model.train_step`: a readout to one value, its squared error,
-SGD and no dL/dx), `bfloat16` (compute="bfloat16"), and what `--options` compares: `lengths`,
-`sorted`, `bidirectional`, `float64`.
+The variants are `model` (the training step is `Model.train_step` with a readout to one value, its
+squared error and SGD, but without dL/dx), `bfloat16` (compute="bfloat16"), and those of
+`--options`: `lengths`, `sorted`, `bidirectional`, `float64`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def make(item: Item, variants: list[str]) -> Task:
     options: dict[str, Any] = {"dtype": item.dtype}
     if "bfloat16" in variants:
         if "compute" not in inspect.signature(bn.Model).parameters:
-            raise Skip("this version computes in the dtype of the parameters only")
+            raise Skip("this version computes only in the dtype of the parameters")
         options["compute"] = "bfloat16"
     if "float64" in variants:
         options["dtype"] = "float64"
@@ -51,7 +51,7 @@ def make(item: Item, variants: list[str]) -> Task:
 
 
 def layer(item: Item, variants: list[str], options: dict[str, Any]) -> Task:
-    """Forward, or forward, backward and clipping."""
+    """Return the task of a layer: a forward pass, or forward, backward and clipping."""
     data = {k: v.astype(options["dtype"]) for k, v in item.inputs.items()}
     if "bidirectional" in variants:
         options["bidirectional"] = True
@@ -100,9 +100,9 @@ def layer(item: Item, variants: list[str], options: dict[str, Any]) -> Task:
 
 
 def model(item: Item, options: dict[str, Any]) -> Task:
-    """The whole step of a model; its update changes the weights."""
+    """Return the task of a model's whole training step, which changes the weights itself."""
     if not item.trains:
-        raise Skip("a model differs from a layer in training only")
+        raise Skip("a model differs from a layer only in training")
     net = bn.Model(
         item.cell, input_size=item.I, hidden_size=item.H, num_layers=item.L, output_size=1,
         loss="mse", optimizer="sgd", lr=1e-6, clip_norm=CLIP_NORM, **options,
@@ -118,7 +118,7 @@ def model(item: Item, options: dict[str, Any]) -> Task:
 
 
 def step(item: Item, options: dict[str, Any]) -> Task:
-    """Single steps of a stream; a stream has a readout, here to one value."""
+    """Return the task of a stream's single steps. The stream has a readout to one value."""
     net = bn.Model(
         item.cell, input_size=item.I, hidden_size=item.H, output_size=1, loss="mse", **options
     )
@@ -142,7 +142,7 @@ def step(item: Item, options: dict[str, Any]) -> Task:
 
 
 def text(item: Item, options: dict[str, Any]) -> Task:
-    """Whole updates of a character model."""
+    """Return the task of a character model's updates."""
     if item.job == "lm":
         options |= {"optimizer": "adam", "lr": LM_LR, "clip_norm": LM_CLIP_NORM}
     else:

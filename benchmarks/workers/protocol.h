@@ -1,9 +1,10 @@
-/* protocol.h: the workers' line protocol (see serve.py) for C and C++. The including file defines
- *     const char* worker_setup(const Item*, const float* or double* data)  NULL, or why it skips
- *     void worker_change(void)       other weights, before each timed run; not asked for fixed ones
- *     void worker_run(void)          one run
- *     size_t worker_result(FILE*)    writes doubles; 0 if it could not
- * and calls worker_main. */
+/* protocol.h: the workers' line protocol (see serve.py) for C and C++. The including file calls
+ * worker_main and defines
+ *     const char* worker_setup(const Item*, const void* data)  Prepare an item; return NULL, or the
+ *                                   reason for skipping it. The data are floats or doubles.
+ *     void worker_change(void)      Change the weights before a timed run, if they are not fixed.
+ *     void worker_run(void)         Run once.
+ *     int worker_result(FILE*)      Write the result as doubles; return 0 on failure. */
 #ifndef BENCHMARKS_PROTOCOL_H
 #define BENCHMARKS_PROTOCOL_H
 
@@ -18,7 +19,7 @@ typedef struct Item {
   size_t parameters; /* of all layers */
 } Item;
 
-/* Where the parts of `Item.flat` begin, in elements. */
+/* Offsets of the parts of `Item.flat`, in elements. */
 typedef struct Parts {
   size_t x, dy, h0, c0, weights[2], end;
 } Parts;
@@ -46,7 +47,7 @@ static double worker_now(clockid_t clock) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Reads item and data; gives the data, to be freed, or NULL. */
+/* Read item and data; return the data, which the caller frees, or NULL. */
 static void* worker_read(const char* words, Item* item) {
   char path[1024];
   size_t size, got;
@@ -87,7 +88,7 @@ static void worker_time(const Item* item, long count) {
   puts("");
 }
 
-/* Answers until the input ends. */
+/* Answer the lines of the standard input. */
 static int worker_main(const char* version) {
   char line[2048];
   Item item;

@@ -1,6 +1,6 @@
-"""PyTorch, eager: nn.RNN, nn.LSTM (which runs on oneDNN), nn.GRU, and the cells for single steps.
+"""Worker for eager PyTorch: nn.RNN, nn.LSTM and nn.GRU, and their cells for single steps.
 
-Variant `bfloat16`: parameters and data in bfloat16.
+nn.LSTM uses oneDNN. With the variant `bfloat16`, parameters and data are in bfloat16.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def make(item: Item, variants: list[str]) -> Task:
 
 
 def step(item: Item, dtype: torch.dtype) -> Task:
-    """The cell's module, called once a step."""
+    """Return the task of single steps, with one call of the cell's module per step."""
     cell = CELLS[item.cell](item.I, item.H, dtype=dtype).eval()
     weights = tensors(item.weights(), dtype)
     cell.load_state_dict({name.removesuffix("_l0"): value for name, value in weights.items()})
@@ -102,7 +102,7 @@ def step(item: Item, dtype: torch.dtype) -> Task:
 
 
 def text(item: Item, dtype: torch.dtype) -> Task:
-    """A character model on one-hot rows."""
+    """Return the task of a character model on one-hot rows."""
     rnn = LAYERS[item.cell](item.I, item.H, dtype=dtype)
     rnn.load_state_dict(tensors(item.weights(), dtype))
     readout = nn.Linear(item.H, item.I, dtype=dtype)

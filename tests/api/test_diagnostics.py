@@ -39,7 +39,7 @@ def flow_of(norms):
         ([1.0, 1e-3, 0.5], "healthy", None, "survives"),  # not for good
         ([1.0, 0.2, 0.4, 0.3, 0.1], "healthy", 3, "1/e of the first from 3 on"),
         ([0.0, 0.0], "healthy", 0, "No gradient enters"),
-        ([2.0], "healthy", None, "one step only"),
+        ([2.0], "healthy", None, "only one step"),
     ],
 )
 def test_verdict_and_horizon(norms, verdict, horizon, word):

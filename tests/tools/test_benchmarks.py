@@ -142,7 +142,7 @@ def test_the_summary_compares_with_the_best_peer() -> None:
     text = report.text(rows, {"cpu": "one"}, True)
     lines = {line[2:48].strip(): line[48:].split() for line in text.splitlines()}
     assert lines["best peer of all"][:4] == ["2.83", "without", "large", "2.00"]
-    assert lines["best of what Python users have"][:4] == ["3.46", "without", "large", "3.00"]
+    assert lines["best of the Python packages"][:4] == ["3.46", "without", "large", "3.00"]
     assert lines["torch alone"][0] == "6.00"
     assert lines["bptt_native from C"][0] == "0.50"
     assert "tiny     lstm  20 ( 10)     2.00" in text
@@ -150,7 +150,7 @@ def test_the_summary_compares_with_the_best_peer() -> None:
     assert "quoted: KANN" in text
     without = report.text([r for r in rows if r.who != "onednn"], {}, True)
     assert without.startswith("INCOMPLETE: oneDNN")
-    assert "quoted" not in without.split("best of all, quoted ones too")[-1]
+    assert "quoted" not in without.split("best of all, including quoted ones")[-1]
 
 
 def test_the_summary_tells_what_two_threads_give() -> None:
@@ -193,7 +193,7 @@ def test_a_whole_run(tmp_path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "INCOMPLETE: oneDNN" in done.stdout
-    assert "best of what Python users have" in done.stdout
+    assert "best of the Python packages" in done.stdout
     header, rows = results.read(tmp_path / "float32-1.csv")
     assert {(r.job, r.who) for r in rows} == {
         (job, who) for job in ("train", "infer") for who in ("bptt", "numpy")
@@ -217,7 +217,7 @@ def test_diagnostics_without_torch() -> None:
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "without torch: it is not installed, or not among --peers" in done.stdout
+    assert "no comparison with torch, which is not installed or not among --peers" in done.stdout
     found = re.findall(r"tiny +(\w+) +([\d.]+) \(.* x([\d.]+) \(.*, 5 pairs", done.stdout)
     assert [cell for cell, _, _ in found] == ["rnn", "lstm", "gru"]
     assert all(float(ms) > 0 and 0.2 < float(ratio) < 5 for _, ms, ratio in found)

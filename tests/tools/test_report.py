@@ -149,11 +149,11 @@ def test_runs_on_tables(tmp_path, capsys):
     assert main(["train", *given, *common, str(wave)]) == 0
     given = ["--csv", str(tmp_path / "rows.csv"), "--sequence", "seq", "--label", "label"]
     assert main(["train", *given, *common, str(labels)]) == 0
-    forecast, said = collect(wave)["results"], collect(labels)["results"]
+    forecast, predicted = collect(wave)["results"], collect(labels)["results"]
     assert forecast["forecast"]["column"] == "w<a>ve"
-    assert len(forecast["forecast"]["said"]) == 24
-    assert np.sum(said["confusion"]["counts"]) == 6
-    assert said["confusion"]["classes"] == ["class 0", "class 1", "class 2"]
+    assert len(forecast["forecast"]["forecast"]) == 24
+    assert np.sum(predicted["confusion"]["counts"]) == 6
+    assert predicted["confusion"]["classes"] == ["class 0", "class 1", "class 2"]
     assert collect(labels)["flow"]["T"] == 6
     assert "--csv" in collect(wave)["memory_missing"]
 
@@ -193,9 +193,9 @@ def test_what_is_not_finite_is_said_in_words():
 
     assert seen([1.0, 5.0, inf], nan) == "exploding; its norm is not finite 2 steps back."
     assert seen([0.0, 0.0], nan, 0) == (
-        "none enters the layer, its norm is 0 at the loss's own step."
+        "no gradient enters the layer; its norm is 0 at the loss's own step."
     )
-    assert seen([1.0], nan) == "the sequences have one step, there is no way back."
+    assert seen([1.0], nan) == "the sequences have only one step."
     assert seen([1.0, 200.0], 200.0) == (
         "exploding; it changes by a factor of 200 per step back, it never falls to 1 %."
     )
@@ -209,7 +209,7 @@ def test_sequences_of_one_step(browser, tmp_path):
     assert main(["report", str(tmp_path)]) == 0
     shown = Page(browser, tmp_path / "report.html").open(700)
     text = shown.run("return document.getElementById('flow').innerText")
-    assert "there is no way back in time" in text
+    assert "there is no flow back in time" in text
     assert "Spectral radius" in text
     assert "distance back" not in text
     assert shown.browser.get_log("browser") == []
@@ -222,7 +222,7 @@ def test_a_gradient_of_zeros(browser, tmp_path):
     model.load_state_dict({k: np.zeros_like(v) for k, v in model.state_dict().items()})
     fit(model, x, y, steps=1, out=tmp_path, watch=Watch(5, say=[].append))
     data = collect(tmp_path)
-    assert "none enters the layer" in data["short"][1]
+    assert "no gradient enters the layer" in data["short"][1]
     assert main(["report", str(tmp_path)]) == 0
     shown = Page(browser, tmp_path / "report.html").open(700)
     assert "Spectral radius" in shown.run("return document.getElementById('flow').innerText")
@@ -352,9 +352,7 @@ def test_hovering_lights_what_a_character_depends_on(report):
     assert len({tuple(lit) for lit in seen}) == len(seen)
     report.hover(0)
     assert report.lit() == []
-    assert "nothing lies before it" in report.run(
-        "return document.getElementById('status').innerText"
-    )
+    assert "nothing precedes it" in report.run("return document.getElementById('status').innerText")
     assert report.browser.get_log("browser") == []
 
 

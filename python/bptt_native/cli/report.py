@@ -1,4 +1,4 @@
-"""``bptt-native report``: a training run as one HTML page."""
+"""The command ``bptt-native report``, which shows a training run as one HTML page."""
 
 import argparse
 import sys
@@ -17,16 +17,16 @@ def add_report(commands: Any) -> None:
     """Add the command ``report`` to a parser."""
     command = commands.add_parser(
         "report", help="show a run as one HTML page",
-        description="Write one HTML page, which loads nothing, of a run of `train` or of fit(..., "
-        "out=RUN): its curves, the gradient's flow (if it was watched), clipping, the spectrum of "
-        "W_hh, samples, and which characters an output depends on.",
+        description="Write a self-contained HTML page about a run of `train` or of fit(..., "
+        "out=RUN): its curves, the gradient's flow (if it was recorded), clipping, the spectrum of "
+        "W_hh, samples, and the dependence of outputs on inputs.",
     )  # fmt: skip
     command.set_defaults(run=run_report)
     command.add_argument("folder", metavar="RUN", help="a run's folder, or its model file")
-    command.add_argument("-o", "--out", metavar="FILE", help="the page (report.html in the folder)")
-    command.add_argument("--text", metavar="FILE", help="a text to show the dependences of, - for "
-                         "the standard input (one that the model writes)")  # fmt: skip
-    command.add_argument("--csv", metavar="FILE", help="a table to show the dependences of")
+    command.add_argument("-o", "--out", metavar="FILE", help="page (report.html in the folder)")
+    command.add_argument("--text", metavar="FILE", help="text whose dependences are shown, - for "
+                         "the standard input (a text that the model generates)")  # fmt: skip
+    command.add_argument("--csv", metavar="FILE", help="table whose dependences are shown")
     command.add_argument("--length", type=int, default=120, metavar="N",
                          help="characters, or last rows of a series (%(default)s)")  # fmt: skip
     command.add_argument("--threads", type=int, metavar="N", help="worker threads")
@@ -42,10 +42,10 @@ def run_report(args: argparse.Namespace) -> int:
     text = None if args.text is None else read_text(args.text)
     table = None if args.csv is None else Table.read(args.csv)
     data = collect(folder, text, table, args.length)
-    # The name of a folder may be no text.
+    # The name of a folder may not be valid UTF-8.
     replace(out, page(data).encode(errors="backslashreplace"), "report")
     if data["flow"] is None:
-        print("the flow of the gradient was not recorded: train with --watch-gradients",
+        print("the gradient's flow was not recorded: train with --watch-gradients",
               file=sys.stderr)  # fmt: skip
     print(out)
     return 0

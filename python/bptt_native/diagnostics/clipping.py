@@ -68,7 +68,7 @@ class ClippingStatistics:
         if self.nonfinite:
             text += f"; {self.nonfinite} were not finite"
         low, high = self.suggested
-        return f"{text}. Suggested thresholds are {low:.3g} to {high:.3g}."
+        return f"{text}. Suggested thresholds range from {low:.3g} to {high:.3g}."
 
 
 def clipping(

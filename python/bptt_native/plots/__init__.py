@@ -1,6 +1,6 @@
-"""Pictures of training and of the gradient on its way back (needs matplotlib: extra "plot").
+"""Figures of training runs and gradients (they need matplotlib: extra "plot").
 
-Nothing here opens a window: functions ``plot_*`` draw into axes, ``*_figure`` give figures.
+Functions ``plot_*`` draw into axes, functions ``*_figure`` return figures. None opens a window.
 """
 
 from .base import (

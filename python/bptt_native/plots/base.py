@@ -1,7 +1,7 @@
-"""What the pictures share: colours, the dress of axes, figures without a window.
+"""Colours, axes, legends and heat maps that the figures share.
 
-Colours are those of Okabe & Ito, which differ without colour vision too; every curve also has its
-own line style and its name beside it. Maps are viridis and cividis.
+The colours are those of Okabe & Ito, which can be distinguished without colour vision. Every curve
+also has a distinct line style and a label. The colour maps are viridis and cividis.
 """
 
 import io
@@ -29,7 +29,7 @@ BOX = {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "none", "a
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Give an empty figure in inches, without a window behind it."""
+    """Return an empty figure of a size in inches, without a window."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -39,14 +39,14 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure (see ``files.replace``); the ending of the name says in which format."""
+    """Write a figure in the format of the file name's suffix (see ``files.replace``)."""
     picture = io.BytesIO()
     figure.savefig(picture, format=Path(path).suffix[1:] or "png")
     replace(path, picture.getvalue(), "save_figure")
 
 
 def dress(ax: "Axes", title: str, x: str, y: str) -> None:
-    """Give axes their title and labels, a grid, and no more lines than needed."""
+    """Set the title and labels of axes, add a grid, and remove needless lines."""
     ax.set_title(title, loc="left", fontsize=12.5, fontweight="bold", color=INK, pad=10)
     ax.set_xlabel(x, fontsize=10.5, color=INK)
     ax.set_ylabel(y, fontsize=10.5, color=INK)
@@ -58,7 +58,7 @@ def dress(ax: "Axes", title: str, x: str, y: str) -> None:
 
 
 def tick(ax: "Axes", at: tuple[float, ...]) -> None:
-    """Put plain numbers to a logarithmic axis: these times the powers of ten."""
+    """Set plain numbers as ticks of a logarithmic axis: ``at`` times the powers of ten."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     ax.yaxis.set_major_locator(LogLocator(subs=at))
@@ -76,7 +76,7 @@ def smooth(values: Norms) -> Norms:
 
 
 def legend(ax: "Axes", **options: Any) -> None:
-    """Give axes a legend in their own look."""
+    """Add a legend to axes, in the common style."""
     look = {"framealpha": 0.85, "edgecolor": "none", "facecolor": "white", "fontsize": 9.5}
     ax.legend(**{**look, "labelcolor": INK, **options})
 
@@ -85,21 +85,21 @@ def heat_map(
     ax: "Axes", values: Any, extent: tuple[float, float, float, float], label: str, *,
     low: float, high: float, origin: str = "lower",
 ) -> None:  # fmt: skip
-    """Draw numbers > 0 as colours on a logarithmic scale, with a bar that tells them.
+    """Draw positive numbers as colours on a logarithmic scale, with a colour bar.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     values : float [rows, columns]
-        Those below ``low`` have its colour; those that are not finite stay white.
+        Numbers below ``low`` have its colour; those that are not finite stay white.
     extent : tuple of float
-        Left, right, bottom and top of the picture.
+        Left, right, bottom and top of the map.
     label : str
-        What the colours mean.
+        Label of the colour bar.
     low, high : float
         Ends of the scale.
     origin : str
-        Where row 0 is: "lower" or "upper".
+        Place of row 0, "lower" or "upper".
     """
     from matplotlib.colors import LogNorm
 

@@ -1,4 +1,4 @@
-"""Pictures of the gradient's norm over training, before and after clipping."""
+"""Figures of the gradient's norm over training, before and after clipping."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 def plot_gradient_norm(ax: "Axes", history: Sequence[HistoryRow], clip_norm: float | None) -> None:
-    """Draw the gradient's global norm before clipping, the threshold, and where it was exceeded."""
+    """Draw the gradient's global norm before clipping, the threshold, and the clipped steps."""
     step = np.array([row.step for row in history])
     norm = np.array([row.grad_norm for row in history])
     clipped = np.array([row.clipped for row in history], np.bool_)
     good = np.isfinite(norm) & (norm > 0)
     ax.set_yscale("log")
-    for mark, chosen, colour, what in (
+    for mark, chosen, colour, name in (
         ("o", good & ~clipped, BLUE, "not clipped"), ("^", good & clipped, VERMILION, "clipped")
     ):  # fmt: skip
         ax.plot(
             step[chosen], norm[chosen], mark, color=colour, markersize=3, markeredgewidth=0,
-            alpha=0.75, label=f"{what}: {chosen.sum() / max(1, len(step)):.0%} of the steps",
+            alpha=0.75, label=f"{name}: {chosen.sum() / max(1, len(step)):.0%} of the steps",
         )  # fmt: skip
     if (~np.isfinite(norm)).any():
         for k, x in enumerate(step[~np.isfinite(norm)]):
@@ -64,13 +64,13 @@ def plot_clipping_angle(ax: "Axes", history: Sequence[HistoryRow]) -> None:
     if largest == 0 and np.isfinite(angle).any():
         ax.text(0.5, 0.5, "0 at all steps: the direction is kept", transform=ax.transAxes,
                 ha="center", color=INK, fontsize=10.5)  # fmt: skip
-    dress(ax, "Angle that clipping turns it by", "step of training", "angle (degrees)")
+    dress(ax, "Change of direction by clipping", "step of training", "angle (degrees)")
 
 
 def plot_norm_quantiles(
     ax: "Axes", history: Sequence[HistoryRow], clip_norm: float | None = None, window: int = 200
 ) -> None:
-    """Draw running quantiles of the gradient's norm, and what Pascanu et al. take as a threshold.
+    """Draw running quantiles of the gradient's norm, and the thresholds of Pascanu et al.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def plot_norm_quantiles(
     clip_norm : float, optional
         The threshold of the global norm.
     window : int
-        Steps of each quantile.
+        Number of steps for a quantile.
     """
     steps = columns(history)
     good = np.isfinite(steps["grad_norm"]) & (steps["grad_norm"] > 0)
@@ -105,7 +105,7 @@ def plot_norm_quantiles(
 
 
 def clipping_figure(history: Sequence[HistoryRow], clip_norm: float | None = None) -> "Figure":
-    """Draw the history of clipping: norms before and after it, quantiles, and the angle.
+    """Draw the norms before and after clipping, their quantiles, and the angle.
 
     Parameters
     ----------

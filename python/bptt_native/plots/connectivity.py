@@ -1,10 +1,11 @@
-"""Pictures of what outputs depend on: the connectivity of a network."""
+"""Figures of connectivity: the dependence of outputs on inputs."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.values import message
 from .base import INK, dress, heat_map, new_figure
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def plot_connectivity(
     ax: "Axes", matrix: npt.ArrayLike, text: str | None = None, decades: float = 6.0
 ) -> None:
-    """Draw which inputs each output depends on, on a logarithmic scale.
+    """Draw the dependence of each output on each input, on a logarithmic scale.
 
     Parameters
     ----------
@@ -23,35 +24,35 @@ def plot_connectivity(
     matrix : float [T_out, T_in]
         ||d logit_k(t) / d x_s||.
     text : str, optional
-        The characters of the inputs, written along the axes if there are no more than 80; one more
-        is that which the last output should say.
+        The characters of the inputs, and optionally the target of the last output. They are
+        written along the axes if there are at most 80.
     decades : float
-        Powers of ten from the largest number down that the colours tell apart. What is 0 or not
-        finite stays white.
+        Range of the colours in powers of ten, below the largest number. Numbers that are 0 or not
+        finite stay white.
 
     Raises
     ------
     ValueError
-        It is no matrix, or empty.
+        The array is not a matrix, or is empty.
     """
     values = np.array(matrix, np.float64)
     if values.ndim != 2 or values.size == 0:
-        expected = f"shape [T_out, T_in], not empty, got {values.shape}"
-        raise ValueError(f"plot_connectivity: argument 'matrix': expected {expected}")
+        expected, got = "shape [T_out, T_in], not empty", f"{values.shape}"
+        raise ValueError(message("plot_connectivity", "matrix", expected, got))
     outputs, inputs = values.shape
     values[(values == 0) | ~np.isfinite(values)] = np.nan
     high = float(np.nanmax(values, initial=0)) or 1.0
     extent = (-0.5, inputs - 0.5, outputs - 0.5, -0.5)
     low = high * 10**-decades
     heat_map(ax, values, extent, "||d logit / d x||", low=low, high=high, origin="upper")
-    dress(ax, "What each output depends on", "input (step)", "output (step)")
+    dress(ax, "Dependence of outputs on inputs", "input (step)", "output (step)")
     ax.grid(visible=False)
     if text is not None and len(text) <= 80:
         shown = [c if c.isprintable() and c != " " else "␣" if c == " " else "·" for c in text]
         ax.set_xticks(range(min(inputs, len(shown))), shown[:inputs], fontsize=8)
-        said = shown[1 : outputs + 1]
-        ax.set_yticks(range(len(said)), said, fontsize=8)
-        ax.set_ylabel("output: the character to say", fontsize=10.5, color=INK)
+        targets = shown[1 : outputs + 1]
+        ax.set_yticks(range(len(targets)), targets, fontsize=8)
+        ax.set_ylabel("output: the character to predict", fontsize=10.5, color=INK)
         ax.set_xlabel("input: the character read", fontsize=10.5, color=INK)
 
 
@@ -67,7 +68,7 @@ def connectivity_figure(matrix: npt.ArrayLike, text: str | None = None) -> "Figu
     ImportError
         matplotlib is not installed.
     ValueError
-        It is no matrix, or empty.
+        The array is not a matrix, or is empty.
     """
     figure = new_figure(9.5, 8)
     plot_connectivity(figure.subplots(), matrix, text)

@@ -1,10 +1,11 @@
-"""Pictures of the gradient on its way back through time."""
+"""Figures of the gradient's flow back through time."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..arguments.values import message
 from ..diagnostics import GradientFlow, Norms
 from ..training.gradient_record import GradientRecord
 from .base import BOX, STYLES, dress, heat_map, legend, new_figure
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 def plot_gradient_flow(
     ax: "Axes", flows: Mapping[str, GradientFlow], when: str = "", lowest: float = 1e-10
 ) -> None:
-    """Draw how much of the gradient of a loss at the last step is left, by the distance back.
+    """Draw the norm of the gradient of a loss at the last step against the distance back.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     flows : mapping of str to GradientFlow
     when : str
-        Ends the title.
+        Text at the end of the title.
     lowest : float
-        Where the axis ends below, relative to the last step.
+        Lower end of the axis, relative to the last step.
     """
     curves: list[tuple[str, Any, Norms, float | None]] = []
     for name, flow in flows.items():
@@ -62,30 +63,30 @@ class _Curve(NamedTuple):
     reaches_end: bool
 
     def x_at(self, height: float) -> float:
-        """Give where the curve falls to 10^height."""
+        """Return the x at which the curve falls to 10^height."""
         return float(np.interp(-height, -np.log10(self.y), self.x))
 
 
 def _label_curves(ax: "Axes", curves: Sequence[_Curve]) -> None:
-    """Write each curve's name where it leaves the picture: to its right, or beside it below."""
+    """Label each curve where it leaves the axes: at the right, or next to it at the bottom."""
     low, high = np.log10(ax.get_ylim())
     end = ax.get_xlim()[1]
-    gap = (high - low) / 21  # a line of text
+    gap = (high - low) / 21  # height of a line of text
     style: dict[str, Any] = {
         "textcoords": "offset points", "va": "center", "fontsize": 9.5, "fontweight": "bold",
         "annotation_clip": False, "bbox": BOX,
     }  # fmt: skip
-    beside = sorted((c for c in curves if c.reaches_end), key=lambda c: float(c.y[-1]))
-    places = np.array([np.log10(c.y[-1]) for c in beside])
+    at_right = sorted((c for c in curves if c.reaches_end), key=lambda c: float(c.y[-1]))
+    places = np.array([np.log10(c.y[-1]) for c in at_right])
     for k in range(1, len(places)):
         places[k] = max(places[k], places[k - 1] + gap)
     if len(places):
         places -= max(0.0, places[-1] - high + gap / 2)
-    for place, curve in zip(places, beside, strict=True):
+    for place, curve in zip(places, at_right, strict=True):
         xy, coordinates = (1.0, 10**place), ("axes fraction", "data")
         ax.annotate("  ".join(curve.text), xy, (6, 0), coordinates, color=curve.colour, **style)
-    below = sorted((c for c in curves if not c.reaches_end), key=lambda c: float(c.x[-1]))
-    for k, curve in enumerate(below):
+    at_bottom = sorted((c for c in curves if not c.reaches_end), key=lambda c: float(c.x[-1]))
+    for k, curve in enumerate(at_bottom):
         height = low + gap * (1.2 + 2.1 * k)
         here = curve.x_at(height)
         others = [c.x_at(height) for c in curves if c is not curve]
@@ -106,23 +107,23 @@ def plot_flow_map(
     ----------
     ax : matplotlib.axes.Axes
     records : sequence of GradientRecord
-        Of a run that was watched; what lies before the beginning of shorter sequences stays white.
+        Records of a run. Steps before the beginning of shorter sequences stay white.
     layer : int
-        -1 is the top one.
+        Index of the layer; -1 is the top one.
     state : str
-        "h", or "c" of an LSTM.
+        "h", or "c" for an LSTM.
     lowest : float
-        The lower end of the colours at most, relative to the last step.
+        The colours end here or above, relative to the last step.
 
     Raises
     ------
     ValueError
-        There are no records of such a state.
+        There are no records of this state.
     """
     norms = [getattr(record.layers[layer], state) for record in records]
     if not norms or None in norms:
         expected, got = f"records with the state {state!r}", "others" if norms else "none"
-        raise ValueError(f"plot_flow_map: argument 'records': expected {expected}, got {got}")
+        raise ValueError(message("plot_flow_map", "records", expected, got))
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.full((max(map(len, norms)), len(norms)), np.nan)
         for k, n in enumerate(norms):
@@ -133,10 +134,10 @@ def plot_flow_map(
     nearest = np.abs(even[:, None] - np.array(steps)).argmin(axis=1)
     top = float(np.nanmax(np.where(np.isfinite(values), values, 1), initial=1))
     extent = (steps[0] - half, even[-1] + half, -0.5, len(values) - 0.5)
-    what = f"||dL/d{state}||, 1 at the last step"
+    label = f"||dL/d{state}||, 1 at the last step"
     least = float(np.nanmin(np.where(values > 0, values, np.nan), initial=0.1))
     low = max(lowest, 10 ** np.floor(np.log10(least)))
-    heat_map(ax, values[:, nearest], extent, what, low=low, high=max(top, 10 * low))
+    heat_map(ax, values[:, nearest], extent, label, low=low, high=max(top, 10 * low))
     if state == "h":
         for k, (share, style) in enumerate((("1/e", "-"), ("1 %", (0, (4, 2))))):
             back = [record.layers[layer].horizon[k] for record in records]
@@ -151,14 +152,15 @@ def plot_flow_map(
 
 
 def flow_figure(records: Sequence[GradientRecord], layer: int = -1) -> "Figure":
-    """Draw what watching a run found of one layer: lines over distance, and the map over training.
+    """Draw the recorded gradient flow of one layer: curves by distance, and a map over training.
 
     Parameters
     ----------
     records : sequence of GradientRecord
-        From ``FitResult.gradients``, or read by ``gradient_record.read_records``.
+        Records of a run: ``FitResult.gradients``, or the result of
+        ``gradient_record.read_records``.
     layer : int
-        -1 is the top one.
+        Index of the layer; -1 is the top one.
 
     Returns
     -------

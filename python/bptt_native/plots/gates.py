@@ -1,10 +1,11 @@
-"""Pictures of what gates and states do over time."""
+"""Figures of gates and states over time."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.values import message
 from .base import INK, PALE, STYLES, dress, legend, new_figure
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ MEANING = {
 
 
 def activity(tape: Any, walk: int = -1, sample: int = 0) -> dict[str, npt.NDArray[Any]]:
-    """Take the gates of one sample from a tape; of a plain RNN, which has none, its states.
+    """Return the gates of one sample from a tape, or the states of an RNN, which has no gates.
 
     Parameters
     ----------
     tape : Tape
-        Of a ``forward``.
     walk : int
-        Direction of a layer, l D + d; -1 is the last.
+        Index l D + d of a layer's direction; -1 is the last one.
     sample : int
+        Index of the sequence.
 
     Returns
     -------
@@ -37,7 +38,7 @@ def activity(tape: Any, walk: int = -1, sample: int = 0) -> dict[str, npt.NDArra
 
 
 def plot_gates(ax: "Axes", tape: Any, walk: int = -1, sample: int = 0) -> None:
-    """Draw each gate's activity over time, its mean over the units.
+    """Draw the mean of each gate over the units, against time.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def plot_gates(ax: "Axes", tape: Any, walk: int = -1, sample: int = 0) -> None:
 def plot_gate_units(
     ax: "Axes", tape: Any, gate: str, walk: int = -1, sample: int = 0, text: str | None = None
 ) -> None:
-    """Draw one gate of each unit over time, units ordered by their mean.
+    """Draw one gate of all units over time, with the units ordered by their mean.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def plot_gate_units(
     gate : str
         i, f, g, o (LSTM), r, z, n (GRU) or h (RNN).
     text : str, optional
-        The characters of the steps, written below if there are no more than 80.
+        The characters of the steps, written below the axes if there are at most 80.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def plot_gate_units(
     gates = activity(tape, walk, sample)
     if gate not in gates:
         expected = f"one of {', '.join(gates)}"
-        raise ValueError(f"plot_gate_units: argument 'gate': expected {expected}, got {gate!r}")
+        raise ValueError(message("plot_gate_units", "gate", expected, repr(gate)))
     values = gates[gate]
     low = 0.0 if gate in "iforz" else min(-1.0, float(values.min()))
     order = np.argsort(values.mean(axis=0))
@@ -98,7 +99,7 @@ def plot_gate_units(
 def gates_figure(
     tape: Any, gate: str, walk: int = -1, sample: int = 0, text: str | None = None
 ) -> "Figure":
-    """Draw all gates' means over time, and one gate's units; see `plot_gate_units`.
+    """Draw the means of all gates over time, and one gate of all units; see `plot_gate_units`.
 
     Returns
     -------

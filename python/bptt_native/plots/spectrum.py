@@ -1,4 +1,4 @@
-"""Pictures of spectra: eigenvalues against the unit circle, Lyapunov exponents."""
+"""Figures of spectra: eigenvalues with the unit circle, and Lyapunov exponents."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ MARKS = ("o", "x", "^", "s", "+", "D")
 
 
 def plot_eigenvalues(ax: "Axes", matrices: Mapping[str, npt.ArrayLike], what: str = "") -> None:
-    """Draw the eigenvalues of matrices in the complex plane, against the unit circle.
+    """Draw the eigenvalues of matrices in the complex plane, with the unit circle.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def plot_eigenvalues(ax: "Axes", matrices: Mapping[str, npt.ArrayLike], what: st
     matrices : mapping of str to float [n, n], or complex [n] (eigenvalues)
         W_hh or step Jacobians, by name.
     what : str
-        Of what, for the title.
+        Name of the matrices, for the title.
     """
     turn = np.linspace(0, 2 * np.pi, 361)
     ax.plot(np.cos(turn), np.sin(turn), color=INK, linewidth=1.2, linestyle=(0, (5, 2)),
@@ -45,13 +45,13 @@ def plot_eigenvalues(ax: "Axes", matrices: Mapping[str, npt.ArrayLike], what: st
 
 
 def plot_lyapunov(ax: "Axes", spectra: Mapping[str, npt.ArrayLike]) -> None:
-    """Draw Lyapunov spectra, largest exponent first.
+    """Draw Lyapunov spectra, the largest exponent first.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     spectra : mapping of str to float [n]
-        Exponents, in nats per step, by the name of the network.
+        Exponents in nats per step, by the name of the network.
     """
     ax.axhline(0, color=GREY, linewidth=1.2)
     for k, (name, given) in enumerate(spectra.items()):
@@ -67,7 +67,7 @@ def plot_lyapunov(ax: "Axes", spectra: Mapping[str, npt.ArrayLike]) -> None:
 def spectrum_figure(
     matrices: Mapping[str, npt.ArrayLike], spectra: Mapping[str, npt.ArrayLike], what: str = "W_hh"
 ) -> "Figure":
-    """Draw eigenvalues beside Lyapunov spectra; see `plot_eigenvalues` and `plot_lyapunov`.
+    """Draw eigenvalues and Lyapunov spectra; see `plot_eigenvalues` and `plot_lyapunov`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Pictures of a training run: its loss, and all of it in one figure."""
+"""Figures of a training run: the loss, and an overview."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -29,16 +29,15 @@ def training_figure(
     clip_norm : float or None
         The threshold of the global norm.
     before, after : mapping of str to GradientFlow
-        By the name of the network.
+        Gradient flows by the name of the network.
     references : mapping of str to float, optional
         Losses of other models, in ``unit``.
     unit : Unit
-        Of the losses: ``history.unit_of(model)``, for a text ``history.BITS``.
+        Unit of the losses: ``history.unit_of(model)``, for a text ``history.BITS``.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Save it with ``savefig``.
 
     Raises
     ------
@@ -61,7 +60,7 @@ def plot_learning(
     ax: "Axes", history: Sequence[HistoryRow], references: Mapping[str, float] | None = None,
     unit: Unit = LOSS,
 ) -> None:  # fmt: skip
-    """Draw the loss over the steps: of training, of the held-out data, of other models.
+    """Draw the losses of training and of the held-out data by step, and those of other models.
 
     Parameters
     ----------
@@ -70,8 +69,8 @@ def plot_learning(
     references : mapping of str to float, optional
         Losses of other models, in ``unit``.
     unit : Unit
-        Of the losses: ``history.unit_of(model)``, for a text ``history.BITS``. By default they are
-        drawn as they were recorded.
+        Unit of the losses: ``history.unit_of(model)``, for a text ``history.BITS``. By default the
+        recorded numbers are drawn.
     """
     step = np.array([row.step for row in history])
     loss = np.array([row.loss for row in history]) * unit.factor

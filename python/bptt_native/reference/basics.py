@@ -1,4 +1,4 @@
-"""What all parts share: types, checks, the linear map and layer normalisation."""
+"""Types, checks, rounding, the linear map and layer normalisation of the reference."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ Rounding = Callable[[Array], Array]
 
 
 def check(where: str, array: Any, shape: tuple[int, ...], kinds: str = "iufc") -> Array:
-    """Give the array in float64 or complex128 (integers for "iu", bool for "b") or refuse it."""
+    """Check an array and return it in float64 or complex128 ("iu": integers, "b": bool)."""
     array, names = np.asarray(array), {"iu": "integers", "b": "bool"}
     if array.shape != shape or array.dtype.kind not in kinds:
         kind = names.get(kinds, "numbers")
@@ -21,24 +21,24 @@ def check(where: str, array: Any, shape: tuple[int, ...], kinds: str = "iufc") -
 
 
 def choose(where: str, options: dict[str, Any], name: str) -> Any:
-    """Look an option up by its name."""
+    """Return the option of a name."""
     if name not in options:
         raise ValueError(f"{where}: expected one of {list(options)}, got {name!r}")
     return options[name]
 
 
 def clamp(z: Array, c: Limit) -> Array:
-    """Each element to +-c; a NaN stays a NaN."""
+    """Limit each element to [-c, c]; a NaN stays a NaN."""
     return z if c is None else np.asarray(np.where(np.abs(z.real) > c, np.copysign(c, z.real), z))
 
 
 def norm(z: Array, axis: int | None = None) -> Array:
-    """sqrt(sum z*z), which a complex step can pass."""
+    """Return sqrt(sum z*z), which allows complex steps."""
     return np.asarray(np.sqrt(np.sum(z * z, axis=axis)))
 
 
 def as_is(z: Array) -> Array:
-    """Give numbers as they are."""
+    """Return numbers without rounding."""
     return z
 
 
@@ -48,9 +48,9 @@ def bfloat16(z: Array) -> Array:
     return np.asarray(np.ldexp(np.rint(mantissa * 256), exponent - 8))
 
 
-# --- a linear map. `rounded`: what its factors undergo before they are multiplied -----------------
+# --- the linear map; `rounded` rounds the factors before they are multiplied ----------------------
 def linear_forward(W: Array, b: Array | float, x: Array, rounded: Rounding = as_is) -> Array:
-    """Give W x + b. A token k stands for the one-hot e_k, and W e_k is column k of W, unrounded."""
+    """Return W x + b. A token k means the one-hot e_k, and W e_k is column k of W, unrounded."""
     if x.dtype.kind not in "iu":
         return np.asarray(rounded(x) @ rounded(W).T + b)
     if x.min() < 0 or x.max() >= W.shape[1]:
@@ -62,7 +62,7 @@ def linear_forward(W: Array, b: Array | float, x: Array, rounded: Rounding = as_
 def linear_backward(
     W: Array, x: Array, da: Array, rounded: Rounding = as_is
 ) -> tuple[Array, Array, Array | None]:
-    """Give dL/dW = sum da x^T, dL/db = sum da and dL/dx = W^T da (None for tokens)."""
+    """Return dL/dW = sum da x^T, dL/db = sum da and dL/dx = W^T da (None for tokens)."""
     rows = da.reshape(-1, da.shape[-1])
     if x.dtype.kind not in "iu":
         dW = rounded(rows).T @ rounded(x.reshape(-1, x.shape[-1]))
@@ -81,7 +81,7 @@ def layer_norm_forward(gain: Array, bias: Array | float, v: Array) -> tuple[Arra
 
 
 def layer_norm_backward(gain: Array, saved: Any, da: Array) -> tuple[Array, Array, Array]:
-    """Give dL/dgain, dL/dbias and dL/dv: without its mean and without its part along LN(v)."""
+    """Return dL/dgain, dL/dbias and dL/dv, which has no mean and no part along LN(v)."""
     (n, scale), dn = saved, gain * da
     along = np.mean(dn * n, axis=-1, keepdims=True)
     dv = scale * (dn - dn.mean(axis=-1, keepdims=True) - n * along)

@@ -13,11 +13,11 @@ from .sequence import State, backward, forward
 
 @dataclass(frozen=True)
 class ModelConfig(Options):
-    """What a model is, apart from its parameters (which carry the sizes) and its ``Options``."""
+    """The options of a model, in addition to `Options`. Its parameters define the sizes."""
 
     cell: str
     loss: str = "cross_entropy"  # or "mse", "binary_cross_entropy"
-    targets: str = "every"  # step of a sequence, only its "last", or its "last_row" of y
+    targets: str = "every"  # targets at "every" step, at the "last" one, or of the "last_row" of y
     reduction: str = "mean"  # or "sum"
     clip_step: Limit = None
     clip_step_norm: Limit = None
@@ -43,13 +43,15 @@ class ModelResult:
 
 def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = None,
                   **passage: Any) -> Any:  # fmt: skip
-    """Return out = W_o h + b_o [T, N, O] (one target a sequence: [N, O]), last state and tape.
+    """Return out = W_o h + b_o, the last state and the tape.
 
-    With targets "last", h is that of the last step; of two directions [the forward one's after the
-    last step | the reverse one's after the first]. "last_row" takes both at the last step.
-    Names: "embedding.weight" [V, E] (optional), "rnn." + those of ``forward``, "readout.weight"
-    [O, D*P], "readout.bias" [O]. An embedding is a linear map of one-hot tokens. ``passage``:
-    lengths, resets, training, seed, draw, sections, as for ``forward``.
+    The outputs are [T, N, O], or [N, O] with one target per sequence. With targets "last", h is
+    that of the last step; with two directions [the forward state after the last step | the reverse
+    state after the first step]. With "last_row", both are the states at the last step.
+
+    The parameters are "embedding.weight" [V, E] (optional), "rnn." + those of ``forward``,
+    "readout.weight" [O, D*P] and "readout.bias" [O]. An embedding is a linear map of one-hot
+    tokens. ``passage`` holds lengths, resets, training, seed, draw and sections, as for `forward`.
     """
     E, x = params.get("embedding.weight"), np.asarray(x)
     if passage.get("lengths") is not None:  # padding is never read
@@ -72,7 +74,7 @@ def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = Non
 
 
 def model_backward(cfg: ModelConfig, params: Params, tape: Any, dout: Array) -> Any:
-    """Give the gradients of all parameters by name, and the ``Gradients`` of the recurrent part."""
+    """Return the gradients of all parameters by name, and the `Gradients` of the recurrent part."""
     (x, rnn, rnn_tape, y, part), dy = tape, np.zeros(tape[3].shape, np.result_type(tape[3], dout))
     W = params["readout.weight"]
     dW, db, dy[part] = linear_backward(W, y[part], dout, cfg.rounded)
@@ -87,7 +89,7 @@ def model_backward(cfg: ModelConfig, params: Params, tape: Any, dout: Array) -> 
 
 def model_loss(cfg: ModelConfig, out: Array, targets: Array, weights: Array | None = None,
                lengths: Array | None = None) -> Any:  # fmt: skip
-    """Give the loss and dL/dout; steps beyond a length are no targets."""
+    """Return the loss and dL/dout; steps beyond a length are not targets."""
     w = np.ones(out.shape[:-1]) if weights is None else weights
     w = check("model_loss: argument 'weights'", w, out.shape[:-1])
     if cfg.targets == "every" and lengths is not None:
@@ -107,9 +109,10 @@ def model_loss(cfg: ModelConfig, out: Array, targets: Array, weights: Array | No
 def model_loss_and_gradients(cfg: ModelConfig, params: Params, x: Array, targets: Array,
                              state: State = None, *, weights: Array | None = None,
                              **passage: Any) -> ModelResult:  # fmt: skip
-    """Loss and gradients of one window; targets [T, N] or [N], but for classes with a last axis O.
+    """Return the loss and the gradients of one window.
 
-    ``weights`` of the targets are [T, N] or [N]; ``passage`` as for ``model_forward``.
+    Targets are classes [T, N] or [N], or values with a last axis O. Their ``weights`` are [T, N] or
+    [N]. ``passage`` is that of `model_forward`.
     """
     out, last, tape = model_forward(cfg, params, x, state, **passage)
     loss, dout = model_loss(cfg, out, targets, weights, passage.get("lengths"))

@@ -1,4 +1,4 @@
-"""The sequence: step by step through time, each direction of each layer, layer upon layer."""
+"""Forward and backward passes of stacked layers over a sequence, step by step."""
 
 import re
 from collections.abc import Sequence
@@ -18,21 +18,21 @@ PLAIN = Options()
 
 @dataclass(frozen=True)
 class Record:
-    """What one step of one direction of one layer leaves for the way back."""
+    """The values of one step of one walk that the backward pass reads."""
 
     t: int
-    now: Array  # bool [N]: this step lies within the sequence
+    now: Array  # bool [N]: this step is within the sequence
     cut: Array  # bool [N]: the state is zero before this step
     prev: cells.State  # the state before the step
-    state: cells.State  # after it
+    state: cells.State  # the state after the step
     gates: dict[str, Array]  # [N, H] each
-    saved: Any  # of the cell
+    saved: Any  # values that the cell saves
     step: Step
 
 
 @dataclass(frozen=True)
 class Tape:
-    """What ``backward`` reads, and every state and gate for those who want to look."""
+    """The values of a forward pass that ``backward`` reads, with all states and gates."""
 
     cell: str
     options: Options
@@ -49,28 +49,28 @@ class Tape:
         return np.stack(out)
 
     def states(self) -> tuple[Array, ...]:
-        """Every h_t [L*D, T, N, P] and, for lstm, c_t [L*D, T, N, H]; zero beyond the lengths."""
+        """Return all h_t [L*D, T, N, P] and, for lstm, c_t [L*D, T, N, H]; zero in the padding."""
         count = len(self.walks[0][0].state)
         return tuple(
             self._gather([[r.state[k] for r in walk] for walk in self.walks]) for k in range(count)
         )
 
     def gates(self) -> dict[str, Array]:
-        """Every gate [L*D, T, N, H] by its name; zero beyond the lengths."""
+        """Return all gates [L*D, T, N, H] by name; zero in the padding."""
         names = self.walks[0][0].gates
         return {g: self._gather([[r.gates[g] for r in walk] for walk in self.walks]) for g in names}
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """What ``backward`` finds: dL/d(each input of ``forward``), and how it flowed."""
+    """The results of ``backward``: dL/d(each input of ``forward``), and norms over time."""
 
     params: Params
     x: Array | None  # [T, N, I]; None for tokens
-    state: State  # of the initial state
-    flow: Array | None  # [L*D, T]: norm over (N, P) of the total dL/dh_t; None: windows overlap
-    flow_c: Array | None  # [L*D, T]: the same of the fresh c_t, also through h_t (lstm only)
-    omega: Any = 0.0  # value of the regulariser, without its weight; 0 if it was not asked for
+    state: State  # gradient of the initial state
+    flow: Array | None  # [L*D, T]: norm over (N, P) of the total dL/dh_t; None if windows overlap
+    flow_c: Array | None  # [L*D, T]: the same for the fresh c_t, including the path through h_t
+    omega: Any = 0.0  # value of the regulariser without its weight; 0 if omega is 0
 
 
 def _walks(params: Params) -> list[list[Params]]:  # [l][d]: parameters in float64 by plain name
@@ -104,9 +104,10 @@ def _states(where: str, state: State, cell: str, walks: int, N: int, sizes: list
 
 
 def dale_signs(W: Array, dale: float | None) -> Array | float:
-    """Factor that gives each unit's outgoing weights one sign (Song et al. 2016): |W| * (+1 | -1).
+    """Return the factor of W that makes each unit's outgoing weights +|W| or -|W|.
 
-    The first floor(dale H + 1/2) units excite, the others inhibit; the sign of 0 is 0.
+    The first floor(dale H + 1/2) units are excitatory (+), the others inhibitory (Song et al.
+    2016). The factor of a zero weight is 0.
     """
     if dale is None:
         return 1.0
@@ -116,7 +117,7 @@ def dale_signs(W: Array, dale: float | None) -> Array | float:
 
 def _steps(o: Options, draw: Draw | None, place: int, T: int, N: int, sizes: list[int],
            sections: Any) -> list[Step]:  # fmt: skip
-    """Masks and noise of one direction of one layer; outside training their expectations."""
+    """Return the masks and noise of one walk; outside training, their expectations."""
     P, H = sizes
     shape, same = (T, N, H), (1, N, P)
     keep: Any = [1.0] * T
@@ -148,11 +149,13 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
             ) -> tuple[Array, State, Tape]:  # fmt: skip
     """Run stacked layers over x: numbers [T, N, I], or tokens [T, N], each a one-hot of I.
 
-    ``lengths`` [N] are the sequences' own; ``resets`` [T, N] say before which steps the state is
-    zero (in the reverse direction: between which step and the one before it). ``training`` draws
-    masks and noise, named by ``seed`` and ``draw``; else expectations are taken. ``sections``,
-    per walk l*D + d integers or bool [T, N, H], say on which side of its kinks f is, in place of a.
-    Returns y [T, N, D*P] of the top layer, the last state and the tape for ``backward``.
+    Return y [T, N, D*P] of the top layer, the last state, and the tape for ``backward``.
+
+    ``lengths`` [N] are the lengths of the sequences. ``resets`` [T, N] mark steps before which the
+    state is set to zero (in the reverse direction, the boundary to the previous step in time). With
+    ``training``, masks and noise are those of ``seed`` and ``draw``; otherwise their expectations
+    are used. ``sections``, for each walk l*D + d integers or bool [T, N, H], determine the side of
+    its kinks on which f is evaluated, instead of the pre-activations.
     """
     choose("forward: argument 'cell'", cells.FORWARD, cell)
     layers, y = _walks(params), np.asarray(x)
@@ -194,7 +197,7 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
 
 def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array], resets: Array,
           steps: list[Step]) -> list[Record]:  # fmt: skip
-    """One direction of one layer; outside its own steps a sequence waits with its state."""
+    """Run one walk. A sequence keeps its state at steps that are not within it."""
     p = p | {"weight_hh": p["weight_hh"] * dale_signs(p["weight_hh"], tape.options.dale)}
     walk, now = list[Record](), tuple(state)
     for t in range(tape.T)[:: -1 if d else 1]:
@@ -207,8 +210,8 @@ def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array], resets: A
 
 
 def _cut(resets: Array, lengths: Array, t: int, d: int) -> Array:
-    """Whether the state is zero before step t [N]: a reset lies between it and the step before."""
-    boundary = t + d  # of the steps boundary - 1 and boundary
+    """Return whether the state is zero before step t [N], because a reset precedes it."""
+    boundary = t + d  # the boundary between the steps boundary - 1 and boundary
     if boundary >= len(resets):
         return np.zeros(len(lengths), bool)
     return np.asarray(resets[boundary] & (boundary < lengths))
@@ -224,14 +227,14 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
              clip_step: Limit = None, clip_step_norm: Limit = None,
              truncation: tuple[int, int] | None = None, omega: float = 0.0,
              ) -> Gradients:  # fmt: skip
-    """Run ``forward`` backwards (Werbos 1990), from dL/dy [T, N, D*P] and dL/d(last state).
+    """Compute all gradients (Werbos 1990) from dL/dy [T, N, D*P] and dL/d(last state).
 
-    ``clip_step`` clamps each element of each dL/da_t (Graves, arXiv 1308.0850); ``clip_step_norm``
-    rescales what a sample carries to step t-1, its dL/dh and dL/dc together, to at most this norm.
-    ``truncation`` (k1, k2): the losses of steps (j-1) k1 ... j k1 - 1 go back to step j k1 - k2
-    (Williams & Peng 1990), also where T ends before j k1; gradients are sums over these windows.
-    ``omega`` times the immediate gradient of the regulariser (``_regulariser``) joins that of
-    weight_hh.
+    ``clip_step`` clamps each element of each dL/da_t (Graves, arXiv 1308.0850). ``clip_step_norm``
+    limits the norm of the gradient that a sample carries to step t-1, dL/dh and dL/dc together.
+    With ``truncation`` (k1, k2), the losses of steps (j-1) k1 ... j k1 - 1 are propagated back to
+    step j k1 - k2 (Williams & Peng 1990), even if T ends before j k1; gradients are sums over these
+    windows. ``omega`` times the immediate gradient of the regulariser (``_regulariser``) is added
+    to the gradient of weight_hh.
     """
     layers, T, (N, P) = _walks(params), tape.T, tape.walks[0][0].state[0].shape
     D, sizes = len(layers[0]), _sizes(layers[0][0])
@@ -249,7 +252,7 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
     })  # fmt: skip
     k1, k2 = (T, T) if truncation is None else truncation
     total: list[Any] = []
-    for begin in range(0, T, k1):  # the losses of steps begin ... end-1, and what they reach
+    for begin in range(0, T, k1):  # the window of the losses at steps begin ... end-1
         end = min(begin + k1, T)
         here = (np.arange(T) >= begin) & (np.arange(T) < end)
         own = (begin < tape.lengths) & (tape.lengths <= end)
@@ -258,7 +261,7 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
             [np.where(own[:, None], s, 0) for s in states], range(max(0, begin + k1 - k2), end),
             (clip_step, clip_step_norm), omega,
         )  # fmt: skip
-        found[-2] = found[-2] * here  # a step's flow is of the window that has its loss
+        found[-2] = found[-2] * here  # the flow of a step is that of the window with its loss
         total = [_add(a, b) for a, b in zip(total, found, strict=True)] if total else found
     grads, dx, (dh0, *dc0), flow, value = total
     flow_h, flow_c = (None, None) if k2 > k1 else (flow[0], flow[1] if dc0 else None)
@@ -276,14 +279,14 @@ def _add(a: Any, b: Any) -> Any:
 
 def _window(layers: list[list[Params]], tape: Tape, dy: Array, dstates: list[Array], span: range,
             clips: tuple[Limit, Limit], omega: float) -> list[Any]:  # fmt: skip
-    """Gradients by name, dx, those of the initial state, flow [h or c, L*D, T], and omega."""
+    """Return the gradients of parameters, x and initial state, flow [h or c, L*D, T], and omega."""
     D, P = len(layers[0]), _sizes(layers[0][0])[0]
     grads, value = Params(), np.zeros(())
     dx: Any = dy
     starts: list[Any] = [None] * len(tape.walks)
     flows = np.zeros((len(dstates), len(tape.walks), tape.T))
     for l, d in reversed([(l, d) for l in range(len(layers)) for d in range(D)]):  # noqa: E741
-        if d == D - 1:  # a layer's directions read the same input, and share its gradient
+        if d == D - 1:  # the directions of a layer read the same input; their dx are added
             dy, dx = dx, None
         place = l * D + d
         sums, dx_d, starts[place], flows[:, place], more = _walk_back(
@@ -299,7 +302,7 @@ def _window(layers: list[list[Params]], tape: Tape, dy: Array, dstates: list[Arr
 
 def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array], span: range,
                clips: tuple[Limit, Limit], omega: float) -> Any:  # fmt: skip
-    """One direction of one layer: from the end of its walk to its beginning, within the span."""
+    """Run one walk backward, from its last step to its first one, within the span of steps."""
     walk, signs = tape.walks[place], dale_signs(p["weight_hh"], tape.options.dale)
     p, carry, sums = p | {"weight_hh": p["weight_hh"] * signs}, tuple(dstate), Params()
     dx: list[Any] = [None] * tape.T
@@ -312,10 +315,10 @@ def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array]
         back = cells.BACKWARD[tape.cell](p, dnow, r.prev, r.saved, tape.options, r.step, clips[0])
         sums = {name: g + sums.get(name, 0.0) for name, g in back.params.items()}
         if omega and k > 0:
-            told = r.now & walk[k - 1].now & ~r.cut
+            counts = r.now & walk[k - 1].now & ~r.cut
             slope = cells.rnn_slope(tape.options, walk[k - 1].saved)
             rounded = tape.options.rounded
-            ratios.append(_ratios(back.da[told], p["weight_hh"], slope[told], rounded))
+            ratios.append(_ratios(back.da[counts], p["weight_hh"], slope[counts], rounded))
         free = _limit(back.prev, clips[1])
         free = tuple(np.where(r.cut[:, None], 0, s) for s in free)
         carry = tuple(np.where(now, s, old) for s, old in zip(free, carry, strict=True))
@@ -332,7 +335,7 @@ def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array]
 
 
 def _limit(carry: cells.State, max_norm: Limit) -> cells.State:
-    """Rescale what each sample carries, h and c together, to at most this norm."""
+    """Limit the norm of the gradient that each sample carries, h and c together."""
     if max_norm is None:
         return carry
     size = np.sqrt(sum(np.sum(d * d, axis=-1, keepdims=True) for d in carry))
@@ -342,10 +345,10 @@ def _limit(carry: cells.State, max_norm: Limit) -> cells.State:
 
 # --- the regulariser of the gradient's norm (Pascanu et al. 2013, arXiv 1211.5063, eq. 9-10) ------
 def _ratios(delta: Array, W: Array, slope: Array, rounded: Rounding) -> tuple[Array, Array]:
-    """Per sample (|u d| / |delta| - 1)^2 with u = W^T delta, and the sum of its gradients by W.
+    """Return (|u d| / |delta| - 1)^2 of each sample, and the sum of the gradients by W.
 
-    delta = dL/da_{k+1} and d = f'(a_k) [samples, H] are held constant. Samples with |delta|^2 below
-    1e-20 are left out.
+    Here u = W^T delta; delta = dL/da_{k+1} and d = f'(a_k) [samples, H] are held constant. Samples
+    with |delta|^2 below 1e-20 are omitted.
     """
     kept = np.sum(delta * delta, axis=-1).real >= 1e-20
     delta, slope = delta[kept], slope[kept]
@@ -357,7 +360,7 @@ def _ratios(delta: Array, W: Array, slope: Array, rounded: Rounding) -> tuple[Ar
 
 
 def _regulariser(ratios: list[tuple[Array, Array]], like: Array) -> tuple[Any, Array]:
-    """Give Omega, the mean over all samples and steps, and its immediate gradient by W_hh."""
+    """Return Omega, the mean over all samples and steps, and its immediate gradient by W_hh."""
     count = sum(len(terms) for terms, _ in ratios)
     if count == 0:
         return 0.0, np.zeros_like(like)

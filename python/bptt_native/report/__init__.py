@@ -1,4 +1,4 @@
-"""A training run as one HTML page that needs nothing else."""
+"""Report of a training run as one self-contained HTML page."""
 
 from .data import collect
 from .page import page

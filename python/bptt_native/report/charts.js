@@ -1,5 +1,5 @@
-// Charts in SVG: drawn at the width they have, again when it changes. Colours and dashes are classes
-// of the style sheet, so that light and dark need no other drawing.
+// SVG charts, which are redrawn when their width changes. Colours and dashes are classes of the style
+// sheet, so the light and the dark scheme use the same drawing.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -83,7 +83,7 @@ function tickText(value, log) {
   return number(value);
 }
 
-// A figure with a title, a picture that is drawn by draw(svg, width), a legend and a readout.
+// Add a figure with a title, a picture that draw(figure, width, height) draws, a legend and a readout.
 function figure(host, title, caption, draw, height = 260) {
   const svg = el("svg", { role: "img", tabindex: "0", "aria-label": `${title}. ${caption}` });
   const legend = el("ul", { class: "legend" });
@@ -150,7 +150,8 @@ function path(xs, ys, x, y) {
   return d;
 }
 
-// series: {name, x, y, low, high, dots}; references: {y, name}. A readout follows the pointer or arrows.
+// Add a chart of series {name, x, y, low, high, dots} and references {y, name}. A readout follows the
+// pointer and the arrow keys.
 function lineChart(host, title, caption, spec) {
   return figure(host, title, caption, (self, width, height) => {
     const area = { left: 56, right: width - 8, top: 22, bottom: height - 40 };

@@ -1,4 +1,4 @@
-"""What a run's folder holds, gathered for the page."""
+"""Contents of a run's folder, prepared for the report's page."""
 
 import math
 from collections import Counter
@@ -33,10 +33,10 @@ from .figures import clipping, curves, flow, rounded
 from .memory import label_memory, series_memory, text_memory
 
 MISSING = {
-    "arrays": "The data do not lie in the run's folder; diagnostics.connectivity gives the matrix "
-              "in Python, plots.connectivity_figure draws it.",
-    "text": "The weights are not finite: there is nothing to show.",
-    "forecast": "The table does not lie in the run's folder: give it with --csv.",
+    "arrays": "The run's folder does not contain the data. In Python, diagnostics.connectivity "
+              "computes the matrix and plots.connectivity_figure draws it.",
+    "text": "The weights are not finite, so there is nothing to show.",
+    "forecast": "The run's folder does not contain the table. Name it with --csv.",
 }  # fmt: skip
 PRIME, TEMPERATURES = "\n", (0.4, 0.7, 1.0)
 
@@ -44,24 +44,25 @@ PRIME, TEMPERATURES = "\n", (0.4, 0.7, 1.0)
 def collect(
     run: str | Path, text: str | None = None, table: Table | None = None, length: int = 120
 ) -> dict[str, Any]:
-    """Gather what the page shows of a run.
+    """Collect the data of a run for the page.
 
     Parameters
     ----------
     run : str or Path
-        Its folder, or its model file.
+        The run's folder, or its model file.
     text : str, optional
-        A text of the model's characters, whose dependences are shown; by default one that the model
-        writes. Character models only.
+        A text whose dependences are shown, for character models. The default is a text that the
+        model generates.
     table : Table, optional
-        With the columns of the run's table; what is said of its rows is shown likewise.
+        A table whose dependences are shown, for models of tables. It has the columns of the run's
+        table.
     length : int
-        How many characters, or last rows of a series.
+        Number of characters, or of last rows of a series.
 
     Returns
     -------
     dict
-        Texts, numbers, None, lists and dicts; for `page`.
+        The data for `page`: texts, numbers, None, lists and dicts.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def collect(
         "history": None, "clip": None, "flow": flow(looks),
         "spectrum": _spectrum(model, kind != "arrays"), "memory": None,
         "memory_missing": MISSING.get(kind, MISSING["forecast"]),
-        "results": {"samples": [], "missing": "Nothing of its outputs lies in the run's folder."},
+        "results": {"samples": [], "missing": "The run's folder contains no outputs."},
     }  # fmt: skip
     if rows:
         result["history"] = curves(rows, unit)
@@ -137,7 +138,7 @@ def _facts(model: Model) -> list[list[str]]:
             judge(whole, OBJECT)
             options: dict[str, Any] = whole.get("options", whole.get("fit", {}))
             judge(options, OBJECT)
-        except ValueError:  # not ours
+        except ValueError:  # metadata of another program
             continue
         known = {name for name, _ in facts}
         facts += [[str(k), str(v)] for k, v in options.items()
@@ -146,20 +147,20 @@ def _facts(model: Model) -> list[list[str]]:
 
 
 def _short(rows: Sequence[HistoryRow], looks: Sequence[GradientRecord], unit: Unit) -> list[str]:
-    """Say in a few sentences what the page shows."""
-    said = []
+    """Return a summary of the run in a few sentences."""
+    summary = []
     if any(row.valid_loss is not None for row in rows):
-        said.append(_held_out(rows, unit))
+        summary.append(_held_out(rows, unit))
     elif rows:
         last = _number(rows[-1].loss * unit.factor, f" ({unit.name})")
-        said.append(f"Loss of the last batch: {last}; no data were held out.")
+        summary.append(f"Loss of the last batch: {last}; no data were held out.")
     if looks:
-        said.append(_seen(looks[-1]))
+        summary.append(_seen(looks[-1]))
     if rows:
         share, skipped = sum(r.clipped for r in rows) / len(rows), sum(r.skipped for r in rows)
-        lost = f", {skipped} were left out (gradient not finite)" if skipped else ""
-        said.append(f"{share:.0%} of the updates were clipped{lost}.")
-    return said or ["The folder holds a model and nothing of its training."]
+        lost = f", {skipped} were skipped (gradient not finite)" if skipped else ""
+        summary.append(f"{share:.0%} of the updates were clipped{lost}.")
+    return summary or ["The folder contains a model, but no history of its training."]
 
 
 def _number(value: float, unit: str) -> str:
@@ -177,15 +178,15 @@ def _held_out(rows: Sequence[HistoryRow], unit: Unit) -> str:
 
 
 def _seen(look: GradientRecord) -> str:
-    """Say what the last look at the gradient found in the top layer."""
+    """Return a sentence about the gradient of the top layer in the last look."""
     top, when = look.layers[-1], f"The gradient, top layer, after {look.step} updates: "
     if look.steps == 1:
-        return f"{when}the sequences have one step, there is no way back."
+        return f"{when}the sequences have only one step."
     if not all(math.isfinite(norm) for norm in top.h):
         bad = next(d for d, norm in enumerate(top.h) if not math.isfinite(norm))
         return f"{when}exploding; its norm is not finite {bad} steps back."
     if not any(top.h):
-        return f"{when}none enters the layer, its norm is 0 at the loss's own step."
+        return f"{when}no gradient enters the layer; its norm is 0 at the loss's own step."
     parts = []
     if math.isfinite(top.growth):
         parts.append(f"it changes by a factor of {top.growth:.3g} per step back")
@@ -195,10 +196,10 @@ def _seen(look: GradientRecord) -> str:
 
 
 def _spectrum(model: Model, from_recipe: bool) -> list[dict[str, Any]]:
-    """Give the eigenvalues of the recurrent blocks, those before training too where they are known.
+    """Return the eigenvalues of the recurrent blocks, and those before training if known.
 
-    A model that the command line made began as its configuration says; others may have begun with
-    weights of their own.
+    The initial weights of a model that the command line created follow from its configuration.
+    Other models may have been given other initial weights.
     """
     before = Model(**model.config) if from_recipe else None
     found: list[dict[str, Any]] = []
@@ -247,7 +248,7 @@ def _line(model: Model, vocabulary: Vocabulary, text: str | None, length: int) -
 
 def _forecast(path: Path) -> dict[str, Any]:
     if not path.exists():
-        return {"missing": "No forecast.csv lies in the run's folder: the run is not over."}
+        return {"missing": "The run's folder has no forecast.csv, since the run is not complete."}
     rows = csv_rows(path, "report")
     number, names = next(rows, (1, []))
     if len(names) != 3:
@@ -261,15 +262,15 @@ def _forecast(path: Path) -> dict[str, Any]:
                 raise ValueError(f"{len(cells)} cells")
         except ValueError as error:
             refuse_line(path, number, "report", "three numbers", str(error)[:200])
-    row, actual, said = (
+    row, actual, forecast = (
         [rounded(line[k], d) for line in numbers] for k, d in enumerate((17, 5, 5))
     )
-    return {"forecast": {"column": names[1], "row": row, "actual": actual, "said": said}}
+    return {"forecast": {"column": names[1], "row": row, "actual": actual, "forecast": forecast}}
 
 
 def _confusion(path: Path, classes: Sequence[str]) -> dict[str, Any]:
     if not path.exists():
-        return {"missing": "No labels.csv lies in the run's folder: nothing was tested."}
+        return {"missing": "The run's folder has no labels.csv, since nothing was tested."}
     counts = Counter[tuple[str, str]]()
     for number, cells in islice(csv_rows(path, "report"), 1, None):
         if len(cells) != 3 or not set(cells[1:]) <= set(classes):

@@ -1,4 +1,4 @@
-"""Numbers of a run as the page's charts take them: fewer points, fewer digits."""
+"""Numbers of a run for the page's charts, reduced to fewer points and digits."""
 
 import math
 from collections.abc import Sequence
@@ -11,27 +11,27 @@ from ..training.gradient_record import GradientRecord
 from ..training.history import HistoryRow, Unit, columns
 
 Floats = npt.NDArray[np.float64]
-POINTS, LOOKS, ROWS = 600, 80, 120  # most points of a curve, columns and rows of a heat map
+POINTS, LOOKS, ROWS = 600, 80, 120  # limits: points of a curve, columns and rows of a heat map
 
 
 def rounded(value: Any, digits: int = 5) -> float | None:
-    """Give a number with so many digits; None if it is not finite."""
+    """Return a number rounded to significant digits, or None if it is not finite."""
     return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None
 
 
 def rounded_all(values: npt.ArrayLike) -> list[float | None]:
-    """Give numbers with fewer digits."""
+    """Return numbers rounded to 5 significant digits, with None for those that are not finite."""
     return [rounded(v) for v in np.asarray(values, np.float64).tolist()]
 
 
 def curves(rows: Sequence[HistoryRow], unit: Unit) -> dict[str, Any]:
-    """Give the curves of a history, in at most `POINTS` points.
+    """Return the curves of a history with at most `POINTS` points.
 
     Parameters
     ----------
     rows : sequence of HistoryRow
     unit : Unit
-        Of the losses.
+        Unit of the losses.
     """
     steps = columns(rows)
     bucket = -(-len(rows) // POINTS)
@@ -54,14 +54,14 @@ def curves(rows: Sequence[HistoryRow], unit: Unit) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _each(values: Floats, parts: Sequence[slice], what: Any) -> list[float | None]:
-    """Give a figure of the finite values of each part."""
+def _each(values: Floats, parts: Sequence[slice], statistic: Any) -> list[float | None]:
+    """Return a statistic of the finite values of each part."""
     chosen = (values[p][np.isfinite(values[p])] for p in parts)
-    return [rounded(what(part)) if part.size else None for part in chosen]
+    return [rounded(statistic(part)) if part.size else None for part in chosen]
 
 
 def clipping(rows: Sequence[HistoryRow], threshold: float | None) -> dict[str, Any]:
-    """Give what can be said of the gradient's norm and its clipping."""
+    """Return sentences and curves about the gradient's norm and its clipping."""
     norm = np.array([r.grad_norm for r in rows])
     good = np.isfinite(norm) & (norm > 0)
     usual = norm[good]
@@ -75,27 +75,28 @@ def clipping(rows: Sequence[HistoryRow], threshold: float | None) -> dict[str, A
         {"name": name, "values": rounded_all([np.quantile(part, q) for part in recent])}
         for name, q in (("median", 0.5), ("90 %", 0.9), ("99 %", 0.99))
     ]
-    says = []
+    sentences = []
     clipped, skipped = sum(r.clipped for r in rows), sum(r.skipped for r in rows)
     if usual.size:
         mean = float(usual.mean())
-        says.append(
+        sentences.append(
             f"The gradient's norm was {mean:.3g} on average (median {np.median(usual):.3g}, "
-            f"largest {usual.max():.3g}). Pascanu et al. (2013) take thresholds of 0.5 to 10 times "
-            f"the average: {0.5 * mean:.2g} to {10 * mean:.2g} here."
+            f"largest {usual.max():.3g}). Pascanu et al. (2013) suggest thresholds of 0.5 to 10 "
+            f"times the average, here {0.5 * mean:.2g} to {10 * mean:.2g}."
         )
     bound = "No threshold of the global norm was set" if threshold is None else (
         f"The threshold was {threshold:g}")  # fmt: skip
-    says.append(
-        f"{bound}; {clipped / len(rows):.1%} of {len(rows)} updates were clipped, {skipped} left "
-        "out because the gradient was not finite."
+    sentences.append(
+        f"{bound}; {clipped / len(rows):.1%} of {len(rows)} updates were clipped, {skipped} "
+        "skipped because the gradient was not finite."
     )
-    return {"threshold": threshold, "says": says, "window": window, "steps": step[ends].tolist(),
-            "quantiles": quantiles, "share": rounded_all(share)}  # fmt: skip
+    return {"threshold": threshold, "sentences": sentences, "window": window,
+            "steps": step[ends].tolist(), "quantiles": quantiles,
+            "share": rounded_all(share)}  # fmt: skip
 
 
 def flow(records: Sequence[GradientRecord]) -> dict[str, Any] | None:
-    """Give the gradient's flow over training, the norms as powers of ten of the last step's."""
+    """Return the gradient's flow over training, with norms as powers of ten, 0 at the last step."""
     if not records:
         return None
     ends = np.linspace(0, len(records) - 1, min(len(records), LOOKS))
@@ -121,7 +122,7 @@ def flow(records: Sequence[GradientRecord]) -> dict[str, Any] | None:
 
 
 def _powers(norms: Sequence[float], T: int, stride: int) -> list[float | None]:
-    """Give powers of ten relative to the last step; none beyond the beginning of the sequences."""
+    """Return norms as powers of ten, 0 at the last step; None before the sequences begin."""
     values = np.full(T, np.nan)
     values[: len(norms)] = norms
     with np.errstate(divide="ignore", invalid="ignore"):

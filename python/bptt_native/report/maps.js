@@ -1,4 +1,4 @@
-// Heat maps (viridis) and the plane of eigenvalues.
+// Heat maps (viridis), and eigenvalues in the complex plane.
 
 const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129],
   [92, 200, 99], [170, 220, 50], [253, 231, 37]];
@@ -9,7 +9,7 @@ function viridis(share) {
   return VIRIDIS[k].map((v, i) => Math.round(v + (p - k) * (VIRIDIS[k + 1][i] - v)));
 }
 
-// values[column][row], row 0 at the bottom; null: nothing there.
+// Return values[column][row] as a picture with row 0 at the bottom; null is transparent.
 function raster(values, low, high, flipped) {
   const canvas = el("canvas", { width: values.length, height: values[0].length });
   const context = canvas.getContext("2d");
@@ -24,7 +24,8 @@ function raster(values, low, high, flipped) {
   return canvas.toDataURL();
 }
 
-// spec: columns (x of each), values[column][row] as powers of ten, x, y labels, unit, over: lines on it
+// Add a heat map. spec.get() returns columns (the x of each), values[column][row] as powers of ten, the
+// number of rows, and the lines drawn over the map.
 function heatMap(host, title, caption, spec) {
   return figure(host, title, caption, (self, width, height) => {
     const { columns, values, rows, over } = spec.get();
@@ -75,7 +76,7 @@ function colours(svg, area, height, low, high, unit) {
   svg.append(el("text", { class: "label", x: area.left, y: height - 33 }, unit));
 }
 
-// sets: {name, points: [[re, im]], mark: "dot" | "ring"}
+// Add a complex plane with the sets {name, points: [[re, im]], mark: "dot" | "ring"} that get() returns.
 function plane(host, title, caption, get) {
   return figure(host, title, caption, (self, width, height) => {
     const sets = get();

@@ -1,6 +1,7 @@
-// The text whose characters light up. Row p - 1 of the matrix belongs to the output that says
-// character p; an earlier character s is lit if its norm is at least the threshold's share of the row's
-// largest. The strength is told by colour, underline, weight and the percentage below.
+// View of a text in which the characters that an output depends on are highlighted. Row p - 1 of the
+// matrix belongs to the output that predicts character p. An earlier character s is highlighted if its
+// norm is at least the chosen share of the row's largest norm. Colour, underline, weight and the
+// percentage below it show the strength.
 
 const NAMES = { "\n": "line end", "\t": "tab", " ": "space", "\r": "carriage return" };
 const SHOWN = { "\n": "↵", "\t": "→", " ": "␣", "\r": "←" };
@@ -57,7 +58,7 @@ function memoryView(host, data) {
       button.lastChild.textContent = on ? String(Math.round(100 * part)) : "";
       button.tabIndex = s === k ? 0 : -1;
     });
-    status.textContent = row ? describe(k, row, lit) : `${nameOf(cells[k])} is the first character: nothing lies before it.`;
+    status.textContent = row ? describe(k, row, lit) : `${nameOf(cells[k])} is the first character; nothing precedes it.`;
   }
 
   function describe(k, row, lit) {
@@ -69,7 +70,7 @@ function memoryView(host, data) {
     const { p, top } = seen[k - 1];
     const rest = top.map(([c, share]) => `${nameOf(c)} ${percent(share)}`).join(", ");
     return `Character ${k + 1}, ${nameOf(cells[k])}, which the model gave ${percent(p)}, depends on ${order.length} earlier, `
-      + `up to ${far} back: ${list.join(", ")}${more}. Likeliest were ${rest}.`;
+      + `up to ${far} back: ${list.join(", ")}${more}. The most likely characters were ${rest}.`;
   }
 
   const find = (event) => {
@@ -86,7 +87,7 @@ function memoryView(host, data) {
     const k = Math.min(Math.max(chosen + steps[event.key], 0), buttons.length - 1);
     buttons[k].focus();
   });
-  const label = el("label", { for: "threshold" }, "Light up from ");
+  const label = el("label", { for: "threshold" }, "Highlight from ");
   const relabel = () => {
     shown.textContent = `${percent(shares[Number(range.value)])} of the strongest`;
     line.dataset.share = String(shares[Number(range.value)]);

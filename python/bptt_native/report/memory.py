@@ -1,4 +1,4 @@
-"""Which inputs the outputs of a trained model depend on, for the page's view of them."""
+"""Dependence of a trained model's outputs on its inputs, for the page."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ from ..training.evaluation import predict
 from .figures import rounded, rounded_all
 
 Floats = npt.NDArray[np.float64]
-SHOWN, EXPONENTS = 4, 64  # sequences; Lyapunov exponents
+SHOWN, EXPONENTS = 4, 64  # limits: sequences, and Lyapunov exponents of a layer
 
 
 def without_noise(model: Model) -> Model:
-    """Give the model as it is used: without the dropout and the noise of training passes.
+    """Return the model without dropout and noise, as it is used after training.
 
-    (Zoneout stays a draw; its expectation, which is used, has no derivative of its own kind here.)
+    Zoneout stays random as in training, since the engine has no backward pass of its expectation.
     """
     config = {**model.config, "dropout": 0.0, "variational": False, "recurrent_dropout": 0.0}
     quiet = Model(**config | {"noise": 0.0})
@@ -32,7 +32,7 @@ def without_noise(model: Model) -> Model:
 
 
 def exponents(model: Model, x: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    """Give the largest Lyapunov exponents of each layer along one sequence.
+    """Return the largest Lyapunov exponents of each layer along one sequence.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ def exponents(model: Model, x: npt.NDArray[Any]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        "name" and "values" [at most `EXPONENTS`], in nats per step; none for short sequences.
+        For each layer "name" and "values" [at most `EXPONENTS`] in nats per step. The list is
+        empty for short sequences.
     """
     if len(x) < 20:
         return []
@@ -56,20 +57,20 @@ def exponents(model: Model, x: npt.NDArray[Any]) -> list[dict[str, Any]]:
 
 
 def text_memory(model: Model, vocabulary: Vocabulary, text: str) -> dict[str, Any]:
-    """Give the view's data of a text.
+    """Return the dependences of a text.
 
     Parameters
     ----------
     model : Model
     vocabulary : Vocabulary
     text : str
-        At least two characters that the model knows.
+        At least two characters of the vocabulary.
 
     Returns
     -------
     dict
-        "cells" (the characters), "matrix" (row p - 1: of the output that says character p), "seen"
-        (what the model gave them), "exponents".
+        "cells": the characters. "matrix": row p - 1 belongs to the output that predicts character
+        p. "seen": the model's probabilities at each output. "exponents": see `exponents`.
     """
     tokens = vocabulary.encode(text)
     quiet = without_noise(model)
@@ -89,26 +90,27 @@ def text_memory(model: Model, vocabulary: Vocabulary, text: str) -> dict[str, An
 
 
 def series_memory(model: Model, task: dict[str, Any], table: Table, length: int) -> dict[str, Any]:
-    """Give the view's data of the last rows of a table whose column is forecast.
+    """Return the dependences of forecasts, for the last rows of a table.
 
     Parameters
     ----------
     model : Model
     task : dict
-        What its file says of the task.
+        The task in the model file's metadata.
     table : Table
     length : int
-        How many rows.
+        Number of rows.
 
     Returns
     -------
     dict
-        "cells" (what the steps are), "matrix" (row t: of the output at step t), "exponents".
+        "cells": descriptions of the steps. "matrix": row t belongs to the output at step t.
+        "exponents": see `exponents`.
 
     Raises
     ------
     ValueError
-        A column is missing or holds no numbers.
+        A column is missing or holds values that are not numbers.
     """
     options = ForecastOptions(**task["options"])
     names = features_of(options)
@@ -126,24 +128,25 @@ def series_memory(model: Model, task: dict[str, Any], table: Table, length: int)
 
 
 def label_memory(model: Model, task: dict[str, Any], table: Table) -> dict[str, Any]:
-    """Give what the label of a sequence depends on, for the first sequences of a table.
+    """Return the dependences of labels, for the first sequences of a table.
 
     Parameters
     ----------
     model : Model
     task : dict
-        What its file says of the task.
+        The task in the model file's metadata.
     table : Table
 
     Returns
     -------
     dict
-        "series": by step, the norm of the derivative of the likeliest class's logit.
+        "series": for each sequence, the norm by step of the derivative of the most likely class's
+        logit.
 
     Raises
     ------
     ValueError
-        A column is missing or holds no numbers.
+        A column is missing or holds values that are not numbers.
     """
     options = ClassifyOptions(**task["options"])
     found = Labelled.read(table, options.sequence, options.sequence, task["features"])
@@ -158,5 +161,5 @@ def label_memory(model: Model, task: dict[str, Any], table: Table) -> dict[str, 
 
 
 def triangle(matrix: Floats) -> list[Sequence[float | None]]:
-    """Give the rows up to the diagonal."""
+    """Return the rows of a matrix up to the diagonal."""
     return [[rounded(v) for v in row[: t + 1]] for t, row in enumerate(matrix)]

@@ -1,4 +1,4 @@
-"""The report as one HTML page: the templates beside this file, filled in."""
+"""HTML page of a report, filled in from the templates in this folder."""
 
 import html
 import json
@@ -10,17 +10,17 @@ SCRIPTS = ("charts.js", "maps.js", "memory.js", "page.js")
 
 
 def page(data: dict[str, Any]) -> str:
-    """Make the page.
+    """Return the page.
 
     Parameters
     ----------
     data : dict
-        What ``data.collect`` gives: texts, numbers, None, lists and dicts of them.
+        The result of ``data.collect``.
 
     Returns
     -------
     str
-        HTML that loads nothing.
+        A self-contained HTML page, which loads no other resource.
     """
     parts = {
         "title": html.escape(data["title"]),
@@ -32,7 +32,7 @@ def page(data: dict[str, Any]) -> str:
 
 
 def embedded(data: Any) -> str:
-    """Give JSON that can stand inside a script element, whatever texts it holds."""
+    """Return data as JSON that is safe inside a script element, whatever its texts contain."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
