@@ -38,6 +38,10 @@ def fails(case: lab.Case, seed: int) -> list[lab.Row]:
     return measure(case, seed)
 
 
+def reads_too_far(case: lab.Case, seed: int) -> list[lab.Row]:
+    raise EOFError("on purpose")
+
+
 def dies(case: lab.Case, seed: int) -> list[lab.Row]:
     os._exit(7)
 
@@ -147,6 +151,8 @@ def test_each_job_has_one_thread_in_another_process(tmp_path: Path) -> None:
 def test_a_job_that_fails_is_named(tmp_path: Path) -> None:
     with pytest.raises(lab.JobError, match=r"(?s)'width': 1.*seed 1.*ZeroDivisionError: on purp"):
         lab.run(experiment(fails), tmp_path, jobs=2)
+    with pytest.raises(lab.JobError, match=r"(?s)reads_too_far.*EOFError: on purpose"):
+        lab.run(experiment(reads_too_far), tmp_path, jobs=2)
     with pytest.raises(lab.JobError, match="its process ended with 7"):
         lab.run(experiment(dies), tmp_path, jobs=2)
     with pytest.raises(Exception, match="pickle"):

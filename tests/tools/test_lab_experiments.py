@@ -151,6 +151,6 @@ def test_what_is_recorded(name: str, full: bool) -> None:
     held = len(claims) - len(broken(claims))
     said = f"{held} of {len(claims)} claims held, {seeds} seeds"
     if full:
-        said = f"In full ([numbers](lab/full/{name}.md)): {said}, {duration(record['seconds'])}"
+        said = f"Full form ([numbers](lab/full/{name}.md)): {said}, {duration(record['seconds'])}"
     assert f"{said}." in section
     assert f"({place}/{name}.png)" in section

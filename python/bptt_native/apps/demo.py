@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..arguments.values import message
 from ..diagnostics import GradientFlow, gradient_flow
 from ..plots import save_figure, training_figure
 from ..runtime.files import remove
@@ -112,7 +113,7 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
     """
     if not 0 < seconds < math.inf:
         expected = "a finite number above 0"
-        raise ValueError(f"demo.run: argument 'seconds': expected {expected}, got {seconds}")
+        raise ValueError(message("demo.run", "seconds", expected, str(seconds)))
     out, text = Path(out), pydoc_prose()
     trainer = TextTrainer(text, replace(RECIPE, seed=seed))
     o, parameters = trainer.options, trainer.model.num_parameters

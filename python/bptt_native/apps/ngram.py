@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..arguments.values import message
 from .vocabulary import Tokens
 
 
@@ -36,10 +37,9 @@ def ngram_bits(train: Tokens, valid: Tokens, vocab_size: int, order: int = 4) ->
         ``valid`` has fewer than two characters, or ``order`` is negative.
     """
     if order < 0:
-        raise ValueError(f"ngram_bits: argument 'order': expected at least 0, got {order}")
+        raise ValueError(message("ngram_bits", "order", "at least 0", str(order)))
     if len(valid) < 2:
-        expected = "at least two characters"
-        raise ValueError(f"ngram_bits: argument 'valid': expected {expected}, got {len(valid)}")
+        raise ValueError(message("ngram_bits", "valid", "at least two characters", str(len(valid))))
     text = np.concatenate([train, valid])
     tested = np.arange(len(train) + 1, len(text))
     p = np.full(len(tested), 1 / vocab_size)

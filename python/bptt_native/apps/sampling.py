@@ -97,12 +97,12 @@ def sample(
     """
     tokens = vocabulary.encode(prime)
     if not len(tokens):
-        raise ValueError("sample: argument 'prime': expected at least one character, got ''")
+        raise ValueError(message("sample", "prime", "at least one character", "''"))
     if length < 0:
-        raise ValueError(f"sample: argument 'length': expected at least 0, got {length}")
+        raise ValueError(message("sample", "length", "at least 0", str(length)))
     if not (math.isfinite(temperature) and temperature >= 0):
         expected = "a finite number of at least 0"
-        raise ValueError(f"sample: argument 'temperature': expected {expected}, got {temperature}")
+        raise ValueError(message("sample", "temperature", expected, str(temperature)))
     stream, random = model.stream(), np.random.Generator(np.random.Philox(key=seed % 2**64))
     logits = np.zeros(len(vocabulary))
     for token in tokens:

@@ -48,9 +48,9 @@ def read_text(path: str | Path) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         got = f"byte 0x{data[error.start]:02x} at position {error.start} ({error.reason}) in {name}"
-        raise ValueError(f"read_text: argument 'path': expected UTF-8 text, got {got}") from None
+        raise ValueError(message("read_text", "path", "UTF-8 text", got)) from None
     if not text:
-        raise ValueError(f"read_text: argument 'path': expected some text, got {name}: empty")
+        raise ValueError(message("read_text", "path", "some text", f"{name}: empty"))
     return text
 
 
@@ -83,9 +83,7 @@ def split(tokens: Tokens, valid_fraction: float) -> tuple[Tokens, Tokens]:
     """
     if not 0 <= valid_fraction < 1:
         expected = "a number at least 0 and below 1"
-        raise ValueError(
-            f"split: argument 'valid_fraction': expected {expected}, got {valid_fraction!r}"
-        )
+        raise ValueError(message("split", "valid_fraction", expected, repr(valid_fraction)))
     at = len(tokens) - int(len(tokens) * valid_fraction)
     return tokens[:at], tokens[at:]
 

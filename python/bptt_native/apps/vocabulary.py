@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.values import message
+
 Tokens = npt.NDArray[np.int64]
 
 
@@ -31,7 +33,7 @@ class Vocabulary:
         if not codes or any(a >= b for a, b in pairwise(codes)):
             got = repr(self.characters if len(codes) < 20 else self.characters[:20] + "...")
             expected = "distinct characters in ascending order"
-            raise ValueError(f"Vocabulary: argument 'characters': expected {expected}, got {got}")
+            raise ValueError(message("Vocabulary", "characters", expected, got))
 
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
@@ -66,7 +68,7 @@ class Vocabulary:
             at = int(np.argmax(wrong))
             expected = f"characters among the {len(self)} that the model knows"
             got = f"{text[at]!r} (U+{ord(text[at]):04X}) at position {at}"
-            raise ValueError(f"Vocabulary.encode: argument 'text': expected {expected}, got {got}")
+            raise ValueError(message("Vocabulary.encode", "text", expected, got))
         return tokens.astype(np.int64)
 
     def decode(self, tokens: npt.ArrayLike) -> str:
@@ -85,9 +87,7 @@ class Vocabulary:
         ids = np.asarray(tokens, np.int64).reshape(-1)
         if ids.size and (ids.min() < 0 or ids.max() >= len(self)):
             expected, got = f"0 ... {len(self) - 1}", f"{ids.min()} ... {ids.max()}"
-            raise IndexError(
-                f"Vocabulary.decode: argument 'tokens': expected {expected}, got {got}"
-            )
+            raise IndexError(message("Vocabulary.decode", "tokens", expected, got))
         return "".join(self.characters[i] for i in ids)
 
 

@@ -149,17 +149,17 @@ def _adding_verdict(rows: Sequence[Row]) -> list[Claim]:
     where = f"T = {', '.join(map(str, _lengths(rows)))}"
     return [
         Claim(
-            f"LSTM and GRU leave the baseline 1/6 by ten times at {where}.",
+            f"LSTM and GRU reduce the error to less than a tenth of the baseline 1/6 at {where}.",
             max(gated) < solved,
             "held-out error by seed: " + _told(rows, GATED),
         ),
         Claim(
-            "A tanh RNN does not leave it.",
+            "A tanh RNN does not leave the baseline.",
             min(tanh) > 0.6,
             f"held-out error by seed: {_told(rows, ['tanh RNN'])} (baseline {ADDING_BASELINE:.3g})",
         ),
         Claim(
-            "An IRNN does, with most seeds, to less than half of it.",
+            "An IRNN reduces the error to less than half of the baseline with most seeds.",
             2 * sum(share < 0.5 for share in irnn) > len(irnn),
             "held-out error by seed: " + _told(rows, ["IRNN"]),
         ),
@@ -183,13 +183,13 @@ def _copy_verdict(rows: Sequence[Row]) -> list[Claim]:
             f"{base}); symbols wrong: {_told(rows, ['tanh RNN', 'IRNN'], 'wrong')} (chance 0.875)",
         ),
         Claim(
-            f"A GRU is below nine tenths of it after {updates} updates.",
+            f"A GRU is below nine tenths of the baseline after {updates} updates.",
             max(_shares(rows, "GRU")) < 0.9,
             f"held-out loss by seed: {_told(rows, ['GRU'], form='.4f')}; symbols wrong: "
             + _told(rows, ["GRU"], "wrong"),
         ),
         Claim(
-            "Every LSTM with chrono is further below it than any with forget bias 1.",
+            "Every LSTM with chrono is further below the baseline than any with forget bias 1.",
             ahead,
             f"held-out loss by seed: {_told(rows, ['LSTM', 'chrono LSTM'], form='.4f')}; symbols "
             "wrong: " + _told(rows, ["LSTM", "chrono LSTM"], "wrong"),
@@ -207,17 +207,17 @@ def _order_verdict(rows: Sequence[Row]) -> list[Claim]:
     middle = {net: float(np.median(_when(rows, net, level))) for net in NETS}
     return [
         Claim(
-            "LSTM, GRU and IRNN solve it: less than 1 % wrong with every seed.",
+            "LSTM, GRU and IRNN solve the task: less than 1 % wrong with every seed.",
             max(others) < 0.01,
             "wrong by seed: " + _told(rows, [net for net in NETS if net != "tanh RNN"], "wrong"),
         ),
         Claim(
-            "With Adam and clipping a tanh RNN leaves chance too.",
+            "With Adam and clipping, a tanh RNN is better than chance too.",
             max(wrong["tanh RNN"]) < 0.375,
             f"wrong by seed: {_told(rows, ['tanh RNN'], 'wrong')} (chance 0.75)",
         ),
         Claim(
-            "It takes more updates than each gated net.",
+            "A tanh RNN takes more updates than each gated net.",
             middle["tanh RNN"] > max(middle[net] for net in GATED),
             f"updates to a loss below {level:.2g}, median over seeds: "
             + "; ".join(f"{net} {spelled([middle[net]], '.0f')}" for net in NETS),
@@ -280,7 +280,7 @@ def _experiment(name: str, title: str, claim: str, quick: tuple[int, int],
 
 ADDING = _experiment(
     "adding", "The adding problem",
-    "Two marked numbers among many are to be added; that takes a memory as long as the sequence.",
+    "The net must add two marked numbers among many, which takes a memory as long as the sequence.",
     (100, 2500), ((100, 200, 400), 20000), _adding_verdict, (1.4, 39),
     "TCN paper (Bai et al. 2018, arXiv:1803.01271), T = 600: LSTM 0.164, GRU 5.3e-5, RNN 0.177. "
     "RIN paper (Hu et al. 2018): IRNN solves T = 200, 300 and 400 (Adam, 1e-4 to 1e-6), LSTM fails "
@@ -289,7 +289,7 @@ ADDING = _experiment(
 )  # fmt: skip
 COPY_MEMORY = _experiment(
     "copy-memory", "The copy memory",
-    "Ten symbols are to be repeated after a long blank; without memory the loss is 10 ln 8 / "
+    "The net must repeat ten symbols after a long blank; without memory the loss is 10 ln 8 / "
     "(T + 20).",
     (50, 3000), ((50, 100, 200), 10000), _copy_verdict, (2.2, 38),
     "TCN paper (Bai et al. 2018, arXiv:1803.01271), T = 1000: LSTM 0.0204, GRU 0.0197, RNN 0.0202, "
@@ -299,9 +299,9 @@ COPY_MEMORY = _experiment(
 )  # fmt: skip
 TEMPORAL_ORDER = _experiment(
     "temporal-order", "The temporal order",
-    "Which two symbols came, and in which order, is to be told at the end of noise.",
+    "The net must tell two symbols and their order at the end of a noisy sequence.",
     (50, 2500), ((50, 100, 200), 20000), _order_verdict, (0.52, 30),
     "Pascanu et al. 2013 (arXiv:1211.5063): with SGD a tanh RNN of 50 units solves lengths of 50 "
     "to 200 given clipping and Omega (5 of 5 seeds, up to 5 million updates); with plain SGD "
-    "success falls with length. Here it is Adam with clipping and 64 units.",
+    "success falls with length. Here the nets have 64 units and are trained by Adam with clipping.",
 )  # fmt: skip

@@ -202,7 +202,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             f"rose to {min(peaks[bare]):.0f} to {max(peaks[bare]):.0f} times the baseline",
         ),
         Claim(
-            "Nor is there a learning rate at which it learns as fast without clipping.",
+            "Without clipping there is no learning rate at which it learns as fast.",
             when[norm] < min(when[way] for way in free),
             f"updates until the error is below {SOLVED:g}, and the error at the end, medians: "
             + "; ".join(
@@ -212,7 +212,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             ),
         ),
         Claim(
-            "Clipping by value, which turns the gradient, solves it less often than by norm.",
+            "With clipping by value, which turns the gradient, it learns less often than by norm.",
             max(solved[way] for way in value) < solved[norm],
             "; ".join(f"clip_value {way[1]:g}: {solved[way]} of {seeds}" for way in value),
         ),

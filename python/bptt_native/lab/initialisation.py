@@ -92,13 +92,13 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
     steps = next(row["steps"] for row in rows if row["cell"] == "rnn")
     return [
         Claim(
-            f"A tanh RNN does not learn to add over {steps} steps, however its weights begin.",
+            f"A tanh RNN does not learn to add over {steps} steps with any of the initial weights.",
             min(tanh) > 0.1,
             f"held-out error after {last['rnn']} updates: {min(tanh):.3f} to {max(tanh):.3f} "
             f"(baseline {ADDING_BASELINE:.3f}) over default, Xavier and orthogonal",
         ),
         Claim(
-            "With ReLU most RNNs do: with the identity (IRNN), but from other weights too.",
+            "Most ReLU RNNs learn it, with the identity (IRNN) and with other initial weights.",
             3 * sum(learnt.values()) >= 2 * runs and all(learnt.values()),
             f"held-out error below {LEARNT:g}: "
             + "; ".join(
@@ -108,8 +108,8 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             ),
         ),
         Claim(
-            "An LSTM learns soonest with chrono: gates that begin with memories as long as the "
-            "task's.",
+            "An LSTM learns soonest with chrono, which initialises the gates with memories as long "
+            "as the task's.",
             middle["chrono"] < others,
             f"updates until the error is below {SOLVED:g}, by seed (of {last['lstm']}): "
             + "; ".join(f"{init} {spelled(_when(rows, init), '.0f')}" for init in NETS["lstm"]),
@@ -150,10 +150,10 @@ def _draw_ends(ax: Any, style: Any, height: int, errors: Sequence[float]) -> Non
 
 EXPERIMENT = Experiment(
     name="initialisation",
-    title="How a net begins",
+    title="Initial weights and biases",
     claim=(
-        "Whether, and how soon, a net learns a dependency over a hundred steps depends on the "
-        "weights and biases with which it begins."
+        "Whether, and how soon, a net learns a dependency over a hundred steps depends on its "
+        "initial weights and biases."
     ),
     cases=cases,
     measure=measure,

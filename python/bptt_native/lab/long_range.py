@@ -71,7 +71,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
     tanh = {gap: float(np.median(accuracies(rows, "tanh RNN", gap))) for gap in inside}
     return [
         Claim(
-            f"LSTM and GRU get the word right over every gap up to {longest} words.",
+            f"LSTM and GRU predict the word correctly over every gap up to {longest} words.",
             min(min(within[net]) for net in GATED) >= 0.99,
             "least accuracy over gaps and seeds: "
             + "; ".join(f"{net} {min(within[net]):.3f}" for net in GATED)
@@ -85,7 +85,7 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             + "; ".join(f"{value:.3f} over {gap}" for gap, value in tanh.items()),
         ),
         Claim(
-            f"Gated nets keep it over {farthest} words, longer than any gap in training.",
+            f"Gated nets predict it over {farthest} words too, longer than any gap in training.",
             min(min(beyond[net]) for net in GATED) >= 0.95,
             f"accuracy over {farthest} words by seed: "
             + "; ".join(f"{net} {spelled(beyond[net], '.3f')}" for net in NETS),
@@ -118,8 +118,8 @@ EXPERIMENT = Experiment(
     name="long-range-text",
     title="A word that depends on one far before",
     claim=(
-        "Whether a net can tell the language at the end of a text depends on its cell, and on how "
-        "far the country is away."
+        "Whether a net can tell the language at the end of a text depends on its cell and on the "
+        "distance to the country."
     ),
     cases=cases,
     measure=measure,
@@ -127,8 +127,8 @@ EXPERIMENT = Experiment(
     verdict=verdict,
     minutes=(0.75, 0.93),
     published=(
-        "The texts are of a grammar of our own (`lab.tasks.agreement_text`): eight countries, one "
-        "sentence in four of those between names another, only the last word is asked for. "
-        "Training draws the gap anew for each batch."
+        "The texts follow a grammar of this project (`lab.tasks.agreement_text`) with eight "
+        "countries. One in four of the sentences in the gap names a random country, and only the "
+        "last word is the target. The gap of each training batch is random."
     ),
 )

@@ -126,15 +126,15 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             f"{radii[one]:g}, {_span(tanh[-1], '.3f')} at {high:g}",
         ),
         Claim(
-            "With ReLU the same radius vanishes faster than with tanh, because a unit that is "
-            "off passes nothing.",
+            "With ReLU the gradient vanishes faster than with tanh at the same radius, because a "
+            "unit that is off passes nothing.",
             bool(all(np.all(relu[k] < tanh[k]) for k in range(one + 1))),
             f"factor per step at radius {radii[one]:g}: ReLU {_span(relu[one])}, tanh "
             f"{_span(tanh[one])}; ReLU at {high:g}: {_span(relu[-1])}",
         ),
         Claim(
-            "What an LSTM keeps is set by the bias of its forget gates; with PyTorch's "
-            "initialisation it begins by forgetting.",
+            "The bias of the forget gates determines how much an LSTM keeps; with PyTorch's "
+            "initialisation it forgets.",
             bool(default.max() < bias.min() and bias.max() < chrono.min() and chrono.min() > 0.95),
             f"factor per step of the cell's gradient: {_span(default)} by default, "
             f"{_span(bias)} with forget bias 1, {_span(chrono, '.3f')} with chrono; GRU "
@@ -178,7 +178,7 @@ def figure(rows: Sequence[Row]) -> "Figure":
     level(axes[1, 2], 0.25, "the sigmoid's derivative is at most 0.25")
     below = "spectral radius of W_hh"
     dress(axes[1, 1], "Factor per step", below, "factor of ||dL/dh|| per step back")
-    dress(axes[1, 2], "What the nonlinearity alone lets pass", below, "||dL/da|| / ||dL/dh||")
+    dress(axes[1, 2], "Share that passes the nonlinearity", below, "||dL/da|| / ||dL/dh||")
     axes[1, 1].set_ylim(0, 1.2)
     axes[1, 2].set_ylim(0, 1.05)
     for ax in axes[1, 1:]:
@@ -196,8 +196,8 @@ EXPERIMENT = Experiment(
     name="vanish-explode",
     title="Vanishing and exploding gradients",
     claim=(
-        "Going back in time the gradient's norm changes by a nearly constant factor per step, "
-        "which the nonlinearity, the spectral radius and the gates set."
+        "On its way back in time, the gradient's norm changes by a nearly constant factor per "
+        "step, which depends on the nonlinearity, the spectral radius and the gates."
     ),
     cases=cases,
     measure=measure,

@@ -4,9 +4,11 @@
 the rows and the CPU time of each job, or the traceback of its failure.
 """
 
+import pickle
 import signal
 import time
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from ..runtime.settings import set_num_threads
@@ -16,22 +18,17 @@ def serve(descriptor: int) -> None:
     """Measure the jobs that arrive on a connection until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles an interruption
     set_num_threads(1)
-    with Connection(descriptor) as jobs:
+    with Connection(descriptor) as jobs, suppress(EOFError, ConnectionError):
         while True:
-            try:
-                jobs.send(_answer(jobs))
-            except (EOFError, ConnectionError):
-                return
+            jobs.send(_answer(jobs.recv_bytes()))
 
 
-def _answer(jobs: Connection) -> tuple[list[dict[str, object]], float] | str:
-    """Receive a job and return its rows and CPU time, or the traceback of its failure."""
+def _answer(job: bytes) -> tuple[list[dict[str, object]], float] | str:
+    """Return the rows and the CPU time of a pickled job, or the traceback of its failure."""
     try:
-        measure, case, seed = jobs.recv()
+        measure, case, seed = pickle.loads(job)
         start = time.process_time()
         rows = [dict(row) for row in measure(case, seed)]
         return rows, time.process_time() - start
-    except (EOFError, ConnectionError):
-        raise
     except Exception:
         return traceback.format_exc()
