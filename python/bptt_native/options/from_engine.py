@@ -62,7 +62,7 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
     }
     time_scale = nan_means_none.pop("time_scale")
     weights = name_of(INITS, options["init"])
-    init = Init(weights, options["gain"], None, options["spectral_radius"], time_scale)
+    init = Init(weights, options["init_gain"], None, options["spectral_radius"], time_scale)
     flags = ("bias", "decay_biases", "nesterov", "amsgrad", "centered", "batch_first",
              *(name for name in LAYER_FLAGS if name != "reset_after"))  # fmt: skip
     kept = ("hidden_size", "num_layers", "output_size", "lr", "momentum", "weight_decay", "seed",

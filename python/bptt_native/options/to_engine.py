@@ -107,7 +107,7 @@ def layer_options(
         "compute": _compute(compute, name, where),
         "seed": integer(seed, where, "seed", 0, 2**64 - 1),
         "init": choice(start.weights, INITS, where, "init"),
-        "gain": number(start.gain, where, "init.gain"),
+        "init_gain": number(start.gain, where, "init.gain"),
         **scales(start, where),
         **cell_options(more, name_of(CELLS, cell), where),
     }

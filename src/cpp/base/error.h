@@ -25,6 +25,9 @@ class Error : public std::exception {
   std::string argument;  // "" where no single argument is at fault
   std::string expected, got;
   int system_error;  // errno, or 0
+  struct {
+    std::string argument, expected, got;
+  } python;  // the same in the words of Python; all empty where they are no others
 };
 
 }  // namespace bptt

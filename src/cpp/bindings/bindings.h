@@ -220,6 +220,7 @@ struct Params {
   Net net;
 };
 
+void bind_options(py::module_& module);
 void bind_layer(py::module_& module);
 void bind_model(py::module_& module);
 void bind_stream(py::module_& module);

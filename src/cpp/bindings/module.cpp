@@ -1,6 +1,7 @@
 // module.cpp: the module bptt_native._core; statuses become exceptions here.
 #include "bindings/bindings.h"
 #include "bindings/package.h"
+#include "bptt_options.h"
 
 #include <cerrno>
 #include <chrono>
@@ -49,60 +50,18 @@ int signal_arrived(void*) {
   return stop;
 }
 
-// What an argument of bptt.h is called in Python.
+// The name in Python of an argument of bptt.h that is no option.
 std::string python_name(const char* argument) {
-  static const char* const names[][2] = {{"tokens", "x"},
-                                         {"token", "x"},
-                                         {"h0", "state"},
-                                         {"c0", "state"},
-                                         {"classes", "targets"},
-                                         {"beta1", "betas"},
-                                         {"beta2", "betas"},
-                                         {"init_gain", "init.gain"},
-                                         {"algorithm", "optimizer"},
-                                         {"reset_before", "reset_after"},
-                                         {"truncation_k1", "truncation"},
-                                         {"truncation_k2", "truncation"},
-                                         {"target.values", "targets"},
-                                         {"spectral_radius", "init.spectral_radius"},
-                                         {"time_scale", "init.time_scale"},
-                                         {"buffer", "data"},
-                                         {"model", "self"}};
+  static const char* const names[][2] = {{"tokens", "x"},        {"token", "x"},
+                                         {"h0", "state"},        {"c0", "state"},
+                                         {"classes", "targets"}, {"target.values", "targets"},
+                                         {"buffer", "data"},     {"model", "self"}};
   const char* dot = std::strrchr(argument, '.');
   const char* last = dot ? dot + 1 : argument;
   for (const auto& pair : names) {
     if (std::strcmp(last, pair[0]) == 0 || std::strcmp(argument, pair[0]) == 0) return pair[1];
   }
   return last;
-}
-
-// What an expectation of bptt.h says, in Python's words.
-std::string python_text(std::string text) {
-  static const char* const words[][2] = {{"BPTT_RNN", "'rnn'"},
-                                         {"BPTT_LSTM", "'lstm'"},
-                                         {"BPTT_GRU", "'gru'"},
-                                         {"BPTT_TANH (1)", "'tanh'"},
-                                         {"reset_before", "reset_after=False"},
-                                         {"BPTT_CROSS_ENTROPY", "'cross_entropy'"},
-                                         {"BPTT_INIT_CHRONO", "'chrono'"},
-                                         {"BPTT_RMSPROP_TORCH (0)", "'torch'"},
-                                         {"BPTT_RMSPROP_GRAVES (1)", "'graves'"},
-                                         {"BPTT_RMSPROP_TORCH", "'torch'"},
-                                         {"BPTT_RMSPROP", "'rmsprop'"},
-                                         {"BPTT_SGD", "'sgd'"},
-                                         {"BPTT_ADAM", "'adam'"},
-                                         {"the algorithm", "the optimizer"},
-                                         {"truncation_k2 0", "k2 0"},
-                                         {"with truncation_k1", "with truncation"},
-                                         {"truncation_k1", "truncation k1"},
-                                         {"NaN", "None"}};
-  for (const auto& pair : words) {
-    for (size_t at = 0; (at = text.find(pair[0], at)) != std::string::npos;) {
-      text.replace(at, std::strlen(pair[0]), pair[1]);
-      at += std::strlen(pair[1]);
-    }
-  }
-  return text;
 }
 
 PyObject* exception_of(bptt_status status) {
@@ -240,13 +199,14 @@ void check(bptt_status status, const Where& where, const char* filename) {
   if (status == BPTT_OK) return;
   bptt_error error = {};
   bptt_last_error(&error, sizeof error);
+  const std::string argument = error.argument;
+  bptt_last_error_python(&error, sizeof error);
   std::string text = where.text() + ": ";
-  if (*error.argument) text += "argument '" + python_name(error.argument) + "': ";
-  // What was given is the user's own text, unless it is a choice of bptt.h.
-  const bool choice = std::strncmp(error.got, "BPTT_", 5) == 0;
-  text += "expected " + python_text(error.expected) + ", got " +
-          (choice ? python_text(error.got) : error.got);
-  text = printable(text);
+  if (!argument.empty()) {
+    const bool worded = argument != error.argument;  // as Python names it
+    text += "argument '" + (worded ? error.argument : python_name(error.argument)) + "': ";
+  }
+  text = printable(text + "expected " + error.expected + ", got " + error.got);
   PyObject* type = exception_of(status);
   if (status == BPTT_ERR_IO && error.system_error != 0) {
     const py::object name =
@@ -283,6 +243,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("map_function", &map_function, py::arg("function"), py::arg("values"));
   module.def("pin_of", &pin_of, py::arg("array"));
   module.def("hand_over", &hand_over);
+  bind_options(module);
   bind_layer(module);
   bind_model(module);
   bind_optimizer(module);

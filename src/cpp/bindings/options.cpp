@@ -1,118 +1,144 @@
 #include "bindings/options.h"
 
+#include <cstring>
+#include <string_view>
+
+#include "bptt_options.h"
+
 namespace bindings {
 namespace {
 
-// Each visitor names the fields of a struct once, for both directions.
-template <class Visit>
-void fields(bptt_layer_options& o, const Visit& visit) {
-  visit("cell", o.cell);
-  visit("nonlinearity", o.nonlinearity);
-  visit("dtype", o.dtype);
-  visit("compute", o.compute);
-  visit("input_size", o.input_size);
-  visit("hidden_size", o.hidden_size);
-  visit("num_layers", o.num_layers);
-  visit("bias", o.bias);
-  visit("init", o.init);
-  visit("gain", o.init_gain);
-  visit("forget_bias", o.forget_bias);
-  visit("seed", o.seed);
-  visit("bidirectional", o.bidirectional);
-  visit("layer_norm", o.layer_norm);
-  visit("peephole", o.peephole);
-  visit("coupled", o.coupled);
-  visit("reset_before", o.reset_before);
-  visit("variational", o.variational);
-  visit("proj_size", o.proj_size);
-  visit("alpha", o.alpha);
-  visit("noise", o.noise);
-  visit("dale", o.dale);
-  visit("dropout", o.dropout);
-  visit("recurrent_dropout", o.recurrent_dropout);
-  visit("zoneout", o.zoneout);
-  visit("zoneout_c", o.zoneout_c);
-  visit("spectral_radius", o.spectral_radius);
-  visit("time_scale", o.time_scale);
-}
-
-template <class Visit>
-void fields(bptt_optimizer_options& o, const Visit& visit) {
-  visit("algorithm", o.algorithm);
-  visit("lr", o.lr);
-  visit("momentum", o.momentum);
-  visit("beta1", o.beta1);
-  visit("beta2", o.beta2);
-  visit("eps", o.eps);
-  visit("weight_decay", o.weight_decay);
-  visit("decay_biases", o.decay_biases);
-  visit("nesterov", o.nesterov);
-  visit("amsgrad", o.amsgrad);
-  visit("centered", o.centered);
-  visit("rmsprop_alpha", o.rmsprop_alpha);
-  visit("rmsprop_form", o.rmsprop_form);
-}
-
-template <class Visit>
-void fields(bptt_model_options& o, const Visit& visit) {
-  visit("vocab_size", o.vocab_size);
-  visit("embedding_size", o.embedding_size);
-  visit("output_size", o.output_size);
-  visit("loss", o.loss);
-  visit("targets", o.targets);
-  visit("reduction", o.reduction);
-  visit("clip_norm", o.clip_norm);
-  visit("clip_tensor_norm", o.clip_tensor_norm);
-  visit("clip_value", o.clip_value);
-  visit("clip_step", o.clip_step);
-  visit("clip_step_norm", o.clip_step_norm);
-  visit("truncation_k1", o.truncation_k1);
-  visit("truncation_k2", o.truncation_k2);
-  visit("omega", o.omega);
-  visit("batch_first", o.batch_first);
-  visit("label_smoothing", o.label_smoothing);
-  visit("ignore_index", o.ignore_index);
-  visit("nonfinite", o.nonfinite);
-}
-
-template <class Visit>
-void fields(Options& o, const Visit& visit) {
-  fields(o.layer, visit);
-  fields(o.model, visit);
-  fields(o.optimizer, visit);
-}
-
-struct Read {
-  const py::dict& from;
-  template <class Field>
-  void operator()(const char* name, Field& field) const {
-    if (!from.contains(name)) return;
-    if constexpr (std::is_enum_v<Field>) {
-      field = static_cast<Field>(py::cast<int32_t>(from[name]));
-    } else {
-      field = py::cast<Field>(from[name]);
-    }
+// Calls body(option) for the options of a group; for all of them without one.
+template <class Body>
+void each_option(std::string_view group, const Body& body) {
+  bptt_option_info option;
+  for (int64_t i = 0; bptt_option(i, &option, sizeof option) == BPTT_OK; ++i) {
+    if (group.empty() || option.group == group) body(option);
   }
-};
+}
 
-struct Write {
-  py::dict& to;
-  template <class Field>
-  void operator()(const char* name, Field& field) const {
-    if constexpr (std::is_enum_v<Field>) {
-      to[name] = static_cast<int32_t>(field);
-    } else {
-      to[name] = field;
+template <class Number>
+void put(const py::handle& value, void* to) {
+  const Number number = py::cast<Number>(value);
+  std::memcpy(to, &number, sizeof number);
+}
+template <class Number>
+py::object get(const void* from) {
+  Number number;
+  std::memcpy(&number, from, sizeof number);
+  return py::cast(number);
+}
+
+// Sets the fields that `from` has, but for pointers.
+void read_fields(const py::dict& from, const char* group, void* options) {
+  each_option(group, [&](const bptt_option_info& option) {
+    if (!from.contains(option.name)) return;
+    const py::object value = from[option.name];
+    void* const to = static_cast<char*>(options) + option.offset;
+    switch (option.type) {
+      case BPTT_OPTION_INT32:
+        return put<int32_t>(value, to);
+      case BPTT_OPTION_INT64:
+        return put<int64_t>(value, to);
+      case BPTT_OPTION_UINT64:
+        return put<uint64_t>(value, to);
+      case BPTT_OPTION_DOUBLE:
+        return put<double>(value, to);
+      default:
+        return;
     }
+  });
+}
+
+py::object field(const bptt_option_info& option, const void* options) {
+  const void* const from = static_cast<const char*>(options) + option.offset;
+  switch (option.type) {
+    case BPTT_OPTION_INT32:
+      return get<int32_t>(from);
+    case BPTT_OPTION_INT64:
+      return get<int64_t>(from);
+    case BPTT_OPTION_UINT64:
+      return get<uint64_t>(from);
+    case BPTT_OPTION_DOUBLE:
+      return get<double>(from);
+    default:
+      return py::none();
   }
-};
+}
+
+py::object text_or_none(const char* text) { return text ? py::object(py::str(text)) : py::none(); }
+
+// The numbers of a set of a choice's values.
+py::frozenset values_of(uint32_t set) {
+  py::set values;
+  for (int value = 0; value < 32; ++value) {
+    if (set >> value & 1) values.add(value);
+  }
+  return py::frozenset(values);
+}
+
+// The default of an option with the field's type.
+py::object fallback_of(const bptt_option_info& option) {
+  if (option.type == BPTT_OPTION_DOUBLE) return py::float_(option.fallback);
+  if (option.type == BPTT_OPTION_POINTER) return py::none();
+  return py::int_(int64_t(option.fallback));
+}
+
+py::list option_table() {
+  py::list table;
+  each_option("", [&](const bptt_option_info& option) {
+    py::dict choices;
+    for (int64_t i = 0; i < option.word_count; ++i) {
+      const bptt_option_word& word = option.words[i];
+      choices[word.python ? word.python : word.name] = word.value;
+    }
+    py::dict row;
+    row["group"] = option.group;
+    row["name"] = option.name;
+    row["python_name"] = option.python;
+    row["alone"] = text_or_none(option.alone);
+    row["kind"] = option.kind;
+    row["default"] = fallback_of(option);
+    row["choices"] = choices;
+    row["owner"] = text_or_none(option.owner);
+    row["owners"] = values_of(option.owners);
+    row["inverted"] = option.inverted != 0;
+    row["or_none"] = option.or_none != 0;
+    row["doc"] = option.doc;
+    table.append(row);
+  });
+  return table;
+}
+
+py::list option_conflicts() {
+  py::list table;
+  bptt_option_conflict conflict;
+  for (int64_t i = 0; bptt_conflict(i, &conflict, sizeof conflict) == BPTT_OK; ++i) {
+    bptt_option_info option, other;
+    check(bptt_option(conflict.option, &option, sizeof option), {"option_conflicts", ""});
+    check(bptt_option(conflict.other, &other, sizeof other), {"option_conflicts", ""});
+    py::dict row;
+    row["option"] = option.name;
+    row["values"] = values_of(conflict.values);
+    row["excludes"] = conflict.with != 0;
+    row["other"] = other.name;
+    row["other_values"] = values_of(conflict.other_values);
+    row["reason"] = text_or_none(conflict.reason);
+    table.append(row);
+  }
+  return table;
+}
 
 }  // namespace
 
-void read_options(const py::dict& from, bptt_layer_options& to) { fields(to, Read{from}); }
-void read_options(const py::dict& from, bptt_optimizer_options& to) { fields(to, Read{from}); }
+void read_options(const py::dict& from, bptt_layer_options& to) { read_fields(from, "layer", &to); }
+void read_options(const py::dict& from, bptt_optimizer_options& to) {
+  read_fields(from, "optimizer", &to);
+}
 Flat read_options(const py::dict& from, Options& to) {
-  fields(to, Read{from});
+  read_options(from, to.layer);
+  read_options(from, to.optimizer);
+  read_fields(from, "model", &to.model);
   Flat weights;
   if (from.contains("class_weights")) {
     weights = take_flat(12, from["class_weights"], to.model.output_size, {"Model", ""},
@@ -123,10 +149,13 @@ Flat read_options(const py::dict& from, Options& to) {
 }
 
 py::dict write_options(const Options& from) {
-  Options copy = from;
   py::dict options;
-  fields(copy, Write{options});
-  options["class_weights"] = py::none();
+  each_option("", [&](const bptt_option_info& option) {
+    const std::string_view group = option.group;
+    options[option.name] = group == "layer"       ? field(option, &from.layer)
+                           : group == "optimizer" ? field(option, &from.optimizer)
+                                                  : field(option, &from.model);
+  });
   if (from.model.class_weights) {
     py::tuple weights(static_cast<size_t>(from.model.output_size));
     for (int64_t i = 0; i < from.model.output_size; ++i)
@@ -134,6 +163,11 @@ py::dict write_options(const Options& from) {
     options["class_weights"] = weights;
   }
   return options;
+}
+
+void bind_options(py::module_& module) {
+  module.def("option_table", &option_table);
+  module.def("option_conflicts", &option_conflicts);
 }
 
 }  // namespace bindings

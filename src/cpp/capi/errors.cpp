@@ -23,8 +23,9 @@ struct Record {
   char got[1024] = "";
   char text[2304] = "";
 };
-thread_local Record record;
+thread_local Record record, python_record;  // the second has options in the words of Python
 thread_local Inside* innermost = nullptr;
+
 
 // Copies as much as fits, never half a UTF-8 character.
 template <size_t size>
@@ -35,8 +36,8 @@ void copy_text(char (&to)[size], const char* from) {
   to[length] = '\0';
 }
 
-bptt_status write_record(const char* function, bptt_status status, const char* argument,
-                         const char* expected, const char* got, int system_error) {
+void write(Record& record, const char* function, bptt_status status, const char* argument,
+           const char* expected, const char* got, int system_error) {
   record.status = status;
   record.system_error = system_error;
   record.function = function;
@@ -50,7 +51,23 @@ bptt_status write_record(const char* function, bptt_status status, const char* a
     std::snprintf(record.text, sizeof record.text, "%s: expected %s, got %s", function,
                   record.expected, record.got);
   }
+}
+
+bptt_status write_record(const char* function, bptt_status status, const char* argument,
+                         const char* expected, const char* got, int system_error) {
+  write(record, function, status, argument, expected, got, system_error);
+  python_record = record;
   return status;
+}
+
+bptt_status read_record(const Record& from, bptt_error* error, size_t struct_size) {
+  if (!error) return BPTT_ERR_ARGUMENT;
+  if (!is_size(struct_size, known_struct<bptt_error>())) return BPTT_ERR_STRUCT_SIZE;
+  write_struct(error, struct_size,
+               {struct_size, from.status, from.system_error, from.function, from.argument,
+                from.expected, from.got, from.text},
+               "error");
+  return BPTT_OK;
 }
 
 const double installed = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
@@ -61,8 +78,14 @@ bptt_status record_failure(const char* function) noexcept {
   try {
     throw;
   } catch (const Error& error) {
-    return write_record(function, error.status, error.argument.c_str(), error.expected.c_str(),
-                        error.got.c_str(), error.system_error);
+    write_record(function, error.status, error.argument.c_str(), error.expected.c_str(),
+                 error.got.c_str(), error.system_error);
+    const auto& python = error.python;
+    if (!python.expected.empty()) {
+      write(python_record, function, error.status, python.argument.c_str(), python.expected.c_str(),
+            python.got.c_str(), error.system_error);
+    }
+    return error.status;
   } catch (const std::bad_alloc&) {
     return write_record(function, BPTT_ERR_MEMORY, "", "sizes that fit into memory",
                         "more than could be had", ENOMEM);
@@ -157,11 +180,9 @@ const char* bptt_status_name(bptt_status status) {
 
 // Not guarded: a failure here must not write over the record that is asked for.
 bptt_status bptt_last_error(bptt_error* error, size_t struct_size) {
-  if (!error) return BPTT_ERR_ARGUMENT;
-  if (!is_size(struct_size, known_struct<bptt_error>())) return BPTT_ERR_STRUCT_SIZE;
-  write_struct(error, struct_size,
-               {struct_size, record.status, record.system_error, record.function, record.argument,
-                record.expected, record.got, record.text},
-               "error");
-  return BPTT_OK;
+  return read_record(record, error, struct_size);
+}
+
+bptt_status bptt_last_error_python(bptt_error* error, size_t struct_size) {
+  return read_record(python_record, error, struct_size);
 }

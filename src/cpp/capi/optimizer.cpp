@@ -55,8 +55,7 @@ bptt_status bptt_optimizer_create(const bptt_optimizer_options* options, bptt_pa
   return guard("bptt_optimizer_create", [&] {
     not_null(optimizer, "optimizer");
     with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
-      const OptimizerConfig config =
-          optimizer_settings(options, dtype_of(network->config().dtype));
+      const OptimizerConfig config = optimizer_settings(options, dtype_of(network->config().dtype));
       check_environment();
       auto object = std::make_unique<OptimizerObject>();
       object->owned = std::shared_ptr<OwnedOptimizer<T>>(

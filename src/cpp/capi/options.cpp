@@ -1,7 +1,6 @@
 // options.cpp: the caller's structs of options: their defaults, and the checked configurations of the engine.
 #include "capi/capi.h"
 #include "model/option_rules.h"
-#include "model/option_text.h"
 
 namespace bptt {
 namespace {
@@ -9,7 +8,11 @@ namespace {
 void refuse(const std::optional<OptionProblem>& problem) {
   if (!problem) return;
   const bool type = problem->row == &row_of("dtype");
-  fail(type ? BPTT_ERR_TYPE : BPTT_ERR_ARGUMENT, problem->name, problem->expected, problem->got);
+  const auto& [name, expected, got] = problem->c;
+  Error error(type ? BPTT_ERR_TYPE : BPTT_ERR_ARGUMENT, name, expected, got);
+  const auto& python = problem->python;
+  error.python = {python.name, python.expected, python.got};
+  throw error;
 }
 
 // Refuses sizes whose parameters alone would not fit into memory.
@@ -80,19 +83,16 @@ void check_call(const bptt_layer_options& layer, const bptt_backward& backward) 
 using namespace bptt;
 
 bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size) {
-  return guard("bptt_layer_options_init", [&] {
-    write_struct(options, struct_size, default_layer_options(), "options");
-  });
+  return guard("bptt_layer_options_init",
+               [&] { write_struct(options, struct_size, default_layer_options(), "options"); });
 }
 
 bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options, size_t struct_size) {
-  return guard("bptt_optimizer_options_init", [&] {
-    write_struct(options, struct_size, default_optimizer_options(), "options");
-  });
+  return guard("bptt_optimizer_options_init",
+               [&] { write_struct(options, struct_size, default_optimizer_options(), "options"); });
 }
 
 bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size) {
-  return guard("bptt_model_options_init", [&] {
-    write_struct(options, struct_size, default_model_options(), "options");
-  });
+  return guard("bptt_model_options_init",
+               [&] { write_struct(options, struct_size, default_model_options(), "options"); });
 }

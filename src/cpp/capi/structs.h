@@ -9,6 +9,7 @@
 #include "bptt_diagnostics.h"
 #include "bptt_files.h"
 #include "bptt_optimizer.h"
+#include "bptt_options.h"
 
 namespace bptt {
 
@@ -37,6 +38,8 @@ BPTT_STRUCT(bptt_extra_info, values)
 BPTT_STRUCT(bptt_flow, h)
 BPTT_STRUCT(bptt_seeds, dx_norms)
 BPTT_STRUCT(bptt_spectrum, exponents)
+BPTT_STRUCT(bptt_option_info, doc)
+BPTT_STRUCT(bptt_option_conflict, reason)
 #undef BPTT_STRUCT
 
 // Zeros, but for structs with a specialisation.

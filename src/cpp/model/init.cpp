@@ -171,8 +171,8 @@ double radius_of(const bptt_layer_options& config) {
 // the row sums to 0: else the mean of the elements is an eigenvalue far outside the others (Rajan &
 // Abbott 2006). Where all units have one sign, it stays and is the spectral radius.
 template <class T>
-void fill_weight_hh_of_dale(const LayerConfig& layer,
-                            const Tensor& tensor, Draw& draw, double bound, T* values) {
+void fill_weight_hh_of_dale(const LayerConfig& layer, const Tensor& tensor, Draw& draw,
+                            double bound, T* values) {
   const int64_t H = layer.hidden, excite = excitatory_units(layer);
   if (layer.init == BPTT_INIT_NORMAL) {
     fill_normal(draw, 1.0, values, tensor.count);
@@ -214,8 +214,8 @@ void fill_weight_ih(const bptt_layer_options& config, const Tensor& tensor, int6
 }
 
 template <class T>
-void fill_bias(const LayerConfig& config, const Tensor& tensor, int64_t H, Draw& draw,
-               double bound, T* values) {
+void fill_bias(const LayerConfig& config, const Tensor& tensor, int64_t H, Draw& draw, double bound,
+               T* values) {
   const bool hidden_bias = tensor.is("bias_hh");
   const Gates gates = gates_of(config.cell, tensor.gates);
   if (config.init == BPTT_INIT_IDENTITY || config.init == BPTT_INIT_XAVIER ||
@@ -233,8 +233,8 @@ void fill_bias(const LayerConfig& config, const Tensor& tensor, int64_t H, Draw&
 }
 
 template <class T>
-void fill_recurrent(const NetworkConfig& network, const Tensor& tensor,
-                    Draw& draw, double bound, T* values) {
+void fill_recurrent(const NetworkConfig& network, const Tensor& tensor, Draw& draw, double bound,
+                    T* values) {
   if (tensor.is("weight_hh") && network.dale >= 0) {
     fill_weight_hh_of_dale(network, tensor, draw, bound, values);
   } else if (tensor.is("weight_hh")) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "base/text.h"
 #include "model/option_text.h"
@@ -47,6 +48,11 @@ bool of_kind(const OptionRow& row, const OptionValue& value, double number) {
   }
 }
 
+OptionProblem same_words(const OptionRow& row, const std::string& expected,
+                         const std::string& got) {
+  return {&row, {row.name, expected, got}, {row.in_python(), expected, got}};
+}
+
 // Finds the first problem of options. Each function returns whether there is one.
 class Checks {
  public:
@@ -54,19 +60,19 @@ class Checks {
   std::optional<OptionProblem> problem;
 
   bool has(const OptionRow& row) const { return options_.of(row.group); }
-  OptionValue value(const OptionRow& row) const {
-    return read_option(row, options_.of(row.group));
-  }
+  OptionValue value(const OptionRow& row) const { return read_option(row, options_.of(row.group)); }
 
   // The option by itself, and whether the cell, algorithm or loss has it.
   bool row(const OptionRow& row) {
     if (row.type == OptionType::pointer) return false;
     const OptionValue given = value(row);
-    if (!of_kind(row, given, given.number)) return refuse(row, kind_text(row));
+    if (!of_kind(row, given, given.number))
+      return refuse(row, [&](Wording words) { return kind_text(row, words); });
     if (row.held && !of_kind(row, given, as_stored(given.number, dtype_)))
-      return refuse(row, held_text(row, dtype_name()));
+      return refuse(row, [&](Wording words) { return held_text(row, dtype_name(), words); });
     if (!row.owner || same(given, fallback_of(row))) return false;
-    return !is(row_of(row.owner), row.owners) && refuse(row, owner_text(row));
+    return !is(row_of(row.owner), row.owners) &&
+           refuse(row, [&](Wording words) { return owner_text(row, words); });
   }
 
   bool conflict(const OptionConflict& conflict) {
@@ -74,7 +80,7 @@ class Checks {
     const OptionRow& other = option_rows()[conflict.other];
     if (!has(row) || !has(other) || !set(row, conflict.values)) return false;
     return set(other, conflict.other_values) == conflict.with &&
-           refuse(row, conflict_text(conflict));
+           refuse(row, [&](Wording words) { return conflict_text(conflict, words); });
   }
 
   // Conditions that are not in the table.
@@ -88,13 +94,15 @@ class Checks {
   bool noise(const bptt_layer_options& layer) {
     const double factor = std::sqrt(2 / layer.alpha) * layer.noise;
     return !std::isfinite(as_stored(factor, dtype_)) &&
-           refuse(row_of("noise"), std::string("a number with sqrt(2 / alpha) noise finite in ") +
-                                       dtype_name());
+           refuse(row_of("noise"),
+                  std::string("a number with sqrt(2 / alpha) noise finite in ") + dtype_name());
   }
   bool chrono(const bptt_layer_options& layer) {
     return layer.init == BPTT_INIT_CHRONO && !(layer.time_scale >= 2) &&
-           refuse(row_of("time_scale"), "a finite number >= 2 for " +
-                                            text_of(row_of("init"), value(row_of("init"))));
+           refuse(row_of("time_scale"), [&](Wording words) {
+             const OptionRow& init = row_of("init");
+             return "a finite number >= 2 for " + text_of(init, value(init), words);
+           });
   }
   // Of parameters that begin with these options.
   bool start(const bptt_layer_options& layer) {
@@ -112,11 +120,16 @@ class Checks {
     const OptionRow& second = row_of("truncation_k2");
     if (k1 == 0 && k2 == 0) return false;
     if (k1 == 0) {
-      return refuse(row_of("truncation_k1"), "a number of steps >= 1, or 0 with " +
-                                                 name_of(second, false) + " 0");
+      return refuse(row_of("truncation_k1"), [&](Wording words) {
+        return "a number of steps >= 1, or 0 with " + name_of(second, false, words) + " 0";
+      });
     }
-    return k2 < k1 && refuse(second, "a number of steps >= " +
-                                         name_of(row_of("truncation_k1"), false));
+    return k2 < k1 &&
+           refuse(
+               second,
+               [&](Wording words) {
+                 return "a number of steps >= " + name_of(row_of("truncation_k1"), false, words);
+               });
   }
   bool weights(const bptt_model_options& model) {
     if (!model.class_weights) return false;
@@ -125,9 +138,18 @@ class Checks {
   }
 
  private:
-  bool refuse(const OptionRow& row, std::string expected) {
-    problem = OptionProblem{&row, name_of(row, options_.model != nullptr), std::move(expected),
-                            text_of(row, value(row))};
+  // expected: a text, or a function of the wording.
+  template <class Expected>
+  bool refuse(const OptionRow& row, const Expected& expected) {
+    const auto in = [&](Wording words) -> OptionProblem::Words {
+      const std::string name = name_of(row, options_.model != nullptr, words);
+      if constexpr (std::is_invocable_v<Expected, Wording>) {
+        return {name, expected(words), text_of(row, value(row), words)};
+      } else {
+        return {name, expected, text_of(row, value(row), words)};
+      }
+    };
+    problem = OptionProblem{&row, in(Wording::c), in(Wording::python)};
     return true;
   }
   bool is(const OptionRow& choice, uint32_t values) const {
@@ -195,11 +217,11 @@ std::optional<OptionProblem> problem_of_weights(std::span<const double> weights)
   for (size_t i = 0; i < weights.size(); ++i) {
     any = any || weights[i] > 0;
     if (weights[i] >= 0 && std::isfinite(weights[i])) continue;
-    return OptionProblem{&row, name_of(row, true), kind_text(row),
-                         text(weights[i]) + " at " + text(int64_t(i))};
+    return same_words(row, kind_text(row, Wording::c),
+                      text(weights[i]) + " at " + text(int64_t(i)));
   }
   if (any) return {};
-  return OptionProblem{&row, name_of(row, true), "at least one above 0", "all 0"};
+  return same_words(row, "at least one above 0", "all 0");
 }
 
 }  // namespace bptt

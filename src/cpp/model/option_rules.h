@@ -11,10 +11,12 @@
 
 namespace bptt {
 
-// The option that is wrong, what it has to be and what it is, in the words in use (option_text.h).
+// An option that is wrong, what it has to be and what it is, in the words of bptt.h and of Python.
 struct OptionProblem {
   const OptionRow* row;
-  std::string name, expected, got;
+  struct Words {
+    std::string name, expected, got;
+  } c, python;
 };
 
 // Whether parameters begin with the options or, as in a file, are there already: then starts are allowed that are

@@ -10,49 +10,48 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-constexpr OptionWord kCells[] = {
-    {BPTT_RNN, "BPTT_RNN", "rnn"}, {BPTT_LSTM, "BPTT_LSTM", "lstm"}, {BPTT_GRU, "BPTT_GRU", "gru"}};
-constexpr OptionWord kNonlinearities[] = {{BPTT_TANH, "BPTT_TANH", "tanh"},
-                                          {BPTT_RELU, "BPTT_RELU", "relu"},
-                                          {BPTT_SIGMOID, "BPTT_SIGMOID", "sigmoid"},
-                                          {BPTT_IDENTITY, "BPTT_IDENTITY", "identity"},
-                                          {BPTT_SOFTPLUS, "BPTT_SOFTPLUS", "softplus"},
-                                          {BPTT_ELU, "BPTT_ELU", "elu"},
-                                          {BPTT_HARD_SIGMOID, "BPTT_HARD_SIGMOID", "hard_sigmoid"},
-                                          {BPTT_SOFTSIGN, "BPTT_SOFTSIGN", "softsign"},
-                                          {BPTT_LEAKY_RELU, "BPTT_LEAKY_RELU", "leaky_relu"}};
-constexpr OptionWord kDtypes[] = {{BPTT_FLOAT32, "BPTT_FLOAT32", "float32"},
-                                  {BPTT_FLOAT64, "BPTT_FLOAT64", "float64"}};
-constexpr OptionWord kComputes[] = {{BPTT_COMPUTE_DTYPE, "BPTT_COMPUTE_DTYPE", "dtype"},
-                                    {BPTT_COMPUTE_BFLOAT16, "BPTT_COMPUTE_BFLOAT16", "bfloat16"}};
-constexpr OptionWord kInits[] = {{BPTT_INIT_UNIFORM, "BPTT_INIT_UNIFORM", "uniform", "default"},
-                                 {BPTT_INIT_ORTHOGONAL, "BPTT_INIT_ORTHOGONAL", "orthogonal"},
-                                 {BPTT_INIT_IDENTITY, "BPTT_INIT_IDENTITY", "identity"},
-                                 {BPTT_INIT_XAVIER, "BPTT_INIT_XAVIER", "xavier"},
-                                 {BPTT_INIT_NORMAL, "BPTT_INIT_NORMAL", "normal"},
-                                 {BPTT_INIT_SPARSE, "BPTT_INIT_SPARSE", "sparse"},
-                                 {BPTT_INIT_CHRONO, "BPTT_INIT_CHRONO", "chrono"},
-                                 {BPTT_INIT_KERAS, "BPTT_INIT_KERAS", "keras"}};
-constexpr OptionWord kLosses[] = {
-    {BPTT_CROSS_ENTROPY, "BPTT_CROSS_ENTROPY", "cross_entropy"},
-    {BPTT_MSE, "BPTT_MSE", "mse"},
-    {BPTT_BINARY_CROSS_ENTROPY, "BPTT_BINARY_CROSS_ENTROPY", "binary_cross_entropy"}};
+constexpr OptionWord word(int32_t value, const char* symbol, const char* name,
+                          const char* python = nullptr) {
+  return {value, symbol, name, python};
+}
+#define WORD(symbol, ...) word(symbol, #symbol, __VA_ARGS__)
+
+constexpr OptionWord kCells[] = {WORD(BPTT_RNN, "rnn"), WORD(BPTT_LSTM, "lstm"),
+                                 WORD(BPTT_GRU, "gru")};
+constexpr OptionWord kNonlinearities[] = {WORD(BPTT_TANH, "tanh"),
+                                          WORD(BPTT_RELU, "relu"),
+                                          WORD(BPTT_SIGMOID, "sigmoid"),
+                                          WORD(BPTT_IDENTITY, "identity"),
+                                          WORD(BPTT_SOFTPLUS, "softplus"),
+                                          WORD(BPTT_ELU, "elu"),
+                                          WORD(BPTT_HARD_SIGMOID, "hard_sigmoid"),
+                                          WORD(BPTT_SOFTSIGN, "softsign"),
+                                          WORD(BPTT_LEAKY_RELU, "leaky_relu")};
+constexpr OptionWord kDtypes[] = {WORD(BPTT_FLOAT32, "float32"), WORD(BPTT_FLOAT64, "float64")};
+constexpr OptionWord kComputes[] = {WORD(BPTT_COMPUTE_DTYPE, "dtype"),
+                                    WORD(BPTT_COMPUTE_BFLOAT16, "bfloat16")};
+constexpr OptionWord kInits[] = {WORD(BPTT_INIT_UNIFORM, "uniform", "default"),
+                                 WORD(BPTT_INIT_ORTHOGONAL, "orthogonal"),
+                                 WORD(BPTT_INIT_IDENTITY, "identity"),
+                                 WORD(BPTT_INIT_XAVIER, "xavier"),
+                                 WORD(BPTT_INIT_NORMAL, "normal"),
+                                 WORD(BPTT_INIT_SPARSE, "sparse"),
+                                 WORD(BPTT_INIT_CHRONO, "chrono"),
+                                 WORD(BPTT_INIT_KERAS, "keras")};
+constexpr OptionWord kLosses[] = {WORD(BPTT_CROSS_ENTROPY, "cross_entropy"), WORD(BPTT_MSE, "mse"),
+                                  WORD(BPTT_BINARY_CROSS_ENTROPY, "binary_cross_entropy")};
 // In files the last two are told apart by another member (options_json.cpp).
-constexpr OptionWord kTargets[] = {{BPTT_EVERY_STEP, "BPTT_EVERY_STEP", "every"},
-                                   {BPTT_LAST_STEP, "BPTT_LAST_STEP", "last"},
-                                   {BPTT_LAST_ROW, "BPTT_LAST_ROW", "last", "last_row"}};
-constexpr OptionWord kReductions[] = {{BPTT_MEAN, "BPTT_MEAN", "mean"},
-                                      {BPTT_SUM, "BPTT_SUM", "sum"}};
-constexpr OptionWord kAlgorithms[] = {{BPTT_SGD, "BPTT_SGD", "sgd"},
-                                      {BPTT_ADAGRAD, "BPTT_ADAGRAD", "adagrad"},
-                                      {BPTT_ADAM, "BPTT_ADAM", "adam"},
-                                      {BPTT_RMSPROP, "BPTT_RMSPROP", "rmsprop"},
-                                      {BPTT_LION, "BPTT_LION", "lion"}};
-constexpr OptionWord kForms[] = {{BPTT_RMSPROP_TORCH, "BPTT_RMSPROP_TORCH", "torch"},
-                                 {BPTT_RMSPROP_GRAVES, "BPTT_RMSPROP_GRAVES", "graves"}};
-constexpr OptionWord kNonfinite[] = {{BPTT_NONFINITE_SKIP, "BPTT_NONFINITE_SKIP", "skip"},
-                                     {BPTT_NONFINITE_ZERO, "BPTT_NONFINITE_ZERO", "zero"},
-                                     {BPTT_NONFINITE_RAISE, "BPTT_NONFINITE_RAISE", "raise"}};
+constexpr OptionWord kTargets[] = {WORD(BPTT_EVERY_STEP, "every"), WORD(BPTT_LAST_STEP, "last"),
+                                   WORD(BPTT_LAST_ROW, "last", "last_row")};
+constexpr OptionWord kReductions[] = {WORD(BPTT_MEAN, "mean"), WORD(BPTT_SUM, "sum")};
+constexpr OptionWord kAlgorithms[] = {WORD(BPTT_SGD, "sgd"), WORD(BPTT_ADAGRAD, "adagrad"),
+                                      WORD(BPTT_ADAM, "adam"), WORD(BPTT_RMSPROP, "rmsprop"),
+                                      WORD(BPTT_LION, "lion")};
+constexpr OptionWord kForms[] = {WORD(BPTT_RMSPROP_TORCH, "torch"),
+                                 WORD(BPTT_RMSPROP_GRAVES, "graves")};
+constexpr OptionWord kNonfinite[] = {WORD(BPTT_NONFINITE_SKIP, "skip"),
+                                     WORD(BPTT_NONFINITE_ZERO, "zero"),
+                                     WORD(BPTT_NONFINITE_RAISE, "raise")};
 
 template <class Field>
 constexpr OptionType type_of() {
@@ -68,7 +67,7 @@ constexpr OptionType type_of() {
   }
 }
 
-#define BPTT_FIELD(of, type_, field)                                        \
+#define BPTT_FIELD(of, type_, field)                                          \
   .group = OptionGroup::of, .name = #field, .offset = offsetof(type_, field), \
   .type = type_of<decltype(type_::field)>()
 #define BPTT_LAYER(field) BPTT_FIELD(layer, bptt_layer_options, field)
@@ -90,7 +89,8 @@ constexpr OptionRow kRows[] = {
     {BPTT_MODEL(vocab_size), .kind = OptionKind::count, .in_files = InFiles::always,
      .or_none = true, .doc = "number of tokens, where the input is tokens"},
     {BPTT_MODEL(embedding_size), .kind = OptionKind::count, .in_files = InFiles::always,
-     .or_none = true, .doc = "size of a table of embeddings in front; without it tokens are one-hot"},
+     .or_none = true,
+     .doc = "size of a table of embeddings in front; without it tokens are one-hot"},
     {BPTT_LAYER(hidden_size), .kind = OptionKind::size, .in_files = InFiles::always,
      .doc = "units of each layer"},
     {BPTT_LAYER(num_layers), .kind = OptionKind::size, .fallback = 1, .in_files = InFiles::always,
@@ -108,13 +108,12 @@ constexpr OptionRow kRows[] = {
      .doc = "initial bias of the forget gates"},
     {BPTT_LAYER(seed), .kind = OptionKind::seed, .in_files = InFiles::always,
      .doc = "of the initial parameters and of random masks"},
-    {BPTT_MODEL(loss), .kind = OptionKind::choice, .fallback = BPTT_CROSS_ENTROPY,
-     .words = kLosses, .in_files = InFiles::always, .doc = "loss on the outputs"},
+    {BPTT_MODEL(loss), .kind = OptionKind::choice, .fallback = BPTT_CROSS_ENTROPY, .words = kLosses,
+     .in_files = InFiles::always, .doc = "loss on the outputs"},
     {BPTT_MODEL(targets), .kind = OptionKind::choice, .fallback = BPTT_EVERY_STEP,
      .words = kTargets, .in_files = InFiles::always, .doc = "steps that have targets"},
-    {BPTT_MODEL(reduction), .kind = OptionKind::choice, .fallback = BPTT_MEAN,
-     .words = kReductions, .in_files = InFiles::always,
-     .doc = "mean or sum of the losses of the targets"},
+    {BPTT_MODEL(reduction), .kind = OptionKind::choice, .fallback = BPTT_MEAN, .words = kReductions,
+     .in_files = InFiles::always, .doc = "mean or sum of the losses of the targets"},
     {BPTT_OPTIMIZER(algorithm), .kind = OptionKind::choice, .fallback = BPTT_ADAM,
      .words = kAlgorithms, .in_files = InFiles::always, .file_name = "optimizer",
      .doc = "rule of the updates"},
@@ -200,12 +199,10 @@ constexpr OptionRow kRows[] = {
      .doc = "probability that a unit keeps its state in training"},
     {BPTT_LAYER(zoneout_c), .kind = OptionKind::fraction, .held = true,
      BPTT_OWNED_BY(cell, BPTT_LSTM), .doc = "probability that a cell state is kept in training"},
-    {BPTT_MODEL(truncation_k1), .kind = OptionKind::count, .per_call = true,
-     .python = "truncation", .or_none = true,
-     .doc = "truncated BPTT: steps whose losses go back together"},
-    {BPTT_MODEL(truncation_k2), .kind = OptionKind::count, .per_call = true,
-     .python = "truncation", .or_none = true,
-     .doc = "truncated BPTT: steps that they go back, at least truncation_k1"},
+    {BPTT_MODEL(truncation_k1), .kind = OptionKind::count, .per_call = true, .python = "truncation",
+     .or_none = true, .doc = "truncated BPTT: steps whose losses go back together"},
+    {BPTT_MODEL(truncation_k2), .kind = OptionKind::count, .per_call = true, .python = "truncation",
+     .or_none = true, .doc = "truncated BPTT: steps that they go back, at least truncation_k1"},
     {BPTT_MODEL(omega), .kind = OptionKind::not_negative, BPTT_OWNED_BY(cell, BPTT_RNN),
      .per_call = true,
      .doc = "weight of the regulariser against vanishing gradients (Pascanu et al. 2013)"},
@@ -228,27 +225,46 @@ consteval uint8_t at(std::string_view name) {
 constexpr OptionConflict kConflicts[] = {
     {.option = at("input_size"), .other = at("vocab_size")},
     {.option = at("embedding_size"), .with = false, .other = at("vocab_size")},
-    {.option = at("compute"), .with = false, .other = at("dtype"), .other_values = bits(BPTT_FLOAT32)},
-    {.option = at("targets"), .values = bits(BPTT_LAST_ROW), .with = false,
+    {.option = at("compute"),
+     .with = false,
+     .other = at("dtype"),
+     .other_values = bits(BPTT_FLOAT32)},
+    {.option = at("targets"),
+     .values = bits(BPTT_LAST_ROW),
+     .with = false,
      .other = at("bidirectional")},
     {.option = at("layer_norm"), .other = at("reset_before")},
     {.option = at("zoneout"), .other = at("proj_size")},
     {.option = at("zoneout_c"), .other = at("proj_size")},
-    {.option = at("init"), .values = bits(BPTT_INIT_NORMAL, BPTT_INIT_SPARSE),
-     .other = at("proj_size"), .reason = "W_hh is not square"},
-    {.option = at("init"), .values = bits(BPTT_INIT_IDENTITY, BPTT_INIT_SPARSE),
-     .other = at("dale"), .reason = "|W_hh| has no gradient at 0", .start = true},
-    {.option = at("init"), .values = bits(BPTT_INIT_CHRONO), .with = false, .other = at("cell"),
+    {.option = at("init"),
+     .values = bits(BPTT_INIT_NORMAL, BPTT_INIT_SPARSE),
+     .other = at("proj_size"),
+     .reason = "W_hh is not square"},
+    {.option = at("init"),
+     .values = bits(BPTT_INIT_IDENTITY, BPTT_INIT_SPARSE),
+     .other = at("dale"),
+     .reason = "|W_hh| has no gradient at 0",
+     .start = true},
+    {.option = at("init"),
+     .values = bits(BPTT_INIT_CHRONO),
+     .with = false,
+     .other = at("cell"),
      .other_values = bits(BPTT_LSTM, BPTT_GRU)},
     {.option = at("init"), .values = bits(BPTT_INIT_CHRONO), .with = false, .other = at("bias")},
-    {.option = at("time_scale"), .with = false, .other = at("init"),
+    {.option = at("time_scale"),
+     .with = false,
+     .other = at("init"),
      .other_values = bits(BPTT_INIT_CHRONO)},
-    {.option = at("forget_bias"), .other = at("init"), .other_values = bits(BPTT_INIT_CHRONO),
+    {.option = at("forget_bias"),
+     .other = at("init"),
+     .other_values = bits(BPTT_INIT_CHRONO),
      .reason = "it sets these biases"},
     {.option = at("forget_bias"), .with = false, .other = at("bias")},
     {.option = at("forget_bias"), .other = at("coupled")},
     {.option = at("nesterov"), .with = false, .other = at("momentum")},
-    {.option = at("centered"), .with = false, .other = at("rmsprop_form"),
+    {.option = at("centered"),
+     .with = false,
+     .other = at("rmsprop_form"),
      .other_values = bits(BPTT_RMSPROP_TORCH)},
     {.option = at("truncation_k1"), .other = at("bidirectional")},
     {.option = at("omega"), .other = at("layer_norm")},

@@ -11,8 +11,11 @@
 #include <string_view>
 
 #include "bptt_optimizer.h"
+#include "bptt_options.h"
 
 namespace bptt {
+
+using OptionWord = bptt_option_word;
 
 // The struct that has the field.
 enum class OptionGroup : uint8_t { layer, optimizer, model };
@@ -33,14 +36,6 @@ enum class OptionKind : uint8_t {
   weights        // a pointer to class weights
 };
 
-// A value of an enum and its names.
-struct OptionWord {
-  int32_t value;
-  const char* symbol;            // in bptt.h
-  const char* name;              // in model files and in Python
-  const char* python = nullptr;  // in Python, where it differs
-};
-
 // When a model file has an option. `unlike_default` is for new options: files without it stay as they are.
 enum class InFiles : uint8_t { always, since_then, unlike_default, never };
 
@@ -54,18 +49,19 @@ struct OptionRow {
   OptionKind kind = {};
   double fallback = 0;  // the default
   std::span<const OptionWord> words = {};
-  bool or_nan = false;          // NaN is allowed
-  bool held = false;            // it has to be of its kind as the dtype of the parameters holds it, too
-  const char* owner = nullptr;  // the choice on which it depends whether the option may differ from its default
-  uint32_t owners = 0;          // the values of that choice for which it may, as bits()
-  bool per_call = false;        // it is also a field of bptt_backward
+  bool or_nan = false;  // NaN is allowed
+  bool held = false;    // it has to be of its kind as the dtype of the parameters holds it, too
+  const char* owner =
+      nullptr;  // the choice on which it depends whether the option may differ from its default
+  uint32_t owners = 0;    // the values of that choice for which it may, as bits()
+  bool per_call = false;  // it is also a field of bptt_backward
   InFiles in_files = InFiles::since_then;
   std::optional<double> before = {};  // what a file without it means, where that is not the default
   const char* file_name = nullptr;    // its name in model files, where it differs
   bool inverted = false;              // files and Python have the opposite flag
   const char* python = nullptr;       // its name in Python, where it is not that in files
-  const char* alone = nullptr;        // its name in Python's class of the optimiser, where it differs
-  bool or_none = false;               // Python's None means the default
+  const char* alone = nullptr;  // its name in Python's class of the optimiser, where it differs
+  bool or_none = false;         // Python's None means the default
   const char* doc = nullptr;
 
   const char* in_file() const { return file_name ? file_name : name; }
@@ -81,8 +77,8 @@ constexpr uint32_t bits(Value... values) {
 // `option` is refused where `other` is set (with), or where it is not (without). A choice is set if it is one of
 // the values, a flag if it is 1, any other option if it differs from its default.
 struct OptionConflict {
-  uint8_t option;         // its position in the table
-  uint32_t values = 0;    // of a choice; 0: all but its default
+  uint8_t option;       // its position in the table
+  uint32_t values = 0;  // of a choice; 0: all but its default
   bool with = true;
   uint8_t other = 0;
   uint32_t other_values = 0;

@@ -1,6 +1,5 @@
 #include "model/option_text.h"
 
-#include <atomic>
 #include <cmath>
 
 #include "base/text.h"
@@ -8,79 +7,77 @@
 namespace bptt {
 namespace {
 
-std::atomic<Wording> in_use{Wording::c};
-
-bool pythonic() { return wording() == Wording::python; }
-
-std::string word_text(const OptionWord& word) {
-  return pythonic() ? "'" + std::string(word.python ? word.python : word.name) + "'" : word.symbol;
+std::string word_text(const OptionWord& word, Wording wording) {
+  return wording == Wording::python ? "'" + std::string(word.python ? word.python : word.name) + "'"
+                                    : word.symbol;
 }
 
 // "A, B or C" of the words of a set.
-std::string words_text(const OptionRow& row, uint32_t set) {
+std::string words_text(const OptionRow& row, uint32_t set, Wording wording) {
   std::string texts, last;
   for (const OptionWord& word : row.words) {
     if (!(set & bits(word.value))) continue;
     if (!last.empty()) texts += (texts.empty() ? "" : ", ") + last;
-    last = word_text(word);
+    last = word_text(word, wording);
   }
   return texts.empty() ? last : texts + " or " + last;
 }
 
-std::string flag_text(const OptionRow& row, bool set) {
-  if (!pythonic()) return set ? "1" : "0";
+std::string flag_text(const OptionRow& row, bool set, Wording wording) {
+  if (wording == Wording::c) return set ? "1" : "0";
   return set != row.inverted ? "True" : "False";
 }
 
-std::string none_text() { return pythonic() ? "None" : "NaN"; }
+std::string none_text(Wording wording) { return wording == Wording::python ? "None" : "NaN"; }
 
-std::string default_text(const OptionRow& row) {
-  return pythonic() && row.or_none ? "None" : text_of(row, fallback_of(row));
+std::string default_text(const OptionRow& row, Wording wording) {
+  return wording == Wording::python && row.or_none ? "None"
+                                                   : text_of(row, fallback_of(row), wording);
 }
 
 // "reset_before", or in Python "reset_after=False".
-std::string set_text(const OptionRow& row) {
-  const std::string name = name_of(row, false);
-  return pythonic() && row.kind == OptionKind::flag ? name + "=" + flag_text(row, true) : name;
+std::string set_text(const OptionRow& row, Wording wording) {
+  const std::string name = name_of(row, false, wording);
+  return wording == Wording::python && row.kind == OptionKind::flag
+             ? name + "=" + flag_text(row, true, wording)
+             : name;
 }
 
 }  // namespace
 
-void use_wording(Wording wording) { in_use.store(wording, std::memory_order_relaxed); }
-Wording wording() { return in_use.load(std::memory_order_relaxed); }
-
-std::string name_of(const OptionRow& row, bool whole) {
-  if (pythonic()) return !whole && row.alone ? row.alone : row.in_python();
+std::string name_of(const OptionRow& row, bool whole, Wording wording) {
+  if (wording == Wording::python) return !whole && row.alone ? row.alone : row.in_python();
   if (!whole || row.group == OptionGroup::model) return row.name;
   return std::string(row.group == OptionGroup::layer ? "layer." : "optimizer.") + row.name;
 }
 
-std::string text_of(const OptionRow& row, const OptionValue& value) {
-  if (row.kind == OptionKind::flag) return flag_text(row, value.integer != 0);
+std::string text_of(const OptionRow& row, const OptionValue& value, Wording wording) {
+  if (row.kind == OptionKind::flag) return flag_text(row, value.integer != 0, wording);
   if (row.kind == OptionKind::seed) return std::to_string(static_cast<uint64_t>(value.integer));
-  if (value.real) return std::isnan(value.number) ? none_text() : text(value.number);
+  if (value.real) return std::isnan(value.number) ? none_text(wording) : text(value.number);
   for (const OptionWord& word : row.words) {
     if (word.value != value.integer) continue;
-    const bool none = pythonic() && row.or_none && same(value, fallback_of(row));
+    const bool none = wording == Wording::python && row.or_none && same(value, fallback_of(row));
     if (none) return "None";
-    return pythonic() ? word_text(word) : word_text(word) + " (" + text(value.integer) + ")";
+    return wording == Wording::python ? word_text(word, wording)
+                                      : word_text(word, wording) + " (" + text(value.integer) + ")";
   }
   return text(value.integer);
 }
 
-std::string kind_text(const OptionRow& row) {
-  const std::string nan = row.or_nan ? ", or " + none_text() : "";
+std::string kind_text(const OptionRow& row, Wording wording) {
+  const std::string nan = row.or_nan ? ", or " + none_text(wording) : "";
   switch (row.kind) {
     case OptionKind::choice: {
       std::string words;
       for (const OptionWord& word : row.words) {
         words += words.empty() ? "one of " : ", ";
-        words += text_of(row, {word.value, double(word.value), false});
+        words += text_of(row, {word.value, double(word.value), false}, wording);
       }
       return words;
     }
     case OptionKind::flag:
-      return pythonic() ? "True or False" : "0 or 1";
+      return wording == Wording::python ? "True or False" : "0 or 1";
     case OptionKind::size:
       return "an integer >= 1";
     case OptionKind::count:
@@ -102,8 +99,8 @@ std::string kind_text(const OptionRow& row) {
   }
 }
 
-std::string held_text(const OptionRow& row, const char* dtype) {
-  const std::string nan = row.or_nan ? ", or " + none_text() : "";
+std::string held_text(const OptionRow& row, const char* dtype, Wording wording) {
+  const std::string nan = row.or_nan ? ", or " + none_text(wording) : "";
   const std::string held = std::string(" in ") + dtype + nan;
   switch (row.kind) {
     case OptionKind::fraction:
@@ -119,25 +116,25 @@ std::string held_text(const OptionRow& row, const char* dtype) {
   }
 }
 
-std::string owner_text(const OptionRow& row) {
+std::string owner_text(const OptionRow& row, Wording wording) {
   const OptionRow& owner = row_of(row.owner);
-  return default_text(row) + " unless the " + name_of(owner, false) + " is " +
-         words_text(owner, row.owners);
+  return default_text(row, wording) + " unless the " + name_of(owner, false, wording) + " is " +
+         words_text(owner, row.owners, wording);
 }
 
-std::string conflict_text(const OptionConflict& conflict) {
+std::string conflict_text(const OptionConflict& conflict, Wording wording) {
   const OptionRow& row = option_rows()[conflict.option];
   const OptionRow& other = option_rows()[conflict.other];
-  const std::string name = name_of(other, false);
-  std::string expected =
-      conflict.values ? "other than " + words_text(row, conflict.values) : default_text(row);
+  const std::string name = name_of(other, false, wording);
+  std::string expected = conflict.values ? "other than " + words_text(row, conflict.values, wording)
+                                         : default_text(row, wording);
   if (other.kind == OptionKind::choice) {
     expected += (conflict.with ? " with " + name : " unless " + name + " is") + " " +
-                words_text(other, conflict.other_values);
+                words_text(other, conflict.other_values, wording);
   } else if (conflict.with && other.fallback != 0 && !std::isnan(other.fallback)) {
-    expected += " unless " + name + " is " + default_text(other);
+    expected += " unless " + name + " is " + default_text(other, wording);
   } else {
-    expected += (conflict.with ? " with " : " without ") + set_text(other);
+    expected += (conflict.with ? " with " : " without ") + set_text(other, wording);
   }
   return conflict.reason ? expected + ": " + conflict.reason : expected;
 }

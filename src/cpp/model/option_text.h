@@ -10,21 +10,17 @@ namespace bptt {
 
 enum class Wording { c, python };
 
-// The wording of all errors of the process from now on; Wording::c at first.
-void use_wording(Wording wording);
-Wording wording();
-
 // The name of an option; `whole`: within a model's options.
-std::string name_of(const OptionRow& row, bool whole);
+std::string name_of(const OptionRow& row, bool whole, Wording wording);
 // A value as an error shows it: "BPTT_LSTM (2)" or "'lstm'".
-std::string text_of(const OptionRow& row, const OptionValue& value);
+std::string text_of(const OptionRow& row, const OptionValue& value, Wording wording);
 // The values that its kind allows: "a number in [0, 1)".
-std::string kind_text(const OptionRow& row);
+std::string kind_text(const OptionRow& row, Wording wording);
 // The same as the dtype has to hold it: "a number that is below 1 in float32".
-std::string held_text(const OptionRow& row, const char* dtype);
+std::string held_text(const OptionRow& row, const char* dtype, Wording wording);
 // "0 unless the cell is BPTT_LSTM"
-std::string owner_text(const OptionRow& row);
+std::string owner_text(const OptionRow& row, Wording wording);
 // "0 with proj_size"
-std::string conflict_text(const OptionConflict& conflict);
+std::string conflict_text(const OptionConflict& conflict, Wording wording);
 
 }  // namespace bptt

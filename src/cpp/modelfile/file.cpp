@@ -259,7 +259,8 @@ void read_class_weights(TensorData& data, ModelConfig& config) {
   if (!data.has(kClassWeights)) return;
   config.class_weights.resize(size_t(config.network.output));
   data.copy(kClassWeights, config.class_weights.data());
-  if (problem_of_weights(config.class_weights)) refuse_file("a model file with impossible class weights");
+  if (problem_of_weights(config.class_weights))
+    refuse_file("a model file with impossible class weights");
 }
 
 void read_tensor_steps(const std::string& text, const ByName& by_name,
@@ -419,7 +420,7 @@ AnyModel deserialize(const std::byte* bytes, size_t size) {
     refuse_file("an altered or damaged model file (its SHA-256 is not the one it names)");
   }
   return contents.config.layer.dtype == BPTT_FLOAT32 ? read_model<float>(contents, bytes)
-                                          : read_model<double>(contents, bytes);
+                                                     : read_model<double>(contents, bytes);
 }
 
 template std::vector<std::byte> serialize(const Model<float>&);

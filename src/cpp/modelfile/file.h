@@ -46,7 +46,7 @@ SafetensorsHeader check_model_header(const std::byte* bytes, size_t size, uint64
 // All that a header says. Its tensors are exactly those that its options ask for, and the user's.
 struct Contents {
   SafetensorsHeader header;
-  ModelConfig config;  // but for the class weights, which are data
+  ModelConfig config;                 // but for the class weights, which are data
   std::vector<Param> tensors;         // the parameters, with the frozen ones marked
   std::vector<ParamGroup> groups;     // by position among `tensors`
   std::vector<int64_t> tensor_steps;  // the optimiser's counters, by position among `tensors`

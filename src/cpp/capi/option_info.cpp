@@ -1,0 +1,68 @@
+// option_info.cpp: the table of options as bptt_options.h hands it over.
+#include "capi/capi.h"
+#include "model/option_table.h"
+
+namespace bptt {
+namespace {
+
+constexpr const char* kGroups[] = {"layer", "optimizer", "model"};
+constexpr const char* kKinds[] = {"choice", "flag",   "size",     "count",        "integer",
+                                  "seed",   "number", "positive", "not_negative", "fraction",
+                                  "share",  "leak",   "weights"};
+static_assert(std::size(kKinds) == size_t(OptionKind::weights) + 1);
+static_assert(int(OptionType::pointer) == BPTT_OPTION_POINTER - BPTT_OPTION_INT32);
+
+template <class Row>
+const Row& row_at(std::span<const Row> rows, int64_t index) {
+  const auto count = int64_t(rows.size());
+  if (index < 0 || index >= count)
+    fail(BPTT_ERR_RANGE, "index", "0 <= index < " + text(count), text(index));
+  return rows[size_t(index)];
+}
+
+}  // namespace
+
+}  // namespace bptt
+
+using namespace bptt;
+
+bptt_status bptt_option(int64_t index, bptt_option_info* info, size_t struct_size) {
+  return guard("bptt_option", [&] {
+    const OptionRow& row = row_at(option_rows(), index);
+    const bptt_option_info known = {
+        .struct_size = sizeof known,
+        .group = kGroups[size_t(row.group)],
+        .name = row.name,
+        .offset = int64_t(row.offset),
+        .type = bptt_option_type(int(row.type) + BPTT_OPTION_INT32),
+        .kind = kKinds[size_t(row.kind)],
+        .fallback = row.fallback,
+        .words = row.words.data(),
+        .word_count = int64_t(row.words.size()),
+        .owner = row.owner,
+        .owners = row.owners,
+        .inverted = row.inverted,
+        .or_none = row.or_none,
+        .python = row.in_python(),
+        .alone = row.alone,
+        .doc = row.doc,
+    };
+    write_struct(info, struct_size, known, "info");
+  });
+}
+
+bptt_status bptt_conflict(int64_t index, bptt_option_conflict* conflict, size_t struct_size) {
+  return guard("bptt_conflict", [&] {
+    const OptionConflict& row = row_at(option_conflicts(), index);
+    const bptt_option_conflict known = {
+        .struct_size = sizeof known,
+        .option = row.option,
+        .values = row.values,
+        .with = row.with,
+        .other = row.other,
+        .other_values = row.other_values,
+        .reason = row.reason,
+    };
+    write_struct(conflict, struct_size, known, "conflict");
+  });
+}
