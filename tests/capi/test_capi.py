@@ -119,6 +119,10 @@ def test_a_profile_that_begins_inside_a_call_counts_from_there(tmp_path):
     assert "profile ok" in run(build("profile", tmp_path))
 
 
+def test_the_table_of_options_describes_the_structs(tmp_path):
+    assert "options ok" in run(build("options", tmp_path))
+
+
 def test_every_start_can_be_stopped(tmp_path):
     assert "creation ok" in run(build("creation", tmp_path))
 

@@ -1,0 +1,71 @@
+/* options.c: the table of options: it describes the structs, and errors have its words. */
+#include <bptt_options.h>
+
+#include "check.h"
+
+static const void* struct_of(const bptt_model_options* options, const char* group) {
+  if (!strcmp(group, "layer")) return &options->layer;
+  return !strcmp(group, "optimizer") ? (const void*)&options->optimizer : options;
+}
+
+static double field(const bptt_model_options* options, const bptt_option_info* option) {
+  const char* const at = (const char*)struct_of(options, option->group) + option->offset;
+  switch (option->type) {
+    case BPTT_OPTION_INT32:
+      return *(const int32_t*)(const void*)at;
+    case BPTT_OPTION_INT64:
+      return (double)*(const int64_t*)(const void*)at;
+    case BPTT_OPTION_UINT64:
+      return (double)*(const uint64_t*)(const void*)at;
+    case BPTT_OPTION_DOUBLE:
+      return *(const double*)(const void*)at;
+    default:
+      return *(const void* const*)(const void*)at ? 1 : 0;
+  }
+}
+
+int main(void) {
+  bptt_model_options options;
+  bptt_option_info option;
+  bptt_option_conflict conflict;
+  bptt_layer_options layer;
+  bptt_layer* made;
+  bptt_error error;
+  int64_t count = 0, conflicts = 0, k;
+  OK(bptt_model_options_init(&options, sizeof options));
+  for (; bptt_option(count, &option, sizeof option) == BPTT_OK; ++count) {
+    const double value = field(&options, &option);
+    int word = option.word_count == 0;
+    REQUIRE(value == option.fallback || (value != value && option.fallback != option.fallback));
+    for (k = 0; k < option.word_count; ++k) word |= option.words[k].value == (int)value;
+    REQUIRE(word && *option.doc && *option.python);
+  }
+  REFUSED(BPTT_ERR_RANGE, bptt_option(count, &option, sizeof option));
+  for (; bptt_conflict(conflicts, &conflict, sizeof conflict) == BPTT_OK; ++conflicts)
+    REQUIRE(conflict.option < count && conflict.other < count);
+  REFUSED(BPTT_ERR_RANGE, bptt_conflict(conflicts, &conflict, sizeof conflict));
+  REFUSED(BPTT_ERR_RANGE, bptt_option(-1, &option, sizeof option));
+  REFUSED(BPTT_ERR_RANGE, bptt_conflict(INT64_MIN, &conflict, sizeof conflict));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_option(0, NULL, sizeof option));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_conflict(0, NULL, sizeof conflict));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_option(0, &option, 0));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_conflict(0, &conflict, 0));
+  REQUIRE(bptt_last_error_python(NULL, sizeof error) == BPTT_ERR_ARGUMENT);
+  REQUIRE(bptt_last_error_python(&error, sizeof error - 1) == BPTT_ERR_STRUCT_SIZE);
+
+  OK(bptt_layer_options_init(&layer, sizeof layer));
+  layer.input_size = layer.hidden_size = 2;
+  layer.reset_before = 1;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_create(&layer, &made));
+  OK(bptt_last_error(&error, sizeof error));
+  REQUIRE(!strcmp(error.argument, "reset_before") && !strcmp(error.got, "1") &&
+          !strcmp(error.expected, "0 unless the cell is BPTT_GRU"));
+  OK(bptt_last_error_python(&error, sizeof error));
+  REQUIRE(!strcmp(error.argument, "reset_after") && !strcmp(error.got, "False") &&
+          !strcmp(error.expected, "True unless the cell is 'gru'"));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_set_num_threads(0)); /* not an option: the same words in both */
+  OK(bptt_last_error_python(&error, sizeof error));
+  REQUIRE(!strcmp(error.argument, "count"));
+  printf("options ok: %d options, %d conflicts\n", (int)count, (int)conflicts);
+  return 0;
+}
