@@ -202,8 +202,8 @@ def test_one_direction_and_single_steps_are_as_every_step():
 
 
 def test_the_other_reading_needs_two_directions():
-    expected = "argument 'targets': expected 'every' or 'last' unless bidirectional, got 'last_row'"
-    with pytest.raises(ValueError, match=expected):
+    expected = "a value other than 'last_row' without bidirectional=True, got 'last_row'"
+    with pytest.raises(ValueError, match=f"argument 'targets': expected {expected}"):
         net(targets="last_row", bidirectional=False)
 
 

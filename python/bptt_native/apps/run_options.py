@@ -1,17 +1,43 @@
 """The options of a run from the command line: those of its model and of its training."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any, Self
 
 from ..nn.model import Model
+from ..options.from_engine import arguments_of
+from ..options.table import OPTIONS
 from ..training.fit import FitTrainer
 from ..training.schedules import SCHEDULES, EarlyStopping, Schedule, schedule_of
 
 
+# Options of a model that the data or another field of a run decide, or that only some tasks have.
+_DECIDED = {
+    "input_size", "vocab_size", "embedding_size", "hidden_size", "num_layers", "output_size", "loss",
+    "targets", "reduction", "ignore_index", "class_weights", "batch_first", "bidirectional",
+    "label_smoothing",
+}  # fmt: skip
+_TYPES: dict[str, Any] = {"choice": str, "flag": bool, "size": int, "count": int, "integer": int,
+                          "seed": int}  # fmt: skip
+MODEL_OPTIONS = {o.file_name: o for o in OPTIONS.values() if o.name not in _DECIDED}
+"""The options of a model that every run has, by the name of the field in `RunOptions`."""
+
+_Fields = make_dataclass(
+    "_Fields",
+    [
+        (name, kind | None if o.or_none else kind, field(default=o.python_default))
+        for name, o in MODEL_OPTIONS.items()
+        for kind in [_TYPES.get(o.kind, float)]
+    ],
+    frozen=True,
+)
+
+
 @dataclass(frozen=True)
-class RunOptions:
+class RunOptions(_Fields):  # type: ignore[misc, valid-type]
     """Options of a run. The names are those of ``bptt-native train``; None switches off.
+
+    Besides these fields a run has those of `MODEL_OPTIONS`, which mean what they mean to ``Model``.
 
     Raises
     ------
@@ -19,43 +45,16 @@ class RunOptions:
         A value is not allowed. (Those that the model takes are judged by ``Model``.)
     """
 
-    cell: str = "lstm"
-    nonlinearity: str = "tanh"
     hidden: int = 64
     layers: int = 1
-    dropout: float = 0.0
-    variational: bool = False
-    recurrent_dropout: float = 0.0
-    zoneout: float = 0.0
-    zoneout_c: float = 0.0
-    layer_norm: bool = False
-    proj_size: int = 0
-    peephole: bool = False
-    coupled: bool = False
-    reset_after: bool = True
-    alpha: float = 1.0
-    noise: float = 0.0
-    dale: float | None = None
-    omega: float = 0.0
-    optimizer: str = "adam"
     lr: float = 5e-3
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    dtype: str = "float32"
+    seed: int = 0
     schedule: str = "cosine"
     warmup: int = 0
     decay: float = 0.1
     decay_every: int | None = None
-    clip_norm: float | None = 1.0
-    clip_tensor_norm: float | None = None
-    clip_value: float | None = None
-    clip_step: float | None = None
-    clip_step_norm: float | None = None
-    init: str = "default"
-    forget_bias: float | None = None
-    dtype: str = "float32"
-    compute: str | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         self.check_integers(warmup=0)
@@ -77,7 +76,7 @@ class RunOptions:
         ValueError
             A name or a type is another, or a value is not allowed.
         """
-        known = {field.name: field.type for field in fields(cls)}
+        known = {f.name: f.type for f in fields(cls)}
         if not isinstance(options, dict):
             raise ValueError("options: expected an object")
         for name, value in options.items():
@@ -111,11 +110,9 @@ class RunOptions:
         **sizes : int or str
             ``input_size`` or ``vocab_size``, ``output_size``, loss and targets.
         """
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name in _OF_MODEL}
-        return Model(
-            self.cell, hidden_size=self.hidden, num_layers=self.layers, lr=self.lr,
-            clip_norm=self.clip_norm, **given, **sizes,
-        )  # fmt: skip
+        given = {option.name: getattr(self, name) for name, option in MODEL_OPTIONS.items()}
+        arguments = {**arguments_of(given), **sizes}
+        return Model(hidden_size=self.hidden, num_layers=self.layers, **arguments)
 
     def schedule_over(self, steps: int) -> Schedule:
         """Make the schedule of a run of so many steps."""
@@ -123,16 +120,6 @@ class RunOptions:
             self.schedule, steps, self.warmup, self.decay, self.decay_every,
             where=type(self).__name__,
         )  # fmt: skip
-
-
-_OF_MODEL = (
-    "nonlinearity", "dropout", "variational", "recurrent_dropout", "zoneout", "zoneout_c",
-    "layer_norm", "proj_size", "peephole", "coupled", "reset_after", "alpha", "noise",
-    "dale", "omega",
-    "bidirectional", "label_smoothing", "optimizer", "momentum", "nesterov", "weight_decay",
-    "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm", "init", "forget_bias",
-    "dtype", "compute", "seed",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except TrainingDiverged as error:
+    except (TrainingDiverged, FloatingPointError) as error:  # the second with --nonfinite raise
         print(f"bptt-native: {error}; the last good checkpoint is kept", file=sys.stderr)
         return DIVERGED
     except REFUSED as error:

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from ..apps.classify import ClassifyOptions, ClassifyTask, apply_classify
 from ..apps.forecast import ForecastOptions, ForecastTask, apply_forecast
-from ..apps.run_options import RunOptions
+from ..apps.run_options import MODEL_OPTIONS, RunOptions
 from ..apps.saved_tasks import load_task
 from ..apps.tables import Table
 from ..apps.text import TextOptions, TextTrainer
 from ..apps.text_data import read_text
+from ..options.table import Option
 from ..runtime.interruption import Interruption
 from ..training.history import Progress
 from ..training.run_files import HISTORY_FILE, MODEL_FILE
@@ -47,63 +48,62 @@ def _every(text: str) -> int:
 _limit.__name__, _size.__name__ = "number", "integer"  # argparse names them in its errors
 
 Kind = Callable[[str], Any]
-MODEL: dict[str, tuple[Kind, str]] = {
-    "cell": (str, "rnn, lstm or gru"),
-    "nonlinearity": (
-        str,
-        "RNN: tanh, relu, sigmoid, identity, softplus, elu, hard_sigmoid, softsign or leaky_relu",
-    ),
+Flags = dict[str, tuple[Kind, str]]
+
+
+def _kind(option: Option) -> Kind:
+    """Return what reads an option of the model."""
+    if option.kind in ("choice", "flag"):
+        return str if option.kind == "choice" else bool
+    whole = option.kind in ("size", "count", "integer", "seed")
+    if option.or_none and option.default == 0:
+        return _size if whole else _limit
+    return int if whole else float
+
+
+def _meaning(option: Option) -> str:
+    """Return the help text of an option of the model: whose it is, its line and its choices."""
+    text = ", ".join(option.owner_names)
+    text = text.upper() if option.owner == "cell" else text
+    names = [n for n, v in option.choices.items() if not (option.or_none and v == option.default)]
+    choices = f": {', '.join(names)}" if names else ""
+    return f"{text}: {option.doc}{choices}" if text else option.doc + choices
+
+
+def _flags_of(*groups: str) -> Flags:
+    return {
+        name: (_kind(option), _meaning(option).replace("%", "%%"))
+        for name, option in MODEL_OPTIONS.items()
+        if option.group in groups
+    }
+
+
+MODEL: Flags = {
     "hidden": (int, "units per layer"),
     "layers": (int, "layers"),
     "bidirectional": (bool, "classify: a second direction reads from the end"),
-    "layer_norm": (bool, "layer normalisation"),
-    "proj_size": (int, "LSTM: size of a projected output, 0: none"),
-    "peephole": (bool, "LSTM: gates see the cell state"),
-    "coupled": (bool, "LSTM: the forget gate is 1 - the input gate"),
-    "reset_after": (bool, "GRU: the reset gate acts after the product"),
-    "alpha": (float, "RNN: share of the new state, below 1: leaky units"),
-    "noise": (float, "RNN: noise on the units in training"),
-    "dale": (float, "RNN: share of the units that excite; the others inhibit (Dale's law)"),
-    "dropout": (float, "share of the inputs of each layer but the first left out in training"),
-    "variational": (bool, "the same inputs at all steps"),
-    "recurrent_dropout": (float, "share of the recurrent inputs left out, the same at all steps"),
-    "zoneout": (float, "share of the units that keep their state"),
-    "zoneout_c": (float, "LSTM: share of the cell states that are kept"),
     "embedding": (_size, "text: size of an embedding table, 0: one-hot"),
-    "init": (str, "default (PyTorch's), orthogonal, identity, xavier, normal, sparse or keras"),
-    "forget_bias": (float, "bias of the LSTM's forget gates"),
-    "dtype": (str, "float32 or float64"),
-    "compute": (str, "bfloat16: products of numbers rounded to it, beside dtype float32"),
-    "seed": (int, "of the initial parameters and the data order"),
+    **_flags_of("layer"),
+    "seed": (int, "of the initial parameters, of random masks and of the data order"),
 }
-TRAINING: dict[str, tuple[Kind, str]] = {
+TRAINING: Flags = {
     "seq_len": (_size, "steps of truncated BPTT; 0: series and sequences as a whole"),
     "batch": (_size, "streams or sequences side by side"),
     "accumulate": (int, "batches per update; not for text"),
     "steps": (int, "steps of training; text only"),
     "epochs": (float, "passes over the data; for text instead of --steps"),
-    "optimizer": (str, "adam, sgd, adagrad or rmsprop"),
-    "lr": (float, "the highest learning rate"),
-    "momentum": (float, "of sgd and rmsprop"),
-    "nesterov": (bool, "Nesterov's momentum; sgd"),
-    "weight_decay": (float, "decay of the weights"),
     "schedule": (str, "of the learning rate: constant, step, exponential, cosine or plateau"),
     "warmup": (int, "steps in which the learning rate rises"),
     "decay": (float, "factor of the schedules step, exponential and plateau"),
     "decay_every": (_size, "steps between the factors of step and exponential; a third of all"),
     "decay_patience": (int, "measurements without progress before the factor of plateau"),
-    "clip_norm": (_limit, "clip the gradient's global norm"),
-    "clip_tensor_norm": (_limit, "clip each parameter tensor's norm"),
-    "clip_value": (_limit, "clip each element of the gradient"),
-    "clip_step": (_limit, "clip each element of dL/da_t in the backward loop"),
-    "clip_step_norm": (_limit, "clip each sample's carried dL/dh_t in the backward loop"),
-    "omega": (float, "RNN: weight of the penalty on a vanishing gradient (Pascanu et al. 2013)"),
+    **_flags_of("optimizer", "model"),
     "label_smoothing": (float, "classify: share of the target spread over all classes"),
     "valid_fraction": (float, "share of the training part held out: the end of text or series"),
     "patience": (_size, "stop after so many epochs without progress on the held-out share"),
     "min_delta": (float, "what counts as progress"),
 }
-DATA: dict[str, tuple[Kind, str]] = {
+DATA: Flags = {
     "target": (str, "forecast: the column to forecast"),
     "features": (str, "columns given, with commas between; forecast: the target; classify: all "
                  "columns of numbers"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
+from ..options.constructor import from_arguments
 from ..options.init import Init
-from .layer import PARAMETERS, Layer
+from .layer import Layer
 
 
 class RNN(Layer):
@@ -73,6 +74,7 @@ class RNN(Layer):
     __slots__ = ()
     _cell = "rnn"
 
+    @from_arguments
     def __init__(
         self,
         input_size: int,
@@ -95,9 +97,7 @@ class RNN(Layer):
         alpha: float = 1.0,
         noise: float = 0.0,
         dale: float | None = None,
-    ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in PARAMETERS}
-        self._build(arguments)
+    ) -> None: ...
 
     @property
     def nonlinearity(self) -> str:
@@ -173,6 +173,7 @@ class LSTM(Layer):
     __slots__ = ()
     _cell = "lstm"
 
+    @from_arguments
     def __init__(
         self,
         input_size: int,
@@ -196,9 +197,7 @@ class LSTM(Layer):
         peephole: bool = False,
         coupled: bool = False,
         proj_size: int = 0,
-    ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in PARAMETERS}
-        self._build(arguments)
+    ) -> None: ...
 
 
 class GRU(Layer):
@@ -261,6 +260,7 @@ class GRU(Layer):
     __slots__ = ()
     _cell = "gru"
 
+    @from_arguments
     def __init__(
         self,
         input_size: int,
@@ -280,6 +280,4 @@ class GRU(Layer):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         reset_after: bool = True,
-    ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in PARAMETERS}
-        self._build(arguments)
+    ) -> None: ...

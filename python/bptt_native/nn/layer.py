@@ -7,9 +7,10 @@ from typing import Any
 import numpy.typing as npt
 
 from .. import _core
-from ..arguments.values import Array, dtype_name, flag, integer
-from ..options.cells import LAYER_DEFAULTS
-from ..options.to_engine import CELLS, layer_options
+from ..arguments.values import Array, dtype_name, integer
+from ..options.from_engine import DEFAULTS
+from ..options.table import OPTIONS
+from ..options.to_engine import layer_options
 from .gradients import Gradients, State
 from .parameters import Parameterised
 
@@ -24,16 +25,14 @@ class Layer(Parameterised):
     _native: _core.Layer
     _draws: int  # forward passes so far, each with random masks of its own
 
-    def _build(self, config: dict[str, Any]) -> None:
+    def _construct(self, given: dict[str, Any]) -> None:
         where = type(self).__name__
-        arguments = {name: value for name, value in config.items() if name != "batch_first"}
-        inputs = integer(arguments.pop("input_size"), where, "input_size", 1)
-        options = layer_options(where, cell=CELLS[self._cell], **arguments)
-        batch_first = flag(config["batch_first"], where, "batch_first")
-        self._native = _core.Layer(where, {**options, "input_size": inputs}, batch_first)
-        self._adopt(self._native.params(), dtype_name(config["dtype"], where))
-        compute = "bfloat16" if options["compute"] else None
-        self._config = {**config, "dtype": str(self._dtype), "compute": compute}
+        integer(given["input_size"], where, "input_size", 1)
+        options = layer_options(where, {"cell": self._cell, **given})
+        self._native = _core.Layer(where, options, bool(options["batch_first"]))
+        self._adopt(self._native.params(), dtype_name(given["dtype"], where))
+        compute = OPTIONS["compute"].to_python(options["compute"])
+        self._config = {**given, "dtype": str(self._dtype), "compute": compute}
         self._draws = 0
 
     @property
@@ -242,30 +241,15 @@ class Layer(Parameterised):
     def __repr__(self) -> str:
         config = dict(self._config)
         sizes = f"{config.pop('input_size')}, {config.pop('hidden_size')}"
-        given = [f"{k}={v!r}" for k, v in config.items() if v != _DEFAULTS[k]]
+        given = [f"{k}={v!r}" for k, v in config.items() if v != DEFAULTS[k]]
         return f"{type(self).__name__}({', '.join([sizes, *given])})"
-
-
-_DEFAULTS: dict[str, Any] = {
-    "num_layers": 1,
-    "nonlinearity": "tanh",
-    "bias": True,
-    "batch_first": False,
-    "dtype": "float32",
-    "compute": None,
-    "seed": 0,
-    "init": "default",
-    "forget_bias": None,
-    **LAYER_DEFAULTS,
-}
-PARAMETERS = frozenset(("input_size", "hidden_size", *_DEFAULTS))  # that a layer may have
 
 
 def _restore(
     cls: type[Layer], config: dict[str, Any], flat: Array, frozen: list[str], draws: int
 ) -> Layer:
     layer = cls.__new__(cls)
-    layer._build(config)
+    layer._construct(config)
     layer._draws = draws
     layer._params.set(flat)
     layer.freeze(*frozen)

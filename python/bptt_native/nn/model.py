@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.values import Array, file_name
-from ..options.from_engine import model_config, own_defaults
+from ..options.constructor import from_arguments
+from ..options.from_engine import DEFAULTS, model_config
 from ..options.init import Init
 from ..options.to_engine import model_options
 from .extras import Metadata, Tensors
 from .gradients import Gradients, State
 from .optimizer import Optimizer
-from .optimizers import OPTIMIZERS
+from .optimizers import OPTIMIZERS, own_defaults
 from .stream import Stream
 from .training_step import TrainingStep
 
@@ -124,6 +125,7 @@ class Model(TrainingStep):
     tensors: Tensors
     """Arrays by name that travel in the model file (a mutable mapping)."""
 
+    @from_arguments
     def __init__(
         self,
         cell: str = "lstm",
@@ -182,9 +184,10 @@ class Model(TrainingStep):
         reset_after: bool = True,
         truncation: tuple[int, int] | None = None,
         omega: float = 0.0,
-    ) -> None:
-        arguments = {name: value for name, value in locals().items() if name != "self"}
-        self._build(_core.Model(model_options(type(self).__name__, **arguments)))
+    ) -> None: ...
+
+    def _construct(self, given: dict[str, Any]) -> None:
+        self._build(_core.Model(model_options(type(self).__name__, given)))
 
     def _build(self, core: _core.Model) -> None:
         self._native = core
@@ -369,16 +372,9 @@ class Model(TrainingStep):
 
     def __repr__(self) -> str:
         own = own_defaults(self._config["optimizer"], self._config["rmsprop_form"])
-        defaults = {**_DEFAULTS, **own}
+        defaults = {**DEFAULTS, **own, "cell": None}  # the cell is always shown
         given = (f"{k}={v!r}" for k, v in self.config.items() if v != defaults.get(k))
         return f"{type(self).__name__}({', '.join(given)})"
-
-
-_DEFAULTS = {
-    name: value
-    for name, value in (Model.__init__.__kwdefaults__ or {}).items()
-    if name not in ("hidden_size", "output_size")
-}
 
 
 def _restore(cls: type[Model], data: bytes) -> Model:

@@ -11,7 +11,8 @@ import numpy as np
 from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.values import Array, integer, message, number, refuse_type
-from ..options.to_engine import ALGORITHMS, optimizer_options
+from ..options.table import OPTIMIZER_ARGUMENTS
+from ..options.to_engine import optimizer_options
 from .gradients import Gradients, like
 from .parameters import Parameterised
 
@@ -33,7 +34,7 @@ class Optimizer:
         where = type(self).__name__
         if not isinstance(owner, Parameterised):
             refuse_type(owner, where, "owner", "a layer or model")
-        options = optimizer_options(where, algorithm=ALGORITHMS[self._algorithm], **config)
+        options = optimizer_options(where, {"optimizer": self._algorithm, **config})
         self._native = _core.Optimizer(where, options, owner._params)
         self._owner = owner
         self._config = {name: config[name] for name in self._settings}
@@ -43,8 +44,8 @@ class Optimizer:
         optimizer = cls.__new__(cls)
         optimizer._native = _core.Optimizer(cls.__name__, core)
         optimizer._owner = owner
-        prefixed = {name: f"rmsprop_{name}" for name in ("alpha", "form")}
-        optimizer._config = {name: config[prefixed.get(name, name)] for name in cls._settings}
+        names = {name: option.python_name for name, option in OPTIMIZER_ARGUMENTS.items()}
+        optimizer._config = {name: config[names[name]] for name in cls._settings}
         return optimizer
 
     @property

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..arguments.values import choice
-from ..options.to_engine import RMSPROP_DEFAULTS
 from .optimizer import Optimizer
 from .parameters import Parameterised
+
+RMSPROP_DEFAULTS = {
+    "torch": {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0},
+    "graves": {"lr": 1e-4, "alpha": 0.95, "eps": 1e-4, "momentum": 0.9},
+}
 
 
 class SGD(Optimizer):
@@ -227,3 +233,23 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": Adam,
     "rmsprop": RMSprop,
 }
+
+
+def own_defaults(optimizer: str, form: str) -> dict[str, Any]:
+    """Return the values that None means for the options that each optimiser has its own of.
+
+    Parameters
+    ----------
+    optimizer, form : str
+        As of `Model`: `optimizer`, `rmsprop_form`.
+
+    Returns
+    -------
+    dict
+        "eps" and "rmsprop_alpha".
+    """
+    if optimizer == "rmsprop":
+        own = RMSPROP_DEFAULTS[form]
+        return {"eps": own["eps"], "rmsprop_alpha": own["alpha"]}
+    eps = {"adagrad": 1e-10, "adam": 1e-8}
+    return {"eps": eps.get(optimizer), "rmsprop_alpha": None}

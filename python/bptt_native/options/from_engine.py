@@ -1,46 +1,52 @@
-"""The engine's options as the arguments of a model's constructor, the way back of `to_engine`."""
+"""The options of the engine as the arguments of a model's constructor, the way back of `to_engine`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .cells import LAYER_FLAGS, LAYER_NUMBERS
-from .init import INITS, Init
-from .to_engine import (
-    ALGORITHMS,
-    CELLS,
-    DEFAULT_EPS,
-    DTYPES,
-    LOSS_OPTIONS,
-    LOSSES,
-    NONFINITE,
-    NONLINEARITIES,
-    REDUCTIONS,
-    RMSPROP_DEFAULTS,
-    RMSPROP_FORMS,
-    TARGETS,
-    THRESHOLDS,
-    name_of,
-)
+from .init import Init
+from .table import OPTIONS
 
 
-def own_defaults(optimizer: str, form: str) -> dict[str, Any]:
-    """Give the values that None means for the options that each optimiser has its own of.
+def arguments_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a model's constructor that some options are.
 
     Parameters
     ----------
-    optimizer, form : str
-        As of `Model`: `optimizer`, `rmsprop_form`.
+    values : dict
+        Python's values of options by the name of their field. Options that share an argument are
+        all there or none.
 
     Returns
     -------
     dict
-        "eps" and "rmsprop_alpha".
+        Arguments of `Model`.
     """
-    if optimizer != "rmsprop":
-        return {"eps": DEFAULT_EPS[optimizer], "rmsprop_alpha": None}
-    own = RMSPROP_DEFAULTS[form]
-    return {"eps": own["eps"], "rmsprop_alpha": own["alpha"]}
+    parts = {name: value for name, value in values.items() if name in _PARTS}
+    arguments = {
+        option.python_name: values[option.name]
+        for option in OPTIONS.values()
+        if option.name in values.keys() - parts.keys()
+    }
+    if "init_gain" in parts:
+        init = Init(
+            arguments["init"], parts["init_gain"], None, parts["spectral_radius"],
+            parts["time_scale"],
+        )  # fmt: skip
+        arguments["init"] = init.weights if init == Init(init.weights) else init
+    if "beta1" in parts:
+        arguments["betas"] = (parts["beta1"], parts["beta2"])
+    if "truncation_k1" in parts:
+        windows = (parts["truncation_k1"], parts["truncation_k2"])
+        arguments["truncation"] = None if windows == (None, None) else windows
+    return arguments
+
+
+_PARTS = {  # options that are only a part of an argument
+    option.name
+    for option in OPTIONS.values()
+    if "." in option.python_name or option.python_name in ("betas", "truncation")
+}
 
 
 def model_config(options: dict[str, Any]) -> dict[str, Any]:
@@ -56,37 +62,8 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
     dict
         Arguments of `Model`.
     """
-    nan_means_none = {
-        name: None if options[name] != options[name] else options[name]
-        for name in ("forget_bias", "eps", "rmsprop_alpha", "time_scale", "dale")
-    }
-    time_scale = nan_means_none.pop("time_scale")
-    weights = name_of(INITS, options["init"])
-    init = Init(weights, options["init_gain"], None, options["spectral_radius"], time_scale)
-    flags = ("bias", "decay_biases", "nesterov", "amsgrad", "centered", "batch_first",
-             *(name for name in LAYER_FLAGS if name != "reset_after"))  # fmt: skip
-    kept = ("hidden_size", "num_layers", "output_size", "lr", "momentum", "weight_decay", "seed",
-            "proj_size", "omega", *LAYER_NUMBERS)  # fmt: skip
-    windows = (options["truncation_k1"], options["truncation_k2"])
-    or_none = ("input_size", "vocab_size", "embedding_size", *THRESHOLDS)  # 0 means None
-    return {
-        "cell": name_of(CELLS, options["cell"]),
-        **{name: options[name] or None for name in or_none},
-        **{name: options[name] for name in kept},
-        "nonlinearity": name_of(NONLINEARITIES, options["nonlinearity"]),
-        **{name: bool(options[name]) for name in flags},
-        "loss": name_of(LOSSES, options["loss"]),
-        "targets": name_of(TARGETS, options["targets"]),
-        "reduction": name_of(REDUCTIONS, options["reduction"]),
-        "nonfinite": name_of(NONFINITE, options["nonfinite"]),
-        "optimizer": name_of(ALGORITHMS, options["algorithm"]),
-        "betas": (options["beta1"], options["beta2"]),
-        "rmsprop_form": name_of(RMSPROP_FORMS, options["rmsprop_form"]),
-        "dtype": name_of(DTYPES, options["dtype"]),
-        "compute": "bfloat16" if options["compute"] else None,
-        "init": weights if init == Init(weights) else init,
-        **nan_means_none,
-        "reset_after": not options["reset_before"],
-        "truncation": windows if windows[0] else None,
-        **{name: options[name] for name in LOSS_OPTIONS},
-    }
+    return arguments_of({name: o.to_python(options[name]) for name, o in OPTIONS.items()})
+
+
+DEFAULTS = model_config({name: option.default for name, option in OPTIONS.items()})
+"""The defaults of the arguments of `Model`; sizes that have none are 0."""

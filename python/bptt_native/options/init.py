@@ -1,13 +1,8 @@
-"""How parameters begin: `Init`, and its names and numbers in the engine."""
+"""The description of initial parameters."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
-
-from ..arguments.values import message, number
-
-INITS = {"default": 1, "orthogonal": 2, "identity": 3, "xavier": 4, "normal": 5, "sparse": 6,
-         "chrono": 7, "keras": 8}  # fmt: skip
 
 
 class Init(NamedTuple):
@@ -51,35 +46,3 @@ class Init(NamedTuple):
     forget_bias: float | None = None
     spectral_radius: float = 0.95
     time_scale: float | None = None
-
-
-def scales(init: Init, where: str) -> dict[str, float]:
-    """Return the options of the engine that hold the numbers of an initialisation.
-
-    Parameters
-    ----------
-    init : Init
-    where : str
-        The class, for messages.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is not allowed, or `time_scale` does not fit `weights`.
-    """
-    name, expected = "init.spectral_radius", "a finite number > 0"
-    options = {"spectral_radius": number(init.spectral_radius, where, name, expected)}
-    if options["spectral_radius"] <= 0:
-        raise ValueError(message(where, name, expected, str(init.spectral_radius)))
-    name = "init.time_scale"
-    if init.weights == "chrono":
-        expected = "a finite number >= 2 with 'chrono', as in Init('chrono', time_scale=100)"
-        if init.time_scale is None:
-            raise ValueError(message(where, name, expected, "None"))
-        options["time_scale"] = number(init.time_scale, where, name, expected)
-        if options["time_scale"] < 2:
-            raise ValueError(message(where, name, expected, str(init.time_scale)))
-    elif init.time_scale is not None:
-        expected = "None unless the weights are 'chrono'"
-        raise ValueError(message(where, name, expected, f"{init.time_scale!r:.80}"))
-    return options

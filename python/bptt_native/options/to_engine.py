@@ -1,252 +1,91 @@
-"""The options of layers, models and optimisers: checks, and names for the engine's numbers."""
+"""The arguments of constructors as the options of the engine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..arguments.arrays import convert
-from ..arguments.values import (
-    choice,
-    describe,
-    dtype_name,
-    flag,
-    integer,
-    message,
-    number,
-    positive,
-)
-from .cells import cell_options
-from .init import INITS, Init, scales
+from ..arguments.values import choice, describe, dtype_name, integer, message, number
+from .init import Init
+from .table import ARGUMENTS, OPTIMIZER_ARGUMENTS, OPTIONS
 
-CELLS = {"rnn": 1, "lstm": 2, "gru": 3}
-NONLINEARITIES = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 4, "softplus": 5, "elu": 6,
-                  "hard_sigmoid": 7, "softsign": 8, "leaky_relu": 9}  # fmt: skip
-DTYPES = {"float32": 1, "float64": 2}
-COMPUTES = {"float32": 0, "float64": 0, "bfloat16": 1}  # 0: as the dtype
-ALGORITHMS = {"sgd": 1, "adagrad": 2, "adam": 3, "rmsprop": 4}
-RMSPROP_FORMS = {"torch": 0, "graves": 1}
-RMSPROP_DEFAULTS = {
-    "torch": {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0},
-    "graves": {"lr": 1e-4, "alpha": 0.95, "eps": 1e-4, "momentum": 0.9},
-}
-DEFAULT_EPS = {"sgd": None, "adagrad": 1e-10, "adam": 1e-8}
-OPTIMIZER_ARGUMENTS = ("lr", "momentum", "betas", "eps", "weight_decay", "decay_biases", "nesterov",
-                       "amsgrad", "centered")  # fmt: skip
-LOSSES = {"cross_entropy": 1, "mse": 2, "binary_cross_entropy": 3}
-TARGETS = {"every": 1, "last": 2, "last_row": 3}
-REDUCTIONS = {"mean": 1, "sum": 2}
-NONFINITE = {"skip": 0, "zero": 1, "raise": 2}
-THRESHOLDS = ("clip_norm", "clip_tensor_norm", "clip_value", "clip_step", "clip_step_norm")
-LOSS_OPTIONS = ("label_smoothing", "class_weights", "ignore_index")
+Arguments = Mapping[str, object]
 
 
-def name_of(choices: dict[str, int], value: int) -> str:
-    """Give the name that stands for one of the engine's numbers."""
-    return next(name for name, known in choices.items() if known == value)
-
-
-def _compute(value: object, dtype: str, where: str) -> int:
-    given = dtype if value is None else value
-    number = choice(given, COMPUTES, where, "compute")
-    if given != dtype and (given, dtype) != ("bfloat16", "float32"):
-        expected = "None, or 'bfloat16' with dtype 'float32'"
-        raise ValueError(message(where, "compute", expected, f"{given!r} with dtype {dtype!r}"))
-    return number
-
-
-def layer_options(
-    where: str,
-    *,
-    cell: int,
-    nonlinearity: object = "tanh",
-    hidden_size: object,
-    num_layers: object,
-    bias: object,
-    dtype: object,
-    compute: object = None,
-    seed: object,
-    init: object,
-    forget_bias: object = None,
-    **more: object,
-) -> dict[str, Any]:
-    """Turn a constructor's arguments into the options of the engine.
-
-    Parameters
-    ----------
-    where : str
-        The class, for messages.
-    cell : int
-        The engine's number of the cell.
-    nonlinearity, hidden_size, num_layers, bias, dtype, compute, seed, init, forget_bias : object
-        As the user gave them.
-    **more : object
-        The options of cells and their regularisation, as the user gave them.
-
-    Returns
-    -------
-    dict
-        Field names of ``bptt_layer_options`` and their values.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is not allowed.
-    """
-    start = init if isinstance(init, Init) else Init(init)  # type: ignore[arg-type]
+def _init(given: Arguments, where: str) -> dict[str, Any]:
+    value = given["init"]
+    start = value if isinstance(value, Init) else Init(value)  # type: ignore[arg-type]
+    numbers = ("gain", "spectral_radius", "time_scale")
+    options = {
+        option.name: option.to_engine(getattr(start, name), where, option.python_name)
+        for name in numbers
+        for option in [ARGUMENTS[f"init.{name}"]]
+    }
+    forget_bias = given.get("forget_bias")
     if forget_bias is not None and start.forget_bias is not None:
         raise ValueError(message(where, "forget_bias", "None beside init.forget_bias", "both"))
     wanted = forget_bias if start.forget_bias is None else start.forget_bias
-    name = dtype_name(dtype, where)
-    options = {
-        "cell": cell,
-        "nonlinearity": choice(nonlinearity, NONLINEARITIES, where, "nonlinearity"),
-        "hidden_size": integer(hidden_size, where, "hidden_size", 1),
-        "num_layers": integer(num_layers, where, "num_layers", 1),
-        "bias": int(flag(bias, where, "bias")),
-        "dtype": DTYPES[name],
-        "compute": _compute(compute, name, where),
-        "seed": integer(seed, where, "seed", 0, 2**64 - 1),
-        "init": choice(start.weights, INITS, where, "init"),
-        "init_gain": number(start.gain, where, "init.gain"),
-        **scales(start, where),
-        **cell_options(more, name_of(CELLS, cell), where),
+    return {
+        **options,
+        "init": OPTIONS["init"].to_engine(start.weights, where, "init"),
+        "forget_bias": OPTIONS["forget_bias"].to_engine(wanted, where, "forget_bias"),
     }
-    if options["nonlinearity"] != NONLINEARITIES["tanh"] and cell != CELLS["rnn"]:
-        expected = "'tanh' unless the cell is 'rnn'"
-        raise ValueError(message(where, "nonlinearity", expected, repr(nonlinearity)))
-    if options.get("proj_size") and start.weights in ("normal", "sparse"):
-        expected = "other weights than 'normal' and 'sparse' with proj_size"
-        raise ValueError(message(where, "init", expected, repr(start.weights)))
-    if more.get("dale") is not None and start.weights in ("identity", "sparse"):
-        expected = "other weights than 'identity' and 'sparse' with dale, whose zeros never learn"
-        raise ValueError(message(where, "init", expected, repr(start.weights)))
-    if wanted is not None:
-        if cell != CELLS["lstm"] or not bias:
-            expected = "None, because only an LSTM with biases has one"
-            raise ValueError(message(where, "forget_bias", expected, str(wanted)))
-        options["forget_bias"] = number(wanted, where, "forget_bias")
-    return options
 
 
-def optimizer_options(
-    where: str,
-    *,
-    algorithm: int,
-    lr: object,
-    momentum: object = 0.0,
-    betas: object = (0.9, 0.999),
-    eps: object = None,
-    weight_decay: object = 0.0,
-    decay_biases: object = False,
-    nesterov: object = False,
-    amsgrad: object = False,
-    centered: object = False,
-    alpha: object = None,
-    form: object = "torch",
-    prefix: str = "",
-) -> dict[str, Any]:
-    """Turn an optimiser's arguments into the options of the engine.
+def _dtype(given: Arguments, where: str) -> dict[str, Any]:
+    return {"dtype": OPTIONS["dtype"].choices[dtype_name(given["dtype"], where)]}
 
-    Parameters
-    ----------
-    where : str
-        The class, for messages.
-    algorithm : int
-        The engine's number of it.
-    lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : object
-        As the user gave them.
-    alpha, form : object
-        Of RMSprop, as the user gave them.
-    prefix : str
-        What stands before "alpha" and "form" in the arguments' names.
 
-    Returns
-    -------
-    dict
-        Field names of ``bptt_optimizer_options`` and their values.
+def _compute(given: Arguments, where: str) -> dict[str, Any]:
+    value, dtype = given["compute"], dtype_name(given["dtype"], where)
+    bfloat16 = OPTIONS["compute"].choices["bfloat16"]
+    as_stored = OPTIONS["compute"].default
+    if value is None:
+        return {"compute": as_stored}
+    names = {"float32": as_stored, "float64": as_stored, "bfloat16": bfloat16}
+    number = choice(value, names, where, "compute")
+    if value != dtype and (value, dtype) != ("bfloat16", "float32"):
+        expected = "None, or 'bfloat16' with dtype 'float32'"
+        raise ValueError(message(where, "compute", expected, f"{value!r} with dtype {dtype!r}"))
+    return {"compute": number}
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is not of its kind. (Most bounds are the engine's business.)
-    """
+
+def _betas(given: Arguments, where: str) -> dict[str, Any]:
+    betas = given["betas"]
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         got = repr(betas)
         raise TypeError(message(where, "betas", "two numbers in [0, 1)", f"{got:.80}"))
-    given = {"decay_biases": decay_biases, "nesterov": nesterov, "amsgrad": amsgrad,
-             "centered": centered}  # fmt: skip
-    flags = {name: flag(value, where, name) for name, value in given.items()}
-    options: dict[str, Any] = {
-        "algorithm": algorithm,
-        "lr": number(lr, where, "lr"),
-        "momentum": number(momentum, where, "momentum"),
-        "beta1": number(betas[0], where, "betas"),
-        "beta2": number(betas[1], where, "betas"),
-        "weight_decay": number(weight_decay, where, "weight_decay"),
-        "rmsprop_form": choice(form, RMSPROP_FORMS, where, f"{prefix}form"),
-        **{name: int(value) for name, value in flags.items()},
-    }
-    torch = options["rmsprop_form"] == RMSPROP_FORMS["torch"]
-    owners = {
-        "nesterov": ("'sgd' with a momentum", "sgd", options["momentum"] != 0),
-        "amsgrad": ("'adam'", "adam", True),
-        "centered": ("'rmsprop' in the form 'torch'", "rmsprop", torch),
-    }
-    for name, (owner, rule, fits) in owners.items():
-        if flags[name] and not (fits and algorithm == ALGORITHMS[rule]):
-            expected = f"False unless the optimizer is {owner}"
-            raise ValueError(message(where, name, expected, "True"))
-    if eps is not None:
-        options["eps"] = number(eps, where, "eps")
-    if alpha is not None:
-        name, expected = f"{prefix}alpha", "a number in [0, 1)"
-        options["rmsprop_alpha"] = number(alpha, where, name, expected)
-        if not 0 <= options["rmsprop_alpha"] < 1:
-            raise ValueError(message(where, name, expected, str(alpha)))
-    return options
+    return {f"beta{i + 1}": number(beta, where, "betas") for i, beta in enumerate(betas)}
 
 
-def loss_options(
-    where: str,
-    *,
-    label_smoothing: object,
-    class_weights: object,
-    ignore_index: object,
-    output_size: int,
-) -> dict[str, Any]:
-    """Turn the arguments that belong to the loss alone into the options of the engine.
+def _truncation(given: Arguments, where: str) -> dict[str, Any]:
+    k1, k2 = truncation_of(given["truncation"], where, given["bidirectional"])
+    return {"truncation_k1": k1, "truncation_k2": k2}
 
-    Parameters
-    ----------
-    where : str
-        The class, for messages.
-    label_smoothing, class_weights, ignore_index : object
-        As the user gave them.
-    output_size : int
-        Outputs O.
 
-    Returns
-    -------
-    dict
-        Field names of ``bptt_model_options`` and their values.
+def _class_weights(given: Arguments, where: str) -> dict[str, Any]:
+    value = given["class_weights"]
+    if value is None:
+        return {}
+    outputs = integer(given["output_size"], where, "output_size", 1)
+    expected = f"None or [{outputs}] finite numbers >= 0"
+    held: list[object] = []
+    forms = {"float64": [(outputs,)]}
+    weights = convert(value, forms, where, "class_weights", expected, held=held)
+    return {"class_weights": weights.copy()}
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is no number, or `class_weights` no vector [O]. (Their bounds are the engine's
-        business.)
-    """
-    options: dict[str, Any] = {
-        "label_smoothing": number(label_smoothing, where, "label_smoothing"),
-        "ignore_index": integer(ignore_index, where, "ignore_index", -(2**63)),
-    }
-    if class_weights is not None:
-        expected = f"None or [{output_size}] finite numbers >= 0"
-        forms = {"float64": [(output_size,)]}
-        held: list[object] = []
-        weights = convert(class_weights, forms, where, "class_weights", expected, held=held)
-        options["class_weights"] = weights.copy()
-    return options
+
+# Arguments that are more or less than one option.
+_OWN: dict[str, Callable[[Arguments, str], dict[str, Any]]] = {
+    "init": _init,
+    "forget_bias": lambda given, where: {},  # with init
+    "dtype": _dtype,
+    "compute": _compute,
+    "betas": _betas,
+    "truncation": _truncation,
+    "class_weights": _class_weights,
+}
 
 
 def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int, int]:
@@ -255,7 +94,7 @@ def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int
     Parameters
     ----------
     value : (k1, k2), or None
-        What was given.
+        The value of the argument.
     where : str
         For the message.
     bidirectional : bool
@@ -287,77 +126,88 @@ def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int
     return pair[0], pair[1]
 
 
-def model_options(
-    where: str,
-    *,
-    cell: object,
-    input_size: object,
-    vocab_size: object,
-    embedding_size: object,
-    output_size: object,
-    loss: object,
-    targets: object,
-    reduction: object,
-    optimizer: object,
-    **rest: Any,
-) -> dict[str, Any]:
+def layer_options(where: str, given: Arguments) -> dict[str, Any]:
+    """Turn the arguments of a layer's or model's constructor into the options of the engine.
+
+    Parameters
+    ----------
+    where : str
+        The class, for messages.
+    given : mapping of str to object
+        The arguments by name.
+
+    Returns
+    -------
+    dict
+        Names of fields and their values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not of its kind. (What excludes what is the engine's business.)
+    """
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _OWN:
+            options |= _OWN[name](given, where)
+        else:
+            option = ARGUMENTS[name]
+            options[option.name] = option.to_engine(value, where, name)
+    return options
+
+
+def model_options(where: str, given: Arguments) -> dict[str, Any]:
     """Turn the arguments of a model's constructor into the options of the engine.
 
     Parameters
     ----------
     where : str
         The class, for messages.
-    cell, input_size, vocab_size, embedding_size, output_size, loss, targets, reduction : object
-        As the user gave them.
-    optimizer, **rest : object
-        As the user gave them: the optimiser's, the layers' and the thresholds.
+    given : mapping of str to object
+        The arguments by name.
 
     Returns
     -------
     dict
-        Field names of ``bptt_model_options`` and their values.
+        Names of fields and their values.
 
     Raises
     ------
     TypeError, ValueError
-        If a value is not allowed.
+        As `layer_options`, or if the input is neither dense nor tokens.
     """
-    if (input_size is None) == (vocab_size is None):
-        got = "neither" if input_size is None else "both"
+    if (given["input_size"] is None) == (given["vocab_size"] is None):
+        got = "neither" if given["input_size"] is None else "both"
         expected = "exactly one of input_size and vocab_size"
         raise ValueError(message(where, "input_size", expected, got))
-    if vocab_size is None and embedding_size is not None:
-        expected = "None without vocab_size"
-        raise ValueError(message(where, "embedding_size", expected, str(embedding_size)))
-    sizes = {"input_size": input_size, "vocab_size": vocab_size, "output_size": output_size,
-             "embedding_size": embedding_size}  # fmt: skip
-    rule = {name: rest.pop(name) for name in OPTIMIZER_ARGUMENTS}
-    rule |= {name: rest.pop(f"rmsprop_{name}") for name in ("alpha", "form")}
-    thresholds = {name: positive(rest.pop(name), where, name) for name in THRESHOLDS}
-    of_loss = {name: rest.pop(name) for name in LOSS_OPTIONS}
-    k1, k2 = truncation_of(rest.pop("truncation"), where, rest["bidirectional"])
-    of_bptt = {"truncation_k1": k1, "truncation_k2": k2,
-               "omega": number(rest.pop("omega"), where, "omega"),
-               "batch_first": int(flag(rest.pop("batch_first"), where, "batch_first")),
-               "nonfinite": choice(rest.pop("nonfinite"), NONFINITE, where, "nonfinite"),
-               }  # fmt: skip
-    outputs = integer(output_size, where, "output_size", 1)
-    if targets == "last_row" and not rest["bidirectional"]:
-        expected = "'every' or 'last' unless bidirectional"
-        raise ValueError(message(where, "targets", expected, repr(targets)))
-    return {
-        **layer_options(where, cell=choice(cell, CELLS, where, "cell"), **rest),
-        **{name: integer(n, where, name, 1) for name, n in sizes.items() if n is not None},
-        "loss": choice(loss, LOSSES, where, "loss"),
-        "targets": choice(targets, TARGETS, where, "targets"),
-        "reduction": choice(reduction, REDUCTIONS, where, "reduction"),
-        **optimizer_options(
-            where,
-            algorithm=choice(optimizer, ALGORITHMS, where, "optimizer"),
-            prefix="rmsprop_",
-            **rule,
-        ),
-        **thresholds,
-        **of_bptt,
-        **loss_options(where, output_size=outputs, **of_loss),
-    }
+    return layer_options(where, given)
+
+
+def optimizer_options(where: str, given: Arguments) -> dict[str, Any]:
+    """Turn the arguments of an optimiser's constructor into the options of the engine.
+
+    Parameters
+    ----------
+    where : str
+        The class, for messages.
+    given : mapping of str to object
+        The arguments by name, with the name of the algorithm as "optimizer".
+
+    Returns
+    -------
+    dict
+        Names of fields and their values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not of its kind. (Most bounds are the engine's business.)
+    """
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "betas":
+            options |= _betas(given, where)
+        else:
+            option = OPTIMIZER_ARGUMENTS[name]
+            options[option.name] = option.to_engine(value, where, name)
+    return options

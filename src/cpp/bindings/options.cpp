@@ -95,6 +95,7 @@ py::list option_table() {
     py::dict row;
     row["group"] = option.group;
     row["name"] = option.name;
+    row["file_name"] = option.file;
     row["python_name"] = option.python;
     row["alone"] = text_or_none(option.alone);
     row["kind"] = option.kind;

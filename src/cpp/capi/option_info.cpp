@@ -43,6 +43,7 @@ bptt_status bptt_option(int64_t index, bptt_option_info* info, size_t struct_siz
         .owners = row.owners,
         .inverted = row.inverted,
         .or_none = row.or_none,
+        .file = row.in_file(),
         .python = row.in_python(),
         .alone = row.alone,
         .doc = row.doc,

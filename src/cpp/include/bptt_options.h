@@ -44,6 +44,7 @@ typedef struct bptt_option_info {
   uint32_t owners;    /* the values of that choice for which it may */
   int32_t inverted;   /* 1: Python has the opposite flag */
   int32_t or_none;    /* 1: Python's None means the default */
+  const char* file;   /* the option in model files and on the command line */
   const char* python; /* the argument in Python */
   const char*
       alone; /* the argument of Python's class of the optimiser, where it differs; else NULL */

@@ -79,8 +79,9 @@ class Checks {
     const OptionRow& row = option_rows()[conflict.option];
     const OptionRow& other = option_rows()[conflict.other];
     if (!has(row) || !has(other) || !set(row, conflict.values)) return false;
-    return set(other, conflict.other_values) == conflict.with &&
-           refuse(row, [&](Wording words) { return conflict_text(conflict, words); });
+    return set(other, conflict.other_values) == conflict.with && refuse(row, [&](Wording words) {
+             return conflict_text(conflict, options_.model != nullptr, words);
+           });
   }
 
   // Conditions that are not in the table.

@@ -209,7 +209,7 @@ constexpr OptionRow kRows[] = {
     {BPTT_MODEL(batch_first), .kind = OptionKind::flag,
      .doc = "arrays are [N, T, ...] instead of [T, N, ...]"},
     {BPTT_LAYER(compute), .kind = OptionKind::choice, .fallback = BPTT_COMPUTE_DTYPE,
-     .words = kComputes, .or_none = true, .doc = "bfloat16: products of numbers rounded to it"},
+     .words = kComputes, .or_none = true, .doc = "products of rounded numbers, with dtype float32"},
     {BPTT_MODEL(nonfinite), .kind = OptionKind::choice, .fallback = BPTT_NONFINITE_SKIP,
      .words = kNonfinite, .doc = "treatment of a gradient that is not finite"},
     {BPTT_MODEL(class_weights), .kind = OptionKind::weights, .in_files = InFiles::never,

@@ -35,14 +35,6 @@ std::string default_text(const OptionRow& row, Wording wording) {
                                                    : text_of(row, fallback_of(row), wording);
 }
 
-// "reset_before", or in Python "reset_after=False".
-std::string set_text(const OptionRow& row, Wording wording) {
-  const std::string name = name_of(row, false, wording);
-  return wording == Wording::python && row.kind == OptionKind::flag
-             ? name + "=" + flag_text(row, true, wording)
-             : name;
-}
-
 }  // namespace
 
 std::string name_of(const OptionRow& row, bool whole, Wording wording) {
@@ -122,19 +114,22 @@ std::string owner_text(const OptionRow& row, Wording wording) {
          words_text(owner, row.owners, wording);
 }
 
-std::string conflict_text(const OptionConflict& conflict, Wording wording) {
+std::string conflict_text(const OptionConflict& conflict, bool whole, Wording wording) {
   const OptionRow& row = option_rows()[conflict.option];
   const OptionRow& other = option_rows()[conflict.other];
-  const std::string name = name_of(other, false, wording);
-  std::string expected = conflict.values ? "other than " + words_text(row, conflict.values, wording)
-                                         : default_text(row, wording);
+  const std::string name = wording == Wording::python ? name_of(other, whole, wording) : other.name;
+  std::string expected = conflict.values
+                             ? "a value other than " + words_text(row, conflict.values, wording)
+                             : default_text(row, wording);
   if (other.kind == OptionKind::choice) {
     expected += (conflict.with ? " with " + name : " unless " + name + " is") + " " +
                 words_text(other, conflict.other_values, wording);
   } else if (conflict.with && other.fallback != 0 && !std::isnan(other.fallback)) {
     expected += " unless " + name + " is " + default_text(other, wording);
   } else {
-    expected += (conflict.with ? " with " : " without ") + set_text(other, wording);
+    expected += (conflict.with ? " with " : " without ") + name;
+    if (wording == Wording::python && other.kind == OptionKind::flag)
+      expected += "=" + flag_text(other, true, wording);  // "reset_after=False"
   }
   return conflict.reason ? expected + ": " + conflict.reason : expected;
 }

@@ -20,7 +20,7 @@ std::string kind_text(const OptionRow& row, Wording wording);
 std::string held_text(const OptionRow& row, const char* dtype, Wording wording);
 // "0 unless the cell is BPTT_LSTM"
 std::string owner_text(const OptionRow& row, Wording wording);
-// "0 with proj_size"
-std::string conflict_text(const OptionConflict& conflict, Wording wording);
+// "0 with proj_size"; `whole` as above
+std::string conflict_text(const OptionConflict& conflict, bool whole, Wording wording);
 
 }  // namespace bptt
