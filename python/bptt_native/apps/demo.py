@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ..arguments.values import message
 from ..diagnostics import GradientFlow, gradient_flow
@@ -27,12 +28,13 @@ RECIPE = TextOptions(
 )  # fmt: skip
 
 SMALL = TextOptions(hidden=64, embedding=64, steps=200, lr=5e-3, warmup=20, clip_norm=0.5)
-SMALL_CELLS = {
-    "sigmoid RNN": replace(SMALL, cell="rnn", nonlinearity="sigmoid"),
-    "tanh RNN": replace(SMALL, cell="rnn"),
-    "GRU": replace(SMALL, cell="gru"),
-    "LSTM": replace(SMALL, forget_bias=1.0),
+CELLS: dict[str, dict[str, Any]] = {
+    "sigmoid RNN": {"cell": "rnn", "nonlinearity": "sigmoid"},
+    "tanh RNN": {"cell": "rnn"},
+    "GRU": {"cell": "gru"},
+    "LSTM": {"forget_bias": 1.0},
 }
+SMALL_CELLS = {name: replace(SMALL, **options) for name, options in CELLS.items()}
 
 SEQUENCES = 256  # number of held-out sequences over which the flow is measured
 

@@ -10,11 +10,10 @@ from ..options.table import OPTIONS
 from ..training.fit import FitTrainer
 from ..training.schedules import SCHEDULES, EarlyStopping, Schedule, schedule_of
 
-
 # Options of a model that the data or another field of a run decide, or that only some tasks have.
 _DECIDED = {
-    "input_size", "vocab_size", "embedding_size", "hidden_size", "num_layers", "output_size", "loss",
-    "targets", "reduction", "ignore_index", "class_weights", "batch_first", "bidirectional",
+    "input_size", "vocab_size", "embedding_size", "hidden_size", "num_layers", "output_size",
+    "loss", "targets", "reduction", "ignore_index", "class_weights", "batch_first", "bidirectional",
     "label_smoothing",
 }  # fmt: skip
 _TYPES: dict[str, Any] = {"choice": str, "flag": bool, "size": int, "count": int, "integer": int,

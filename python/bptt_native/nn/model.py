@@ -61,7 +61,7 @@ class Model(TrainingStep):
     optimizer : str
         "sgd", "adagrad", "adam" or "rmsprop".
     lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
-        As of `SGD`, `Adagrad`, `Adam` and `RMSprop`; eps None means the algorithm's own.
+        As of `SGD`, `Adagrad`, `Adam` and `RMSprop`; betas and eps None mean the algorithm's own.
     rmsprop_alpha, rmsprop_form : float, str
         `alpha` and `form` of `RMSprop`; alpha None means the form's own. (lr and momentum are as
         given here.)
@@ -144,7 +144,7 @@ class Model(TrainingStep):
         optimizer: str = "adam",
         lr: float = 1e-3,
         momentum: float = 0.0,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: tuple[float, float | None] | None = None,
         eps: float | None = None,
         weight_decay: float = 0.0,
         decay_biases: bool = False,

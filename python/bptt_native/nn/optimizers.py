@@ -246,10 +246,10 @@ def own_defaults(optimizer: str, form: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        "eps" and "rmsprop_alpha".
+        "betas", "eps" and "rmsprop_alpha".
     """
+    betas = (0.9, 0.999)
     if optimizer == "rmsprop":
         own = RMSPROP_DEFAULTS[form]
-        return {"eps": own["eps"], "rmsprop_alpha": own["alpha"]}
-    eps = {"adagrad": 1e-10, "adam": 1e-8}
-    return {"eps": eps.get(optimizer), "rmsprop_alpha": None}
+        return {"betas": betas, "eps": own["eps"], "rmsprop_alpha": own["alpha"]}
+    return {"betas": betas, "eps": 1e-10 if optimizer == "adagrad" else 1e-8, "rmsprop_alpha": None}

@@ -1,4 +1,4 @@
-"""The options of the engine as the arguments of a model's constructor, the way back of `to_engine`."""
+"""The engine's options as arguments of a model's constructor, the way back of `to_engine`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def arguments_of(values: dict[str, Any]) -> dict[str, Any]:
         )  # fmt: skip
         arguments["init"] = init.weights if init == Init(init.weights) else init
     if "beta1" in parts:
-        arguments["betas"] = (parts["beta1"], parts["beta2"])
+        betas = (parts["beta1"], parts["beta2"])
+        own = betas == (OPTIONS["beta1"].python_default, None)
+        arguments["betas"] = None if own else betas
     if "truncation_k1" in parts:
         windows = (parts["truncation_k1"], parts["truncation_k2"])
         arguments["truncation"] = None if windows == (None, None) else windows

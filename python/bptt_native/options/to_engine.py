@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..arguments.arrays import convert
-from ..arguments.values import choice, describe, dtype_name, integer, message, number
+from ..arguments.values import choice, describe, dtype_name, integer, message
 from .init import Init
 from .table import ARGUMENTS, OPTIMIZER_ARGUMENTS, OPTIONS
 
@@ -53,10 +53,15 @@ def _compute(given: Arguments, where: str) -> dict[str, Any]:
 
 def _betas(given: Arguments, where: str) -> dict[str, Any]:
     betas = given["betas"]
+    if betas is None:
+        return {}
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         got = repr(betas)
-        raise TypeError(message(where, "betas", "two numbers in [0, 1)", f"{got:.80}"))
-    return {f"beta{i + 1}": number(beta, where, "betas") for i, beta in enumerate(betas)}
+        raise TypeError(message(where, "betas", "None or two numbers in [0, 1)", f"{got:.80}"))
+    return {
+        name: OPTIONS[name].to_engine(beta, where, "betas")
+        for name, beta in zip(("beta1", "beta2"), betas, strict=True)
+    }
 
 
 def _truncation(given: Arguments, where: str) -> dict[str, Any]:

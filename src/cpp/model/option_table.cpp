@@ -126,7 +126,7 @@ constexpr OptionRow kRows[] = {
      .in_files = InFiles::always, .python = "betas",
      .doc = "decay of Adam's first moment; of Lion's interpolation"},
     {BPTT_OPTIMIZER(beta2), .kind = OptionKind::fraction, .fallback = kNaN, .or_nan = true,
-     .in_files = InFiles::always, .python = "betas",
+     .in_files = InFiles::always, .python = "betas", .or_none = true,
      .doc = "decay of Adam's second moment, of Lion's moment; the algorithm's own unless given"},
     {BPTT_OPTIMIZER(eps), .kind = OptionKind::not_negative, .fallback = kNaN, .or_nan = true,
      .held = true, .in_files = InFiles::always, .or_none = true,
