@@ -102,7 +102,7 @@ static void check_options(void) {
     BAD_RULE(lr, numbers[k]);
     BAD_RULE(momentum, numbers[k]);
     BAD_RULE(beta1, numbers[k]);
-    BAD_RULE(beta2, numbers[k]);
+    if (k) BAD_RULE(beta2, numbers[k]);
     if (k) BAD_RULE(eps, numbers[k]);
     BAD_RULE(weight_decay, numbers[k]);
     if (k) BAD_RULE(rmsprop_alpha, numbers[k]);

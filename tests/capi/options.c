@@ -1,15 +1,21 @@
 /* options.c: the table of options: it describes the structs, and errors have its words. */
+#include <bptt_optimizer.h>
 #include <bptt_options.h>
 
 #include "check.h"
 
-static const void* struct_of(const bptt_model_options* options, const char* group) {
-  if (!strcmp(group, "layer")) return &options->layer;
-  return !strcmp(group, "optimizer") ? (const void*)&options->optimizer : options;
+/* All options at their defaults. */
+static bptt_layer_options layer_options;
+static bptt_optimizer_options optimizer_options;
+static bptt_model_options model_options;
+
+static const void* struct_of(const char* group) {
+  if (!strcmp(group, "layer")) return &layer_options;
+  return !strcmp(group, "optimizer") ? (const void*)&optimizer_options : &model_options;
 }
 
-static double field(const bptt_model_options* options, const bptt_option_info* option) {
-  const char* const at = (const char*)struct_of(options, option->group) + option->offset;
+static double field(const bptt_option_info* option) {
+  const char* const at = (const char*)struct_of(option->group) + option->offset;
   switch (option->type) {
     case BPTT_OPTION_INT32:
       return *(const int32_t*)(const void*)at;
@@ -25,16 +31,17 @@ static double field(const bptt_model_options* options, const bptt_option_info* o
 }
 
 int main(void) {
-  bptt_model_options options;
   bptt_option_info option;
   bptt_option_conflict conflict;
   bptt_layer_options layer;
   bptt_layer* made;
   bptt_error error;
   int64_t count = 0, conflicts = 0, k;
-  OK(bptt_model_options_init(&options, sizeof options));
+  OK(bptt_layer_options_init(&layer_options, sizeof layer_options));
+  OK(bptt_optimizer_options_init(&optimizer_options, sizeof optimizer_options));
+  OK(bptt_model_options_init(&model_options, sizeof model_options));
   for (; bptt_option(count, &option, sizeof option) == BPTT_OK; ++count) {
-    const double value = field(&options, &option);
+    const double value = field(&option);
     int word = option.word_count == 0;
     REQUIRE(value == option.fallback || (value != value && option.fallback != option.fallback));
     for (k = 0; k < option.word_count; ++k) word |= option.words[k].value == (int)value;
