@@ -141,7 +141,7 @@ typedef enum bptt_status {
   BPTT_ERR_IO = 9,
   /* a file is not a model, is altered, truncated, or of a newer format */
   BPTT_ERR_FORMAT = 10,
-  /* the call does not fit the object's state (a stale tape) */
+  /* the call does not fit the object's state (another layer's tape) */
   BPTT_ERR_STATE = 11,
   /* another thread is using the object */
   BPTT_ERR_BUSY = 12,
@@ -450,15 +450,18 @@ BPTT_API bptt_status bptt_outputs_init(bptt_outputs* outputs, size_t struct_size
 
 /* Run forward. outputs NULL: none. tape NULL: nothing is remembered; with one direction only copies
  * of tokens and resets grow with T (two directions: all states, until the call returns). Else *tape
- * serves any number of backward calls until the parameters change; it holds copies, never the
- * caller's arrays. Also: BPTT_ERR_RANGE (tokens), BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK. */
+ * serves any number of backward calls; it holds copies, never the caller's arrays. If the parameters
+ * change while it exists, it keeps what backward calls need of the former ones: once for all tapes
+ * that were made with them, until the last of these is freed. A function that changes the parameters
+ * is refused with BPTT_ERR_MEMORY if there is no memory for that.
+ * Also: BPTT_ERR_RANGE (tokens), BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK. */
 BPTT_API bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* sequence,
                                         const bptt_outputs* outputs, bptt_tape** tape);
 BPTT_API bptt_status bptt_model_forward(bptt_model* model, const bptt_sequence* sequence,
                                         const bptt_outputs* outputs, bptt_tape** tape);
 
 BPTT_API bptt_status bptt_tape_free(bptt_tape* tape);
-/* The memory that a tape holds. */
+/* The memory that a tape holds, without what it keeps of former parameters. */
 BPTT_API bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes);
 
 /* ------------------------------------------------------------------------------------ backward */
@@ -504,8 +507,9 @@ typedef struct bptt_backward {
 } bptt_backward;
 BPTT_API bptt_status bptt_backward_init(bptt_backward* backward, size_t struct_size);
 
-/* Run backward over a tape of this layer or model. Also: BPTT_ERR_STATE (the tape is another's, or
- * the parameters have changed since), BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK. */
+/* Run backward over a tape of this layer or model, with the parameters that it was made with; the
+ * gradients of tensors that are frozen now are 0. Also: BPTT_ERR_STATE (the tape is another's),
+ * BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK. */
 BPTT_API bptt_status bptt_layer_backward(bptt_layer* layer, bptt_tape* tape,
                                          const bptt_backward* backward);
 BPTT_API bptt_status bptt_model_backward(bptt_model* model, bptt_tape* tape,

@@ -185,7 +185,8 @@ BPTT_API bptt_status bptt_profile_read(bptt_phase phase, double* seconds);
 /* ----------------------------------------------------------------------------------- for tests */
 
 /* Use the instruction set of that name (bptt_available_isas) from the next call on, in the whole
- * process; NULL: the best, or that of BPTT_ISA. Also: BPTT_ERR_ISA. */
+ * process; NULL: the best, or that of BPTT_ISA. A tape of former parameters goes back with the set
+ * that was in use when they changed. Also: BPTT_ERR_ISA. */
 BPTT_API bptt_status bptt_use_isa(const char* name);
 
 /* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them. out may
