@@ -9,91 +9,23 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers.losses import (
+    CASES,
+    CLASS_WEIGHTS,
+    IGNORED,
+    LOSSES,
+    TOLERANCE,
+    H,
+    I,
+    N,
+    O,
+    T,
+    close,
+    data,
+    model,
+    numpy_loss,
+)
 from helpers.model_files import joined, split
-
-T, N, I, H, O = 6, 3, 4, 7, 5  # noqa: E741
-IGNORED = -100
-TOLERANCE = 1e-10
-
-CLASS_WEIGHTS = (0.5, 2.0, 0.0, 1.0, 3.0)
-# Name: (loss, options of the model, whether targets are weighted, whether some are ignored).
-CASES = {
-    "cross_entropy": ("cross_entropy", {}, False, False),
-    "weighted": ("cross_entropy", {}, True, False),
-    "ignored": ("cross_entropy", {}, False, True),
-    "ignored class": ("cross_entropy", {"ignore_index": 1}, False, False),
-    "classes": ("cross_entropy", {"class_weights": CLASS_WEIGHTS}, False, False),
-    "smoothing": ("cross_entropy", {"label_smoothing": 0.1}, False, False),
-    "only smoothing": ("cross_entropy", {"label_smoothing": 1.0}, True, True),
-    "smoothing, classes": (
-        "cross_entropy",
-        {"label_smoothing": 0.2, "class_weights": CLASS_WEIGHTS},
-        False,
-        True,
-    ),
-    "everything": (
-        "cross_entropy",
-        {"label_smoothing": 0.2, "class_weights": CLASS_WEIGHTS, "ignore_index": 3},
-        True,
-        False,
-    ),
-    "mse": ("mse", {}, False, False),
-    "mse, everything": ("mse", {"class_weights": CLASS_WEIGHTS}, True, False),
-    "bce": ("binary_cross_entropy", {}, False, False),
-    "bce, everything": ("binary_cross_entropy", {"class_weights": CLASS_WEIGHTS}, True, False),
-}
-
-
-def model(loss, cell="lstm", **options):
-    options = {"input_size": I, "num_layers": 2, "dtype": "float64", **options}
-    return bn.Model(cell, hidden_size=H, output_size=O, loss=loss, **options)
-
-
-def data(loss, targets="every", weighted=False, ignored=False, seed=0):
-    rng = np.random.default_rng(seed)
-    where = (T, N) if targets == "every" else (N,)
-    x = rng.standard_normal((T, N, I))
-    weights = None
-    if weighted:
-        weights = rng.uniform(0.1, 2, where)
-        weights.flat[0] = 0
-    if loss == "cross_entropy":
-        y = rng.integers(0, O, where)
-        y.flat[-1] = 4  # a class that weighs
-        if ignored:
-            y.flat[1] = IGNORED
-    else:
-        y = rng.random((*where, O))
-        y[..., 0] = np.round(y[..., 0])
-    return x, y, weights
-
-
-def numpy_loss(loss, out, y, weights, reduction, options):
-    """The formulas of bptt.h: the loss and its gradient with respect to the outputs."""
-    w = np.ones(out.shape[:-1]) if weights is None else weights
-    c = np.ones(O) if options.get("class_weights") is None else np.array(options["class_weights"])
-    if loss == "cross_entropy":
-        counts = y != options.get("ignore_index", IGNORED)
-        w, y = w * counts, np.where(counts, y, 0)
-        smoothing = options.get("label_smoothing", 0.0)
-        share = (1 - smoothing) * np.eye(O)[y] * c[y][..., None] + smoothing / O * c
-        p = np.exp(out - out.max(-1, keepdims=True))
-        p /= p.sum(-1, keepdims=True)
-        each = -(share * np.log(p)).sum(-1)
-        dout = share.sum(-1, keepdims=True) * p - share
-        divisor = (w * c[y]).sum()
-    elif loss == "mse":
-        each, dout, divisor = (c * (out - y) ** 2).sum(-1), 2 * c * (out - y), O * w.sum()
-    else:
-        s = 1 / (1 + np.exp(-out))
-        each = -(c * (y * np.log(s) + (1 - y) * np.log(1 - s))).sum(-1)
-        dout, divisor = c * (s - y), O * w.sum()
-    factor = w / divisor if reduction == "mean" else w
-    return (factor * each).sum(), factor[..., None] * dout
-
-
-def close(got, want):
-    return np.abs(got - want).max() <= TOLERANCE * max(np.abs(want).max(), 1e-3)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -131,8 +63,14 @@ def torch_loss(torch, loss, out, y, weights, reduction, options):
         counts = (y != ignore) * of_class[np.where(y == ignore, 0, y)]
         divisor = None if weights is None else (weights * counts).sum()
     else:
-        if loss == "mse":
-            square = f.mse_loss(out, tensor(y), reduction=how if c is None else "none")
+        if loss in ("mse", "huber"):
+            unweighted = how if c is None else "none"
+            delta = options.get("huber_delta", 1.0)
+            square = (
+                f.mse_loss(out, tensor(y), reduction=unweighted)
+                if loss == "mse"
+                else f.huber_loss(out, tensor(y), reduction=unweighted, delta=delta)
+            )
             each = square if c is None else square * c
             if c is not None and how != "none":
                 each = each.mean() if how == "mean" else each.sum()
@@ -174,7 +112,9 @@ def test_every_loss_is_pytorch_s(case, targets, reduction, cell, comparisons):
     comparisons.add("PyTorch, losses")
 
 
-@pytest.mark.parametrize("case", ["everything", "mse, everything", "bce, everything"])
+@pytest.mark.parametrize(
+    "case", ["everything", "mse, everything", "bce, everything", "huber, everything"]
+)
 def test_float32_keeps_its_digits(case, isa):
     loss, options, weighted, ignored = CASES[case]
     x, y, weights = data(loss, "every", weighted, ignored)
@@ -217,6 +157,57 @@ def test_binary_cross_entropy_at_the_ends(dtype):
     assert all(np.array_equal(before[k], v, equal_nan=True) for k, v in m.state_dict().items())
 
 
+def biased(loss, bias, **options):
+    """A model whose outputs are the readout's bias."""
+    m = model(loss, targets="last", reduction="sum", dtype=bias.dtype.name, **options)
+    zeros = {name: np.zeros_like(value) for name, value in m.state_dict().items()}
+    m.load_state_dict(zeros | {"readout.bias": bias})
+    return m, np.zeros((T, 1, I), bias.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_huber_of_huge_and_tiny_errors(dtype):
+    """Errors far beyond the threshold pull with it alone, those far below as squares do."""
+    info = np.finfo(dtype)
+    top, small = float(info.max) / 4, 2.0 * float(info.tiny)
+    z, zero = np.array([top, -top, 1.0, small, 0.0], dtype), np.zeros((1, O), dtype)
+    m, x = biased("huber", z, huber_delta=0.5)
+    result, gradients = m.gradients(x, zero)
+    assert result.loss == pytest.approx(top, rel=1e-15)
+    np.testing.assert_array_equal(gradients["readout.bias"], [0.5, -0.5, 0.5, z[3], 0])
+    m, x = biased("huber", z, huber_delta=small)  # every error is beyond it or at it
+    result, gradients = m.gradients(x, zero)
+    assert result.loss == pytest.approx(2 * small * top, rel=1e-15)
+    np.testing.assert_array_equal(gradients["readout.bias"], [z[3], -z[3], z[3], z[3], 0])
+    z[:2] = 3.0, -2.0
+    m, x = biased("huber", z, huber_delta=top)  # a half of the squares
+    result, gradients = m.gradients(x, zero)
+    assert result.loss == 7.0
+    np.testing.assert_array_equal(gradients["readout.bias"], z)
+    assert m.train_step(x, zero).skipped is False
+
+
+def test_huber_turns_at_its_threshold():
+    """Loss and gradient are continuous there, and the gradient is the threshold beyond it."""
+    out = np.array([[0.5, np.nextafter(0.5, 1), np.nextafter(0.5, 0), -0.5, -7.0]])
+    m = model("huber", targets="last", reduction="sum", huber_delta=0.5)
+    wanted = [0.5, 0.5, np.nextafter(0.5, 0), -0.5, -0.5]
+    assert m.output_gradient(out, np.zeros((1, O))).tolist() == [wanted]
+
+
+def test_huber_is_kept_in_files(tmp_path):
+    m = model("huber", huber_delta=0.25)
+    m.save(tmp_path / "m")
+    twin = bn.load(tmp_path / "m")
+    assert twin.config == m.config
+    assert (twin.config["loss"], twin.config["huber_delta"]) == ("huber", 0.25)
+    for other in (model("huber"), model("mse")):  # files have no word about the default
+        other.save(tmp_path / "m")
+        header, _ = split((tmp_path / "m").read_bytes())
+        assert "huber_delta" not in header["__metadata__"]["config"]
+        assert bn.load(tmp_path / "m").config["huber_delta"] == 1.0
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("place", [0, O - 1])
 def test_nan_stays_nan(case, place, isa):
@@ -232,7 +223,7 @@ def test_nan_stays_nan(case, place, isa):
     assert result.skipped
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("targets", ["every", "last"])
 def test_what_is_no_target_is_not_read(loss, targets):
     """Targets without weight may hold anything; the result has the bits of the others alone."""
@@ -271,7 +262,7 @@ def test_a_row_without_weight_has_a_gradient_of_exactly_zero():
     assert close(gradients.flat, alone.flat)
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_what_stands_where_a_weight_is_zero_is_not_read(loss):
     m = model(loss)
     x, y, _ = data(loss)
@@ -299,7 +290,9 @@ def test_weights_are_multiplicities():
 
 
 @pytest.mark.usefixtures("threads_afterwards")
-@pytest.mark.parametrize("case", ["everything", "mse, everything", "bce, everything"])
+@pytest.mark.parametrize(
+    "case", ["everything", "mse, everything", "bce, everything", "huber, everything"]
+)
 def test_the_same_bits_for_any_number_of_threads(case, isa):
     loss, options, *_ = CASES[case]
     rng = np.random.default_rng(1)
@@ -395,6 +388,11 @@ def test_files_with_impossible_class_weights_are_refused(weights, tmp_path):
         ("mse", {"label_smoothing": 0.5}),
         ("mse", {"ignore_index": 3}),
         ("mse", {"loss": "hinge"}),
+        ("mse", {"huber_delta": 2.0}),
+        ("huber", {"huber_delta": 0.0}),
+        ("huber", {"huber_delta": -1.0}),
+        ("huber", {"huber_delta": None}),
+        ("huber", {"huber_delta": 1e-50, "dtype": "float32"}),
     ],
 )
 def test_files_with_impossible_options_are_refused(loss, change, tmp_path):
@@ -424,6 +422,14 @@ HOSTILE_OPTIONS = [
     ({"class_weights": "many"}, TypeError, "class_weights"),
     ({"class_weights": {0: 1.0}}, TypeError, "class_weights"),
     ({"loss": "bce"}, ValueError, "loss"),
+    ({"huber_delta": 0.5}, ValueError, "huber_delta"),
+    ({"huber_delta": 0.0, "loss": "huber"}, ValueError, "huber_delta"),
+    ({"huber_delta": -1.0, "loss": "huber"}, ValueError, "huber_delta"),
+    ({"huber_delta": math.inf, "loss": "huber"}, ValueError, "huber_delta"),
+    ({"huber_delta": math.nan, "loss": "huber"}, ValueError, "huber_delta"),
+    ({"huber_delta": "1", "loss": "huber"}, TypeError, "huber_delta"),
+    ({"huber_delta": 1e-50, "loss": "huber", "dtype": "float32"}, ValueError, "huber_delta"),
+    ({"huber_delta": 1e39, "loss": "huber", "dtype": "float32"}, ValueError, "huber_delta"),
 ]
 
 
@@ -470,5 +476,8 @@ def test_impossible_targets_are_refused(loss, y, weights, kind, argument, got):
         with pytest.raises(kind, match=pattern) as caught:
             getattr(m, name)(x, y, weights=weights)
         assert re.search(got, str(caught.value)), str(caught.value)
+    pattern = rf"^Model\.output_gradient: argument '{argument}': expected .*{got}"
+    with pytest.raises(kind, match=pattern):
+        m.output_gradient(VALUES, y, weights=weights)
     assert m.step_count == m.skipped_count == 0
     assert all(np.array_equal(before[k], v) for k, v in m.state_dict().items())

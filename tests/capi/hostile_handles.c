@@ -143,6 +143,8 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_apply(handle, gradients, &step));
   EVERY_SUSPECT(bptt_model, model, model,
                 bptt_model_evaluate(handle, &sequence, &target, NULL, &real));
+  EVERY_SUSPECT(bptt_model, model, model,
+                bptt_model_output_gradient(handle, &sequence, &target, NULL, &real));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_forward(handle, &sequence, NULL, NULL));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_backward(handle, tape, &backward));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_backward_seeds(handle, model_tape, &seeds));

@@ -119,6 +119,12 @@ static bptt_status evaluate(void* const* at) {
   const bptt_outputs outputs = outputs_at(at[3], O, at[4]);
   return bptt_model_evaluate(model, &sequence, &target, &outputs, at[5]);
 }
+static bptt_status output_gradient(void* const* at) {
+  const bptt_sequence sequence = sequence_at(NULL, NULL, NULL, full);
+  const bptt_target target = target_at(at[0]);
+  const bptt_outputs outputs = outputs_at(at[1], O, NULL);
+  return bptt_model_output_gradient(model, &sequence, &target, &outputs, at[2]);
+}
 static bptt_status forward(void* const* at, int is_model, int has_outputs) {
   const bptt_sequence sequence = sequence_at(at[0], at[1], NULL, full);
   const bptt_outputs outputs = outputs_at(at[3], is_model ? O : H, at[4]);
@@ -206,6 +212,7 @@ static trial trials[] = {
      {T * N * I * F, N * H * F, T * N * O * F, T * N * O * F, N * H * F, D},
      {0, 0, 0, 1, 1, 1},
      evaluate},
+    {"model_output_gradient", 3, {T * N * O * F, T * N * O * F, D}, {0, 1, 1}, output_gradient},
     {"model_forward",
      5,
      {T * N * I * F, N * H * F, sizeof(void*), T * N * O * F, N * H * F},

@@ -1,5 +1,7 @@
 /* targets.c: losses with all their options and target weights through the C API, a training step in
- * two halves, and what of these is refused. */
+ * two halves, the gradient of the outputs, and what of these is refused. */
+#include <bptt_options.h>
+
 #include "structs.h"
 
 enum { T = 5, N = 3, I = 2, H = 4, O = 3, MOST = 400 };
@@ -44,6 +46,7 @@ static bptt_model_options options_of(bptt_loss loss, const double* class_weights
   bptt_model_options options;
   OK(bptt_model_options_init(&options, sizeof options));
   REQUIRE(options.label_smoothing == 0 && options.ignore_index == -100 && !options.class_weights);
+  REQUIRE(options.huber_delta == 1);
   options.output_size = O;
   options.loss = loss;
   options.clip_norm = 0.01;
@@ -52,6 +55,7 @@ static bptt_model_options options_of(bptt_loss loss, const double* class_weights
     options.label_smoothing = 0.1;
     options.ignore_index = -1;
   }
+  if (loss == BPTT_HUBER) options.huber_delta = 0.3;
   return options;
 }
 
@@ -65,7 +69,8 @@ static bptt_model* new_model(bptt_loss loss) {
   class_weights[0] = NAN; /* they were copied */
   OK(bptt_model_get_options(model, &kept, sizeof kept));
   REQUIRE(kept.loss == loss && kept.label_smoothing == options.label_smoothing &&
-          kept.ignore_index == options.ignore_index && kept.class_weights != class_weights &&
+          kept.ignore_index == options.ignore_index && kept.huber_delta == options.huber_delta &&
+          kept.class_weights != class_weights &&
           !memcmp(kept.class_weights, wanted, sizeof wanted));
   return model;
 }
@@ -153,8 +158,8 @@ static void check_halves(bptt_loss loss) {
 static void check_options(void) {
   const double impossible[][O] = {
       {1, -1, 1}, {NAN, 1, 1}, {1, 1, INFINITY}, {0, 0, 0}, {-INFINITY, 1, 1}};
-  const double shares[] = {-0.1, 1.1, NAN, INFINITY};
-  const bptt_layer_options layers = two_layers();
+  const double shares[] = {-0.1, 1.1, NAN, INFINITY}, thresholds[] = {0, -1, NAN, INFINITY, -0.0};
+  bptt_layer_options layers = two_layers();
   bptt_model_options options;
   bptt_model* model;
   size_t k;
@@ -174,8 +179,108 @@ static void check_options(void) {
   options.ignore_index = 0;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
   options.ignore_index = -100;
-  options.loss = (bptt_loss)4;
+  options.loss = (bptt_loss)5;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
+  options = options_of(BPTT_MSE, NULL);
+  options.huber_delta = 2;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
+  for (k = 0; k < 5; ++k) {
+    options = options_of(BPTT_HUBER, NULL);
+    options.huber_delta = thresholds[k];
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
+  }
+  for (k = 0; k < 2; ++k) { /* what float64 holds and float32 does not */
+    options.huber_delta = k ? 1e39 : 1e-50;
+    layers.dtype = BPTT_FLOAT32;
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
+    layers.dtype = BPTT_FLOAT64;
+    OK(bptt_model_create(&options, &layers, NULL, &model));
+    OK(bptt_model_free(model));
+  }
+}
+
+static void check_descriptions(void) {
+  bptt_loss_info info;
+  int32_t k;
+  for (k = 0; k < 4; ++k) {
+    OK(bptt_describe_loss((bptt_loss)(k + 1), &info, sizeof info));
+    REQUIRE(*info.title && info.classes == (k == 0) && info.unit_interval == (k == 2));
+  }
+  REFUSED(BPTT_ERR_RANGE, bptt_describe_loss((bptt_loss)0, &info, sizeof info));
+  REFUSED(BPTT_ERR_RANGE, bptt_describe_loss((bptt_loss)5, &info, sizeof info));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_describe_loss(BPTT_MSE, NULL, sizeof info));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_describe_loss(BPTT_MSE, &info, 8));
+}
+
+/* Forward, the gradient of the outputs and backward make the gradient of bptt_model_gradients, with
+ * the readout's sums in another order; and each derivative by central differences of the loss. */
+static void check_output_gradient(bptt_loss loss) {
+  const int64_t lengths[N] = {2, T, 3};
+  double y[T * N * O], dy[T * N * O], value, above, below, worst = 0;
+  bptt_model* model = new_model(loss);
+  bptt_backward backward;
+  bptt_tape* tape;
+  int64_t i, t, n;
+  reset(loss);
+  sequence.lengths = lengths;
+  OK(bptt_model_gradients(model, &sequence, &target, NULL, NULL, first, 0, &step));
+  outputs = outputs_to(y, N, O); /* as [N, T, O] */
+  outputs.y_stride_t = O;
+  outputs.y_stride_n = T * O;
+  OK(bptt_model_forward(model, &sequence, &outputs, &tape));
+  for (t = lengths[0]; t < T; ++t) y[t * O] = NAN; /* what is no target is not read */
+  memcpy(dy, y, sizeof y);
+  outputs.y = dy;
+  sequence.x = NULL;
+  OK(bptt_model_output_gradient(model, &sequence, &target, &outputs, &value));
+  REQUIRE(value == step.loss);
+  backward = backward_from(dy, N, O, second);
+  backward.dy_stride_t = O;
+  backward.dy_stride_n = T * O;
+  OK(bptt_model_backward(model, tape, &backward));
+  for (i = 0; i < MOST; ++i) REQUIRE(fabs(first[i] - second[i]) <= 1e-15);
+  OK(bptt_tape_free(tape));
+  for (n = 0; n < N; ++n) {
+    for (t = 0; t < T; ++t) {
+      for (i = n * T * O + t * O; i < n * T * O + (t + 1) * O; ++i) {
+        double moved[T * N * O];
+        if (t >= lengths[n]) {
+          REQUIRE(dy[i] == 0);
+          continue;
+        }
+        outputs.y = moved;
+        memcpy(moved, y, sizeof y);
+        moved[i] += 1e-5;
+        OK(bptt_model_output_gradient(model, &sequence, &target, &outputs, &above));
+        memcpy(moved, y, sizeof y);
+        moved[i] -= 1e-5;
+        OK(bptt_model_output_gradient(model, &sequence, &target, &outputs, &below));
+        worst = fmax(worst, fabs((above - below) / 2e-5 - dy[i]));
+      }
+    }
+  }
+  REQUIRE(worst < 1e-9);
+  outputs.y = dy;
+  OK(bptt_model_output_gradient(model, &sequence, &target, &outputs, NULL));
+  outputs.y = goal;
+  target.weights = goal;
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_output_gradient(model, &sequence, &target, &outputs, &value));
+  outputs.y = NULL;
+  target.weights = NULL;
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_output_gradient(model, &sequence, &target, &outputs, &value));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_output_gradient(model, &sequence, &target, NULL, &value));
+  outputs.y = dy;
+  sequence.time = 0;
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_output_gradient(model, &sequence, &target, &outputs, &value));
+  sequence.time = T - 1; /* below a length */
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_output_gradient(model, &sequence, &target, &outputs, &value));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_output_gradient(model, &sequence, NULL, &outputs, &value));
+  OK(bptt_model_free(model));
+  printf("loss %d: gradient of the outputs, worst difference %.1e\n", (int)loss, worst);
 }
 
 #define EACH_CALL(status)                                                               \
@@ -250,7 +355,7 @@ static void check_targets(void) {
 }
 
 int main(void) {
-  const bptt_loss losses[] = {BPTT_CROSS_ENTROPY, BPTT_MSE, BPTT_BINARY_CROSS_ENTROPY};
+  const bptt_loss losses[] = {BPTT_CROSS_ENTROPY, BPTT_MSE, BPTT_BINARY_CROSS_ENTROPY, BPTT_HUBER};
   int i;
   for (i = 0; i < T * N * I; ++i) x[i] = random_number();
   for (i = 0; i < T * N * O; ++i) goal[i] = (random_number() + 1) / 2;
@@ -258,11 +363,13 @@ int main(void) {
     weights[i] = i % 4 ? random_number() + 1 : 0;
     classes[i] = i % 5 ? (int64_t)(random_bits() % O) : -1;
   }
-  for (i = 0; i < 3; ++i) {
+  for (i = 0; i < 4; ++i) {
     check_gradient(losses[i]);
     check_halves(losses[i]);
+    check_output_gradient(losses[i]);
   }
   check_options();
+  check_descriptions();
   check_targets();
   printf("%d refusals\n", refusals);
   return 0;

@@ -41,6 +41,19 @@ def test_mean_squared_error_of_known_values():
     assert ref.mean_squared_error(out, targets, "sum")[0] == 14
 
 
+def test_huber_of_known_values():
+    out, targets = np.array([[0.5, 3.0], [-4.0, -1.0]]), np.zeros((2, 2))
+    loss, d = ref.huber(out, targets)
+    assert loss == (0.125 + 2.5 + 3.5 + 0.5) / 4
+    np.testing.assert_array_equal(d, [[0.125, 0.25], [-0.25, -0.25]])
+    loss, d = ref.huber(out, targets, "sum", delta=2.0)
+    assert loss == 0.125 + 4 + 6 + 0.5
+    np.testing.assert_array_equal(d, [[0.5, 2.0], [-2.0, -1.0]])
+    square, d_square = ref.mean_squared_error(out, targets)
+    loss, d = ref.huber(out, targets, delta=1e300)
+    assert (2 * loss, (2 * d).tolist()) == (square, d_square.tolist())
+
+
 LOSSES = [
     ("softmax_cross_entropy", {}),
     ("softmax_cross_entropy", {"label_smoothing": 0.2}),
@@ -48,6 +61,8 @@ LOSSES = [
     ("softmax_cross_entropy", {"label_smoothing": 0.1, "ignore_index": 2}),
     ("mean_squared_error", {}),
     ("binary_cross_entropy", {}),
+    ("huber", {}),
+    ("huber", {"delta": 2.5}),
 ]
 
 
@@ -83,7 +98,7 @@ def test_weights_count_repeated_rows():
 
 
 @pytest.mark.parametrize("targets", ["every", "last"])
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy", "huber"])
 def test_a_model_with_lengths_is_its_sequences_one_by_one(loss, targets):
     """The weighted mean over all targets is the sum of the sequences' sums, divided."""
     rng = np.random.default_rng(3)
@@ -96,21 +111,22 @@ def test_a_model_with_lengths_is_its_sequences_one_by_one(loss, targets):
     wanted = rng.integers(0, outputs, shape)
     if loss != "cross_entropy":
         wanted = rng.random((*shape, outputs))
-    cfg = ref.ModelConfig("gru", loss, targets, label_smoothing=0.1 * (loss == "cross_entropy"))
+    own = {"cross_entropy": {"label_smoothing": 0.1}, "huber": {"huber_delta": 0.4}}
+    cfg = ref.ModelConfig("gru", loss, targets, **own.get(loss, {}))
     got = ref.model_loss_and_gradients(
         cfg, net.params, x, wanted, lengths=lengths, weights=weights, training=True
     )
     total, divisor, sums = 0.0, 0.0, {}
     for n, end in enumerate(lengths):
         steps = slice(end) if targets == "every" else ...
-        own = ref.model_loss_and_gradients(
+        one = ref.model_loss_and_gradients(
             replace(cfg, reduction="sum"), net.params, x[:end, n : n + 1],
             wanted[steps, n : n + 1] if targets == "every" else wanted[n : n + 1],
             weights=weights[steps, n : n + 1] if targets == "every" else weights[n : n + 1],
         )  # fmt: skip
-        total = total + own.loss
+        total = total + one.loss
         divisor += weights[steps, n].sum() if targets == "every" else weights[n]
-        sums = {name: sums.get(name, 0) + d for name, d in own.gradients.items()}
+        sums = {name: sums.get(name, 0) + d for name, d in one.gradients.items()}
     divisor *= 1 if loss == "cross_entropy" else outputs
     assert got.loss == pytest.approx(total / divisor, rel=1e-13)
     assert_equal_gradients(got.gradients, {n: d / divisor for n, d in sums.items()}, 1e-12)
@@ -123,6 +139,9 @@ def test_losses_refuse():
         ref.mean_squared_error(np.zeros((2, 3)), np.zeros((2, 3)), weights=np.zeros(2))
     with pytest.raises(ValueError, match=r"'targets': expected 0 \.\.\. 1, got 0\.0 \.\.\. 2\.0"):
         ref.binary_cross_entropy(np.zeros((1, 2)), np.array([[0.0, 2.0]]))
+    for delta in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match=r"'delta': expected a finite number > 0, got"):
+            ref.huber(np.zeros((1, 2)), np.zeros((1, 2)), delta=delta)
     with pytest.raises(ValueError, match="'weights': expected numbers >= 0, got -1"):
         ref.mean_squared_error(np.zeros((1, 2)), np.zeros((1, 2)), weights=np.array([-1.0]))
 

@@ -80,6 +80,34 @@ def test_forecast(run):
     assert "task: forecast" in out
 
 
+def test_forecast_with_huber(run):
+    """The loss is in the model and in its task; other losses do not fit a standardised series."""
+    huber = ["--loss", "huber", "--huber-delta", 0.5]
+    code, out, err = run("train", *FORECAST, *SMALL, *huber, "--out", "a")
+    assert code == 0, err
+    assert "mean squared error on the test rows" in out
+    model = bn.load("a/model.safetensors")
+    assert (model.config["loss"], model.config["huber_delta"]) == ("huber", 0.5)
+    options = json.loads(model.metadata["task"])["options"]
+    assert (options["loss"], options["huber_delta"]) == ("huber", 0.5)
+    code, out, _ = run("predict", "a", "--csv", "wave.csv")
+    assert code == 0
+    assert len(out.splitlines()) == 201
+    run("train", *FORECAST, *SMALL, "--out", "c")
+    assert bn.load("c/model.safetensors").config["loss"] == "mse"
+    assert bits(model) != bits(bn.load("c/model.safetensors"))
+    for wrong in (["--loss", "cross_entropy"], ["--loss", "binary_cross_entropy"]):
+        code, _, err = run("train", *FORECAST, *SMALL, *wrong, "--out", "d")
+        assert code == 2
+        assert "argument 'loss': expected one of mse, huber, got" in err
+    code, _, err = run("train", *FORECAST, *SMALL, "--huber-delta", 2, "--out", "d")
+    assert code == 2
+    assert "argument 'huber_delta'" in err
+    code, _, err = run("train", *CLASSIFY, *SMALL, "--loss", "huber", "--out", "d")
+    assert code == 2
+    assert "argument '--loss': expected only with the task forecast" in err
+
+
 def test_the_test_part_decides_nothing(run):
     run("train", *FORECAST, *SMALL, "--out", "a")
     rows = read("wave.csv")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..arguments.values import message
 from ..nn.model import Model
+from ..nn.probabilities import softmax
 from ..training.batches import random_words
 from ..training.evaluation import predict
 from ..training.fit import FitTrainer
@@ -276,8 +277,6 @@ def apply_classify(model: Model, task: dict[str, Any], table: Table) -> tuple[li
     unlabelled = Labelled.read(table, options.sequence, options.sequence, task["features"])
     scaling, classes = Scaling(**task["scaling"]), task["classes"]
     x = [scaling(values, options.dtype) for values in unlabelled.sequences]
-    out = np.asarray(predict(model, x), np.float64)
-    p = np.exp(out - out.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
+    p = softmax(np.asarray(predict(model, x)))
     said = [classes[k] for k in p.argmax(axis=1)]
     return ["sequence", "predicted", "probability"], [unlabelled.names, said, p.max(axis=1)]

@@ -15,11 +15,16 @@ import numpy.typing as npt
 
 from ..arguments.values import integer, message
 from ..nn.model import Model
+from ..options.losses import LOSSES
 from ..training.evaluation import predict
 from ..training.fit import FitTrainer
 from ..training.run_files import FORECAST_FILE
 from .run_options import SequenceOptions
 from .tables import Content, Floats, Scaling, Table, as_number, sha256_of, write_table
+
+
+FORECAST_LOSSES = [name for name, it in LOSSES.items() if not (it.classes or it.unit_interval)]
+"""The losses of values of any size."""
 
 
 def autoregression(series: Floats, order: int, horizon: int, first_test: int) -> Floats:
@@ -184,10 +189,14 @@ class ForecastOptions(SequenceOptions):
     horizon: int = 1
     test_from: str | None = None
     ar: int = 9
+    loss: str = "mse"
+    huber_delta: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_integers(horizon=1, ar=1)
+        if self.loss not in FORECAST_LOSSES:
+            self.refuse("loss", f"one of {', '.join(FORECAST_LOSSES)}", self.loss)
         if not self.target:
             self.refuse("target", "the name of a column", self.target)
 
@@ -226,7 +235,7 @@ class ForecastTask:
     def start(self) -> FitTrainer:
         """Make the model, with all that forecasting needs in its file, and its trainer."""
         options, series = self.options, self.series
-        model = options.model(input_size=len(self.features), output_size=1, loss="mse")
+        model = options.model(input_size=len(self.features), output_size=1)
         model.metadata["task"] = json.dumps({
             "task": "forecast", "options": asdict(options), "scaling": asdict(series.scaling),
             "target_scaling": asdict(series.target_scaling), "data": self.content.to_json(),

@@ -14,7 +14,7 @@ from ..training.schedules import SCHEDULES, EarlyStopping, Schedule, schedule_of
 _DECIDED = {
     "input_size", "vocab_size", "embedding_size", "hidden_size", "num_layers", "output_size",
     "loss", "targets", "reduction", "ignore_index", "class_weights", "batch_first", "bidirectional",
-    "label_smoothing",
+    "label_smoothing", "huber_delta",
 }  # fmt: skip
 _TYPES: dict[str, Any] = {"choice": str, "flag": bool, "size": int, "count": int, "integer": int,
                           "seed": int}  # fmt: skip
@@ -109,7 +109,8 @@ class RunOptions(_Fields):  # type: ignore[misc, valid-type]
         **sizes : int or str
             ``input_size`` or ``vocab_size``, ``output_size``, loss and targets.
         """
-        given = {option.name: getattr(self, name) for name, option in MODEL_OPTIONS.items()}
+        own = [option for option in OPTIONS.values() if hasattr(self, option.file_name)]
+        given = {option.name: getattr(self, option.file_name) for option in own}
         arguments = {**arguments_of(given), **sizes}
         return Model(hidden_size=self.hidden, num_layers=self.layers, **arguments)
 

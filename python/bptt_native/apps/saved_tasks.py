@@ -63,7 +63,7 @@ def task_of(model: Model, path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(message(where, "path", expected, f"{str(path)!r}: {error}")) from None
     if isinstance(options, ForecastOptions):
-        inputs, outputs, shape = len(features_of(options)), 1, ("every", "mse")
+        inputs, outputs, shape = len(features_of(options)), 1, ("every", options.loss)
         scalings = [(task["scaling"], inputs), (task["target_scaling"], 1)]
     else:
         inputs, outputs = len(task["features"]), len(task["classes"])

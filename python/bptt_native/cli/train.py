@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..apps.classify import ClassifyOptions, ClassifyTask, apply_classify
-from ..apps.forecast import ForecastOptions, ForecastTask, apply_forecast
+from ..apps.forecast import FORECAST_LOSSES, ForecastOptions, ForecastTask, apply_forecast
 from ..apps.run_options import MODEL_OPTIONS, RunOptions
 from ..apps.saved_tasks import load_task
 from ..apps.tables import Table
@@ -99,6 +99,8 @@ TRAINING: Flags = {
     "decay_patience": (int, "measurements without progress before the factor of plateau"),
     **_flags_of("optimizer", "model"),
     "label_smoothing": (float, "classify: share of the target spread over all classes"),
+    "loss": (str, f"forecast: {', '.join(FORECAST_LOSSES)}"),
+    "huber_delta": (float, "forecast: error, in standard deviations, from which huber is linear"),
     "valid_fraction": (float, "share of the training part held out: the end of text or series"),
     "patience": (_size, "stop after so many epochs without progress on the held-out share"),
     "min_delta": (float, "what counts as progress"),

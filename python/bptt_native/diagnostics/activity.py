@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from ..arguments.arrays import convert
 from ..arguments.values import Array, message, number
-from ..reference.basics import linear_forward
-from ..reference.cells import Options, affine_forward
+from ..nn.cells import RNN
 from .flow import gradient_at
 from .nets import gives_every_step, setting
 from .norms import Norms
@@ -254,19 +253,34 @@ def _layer_input(
     if own.ndim == 3:
         return own.astype(np.float64)
     tokens, table = np.where(inside, own, 0), params.get("embedding.weight")
-    return tokens if table is None else linear_forward(table.T, 0.0, tokens)
+    return tokens if table is None else table[tokens]
 
 
 def _preactivations(
     net: Any, params: dict[str, Norms], below: Array, before: Norms, h: Norms
 ) -> Iterator[Norms]:  # fmt: skip
-    """Yield a_t [T, N, H] of each layer, from layer 0's input, each h_{t-1} and each h_t."""
-    options = Options(compute=setting(net, "compute") or "float64")
+    """Yield a_t [T, N, H] of each layer, from layer 0's input, each h_{t-1} and each h_t.
+
+    A layer whose f is the identity gives them, with all steps side by side as sequences of one.
+    """
+    compute = setting(net, "compute")
+    dtype = "float32" if compute == "bfloat16" else "float64"
     for layer, previous in enumerate(before):
         end = f"_l{layer}"
-        own = {name.removesuffix(end): p for name, p in params.items() if name.endswith(end)}
-        a = affine_forward(own, "ih", below, options)[0]
-        yield a + affine_forward(own, "hh", previous, options)[0]
+        own = {
+            f"{name.removesuffix(end)}_l0": p.astype(dtype)
+            for name, p in params.items() if name.endswith(end)
+        }  # fmt: skip
+        H, inputs = own["weight_hh_l0"].shape[0], own["weight_ih_l0"].shape[1]
+        twin = RNN(
+            inputs, H, nonlinearity="identity", bias="bias_ih_l0" in own, dtype=dtype,
+            compute=compute,
+        )  # fmt: skip
+        twin.load_state_dict(own)
+        x = below.reshape(1, -1, *below.shape[2:])
+        x = x if x.dtype.kind == "i" else x.astype(dtype)
+        a = twin(x, previous.reshape(1, -1, H).astype(dtype))[0]
+        yield a.reshape(previous.shape).astype(np.float64)
         below = h[layer]
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..arguments.arrays import read
 from ..arguments.values import integer, message
+from ..nn.probabilities import softmax
 from .nets import gives_every_step, reads_ends, setting, walk_index
 from .norms import Norms, safe_norm
 
@@ -269,9 +270,7 @@ def output_gradient(out: Array, target: npt.ArrayLike | None) -> Array:
     if goal.min() < 0 or goal.max() >= out.shape[-1]:
         expected, got = f"0 ... {out.shape[-1] - 1}", f"{goal.min()} ... {goal.max()}"
         raise IndexError(message("gradient_flow", "target", expected, got))
-    logits = out.astype(np.float64)
-    p: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    p /= p.sum(axis=-1, keepdims=True)
+    p = softmax(out)
     p[(*np.indices(shape), goal)] -= 1
     p /= goal.size
     return p

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.values import Array, integer, message
-from ..reference.sequence import dale_signs
 from .nets import check_tape, directions, setting, state_size, walk_index
 from .norms import Norms, direction_of
 
@@ -334,8 +333,10 @@ def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[
     index, D = walk_index(net, layer, direction, "recurrent_matrices"), directions(net)
     end = f"weight_hh_l{index // D}{'_reverse' * (index % D)}"
     names = [name for name in net.state_dict() if name.endswith(end)]
-    W = net.state_dict()[names[0]]
-    W = np.asarray(W * dale_signs(W, setting(net, "dale")), W.dtype)
+    W, dale = net.state_dict()[names[0]], setting(net, "dale")
+    if dale is not None:  # the first units excite, the others inhibit
+        units = np.arange(W.shape[1])
+        W = np.where(units < np.floor(dale * len(units) + 0.5), np.abs(W), -np.abs(W))
     cell = str(setting(net, "cell")).lower()
     gates = {"rnn": "h", "gru": "rzn", "lstm": "igo" if setting(net, "coupled") else "ifgo"}[cell]
     return dict(zip(gates, np.split(W, len(gates)), strict=True))

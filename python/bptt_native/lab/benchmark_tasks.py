@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..nn.probabilities import log_softmax
+from ..options.losses import LOSSES, loss_of
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, panels
 from .experiment import Case, Claim, Experiment, Row
@@ -83,15 +85,13 @@ def measure(case: Case, seed: int) -> list[Row]:
         model, lambda rng: task.batch(steps, BATCH, rng), int(case["updates"]), WINDOW, seed, goal
     )
     out, y = held_out(model, lambda count, rng: task.batch(steps, count, rng), seed)
-    if task.options.get("loss") == "mse":
+    if not loss_of(model.config).classes:
         rows[-1]["held_out"] = float(np.mean((out - y) ** 2))
         return rows
-    logits = np.asarray(out, np.float64)
-    logits -= logits.max(-1, keepdims=True)
-    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    log_p = log_softmax(out)
     rows[-1]["held_out"] = float(-np.take_along_axis(log_p, y[..., None], -1).mean())
     judged = slice(-COPIED, None) if y.ndim == 2 else slice(None)  # the steps that have an answer
-    rows[-1]["wrong"] = float((logits.argmax(-1) != y)[judged].mean())
+    rows[-1]["wrong"] = float((out.argmax(-1) != y)[judged].mean())
     return rows
 
 
@@ -231,7 +231,8 @@ def figure(rows: Sequence[Row]) -> "Figure":
     high = -(-(len(lengths) + 1) // 2)  # two panels in a row
     drawn, axes = panels(13.2, 4.6 * high, high, 2)
     *each, last = axes.ravel()
-    error = "squared error" if task.options.get("loss") == "mse" else "cross-entropy (nats)"
+    loss = LOSSES[task.options.get("loss", "cross_entropy")]
+    error = "cross-entropy (nats)" if loss.classes else "squared error"
     for unused in each[len(lengths) :]:
         unused.remove()
     for ax, steps in zip(each, lengths, strict=False):

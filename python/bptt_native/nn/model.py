@@ -47,8 +47,9 @@ class Model(TrainingStep):
     bias : bool
         Whether the recurrent layers have biases.
     loss : str
-        "cross_entropy" (softmax of the outputs against integer classes), "mse" or
-        "binary_cross_entropy" (sigmoid of each output against a value in [0, 1]).
+        "cross_entropy" (softmax of the outputs against integer classes), "mse",
+        "binary_cross_entropy" (sigmoid of each output against a value in [0, 1]) or "huber"
+        (squared errors up to `huber_delta`, linear beyond it; Huber 1964).
     targets : str
         "every": a target at every step; "last": one per sequence, at its last step. With two
         directions "last" reads the final state of each, the forward one's after the last step and
@@ -92,6 +93,9 @@ class Model(TrainingStep):
         cross-entropy is divided by the sum of the targets' class weights, the others' as without.
     ignore_index : int
         Cross-entropy: targets of this class do not count.
+    huber_delta : float
+        Huber: the error d = |output - target| from which the loss is no longer d^2 / 2 but
+        delta (d - delta / 2), as ``torch.nn.HuberLoss``. Above 0 and finite in the dtype.
     nonfinite : str
         What an update does with a gradient that is not finite: "skip" it; take "zero" for what is
         not finite; or "raise" FloatingPointError.
@@ -166,6 +170,7 @@ class Model(TrainingStep):
         label_smoothing: float = 0.0,
         class_weights: npt.ArrayLike | None = None,
         ignore_index: int = -100,
+        huber_delta: float = 1.0,
         nonfinite: str = "skip",
         batch_first: bool = False,
         bidirectional: bool = False,

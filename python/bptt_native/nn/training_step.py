@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy.typing as npt
 
 from .. import _core
-from ..arguments.values import integer
+from ..arguments.arrays import convert
+from ..arguments.values import Array, flag, integer
 from .gradients import Gradients, State, StepResult, UpdateResult, like
 from .parameters import Parameterised
 
@@ -80,6 +81,7 @@ class TrainingStep(Parameterised):
             flow=flow,
         )
 
+    @overload
     def evaluate(
         self,
         x: npt.ArrayLike,
@@ -89,13 +91,41 @@ class TrainingStep(Parameterised):
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
-    ) -> tuple[float, State]:
+        return_outputs: Literal[False] = False,
+    ) -> tuple[float, State]: ...
+
+    @overload
+    def evaluate(
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+        return_outputs: Literal[True],
+    ) -> tuple[float, State, Array]: ...
+
+    def evaluate(
+        self,
+        x: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        state: Any = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+        return_outputs: bool = False,
+    ) -> tuple[float, State] | tuple[float, State, Array]:
         """Compute the loss; nothing is remembered or changed.
 
         Parameters
         ----------
         x, targets, state, lengths, resets, weights : array_like
             As in `train_step`.
+        return_outputs : bool
+            Whether to return the outputs too, which the same pass computes.
 
         Returns
         -------
@@ -103,15 +133,77 @@ class TrainingStep(Parameterised):
             As `train_step` would report it.
         state : ndarray or (h, c)
             The states after the last step.
+        outputs : ndarray [T, N, O], or [N, O] with ``targets="last"``
+            Only with `return_outputs`: as calling the model returns them.
 
         Raises
         ------
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
+        wanted = flag(return_outputs, "Model.evaluate", "return_outputs")
         return self._native.evaluate(
-            x=x, targets=targets, state=state, lengths=lengths, resets=resets, weights=weights
+            x=x,
+            targets=targets,
+            state=state,
+            lengths=lengths,
+            resets=resets,
+            weights=weights,
+            outputs=wanted,
         )
+
+    def output_gradient(
+        self,
+        outputs: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+    ) -> Array:
+        """Compute the gradient of the model's loss with respect to given outputs.
+
+        Parameters
+        ----------
+        outputs : array_like [T, N, O], or [N, O] with ``targets="last"``
+            Outputs of the model, or other values in their place; without N for one sequence.
+        targets, lengths, weights : array_like
+            As in `train_step`.
+
+        Returns
+        -------
+        ndarray
+            dL/d outputs, shaped like `outputs`, 0 where there is no target. The outputs there are
+            not read.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `train_step`.
+
+        Examples
+        --------
+        The gradients of `gradients`, in three steps:
+
+        >>> import numpy as np, bptt_native as bn
+        >>> m = bn.Model("gru", input_size=2, hidden_size=4, output_size=3, loss="huber")
+        >>> x, y = np.ones((5, 1, 2), "f4"), np.zeros((5, 1, 3), "f4")
+        >>> outputs, state, tape = m.forward(x)
+        >>> by_hand = m.backward(tape, m.output_gradient(outputs, y))
+        >>> _, gradients = m.gradients(x, y)
+        >>> bool(np.allclose(by_hand["readout.bias"], gradients["readout.bias"]))
+        True
+        """
+        where, held = "Model.output_gradient", list[object]()
+        last, O = self._config["targets"] != "every", self._config["output_size"]  # noqa: E741
+        axes = "N" if last else "N, T" if self._config["batch_first"] else "T, N"
+        one = f"[{O}]" if last else f"[T, {O}]"
+        expected = f"a {self._dtype} array of shape [{axes}, {O}] or {one}"
+        leading = 0 if last else 1
+        forms = {str(self._dtype): [(None,) * (leading + 1) + (O,), (None,) * leading + (O,)]}
+        given = convert(outputs, forms, where, "outputs", expected, held=held)
+        gradient = given.copy(order="C")
+        self._native.output_gradient(gradient, targets, lengths, weights)
+        return gradient
 
     def _draw(self, draw: int | None, method: str) -> int | None:
         if draw is None:

@@ -29,7 +29,7 @@ real parts, and norms are sqrt(sum z*z).
 
 from .basics import linear_backward, linear_forward
 from .cells import NONLINEARITIES, Options, sigmoid
-from .losses import binary_cross_entropy, mean_squared_error, softmax_cross_entropy
+from .losses import binary_cross_entropy, huber, mean_squared_error, softmax_cross_entropy
 from .model import (
     ModelConfig,
     ModelResult,
@@ -68,6 +68,7 @@ __all__ = [
     "clip_grad_tensor_norm",
     "clip_grad_value",
     "forward",
+    "huber",
     "linear_backward",
     "linear_forward",
     "mean_squared_error",

@@ -5,6 +5,7 @@ Rows are targets with a weight each; rows of weight 0 are no targets and are not
 output. A mean without any target is refused.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,33 +67,62 @@ def softmax_cross_entropy(logits: Array, targets: Array, reduction: str = "mean"
 def mean_squared_error(out: Array, targets: Array, reduction: str = "mean", *,
                        weights: Array | None = None, class_weights: Array | None = None,
                        ) -> Any:  # fmt: skip
-    """Give sum_io w_i c_o (out - target)^2 / (O sum_i w_i), no factor 1/2, and its gradient."""
-    return _by_elements("mean_squared_error", out, targets, reduction, weights, class_weights)
+    """Return sum_io w_i c_o (out - target)^2 / (O sum_i w_i), no factor 1/2, and its gradient."""
+
+    def element(out: Array, targets: Array) -> Any:
+        error = out - targets
+        return error * error, 2 * error
+
+    how = (reduction, weights, class_weights)
+    return _by_elements("mean_squared_error", element, out, targets, *how)
 
 
 def binary_cross_entropy(out: Array, targets: Array, reduction: str = "mean", *,
                          weights: Array | None = None, class_weights: Array | None = None,
                          ) -> Any:  # fmt: skip
-    """Give sum_io w_i c_o l_io / (O sum_i w_i) of logits, and its gradient.
+    """Return sum_io w_i c_o l_io / (O sum_i w_i) of logits, and its gradient.
 
     l = -t log p - (1-t) log(1-p) with p = sigmoid(out) and a target t in [0, 1].
     """
-    return _by_elements("binary_cross_entropy", out, targets, reduction, weights, class_weights)
+    where = "binary_cross_entropy"
+
+    def element(out: Array, targets: Array) -> Any:
+        if not ((targets >= 0) & (targets <= 1)).all():
+            got = f"{targets.min()} ... {targets.max()}"
+            raise ValueError(f"{where}: argument 'targets': expected 0 ... 1, got {got}")
+        return softplus(out) - targets * out, sigmoid(out) - targets
+
+    return _by_elements(where, element, out, targets, reduction, weights, class_weights)
 
 
-def _by_elements(where: str, out: Array, targets: Array, reduction: str, weights: Any,
-                 class_weights: Any) -> Any:  # fmt: skip
+def huber(out: Array, targets: Array, reduction: str = "mean", *, delta: float = 1.0,
+          weights: Array | None = None, class_weights: Array | None = None,
+          ) -> Any:  # fmt: skip
+    """Return sum_io w_i c_o l_io / (O sum_i w_i) and its gradient.
+
+    l = d^2 / 2 where |d| <= delta, else delta (|d| - delta/2), with d = out - target (Huber 1964).
+    """
+    if not (delta > 0 and np.isfinite(delta)):
+        raise ValueError(f"huber: argument 'delta': expected a finite number > 0, got {delta}")
+
+    def element(out: Array, targets: Array) -> Any:
+        error = out - targets
+        sign = np.where(error.real < 0, -1.0, 1.0)
+        size = sign * error
+        most = np.where(size.real > delta, delta, size)
+        return most * (size - most / 2), sign * most
+
+    return _by_elements("huber", element, out, targets, reduction, weights, class_weights)
+
+
+def _by_elements(where: str, element: Callable[[Array, Array], Any], out: Array, targets: Array,
+                 reduction: str, weights: Any, class_weights: Any) -> Any:  # fmt: skip
+    """Return the weighted sum of a loss of elements; `element` gives it and its derivative."""
     targets = check(f"{where}: argument 'targets'", targets, out.shape)
     w = _weights(where, weights, out.shape[:-1])
     c = _classes(where, class_weights, out.shape[-1])
     divisor = _divisor(where, reduction, out.shape[-1] * np.sum(w))
     read = (w > 0)[..., None]
-    out, targets, factor = np.where(read, out, 0), np.where(read, targets, 0), w[..., None] * c
-    if where == "mean_squared_error":
-        error = out - targets
-        return np.sum(factor * error * error) / divisor, 2 * factor * error / divisor
-    if not ((targets >= 0) & (targets <= 1)).all():
-        got = f"{targets.min()} ... {targets.max()}"
-        raise ValueError(f"{where}: argument 'targets': expected 0 ... 1, got {got}")
-    loss = np.sum(factor * (softplus(out) - targets * out)) / divisor
-    return loss, factor * (sigmoid(out) - targets) / divisor
+    loss, slope = element(np.where(read, out, 0), np.where(read, targets, 0))
+    factor = w[..., None] * c
+    return np.sum(factor * loss) / divisor, factor * slope / divisor

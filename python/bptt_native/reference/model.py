@@ -16,7 +16,7 @@ class ModelConfig(Options):
     """The options of a model, in addition to `Options`. Its parameters define the sizes."""
 
     cell: str
-    loss: str = "cross_entropy"  # or "mse", "binary_cross_entropy"
+    loss: str = "cross_entropy"  # or "mse", "binary_cross_entropy", "huber"
     targets: str = "every"  # targets at "every" step, at the "last" one, or of the "last_row" of y
     reduction: str = "mean"  # or "sum"
     clip_step: Limit = None
@@ -26,6 +26,7 @@ class ModelConfig(Options):
     class_weights: Any = None  # [O]
     label_smoothing: float = 0.0  # cross_entropy
     ignore_index: int = -100  # cross_entropy
+    huber_delta: float = 1.0  # huber
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,13 @@ def model_loss(cfg: ModelConfig, out: Array, targets: Array, weights: Array | No
     how: Any = {"weights": w, "class_weights": cfg.class_weights}
     if cfg.loss == "cross_entropy":
         how |= {"ignore_index": cfg.ignore_index, "label_smoothing": cfg.label_smoothing}
+    if cfg.loss == "huber":
+        how["delta"] = cfg.huber_delta
     functions = {
         "cross_entropy": losses.softmax_cross_entropy,
         "mse": losses.mean_squared_error,
         "binary_cross_entropy": losses.binary_cross_entropy,
+        "huber": losses.huber,
     }
     compute = choose("ModelConfig: 'loss'", functions, cfg.loss)
     return compute(out, targets, cfg.reduction, **how)

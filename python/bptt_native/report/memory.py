@@ -13,6 +13,7 @@ from ..apps.vocabulary import Vocabulary
 from ..diagnostics import connectivity, lyapunov
 from ..diagnostics.nets import state_size
 from ..nn.model import Model
+from ..nn.probabilities import softmax
 from ..training.evaluation import predict
 from .figures import rounded, rounded_all
 
@@ -75,9 +76,7 @@ def text_memory(model: Model, vocabulary: Vocabulary, text: str) -> dict[str, An
     tokens = vocabulary.encode(text)
     quiet = without_noise(model)
     matrix = connectivity(quiet, tokens[:-1, None], tokens[1:]).matrix
-    logits = np.asarray(model(tokens[:-1, None])[0][:, 0], np.float64)
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
+    p = softmax(model(tokens[:-1, None])[0][:, 0])
     seen = [
         {
             "p": rounded(p[t, token]),

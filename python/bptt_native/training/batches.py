@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..arguments.arrays import convert
 from ..arguments.values import Array, describe, integer, message
 from ..nn.model import Model
+from ..options.losses import loss_of
 
 Integers = npt.NDArray[np.int64]
 
@@ -89,7 +90,8 @@ class Form:
         self.vocabulary = config["vocab_size"]
         self.outputs = int(config["output_size"])
         self.every = config["targets"] == "every"
-        self.classes = config["loss"] == "cross_entropy"
+        self.loss = loss_of(config)
+        self.classes = self.loss.classes
         self.batch_first = bool(config.get("batch_first", False))
         self.ignored = int(config.get("ignore_index", -100))
         weights = config.get("class_weights")

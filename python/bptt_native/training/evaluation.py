@@ -7,6 +7,7 @@ import numpy as np
 
 from ..arguments.values import Array
 from ..nn.model import Model
+from ..options.losses import loss_of
 from .batches import Source, read_data, source_of
 
 
@@ -34,10 +35,10 @@ def measure(model: Model, source: Source, accuracy: bool = True) -> Metrics:
     source : Source
         The states are carried from window to window.
     accuracy : bool
-        Whether it is wanted; it takes a second forward pass.
+        Whether it is wanted.
     """
     config = model.config
-    mean, classes = config["reduction"] == "mean", config["loss"] == "cross_entropy" and accuracy
+    mean, classes = config["reduction"] == "mean", loss_of(config).classes and accuracy
     ignored = config.get("ignore_index", -100)
     total = mass = 0.0
     right = targets = 0
@@ -48,18 +49,20 @@ def measure(model: Model, source: Source, accuracy: bool = True) -> Metrics:
         if batch.mass == 0:
             _, state = model(batch.x, begin, **batch.options)
             continue
-        loss, state = model.evaluate(batch.x, batch.targets, begin, **batch.options)
+        outputs: dict[str, Any] = {"return_outputs": True} if classes else {}
+        loss, state, *out = model.evaluate(
+            batch.x, batch.targets, begin, **outputs, **batch.options
+        )
         weight = batch.mass if mean else 1.0
         total, mass = total + loss * weight, mass + weight
         if classes:
-            out, _ = model(batch.x, begin, **batch.options)
             real = batch.targets != ignored
             if batch.lengths is not None and config["targets"] == "every":
                 inside = np.arange(real.shape[0])[:, None] < batch.lengths
                 if config.get("batch_first", False):
                     inside = np.arange(real.shape[1]) < batch.lengths[:, None]
                 real &= inside
-            right += int((out.argmax(axis=-1) == batch.targets)[real].sum())
+            right += int((out[0].argmax(axis=-1) == batch.targets)[real].sum())
             targets += int(real.sum())
     if mass == 0:  # all targets lie in what fills no window
         return Metrics(math.nan, math.nan if classes else None)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..arguments.values import message
 from ..nn.model import Model
+from ..options.losses import loss_of
 from ..runtime.files import Growing, csv_bytes, csv_rows, refuse_line
 from ..runtime.standard_error import messages
 
@@ -33,10 +34,6 @@ class Unit(NamedTuple):
 
 
 BITS, LOSS = Unit("bits per character", 1 / math.log(2)), Unit("loss")
-_LOSSES = {
-    "cross_entropy": "cross-entropy, nats", "mse": "mean squared error",
-    "binary_cross_entropy": "binary cross-entropy, nats",
-}  # fmt: skip
 
 
 def unit_of(model: Model, of: str = "") -> Unit:
@@ -50,7 +47,7 @@ def unit_of(model: Model, of: str = "") -> Unit:
     """
     if of == "text":
         return BITS
-    name = _LOSSES[model.config["loss"]]
+    name = loss_of(model.config).title
     if model.config["reduction"] == "sum":
         name = f"summed {name.replace('mean ', '')}"
     return Unit(f"{name} of {of} values" if of else name)

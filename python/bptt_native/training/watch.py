@@ -19,14 +19,12 @@ from ..diagnostics.flow import VANISHED
 from ..diagnostics.nets import reads_ends
 from ..diagnostics.norms import safe_norm
 from ..nn.model import Model
-from ..reference.losses import binary_cross_entropy, mean_squared_error, softmax_cross_entropy
 from .advice import against_exploding, against_vanishing, fades, grows
-from .batches import Batch
+from .batches import Batch, Form
 from .gradient_record import GradientRecord, LayerRecord
 from .history import HistoryRow
 
 CANDIDATE = {"rnn": "h", "lstm": "g", "gru": "n"}
-BY_ELEMENT = {"mse": mean_squared_error, "binary_cross_entropy": binary_cross_entropy}
 SPIKE = 20.0  # a norm this many times the median explodes
 
 
@@ -243,21 +241,18 @@ def _of_samples(ends: _Ends, norms: Array | None) -> npt.NDArray[np.float64] | N
 
 def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:
     """Return dL/d(last output) [N, O] of the model's loss, as a mean over the last targets."""
-    config, wide = model.config, out.astype(np.float64)
-    classes = config["class_weights"]
-    weights = None if classes is None else np.asarray(classes, np.float64)
-    if config["loss"] != "cross_entropy":
-        goal = np.asarray(targets, np.float64).reshape(out.shape)
-        _, dout = BY_ELEMENT[config["loss"]](wide, goal, class_weights=weights)
-        return np.asarray(dout, out.dtype)
-    counting = targets[targets != config["ignore_index"]]
-    if not counting.size or (weights is not None and not weights[counting].any()):
+    config, form = model.config, Form(model, "Watch.look")
+    goal = targets if form.classes else np.asarray(targets).reshape(out.shape)
+    mass = form.count([goal])
+    if mass == 0:
         return np.zeros_like(out)  # a mean over nothing
-    _, dout = softmax_cross_entropy(
-        wide, targets, class_weights=weights, ignore_index=config["ignore_index"],
-        label_smoothing=config["label_smoothing"],
-    )  # fmt: skip
-    return np.asarray(dout, out.dtype)
+    if config["targets"] == "every":
+        time = 1 if config["batch_first"] else 0
+        out, goal = np.expand_dims(out, time), np.expand_dims(goal, time)
+    dout = model.output_gradient(out, goal).reshape(-1, form.outputs)
+    if config["reduction"] == "sum":
+        dout /= form.loss.divisor(mass, form.outputs)
+    return dout
 
 
 def _layer(

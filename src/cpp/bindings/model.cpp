@@ -1,5 +1,8 @@
 // model.cpp: _core.Model.
 #include "bindings/model.h"
+
+#include <algorithm>
+
 #include "bindings/bindings.h"
 #include "bindings/diagnostics.h"
 #include "bindings/options.h"
@@ -27,7 +30,9 @@ Model::Model(Owned<bptt_model, bptt_model_free> handle) : handle_(std::move(hand
   describe(options.layer, net_);
   net_.output = options.model.output_size;
   net_.last_only = options.model.targets != BPTT_EVERY_STEP;
-  entropy_ = options.model.loss == BPTT_CROSS_ENTROPY;
+  bptt_loss_info loss;
+  check(bptt_describe_loss(options.model.loss, &loss, sizeof loss), {"Model", ""});
+  classes_ = loss.classes != 0;
   overlapping_ = options.model.truncation_k2 > options.model.truncation_k1;
   check(bptt_model_params(handle_.get(), &params_), {"Model", ""});
   net_.parameters = parameter_count(params_);
@@ -104,9 +109,9 @@ bptt_target Model::take_target(py::handle targets, py::handle weights, const Ext
                                GivenTarget& given, const Where& where) const {
   bptt_target target = {};
   target.struct_size = sizeof target;
-  given.target = entropy_ ? take_classes(net_, targets, extent, where)
+  given.target = classes_ ? take_classes(net_, targets, extent, where)
                           : take_values(net_, targets, extent, net_.output, where, "targets");
-  if (entropy_) {
+  if (classes_) {
     target.classes = static_cast<const int64_t*>(given.target.data);
   } else {
     target.values = given.target.data;
@@ -214,11 +219,43 @@ py::object Model::evaluate(const StepArguments& in) const {
   const bptt_target target = take_target(in.targets, in.weights, extent, target_given, where);
   const bptt_sequence sequence = sequence_of(x, given, extent);
   const States after = new_states(net_, extent);
-  const bptt_outputs outputs = {sizeof outputs, nullptr, 0, 0, after.h_data, after.c_data};
+  const bool with_outputs = py::cast<bool>(in.outputs);
+  Strided y;
+  if (with_outputs) y = new_batch(net_, extent, net_.output, net_.last_only);
+  const bptt_outputs outputs = {sizeof outputs, y.data,       y.stride_t,
+                                y.stride_n,     after.h_data, after.c_data};
   double loss = 0;
   run<Long>([&] { return bptt_model_evaluate(handle_.get(), &sequence, &target, &outputs, &loss); },
             where);
+  if (with_outputs) return py::make_tuple(loss, after.pack(), y.array);
   return py::make_tuple(loss, after.pack());
+}
+
+// `outputs` is a fresh array of the model's dtype in C order, [T, N, O] or [N, O] in the caller's order
+// of axes, or without N.
+void Model::output_gradient(const py::array& outputs, py::handle targets, py::handle lengths,
+                            py::handle weights) const {
+  const Where where = {"Model", "output_gradient"};
+  const int rank = static_cast<int>(outputs.ndim()), steps = net_.last_only ? 0 : 1;
+  Extent extent;
+  extent.unbatched = rank == steps + 1;
+  const int time = net_.batch_first && !extent.unbatched ? 1 : 0;
+  extent.steps = steps ? outputs.shape(time) : 1;
+  extent.batch = extent.unbatched ? 1 : outputs.shape(steps ? 1 - time : 0);
+  const GivenCompanions given =
+      take_companions(net_, {py::none(), lengths, py::none()}, extent, where);
+  if (net_.last_only) {  // the outputs do not tell how many steps there were
+    for (const int64_t length : given.lengths) extent.steps = std::max(extent.steps, length);
+  }
+  GivenTarget target_given;
+  const bptt_target target = take_target(targets, weights, extent, target_given, where);
+  const Given values = take_values(net_, outputs, extent, net_.output, where, "outputs");
+  const bptt_sequence sequence = sequence_of({}, given, extent);
+  const bptt_outputs y = {
+      sizeof y, const_cast<void*>(values.data), values.stride_t, values.stride_n, nullptr, nullptr};
+  run<Long>(
+      [&] { return bptt_model_output_gradient(handle_.get(), &sequence, &target, &y, nullptr); },
+      where);
 }
 
 py::object Model::call(const ForwardArguments& in) const {
@@ -266,14 +303,15 @@ Signature<StepArguments> gradients_arguments(
      {"layout", &StepArguments::layout},
      {"draw", &StepArguments::draw}});
 Signature<StepArguments> evaluate_arguments(
-    "evaluate: expected arguments (x, targets, state, lengths, resets, weights)",
-    "evaluate: expected a model that was made", 6,
+    "evaluate: expected arguments (x, targets, state, lengths, resets, weights, outputs)",
+    "evaluate: expected a model that was made", 7,
     {{"x", &StepArguments::x},
      {"targets", &StepArguments::targets},
      {"state", &StepArguments::state},
      {"lengths", &StepArguments::lengths},
      {"resets", &StepArguments::resets},
-     {"weights", &StepArguments::weights}});
+     {"weights", &StepArguments::weights},
+     {"outputs", &StepArguments::outputs}});
 
 // A member function of Model's as a method.
 template <class Struct, py::object (Model::*body)(const Struct&) const>
@@ -294,6 +332,8 @@ void bind_model(py::module_& module) {
       .def("serialize", &Model::serialize)
       .def("options", [](const Model& model) { return write_options(model.read()); })
       .def("apply", &Model::apply, py::arg("gradients"))
+      .def("output_gradient", &Model::output_gradient, py::arg("outputs"), py::arg("targets"),
+           py::arg("lengths"), py::arg("weights"))
       .def("params",
            [](const py::object& self) {
              const auto& model = py::cast<const Model&>(self);

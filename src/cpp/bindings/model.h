@@ -12,7 +12,7 @@ namespace bindings {
 
 // What a training step takes, and its halves and an evaluation.
 struct StepArguments {
-  py::handle x, targets, state, lengths, resets, weights, flow, accumulate, layout, draw;
+  py::handle x, targets, state, lengths, resets, weights, flow, accumulate, layout, draw, outputs;
 };
 
 class Model {
@@ -32,7 +32,9 @@ class Model {
   py::object train_step(const StepArguments& in) const;
   py::object gradients(const StepArguments& in) const;  // (StepResult, Gradients)
   py::object apply(py::handle gradients) const;
-  py::object evaluate(const StepArguments& in) const;  // (loss, state)
+  py::object evaluate(const StepArguments& in) const;  // (loss, state) or (loss, state, outputs)
+  void output_gradient(const py::array& outputs, py::handle targets, py::handle lengths,
+                       py::handle weights) const;  // in place
   py::object call(const ForwardArguments& in) const;
   py::object forward(const ForwardArguments& in) const;
   py::object backward(const BackwardArguments& in) const;
@@ -59,7 +61,8 @@ class Model {
   Owned<bptt_model, bptt_model_free> handle_;
   bptt_params* params_ = nullptr;
   Net net_;
-  bool entropy_ = true, overlapping_ = false;  // windows of BPTT overlap
+  bool classes_ = true;       // targets are classes
+  bool overlapping_ = false;  // windows of BPTT overlap
   // Guards metadata and tensors. Acquire it without the GIL.
   struct ExtrasTurn {};
   mutable bptt::Guarded<ExtrasTurn> extras_;

@@ -111,6 +111,21 @@ py::list option_table() {
   return table;
 }
 
+// By the number of a loss a dict of what bptt_describe_loss says.
+py::dict losses() {
+  py::dict table;
+  bptt_loss_info info;
+  for (int32_t loss = BPTT_CROSS_ENTROPY;
+       bptt_describe_loss(static_cast<bptt_loss>(loss), &info, sizeof info) == BPTT_OK; ++loss) {
+    py::dict row;
+    row["title"] = info.title;
+    row["classes"] = info.classes != 0;
+    row["unit_interval"] = info.unit_interval != 0;
+    table[py::int_(loss)] = row;
+  }
+  return table;
+}
+
 py::list option_conflicts() {
   py::list table;
   bptt_option_conflict conflict;
@@ -169,6 +184,7 @@ py::dict write_options(const Options& from) {
 void bind_options(py::module_& module) {
   module.def("option_table", &option_table);
   module.def("option_conflicts", &option_conflicts);
+  module.def("losses", &losses);
 }
 
 }  // namespace bindings

@@ -9,6 +9,16 @@ int64_t output_features(const NetworkConfig& config) {
   return config.output ? config.output : config.features();
 }
 
+template <class T>
+Sequence<T> extent_of(const bptt_sequence& known, Arrays& arrays) {
+  Sequence<T> sequence;
+  sequence.steps = size_argument(known.time, "time");
+  sequence.batch = size_argument(known.batch, "batch");
+  sequence.lengths = known.lengths;
+  arrays.flat("lengths", sequence.lengths, sequence.batch, false);
+  return sequence;
+}
+
 }  // namespace
 
 void lstm_only(const NetworkConfig& config, const void* array, const char* argument) {
@@ -18,12 +28,15 @@ void lstm_only(const NetworkConfig& config, const void* array, const char* argum
 }
 
 template <class T>
+Sequence<T> check_extent(const bptt_sequence* given, Arrays& arrays) {
+  return extent_of<T>(read_struct(given, "sequence"), arrays);
+}
+
+template <class T>
 Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given,
                            Arrays& arrays) {
   const bptt_sequence known = read_struct(given, "sequence");
-  Sequence<T> sequence;
-  sequence.steps = size_argument(known.time, "time");
-  sequence.batch = size_argument(known.batch, "batch");
+  Sequence<T> sequence = extent_of<T>(known, arrays);
   if (!known.x == !known.tokens) {
     fail(BPTT_ERR_ARGUMENT, "x", "exactly one of x and tokens", known.x ? "both" : "neither");
   }
@@ -40,7 +53,6 @@ Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* giv
   sequence.tokens_n = known.tokens_stride_n;
   sequence.h0 = static_cast<const T*>(known.h0);
   sequence.c0 = static_cast<const T*>(known.c0);
-  sequence.lengths = known.lengths;
   sequence.resets = known.resets;
   sequence.resets_t = known.resets_stride_t;
   sequence.resets_n = known.resets_stride_n;
@@ -51,7 +63,6 @@ Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* giv
                  false);
   arrays.flat("h0", sequence.h0, h_count(config, batch), false);
   arrays.flat("c0", sequence.c0, c_count(config, batch), false);
-  arrays.flat("lengths", sequence.lengths, batch, false);
   arrays.strided("resets", sequence.resets, steps, batch, 1, sequence.resets_t, sequence.resets_n,
                  false);
   return sequence;
@@ -163,6 +174,7 @@ void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequenc
 }
 
 #define BPTT_ARRAYS_OF(T)                                                                   \
+  template Sequence<T> check_extent(const bptt_sequence*, Arrays&);                         \
   template Sequence<T> check_sequence(const NetworkConfig&, const bptt_sequence*, Arrays&); \
   template void check_outputs(const NetworkConfig&, const bptt_outputs*, ForwardCall<T>&,   \
                               Arrays&);                                                     \

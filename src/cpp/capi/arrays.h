@@ -57,6 +57,9 @@ class Arrays {
 };
 
 // The caller's structs as the engine takes them. Their arrays are added to those of the call.
+// A sequence's sizes and lengths alone.
+template <class T>
+Sequence<T> check_extent(const bptt_sequence* given, Arrays& arrays);
 template <class T>
 Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given, Arrays& arrays);
 // The results of a call that has its sequence.

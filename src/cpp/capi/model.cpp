@@ -195,6 +195,33 @@ bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence
   });
 }
 
+bptt_status bptt_model_output_gradient(bptt_model* model, const bptt_sequence* sequence,
+                                       const bptt_target* target, const bptt_outputs* outputs,
+                                       double* loss) {
+  return guard("bptt_model_output_gradient", [&] {
+    const Use use(model, {Tag::model}, "model");
+    on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
+      const ModelConfig& config = it->config();
+      Arrays arrays;
+      ForwardCall<T> call;
+      call.sequence = check_extent<T>(sequence, arrays);
+      Target<T> aim = check_target(config, call.sequence, target, arrays);
+      bptt_outputs y = read_struct(outputs, "outputs");
+      y.struct_size = sizeof y;
+      y.hn = y.cn = nullptr;
+      check_outputs(config.network, &y, call, arrays);
+      not_null(call.y, "y");
+      arrays.result("loss", loss);
+      SequenceCopy sequence_copy;
+      TargetCopy<T> target_copy;
+      own_sequence(config.network, call.sequence, sequence_copy);
+      own_target(config, call.sequence, aim, target_copy);
+      const double value = it->output_gradient(call, aim);
+      if (loss) *loss = value;
+    });
+  });
+}
+
 bptt_status bptt_model_forward(bptt_model* model, const bptt_sequence* sequence,
                                const bptt_outputs* outputs, bptt_tape** tape) {
   return guard("bptt_model_forward", [&] {

@@ -1,5 +1,6 @@
 // option_info.cpp: the table of options as bptt_options.h hands it over.
 #include "capi/capi.h"
+#include "model/loss.h"
 #include "model/option_table.h"
 
 namespace bptt {
@@ -47,6 +48,25 @@ bptt_status bptt_option(int64_t index, bptt_option_info* info, size_t struct_siz
         .python = row.in_python(),
         .alone = row.alone,
         .doc = row.doc,
+    };
+    write_struct(info, struct_size, known, "info");
+  });
+}
+
+bptt_status bptt_describe_loss(bptt_loss loss, bptt_loss_info* info, size_t struct_size) {
+  return guard("bptt_describe_loss", [&] {
+    const int64_t value = raw(loss), first = BPTT_CROSS_ENTROPY;
+    const int64_t last = first + std::ssize(loss_kinds()) - 1;
+    if (value < first || value > last) {
+      fail(BPTT_ERR_RANGE, "loss", "an integer from " + text(first) + " to " + text(last),
+           text(value));
+    }
+    const LossKind& kind = kind_of(loss);
+    const bptt_loss_info known = {
+        .struct_size = sizeof known,
+        .title = kind.title,
+        .classes = kind.classes,
+        .unit_interval = kind.unit_interval,
     };
     write_struct(info, struct_size, known, "info");
   });

@@ -40,6 +40,7 @@ BPTT_STRUCT(bptt_seeds, dx_norms)
 BPTT_STRUCT(bptt_spectrum, exponents)
 BPTT_STRUCT(bptt_option_info, doc)
 BPTT_STRUCT(bptt_option_conflict, reason)
+BPTT_STRUCT(bptt_loss_info, unit_interval)
 #undef BPTT_STRUCT
 
 // Zeros, but for structs with a specialisation.

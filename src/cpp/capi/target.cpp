@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "capi/arrays.h"
+#include "model/option_text.h"
 #include "model/row_losses.h"
 
 namespace bptt {
@@ -10,19 +11,14 @@ template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
                        const bptt_target* given, Arrays& arrays) {
   const bptt_target known = read_struct(given, "target");
-  const bool entropy = config.loss == Loss::cross_entropy;
+  const LossKind& kind = kind_of(config.loss);
   const int64_t steps = config.network.last_only ? 1 : sequence.steps;
-  if (entropy) {
-    not_null(known.classes, "classes");
-    if (known.values)
-      fail(BPTT_ERR_ARGUMENT, "values", "NULL, because the loss is BPTT_CROSS_ENTROPY",
-           "a pointer");
-  } else {
-    not_null(known.values, "values");
-    if (known.classes) {
-      fail(BPTT_ERR_ARGUMENT, "classes", "NULL, because the loss is not BPTT_CROSS_ENTROPY",
-           "a pointer");
-    }
+  not_null(kind.classes ? static_cast<const void*>(known.classes) : known.values,
+           kind.classes ? "classes" : "values");
+  if (kind.classes ? known.values : static_cast<const void*>(known.classes)) {
+    fail(BPTT_ERR_ARGUMENT, kind.classes ? "values" : "classes",
+         "NULL, because the loss is " + text_of(row_of("loss"), {config.loss}, Wording::c),
+         "a pointer");
   }
   Target<T> target;
   target.classes = known.classes;
@@ -43,9 +39,9 @@ Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
   return target;
 }
 
-// Values of a target that counts have to be probabilities.
+// Values of a target that counts have to be in [0, 1].
 template <class T, class Counts>
-void check_probabilities(const Target<T>& target, int64_t outputs, const Counts& counts) {
+void check_unit_interval(const Target<T>& target, int64_t outputs, const Counts& counts) {
   for (int64_t t = 0; t < target.steps; ++t) {
     for (int64_t n = 0; n < target.batch; ++n) {
       if (!counts(t, n)) continue;
@@ -88,8 +84,8 @@ void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T
     target.t = target.batch;
     target.n = 1;
   }
-  if (config.loss == Loss::binary_cross_entropy)
-    check_probabilities(target, config.network.output, counts);
+  if (kind_of(config.loss).unit_interval)
+    check_unit_interval(target, config.network.output, counts);
   weigh(config, target);
   if (!(target.total_weight > 0 && std::isfinite(target.total_weight))) {
     fail(BPTT_ERR_ARGUMENT, target.weights ? "weights" : "classes",

@@ -315,7 +315,9 @@ typedef enum bptt_loss {
   /* squared errors of values */
   BPTT_MSE = 2,
   /* of the sigmoid of each logit against a value in [0, 1] */
-  BPTT_BINARY_CROSS_ENTROPY = 3
+  BPTT_BINARY_CROSS_ENTROPY = 3,
+  /* half the squared errors of values, but linear beyond huber_delta (Huber 1964) */
+  BPTT_HUBER = 4
 } bptt_loss;
 
 /* The steps that the readout reads and that have targets. */
@@ -367,6 +369,8 @@ typedef struct bptt_model_options {
   double label_smoothing;
   /* -100; cross-entropy: targets of this class do not count */
   int64_t ignore_index;
+  /* 1; > 0 and finite in the dtype, Huber: see bptt_target */
+  double huber_delta;
   /* NULL: all 1; else c [O], finite, >= 0 and not all 0: of classes, or of outputs. Copied;
    * bptt_model_get_options gives a view that lives as long as the model */
   const double* class_weights;
@@ -517,13 +521,14 @@ BPTT_API bptt_status bptt_model_backward(bptt_model* model, bptt_tape* tape,
 
 /* --------------------------------------------------------------------------------------- train */
 
-/* The targets of a batch. Cross-entropy: classes, MSE and binary cross-entropy: values; the other
- * is NULL. Where a weight is 0 or the class is ignore_index there is no target: the target there is
+/* The targets of a batch. Cross-entropy: classes, the other losses: values; the other array is
+ * NULL. Where a weight is 0 or the class is ignore_index there is no target: the target there is
  * not read, and no gradient comes from it. At least one must be left (BPTT_ERR_ARGUMENT). With
  * class weights c and label smoothing e, the loss of a target with class y or values v is
  *     -(1 - e) c_y log p_y - e/O sum_k c_k log p_k, p = softmax(out)
  *     sum_o c_o (out_o - v_o)^2
  *     sum_o -c_o (v_o log s_o + (1 - v_o) log(1 - s_o)), s = sigmoid(out)
+ *     sum_o c_o q_o (|d_o| - q_o / 2), d = out - v, q = min(|d|, huber_delta)
  * BPTT_SUM is the sum of w times these; BPTT_MEAN divides it by the sum of w c_y, the others by O
  * times the sum of w (as PyTorch's losses do). */
 typedef struct bptt_target {
@@ -586,6 +591,13 @@ BPTT_API bptt_status bptt_model_apply(bptt_model* model, const void* gradients, 
 BPTT_API bptt_status bptt_model_evaluate(bptt_model* model, const bptt_sequence* sequence,
                                          const bptt_target* target, const bptt_outputs* outputs,
                                          double* loss);
+/* dL/dy of the model's loss: y of outputs [T, N, O] (last: [N, O]) becomes its gradient, which is 0
+ * where there is no target. Of sequence, only time, batch and lengths are used. loss may be NULL.
+ * bptt_model_forward, this and bptt_model_backward with the gradient as dy are
+ * bptt_model_gradients. Also: BPTT_ERR_RANGE (classes). */
+BPTT_API bptt_status bptt_model_output_gradient(bptt_model* model, const bptt_sequence* sequence,
+                                                const bptt_target* target,
+                                                const bptt_outputs* outputs, double* loss);
 /* The training steps since creation, kept in files; either may be NULL. */
 BPTT_API bptt_status bptt_model_steps(bptt_model* model, int64_t* taken, int64_t* skipped);
 

@@ -67,6 +67,16 @@ typedef struct bptt_option_conflict {
 BPTT_API bptt_status bptt_conflict(int64_t index, bptt_option_conflict* conflict,
                                    size_t struct_size); /* BPTT_ERR_RANGE */
 
+/* A loss. Its names are those of the option. */
+typedef struct bptt_loss_info {
+  size_t struct_size;
+  const char* title;     /* in words, as a mean: "mean squared error" */
+  int32_t classes;       /* 1: targets are classes; 0: they are values */
+  int32_t unit_interval; /* 1: these values are in [0, 1] */
+} bptt_loss_info;
+BPTT_API bptt_status bptt_describe_loss(bptt_loss loss, bptt_loss_info* info,
+                                        size_t struct_size); /* BPTT_ERR_RANGE: no such loss */
+
 /* bptt_last_error with options in the words of Python: argument 'optimizer' instead of 'algorithm', "False unless the
  * cell is 'lstm'" instead of "0 unless the cell is BPTT_LSTM". */
 BPTT_API bptt_status bptt_last_error_python(bptt_error* error, size_t struct_size);

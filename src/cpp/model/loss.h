@@ -1,32 +1,57 @@
-// loss.h: the loss of one row of outputs and its gradient, in place. `factor` scales the gradient
-// alone; class weights [n] may be null: all 1.
+// loss.h: the losses: a table with a row for each. Whatever depends on the loss is read there, but for its
+// name and the options that it alone has, which are in the table of options.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
+#include "bptt.h"
 #include "kernels/kernels.h"
 
 namespace bptt {
 
-// Softmax cross-entropy -log p[target], p = softmax(out); out [n] becomes dL/dout * factor.
-template <class T>
-double cross_entropy_row(const Kernels<T>& kernels, T* out, int64_t n, int64_t target,
-                         double factor);
+// c of an output; weights [O] may be null: all 1.
+inline double class_weight(const double* weights, int64_t output) {
+  return weights ? weights[output] : 1;
+}
 
-// The same with label smoothing e (Szegedy et al. 2016) and class weights c, as PyTorch combines
-// them: -(1 - e) c[target] log p[target] - e/n sum_k c[k] log p[k].
+// One row of outputs and its target.
 template <class T>
-double smoothed_cross_entropy_row(const Kernels<T>& kernels, T* out, int64_t n, int64_t target,
-                                  double factor, double smoothing, const double* weights);
+struct LossRow {
+  const Kernels<T>& kernels;
+  const bptt_model_options& options;
+  const double* class_weights;  // [n], or null
+  T* out;                       // [n]; becomes dL/dout times factor
+  int64_t n;                    // O
+  int64_t chosen;               // the target of a loss of classes
+  const T* values;              // [n], that of the others
+  double factor;                // of the gradient; the returned loss is without it
+};
 
-// Sum of c (out - target)^2; out [n] becomes dL/dout * factor.
-template <class T>
-double squared_error_row(T* out, const T* target, int64_t n, double factor, const double* weights);
+struct LossKind {
+  bptt_loss loss;
+  const char* title;   // in words, as a mean
+  bool classes;        // a target is one class; otherwise a value for each output
+  bool unit_interval;  // these values are in [0, 1]
+  // The loss of a row, and its gradient in place.
+  double (*of_float)(const LossRow<float>& row);
+  double (*of_double)(const LossRow<double>& row);
 
-// Sum of -c (target log s + (1 - target) log(1 - s)), s = sigmoid(out), targets in [0, 1]; without
-// overflow for any finite out. out [n] becomes dL/dout * factor.
-template <class T>
-double binary_cross_entropy_row(T* out, const T* target, int64_t n, double factor,
-                                const double* weights);
+  template <class T>
+  auto of_row() const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      return of_float;
+    } else {
+      return of_double;
+    }
+  }
+  // The number that a mean is divided by, for targets whose weights add up to `weight`.
+  double divisor(double weight, int64_t outputs) const {
+    return classes ? weight : weight * double(outputs);
+  }
+};
+
+std::span<const LossKind> loss_kinds();
+const LossKind& kind_of(bptt_loss loss);
 
 }  // namespace bptt

@@ -8,16 +8,14 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/pool.h"
 #include "base/profile.h"
 #include "model/row_losses.h"
 
 namespace bptt {
 
 ModelConfig::ModelConfig(const ModelOptions& options)
-    : ModelOptions(options),
-      network(options.layer),
-      loss(Loss(options.loss - BPTT_CROSS_ENTROPY)),
-      mean(options.reduction == BPTT_MEAN) {
+    : ModelOptions(options), network(options.layer), mean(options.reduction == BPTT_MEAN) {
   network.tokens_only = options.vocab_size > 0;
   if (network.tokens_only) network.input = options.vocab_size;
   network.embedding = options.embedding_size;
@@ -33,7 +31,7 @@ ModelConfig::ModelConfig(const ModelOptions& options)
 ModelOptions options_of(const ModelConfig& config, const OptimizerConfig& optimizer) {
   ModelOptions options = config;
   options.optimizer = optimizer;
-  options.class_weights = config.class_weights.empty() ? nullptr : config.class_weights.data();
+  options.class_weights = config.weights();
   return options;
 }
 
@@ -216,6 +214,26 @@ double Model<T>::clip(StepResult& result, Norm& norm) {
     norm = gradient_norm(gradient, count);
   }
   return factor.second;
+}
+
+template <class T>
+double Model<T>::output_gradient(const ForwardCall<T>& call, const Target<T>& target) const {
+  const bool last_only = config_.network.last_only;  // then lengths and steps make no difference
+  const Order order(target.steps, target.batch, last_only ? nullptr : call.sequence.lengths);
+  const TargetRows targets = target_rows(order, last_only, nullptr);
+  RowLosses<T> losses(config_, target);
+  losses.expect(targets.count);
+  network_.clear_padding(order, call);
+  run_team(network_.stack().team_size(order.rows()), [&](const Team& team) {
+    const int64_t begin = team.begin(targets.count), end = team.end(targets.count);
+    for (int64_t t = 0; t < order.steps(); ++t) {
+      for (int64_t i = 0; i < order.live(t); ++i) {
+        const int64_t index = targets.of(order.first(t) + i), n = order.sequence(i);
+        if (index >= begin && index < end) losses.row(index, t, n, network_.output_at(call, t, n));
+      }
+    }
+  });
+  return losses.total();
 }
 
 template <class T>

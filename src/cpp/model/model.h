@@ -17,19 +17,16 @@
 
 namespace bptt {
 
-enum class Loss { cross_entropy, mse, binary_cross_entropy };
-
 // The options as bptt.h has them, with what the engine derives. Options are checked before (option_rules.h).
-// `loss` is the engine's enumerator of the option of the same name; `class_weights` owns the weights.
+// `class_weights` owns the weights.
 struct ModelConfig : ModelOptions {
   explicit ModelConfig(const ModelOptions& options = default_options());
 
   NetworkConfig network;  // prefix "rnn.", output > 0
-  Loss loss;
   bool mean;                          // the reduction
   std::vector<double> class_weights;  // [O], or empty: all 1
+  const double* weights() const { return class_weights.empty() ? nullptr : class_weights.data(); }
 };
-static_assert(int(Loss::binary_cross_entropy) == BPTT_BINARY_CROSS_ENTROPY - BPTT_CROSS_ENTROPY);
 
 // The options of a model, which its optimiser may have changed since. class_weights is a view.
 ModelOptions options_of(const ModelConfig& config, const OptimizerConfig& optimizer);
@@ -88,6 +85,9 @@ class Model {
   // settings. The caller holds the lock (shared).
   StepResult gradients(const ForwardCall<T>& call, const Target<T>& target,
                        BackwardCall<T> backward) const;
+  // Turns call.y into dL/dy and returns the loss. Of the sequence the lengths are used; the parameters
+  // are not, so no lock is needed.
+  double output_gradient(const ForwardCall<T>& call, const Target<T>& target) const;
   // The caller holds the lock (shared).
   double evaluate(const ForwardCall<T>& call, const Target<T>& target) const;
 

@@ -39,7 +39,8 @@ constexpr OptionWord kInits[] = {WORD(BPTT_INIT_UNIFORM, "uniform", "default"),
                                  WORD(BPTT_INIT_CHRONO, "chrono"),
                                  WORD(BPTT_INIT_KERAS, "keras")};
 constexpr OptionWord kLosses[] = {WORD(BPTT_CROSS_ENTROPY, "cross_entropy"), WORD(BPTT_MSE, "mse"),
-                                  WORD(BPTT_BINARY_CROSS_ENTROPY, "binary_cross_entropy")};
+                                  WORD(BPTT_BINARY_CROSS_ENTROPY, "binary_cross_entropy"),
+                                  WORD(BPTT_HUBER, "huber")};
 // In files the last two are told apart by another member (options_json.cpp).
 constexpr OptionWord kTargets[] = {WORD(BPTT_EVERY_STEP, "every"), WORD(BPTT_LAST_STEP, "last"),
                                    WORD(BPTT_LAST_ROW, "last", "last_row")};
@@ -150,6 +151,9 @@ constexpr OptionRow kRows[] = {
      .doc = "share of a target that is spread over all classes"},
     {BPTT_MODEL(ignore_index), .kind = OptionKind::integer, .fallback = -100,
      BPTT_OWNED_BY(loss, BPTT_CROSS_ENTROPY), .doc = "class whose targets do not count"},
+    {BPTT_MODEL(huber_delta), .kind = OptionKind::positive, .fallback = 1, .held = true,
+     BPTT_OWNED_BY(loss, BPTT_HUBER), .in_files = InFiles::unlike_default,
+     .doc = "error from which the loss is linear"},
     {BPTT_OPTIMIZER(decay_biases), .kind = OptionKind::flag, .before = 1,
      .doc = "weight decay on biases and gains too"},
     {BPTT_OPTIMIZER(nesterov), .kind = OptionKind::flag, BPTT_OWNED_BY(algorithm, BPTT_SGD),

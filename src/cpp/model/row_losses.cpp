@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "model/loss.h"
-
 namespace bptt {
 namespace {
 
@@ -12,18 +10,14 @@ double own_weight(const Target<T>& target, int64_t t, int64_t n) {
   return target.weights ? double(target.weights[t * target.weights_t + n * target.weights_n]) : 1;
 }
 
-double class_weight(const ModelConfig& config, int64_t index) {
-  return config.class_weights.empty() ? 1 : config.class_weights[size_t(index)];
-}
-
 }  // namespace
 
 template <class T>
 double mean_weight(const ModelConfig& config, const Target<T>& target, int64_t t, int64_t n) {
   const double weight = own_weight(target, t, n);
-  if (config.loss != Loss::cross_entropy) return weight;
+  if (!kind_of(config.loss).classes) return weight;
   const int64_t chosen = target.classes[t * target.t + n * target.n];
-  return chosen == config.ignore_index ? 0 : weight * class_weight(config, chosen);
+  return chosen == config.ignore_index ? 0 : weight * class_weight(config.weights(), chosen);
 }
 
 template <class T>
@@ -44,11 +38,10 @@ template <class T>
 RowLosses<T>::RowLosses(const ModelConfig& config, const Target<T>& target)
     : kernels_(kernels_of<T>(*active_kernels())),
       config_(config),
+      kind_(kind_of(config.loss)),
       target_(target),
       outputs_(config.network.output),
-      divisor_(!config.mean                         ? 1
-               : config.loss == Loss::cross_entropy ? target.total_weight
-                                                    : target.total_weight * double(outputs_)) {}
+      divisor_(config.mean ? kind_.divisor(target.total_weight, outputs_) : 1) {}
 
 template <class T>
 TargetRows RowLosses<T>::rows(const Order& order) {
@@ -65,10 +58,10 @@ TargetRows RowLosses<T>::rows(const Order& order) {
 template <class T>
 bool RowLosses<T>::is_target(int64_t t, int64_t n) const {
   if (own_weight(target_, t, n) == 0) return false;
-  if (config_.loss != Loss::cross_entropy) return true;
+  if (!kind_.classes) return true;
   const int64_t chosen = target_.classes[t * target_.t + n * target_.n];
   if (chosen == config_.ignore_index) return false;
-  return config_.label_smoothing > 0 || class_weight(config_, chosen) > 0;
+  return config_.label_smoothing > 0 || class_weight(config_.weights(), chosen) > 0;
 }
 
 template <class T>
@@ -80,25 +73,16 @@ void RowLosses<T>::row(int64_t index, int64_t time, int64_t n, T* out) {
     return;
   }
   const double factor = own_weight(target_, t, n) / divisor_;
-  losses_[index] = factor * unscaled(t, n, factor, out);
-}
-
-// The loss of a row without `factor`; out becomes its gradient times `factor`.
-template <class T>
-double RowLosses<T>::unscaled(int64_t t, int64_t n, double factor, T* out) const {
   const int64_t at = t * target_.t + n * target_.n;
-  const double* weights = config_.class_weights.empty() ? nullptr : config_.class_weights.data();
-  if (config_.loss == Loss::mse)
-    return squared_error_row(out, target_.values + at, outputs_, factor, weights);
-  if (config_.loss == Loss::binary_cross_entropy)
-    return binary_cross_entropy_row(out, target_.values + at, outputs_, factor, weights);
-  const int64_t chosen = target_.classes[at];
-  if (config_.label_smoothing > 0) {
-    return smoothed_cross_entropy_row(kernels_, out, outputs_, chosen, factor,
-                                      config_.label_smoothing, weights);
-  }
-  const double weight = class_weight(config_, chosen);
-  return weight * cross_entropy_row(kernels_, out, outputs_, chosen, factor * weight);
+  const LossRow<T> given = {.kernels = kernels_,
+                            .options = config_,
+                            .class_weights = config_.weights(),
+                            .out = out,
+                            .n = outputs_,
+                            .chosen = kind_.classes ? target_.classes[at] : 0,
+                            .values = kind_.classes ? nullptr : target_.values + at,
+                            .factor = factor};
+  losses_[index] = factor * kind_.template of_row<T>()(given);
 }
 
 template <class T>

@@ -4,17 +4,18 @@
 
 #include <cstdint>
 
+#include "model/loss.h"
 #include "model/model.h"
 
 namespace bptt {
 
-// What the target (t, n) counts in a mean: its weight, for cross-entropy times that of its class;
-// 0 where its class is ignored.
+// What the target (t, n) counts in a mean: its weight, times that of its class if it is one; 0 where
+// its class is ignored.
 template <class T>
 double mean_weight(const ModelConfig& config, const Target<T>& target, int64_t t, int64_t n);
 
 // Sets target.total_weight, the sum of these over all targets, step by step: what a mean is divided by
-// (MSE and binary cross-entropy: and by the number of outputs); and target.all.
+// (LossKind::divisor); and target.all.
 template <class T>
 void weigh(const ModelConfig& config, Target<T>& target);
 
@@ -40,10 +41,9 @@ class RowLosses {
   double total() const;
 
  private:
-  double unscaled(int64_t t, int64_t n, double factor, T* out) const;
-
   const Kernels<T>& kernels_;
   const ModelConfig& config_;
+  const LossKind& kind_;
   const Target<T>& target_;
   int64_t outputs_;
   double divisor_;

@@ -1,0 +1,28 @@
+"""Probabilities of classes from a model's outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arguments.values import Array
+
+Probabilities = npt.NDArray[np.float64]
+
+
+def _shifted(logits: Array) -> Probabilities:
+    """Return logits whose largest is 0, in float64."""
+    wide = logits.astype(np.float64)
+    return np.asarray(wide - wide.max(axis=-1, keepdims=True))
+
+
+def softmax(logits: Array) -> Probabilities:
+    """Return exp(logits) / sum exp(logits) over the last axis, without overflow."""
+    p = np.exp(_shifted(logits))
+    return np.asarray(p / p.sum(axis=-1, keepdims=True))
+
+
+def log_softmax(logits: Array) -> Probabilities:
+    """Return the logarithms of the softmax over the last axis, without overflow."""
+    shifted = _shifted(logits)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
