@@ -57,7 +57,13 @@ class Params:
 class Layer:
     def __init__(self, owner: str, options: dict[str, Any], batch_first: bool) -> None: ...
     def call(
-        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given
+        self,
+        x: npt.ArrayLike,
+        state: Any,
+        lengths: _Given,
+        resets: _Given,
+        draw: int | None = ...,
+        training: bool | None = ...,
     ) -> tuple[_Array, _State]: ...
     def forward(
         self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int
@@ -144,12 +150,20 @@ class Model:
         resets: _Given,
         weights: _Given,
         outputs: bool,
+        draw: int | None,
+        training: bool,
     ) -> tuple[float, _State] | tuple[float, _State, _Array]: ...
     def output_gradient(
         self, outputs: _Array, targets: npt.ArrayLike, lengths: _Given, weights: _Given
     ) -> None: ...
     def call(
-        self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given
+        self,
+        x: npt.ArrayLike,
+        state: Any,
+        lengths: _Given,
+        resets: _Given,
+        draw: int | None = ...,
+        training: bool | None = ...,
     ) -> tuple[_Array, _State]: ...
     def forward(
         self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int | None

@@ -1,4 +1,4 @@
-"""The pages of the C API: their first program, their layout, and the promise that structs may grow."""
+"""The pages of the C API: their first program, their layout, and structs that may grow."""
 
 import re
 import subprocess
@@ -51,7 +51,8 @@ def pages_with(folder: Path, change) -> Library:
     folder.mkdir()
     for page in PAGES:
         text = STRUCT.sub(
-            lambda m: f"typedef struct {m[1]} {{\n{change(m[1], m[2])}\n}} {m[1]};", page.read_text()
+            lambda m: f"typedef struct {m[1]} {{\n{change(m[1], m[2])}\n}} {m[1]};",
+            page.read_text(),
         )
         (folder / page.name).write_text(text)
     return Library(INSTALLED.path, folder)
@@ -120,7 +121,9 @@ def test_the_first_program_is_as_it_says(tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_comments_are_above_what_they_describe(page):
     """To the right of it, clang-format breaks them."""
-    code = [line for line in page.read_text().split("\n") if not line.lstrip().startswith(("/*", "*"))]
+    code = [
+        line for line in page.read_text().split("\n") if not line.lstrip().startswith(("/*", "*"))
+    ]
     assert not [line for line in code if "/*" in line]
 
 

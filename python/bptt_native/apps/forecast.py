@@ -22,7 +22,6 @@ from ..training.run_files import FORECAST_FILE
 from .run_options import SequenceOptions
 from .tables import Content, Floats, Scaling, Table, as_number, sha256_of, write_table
 
-
 FORECAST_LOSSES = [name for name, it in LOSSES.items() if not (it.classes or it.unit_interval)]
 """The losses of values of any size."""
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy.typing as npt
 
 from .. import _core
-from ..arguments.values import Array, dtype_name, integer
+from ..arguments.values import Array, dtype_name, flag, integer
 from ..options.from_engine import DEFAULTS
 from ..options.table import OPTIONS
 from ..options.to_engine import layer_options
 from .gradients import Gradients, State
-from .parameters import Parameterised
+from .parameters import Parameterised, draw_of
 
 
 class Layer(Parameterised):
@@ -72,8 +72,10 @@ class Layer(Parameterised):
         *,
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
+        training: bool = False,
+        draw: int | None = None,
     ) -> tuple[Array, State]:
-        """Run the layer without remembering anything, and without dropout or noise.
+        """Run the layer without remembering anything.
 
         Parameters
         ----------
@@ -91,6 +93,11 @@ class Layer(Parameterised):
             Where the states are set to zero before the step (the beginning of an episode or a
             document), so that nothing passes, forward or backward. Reverse direction: between the
             step and the one before it.
+        training : bool
+            Whether dropout, zoneout and noise are drawn as `forward` draws them, or left out,
+            zoneout by its expectation.
+        draw : int, optional
+            With `training`: which random masks and noise, as in `forward`.
 
         Returns
         -------
@@ -114,7 +121,16 @@ class Layer(Parameterised):
         Python's numbers, in lists too, have none: floats are rounded to the layer's dtype, integers
         that it does not hold exactly are refused.
         """
-        return self._native.call(x=x, state=state, lengths=lengths, resets=resets)
+        if training is False and draw is None:  # the usual way, and quick
+            return self._native.call(x=x, state=state, lengths=lengths, resets=resets)
+        where = f"{type(self).__name__}.__call__"
+        draws = flag(training, where, "training")
+        chosen = self._draws if draw is None else draw_of(draw, where, draws)
+        result = self._native.call(
+            x=x, state=state, lengths=lengths, resets=resets, draw=chosen, training=draws
+        )
+        self._draws += draw is None  # a call that is refused uses none up
+        return result
 
     def forward(
         self,
@@ -149,7 +165,7 @@ class Layer(Parameterised):
         """
         chosen = self._draws
         if draw is not None:
-            chosen = integer(draw, f"{type(self).__name__}.forward", "draw", 0, 2**64 - 1)
+            chosen = draw_of(draw, f"{type(self).__name__}.forward")
         result = self._native.forward(x=x, state=state, lengths=lengths, resets=resets, draw=chosen)
         self._draws += draw is None  # a call that is refused uses none up
         return result

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from .. import _core
-from ..arguments.values import Array, file_name
+from ..arguments.values import Array, file_name, flag
 from ..options.constructor import from_arguments
 from ..options.from_engine import DEFAULTS, model_config
 from ..options.init import Init
@@ -17,6 +17,7 @@ from .extras import Metadata, Tensors
 from .gradients import Gradients, State
 from .optimizer import Optimizer
 from .optimizers import OPTIMIZERS, own_defaults
+from .parameters import draw_of
 from .stream import Stream
 from .training_step import TrainingStep
 
@@ -238,6 +239,8 @@ class Model(TrainingStep):
         *,
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
+        training: bool = False,
+        draw: int | None = None,
     ) -> tuple[Array, State]:
         """Compute the outputs; nothing is remembered.
 
@@ -245,6 +248,12 @@ class Model(TrainingStep):
         ----------
         x, state, lengths, resets : array_like
             As in `train_step`.
+        training : bool
+            Whether dropout, zoneout and noise are drawn as `train_step` draws them, or (False) left
+            out, zoneout by its expectation.
+        draw : int, optional
+            With `training`: which random masks and noise; None: those that the next `train_step`
+            draws.
 
         Returns
         -------
@@ -259,7 +268,11 @@ class Model(TrainingStep):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        return self._native.call(x=x, state=state, lengths=lengths, resets=resets)
+        draws = flag(training, "Model.__call__", "training")
+        chosen = None if draw is None else draw_of(draw, "Model.__call__", draws)
+        return self._native.call(
+            x=x, state=state, lengths=lengths, resets=resets, draw=chosen, training=draws
+        )
 
     def forward(
         self,
@@ -291,7 +304,7 @@ class Model(TrainingStep):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        chosen = self._draw(draw, "forward")
+        chosen = None if draw is None else draw_of(draw, "Model.forward")
         return self._native.forward(x=x, state=state, lengths=lengths, resets=resets, draw=chosen)
 
     def backward(

@@ -10,7 +10,15 @@ import numpy as np
 
 from .. import _core
 from ..arguments.arrays import convert
-from ..arguments.values import Array, message, number, positive, refuse_type
+from ..arguments.values import (
+    Array,
+    describe,
+    integer,
+    message,
+    number,
+    positive,
+    refuse_type,
+)
 from ..options.to_engine import truncation_of
 from .gradients import Gradients, Layout, like
 
@@ -31,6 +39,28 @@ class Parameter(NamedTuple):
     name: str
     shape: tuple[int, ...]
     frozen: bool
+
+
+def draw_of(draw: object, where: str, training: bool = True) -> int:
+    """Check the number of the random masks and noise that a pass draws.
+
+    Parameters
+    ----------
+    draw : int
+        The number that was given.
+    where : str
+        For the message.
+    training : bool
+        Whether the pass draws any.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no integer from 0 to 2**64 - 1, or the pass draws none.
+    """
+    if not training:
+        raise ValueError(message(where, "draw", "None without training=True", describe(draw)))
+    return integer(draw, where, "draw", 0, 2**64 - 1)
 
 
 class Parameterised:

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert
-from ..arguments.values import Array, flag, integer
+from ..arguments.values import Array, flag
 from .gradients import Gradients, State, StepResult, UpdateResult, like
-from .parameters import Parameterised
+from .parameters import Parameterised, draw_of
 
 
 class TrainingStep(Parameterised):
@@ -92,6 +92,8 @@ class TrainingStep(Parameterised):
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
         return_outputs: Literal[False] = False,
+        training: bool = False,
+        draw: int | None = None,
     ) -> tuple[float, State]: ...
 
     @overload
@@ -105,6 +107,8 @@ class TrainingStep(Parameterised):
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
         return_outputs: Literal[True],
+        training: bool = False,
+        draw: int | None = None,
     ) -> tuple[float, State, Array]: ...
 
     def evaluate(
@@ -117,6 +121,8 @@ class TrainingStep(Parameterised):
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
         return_outputs: bool = False,
+        training: bool = False,
+        draw: int | None = None,
     ) -> tuple[float, State] | tuple[float, State, Array]:
         """Compute the loss; nothing is remembered or changed.
 
@@ -126,6 +132,8 @@ class TrainingStep(Parameterised):
             As in `train_step`.
         return_outputs : bool
             Whether to return the outputs too, which the same pass computes.
+        training, draw : optional
+            As in `Model.__call__`.
 
         Returns
         -------
@@ -142,6 +150,7 @@ class TrainingStep(Parameterised):
             As in `train_step`.
         """
         wanted = flag(return_outputs, "Model.evaluate", "return_outputs")
+        draws = flag(training, "Model.evaluate", "training")
         return self._native.evaluate(
             x=x,
             targets=targets,
@@ -150,6 +159,8 @@ class TrainingStep(Parameterised):
             resets=resets,
             weights=weights,
             outputs=wanted,
+            draw=None if draw is None else draw_of(draw, "Model.evaluate", draws),
+            training=draws,
         )
 
     def output_gradient(
@@ -205,11 +216,6 @@ class TrainingStep(Parameterised):
         self._native.output_gradient(gradient, targets, lengths, weights)
         return gradient
 
-    def _draw(self, draw: int | None, method: str) -> int | None:
-        if draw is None:
-            return None
-        return integer(draw, f"Model.{method}", "draw", 0, 2**64 - 1)
-
     def gradients(
         self,
         x: npt.ArrayLike,
@@ -260,7 +266,7 @@ class TrainingStep(Parameterised):
             flow=flow,
             accumulate=self._flat_of(accumulate, "gradients"),
             layout=self._layout,
-            draw=self._draw(draw, "gradients"),
+            draw=None if draw is None else draw_of(draw, "Model.gradients"),
         )
 
     def apply(self, gradients: Gradients) -> UpdateResult:

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arguments.values import Array
+from ..arguments.values import Array, flag
 from ..nn.model import Model
+from ..nn.parameters import draw_of
 from ..options.losses import loss_of
-from .batches import Source, read_data, source_of
+from .batches import Batch, Source, read_data, source_of
 
 
 class Metrics(NamedTuple):
@@ -26,7 +27,27 @@ class Metrics(NamedTuple):
     accuracy: float | None
 
 
-def measure(model: Model, source: Source, accuracy: bool = True) -> Metrics:
+def _first_draw(model: Model, training: bool, draw: int | None, where: str) -> int | None:
+    """Return which masks and noise the first batch draws; None: no pass draws any."""
+    draws = flag(training, where, "training")
+    if draw is not None:
+        return draw_of(draw, where, draws)
+    return model.step_count if draws else None
+
+
+def _options(batch: Batch, index: int, first_draw: int | None) -> dict[str, Any]:
+    """Return what a pass over a batch takes; each batch draws masks and noise of its own."""
+    if first_draw is None:
+        return batch.options
+    return {**batch.options, "training": True, "draw": (first_draw + index) % 2**64}
+
+
+def measure(
+    model: Model,
+    source: Source,
+    accuracy: bool = True,
+    first_draw: int | None = None,
+) -> Metrics:
     """Measure the loss, and for classes the accuracy, over the batches of one epoch.
 
     Parameters
@@ -36,6 +57,9 @@ def measure(model: Model, source: Source, accuracy: bool = True) -> Metrics:
         The states are carried from window to window.
     accuracy : bool
         Whether it is wanted.
+    first_draw : int, optional
+        Which masks and noise the first batch draws, others the numbers after it; none are drawn by
+        default.
     """
     config = model.config
     mean, classes = config["reduction"] == "mean", loss_of(config).classes and accuracy
@@ -45,14 +69,12 @@ def measure(model: Model, source: Source, accuracy: bool = True) -> Metrics:
     state: Any = None
     for index in range(source.batches):
         batch = source.batch(0, index)
-        begin = batch.carried(state)
+        begin, options = batch.carried(state), _options(batch, index, first_draw)
         if batch.mass == 0:
-            _, state = model(batch.x, begin, **batch.options)
+            _, state = model(batch.x, begin, **options)
             continue
         outputs: dict[str, Any] = {"return_outputs": True} if classes else {}
-        loss, state, *out = model.evaluate(
-            batch.x, batch.targets, begin, **outputs, **batch.options
-        )
+        loss, state, *out = model.evaluate(batch.x, batch.targets, begin, **outputs, **options)
         weight = batch.mass if mean else 1.0
         total, mass = total + loss * weight, mass + weight
         if classes:
@@ -70,7 +92,14 @@ def measure(model: Model, source: Source, accuracy: bool = True) -> Metrics:
 
 
 def evaluate(
-    model: Model, x: Any, targets: Any, *, batch_size: int | None = None, window: int | None = None
+    model: Model,
+    x: Any,
+    targets: Any,
+    *,
+    batch_size: int | None = None,
+    window: int | None = None,
+    training: bool = False,
+    draw: int | None = None,
 ) -> Metrics:
     """Measure a model on sequences.
 
@@ -83,6 +112,12 @@ def evaluate(
         Sequences side by side: 32; one long sequence is read in one piece by default.
     window : int, optional
         Steps at a time, with carried states: the result is the same, the memory less.
+    training : bool
+        Whether dropout, zoneout and noise are drawn as in training (Monte-Carlo dropout: Gal &
+        Ghahramani 2016).
+    draw : int, optional
+        With `training`: the first batch draws the masks and noise of this number, the next those of
+        the number after it, and so on. None: from the model's step count on.
 
     Returns
     -------
@@ -95,12 +130,19 @@ def evaluate(
     TypeError, ValueError, IndexError
         As in ``fit``.
     """
+    first = _first_draw(model, training, draw, "evaluate")
     data = read_data(model, x, targets, "evaluate")
-    return measure(model, source_of(data, batch_size, window))
+    return measure(model, source_of(data, batch_size, window), first_draw=first)
 
 
 def predict(
-    model: Model, x: Any, *, batch_size: int = 32, window: int | None = None
+    model: Model,
+    x: Any,
+    *,
+    batch_size: int = 32,
+    window: int | None = None,
+    training: bool = False,
+    draw: int | None = None,
 ) -> Array | list[Array]:
     """Compute a model's outputs for sequences.
 
@@ -109,7 +151,7 @@ def predict(
     model : Model
     x : array_like, or list of array_like
         As in ``fit``.
-    batch_size, window : int, optional
+    batch_size, window, training, draw : optional
         As in ``evaluate``.
 
     Returns
@@ -124,6 +166,7 @@ def predict(
     TypeError, ValueError, IndexError
         As in ``fit``.
     """
+    first = _first_draw(model, training, draw, "predict")
     data = read_data(model, x, None, "predict")
     form = data.form
     pieces: list[list[Array]] = [[] for _ in data.x]
@@ -132,7 +175,7 @@ def predict(
     source = source_of(whole, batch_size, window)
     for index in range(source.batches):
         batch = source.batch(0, index)
-        out, state = model(batch.x, batch.carried(state), **batch.options)
+        out, state = model(batch.x, batch.carried(state), **_options(batch, index, first))
         steps = form.laid_out(out) if form.every else out
         for n, member in enumerate(batch.members):
             end = None if batch.lengths is None else batch.lengths[n]

@@ -197,6 +197,38 @@ std::string input_text(const Net& net) {
          least;
 }
 
+// x: values or tokens. Fills extent.
+Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where) {
+  const auto expected = [&] { return input_text(net); };
+  Given given;
+  const bool values =
+      !net.tokens_only && is_plain(x, net.type_number()) && has_rows(x, net.element());
+  if (values || (is_plain_int64(x) && proxy(x)->nd <= 2 && has_steps(x, 8))) {
+    given.hold(py::reinterpret_borrow<py::object>(x));
+  } else {
+    Forms forms;
+    if (!net.tokens_only)
+      forms.push_back({net.dtype_name(), {{kAny, kAny, net.input}, {kAny, net.input}}});
+    forms.push_back({"int64", {{kAny, kAny}, {kAny}}});
+    given.hold(convert(x, forms, {where, "x", expected}));
+  }
+  const auto* a = proxy(given.array);
+  extent.tokens = is_plain_int64(given.array);
+  const int batched = extent.tokens ? 2 : 3;
+  extent.unbatched = a->nd == batched - 1;
+  bool fits = a->nd == batched || extent.unbatched;
+  if (fits) {
+    const int time = net.batch_first && !extent.unbatched ? 1 : 0;
+    extent.steps = a->dimensions[time];
+    extent.batch = extent.unbatched ? 1 : a->dimensions[1 - time];
+    fits = extent.steps > 0 && extent.batch > 0 &&
+           (extent.tokens || a->dimensions[a->nd - 1] == net.input);
+  }
+  if (!fits) refuse(x, {where, "x", expected});
+  read_strides(net, extent, extent.tokens ? 8 : net.element(), given);
+  return given;
+}
+
 }  // namespace
 
 py::object new_array(int type, const int64_t* dims, int rank) {
@@ -238,37 +270,6 @@ py::object new_doubles(std::initializer_list<int64_t> dims, double** data) {
   py::object array = new_array(12, dims.begin(), static_cast<int>(dims.size()));
   *data = static_cast<double*>(data_of(array));
   return array;
-}
-
-Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where) {
-  const auto expected = [&] { return input_text(net); };
-  Given given;
-  const bool values =
-      !net.tokens_only && is_plain(x, net.type_number()) && has_rows(x, net.element());
-  if (values || (is_plain_int64(x) && proxy(x)->nd <= 2 && has_steps(x, 8))) {
-    given.hold(py::reinterpret_borrow<py::object>(x));
-  } else {
-    Forms forms;
-    if (!net.tokens_only)
-      forms.push_back({net.dtype_name(), {{kAny, kAny, net.input}, {kAny, net.input}}});
-    forms.push_back({"int64", {{kAny, kAny}, {kAny}}});
-    given.hold(convert(x, forms, {where, "x", expected}));
-  }
-  const auto* a = proxy(given.array);
-  extent.tokens = is_plain_int64(given.array);
-  const int batched = extent.tokens ? 2 : 3;
-  extent.unbatched = a->nd == batched - 1;
-  bool fits = a->nd == batched || extent.unbatched;
-  if (fits) {
-    const int time = net.batch_first && !extent.unbatched ? 1 : 0;
-    extent.steps = a->dimensions[time];
-    extent.batch = extent.unbatched ? 1 : a->dimensions[1 - time];
-    fits = extent.steps > 0 && extent.batch > 0 &&
-           (extent.tokens || a->dimensions[a->nd - 1] == net.input);
-  }
-  if (!fits) refuse(x, {where, "x", expected});
-  read_strides(net, extent, extent.tokens ? 8 : net.element(), given);
-  return given;
 }
 
 Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features,
@@ -405,34 +406,6 @@ Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool l
   return batch;
 }
 
-GivenCompanions take_companions(const Net& net, const Companions& companions, const Extent& extent,
-                                const Where& where) {
-  GivenCompanions given;
-  given.states = take_states(net, companions.state, extent, where, "state");
-  given.draw = companions.draw;
-  if (!companions.lengths.is_none()) {
-    const auto expected = [&] {
-      return "integers of shape [" + text(extent.batch) + "], steps from 1 to " +
-             text(extent.steps);
-    };
-    const Argument argument = {where, "lengths", expected, "", false};
-    const py::object lengths = convert(companions.lengths, {{"int64", {{extent.batch}}}}, argument);
-    const int64_t* data = static_cast<const int64_t*>(data_of(lengths));
-    given.lengths.assign(data, data + extent.batch);
-  }
-  if (!companions.resets.is_none()) {
-    std::vector<int64_t> shape = {extent.steps};
-    if (!extent.unbatched)
-      shape.insert(net.batch_first ? shape.begin() : shape.end(), extent.batch);
-    const auto expected = [&] {
-      return "a bool array of shape " + shape_text(shape.data(), static_cast<int>(shape.size()));
-    };
-    given.resets.hold(convert(companions.resets, {{"bool", {shape}}}, {where, "resets", expected}));
-    read_strides(net, extent, 1, given.resets);
-  }
-  return given;
-}
-
 void describe(const bptt_layer_options& options, Net& net) {
   net.dtype = options.dtype;
   net.hidden = options.hidden_size;
@@ -447,28 +420,64 @@ void describe(const bptt_layer_options& options, Net& net) {
   net.gates = options.cell == BPTT_RNN ? 1 : options.cell == BPTT_GRU || net.coupled ? 3 : 4;
 }
 
-bptt_sequence sequence_of(const Given& x, const GivenCompanions& given, const Extent& extent) {
-  bptt_sequence sequence = {};
-  sequence.struct_size = sizeof sequence;
-  sequence.time = extent.steps;
-  sequence.batch = extent.batch;
-  if (extent.tokens) {
-    sequence.tokens = static_cast<const int64_t*>(x.data);
-    sequence.tokens_stride_t = x.stride_t;
-    sequence.tokens_stride_n = x.stride_n;
-  } else {
-    sequence.x = x.data;
-    sequence.x_stride_t = x.stride_t;
-    sequence.x_stride_n = x.stride_n;
+std::vector<Field<SequenceArguments, py::handle>> sequence_fields() {
+  return {{"x", &SequenceArguments::x},
+          {"state", &SequenceArguments::state},
+          {"lengths", &SequenceArguments::lengths},
+          {"resets", &SequenceArguments::resets},
+          {"draw", &SequenceArguments::draw},
+          {"training", &SequenceArguments::training}};
+}
+
+std::vector<int64_t> take_lengths(py::handle lengths, const Extent& extent, const Where& where) {
+  if (lengths.is_none()) return {};
+  const auto expected = [&] {
+    return "integers of shape [" + text(extent.batch) + "], steps from 1 to " + text(extent.steps);
+  };
+  const py::object array =
+      convert(lengths, {{"int64", {{extent.batch}}}}, {where, "lengths", expected, "", false});
+  const int64_t* data = static_cast<const int64_t*>(data_of(array));
+  return {data, data + extent.batch};
+}
+
+GivenSequence take_sequence(const Net& net, const SequenceArguments& in, const Where& where) {
+  GivenSequence given;
+  Extent& extent = given.extent;
+  given.x = take_input(net, in.x, extent, where);
+  given.states = take_states(net, in.state, extent, where, "state");
+  given.lengths = take_lengths(in.lengths, extent, where);
+  if (!in.resets.is_none()) {
+    std::vector<int64_t> shape = {extent.steps};
+    if (!extent.unbatched)
+      shape.insert(net.batch_first ? shape.begin() : shape.end(), extent.batch);
+    const auto expected = [&] {
+      return "a bool array of shape " + shape_text(shape.data(), static_cast<int>(shape.size()));
+    };
+    given.resets.hold(convert(in.resets, {{"bool", {shape}}}, {where, "resets", expected}));
+    read_strides(net, extent, 1, given.resets);
   }
-  sequence.h0 = given.states.h.data;
-  sequence.c0 = given.states.c.data;
-  sequence.lengths = given.lengths.empty() ? nullptr : given.lengths.data();
-  sequence.resets = static_cast<const uint8_t*>(given.resets.data);
-  sequence.resets_stride_t = given.resets.stride_t;
-  sequence.resets_stride_n = given.resets.stride_n;
-  sequence.draw = given.draw;
-  return sequence;
+  bptt_sequence& call = given.call;
+  call.struct_size = sizeof call;
+  call.time = extent.steps;
+  call.batch = extent.batch;
+  if (extent.tokens) {
+    call.tokens = static_cast<const int64_t*>(given.x.data);
+    call.tokens_stride_t = given.x.stride_t;
+    call.tokens_stride_n = given.x.stride_n;
+  } else {
+    call.x = given.x.data;
+    call.x_stride_t = given.x.stride_t;
+    call.x_stride_n = given.x.stride_n;
+  }
+  call.h0 = given.states.h.data;
+  call.c0 = given.states.c.data;
+  call.lengths = given.lengths.empty() ? nullptr : given.lengths.data();
+  call.resets = static_cast<const uint8_t*>(given.resets.data);
+  call.resets_stride_t = given.resets.stride_t;
+  call.resets_stride_n = given.resets.stride_n;
+  if (!in.draw.is_none()) call.draw = PyLong_AsUnsignedLongLong(in.draw.ptr());
+  call.training = in.training.ptr() == Py_True;
+  return given;
 }
 
 }  // namespace bindings

@@ -10,12 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "bindings/package.h"
 #include "bptt_diagnostics.h"
 #include "bptt_optimizer.h"
 
 namespace bindings {
-
-namespace py = pybind11;
 
 // "LSTM.forward": the function of Python's that was called.
 struct Where {
@@ -111,16 +110,19 @@ struct GivenStates {
   Given h, c;
 };
 
-// What goes with an input, as Python gave it.
-struct Companions {
-  py::handle state, lengths, resets;
-  uint64_t draw = 0;
+// A batch of sequences, as Python gave it.
+struct SequenceArguments {
+  py::handle x, state, lengths, resets, draw, training;
 };
-struct GivenCompanions {
+// The names of these, for the signature of a method that takes them too.
+std::vector<Field<SequenceArguments, py::handle>> sequence_fields();
+// The same for bptt.h, with the arrays that it points to.
+struct GivenSequence {
+  Extent extent;
+  bptt_sequence call = {};
+  Given x, resets;
   GivenStates states;
-  Given resets;
   std::vector<int64_t> lengths;  // [N], a copy; empty: all steps
-  uint64_t draw = 0;
 };
 
 constexpr int kInt64 = 7;  // NPY_LONG: 64 bits on every platform that this is built for
@@ -131,8 +133,10 @@ void* data_of(const py::object& array);
 // A float64 array, and where its elements are.
 py::object new_doubles(std::initializer_list<int64_t> dims, double** data);
 
-// x: values or tokens. Fills extent.
-Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where);
+// A copy; empty: all steps.
+std::vector<int64_t> take_lengths(py::handle lengths, const Extent& extent, const Where& where);
+// Without a draw that of `call` is 0.
+GivenSequence take_sequence(const Net& net, const SequenceArguments& in, const Where& where);
 // dy or MSE targets (features wide, per step or, with last_only, once); class targets.
 Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features,
                   const Where& where, const char* argument);
@@ -142,8 +146,6 @@ Given take_weights(const Net& net, py::handle value, const Extent& extent, const
 // None, h or (h, c).
 GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,
                         const char* argument);
-GivenCompanions take_companions(const Net& net, const Companions& companions, const Extent& extent,
-                                const Where& where);
 // A contiguous vector of `count` elements of the dtype.
 Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where,
                   const char* argument);
@@ -182,7 +184,6 @@ struct Flow {
 void new_flow(const Net& net, const Extent& extent, py::handle wanted, bool overlapping,
               const Where& where, Flow& flow);
 
-bptt_sequence sequence_of(const Given& x, const GivenCompanions& companions, const Extent& extent);
 // Fills in what the options of a layer say of its arrays.
 void describe(const bptt_layer_options& options, Net& net);
 

@@ -39,11 +39,11 @@ class Layer {
   Net net_;
 };
 
-py::object call_layer(const Layer& layer, const ForwardArguments& in) {
-  return run_forward(layer.net(), layer.handle(), bptt_layer_forward, in, 0, false);
-}
-py::object forward_layer(const Layer& layer, const ForwardArguments& in) {
-  return run_forward(layer.net(), layer.handle(), bptt_layer_forward, in, draw_of(in.draw), true);
+template <bool remember>
+py::object forward_layer(const Layer& layer, const SequenceArguments& in) {
+  const Where where = {layer.net().owner.c_str(), remember ? "forward" : "__call__"};
+  return run_forward(layer.net(), layer.handle(), bptt_layer_forward,
+                     take_sequence(layer.net(), in, where), where, remember);
 }
 py::object backward_layer(const Layer& layer, const BackwardArguments& in) {
   return run_backward(layer.net(), layer.handle(), bptt_layer_backward, in, "dy");
@@ -181,8 +181,8 @@ void bind_layer(py::module_& module) {
       .def(py::init<const std::string&, const py::dict&, bool>(), py::arg("owner"),
            py::arg("options"), py::arg("batch_first"))
       .def("params", &Layer::params);
-  def_method<Layer, ForwardArguments, &call_arguments, call_layer>(layer, "call");
-  def_method<Layer, ForwardArguments, &forward_arguments, forward_layer>(layer, "forward");
+  def_method<Layer, SequenceArguments, &forward_arguments, forward_layer<false>>(layer, "call");
+  def_method<Layer, SequenceArguments, &forward_arguments, forward_layer<true>>(layer, "forward");
   def_method<Layer, BackwardArguments, &backward_arguments, backward_layer>(layer, "backward");
 }
 

@@ -6,6 +6,7 @@
 #include "bindings/bindings.h"
 #include "bindings/diagnostics.h"
 #include "bindings/options.h"
+#include "bptt_options.h"
 
 namespace bindings {
 namespace {
@@ -125,30 +126,29 @@ bptt_target Model::take_target(py::handle targets, py::handle weights, const Ext
   return target;
 }
 
-uint64_t Model::draw_or_next(py::handle draw) const {
-  if (!draw.is_none()) return draw_of(draw);
-  int64_t taken = 0;
-  run([&] { return bptt_model_steps(handle_.get(), &taken, nullptr); }, {"Model", ""});
-  return static_cast<uint64_t>(taken);
+GivenSequence Model::take_drawn(const SequenceArguments& in, bool draws, const Where& where) const {
+  GivenSequence given = take_sequence(net_, in, where);
+  if (draws && in.draw.is_none()) {
+    int64_t taken = 0;
+    run([&] { return bptt_model_steps(handle_.get(), &taken, nullptr); }, where);
+    given.call.draw = static_cast<uint64_t>(taken);
+  }
+  return given;
 }
 
 // Runs call(sequence, target, outputs, flow, step). `flow` receives the arrays of the flow, which the result shares.
 template <class Call>
-StepResult Model::step(const Where& where, const StepArguments& in, uint64_t draw, Flow& flow,
-                       const Call& call) const {
-  Extent extent;
+StepResult Model::step(const Where& where, const StepArguments& in, const GivenSequence& sequence,
+                       Flow& flow, const Call& call) const {
+  const Extent& extent = sequence.extent;
   GivenTarget target_given;
-  const Given x = take_input(net_, in.x, extent, where);
-  const GivenCompanions given =
-      take_companions(net_, {in.state, in.lengths, in.resets, draw}, extent, where);
   const bptt_target target = take_target(in.targets, in.weights, extent, target_given, where);
-  const bptt_sequence sequence = sequence_of(x, given, extent);
   const States after = new_states(net_, extent);
   new_flow(net_, extent, in.flow, overlapping_, where, flow);
   const bptt_outputs outputs = {sizeof outputs, nullptr, 0, 0, after.h_data, after.c_data};
   bptt_step step = {};
   step.struct_size = sizeof step;
-  run<Long>([&] { return call(&sequence, &target, &outputs, flow.get(), &step); }, where);
+  run<Long>([&] { return call(&sequence.call, &target, &outputs, flow.get(), &step); }, where);
   StepResult result;
   result.loss = py::float_(step.loss);
   result.grad_norm = py::float_(step.grad_norm);
@@ -166,9 +166,10 @@ StepResult Model::step(const Where& where, const StepArguments& in, uint64_t dra
 }
 
 py::object Model::train_step(const StepArguments& in) const {
+  const Where where = {"Model", "train_step"};
   Flow flow;
   return package.step_result.make(
-      step({"Model", "train_step"}, in, 0, flow,
+      step(where, in, take_sequence(net_, in, where), flow,
            [&](const bptt_sequence* sequence, const bptt_target* target,
                const bptt_outputs* outputs, const bptt_flow* wishes, bptt_step* step) {
              return bptt_model_train_step(handle_.get(), sequence, target, outputs, wishes, step);
@@ -183,7 +184,7 @@ py::object Model::gradients(const StepArguments& in) const {
   const Flat given = take_flat(net_.type_number(), flat, net_.parameters, where, "accumulate");
   Flow flow;
   StepResult result =
-      step(where, in, draw_or_next(in.draw), flow,
+      step(where, in, take_drawn(in, true, where), flow,
            [&](const bptt_sequence* sequence, const bptt_target* target,
                const bptt_outputs* outputs, const bptt_flow* wishes, bptt_step* step) {
              return bptt_model_gradients(handle_.get(), sequence, target, outputs, wishes,
@@ -209,24 +210,24 @@ py::object Model::apply(py::handle gradients) const {
   return package.update_result.make(std::move(result));
 }
 
+// Whether a pass without a tape draws.
+static bool draws(const SequenceArguments& in) { return in.training.ptr() == Py_True; }
+
 py::object Model::evaluate(const StepArguments& in) const {
   const Where where = {"Model", "evaluate"};
-  Extent extent;
+  const GivenSequence given = take_drawn(in, draws(in), where);
   GivenTarget target_given;
-  const Given x = take_input(net_, in.x, extent, where);
-  const GivenCompanions given =
-      take_companions(net_, {in.state, in.lengths, in.resets}, extent, where);
-  const bptt_target target = take_target(in.targets, in.weights, extent, target_given, where);
-  const bptt_sequence sequence = sequence_of(x, given, extent);
-  const States after = new_states(net_, extent);
+  const bptt_target target = take_target(in.targets, in.weights, given.extent, target_given, where);
+  const States after = new_states(net_, given.extent);
   const bool with_outputs = py::cast<bool>(in.outputs);
   Strided y;
-  if (with_outputs) y = new_batch(net_, extent, net_.output, net_.last_only);
+  if (with_outputs) y = new_batch(net_, given.extent, net_.output, net_.last_only);
   const bptt_outputs outputs = {sizeof outputs, y.data,       y.stride_t,
                                 y.stride_n,     after.h_data, after.c_data};
   double loss = 0;
-  run<Long>([&] { return bptt_model_evaluate(handle_.get(), &sequence, &target, &outputs, &loss); },
-            where);
+  run<Long>(
+      [&] { return bptt_model_evaluate(handle_.get(), &given.call, &target, &outputs, &loss); },
+      where);
   if (with_outputs) return py::make_tuple(loss, after.pack(), y.array);
   return py::make_tuple(loss, after.pack());
 }
@@ -242,15 +243,18 @@ void Model::output_gradient(const py::array& outputs, py::handle targets, py::ha
   const int time = net_.batch_first && !extent.unbatched ? 1 : 0;
   extent.steps = steps ? outputs.shape(time) : 1;
   extent.batch = extent.unbatched ? 1 : outputs.shape(steps ? 1 - time : 0);
-  const GivenCompanions given =
-      take_companions(net_, {py::none(), lengths, py::none()}, extent, where);
+  const std::vector<int64_t> steps_of = take_lengths(lengths, extent, where);
   if (net_.last_only) {  // the outputs do not tell how many steps there were
-    for (const int64_t length : given.lengths) extent.steps = std::max(extent.steps, length);
+    for (const int64_t length : steps_of) extent.steps = std::max(extent.steps, length);
   }
   GivenTarget target_given;
   const bptt_target target = take_target(targets, weights, extent, target_given, where);
   const Given values = take_values(net_, outputs, extent, net_.output, where, "outputs");
-  const bptt_sequence sequence = sequence_of({}, given, extent);
+  bptt_sequence sequence = {};
+  sequence.struct_size = sizeof sequence;
+  sequence.time = extent.steps;
+  sequence.batch = extent.batch;
+  if (!steps_of.empty()) sequence.lengths = steps_of.data();
   const bptt_outputs y = {
       sizeof y, const_cast<void*>(values.data), values.stride_t, values.stride_n, nullptr, nullptr};
   run<Long>(
@@ -258,12 +262,16 @@ void Model::output_gradient(const py::array& outputs, py::handle targets, py::ha
       where);
 }
 
-py::object Model::call(const ForwardArguments& in) const {
-  return run_forward(net_, handle_.get(), bptt_model_forward, in, 0, false);
+py::object Model::call(const SequenceArguments& in) const {
+  const Where where = {"Model", "__call__"};
+  return run_forward(net_, handle_.get(), bptt_model_forward, take_drawn(in, draws(in), where),
+                     where, false);
 }
 
-py::object Model::forward(const ForwardArguments& in) const {
-  return run_forward(net_, handle_.get(), bptt_model_forward, in, draw_or_next(in.draw), true);
+py::object Model::forward(const SequenceArguments& in) const {
+  const Where where = {"Model", "forward"};
+  return run_forward(net_, handle_.get(), bptt_model_forward, take_drawn(in, true, where), where,
+                     true);
 }
 
 py::object Model::backward(const BackwardArguments& in) const {
@@ -278,40 +286,23 @@ py::tuple Model::steps() const {
 
 namespace {
 
-Signature<StepArguments> train_step_arguments(
-    "train_step: expected arguments (x, targets, state, lengths, resets, weights, flow)",
-    "train_step: expected a model that was made", 7,
-    {{"x", &StepArguments::x},
-     {"targets", &StepArguments::targets},
-     {"state", &StepArguments::state},
-     {"lengths", &StepArguments::lengths},
-     {"resets", &StepArguments::resets},
-     {"weights", &StepArguments::weights},
-     {"flow", &StepArguments::flow}});
-Signature<StepArguments> gradients_arguments(
-    "gradients: expected arguments (x, targets, state, lengths, resets, weights, flow, accumulate, "
-    "layout, draw)",
-    "gradients: expected a model that was made", 10,
-    {{"x", &StepArguments::x},
-     {"targets", &StepArguments::targets},
-     {"state", &StepArguments::state},
-     {"lengths", &StepArguments::lengths},
-     {"resets", &StepArguments::resets},
-     {"weights", &StepArguments::weights},
-     {"flow", &StepArguments::flow},
-     {"accumulate", &StepArguments::accumulate},
-     {"layout", &StepArguments::layout},
-     {"draw", &StepArguments::draw}});
-Signature<StepArguments> evaluate_arguments(
-    "evaluate: expected arguments (x, targets, state, lengths, resets, weights, outputs)",
-    "evaluate: expected a model that was made", 7,
-    {{"x", &StepArguments::x},
-     {"targets", &StepArguments::targets},
-     {"state", &StepArguments::state},
-     {"lengths", &StepArguments::lengths},
-     {"resets", &StepArguments::resets},
-     {"weights", &StepArguments::weights},
-     {"outputs", &StepArguments::outputs}});
+// The arguments of a step: those of its sequence, and these.
+std::vector<Field<StepArguments, py::handle>> step_fields() {
+  std::vector<Field<StepArguments, py::handle>> fields = {
+      {"targets", &StepArguments::targets},
+      {"weights", &StepArguments::weights},
+      {"flow", &StepArguments::flow},
+      {"accumulate", &StepArguments::accumulate},
+      {"layout", &StepArguments::layout},
+      {"outputs", &StepArguments::outputs}};
+  for (const auto& field : sequence_fields()) fields.push_back({field.name, field.member});
+  return fields;
+}
+Signature<StepArguments> step_arguments(
+    "train_step, gradients, evaluate: expected arguments (targets, weights, flow, accumulate, "
+    "layout, outputs, x, "
+    "state, lengths, resets, draw, training)",
+    "train_step, gradients, evaluate: expected a model that was made", 1, step_fields());
 
 // A member function of Model's as a method.
 template <class Struct, py::object (Model::*body)(const Struct&) const>
@@ -344,16 +335,16 @@ void bind_model(py::module_& module) {
       .def("set_metadata", &Model::set_metadata, py::arg("key"), py::arg("value"))
       .def("tensors", &Model::tensors)
       .def("set_tensor", &Model::set_tensor, py::arg("name"), py::arg("array"));
-  def_method<Model, StepArguments, &train_step_arguments,
-             of_model<StepArguments, &Model::train_step>>(type, "train_step");
-  def_method<Model, StepArguments, &gradients_arguments,
-             of_model<StepArguments, &Model::gradients>>(type, "gradients");
-  def_method<Model, StepArguments, &evaluate_arguments, of_model<StepArguments, &Model::evaluate>>(
+  def_method<Model, StepArguments, &step_arguments, of_model<StepArguments, &Model::train_step>>(
+      type, "train_step");
+  def_method<Model, StepArguments, &step_arguments, of_model<StepArguments, &Model::gradients>>(
+      type, "gradients");
+  def_method<Model, StepArguments, &step_arguments, of_model<StepArguments, &Model::evaluate>>(
       type, "evaluate");
-  def_method<Model, ForwardArguments, &call_arguments, of_model<ForwardArguments, &Model::call>>(
-      type, "call");
-  def_method<Model, ForwardArguments, &forward_arguments,
-             of_model<ForwardArguments, &Model::forward>>(type, "forward");
+  def_method<Model, SequenceArguments, &forward_arguments,
+             of_model<SequenceArguments, &Model::call>>(type, "call");
+  def_method<Model, SequenceArguments, &forward_arguments,
+             of_model<SequenceArguments, &Model::forward>>(type, "forward");
   def_method<Model, BackwardArguments, &backward_arguments,
              of_model<BackwardArguments, &Model::backward>>(type, "backward");
 }

@@ -11,8 +11,8 @@
 namespace bindings {
 
 // What a training step takes, and its halves and an evaluation.
-struct StepArguments {
-  py::handle x, targets, state, lengths, resets, weights, flow, accumulate, layout, draw, outputs;
+struct StepArguments : SequenceArguments {
+  py::handle targets, weights, flow, accumulate, layout, outputs;
 };
 
 class Model {
@@ -35,8 +35,8 @@ class Model {
   py::object evaluate(const StepArguments& in) const;  // (loss, state) or (loss, state, outputs)
   void output_gradient(const py::array& outputs, py::handle targets, py::handle lengths,
                        py::handle weights) const;  // in place
-  py::object call(const ForwardArguments& in) const;
-  py::object forward(const ForwardArguments& in) const;
+  py::object call(const SequenceArguments& in) const;
+  py::object forward(const SequenceArguments& in) const;
   py::object backward(const BackwardArguments& in) const;
   py::tuple steps() const;
 
@@ -52,11 +52,11 @@ class Model {
   };
   bptt_target take_target(py::handle targets, py::handle weights, const Extent& extent,
                           GivenTarget& given, const Where& where) const;
-  // The draw that was given, or None: the next training step's.
-  uint64_t draw_or_next(py::handle draw) const;
+  // Of a pass that draws: where no draw is given, the next training step's.
+  GivenSequence take_drawn(const SequenceArguments& in, bool draws, const Where& where) const;
   template <class Call>
-  StepResult step(const Where& where, const StepArguments& in, uint64_t draw, Flow& flow,
-                  const Call& call) const;
+  StepResult step(const Where& where, const StepArguments& in, const GivenSequence& sequence,
+                  Flow& flow, const Call& call) const;
 
   Owned<bptt_model, bptt_model_free> handle_;
   bptt_params* params_ = nullptr;

@@ -2,20 +2,9 @@
 
 namespace bindings {
 
-Signature<ForwardArguments> call_arguments("call: expected arguments (x, state, lengths, resets)",
-                                           "call: expected a layer or model that was made", 4,
-                                           {{"x", &ForwardArguments::x},
-                                            {"state", &ForwardArguments::state},
-                                            {"lengths", &ForwardArguments::lengths},
-                                            {"resets", &ForwardArguments::resets}});
-Signature<ForwardArguments> forward_arguments(
-    "forward: expected arguments (x, state, lengths, resets, draw)",
-    "forward: expected a layer or model that was made", 5,
-    {{"x", &ForwardArguments::x},
-     {"state", &ForwardArguments::state},
-     {"lengths", &ForwardArguments::lengths},
-     {"resets", &ForwardArguments::resets},
-     {"draw", &ForwardArguments::draw}});
+Signature<SequenceArguments> forward_arguments(
+    "forward: expected arguments (x, state, lengths, resets, draw, training)",
+    "forward: expected a layer or model that was made", 1, sequence_fields());
 Signature<BackwardArguments> backward_arguments(
     "backward: expected arguments (tape, dy, dstate, flow, accumulate, layout, input_gradient, "
     "settings)",

@@ -17,43 +17,30 @@ template <class Type>
 using BackwardFunction = bptt_status (*)(Type*, bptt_tape*, const bptt_backward*);
 
 // What Layer and Model take for a pass forward, and backward.
-struct ForwardArguments {
-  py::handle x, state, lengths, resets, draw;
-};
 struct BackwardArguments {
   py::handle tape, dy, dstate, flow, accumulate, layout, input_gradient, settings;
 };
-extern Signature<ForwardArguments> call_arguments, forward_arguments;
+extern Signature<SequenceArguments> forward_arguments;
 extern Signature<BackwardArguments> backward_arguments;
-
-// A number of a random draw, which Python has checked.
-inline uint64_t draw_of(py::handle draw) { return PyLong_AsUnsignedLongLong(draw.ptr()); }
 
 // (y, state), or with `remember` (y, state, tape).
 template <class Type>
 py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> function,
-                       const ForwardArguments& in, uint64_t draw, bool remember) {
-  const Where where = {net.owner.c_str(), remember ? "forward" : "__call__"};
-  Extent extent;
-  const Given x = take_input(net, in.x, extent, where);
-  GivenCompanions given =
-      take_companions(net, {in.state, in.lengths, in.resets, draw}, extent, where);
+                       GivenSequence in, const Where& where, bool remember) {
+  const Extent& extent = in.extent;
   const Strided y = new_batch(net, extent, net.output, net.last_only);
   const States after = new_states(net, extent);
-  const bptt_sequence sequence = sequence_of(x, given, extent);
   const bptt_outputs outputs = {sizeof outputs, y.data,       y.stride_t,
                                 y.stride_n,     after.h_data, after.c_data};
   auto tape = remember ? std::make_unique<Tape>() : nullptr;
   run<Long>(
-      [&] {
-        return function(handle, &sequence, &outputs, remember ? tape->handle.put() : nullptr);
-      },
+      [&] { return function(handle, &in.call, &outputs, remember ? tape->handle.put() : nullptr); },
       where);
   if (!remember) return py::make_tuple(y.array, after.pack());
   tape->extent = extent;
   tape->net = net;
-  tape->draw = draw;
-  tape->lengths = std::move(given.lengths);
+  tape->draw = in.call.draw;
+  tape->lengths = std::move(in.lengths);
   if (tape->lengths.empty()) tape->lengths.assign(size_t(extent.batch), extent.steps);
   return py::make_tuple(y.array, after.pack(), py::cast(std::move(tape)));
 }

@@ -36,20 +36,20 @@ void copy_text(char (&to)[size], const char* from) {
   to[length] = '\0';
 }
 
-void write(Record& record, const char* function, bptt_status status, const char* argument,
+void write(Record& to, const char* function, bptt_status status, const char* argument,
            const char* expected, const char* got, int system_error) {
-  record.status = status;
-  record.system_error = system_error;
-  record.function = function;
-  copy_text(record.argument, argument);
-  copy_text(record.expected, expected);
-  copy_text(record.got, got);
+  to.status = status;
+  to.system_error = system_error;
+  to.function = function;
+  copy_text(to.argument, argument);
+  copy_text(to.expected, expected);
+  copy_text(to.got, got);
   if (argument[0]) {
-    std::snprintf(record.text, sizeof record.text, "%s: argument '%s': expected %s, got %s",
-                  function, record.argument, record.expected, record.got);
+    std::snprintf(to.text, sizeof to.text, "%s: argument '%s': expected %s, got %s",
+                  function, to.argument, to.expected, to.got);
   } else {
-    std::snprintf(record.text, sizeof record.text, "%s: expected %s, got %s", function,
-                  record.expected, record.got);
+    std::snprintf(to.text, sizeof to.text, "%s: expected %s, got %s", function,
+                  to.expected, to.got);
   }
 }
 

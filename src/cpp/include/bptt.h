@@ -435,6 +435,11 @@ typedef struct bptt_sequence {
   /* number of the random masks and noise that a pass with a tape draws; that of a training step is
    * the number of steps taken, so that a skipped step uses none up */
   uint64_t draw;
+  /* 0; 1: a pass without a tape draws them, too, and has the bits of one with a tape. Passes with a
+   * tape and training steps always do */
+  int32_t training;
+  /* 0 */
+  int32_t reserved32;
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 

@@ -18,7 +18,8 @@ struct Sequence {
   const int64_t* lengths = nullptr;  // [N]; null: all of T
   const uint8_t* resets = nullptr;   // 1: the states are zero before this step
   int64_t resets_t = 0, resets_n = 0;
-  uint64_t draw = 0;  // which random masks
+  uint64_t draw = 0;      // which random masks
+  bool training = false;  // they are drawn in a pass without a tape, too
 };
 
 }  // namespace bptt

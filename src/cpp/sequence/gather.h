@@ -32,7 +32,7 @@ class Gather {
   void inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1, T* out) const {
     for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t part_n) {
       const int64_t n = block.shard.place(part_n);
-      features(l - 1, order_.time(d, s, n), n, out + (r - r0) * geometry_.features_row);
+      features(l - 1, order_.time(d, s, n), n, block, out + (r - r0) * geometry_.features_row);
     });
     drop_inputs(l, d, block, r0, r1, out);
   }
@@ -45,7 +45,7 @@ class Gather {
       const int64_t n = block.shard.place(part_n);
       T* const own = out + (r - r0) * geometry_.features_row;
       for (int64_t d = 0; d < config_.directions(); ++d)
-        feature(config_.layers - 1, d, ends ? t : order_.time(d, t, n), n, own);
+        feature(config_.layers - 1, d, ends ? t : order_.time(d, t, n), n, block, own);
     });
   }
 
@@ -104,14 +104,16 @@ class Gather {
 
  private:
   // h of layer l at the caller's time t, of all directions.
-  void features(int64_t l, int64_t t, int64_t n, T* out) const {
-    for (int64_t d = 0; d < config_.directions(); ++d) feature(l, d, order_.time(d, t, n), n, out);
+  void features(int64_t l, int64_t t, int64_t n, const Block<T>& block, T* out) const {
+    for (int64_t d = 0; d < config_.directions(); ++d)
+      feature(l, d, order_.time(d, t, n), n, block, out);
   }
-  // The part of direction d, after step s of its walk.
-  void feature(int64_t l, int64_t d, int64_t s, int64_t n, T* out) const {
+  // The part of direction d, after step s of its walk. Where the tape is not whole, it has the rows of
+  // the block.
+  void feature(int64_t l, int64_t d, int64_t s, int64_t n, const Block<T>& block, T* out) const {
     const T* h = tape_.layer(l * config_.directions() + d).h;
-    const int64_t row = order_.batch() + order_.first(s) + n;
-    std::memcpy(out + d * config_.state(), h + row * geometry_.state_row,
+    const int64_t first = tape_.whole() ? order_.first(s) : block.row(s);
+    std::memcpy(out + d * config_.state(), h + (order_.batch() + first + n) * geometry_.state_row,
                 size_t(config_.state()) * sizeof(T));
   }
 

@@ -59,7 +59,7 @@ class Stack {
   mutable PackCache<Packed<T>> forward_weights_, backward_weights_;
 };
 
-// A tape for all of T, with random masks (remember), or for as little at a time as can be.
+// A tape for all of T (remember), or for as little at a time as can be.
 template <class T>
 std::unique_ptr<Tape<T>> new_tape(const Stack<T>& stack, const Sequence<T>& sequence, bool table,
                                   bool remember);

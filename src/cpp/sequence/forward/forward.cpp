@@ -14,7 +14,7 @@ std::unique_ptr<Tape<T>> new_tape(const Stack<T>& stack, const Sequence<T>& sequ
   // Two directions: a layer reads both to their ends, so nothing can be forgotten in between.
   const bool whole = remember || stack.config().bidirectional;
   return std::make_unique<Tape<T>>(stack.shelf(), stack.config(), stack.geometry(), sequence,
-                                   !sequence.tokens || table, whole, remember);
+                                   !sequence.tokens || table, whole, remember || sequence.training);
 }
 
 namespace {

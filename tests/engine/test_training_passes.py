@@ -1,0 +1,185 @@
+"""Passes without a tape that draw dropout, zoneout and noise: the bits of those with one."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bptt_native as bn
+from bptt_native import reference
+from bptt_native.training.evaluation import evaluate, predict
+from helpers.arrays import draw, generator
+from helpers.cells import LAYERS, arrays_of
+from helpers.nets import TOLERANCE, cast, error_of, option_net, reference_forward
+from helpers.option_settings import ALONE, COMPATIBLE, RANDOM, SETTINGS, merged
+
+DRAWN = {"dropout": 0.3, "recurrent_dropout": 0.2, "zoneout": 0.1}
+
+
+def same_bits(got, want):
+    """Assert that an output and a state are those of another pass."""
+    for a, b in zip((got[0], *arrays_of(got[1])), (want[0], *arrays_of(want[1])), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def net_of(names, **sizes):
+    """Return a net with these settings whose numbers do not matter."""
+    return option_net(generator(len(names)), merged(*names), small=True, **sizes)
+
+
+@pytest.mark.parametrize("names", [p for p in COMPATIBLE if RANDOM & {*p}], ids=" and ".join)
+@pytest.mark.parametrize("divided", [False, True], ids=["one block", "blocks"])
+def test_a_pass_that_draws_has_the_bits_of_one_with_a_tape(names, divided, isa, dtype):
+    net = net_of(names, divided=divided)
+    layer, x, state = net.layer(dtype), cast(net.x, dtype), cast(net.state, dtype)
+    with_tape = layer.forward(x, state, **net.passage())
+    same_bits(layer(x, state, training=True, **net.passage()), with_tape)
+    passage = {**net.passage(), "draw": None}
+    assert layer(x, state, **passage)[0].tobytes() != with_tape[0].tobytes()
+
+
+@pytest.mark.parametrize(("name", "cell"), [s for s in ALONE if s[0] in RANDOM])
+@pytest.mark.parametrize("both", [{}, SETTINGS["bidirectional"]], ids=["one", "both"])
+def test_a_pass_that_draws_is_the_references(name, cell, both, dtype):
+    net = option_net(generator(7), {**merged(name, "lengths"), **both, "cell": cell})
+    got, _ = net.layer(dtype)(
+        cast(net.x, dtype), cast(net.state, dtype), training=True, **net.passage()
+    )
+    want, _, _ = reference_forward(net)
+    assert error_of(got, want, 1.0) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_nothing_is_drawn_where_nothing_is_random(cell):
+    layer, x = LAYERS[cell](3, 5), draw(7, 2, 3)
+    same_bits(layer(x, training=True), layer(x))
+
+
+def test_layers_count_their_draws():
+    """A pass that draws uses up one number, with and without a tape."""
+    layer, x = bn.LSTM(3, 8, recurrent_dropout=0.5), draw(6, 2, 3)
+    first, second = layer(x, training=True), layer(x, training=True)
+    same_bits(first, layer(x, training=True, draw=0))
+    same_bits(second, layer.forward(x, draw=1))
+    assert layer.forward(x)[2].draw == 2
+    layer(x)
+    assert layer.forward(x)[2].draw == 3
+
+
+def model_of(dtype="float32", **options):
+    """Return a model of two layers that draws."""
+    sizes = {"input_size": 3, "hidden_size": 9, "num_layers": 2, "output_size": 4}
+    return bn.Model("lstm", dtype=dtype, **sizes, **DRAWN, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"targets": "last"}, {"bidirectional": True}], ids=str)
+def test_evaluate_has_the_loss_of_training(options, dtype):
+    model, x = model_of(dtype, **options), draw(40, 17, 3, dtype=dtype)
+    targets = generator(1).integers(0, 4, (40, 17))
+    targets = targets[-1] if options.get("targets") else targets
+    lengths = generator(2).integers(1, 41, 17)
+    for number in (0, 3):
+        loss, state = model.evaluate(x, targets, lengths=lengths, training=True, draw=number)
+        step, _ = model.gradients(x, targets, lengths=lengths, draw=number)
+        assert loss == step.loss
+        same_bits((np.zeros(0), state), (np.zeros(0), step.state))
+    assert loss != model.evaluate(x, targets, lengths=lengths)[0]
+    next_loss, _ = model.evaluate(x, targets, lengths=lengths, training=True)
+    assert next_loss == model.train_step(x, targets, lengths=lengths).loss
+
+
+def test_a_models_outputs_are_those_of_its_tape_and_the_references():
+    model, x = model_of("float64"), draw(12, 3, 3, dtype="float64")
+    got = model(x, training=True, draw=5)
+    same_bits(got, model.forward(x, draw=5))
+    config = reference.ModelConfig("lstm", **DRAWN)
+    want, _, _ = reference.model_forward(
+        config, model.state_dict(), x, training=True, seed=model.config["seed"], draw=5
+    )
+    assert error_of(got[0], want, 1.0) <= TOLERANCE["float64"]
+    same_bits(model(x, training=True), model.forward(x))
+
+
+@pytest.mark.usefixtures("threads_afterwards")
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"zoneout": 0.2}], ids=str)
+@pytest.mark.parametrize(("T", "N"), [(60, 1), (300, 4), (60, 19)])
+def test_any_number_of_threads(options, T, N):
+    layer = bn.GRU(40, 96, num_layers=2, dropout=0.3, recurrent_dropout=0.2, **options)
+    x, results = draw(T, N, 40), []
+    for threads in (1, 2, 3, 8):
+        bn.set_num_threads(threads)
+        results.append(layer(x, training=True, draw=1))
+    for other in results[1:]:
+        same_bits(other, results[0])
+
+
+def test_memory_does_not_grow_with_time():
+    """A tape of these passes would take 250 MB."""
+    code = """if True:
+        import resource, numpy as np, bptt_native as bn
+        layer = dict(hidden_size=32, num_layers=2, dropout=0.2, recurrent_dropout=0.2, zoneout=0.1)
+        model = bn.Model("lstm", vocab_size=3, output_size=2, targets="last", **layer)
+        x = np.zeros((160_000, 1), np.int64)
+        model.evaluate(x[:1000], [0], training=True)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        model.evaluate(x, [0], training=True)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 50_000
+
+
+def test_predictions_are_drawn_batch_by_batch():
+    model, x = model_of(batch_first=True), draw(5, 8, 3)
+    got = predict(model, x, batch_size=2, training=True, draw=4)
+    for index, start in enumerate((0, 2, 4)):
+        want, _ = model(x[start : start + 2], training=True, draw=4 + index)
+        np.testing.assert_array_equal(got[start : start + 2], want)
+    targets = generator(3).integers(0, 4, (5, 8))
+    metrics = evaluate(model, x, targets, batch_size=5, training=True, draw=6)
+    assert metrics.loss == pytest.approx(
+        model.evaluate(x, targets, training=True, draw=6)[0], rel=1e-12
+    )
+    assert metrics.accuracy == (got_classes(model, x, 6) == targets).mean()
+    again = evaluate(model, x, targets, batch_size=5, training=True)
+    assert again == evaluate(model, x, targets, batch_size=5, training=True, draw=0)
+
+
+def got_classes(model, x, number):
+    """Return the classes that a pass with this draw finds."""
+    return model(x, training=True, draw=number)[0].argmax(axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "text"),
+    [
+        (
+            {"training": 1},
+            TypeError,
+            "argument 'training': expected True or False, got the number 1",
+        ),
+        ({"training": "yes"}, TypeError, "argument 'training': expected True or False"),
+        ({"draw": 3}, ValueError, "'draw': expected None without training=True, got the number 3"),
+        ({"training": False, "draw": 0}, ValueError, "argument 'draw': expected None without"),
+        ({"training": True, "draw": -1}, ValueError, "argument 'draw': expected an integer from 0"),
+        ({"training": True, "draw": 1.0}, TypeError, "argument 'draw': expected an integer from 0"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused(arguments, kind, text):
+    model, layer, x = model_of(), bn.LSTM(3, 4, recurrent_dropout=0.5), draw(6, 2, 3)
+    targets = np.zeros((6, 2), np.int64)
+    calls = {
+        "LSTM.__call__": lambda: layer(x, **arguments),
+        "Model.__call__": lambda: model(x, **arguments),
+        "Model.evaluate": lambda: model.evaluate(x, targets, **arguments),
+        "evaluate": lambda: evaluate(model, [x[:, 0]], [targets[:, 0]], **arguments),
+        "predict": lambda: predict(model, [x[:, 0]], **arguments),
+    }
+    for where, call in calls.items():
+        with pytest.raises(kind) as refused:
+            call()
+        assert str(refused.value).startswith(f"{where}: ")
+        assert text in str(refused.value)
+    assert layer.forward(x)[2].draw == 0
