@@ -67,7 +67,8 @@ static void check_tape(bptt_cell cell, int32_t coupled) {
   free(data);
 }
 
-/* The same draw of the same seed is the same pass; others differ; without a tape nothing is drawn. */
+/* The same draw of the same seed is the same pass; others differ; without a tape nothing is drawn unless
+ * the pass is a training one. */
 static void check_draws(void) {
   net it = new_net(BPTT_GRU, 2, 1), plain = new_net(BPTT_GRU, 2, 1);
   pass *first = new_pass(), *second = new_pass();
@@ -87,6 +88,12 @@ static void check_draws(void) {
   OK(bptt_tape_free(forward(&it, second, &sequence)));
   REQUIRE(memcmp(first->y, second->y, size));
   outputs = outputs_of(&it, first);
+  sequence.training = 1;
+  OK(bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
+  REQUIRE(!memcmp(first->y, second->y, size));
+  sequence.training = 2;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
+  sequence.training = 0;
   OK(bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
   OK(bptt_tape_free(forward(&plain, second, &sequence)));
   REQUIRE(!memcmp(first->y, second->y, size));

@@ -14,7 +14,7 @@ PAGES = ["README.md", *DOCS, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 # How many blocks of Python a page has at least, and what they write.
 EXAMPLES = {
     "README.md": (5, "model.safetensors"),
-    "docs/cells.md": (1, None),
+    "docs/cells.md": (2, None),
     "docs/gradients.md": (1, None),
     "docs/report.md": (3, "runs/seen/gates.png"),
     "docs/training.md": (4, "runs/stopped/model.safetensors"),

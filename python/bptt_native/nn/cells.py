@@ -42,14 +42,14 @@ class RNN(Layer):
     layer_norm : bool
         Whether W_ih x_t and W_hh h_{t-1} are normalised over all units (Ba et al. 2016).
     dropout : float
-        In [0, 1): of the input of every layer but the first, in `forward` only.
+        In [0, 1): of the input of every layer but the first, in training.
     variational : bool
         Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
     recurrent_dropout : float
-        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in `forward` only.
+        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in training.
     zoneout : float
         In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
-        `forward` its expectation.
+        training its expectation.
     alpha : float
         In (0, 1], the leak dt / tau: h_t = (1 - alpha) h_{t-1} + alpha f(a_t).
     noise : float
@@ -140,14 +140,14 @@ class LSTM(Layer):
     layer_norm : bool
         Whether W_ih x_t, W_hh h_{t-1} and c_t are normalised over all units (Ba et al. 2016).
     dropout : float
-        In [0, 1): of the input of every layer but the first, in `forward` only.
+        In [0, 1): of the input of every layer but the first, in training.
     variational : bool
         Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
     recurrent_dropout : float
-        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in `forward` only.
+        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in training.
     zoneout : float
         In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
-        `forward` its expectation.
+        training its expectation.
     zoneout_c : float
         The same of c.
     peephole : bool
@@ -233,14 +233,14 @@ class GRU(Layer):
     layer_norm : bool
         Whether W_ih x_t and W_hh h_{t-1} are normalised over all units (Ba et al. 2016).
     dropout : float
-        In [0, 1): of the input of every layer but the first, in `forward` only.
+        In [0, 1): of the input of every layer but the first, in training.
     variational : bool
         Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
     recurrent_dropout : float
-        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in `forward` only.
+        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in training.
     zoneout : float
         In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
-        `forward` its expectation.
+        training its expectation.
     reset_after : bool
         Whether r acts on W_hn h_{t-1} + b_hn (as cuDNN and PyTorch have it); False: on h_{t-1}
         before the product (arXiv:1406.1078v3, ONNX's and KANN's default).

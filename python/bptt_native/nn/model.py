@@ -103,7 +103,8 @@ class Model(TrainingStep):
     batch_first : bool
         Whether arrays are [N, T, ...] instead of [T, N, ...]. States never are.
     bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
-        As of `RNN`, `LSTM`, `GRU`; dropout, zoneout and noise in training steps and `forward` only.
+        As of `RNN`, `LSTM`, `GRU`; dropout, zoneout and noise in training steps, `forward`
+        and with ``training=True`` only.
     alpha, noise, dale : optional
         As of `RNN`.
     zoneout_c, peephole, coupled, proj_size : optional
