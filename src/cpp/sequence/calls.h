@@ -40,6 +40,7 @@ struct BpttSettings {
   double clip_step = 0, clip_step_norm = 0;  // 0: off
   int64_t k1 = 0, k2 = 0;                    // truncation; 0: off
   double omega = 0;                          // weight of the regulariser; 0: off
+  bool operator==(const BpttSettings&) const = default;
 };
 // Of bptt_backward or the options of a model.
 template <class Options>
