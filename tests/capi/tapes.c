@@ -94,6 +94,9 @@ static void check_draws(void) {
   sequence.training = 2;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
   sequence.training = 0;
+  sequence.reserved32 = 1;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
+  sequence.reserved32 = 0;
   OK(bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
   OK(bptt_tape_free(forward(&plain, second, &sequence)));
   REQUIRE(!memcmp(first->y, second->y, size));

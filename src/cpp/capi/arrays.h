@@ -3,7 +3,10 @@
 
 #include <vector>
 
-#include "capi/capi.h"
+#include "capi/errors.h"
+#include "capi/structs.h"
+#include "model/model.h"
+#include "model/network.h"
 
 namespace bptt {
 

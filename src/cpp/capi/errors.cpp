@@ -8,7 +8,8 @@
 #include <cstdio>
 #include <system_error>
 
-#include "capi/capi.h"
+#include "capi/errors.h"
+#include "capi/structs.h"
 
 namespace bptt {
 namespace {
@@ -24,8 +25,6 @@ struct Record {
   char text[2304] = "";
 };
 thread_local Record record, python_record;  // the second has options in the words of Python
-thread_local Inside* innermost = nullptr;
-
 
 // Copies as much as fits, never half a UTF-8 character.
 template <size_t size>
@@ -145,18 +144,6 @@ void require_memory(int64_t count, size_t element) {
          "a need of " + text(int64_t(std::min(wanted / 1048576, 9e18))) + " MiB");
   }
 }
-
-Inside::Inside(const Lock& lock) : lock_(&lock), outer_(innermost) {
-  for (const Inside* held = innermost; held; held = held->outer_) {
-    if (held->lock_ == lock_) {
-      fail(BPTT_ERR_BUSY, "", "a layer or model that this thread is not inside of",
-           "a call from the cancel callback of a call on the same one");
-    }
-  }
-  innermost = this;
-}
-
-Inside::~Inside() { innermost = outer_; }
 
 }  // namespace bptt
 

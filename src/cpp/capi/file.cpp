@@ -5,6 +5,9 @@
 
 #include "base/pace.h"
 #include "capi/arrays.h"
+#include "capi/environment.h"
+#include "capi/locks.h"
+#include "capi/objects.h"
 
 namespace bptt {
 namespace {

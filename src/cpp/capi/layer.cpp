@@ -1,4 +1,6 @@
 // layer.cpp: layers, tapes, and the passes that layers and models share.
+#include "capi/environment.h"
+#include "capi/options.h"
 #include "capi/passes.h"
 
 namespace bptt {

@@ -4,6 +4,7 @@
 #include "base/pool.h"
 #include "base/profile.h"
 #include "capi/arrays.h"
+#include "capi/environment.h"
 #include "kernels/kernels.h"
 #include "model/clip.h"
 

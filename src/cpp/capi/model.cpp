@@ -1,4 +1,6 @@
 // model.cpp: models: options, training, evaluation, passes.
+#include "capi/environment.h"
+#include "capi/options.h"
 #include "capi/passes.h"
 
 namespace bptt {
@@ -94,9 +96,8 @@ bptt_status bptt_model_get_layer_options(bptt_model* model, bptt_layer_options* 
                                          size_t struct_size) {
   return guard("bptt_model_get_layer_options", [&] {
     const Use use(model, {Tag::model}, "model");
-    on(use.as<ModelObject>().model, [&](const auto& it) {
-      write_struct(options, struct_size, it->config().layer, "options");
-    });
+    on(use.as<ModelObject>().model,
+       [&](const auto& it) { write_struct(options, struct_size, it->config().layer, "options"); });
   });
 }
 

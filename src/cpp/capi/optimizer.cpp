@@ -3,6 +3,10 @@
 #include <cmath>
 
 #include "capi/arrays.h"
+#include "capi/environment.h"
+#include "capi/locks.h"
+#include "capi/objects.h"
+#include "capi/options.h"
 #include "model/clip.h"
 
 namespace bptt {

@@ -1,5 +1,6 @@
 // option_info.cpp: the table of options as bptt_options.h hands it over.
-#include "capi/capi.h"
+#include "capi/errors.h"
+#include "capi/structs.h"
 #include "model/loss.h"
 #include "model/option_table.h"
 

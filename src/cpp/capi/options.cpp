@@ -1,5 +1,7 @@
-// options.cpp: the caller's structs of options: their defaults, and the checked configurations of the engine.
-#include "capi/capi.h"
+#include "capi/options.h"
+
+#include "capi/errors.h"
+#include "capi/structs.h"
 #include "model/option_rules.h"
 
 namespace bptt {

@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "capi/arrays.h"
+#include "capi/locks.h"
+#include "capi/objects.h"
 
 using namespace bptt;
 

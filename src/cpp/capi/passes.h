@@ -3,6 +3,8 @@
 #pragma once
 
 #include "capi/arrays.h"
+#include "capi/locks.h"
+#include "capi/objects.h"
 
 namespace bptt {
 

@@ -1,5 +1,9 @@
 // stream.cpp: one sequence, step by step.
+#include "bptt_stream.h"
 #include "capi/arrays.h"
+#include "capi/environment.h"
+#include "capi/locks.h"
+#include "capi/objects.h"
 
 namespace bptt {
 namespace {

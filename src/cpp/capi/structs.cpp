@@ -1,6 +1,6 @@
 #include "capi/structs.h"
 
-#include "capi/capi.h"
+#include "capi/errors.h"
 
 namespace bptt {
 namespace {

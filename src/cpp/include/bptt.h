@@ -288,7 +288,8 @@ typedef struct bptt_layer_options {
   /* NaN; of CHRONO, which needs it: the longest dependency, >= 2 and finite in the dtype */
   double time_scale;
 
-  /* Noise: passes with a tape and training steps draw it; others have zoneout's expectation */
+  /* Noise: passes with a tape, training steps and passes with `training` of bptt_sequence draw it;
+   * others have zoneout's expectation */
   /* 0; RNN: a_t += sqrt(2 / alpha) noise xi, xi ~ N(0, 1) */
   double noise;
   /* 0; in [0, 1): of the input of every layer but the first */

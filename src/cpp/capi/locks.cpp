@@ -1,0 +1,24 @@
+#include "capi/locks.h"
+
+#include "capi/errors.h"
+
+namespace bptt {
+namespace {
+
+thread_local Inside* innermost = nullptr;
+
+}  // namespace
+
+Inside::Inside(const Lock& lock) : lock_(&lock), outer_(innermost) {
+  for (const Inside* held = innermost; held; held = held->outer_) {
+    if (held->lock_ == lock_) {
+      fail(BPTT_ERR_BUSY, "", "a layer or model that this thread is not inside of",
+           "a call from the cancel callback of a call on the same one");
+    }
+  }
+  innermost = this;
+}
+
+Inside::~Inside() { innermost = outer_; }
+
+}  // namespace bptt
