@@ -24,7 +24,7 @@ finally:
     del _startup
 
 from ._core import Tape, __version__
-from .nn.cells import GRU, LSTM, RNN
+from .nn.cells import GRU, LSTM, RNN, MinGRU
 from .nn.gradients import (
     Gradients,
     StepResult,
@@ -58,6 +58,7 @@ __all__ = [
     "Adam",
     "Gradients",
     "Init",
+    "MinGRU",
     "Model",
     "Parameter",
     "RMSprop",

@@ -18,6 +18,7 @@ from bptt_native.diagnostics import (
 )
 from bptt_native.diagnostics.norms import direction_of, safe_norm
 from bptt_native.training.history import HistoryRow
+from helpers.cells import LAYERS
 
 # --------------------------------------------------------------------------- flow
 
@@ -69,7 +70,7 @@ def expected_flow(layer, cell, x, at):
     return g.flow[:, at::-1], None if g.flow_c is None else g.flow_c[:, at::-1]
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_flow_from_a_step_in_the_middle(cell):
     layer = getattr(bn, cell.upper())(3, 6, 2, dtype="float64", seed=2)
     x = np.random.default_rng(0).standard_normal((11, 4, 3))
@@ -119,7 +120,7 @@ def test_norms_of_an_rnns_pre_activations():
     np.testing.assert_allclose(flow.a, (flow.h * (1 - h**2)[::-1]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("lengths", [None, [9, 6, 7]])
 def test_each_direction_goes_back_its_own_way(cell, lengths):
     """Both as a layer of one direction that reads the sequence forward, or turned round."""

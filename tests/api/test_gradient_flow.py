@@ -51,7 +51,7 @@ def test_half_life():
 # ---------------------------------------------------------------------------------------- the norms
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_flow_of_a_layer_is_that_of_the_reference(cell, dtype):
     rng = np.random.default_rng(1)
     make = LAYERS[cell]

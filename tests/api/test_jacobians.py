@@ -348,7 +348,7 @@ def test_an_interval_loses_no_weak_direction(interval):
     np.testing.assert_allclose(product / 200, np.log(moduli), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_gain_bounds_are_the_singular_values_of_growing_products(cell):
     net, _, tape = small(cell, {}, layers=2)
     S = 18 if cell == "lstm" else 9

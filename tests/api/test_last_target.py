@@ -13,6 +13,7 @@ from bptt_native.training.batches import read_data, source_of
 from bptt_native.training.fit import fit, predict
 from bptt_native.training.watch import look
 from helpers.arrays import generator, largest_error
+from helpers.cells import LAYERS
 from helpers.complex_step import assert_equal_gradients, complex_step
 from helpers.model_files import joined, split
 from helpers.paths import DATA
@@ -59,7 +60,7 @@ def by_reference(model, x, y, **passage):
 # ----------------------------------------------------------------------------------- the definition
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_the_output_is_of_the_final_state_of_each_direction(cell, isa, dtype):
     x, _, lengths = batch()
     x = x.astype(dtype)
@@ -102,7 +103,7 @@ def test_a_pass_is_the_reference(cell, options, masked, targets, isa, dtype, com
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])
 @pytest.mark.parametrize("targets", ["last", "last_row"])
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_the_reference_is_the_complex_step(cell, targets, loss):
     x, y, lengths = batch(T=4, N=3)
     model = net(cell, hidden_size=2, dtype="float64")
@@ -118,7 +119,7 @@ def test_the_reference_is_the_complex_step(cell, targets, loss):
     assert_equal_gradients(got.gradients, complex_step(value, params), 1e-12)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_a_training_step_and_a_loss_of_your_own_are_the_same(cell):
     x, y, lengths = batch()
     weights = np.array([1.0, 0.0, 2.0, 0.5, 1.0])
@@ -145,7 +146,7 @@ def test_a_training_step_and_a_loss_of_your_own_are_the_same(cell):
 @pytest.mark.usefixtures("threads_afterwards")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("N", [1, 2, 16, 70])  # one to four shards
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_any_number_of_threads_gives_the_same_bits(cell, N, dtype):
     x, y, lengths = batch(T=11, N=max(N, 2))
     x, y, lengths = x[:, :N].astype(dtype), y[:N], lengths[:N]
@@ -161,7 +162,7 @@ def test_any_number_of_threads_gives_the_same_bits(cell, N, dtype):
     assert largest_error(gradients, want.gradients, 1e-12) <= 20 * TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_a_class_set_by_the_first_of_sixty_steps_is_learnt(cell):
     rng = generator(7)
 
@@ -211,7 +212,7 @@ def test_the_other_reading_needs_two_directions():
 
 
 @pytest.mark.parametrize("targets", ["last", "last_row"])
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("horizon", [None, 3])
 def test_single_outputs_go_back_from_both_ends(cell, targets, horizon):
     x, _, lengths = batch()
@@ -241,7 +242,7 @@ def test_single_outputs_go_back_from_both_ends(cell, targets, horizon):
         assert found.matrix[0, [0, lengths[3] - 1]].min() > 0
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("ragged", [False, True])
 def test_the_reverse_directions_flow_begins_at_the_first_step(cell, ragged):
     x, y, lengths = batch()
@@ -260,7 +261,7 @@ def test_the_reverse_directions_flow_begins_at_the_first_step(cell, ragged):
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_first": True}])
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_a_look_at_ragged_sequences_has_the_loss_that_is_trained(cell, options):
     """Both ends of each sequence count, so none is moved; the shorter half is left out."""
     rng = generator(9)

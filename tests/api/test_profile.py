@@ -101,7 +101,7 @@ def test_one_profile_at_a_time() -> None:
 BENCH = ["bench", "--hidden", "24", "--steps", "20", "--batch", "4", "--seconds", "0.05"]
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_bench_shows_the_step_and_its_phases(cell, capsys) -> None:
     assert main([*BENCH, "--cell", cell, "--threads", "1", "--profile"]) == 0
     out = capsys.readouterr().out

@@ -141,10 +141,10 @@ static void check_model(bptt_cell cell) {
 }
 
 int main(void) {
-  const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU};
+  const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU, BPTT_MINGRU};
   int i;
   check_refusals();
-  for (i = 0; i < 3; ++i) {
+  for (i = 0; i < 4; ++i) {
     check_layer(cells[i]);
     check_model(cells[i]);
   }

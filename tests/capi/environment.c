@@ -356,7 +356,7 @@ static uint64_t run_all(void) {
       run_model(&options, family, algorithms[(k + family) % 4]);
     }
   }
-  for (f = BPTT_TANH; f <= BPTT_LEAKY_RELU; ++f) {
+  for (f = BPTT_TANH; f <= BPTT_SILU; ++f) {
     bptt_layer_options options = options_of(BPTT_RNN, PLAIN);
     options.nonlinearity = (bptt_nonlinearity)f;
     run_layer(&options, PLAIN);

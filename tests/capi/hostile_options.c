@@ -20,6 +20,7 @@ static void check_options(void) {
   const int codes[] = {0, -1, 77, INT_MAX, INT_MIN};
   const int64_t shape[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, bad_shape[1] = {-1},
                 huge[2] = {INT64_MAX, INT64_MAX};
+  bptt_nonlinearity_info function;
   bptt_layer_options l;
   bptt_model_options m;
   bptt_optimizer_options o;
@@ -69,6 +70,8 @@ static void check_options(void) {
   for (k = 0; k < 5; ++k) {
     BAD_LAYER(cell, (bptt_cell)codes[k], BPTT_ERR_ARGUMENT);
     BAD_LAYER(nonlinearity, (bptt_nonlinearity)codes[k], BPTT_ERR_ARGUMENT);
+    REFUSED(BPTT_ERR_ARGUMENT,
+            bptt_describe_nonlinearity((bptt_nonlinearity)codes[k], &function, sizeof function));
     BAD_LAYER(dtype, (bptt_dtype)codes[k], BPTT_ERR_TYPE);
     BAD_LAYER(init, (bptt_weight_init)codes[k], BPTT_ERR_ARGUMENT);
     if (k) {

@@ -7,12 +7,17 @@ static void check_null_pointers(void) {
   bptt_model_options model_options;
   bptt_optimizer_options rule;
   bptt_model* made;
+  bptt_cell_info cell;
+  bptt_nonlinearity_info function;
   OK(bptt_layer_options_init(&layer_options, sizeof layer_options));
   OK(bptt_model_options_init(&model_options, sizeof model_options));
   OK(bptt_optimizer_options_init(&rule, sizeof rule));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_isa(NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_available_isas(NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_get_num_threads(NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_describe_cell(NULL, &cell, sizeof cell));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_describe_cell(&layer_options, NULL, sizeof cell));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_describe_nonlinearity(BPTT_TANH, NULL, sizeof function));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_map(NULL, BPTT_FLOAT32, x, y, 1));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_map("tanh", BPTT_FLOAT32, NULL, y, 1));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_map("tanh", BPTT_FLOAT32, x, NULL, 1));

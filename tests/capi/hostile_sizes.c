@@ -20,6 +20,7 @@ static void check_struct_sizes(void) {
     bptt_spectrum spectrum;
     bptt_error error;
     bptt_param_info info;
+    bptt_cell_info cell;
   } u;
   bptt_layer* made_layer;
   bptt_model* made_model;
@@ -81,6 +82,7 @@ static void check_struct_sizes(void) {
         bptt_model_train_step(model, &sequence, &target, NULL, NULL, &u.step));
   REQUIRE(bptt_last_error(&u.error, sizeof u.error - 1) == BPTT_ERR_STRUCT_SIZE);
   REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_params_info(layer_params, 0, &u.info, 8));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_describe_cell(&layers, &u.cell, 8));
   REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_model_get_options(model, &u.model, 8));
   REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_model_get_layer_options(model, &kept, sizeof kept + 4));
   REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_optimizer_get_options(optimizer, &u.rule, 8));

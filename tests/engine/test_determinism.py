@@ -37,7 +37,7 @@ def busy_net(seed: int, cell: str, N: int = 13) -> Net:
     return net
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("N", [1, 2, 3, 13, 32])
 def test_any_number_of_threads(cell: str, N: int, isa: str, dtype: str) -> None:
     net = busy_net(1, cell, N)
@@ -78,7 +78,7 @@ DIVISIONS = {
 
 @pytest.mark.parametrize(
     ("division", "cell"),
-    [(d, c) for d in DIVISIONS for c in ["rnn", "lstm", "gru"] if DIVISIONS[d].get("cell", c) == c],
+    [(d, c) for d in DIVISIONS for c in LAYERS if DIVISIONS[d].get("cell", c) == c],
 )
 def test_every_division_of_the_work(division: str, cell: str) -> None:
     options = dict(DIVISIONS[division])

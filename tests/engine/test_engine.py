@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from helpers.cells import LAYERS
 from helpers.nets import (
     KINKS,
     TOLERANCE,
@@ -73,6 +74,11 @@ def test_random_nets(seed: int, errors, comparisons) -> None:
     check_many(seed, 20, errors, comparisons)
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_random_nets_without_a_recurrent_product(large: bool, errors, comparisons) -> None:
+    check_many(300 + large, 10, errors, comparisons, large=large, clipped=True, cells=["mingru"])
+
+
 @pytest.mark.parametrize("seed", range(100, 106))
 def test_random_large_nets(seed: int, errors, comparisons) -> None:
     check_many(seed, 11, errors, comparisons, large=True)
@@ -91,7 +97,7 @@ def test_random_nets_with_clipping_at_each_step(seed: int, comparisons) -> None:
             comparisons.add("the reference, nets with clipping at each step")
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("H", [1, 15, 16, 17, 31, 33])
 def test_single_rows_and_steps(cell: str, H: int, errors, comparisons) -> None:
     """T = 1, N = 1, H = 1 and their neighbours, each on its own."""
@@ -162,7 +168,7 @@ def test_nan_stays_in_its_own_row(nonlinearity: str, isa: str, dtype: str) -> No
     np.testing.assert_array_equal(y[:2], clean[:2])
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_infinite_input_saturates_honestly(cell: str, isa: str) -> None:
     """An infinite input saturates gates; it must not become NaN through internal padding."""
     rng = np.random.Generator(np.random.Philox(12))

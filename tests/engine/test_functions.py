@@ -9,10 +9,12 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import reference as ref
+from bptt_native.options.cell_shape import told_by_value
+from bptt_native.options.table import OPTIONS
 from helpers.complex_step import STEP
 
-FUNCTIONS = ["tanh", "sigmoid", "exp"]
-ULP = 2.0
+ULP = {"tanh": 2.0, "sigmoid": 2.0, "exp": 2.0, "silu": 3.0}
+FUNCTIONS = [*ULP]
 
 
 def native(name: str, x: np.ndarray) -> np.ndarray:
@@ -27,12 +29,16 @@ def in_long_double(name: str, x: np.ndarray) -> np.ndarray:
             return np.tanh(x)
         if name == "sigmoid":
             return 1 / (1 + np.exp(-x))
+        if name == "silu":
+            return np.where(np.isneginf(x), 0, x / (1 + np.exp(-x)))
         return np.exp(x)
 
 
 def in_fifty_digits(name: str) -> Callable[[float], mpmath.mpf]:
     if name == "sigmoid":
         return lambda x: 1 / (1 + mpmath.exp(-x))
+    if name == "silu":
+        return lambda x: x / (1 + mpmath.exp(-x))
     return {"tanh": mpmath.tanh, "exp": mpmath.exp}[name]
 
 
@@ -58,7 +64,7 @@ def check_float32(name: str, isa: str, x: np.ndarray, errors) -> None:
         got, want = native(name, part), in_long_double(name, part)
         error = ulp_errors(got, want, tiny)
         at = int(np.argmax(error))
-        assert error[at] <= ULP, (
+        assert error[at] <= ULP[name], (
             f"{name}({part[at]!r}) = {got[at]!r}, expected {want[at]!r}: {error[at]:.2f} ulp"
         )
         worst = max(worst, float(error[at]))
@@ -72,6 +78,8 @@ def check_bounds(name: str, y: np.ndarray) -> None:
         assert np.all(np.abs(y) <= 1)
     elif name == "sigmoid":
         assert np.all((y >= 0) & (y <= 1))
+    elif name == "silu":
+        assert np.all(y >= -0.2785)  # at a = -1.2785
     else:
         assert np.all(y >= 0)
 
@@ -113,7 +121,9 @@ def test_float64_against_fifty_digits(name: str, isa: str, errors) -> None:
             if abs(want) < np.finfo(float).tiny:
                 unit = float(np.finfo(float).tiny)
             error = float(abs(mpmath.mpf(yi) - want) / unit)
-            assert error <= ULP, f"{name}({xi!r}) = {yi!r}, expected {nearest!r}: {error:.2f} ulp"
+            assert error <= ULP[name], (
+                f"{name}({xi!r}) = {yi!r}, expected {nearest!r}: {error:.2f} ulp"
+            )
             worst = max(worst, error)
     errors.add(isa, "float64", f"{name} (ulp)", worst)
 
@@ -125,9 +135,12 @@ def test_special_values(name: str, isa: str, dtype: str) -> None:
     with np.errstate(all="ignore"):
         y = native(name, x)
     assert np.isnan(y[0])
-    expected = {"tanh": [1, -1, 0, -0.0], "sigmoid": [1, 0, 0.5, 0.5], "exp": [inf, 0, 1, 1]}[name]
+    expected = {
+        "tanh": [1, -1, 0, -0.0], "sigmoid": [1, 0, 0.5, 0.5], "exp": [inf, 0, 1, 1],
+        "silu": [inf, 0, 0, -0.0],
+    }[name]  # fmt: skip
     np.testing.assert_array_equal(y[1:], np.array(expected, dtype))
-    if name == "tanh":
+    if name in ("tanh", "silu"):
         assert np.signbit(y[4])
         assert not np.signbit(y[3])
 
@@ -141,7 +154,7 @@ def test_tanh_is_odd_and_keeps_subnormals(isa: str, dtype: str) -> None:
     assert np.max(np.abs(native("tanh", small) - small) / info.smallest_subnormal) <= 1
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "exp"])
 def test_monotone_up_to_one_ulp(name: str, isa: str, dtype: str) -> None:
     x = np.sort(np.random.Generator(np.random.Philox(7)).uniform(-20, 20, 200_000)).astype(dtype)
     y = native(name, x)
@@ -192,6 +205,7 @@ def test_subnormal_gradients_are_numbers_or_zeros() -> None:
 # tanh and sigmoid do. Those of elu and softsign are saved instead; that of softplus loses none.
 SLOPES = ["elu", "softsign", "softplus"]
 SLOPE_ULP = 4.0
+SILU_SLOPE_ULP = 5.0
 
 
 def slope_by_complex_step(name: str, a: np.ndarray) -> np.ndarray:
@@ -228,12 +242,43 @@ def test_derivatives_keep_their_digits_far_from_zero(name, alpha, isa, dtype, er
     errors.add(isa, dtype, f"{name}' (ulp)", float(error[at]))
 
 
+def test_the_derivative_of_silu_keeps_its_digits(isa, dtype, errors):
+    """Errors are measured by the larger of its two terms, whose sum is 0 at a = -1.2785."""
+    a = np.concatenate([points(dtype), np.linspace(5, 100, 1901).astype(dtype)])
+    wide = a.astype(np.longdouble)
+    s = 1 / (1 + np.exp(-wide))
+    term = wide * s / (1 + np.exp(wide))
+    unit = np.spacing(np.maximum(s, np.abs(term)).astype(dtype)).astype(np.longdouble)
+    unit = np.maximum(unit, np.finfo(dtype).smallest_normal * np.finfo(dtype).eps)
+    error = np.abs(native("silu'", a).astype(np.longdouble) - (s + term)) / unit
+    at = int(np.argmax(error))
+    assert error[at] <= SILU_SLOPE_ULP, f"silu'({a[at]!r}): {error[at]:.2f} ulp"
+    errors.add(isa, dtype, "silu' (ulp)", float(error[at]))
+    ends = native("silu'", np.array([np.inf, -np.inf, np.nan, 0.0], dtype))
+    np.testing.assert_array_equal(ends, np.array([1, 0, np.nan, 0.5], dtype))
+
+
+@pytest.mark.parametrize("name", ref.NONLINEARITIES)
+def test_functions_by_name_are_those_of_the_cells(name, isa, dtype):
+    a = points(dtype)
+    net = bn.RNN(1, 1, nonlinearity=name, bias=False, dtype=dtype)
+    net.load_state_dict(
+        {"weight_ih_l0": np.ones((1, 1), dtype), "weight_hh_l0": np.zeros((1, 1), dtype)}
+    )
+    y, _, tape = net.forward(a[None, :, None])
+    np.testing.assert_array_equal(native(name, a), y.ravel())
+    told = y.ravel() if told_by_value(OPTIONS["nonlinearity"].choices[name]) else a
+    slope = net.backward(tape, np.ones_like(y)).x.ravel()
+    np.testing.assert_array_equal(native(f"{name}'", told), slope)
+
+
 @pytest.mark.parametrize("name", ref.NONLINEARITIES)
 def test_derivatives_of_the_reference_agree_with_the_complex_step(name):
     a = points("float64")
     section, f, slope = ref.NONLINEARITIES[name]
     got = slope(a, f(a, section(a)), section(a))
     want = slope_by_complex_step(name, a)
-    # tanh' and sigmoid' are told by h, whose digits end there; softsign's step cancels.
-    absolute = 1e-15 if name in ("tanh", "sigmoid") else 0
+    # tanh' and sigmoid' are told by h, whose digits end there; softsign's step cancels; silu' is a
+    # sum that is 0 at a = -1.2785.
+    absolute = 1e-15 if name in ("tanh", "sigmoid", "silu") else 0
     np.testing.assert_allclose(got, want, rtol=4e-14, atol=absolute)

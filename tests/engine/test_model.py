@@ -8,6 +8,7 @@ import pytest
 import bptt_native as bn
 from bptt_native import reference
 from helpers.arrays import largest_error
+from helpers.cells import LAYERS
 
 T, N, I, H, O = 6, 3, 4, 7, 5  # noqa: E741
 
@@ -51,7 +52,7 @@ def config(cell: str, loss: str, targets: str, reduction: str, nonlinearity: str
 
 CASES = list(
     itertools.product(
-        ["rnn", "lstm", "gru"],
+        LAYERS,
         ["dense", "one-hot", "embedding"],
         ["cross_entropy", "mse"],
         ["every", "last"],
@@ -126,7 +127,7 @@ OPTIMIZERS = {
     [{}, {"clip_norm": 0.1}, {"clip_value": 0.02}, {"clip_step": 0.01}, {"clip_step_norm": 0.02}],
 )
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_losses_of_fifty_steps(cell: str, optimizer: str, clip: dict, comparisons) -> None:
     options, make_reference = OPTIMIZERS[optimizer]
     m = make(cell, optimizer=optimizer, decay_biases=True, **options, **clip)
@@ -212,7 +213,7 @@ def test_frozen_parameters_stay() -> None:
         assert (after[name] == before[name]).all() == (name == "rnn.weight_hh_l0"), name
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("inputs", ["dense", "one-hot", "embedding"])
 def test_a_stream_is_the_window(cell: str, inputs: str, isa: str, dtype: str) -> None:
     m = make(cell, inputs=inputs, num_layers=2, dtype=dtype)

@@ -1,5 +1,8 @@
 """Every option of a layer against the reference: alone, in pairs and in random combinations."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -95,7 +98,7 @@ def test_many_random_combinations(seed: int, errors, comparisons) -> None:
 ARGUMENT = {"chunks": "truncation"}  # the argument of a setting, where it has another name
 
 
-@pytest.mark.parametrize("names", REFUSED, ids="+".join)
+@pytest.mark.parametrize("names", [pair for pair in REFUSED if "mingru" not in pair], ids="+".join)
 def test_pairs_that_are_refused(names: tuple[str, str]) -> None:
     net = option_net(np.random.Generator(np.random.Philox(3)), merged(*names), small=True)
     with pytest.raises(ValueError, match=": expected ") as raised:
@@ -104,12 +107,34 @@ def test_pairs_that_are_refused(names: tuple[str, str]) -> None:
         assert ARGUMENT.get(name, name) in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"layer_norm": True}, {"recurrent_dropout": 0.1}, {"peephole": True}, {"coupled": True},
+     {"reset_after": False}, {"proj_size": 2}, {"zoneout_c": 0.1}, {"alpha": 0.5}, {"noise": 0.1},
+     {"dale": 0.5}, {"omega": 0.1}, {"forget_bias": 1.0}, {"nonlinearity": "relu"}],
+    ids=str,
+)  # fmt: skip
+def test_mingru_has_no_options_of_other_cells(given: dict[str, Any]) -> None:
+    (name,) = given
+    with pytest.raises(ValueError, match=f"^Model: argument '{name}': expected .*, got "):
+        bn.Model("mingru", input_size=3, hidden_size=4, output_size=2, **given)
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+        bn.MinGRU(3, 4, **given)
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "identity", "normal", "sparse"])
+def test_mingru_has_no_starts_of_w_hh(init: str) -> None:
+    for make in (partial(bn.Model, "mingru", input_size=3, output_size=2), partial(bn.MinGRU, 3)):
+        with pytest.raises(ValueError, match=r": argument 'init': expected .* W_hh, got "):
+            make(hidden_size=4, init=init)
+
+
 def test_the_pairs_are_complete() -> None:
     """Each setting is compared together with others, and every refusal is tested."""
     together = {name for pair in COMPATIBLE for name in pair}
     assert together == set(SETTINGS)
     assert len(COMPATIBLE) > 300
-    assert len(REFUSED) == 3 + 2 + 10
+    assert len(REFUSED) == 3 + 2 + 10 + 2
     assert together > CLIPPED
 
 

@@ -8,7 +8,7 @@ import pytest
 import bptt_native as bn
 from bptt_native.reference import softmax_cross_entropy
 from helpers.arrays import generator
-from helpers.cells import arrays_of
+from helpers.cells import LAYERS, arrays_of
 from helpers.nets import Net, fill, option_net, run_native
 from helpers.option_settings import ALONE, COMPATIBLE, SETTINGS, combination, merged
 from helpers.torch_nets import Loop, error, leaf, smoke, torch
@@ -293,7 +293,7 @@ def test_models(loss, options, bidirectional, targets, reduction, weighted, comp
     comparisons.add("PyTorch", 1 + len(params))
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_a_model_trains_as_pytorch_does(cell, comparisons) -> None:
     """Dropout, truncation and resets in training steps: the draws count the steps."""
     rng, lr = generator(8), 0.3

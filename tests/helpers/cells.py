@@ -2,8 +2,9 @@
 
 import bptt_native as bn
 
-LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU}
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+LAYERS = {"rnn": bn.RNN, "lstm": bn.LSTM, "gru": bn.GRU, "mingru": bn.MinGRU}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3, "mingru": 2}
+RECURRENT = {"rnn", "lstm", "gru"}  # have W_hh and b_hh
 
 
 def arrays_of(state):

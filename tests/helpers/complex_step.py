@@ -8,9 +8,10 @@ import numpy as np
 
 from bptt_native import reference as ref
 from helpers.arrays import error
-from helpers.cells import GATES
+from helpers.cells import GATES, RECURRENT
 
-KINDS = [("rnn", f) for f in ref.NONLINEARITIES] + [("lstm", "tanh"), ("gru", "tanh")]
+KINDS = [("rnn", f) for f in ref.NONLINEARITIES]
+KINDS += [(cell, "tanh") for cell in GATES if cell != "rnn"]
 STEP = 1e-100
 TOLERANCE = 1e-13
 
@@ -26,15 +27,17 @@ def random_params(rng, cell, features, hidden, layers=1, bias=True):
     for k in range(layers):
         columns, scale = features if k == 0 else hidden, 0.8 / math.sqrt(hidden)
         params[f"weight_ih_l{k}"] = scale * rng.standard_normal((rows, columns))
-        params[f"weight_hh_l{k}"] = scale * rng.standard_normal((rows, hidden))
+        if cell in RECURRENT:
+            params[f"weight_hh_l{k}"] = scale * rng.standard_normal((rows, hidden))
         if bias:
             params[f"bias_ih_l{k}"] = scale * rng.standard_normal(rows)
+        if bias and cell in RECURRENT:
             params[f"bias_hh_l{k}"] = scale * rng.standard_normal(rows)
     return params
 
 
 def random_state(rng, cell, shape):
-    """Draw an h for rnn and gru, an (h, c) for lstm."""
+    """Draw an (h, c) for lstm, an h for the others."""
     h, c = 0.5 * rng.standard_normal((2, *shape))
     return (h, c) if cell == "lstm" else h
 

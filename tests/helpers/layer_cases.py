@@ -9,6 +9,7 @@ import numpy as np
 
 import bptt_native as bn
 from bptt_native import reference
+from helpers.cells import LAYERS
 from helpers.nets import TOLERANCE, Net, compare, kind_of, option_net, random_net, run_reference
 from helpers.option_settings import CLIPPED, SETTINGS, combination, merged
 
@@ -25,7 +26,7 @@ def write_case(net: Net, dtype: str, file) -> None:
     options["compute"] = options.get("compute") == "bfloat16"
     assert options.keys() <= FLAGS.keys() | NUMBERS.keys()
     fields = [
-        ["rnn", "lstm", "gru"].index(net.cell) + 1,
+        [*LAYERS].index(net.cell) + 1,
         [*reference.NONLINEARITIES].index(net.nonlinearity) + 1,
         ["float32", "float64"].index(dtype) + 1,
         net.I, net.H, net.L, net.bias, net.T, net.N,

@@ -1,12 +1,13 @@
 """Random networks for comparisons with the reference, and the measure of the comparison."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bptt_native import reference
-from helpers.cells import GATES, LAYERS
+from helpers.cells import GATES, LAYERS, RECURRENT
 
 # Of the engine against the reference; see `error_of`.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -65,9 +66,12 @@ class Net:
         for k in range(self.L):
             for suffix in [f"_l{k}", f"_l{k}_reverse"][: self.D]:
                 own = {"weight_ih": (rows, self.D * self.P if k else self.I)}
-                own["weight_hh"] = (rows, self.P)
+                if self.cell in RECURRENT:
+                    own["weight_hh"] = (rows, self.P)
                 if self.bias:
-                    own |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+                    own["bias_ih"] = (rows,)
+                if self.bias and self.cell in RECURRENT:
+                    own["bias_hh"] = (rows,)
                 if self.options.get("proj_size"):
                     own["weight_hr"] = (self.P, self.H)
                 if self.options.get("peephole"):
@@ -136,12 +140,15 @@ def normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndar
     return (scale * rng.standard_normal(shape)).astype(np.float32).astype(np.float64)
 
 
-def random_net(rng: np.random.Generator, large: bool = False, clipped: bool = False) -> Net:
+def random_net(
+    rng: np.random.Generator, large: bool = False, clipped: bool = False,
+    cells: Sequence[str] = ("rnn", "lstm", "gru"),
+) -> Net:  # fmt: skip
     """Return a net with weights from U(-g/sqrt(H), g/sqrt(H)), 0.5 <= g <= 2, in float32.
 
     `large`: H > 128, N > 16 and more than two blocks of time.
     """
-    cell = str(rng.choice(["rnn", "lstm", "gru"]))
+    cell = str(rng.choice(cells))
     nonlinearity = str(rng.choice(NONLINEARITIES)) if cell == "rnn" else "tanh"
     if large:
         H, N = int(rng.integers(129, 301)), int(rng.integers(17, 33))

@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 from bptt_native import reference
+from helpers.cells import LAYERS
 
 # Name of a setting -> what `nets.option_net` takes. A setting without "cell" is of every cell.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -17,6 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "coupled": {"cell": "lstm", "coupled": True},
     "proj_size": {"cell": "lstm", "proj_size": 3},
     "zoneout_c": {"cell": "lstm", "zoneout_c": 0.3},
+    "mingru": {"cell": "mingru"},
     "bidirectional": {"bidirectional": True},
     "layer_norm": {"layer_norm": True},
     "dropout": {"dropout": 0.3},
@@ -37,6 +39,7 @@ RANDOM = {"noise", "dropout", "variational", "recurrent_dropout", "zoneout", "zo
 _BACK = {"truncation", "chunks"}
 _NOT_WITH_OMEGA = {"layer_norm", "alpha", "zoneout", "recurrent_dropout", "dale", "noise"}
 _NOT_WITH_OMEGA |= CLIPPED | _BACK
+_OF_W_HH = {"layer_norm", "recurrent_dropout"}
 
 
 def refused(a: str, b: str) -> bool:
@@ -47,6 +50,7 @@ def refused(a: str, b: str) -> bool:
         or ("proj_size" in pair and bool(pair & {"zoneout", "zoneout_c"}))
         or ("bidirectional" in pair and bool(pair & _BACK))
         or ("omega" in pair and bool(pair & _NOT_WITH_OMEGA))
+        or ("mingru" in pair and bool(pair & _OF_W_HH))
     )
 
 
@@ -60,8 +64,8 @@ def fit(a: str, b: str) -> bool:
 ALONE = [
     (name, cell)
     for name, setting in SETTINGS.items()
-    for cell in ("rnn", "lstm", "gru")
-    if setting.get("cell", cell) == cell
+    for cell in LAYERS
+    if setting.get("cell", cell) == cell and not refused(cell, name)
 ]
 PAIRS = [pair for pair in itertools.combinations(SETTINGS, 2) if fit(*pair)]
 COMPATIBLE = [pair for pair in PAIRS if not refused(*pair)]

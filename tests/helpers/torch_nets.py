@@ -24,7 +24,7 @@ EPS = 1e-5  # of layer norm
 NONLINEARITIES = {
     "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda a: a,
     "softplus": F.softplus, "elu": F.elu, "hard_sigmoid": lambda a: F.relu6(a + 3) / 6,
-    "softsign": F.softsign, "leaky_relu": F.leaky_relu,
+    "softsign": F.softsign, "leaky_relu": F.leaky_relu, "silu": F.silu,
 }  # fmt: skip
 
 
@@ -150,6 +150,10 @@ class Loop:
             own = {name: v[2 * H :] for name, v in p.items() if name in ("weight_hh", "bias_hh")}
             a_n = x_n + self.affine(own, "hh", r * (h * keep))
         return [(1 - z) * torch.tanh(self.clipped(a_n)) + z * h]
+
+    def mingru(self, p: dict[str, Any], x: Any, prev: list[Any], keep: Any, _: Any) -> list[Any]:
+        (h,), (a_z, a_n) = prev, self.affine(p, "ih", x).chunk(2, 1)
+        return [h.lerp(self.clipped(a_n), torch.sigmoid(self.clipped(a_z)))]
 
     # --------------------------------------------------------------------------------------- time
     def suffix(self, place: int) -> str:

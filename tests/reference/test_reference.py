@@ -21,7 +21,8 @@ from helpers.complex_step import (
 
 # --- every gradient by the complex step ----------------------------------------------------------
 GRID = list(itertools.product(KINDS, (1, 2, 3), (True, False), ("dense", "tokens", "embedding")))
-NETS = [small_net(seed, *options) for seed, options in enumerate(GRID * 2)]
+# Seeds for which no sum in a gradient cancels to less than its rounding errors.
+NETS = [small_net(seed, *options) for seed, options in enumerate(GRID * 2, 4)]
 
 
 def test_the_nets_cover_every_combination_of_loss_and_place():
@@ -71,7 +72,7 @@ def test_layer_gradients_with_a_gradient_of_the_last_state(net, dense):
     rng, (T, N) = np.random.default_rng(17), net.x.shape
     params = {name[4:]: p for name, p in net.params.items() if name.startswith("rnn.")}
     x = rng.standard_normal((T, N, params["weight_ih_l0"].shape[1])) if dense else net.x
-    dy = rng.standard_normal((T, N, params["weight_hh_l0"].shape[1]))
+    dy = rng.standard_normal((T, N, arrays_of(net.state)[0].shape[-1]))
     names = ("h0", "c0")[: len(arrays_of(net.state))]
     tensors = (
         params | dict(zip(names, arrays_of(net.state), strict=True)) | ({"x": x} if dense else {})
@@ -117,7 +118,7 @@ def mp_forward(mp, cell, f, params, x, readout, layers):
         return 1 / (1 + mp.exp(-a))
 
     functions = {"tanh": mp.tanh, "sigmoid": sigmoid, "relu": lambda a: a if a > 0 else mp.mpf(0)}
-    hidden = len(params["weight_hh_l0"][0])
+    hidden = len(params["weight_ih_l0"]) // GATES[cell]
     h = [[mp.mpf(0)] * hidden for _ in range(layers)]
     c = [[mp.mpf(0)] * hidden for _ in range(layers)]
     logits = []
@@ -133,6 +134,10 @@ def mp_forward(mp, cell, f, params, x, readout, layers):
             for j in range(hidden):
                 rows = [j + gate * hidden for gate in range(GATES[cell])]
                 ax = [product("ih", row, below) for row in rows]
+                if cell == "mingru":
+                    z = sigmoid(ax[0])
+                    new.append((1 - z) * old[j] + z * ax[1])
+                    continue
                 ah = [product("hh", row, old) for row in rows]
                 if cell == "rnn":
                     new.append(functions[f](ax[0] + ah[0]))
@@ -156,6 +161,7 @@ def mp_forward(mp, cell, f, params, x, readout, layers):
         ("rnn", "relu", 2, "mse"),
         ("lstm", "tanh", 1, "cross_entropy"),
         ("gru", "tanh", 1, "cross_entropy"),
+        ("mingru", "tanh", 2, "mse"),
     ],
 )
 def test_loss_and_gradients_to_fifty_digits(cell, f, layers, loss):

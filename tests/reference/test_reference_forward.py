@@ -82,7 +82,7 @@ def test_float32_arguments_are_computed_in_float64():
             last = tuple(s) if cell == "lstm" else s[0]
             results.append((y, ref.backward(cell, p, tape, dy.astype(cast), last)))
         (y, g), (y_wide, g_wide) = results
-        assert y.dtype == g.x.dtype == g.params["weight_hh_l0"].dtype == np.float64
+        assert y.dtype == g.x.dtype == g.params["weight_ih_l0"].dtype == np.float64
         np.testing.assert_array_equal(y, y_wide)
         assert_equal_gradients(g.params | {"x": g.x}, g_wide.params | {"x": g_wide.x}, 0.0)
 

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 
 from bptt_native import reference as ref
-from helpers.cells import arrays_of
+from helpers.cells import LAYERS, arrays_of
 from helpers.complex_step import STEP, assert_equal_gradients, complex_step
 from helpers.nets import Net, option_net, reference_forward, reference_options, run_reference
-from helpers.option_settings import CLIPPED, COMPATIBLE, REFUSED, SETTINGS, combination, merged
+from helpers.option_settings import (
+    CLIPPED,
+    COMPATIBLE,
+    REFUSED,
+    SETTINGS,
+    combination,
+    merged,
+    refused,
+)
 
 NO_LOSS = {"truncation", "chunks", "omega"} | CLIPPED  # their gradients are not those of a loss
 SMOOTH = [name for name in SETTINGS if name not in NO_LOSS]
@@ -61,8 +69,8 @@ def check_along_directions(net: Net) -> None:
 ALONE = [
     (name, cell)
     for name in SMOOTH
-    for cell in ("rnn", "lstm", "gru")
-    if SETTINGS[name].get("cell", cell) == cell
+    for cell in LAYERS
+    if SETTINGS[name].get("cell", cell) == cell and not refused(cell, name)
 ]
 
 
@@ -139,7 +147,7 @@ def sum_of_windows(net: Net, k1: int, k2: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("k", [(1, 1), (1, 4), (3, 3), (2, 3), (3, 7), (4, 50), (50, 60)], ids=str)
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("ragged", [False, True])
 def test_truncation_is_the_sum_over_windows(cell: str, k: tuple[int, int], ragged: bool) -> None:
     rng = np.random.default_rng(4)

@@ -79,6 +79,41 @@ def test_layers(cell, f, layers, bias, comparisons):
         assert_agree(comparisons, pairs)
 
 
+def torch_mingru(params, k, x, h):
+    """One layer of minGRU by its closed form: h_t is a sum over all steps, each with its decay."""
+    W, b = (params[f"{name}_ih_l{k}"] for name in ("weight", "bias"))
+    z, n = (x @ W.T + b).chunk(2, -1)
+    z = torch.sigmoid(z)
+    kept = torch.log1p(-z).cumsum(0)  # log of the product of 1 - z up to each step
+    shares = torch.exp(kept[:, None] - kept[None]) * (z * n)  # [t, s, N, H], of step s in h_t
+    until = torch.ones(len(x), len(x)).tril()[..., None, None]  # s <= t
+    return torch.exp(kept) * h + (shares * until).sum(1)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_mingru_against_its_closed_form(layers, comparisons):
+    rng, (T, N, features, H) = np.random.default_rng(8), (7, 3, 4, 5)
+    shapes = {f"weight_ih_l{k}": (2 * H, features if k == 0 else H) for k in range(layers)}
+    shapes |= {f"bias_ih_l{k}": (2 * H,) for k in range(layers)}
+    params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    x, dy = rng.standard_normal((T, N, features)), rng.standard_normal((T, N, H))
+    state, dstate = rng.standard_normal((2, layers, N, H))
+
+    leaf, start, leaves = tensor(x), tensor(state), {n: tensor(p) for n, p in params.items()}
+    out, last = leaf, []
+    for k in range(layers):
+        out = torch_mingru(leaves, k, out, start[k])
+        last.append(out[-1])
+    torch.autograd.backward([out, torch.stack(last)], [torch.tensor(d) for d in (dy, dstate)])
+
+    y, end, tape = ref.forward("mingru", params, x, state)
+    g = ref.backward("mingru", params, tape, dy, dstate)
+    pairs = [("y", y, numpy(out)), ("x", g.x, numpy(leaf.grad))]
+    pairs += [("last", end, numpy(torch.stack(last))), ("initial", g.state, numpy(start.grad))]
+    pairs += [(name, g.params[name], numpy(p.grad)) for name, p in leaves.items()]
+    assert_agree(comparisons, pairs)
+
+
 @pytest.mark.parametrize("ragged", [False, True], ids=["whole", "ragged"])
 @pytest.mark.parametrize(
     ("cell", "f", "proj_size"), [(*kind, 0) for kind in KINDS] + [("lstm", "tanh", 3)]

@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..arguments.values import integer
-from ..nn.cells import GRU, LSTM, RNN
+from ..nn.cells import LAYERS
 from ..nn.gradients import clip_grad_norm_
 from ..nn.model import Model
+from ..options.cell_shape import cell_shape
+from ..options.table import OPTIONS
 from ..runtime.profile import profile
 from ..runtime.settings import get_num_threads, isa
 
-CELLS: dict[str, tuple[type[RNN | LSTM | GRU], int]] = {
-    "rnn": (RNN, 1),
-    "lstm": (LSTM, 4),
-    "gru": (GRU, 3),
-}
 SIZES = {"hidden": 128, "input": 64, "steps": 100, "batch": 32, "layers": 1}
 PYTHON = "python, rest"
 
@@ -27,7 +24,7 @@ def add_bench(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser("bench", help="time a training step, see where its time goes")
     command.set_defaults(run=run_bench)
-    command.add_argument("--cell", choices=list(CELLS), default="lstm", help="(%(default)s)")
+    command.add_argument("--cell", choices=list(LAYERS), default="lstm", help="(%(default)s)")
     for name, default in SIZES.items():
         command.add_argument(f"--{name}", type=int, default=default, help="(%(default)s)")
     command.add_argument(
@@ -42,8 +39,7 @@ def add_bench(commands: Any) -> None:
 
 def layer_step(args: argparse.Namespace) -> Any:
     """Give a training step of a layer alone: forward, backward, clip."""
-    kind = CELLS[args.cell][0]
-    layer = kind(args.input, args.hidden, num_layers=args.layers, dtype=args.dtype)
+    layer = LAYERS[args.cell](args.input, args.hidden, num_layers=args.layers, dtype=args.dtype)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((args.steps, args.batch, args.input)).astype(args.dtype)
     dy = rng.standard_normal((args.steps, args.batch, args.hidden)).astype(args.dtype)
@@ -73,9 +69,11 @@ def model_step(args: argparse.Namespace) -> Any:
 
 def operations(args: argparse.Namespace) -> int:
     """Give the floating-point operations of a step's products (2 per multiply-add)."""
-    gates, rows = CELLS[args.cell][1], args.steps * args.batch
-    inputs = args.input + (args.layers - 1) * args.hidden
-    layers: int = gates * args.hidden * (inputs + args.layers * args.hidden)
+    shape, rows = cell_shape(OPTIONS["cell"].choices[args.cell]), args.steps * args.batch
+    read = args.input + (args.layers - 1) * args.hidden
+    if shape.products:
+        read += args.layers * args.hidden
+    layers: int = len(shape.gates) * args.hidden * read
     return int(3 * 2 * rows * (layers + args.hidden * args.outputs))
 
 

@@ -7,27 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.values import Array, message, number
 from ..nn.cells import RNN
+from ..options.cell_shape import flatness, told_by_value
+from ..options.table import OPTIONS
 from .flow import gradient_at
-from .nets import gives_every_step, setting
+from .nets import gives_every_step, setting, shape_of
 from .norms import Norms
 
-# f'(a) from y = f(a), computed as in the engine. For relu and hard_sigmoid it is NaN if y is.
+# f'(a) from y = f(a), for functions whose derivative says where they are flat.
 SLOPES: dict[str, Callable[[Array], Array]] = {
-    "tanh": lambda y: 1 - y * y,
-    "sigmoid": lambda y: y * (1 - y),
-    "relu": lambda y: np.where(y > 0, 1.0, 0 * y),
-    "identity": np.ones_like,
     "softplus": lambda y: -np.expm1(-y),
-    "hard_sigmoid": lambda y: np.where((y > 0) & (y < 1), 1 / 6, 0 * y),
-    "leaky_relu": lambda y: np.where(y > 0, 1.0, 0.01),
-}
-# f'(a) from a, for functions whose y has too few digits left near its limit, as in the engine.
-SLOPES_OF_A: dict[str, Callable[[Array], Array]] = {
-    "elu": lambda a: np.exp(np.minimum(a, 0)),
-    "softsign": lambda a: (1 + np.abs(a)) ** -2.0,
+    "elu": lambda y: np.where(y > 0, 1.0, y + 1),
 }
 LEAST = 1e-20  # the regulariser omits ratios with |dL/da|^2 below this
 
@@ -78,7 +71,7 @@ def saturation(
 
     Parameters
     ----------
-    net : RNN, LSTM, GRU or Model
+    net : RNN, LSTM, GRU, MinGRU or Model
         The net. It runs as in training, with dropout and noise.
     x, state, lengths
         The inputs of the net. Padding does not count.
@@ -86,8 +79,8 @@ def saturation(
         tanh and softsign are saturated if |y| is above this.
     low, high : float
         sigmoid and hard_sigmoid are saturated if y is below `low` or above `high`; softplus and elu
-        if the derivative is below `low`. ReLU and leaky ReLU are saturated if y <= 0, identity
-        never is.
+        if the derivative is below `low`. ReLU, leaky ReLU and SiLU are saturated if y <= 0.
+        identity and MinGRU's n never are.
 
     Returns
     -------
@@ -103,27 +96,20 @@ def saturation(
     tanh, low = number(tanh, where, "tanh"), number(low, where, "low")
     high = number(high, where, "high")
     _, _, tape = net.forward(x, state, lengths=lengths)
-    cell = str(setting(net, "cell")).lower()
-    kinds: dict[str, tuple[str, Array]]
-    if cell == "rnn":
-        kinds = {"h": (str(setting(net, "nonlinearity")), np.asarray(tape.states()))}
-    else:
-        kinds = {
-            name: ("tanh" if name in "gn" else "sigmoid", values)
-            for name, values in tape.gates().items()
-        }
-    if cell == "lstm":
-        kinds["c"] = ("tanh", np.tanh(tape.states()[1]))
+    values = gate_values(net, tape)
+    flat = gate_flatness(net)
+    if shape_of(net).has_c:
+        values["c"], flat["c"] = np.tanh(tape.states()[1]), "symmetric"
     ends = np.array(tape.lengths)
     inside = np.arange(tape.steps)[:, None] < ends
     share, mean, stuck = {}, {}, {}
-    for name, (kind, values) in kinds.items():
-        own = _batched(values, tape)[:, inside].astype(np.float64)  # [L*D, values, H]
-        flat = _saturated(kind, own, tanh, low, high)
+    for name, each in values.items():
+        own = _batched(each, tape)[:, inside].astype(np.float64)  # [L*D, values, H]
+        at_end = saturated(flat[name], str(setting(net, "nonlinearity")), own, tanh, low, high)
         mean[name] = own.mean(axis=(1, 2))
         known = np.where(np.isnan(own).any(axis=(1, 2)), np.nan, 1.0)
-        share[name] = known * flat.mean(axis=(1, 2))
-        stuck[name] = known * flat.all(axis=1).mean(axis=1)
+        share[name] = known * at_end.mean(axis=(1, 2))
+        stuck[name] = known * at_end.all(axis=1).mean(axis=1)
     return Saturation(share, mean, stuck)
 
 
@@ -132,16 +118,54 @@ def _batched(values: Array, tape: Any) -> Array:
     return values.reshape(len(values), tape.steps, tape.batch, -1)
 
 
-def _saturated(
-    kind: str, y: Array, tanh: float, low: float, high: float
+def gate_values(net: Any, tape: Any) -> dict[str, Array]:
+    """Return the gates that a tape has, by letter; of an RNN its states."""
+    shape = shape_of(net)
+    return tape.gates() if shape.tape_gates else {shape.letters[0]: np.asarray(tape.states())}
+
+
+def gate_flatness(net: Any) -> dict[str, str]:
+    """Return where each gate's function is flat, by letter; of an RNN its nonlinearity."""
+    shape = shape_of(net)
+    if not shape.tape_gates:
+        return {
+            shape.letters[0]: flatness(
+                OPTIONS["nonlinearity"].choices[str(setting(net, "nonlinearity"))]
+            )
+        }
+    return {gate.letter: gate.flat for gate in shape.gates}
+
+
+def saturated(
+    flat: str, nonlinearity: str, y: Array, tanh: float = 0.95, low: float = 0.05,
+    high: float = 0.95,
 ) -> npt.NDArray[np.bool_]:  # fmt: skip
-    if kind in ("tanh", "softsign"):
+    """Return which values of a function are where it is flat.
+
+    Parameters
+    ----------
+    flat : str
+        Where that is; see `gate_flatness`.
+    nonlinearity : str
+        Of an RNN: the name of f.
+    y : ndarray
+        The function's values.
+    tanh, low, high : float
+        See `saturation`.
+
+    Returns
+    -------
+    ndarray of bool, like y
+    """
+    if flat == "symmetric":
         return np.asarray(np.abs(y) > tanh)
-    if kind in ("sigmoid", "hard_sigmoid"):
+    if flat == "unit":
         return np.asarray((y < low) | (y > high))
-    if kind in ("relu", "leaky_relu"):
+    if flat == "negative":
         return np.asarray(y <= 0)
-    return np.asarray((np.where(y > 0, 1.0, y + 1) if kind == "elu" else SLOPES[kind](y)) < low)
+    if flat == "never":
+        return np.zeros(y.shape, np.bool_)
+    return np.asarray(SLOPES[nonlinearity](y) < low)
 
 
 @dataclass(frozen=True)
@@ -182,8 +206,9 @@ def omega_ratios(
     Returns
     -------
     OmegaRatios
-        Computed in float64 from the states of a forward pass. f'(a_t) is computed from y_t, for ELU
-        and softsign from a_t, which is computed from the input, the states and the parameters.
+        Computed in float64 from the states of a forward pass. f'(a_t) is computed from y_t, for
+        ELU, softsign and SiLU from a_t, which is computed from the input, the states and the
+        parameters.
 
     Raises
     ------
@@ -220,15 +245,15 @@ def omega_ratios(
     kind = str(setting(net, "nonlinearity"))
     # Ratios that are not finite are omitted.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        if kind in SLOPES:
-            slopes = [SLOPES[kind](y) for y in h]
+        if told_by_value(OPTIONS["nonlinearity"].choices[kind]):
+            slopes = [_slope(kind, y) for y in h]
         else:
             initial = np.zeros_like(h[:, :1])
             if state is not None:
                 initial[:] = np.asarray(state).reshape(initial.shape)
             below = _layer_input(net, params, x, inside, states.ndim == 3)
             before = np.concatenate([initial, h[:, :-1]], axis=1)
-            slopes = [SLOPES_OF_A[kind](a) for a in _preactivations(net, params, below, before, h)]
+            slopes = [_slope(kind, a) for a in _preactivations(net, params, below, before, h)]
         for layer in reversed(range(len(h))):
             f = np.where(inside[:, :, None], slopes[layer], 0.0)
             own, delta = _walk_back(params[f"weight_hh_l{layer}"], f, dy)
@@ -238,6 +263,11 @@ def omega_ratios(
             if layer:
                 dy = delta @ params[f"weight_ih_l{layer}"]
     return OmegaRatios(ratios, omega)
+
+
+def _slope(nonlinearity: str, values: Norms) -> Norms:
+    """Return f'(a) as the engine computes it, from f(a) or (see `told_by_value`) from a."""
+    return _core.map_function(f"{nonlinearity}'", values).reshape(values.shape)
 
 
 def _layer_input(
@@ -314,9 +344,8 @@ def _over_time(
 
 
 def _check_plain(net: Any, where: str) -> None:
-    cell = str(setting(net, "cell")).lower()
-    if cell != "rnn":
-        raise ValueError(message(where, "net", "an RNN", f"cell {cell!r}"))
+    if shape_of(net).tape_gates:
+        raise ValueError(message(where, "net", "an RNN", f"cell {shape_of(net).name!r}"))
     plain = {"bidirectional": False, "layer_norm": False, "alpha": 1.0, "noise": 0.0,
              "dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "dale": None}  # fmt: skip
     for name, value in plain.items():

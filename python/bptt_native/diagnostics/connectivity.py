@@ -82,7 +82,7 @@ def connectivity(
 
     Parameters
     ----------
-    net : RNN, LSTM, GRU or Model
+    net : RNN, LSTM, GRU, MinGRU or Model
     x : floating point [T, N, I] or tokens [T, N]
         The input of the net.
     outputs : integers [T] (or [1] for a model with one output per sequence), optional

@@ -174,7 +174,7 @@ def gradient_flow(
 
     Parameters
     ----------
-    net : RNN, LSTM, GRU or Model
+    net : RNN, LSTM, GRU, MinGRU or Model
     x : floating point [T, N, I] or tokens [T, N]
         The input of the net.
     target : optional

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.values import Array, integer, message
-from .nets import check_tape, directions, setting, state_size, walk_index
+from .nets import check_tape, directions, setting, shape_of, state_size, walk_index
 from .norms import Norms, direction_of
 
 
@@ -24,7 +24,7 @@ def jacobian(
 
     Parameters
     ----------
-    net : RNN, LSTM, GRU or Model
+    net : RNN, LSTM, GRU, MinGRU or Model
     tape : Tape
         The tape of a ``forward`` of this net. The parameters are those that it was made with.
     step : int
@@ -126,7 +126,7 @@ def lyapunov(
 
     Parameters
     ----------
-    net : RNN, LSTM, GRU or Model
+    net : RNN, LSTM, GRU, MinGRU or Model
     tape : Tape
         The tape of a ``forward`` of this net. The parameters are those that it was made with.
     layer, direction, sample : int
@@ -316,14 +316,15 @@ def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[
 
     Parameters
     ----------
-    net : RNN, LSTM, GRU or Model
+    net : RNN, LSTM, GRU, MinGRU or Model
     layer, direction : int
         Indices of the layer (-1 is the top one) and direction.
 
     Returns
     -------
     dict of str to ndarray [H, R]
-        RNN: "h"; LSTM: "i", "f", "g", "o" (coupled: "i", "g", "o"); GRU: "r", "z", "n".
+        RNN: "h"; LSTM: "i", "f", "g", "o" (coupled: "i", "g", "o"); GRU: "r", "z", "n"; MinGRU,
+        which has no W_hh: none.
 
     Raises
     ------
@@ -333,10 +334,11 @@ def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[
     index, D = walk_index(net, layer, direction, "recurrent_matrices"), directions(net)
     end = f"weight_hh_l{index // D}{'_reverse' * (index % D)}"
     names = [name for name in net.state_dict() if name.endswith(end)]
+    if not names:
+        return {}
     W, dale = net.state_dict()[names[0]], setting(net, "dale")
     if dale is not None:  # the first units excite, the others inhibit
         units = np.arange(W.shape[1])
         W = np.where(units < np.floor(dale * len(units) + 0.5), np.abs(W), -np.abs(W))
-    cell = str(setting(net, "cell")).lower()
-    gates = {"rnn": "h", "gru": "rzn", "lstm": "igo" if setting(net, "coupled") else "ifgo"}[cell]
+    gates = shape_of(net).letters
     return dict(zip(gates, np.split(W, len(gates)), strict=True))

@@ -4,6 +4,8 @@ from typing import Any
 
 from .._core import Tape
 from ..arguments.values import integer, refuse_type
+from ..options.cell_shape import CellShape, cell_shape
+from ..options.table import OPTIONS
 
 
 def setting(net: Any, name: str) -> Any:
@@ -49,8 +51,14 @@ def walk_index(net: Any, layer: int, direction: int, where: str) -> int:
     return (layer % layers) * D + integer(direction, where, "direction", 0, D - 1)
 
 
+def shape_of(net: Any) -> CellShape:
+    """Return the shape of the net's cell."""
+    number = OPTIONS["cell"].choices[str(setting(net, "cell")).lower()]
+    return cell_shape(number, bool(setting(net, "coupled")), setting(net, "reset_after") is False)
+
+
 def state_size(net: Any) -> int:
     """Return S, the number of elements of a layer's state: h, for an LSTM h and c."""
     hidden = int(setting(net, "hidden_size"))
     own = int(setting(net, "proj_size") or hidden)
-    return own + hidden if str(setting(net, "cell")).lower() == "lstm" else own
+    return own + hidden if shape_of(net).has_c else own

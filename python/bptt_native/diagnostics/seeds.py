@@ -55,7 +55,7 @@ def backward_seeds(
 
     Parameters
     ----------
-    net : RNN, LSTM, GRU or Model
+    net : RNN, LSTM, GRU, MinGRU or Model
     tape : Tape
         The tape of a ``forward`` of this net. The parameters are those that it was made with.
     times : integers [S]

@@ -1,4 +1,4 @@
-"""The recurrent layers: RNN, LSTM, GRU."""
+"""The recurrent layers: RNN, LSTM, GRU, MinGRU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class RNN(Layer):
         Layers L; each reads the states of the one below.
     nonlinearity : str
         f: "tanh", "relu" (with derivative 0 at 0), "sigmoid", "identity", "softplus", "elu",
-        "hard_sigmoid" (a / 6 + 1/2, cut to [0, 1]), "softsign" or "leaky_relu" (slope 0.01).
+        "hard_sigmoid" (a / 6 + 1/2, cut to [0, 1]), "softsign", "leaky_relu" (slope 0.01) or "silu"
+        (a sigmoid(a)).
     bias : bool
         Whether there are biases.
     batch_first : bool
@@ -281,3 +282,81 @@ class GRU(Layer):
         zoneout: float = 0.0,
         reset_after: bool = True,
     ) -> None: ...
+
+
+class MinGRU(Layer):
+    """Gated recurrent units whose gates z, n read the input alone.
+
+    z = sigmoid(W_iz x_t + b_iz), n = W_in x_t + b_in, h_t = (1 - z) h_{t-1} + z n. There is no W_hh
+    and no b_hh: what a unit keeps of its state depends on the input, not on other units.
+
+    Parameters
+    ----------
+    input_size : int
+        Features I of the input, or number of tokens.
+    hidden_size : int
+        Units H.
+    num_layers : int
+        Layers L; each reads the states of the one below.
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
+    dtype : str or dtype
+        "float32" or "float64".
+    compute : str, optional
+        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
+        each other, forward and backward (dtype float32 only); all else stays float32.
+    seed : int
+        Of the initial parameters.
+    init : str or Init
+        A name that `Init` knows, or an `Init`: "default", "xavier", "keras" or "chrono".
+    bidirectional : bool
+        Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
+        stand side by side (D = 2).
+    dropout : float
+        In [0, 1): of the input of every layer but the first, in `forward` only.
+    variational : bool
+        Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
+    zoneout : float
+        In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
+        `forward` its expectation.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+    MemoryError
+        If the sizes do not fit into memory.
+
+    References
+    ----------
+    Feng et al. 2024, "Were RNNs All We Needed?", arXiv:2410.01201.
+    """
+
+    __slots__ = ()
+    _cell = "mingru"
+
+    @from_arguments
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        batch_first: bool = False,
+        dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
+        seed: int = 0,
+        init: str | Init = "default",
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        variational: bool = False,
+        zoneout: float = 0.0,
+    ) -> None: ...
+
+
+LAYERS: dict[str, type[RNN | LSTM | GRU | MinGRU]] = {
+    layer._cell: layer for layer in (RNN, LSTM, GRU, MinGRU)
+}

@@ -16,7 +16,7 @@ from .parameters import Parameterised, draw_of
 
 
 class Layer(Parameterised):
-    """What RNN, LSTM and GRU have in common. Make one of these instead."""
+    """What RNN, LSTM, GRU and MinGRU have in common. Make one of these instead."""
 
     __slots__ = ("_config", "_draws", "_native")
 

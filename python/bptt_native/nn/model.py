@@ -30,7 +30,7 @@ class Model(TrainingStep):
     Parameters
     ----------
     cell : str
-        "rnn", "lstm" or "gru".
+        "rnn", "lstm", "gru" or "mingru".
     input_size : int, optional
         Features I of a dense input. Exactly one of `input_size` and `vocab_size` is given.
     vocab_size : int, optional

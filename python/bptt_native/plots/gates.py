@@ -6,16 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.values import message
+from ..options.cell_shape import described
 from .base import INK, PALE, STYLES, dress, legend, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MEANING = {
-    "i": "input gate i", "f": "forget gate f", "g": "candidate g", "o": "output gate o",
-    "r": "reset gate r", "z": "update gate z", "n": "candidate n", "h": "state h",
-}  # fmt: skip
 
 
 def activity(tape: Any, walk: int = -1, sample: int = 0) -> dict[str, npt.NDArray[Any]]:
@@ -33,7 +29,7 @@ def activity(tape: Any, walk: int = -1, sample: int = 0) -> dict[str, npt.NDArra
     -------
     dict of str to ndarray [T, H]
     """
-    gates = tape.gates() or {"h": tape.states()}
+    gates = tape.gates() or {described(tape.cell).letters[0]: tape.states()}
     return {name: np.asarray(values)[walk, :, sample] for name, values in gates.items()}
 
 
@@ -49,7 +45,7 @@ def plot_gates(ax: "Axes", tape: Any, walk: int = -1, sample: int = 0) -> None:
     for k, (name, values) in enumerate(activity(tape, walk, sample).items()):
         colour, style = STYLES[k % len(STYLES)]
         ax.plot(values.mean(axis=1), color=colour, linestyle=style, linewidth=2,
-                label=MEANING[name])  # fmt: skip
+                label=described(tape.cell).gate(name).name)  # fmt: skip
     ax.set_xlim(-0.5, len(values) - 0.5)
     legend(ax, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     dress(ax, "Gates over time, mean over the units", "time (steps)", "activity")
@@ -66,7 +62,7 @@ def plot_gate_units(
     tape, walk, sample
         As in `activity`.
     gate : str
-        i, f, g, o (LSTM), r, z, n (GRU) or h (RNN).
+        i, f, g, o (LSTM), r, z, n (GRU), z, n (MinGRU) or h (RNN).
     text : str, optional
         The characters of the steps, written below the axes if there are at most 80.
 
@@ -79,8 +75,8 @@ def plot_gate_units(
     if gate not in gates:
         expected = f"one of {', '.join(gates)}"
         raise ValueError(message("plot_gate_units", "gate", expected, repr(gate)))
-    values = gates[gate]
-    low = 0.0 if gate in "iforz" else min(-1.0, float(values.min()))
+    values, shown = gates[gate], described(tape.cell).gate(gate)
+    low = 0.0 if shown.flat == "unit" else min(-1.0, float(values.min()))
     order = np.argsort(values.mean(axis=0))
     image = ax.imshow(
         values[:, order].T, aspect="auto", origin="lower", interpolation="nearest",
@@ -89,11 +85,11 @@ def plot_gate_units(
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label("activity", fontsize=10.5, color=INK)
     bar.outline.set_edgecolor(PALE)
-    dress(ax, f"{MEANING[gate].capitalize()} of each unit", "time (steps)", "unit, by its mean")
+    dress(ax, f"{shown.name.capitalize()} of each unit", "time (steps)", "unit, by its mean")
     ax.grid(visible=False)
     if text is not None and len(text) <= 80:
-        shown = [c if c.isprintable() and c != " " else "␣" if c == " " else "·" for c in text]
-        ax.set_xticks(range(len(shown)), shown, fontsize=8)
+        signs = [c if c.isprintable() and c != " " else "␣" if c == " " else "·" for c in text]
+        ax.set_xticks(range(len(signs)), signs, fontsize=8)
 
 
 def gates_figure(

@@ -162,6 +162,11 @@ NONLINEARITIES: dict[str, tuple[Callable[..., Array], ...]] = {
         lambda a, k: np.where(k, a, 0.01 * a),
         lambda a, h, k: np.where(k, 1.0, 0.01),
     ),
+    "silu": (
+        _positive,
+        lambda a, k: a * sigmoid(a),
+        lambda a, h, k: sigmoid(a) * (1 + a * sigmoid(-a)),
+    ),
 }
 
 
@@ -327,5 +332,34 @@ def gru_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r:
     return Back(dx, (dh_prev,), grads_x | grads_h, (dh,), da_h)
 
 
-FORWARD: dict[str, Any] = {"rnn": rnn_forward, "lstm": lstm_forward, "gru": gru_forward}
-BACKWARD: dict[str, Any] = {"rnn": rnn_backward, "lstm": lstm_backward, "gru": gru_backward}
+# --- mingru --------------------------------------------------------------------------------------
+def mingru_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
+    """h_t = (1-z) h_{t-1} + z n, where z and n = W_in x_t + b_in read x_t alone (arXiv 2410.01201).
+
+    There is no W_hh, so nothing that changes how h_{t-1} meets it (``r.keep``) has an effect.
+    """
+    (h_prev,) = prev
+    a, saved = affine_forward(p, "ih", x, o)
+    a_z, n = np.split(a, 2, axis=-1)
+    z = sigmoid(a_z)
+    h = mix(r.zone, h_prev, (1 - z) * h_prev + z * n)
+    return (h,), {"z": z, "n": n}, (saved, z, n)
+
+
+def mingru_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r: Step,
+                    clip: Limit) -> Back:  # fmt: skip
+    """h_{t-1} receives (1-z) dh_t, unit by unit."""
+    (saved_x, z, n), (h_prev,), (dh,) = saved, prev, dnow
+    kept, dh_new = unmix(r.zone, dh)
+    da_z = clamp(dh_new * (n - h_prev) * z * (1 - z), clip)
+    da = np.concatenate([da_z, clamp(dh_new * z, clip)], axis=-1)
+    dx, grads = affine_backward(p, "ih", saved_x, da, o)
+    return Back(dx, (kept + dh_new * (1 - z),), grads, (dh,), da)
+
+
+FORWARD: dict[str, Any] = {
+    "rnn": rnn_forward, "lstm": lstm_forward, "gru": gru_forward, "mingru": mingru_forward,
+}  # fmt: skip
+BACKWARD: dict[str, Any] = {
+    "rnn": rnn_backward, "lstm": lstm_backward, "gru": gru_backward, "mingru": mingru_backward,
+}  # fmt: skip

@@ -61,7 +61,7 @@ def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = Non
     inputs = x if E is None else linear_forward(E.T, 0.0, x)
     rnn = {name[4:]: p for name, p in params.items() if name.startswith("rnn.")}
     y, last, tape = forward(cfg.cell, rnn, inputs, state, options=cfg, **passage)
-    ends, N, P = tape.lengths - 1, np.arange(y.shape[1]), rnn["weight_hh_l0"].shape[1]
+    ends, N, P = tape.lengths - 1, np.arange(y.shape[1]), tape.walks[0][0].state[0].shape[-1]
     feature = np.arange(y.shape[2])
     places: Any = {
         "every": slice(None),

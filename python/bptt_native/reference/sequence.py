@@ -91,6 +91,8 @@ def _name(short: str, l: int, d: int) -> str:  # noqa: E741
 
 
 def _sizes(p: Params) -> list[int]:  # elements of h, and units
+    if "weight_hh" not in p:  # mingru: z n
+        return [len(p["weight_ih"]) // 2] * 2
     P = p["weight_hh"].shape[1]
     return [P, p["weight_hr"].shape[1] if "weight_hr" in p else P]
 
@@ -168,6 +170,8 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
         ("layer_norm", "reset_after=False"): normed and not options.reset_after,
         ("proj_size", "zoneout"): projected and options.zoneout,
         ("proj_size", "zoneout_c"): projected and options.zoneout_c,
+        ("mingru", "layer_norm"): cell == "mingru" and normed,
+        ("mingru", "recurrent_dropout"): cell == "mingru" and options.recurrent_dropout,
     })  # fmt: skip
     ends = check("forward: argument 'lengths'", [T] * N if lengths is None else lengths, (N,), "iu")
     if ends.min() < 1 or ends.max() > T:
@@ -198,7 +202,7 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
 def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array], resets: Array,
           steps: list[Step]) -> list[Record]:  # fmt: skip
     """Run one walk. A sequence keeps its state at steps that are not within it."""
-    p = p | {"weight_hh": p["weight_hh"] * dale_signs(p["weight_hh"], tape.options.dale)}
+    p, _ = _acting(p, tape.options)
     walk, now = list[Record](), tuple(state)
     for t in range(tape.T)[:: -1 if d else 1]:
         inside, cut = t < tape.lengths, _cut(resets, tape.lengths, t, d)
@@ -207,6 +211,14 @@ def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array], resets: A
         now = tuple(np.where(inside[:, None], s, old) for s, old in zip(fresh, now, strict=True))
         walk.append(Record(t, inside, cut, prev, now, gates, saved, steps[t]))
     return walk
+
+
+def _acting(p: Params, o: Options) -> tuple[Params, Array | float]:
+    """Give the parameters with W_hh as it acts, and the factor that made it that."""
+    if "weight_hh" not in p:
+        return p, 1.0
+    signs = dale_signs(p["weight_hh"], o.dale)
+    return p | {"weight_hh": p["weight_hh"] * signs}, signs
 
 
 def _cut(resets: Array, lengths: Array, t: int, d: int) -> Array:
@@ -247,7 +259,7 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
             "layer_norm": normed, "alpha": o.alpha != 1, "zoneout": o.zoneout, "noise": o.noise,
             "recurrent_dropout": o.recurrent_dropout, "dale": o.dale is not None,
             "clip_step": clip_step, "clip_step_norm": clip_step_norm, "truncation": truncation,
-            "lstm or gru": cell != "rnn",
+            "another cell than rnn": cell != "rnn",
         }.items()
     })  # fmt: skip
     k1, k2 = (T, T) if truncation is None else truncation
@@ -303,8 +315,8 @@ def _window(layers: list[list[Params]], tape: Tape, dy: Array, dstates: list[Arr
 def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array], span: range,
                clips: tuple[Limit, Limit], omega: float) -> Any:  # fmt: skip
     """Run one walk backward, from its last step to its first one, within the span of steps."""
-    walk, signs = tape.walks[place], dale_signs(p["weight_hh"], tape.options.dale)
-    p, carry, sums = p | {"weight_hh": p["weight_hh"] * signs}, tuple(dstate), Params()
+    walk, (p, signs) = tape.walks[place], _acting(p, tape.options)
+    carry, sums = tuple(dstate), Params()
     dx: list[Any] = [None] * tape.T
     flow, ratios = np.zeros((len(dstate), tape.T)), list[tuple[Array, Array]]()
     for k, r in reversed([*enumerate(walk)]):
@@ -323,7 +335,8 @@ def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array]
         free = tuple(np.where(r.cut[:, None], 0, s) for s in free)
         carry = tuple(np.where(now, s, old) for s, old in zip(free, carry, strict=True))
         flow[:, r.t], dx[r.t] = [norm(s).real for s in back.flow], back.x
-    sums["weight_hh"] = sums["weight_hh"] * signs
+    if "weight_hh" in sums:
+        sums["weight_hh"] = sums["weight_hh"] * signs
     value: Any = 0.0
     if omega:
         value, dW = _regulariser(ratios, sums["weight_hh"])

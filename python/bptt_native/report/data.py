@@ -14,6 +14,7 @@ from ..apps.saved_tasks import task_of
 from ..apps.tables import Table
 from ..apps.vocabulary import Vocabulary
 from ..arguments.values import message
+from ..diagnostics.nets import shape_of
 from ..nn.model import Model
 from ..nn.model_file import load
 from ..runtime.documents import OBJECT, judge, parse
@@ -203,6 +204,8 @@ def _spectrum(model: Model, from_recipe: bool) -> list[dict[str, Any]]:
     """
     before = Model(**model.config) if from_recipe else None
     found: list[dict[str, Any]] = []
+    shape = shape_of(model)
+    several, candidate = len(shape.gates) > 1, shape.candidate.letter
     for layer in range(model.config["num_layers"]):
         old = {} if before is None else recurrent_blocks(before, layer)
         for gate, block in recurrent_blocks(model, layer).items():
@@ -210,8 +213,8 @@ def _spectrum(model: Model, from_recipe: bool) -> list[dict[str, Any]]:
                 continue
             values = np.linalg.eigvals(block)
             part = {
-                "name": f"layer {layer + 1}, {gate}" if gate != "h" else f"layer {layer + 1}",
-                "usual": gate in "hgn" and layer == model.config["num_layers"] - 1,
+                "name": f"layer {layer + 1}, {gate}" if several else f"layer {layer + 1}",
+                "usual": gate == candidate and layer == model.config["num_layers"] - 1,
                 "now": _points(values), "radius": rounded(np.abs(values).max()), "before": None,
             }  # fmt: skip
             if gate in old:

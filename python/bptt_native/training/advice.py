@@ -2,6 +2,7 @@
 
 import math
 
+from ..diagnostics.nets import shape_of
 from ..nn.model import Model
 from .gradient_record import LayerRecord
 
@@ -29,18 +30,22 @@ def against_vanishing(model: Model) -> str:
     """Return advice against vanishing, without the remedies that the model already has."""
     config = model.config
     kind = getattr(config["init"], "weights", config["init"])
-    cell, relu = config["cell"], config["nonlinearity"] == "relu"
+    shape, relu = shape_of(model), config["nonlinearity"] == "relu"
+    gated = len(shape.gates) > 1
     identity = "init='identity'" + ("" if relu else " with nonlinearity='relu'")
     chrono = "Init('chrono', time_scale=longest dependency)"
     ways = {
-        "an LSTM or GRU (cell='lstm')": cell == "rnn",
-        "init='orthogonal'": cell != "lstm" and kind not in ("orthogonal", "identity"),
-        identity: cell == "rnn" and kind != "identity",
-        "omega above 0": cell == "rnn" and config["omega"] == 0,
-        "a larger forget_bias (1 or more)": cell == "lstm"
+        "an LSTM or GRU (cell='lstm')": not gated,
+        "init='orthogonal'": shape.products > 0
+        and not shape.has_c
+        and kind not in ("orthogonal", "identity"),
+        identity: not gated and kind != "identity",
+        "omega above 0": not gated and config["omega"] == 0,
+        "a larger forget_bias (1 or more)": shape.has_c
+        and not config["coupled"]
         and kind != "chrono"
         and (config["forget_bias"] or 0) < 1,
-        chrono: cell != "rnn" and kind != "chrono",
+        chrono: gated and kind != "chrono",
     }
     chosen = [way for way, fits in ways.items() if fits] or ["more training"]
     return f"To reach farther, try {_either(chosen)}. If it need not, a shorter window costs less"
@@ -50,7 +55,8 @@ def against_exploding(model: Model, mean: float) -> str:
     """Return advice against exploding; `mean` is the mean norm of the gradient so far."""
     config = model.config
     ways = ["a lower learning rate", "a shorter window"]
-    if getattr(config["init"], "weights", config["init"]) != "orthogonal":
+    kind = getattr(config["init"], "weights", config["init"])
+    if kind != "orthogonal" and shape_of(model).products:
         ways.insert(1, "init='orthogonal'")
     if config["clip_norm"] is None:
         known = math.isfinite(mean)

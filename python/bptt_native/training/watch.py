@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from ..arguments.values import Array, integer
 from ..diagnostics import GradientFlow, recurrent_matrices, spectral_radius
+from ..diagnostics.activity import gate_flatness, gate_values, saturated
 from ..diagnostics.flow import VANISHED
-from ..diagnostics.nets import reads_ends
+from ..diagnostics.nets import reads_ends, shape_of
 from ..diagnostics.norms import safe_norm
 from ..nn.model import Model
 from .advice import against_exploding, against_vanishing, fades, grows
@@ -24,7 +25,6 @@ from .batches import Batch, Form
 from .gradient_record import GradientRecord, LayerRecord
 from .history import HistoryRow
 
-CANDIDATE = {"rnn": "h", "lstm": "g", "gru": "n"}
 SPIKE = 20.0  # a norm this many times the median explodes
 
 
@@ -167,8 +167,7 @@ def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
     dout[at] = _loss_gradient(model, out[at], ends.targets)
     alike = ends.lengths is None
     grads = model.backward(tape, dout, flow=alike or "samples", input_gradient=False)
-    gates = tape.gates() if config["cell"] != "rnn" else {"h": np.asarray(tape.states())}
-    values = {name: ends.last_steps(value) for name, value in gates.items()}
+    values = {name: ends.last_steps(value) for name, value in gate_values(model, tape).items()}
     h, c = grads.flow, grads.flow_c
     if grads.flow_detail is not None:
         detail = grads.flow_detail
@@ -263,7 +262,11 @@ def _layer(
     h = flow[walk, ::-1]
     c = None if flow_c is None else flow_c[walk, ::-1]
     seen = GradientFlow(np.arange(len(h)), h, c, floor)
-    saturation = {name: _saturation(model, name, value[walk]) for name, value in values.items()}
+    flat, f = gate_flatness(model), str(model.config["nonlinearity"])
+    saturation = {
+        name: float(np.mean(saturated(flat[name], f, value[walk])))
+        for name, value in values.items()
+    }
     means = {name: float(np.mean(value[walk], dtype=np.float64)) for name, value in values.items()}
     return LayerRecord(
         layer, h.tolist(), None if c is None else c.tolist(), seen.decay,
@@ -272,19 +275,8 @@ def _layer(
     )  # fmt: skip
 
 
-def _saturation(model: Model, name: str, value: Array) -> float:
-    """Return the share of values near an end of their range, where the derivative is small."""
-    if name in ("i", "f", "o", "r", "z"):
-        return float(np.mean((value < 0.05) | (value > 0.95)))
-    if name == "h" and model.config["nonlinearity"] == "sigmoid":
-        return float(np.mean((value < 0.05) | (value > 0.95)))
-    if name == "h" and model.config["nonlinearity"] == "relu":
-        return float(np.mean(value <= 0))
-    return float(np.mean(np.abs(value) > 0.95))
-
-
 def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
-    """Return the square blocks of W_hh by the names of their gates (RNN: "h").
+    """Return the square blocks of W_hh by the names of their gates (RNN: "h"; MinGRU: none).
 
     Parameters
     ----------
@@ -304,6 +296,9 @@ def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
 
 
 def radius(model: Model, layer: int) -> float:
-    """Return the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block)."""
-    block = recurrent_blocks(model, layer)[CANDIDATE[model.config["cell"]]]
-    return spectral_radius(block) if np.isfinite(block).all() else math.nan
+    """Return the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block).
+
+    It is NaN if a weight is not finite or the cell has no W_hh.
+    """
+    block = recurrent_blocks(model, layer).get(shape_of(model).candidate.letter)
+    return math.nan if block is None or not np.isfinite(block).all() else spectral_radius(block)

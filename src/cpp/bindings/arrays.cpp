@@ -316,7 +316,7 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
   const int rank = shape_of(net.state, h_shape);
   shape_of(net.hidden, c_shape);
   const auto what = [&] { return array_text(net, shape_text(h_shape, rank)); };
-  if (!net.lstm) {
+  if (!net.cell.has_c) {
     given.h = take_exact(state, net, h_shape, rank, true, {where, argument, what});
     return given;
   }
@@ -383,7 +383,7 @@ States new_states(const Net& net, const Extent& extent) {
   States states;
   states.h = make(net.state);
   states.h_data = data_of(states.h);
-  if (net.lstm) {
+  if (net.cell.has_c) {
     states.c = make(net.hidden);
     states.c_data = data_of(states.c);
   }
@@ -413,11 +413,8 @@ void describe(const bptt_layer_options& options, Net& net) {
   const int64_t directions = options.bidirectional ? 2 : 1;
   net.walks = options.num_layers * directions;
   net.output = directions * net.state;
-  net.cell = options.cell;
-  net.coupled = options.coupled != 0;
-  net.lstm = options.cell == BPTT_LSTM;
-  net.reset_before = options.reset_before != 0;
-  net.gates = options.cell == BPTT_RNN ? 1 : options.cell == BPTT_GRU || net.coupled ? 3 : 4;
+  net.cell.struct_size = sizeof net.cell;
+  check(bptt_describe_cell(&options, &net.cell, sizeof net.cell), {net.owner.c_str(), ""});
 }
 
 std::vector<Field<SequenceArguments, py::handle>> sequence_fields() {

@@ -70,12 +70,10 @@ struct Net {
   std::string owner;  // "LSTM", "Model"
   bptt_dtype dtype = BPTT_FLOAT32;
   int64_t input = 0, hidden = 0, output = 0;  // output: features of y
-  int64_t walks = 1, state = 0, gates = 1;    // L * D; R; G
+  int64_t walks = 1, state = 0;               // L * D; R
   int64_t parameters = 0;
-  bptt_cell cell = BPTT_LSTM;
-  bool coupled = false;
-  bool lstm = false, reset_before = false, batch_first = false, tokens_only = false,
-       last_only = false;
+  bptt_cell_info cell = {};
+  bool batch_first = false, tokens_only = false, last_only = false;
 
   int type_number() const { return dtype == BPTT_FLOAT32 ? 11 : 12; }  // NPY_FLOAT, NPY_DOUBLE
   int64_t element() const { return dtype == BPTT_FLOAT32 ? 4 : 8; }

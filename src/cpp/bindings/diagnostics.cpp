@@ -8,7 +8,7 @@ Flat integers(py::handle values, int64_t count, const Where& where, const char* 
   return values.is_none() ? Flat() : take_flat(kInt64, values, count, where, argument);
 }
 
-int64_t state_size(const Net& net) { return net.state + (net.lstm ? net.hidden : 0); }
+int64_t state_size(const Net& net) { return net.state + (net.cell.has_c ? net.hidden : 0); }
 
 }  // namespace
 
@@ -68,7 +68,7 @@ SeedsCall::SeedsCall(const Net& net, const SeedsArguments& in)
   seeds.horizon = py::cast<int64_t>(in.horizon);
   dx_norms = new_doubles({count, steps}, &seeds.dx_norms);
   if (flows) flow = new_doubles({net.walks, count, steps}, &seeds.flow);
-  if (flows && net.lstm) flow_c = new_doubles({net.walks, count, steps}, &seeds.flow_c);
+  if (flows && net.cell.has_c) flow_c = new_doubles({net.walks, count, steps}, &seeds.flow_c);
 }
 
 SpectrumCall::SpectrumCall(const Net& net, const SpectrumArguments& in)

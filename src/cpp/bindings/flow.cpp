@@ -30,25 +30,25 @@ void new_flow(const Net& net, const Extent& extent, py::handle wanted, bool over
   flow.to.struct_size = sizeof flow.to;
   flow.h_array = each_step(&flow.to.h);
   flow.a_array = each_step(&flow.to.a);
-  if (net.lstm) flow.c_array = each_step(&flow.to.c);
+  if (net.cell.has_c) flow.c_array = each_step(&flow.to.c);
   if (level == 1) return;
   FlowDetail arrays;
-  const int64_t N = extent.batch, gates = net.gates * net.hidden;
+  const int64_t N = extent.batch, gates = net.cell.gates * net.hidden;
   if (level & kSamples) {
     arrays.samples_h = array(N, &flow.to.samples_h);
-    if (net.lstm) arrays.samples_c = array(N, &flow.to.samples_c);
+    if (net.cell.has_c) arrays.samples_c = array(N, &flow.to.samples_c);
     arrays.samples_a = array(N, &flow.to.samples_a);
     arrays.share_ih = array(N, &flow.to.share_ih);
-    if (!net.reset_before) arrays.share_hh = array(N, &flow.to.share_hh);
+    if (net.cell.products == 1) arrays.share_hh = array(N, &flow.to.share_hh);
   }
   if (level & kUnits) {
     arrays.units_h = array(net.state, &flow.to.units_h);
-    if (net.lstm) arrays.units_c = array(net.hidden, &flow.to.units_c);
+    if (net.cell.has_c) arrays.units_c = array(net.hidden, &flow.to.units_c);
     arrays.units_a = array(gates, &flow.to.units_a);
   }
   if (level & kWeights) {
     arrays.weight_ih = each_step(&flow.to.weight_ih);
-    if (!net.reset_before) arrays.weight_hh = each_step(&flow.to.weight_hh);
+    if (net.cell.products == 1) arrays.weight_hh = each_step(&flow.to.weight_hh);
   }
   flow.detail_arrays = package.flow_detail.make(std::move(arrays));
 }

@@ -15,8 +15,8 @@ class Layer {
     net_.owner = owner;
     net_.batch_first = batch_first;
     net_.input = layer.input_size;
-    describe(layer, net_);
     run<Long>([&] { return bptt_layer_create(&layer, handle_.put()); }, {net_.owner.c_str(), ""});
+    describe(layer, net_);
     net_.parameters = parameter_count(params_handle());
   }
 
@@ -79,17 +79,55 @@ py::object read(const Tape& tape, bptt_tape_part part, int64_t gate, int64_t uni
 
 py::object tape_states(const Tape& tape) {
   const py::object h = read(tape, BPTT_TAPE_H, 0, tape.net.state, "states");
-  if (!tape.net.lstm) return h;
+  if (!tape.net.cell.has_c) return h;
   return py::make_tuple(h, read(tape, BPTT_TAPE_C, 0, tape.net.hidden, "states"));
 }
 
 py::dict tape_gates(const Tape& tape) {
-  const char* const names = tape.net.cell == BPTT_GRU ? "rzn" : tape.net.coupled ? "igo" : "ifgo";
+  const bptt_cell_info& cell = tape.net.cell;
   py::dict gates;
-  for (int64_t i = 0; tape.net.cell != BPTT_RNN && names[i]; ++i)
-    gates[py::str(std::string(1, names[i]))] =
-        read(tape, BPTT_TAPE_GATE, i, tape.net.hidden, "gates");
+  for (int64_t g = 0; g < cell.tape_gates; ++g)
+    gates[cell.letters[g]] = read(tape, BPTT_TAPE_GATE, g, tape.net.hidden, "gates");
   return gates;
+}
+
+const char* flat_name(bptt_flat flat) {
+  static constexpr const char* kNames[] = {"never", "symmetric", "unit", "negative", "slope"};
+  return kNames[flat - BPTT_FLAT_NEVER];
+}
+
+py::dict cell_parts(const bptt_cell_info& cell) {
+  py::list gates;
+  for (int64_t g = 0; g < cell.gates; ++g) {
+    gates.append(py::make_tuple(cell.letters[g], cell.names[g], flat_name(cell.flat[g])));
+  }
+  py::dict parts;
+  parts["name"] = cell.name;
+  parts["gates"] = gates;
+  parts["tape_gates"] = cell.tape_gates > 0;
+  parts["has_c"] = cell.has_c != 0;
+  parts["products"] = cell.products;
+  return parts;
+}
+
+py::dict describe_cell(int cell, bool coupled, bool reset_before) {
+  bptt_layer_options options;
+  bptt_layer_options_init(&options, sizeof options);
+  options.cell = static_cast<bptt_cell>(cell);
+  options.coupled = coupled;
+  options.reset_before = reset_before;
+  bptt_cell_info info = {};
+  check(bptt_describe_cell(&options, &info, sizeof info), {"describe_cell", ""});
+  return cell_parts(info);
+}
+
+// (name, where it is flat, whether its derivative is computed from a rather than from f(a))
+py::tuple describe_nonlinearity(int nonlinearity) {
+  bptt_nonlinearity_info info = {};
+  check(
+      bptt_describe_nonlinearity(static_cast<bptt_nonlinearity>(nonlinearity), &info, sizeof info),
+      {"describe_nonlinearity", ""});
+  return py::make_tuple(info.name, flat_name(info.flat), info.slope_of_a != 0);
 }
 
 // A list of (name, shape, offset, count, frozen).
@@ -137,6 +175,9 @@ int64_t parameter_count(bptt_params* params) {
 }
 
 void bind_layer(py::module_& module) {
+  module.def("describe_cell", &describe_cell, py::arg("cell"), py::arg("coupled"),
+             py::arg("reset_before"));
+  module.def("describe_nonlinearity", &describe_nonlinearity, py::arg("nonlinearity"));
   py::class_<Tape>(module, "Tape",
                    "What one forward call remembers for BPTT.\n\n"
                    "It holds copies and serves any number of backward calls of the layer or model "
@@ -165,10 +206,14 @@ void bind_layer(py::module_& module) {
            "Read every state: h [L*D, T, N, R], for an LSTM (h, c) with c [L*D, T, N, H].\n\n"
            "Time comes first whatever `batch_first` says; what lies beyond a sequence's length is "
            "zero.")
-      .def("gates", &tape_gates,
-           "Read every gate after its nonlinearity, by name: [L*D, T, N, H] each.\n\n"
-           "LSTM: i, f, g, o (coupled: i, g, o); GRU: r, z, n; RNN: none. Zero beyond a sequence's "
-           "length.");
+      .def(
+          "gates", &tape_gates,
+          "Read every gate after its nonlinearity, by name: [L*D, T, N, H] each.\n\n"
+          "LSTM: i, f, g, o (coupled: i, g, o); GRU: r, z, n; MinGRU: z, n; RNN: none. Zero beyond "
+          "a sequence's length.")
+      .def_property_readonly(
+          "cell", [](const Tape& tape) { return cell_parts(tape.net.cell); },
+          "What the cell is made of, as `options.cell_shape` reads it.");
   py::class_<Params>(module, "Params")
       .def("table", &table)
       .def("get", &get_values)

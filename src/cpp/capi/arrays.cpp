@@ -24,7 +24,7 @@ Sequence<T> extent_of(const bptt_sequence& known, Arrays& arrays) {
 }  // namespace
 
 void lstm_only(const NetworkConfig& config, const void* array, const char* argument) {
-  if (array && config.cell != Cell::lstm) {
+  if (array && !config.shape().has_c) {
     fail(BPTT_ERR_ARGUMENT, argument, "NULL, because only an LSTM has cell states", "a pointer");
   }
 }

@@ -88,7 +88,7 @@ void run_seeds(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
 
 // The size of a state, S.
 int64_t state_size(const NetworkConfig& config) {
-  return config.state() + (config.cell == Cell::lstm ? config.hidden : 0);
+  return config.state() + (config.shape().has_c ? config.hidden : 0);
 }
 
 // The sequence's place.

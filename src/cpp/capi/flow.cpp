@@ -13,7 +13,8 @@ FlowRequest<T> check_flow(const NetworkConfig& config, const bptt_flow* given, i
   bool any = false;  // of the detail
   const bptt_flow known = read_struct(given, "flow");
   const int64_t walks = checked_count(config.walks(), steps), all = checked_count(walks, batch);
-  const int64_t gates = checked_count(config.shape().gates, config.hidden);
+  const CellShape shape = config.shape();
+  const int64_t gates = checked_count(shape.gates, config.hidden);
   const struct {
     const char* name;
     double* values;
@@ -44,7 +45,8 @@ FlowRequest<T> check_flow(const NetworkConfig& config, const bptt_flow* given, i
       fail(BPTT_ERR_ARGUMENT, wish.name, std::string("NULL, because ") + why, "a pointer");
     };
     if (wish.of_c) lstm_only(config, wish.values, wish.name);
-    if (wish.of_hh && !config.reset_after) null("with reset_before W_hh has two products");
+    if (wish.of_hh && shape.late_gates) null("with reset_before W_hh has two products");
+    if (wish.of_hh && !shape.recurrent()) null("the cell has no W_hh");
     if (overlapping) null("truncation_k2 > truncation_k1");
     *wish.into = wish.values;
     any |= wish.of_detail;

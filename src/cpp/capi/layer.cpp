@@ -91,13 +91,13 @@ bptt_status bptt_tape_read(bptt_tape* tape, bptt_tape_part part, int64_t index, 
         case BPTT_TAPE_H:
           break;
         case BPTT_TAPE_C:
-          if (config.cell != Cell::lstm)
+          if (!config.shape().has_c)
             fail(BPTT_ERR_ARGUMENT, "part", "another than BPTT_TAPE_C unless the cell is BPTT_LSTM",
                  "BPTT_TAPE_C");
           known = TapePart::c;
           break;
         case BPTT_TAPE_GATE:
-          if (config.cell == Cell::rnn)
+          if (!config.shape().saves_gates)
             fail(BPTT_ERR_ARGUMENT, "part", "another than BPTT_TAPE_GATE for BPTT_RNN",
                  "BPTT_TAPE_GATE");
           below(gate, config.shape().gates, "gate");

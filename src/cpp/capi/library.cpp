@@ -29,17 +29,36 @@ int64_t threads_in_use() {
   return count;
 }
 
+// A function that the cells use: an activation, its derivative, or exp.
+struct Mapped {
+  int activation = -1;  // exp
+  bool slope = false;
+};
+Mapped mapped_function(const char* given) {
+  std::string_view name = given;
+  if (name == "exp") return {};
+  const bool slope = name.ends_with('\'');
+  if (slope) name.remove_suffix(1);
+  std::string words;
+  for (int i = 0; i < kActivationCount; ++i) {
+    if (name == kActivationTable[i].word) return {i, slope};
+    words += std::string(kActivationTable[i].word) + ", ";
+  }
+  fail(BPTT_ERR_NAME, "function", "one of " + words + "one of these and ', or exp", quoted(given));
+}
+
 // Every element takes the place of its own argument, or of none.
 template <class T>
-void map(const Kernels<T>& kernels, const std::string& name, const void* in, void* out,
+void map(const Kernels<T>& kernels, const Mapped& function, const void* given, void* result,
          int64_t count) {
+  const T* in = static_cast<const T*>(given);
+  T* out = static_cast<T*>(result);
   Arrays arrays;
-  arrays.flat("in", static_cast<const T*>(in), count, false);
-  if (out != in) arrays.flat("out", static_cast<T*>(out), count, true);
-  const auto f = name == "tanh"      ? kernels.map_tanh
-                 : name == "sigmoid" ? kernels.map_sigmoid
-                                     : kernels.map_exp;
-  f(static_cast<const T*>(in), static_cast<T*>(out), count);
+  arrays.flat("in", in, count, false);
+  if (result != given) arrays.flat("out", out, count, true);
+  if (function.activation < 0) return kernels.map_exp(in, out, count);
+  const auto f = function.slope ? kernels.map_slope : kernels.map_activation;
+  f(Activation(function.activation), in, out, count);
 }
 
 // body(gradients) in their type, once the arguments of a function on a gradient vector are in order.
@@ -156,18 +175,15 @@ bptt_status bptt_profile_read(bptt_phase phase, double* seconds) {
 bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
                      int64_t count) {
   return guard("bptt_map", [&] {
-    const std::string name = not_null(function, "function");
-    if (name != "tanh" && name != "sigmoid" && name != "exp") {
-      fail(BPTT_ERR_NAME, "function", "'tanh', 'sigmoid' or 'exp'", quoted(function));
-    }
+    const Mapped known = mapped_function(not_null(function, "function"));
     const Dtype type = dtype_argument(raw(dtype), "dtype");
     if (count < 0) fail(BPTT_ERR_ARGUMENT, "count", "an integer >= 0", text(count));
     not_null(in, "in");
     not_null(out, "out");
     if (type == Dtype::float32) {
-      map(kernels_in_use().f32, name, in, out, count);
+      map(kernels_in_use().f32, known, in, out, count);
     } else {
-      map(kernels_in_use().f64, name, in, out, count);
+      map(kernels_in_use().f64, known, in, out, count);
     }
   });
 }

@@ -20,12 +20,16 @@ void refuse(const std::optional<OptionProblem>& problem) {
 // Refuses sizes whose parameters alone would not fit into memory.
 void check_parameters(const NetworkConfig& network) {
   const size_t element = network.dtype == BPTT_FLOAT32 ? sizeof(float) : sizeof(double);
-  const int64_t gates = checked_count(network.directions(), network.shape().gates);
+  const CellShape shape = network.shape();
+  const int64_t gates = checked_count(network.directions(), shape.gates);
   const int64_t first = network.embedding ? network.embedding : network.input;
   const int64_t rows = checked_count(gates, network.hidden);
   require_memory(checked_count(rows, first), element);
   require_memory(checked_count(rows, network.layers, 2), element);
-  require_memory(checked_count(rows, network.layers, network.state(), 2), element);
+  if (shape.recurrent() || network.layers > 1) {
+    const int64_t layers = network.layers - !shape.recurrent();  // with a matrix of this size
+    require_memory(checked_count(rows, layers, network.state(), 2), element);
+  }
   require_memory(checked_count(network.input, network.embedding, 2), element);
   require_memory(checked_count(network.output, network.features(), 2), element);
 }
@@ -51,6 +55,17 @@ NetworkConfig layer_settings(const bptt_layer_options* given) {
   const NetworkConfig config(options);
   check_parameters(config);
   return config;
+}
+
+LayerConfig cell_settings(const bptt_layer_options* given) {
+  const bptt_layer_options options = read_struct(given, "options");
+  bptt_layer_options own = default_layer_options();
+  own.cell = options.cell;
+  own.coupled = options.coupled;
+  own.reset_before = options.reset_before;
+  own.input_size = own.hidden_size = 1;
+  refuse(problem_of({.layer = &own}, Dtype::float32));
+  return LayerConfig(own);
 }
 
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* given, Dtype dtype) {

@@ -12,6 +12,8 @@
 namespace bptt {
 
 NetworkConfig layer_settings(const bptt_layer_options* options);
+// The smallest layer with the cell that these options name; the others do not matter.
+LayerConfig cell_settings(const bptt_layer_options* options);
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* options, Dtype dtype);
 // optimizer null: the defaults.
 ModelConfig model_settings(const bptt_model_options* options, const bptt_layer_options* layer,

@@ -17,11 +17,11 @@ namespace bptt {
 // never changes.
 template <class Struct>
 struct StructKind;
-#define BPTT_STRUCT(type, last)                                                    \
-  template <>                                                                      \
-  struct StructKind<type> {                                                        \
-    static constexpr const char* name = #type;                                     \
-    static constexpr size_t least = offsetof(type, last) + sizeof(type().last);    \
+#define BPTT_STRUCT(type, last)                                                     \
+  template <>                                                                       \
+  struct StructKind<type> {                                                         \
+    static constexpr const char* name = #type;                                      \
+    static constexpr size_t least = offsetof(type, last) + sizeof(type().last);     \
     static_assert(least % alignof(type) == 0, "a struct may have ended here once"); \
   };
 BPTT_STRUCT(bptt_error, text)
@@ -36,6 +36,8 @@ BPTT_STRUCT(bptt_step, grad_norm)
 BPTT_STRUCT(bptt_param_info, count)
 BPTT_STRUCT(bptt_extra_info, values)
 BPTT_STRUCT(bptt_flow, h)
+BPTT_STRUCT(bptt_cell_info, has_c)
+BPTT_STRUCT(bptt_nonlinearity_info, slope_of_a)
 BPTT_STRUCT(bptt_seeds, dx_norms)
 BPTT_STRUCT(bptt_spectrum, exponents)
 BPTT_STRUCT(bptt_option_info, doc)

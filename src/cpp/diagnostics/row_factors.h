@@ -6,6 +6,7 @@
 
 #include "base/pace.h"
 #include "sequence/norms.h"
+#include "sequence/products.h"
 #include "sequence/stack.h"
 
 namespace bptt {
@@ -96,17 +97,9 @@ class RowFactors {
   // Rows [first, last) -= (those times Q^T) Q, with Q the blocks before.
   void leave_blocks(T* v, int64_t first, int64_t last, int pass) {
     if (first == 0) return;
-    ProductArgs<T> p{};
-    p.a = v + first * row_;
-    p.a_row = row_;
-    p.segments = 1;
-    p.segment_length = size_;
-    p.b = transposed_.data();
-    p.rows = last - first;
-    p.units = rows_;
-    p.groups = 1;
-    p.c = shares_.data();
-    p.c_row = share_row_;
+    ProductArgs<T> p =
+        product_args<T>(kernels_, last - first, size_, rows_, {v + first * row_, row_},
+                        transposed_.data(), {shares_.data(), share_row_}, nullptr);
     p.panel_end = first / width_;
     kernels_.product(p);
     for (int64_t i = first; i < last; ++i) {
@@ -130,11 +123,14 @@ class RowFactors {
 
   void pack(const T* v, int64_t first, int64_t last) {
     if (last == rows_) return;  // no row follows
-    const int64_t block = first / width_, panels = panel_count(kernels_, size_);
-    kernels_.pack(PackArgs<T>{v, 1, row_, 0, rows_, 1, size_, 0, size_, block, block + 1,
-                              transposed_.data()});
-    kernels_.pack(PackArgs<T>{v + first * row_, row_, 1, 0, size_, 1, width_, 0, width_, 0, panels,
-                              packed_.data() + block * block_size_});
+    const int64_t block = first / width_;
+    PackArgs<T> transposed = packing(kernels_, {v, 1}, size_, rows_, transposed_.data());
+    transposed.unit_stride = row_;
+    transposed.panel_begin = block;
+    transposed.panel_end = block + 1;
+    kernels_.pack(transposed);
+    kernels_.pack(packing(kernels_, {v + first * row_, row_}, width_, size_,
+                          packed_.data() + block * block_size_));
   }
 
   void normalise(T* row, double norm) const {

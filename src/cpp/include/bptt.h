@@ -176,11 +176,12 @@ struct bptt_flow;
 
 /* ------------------------------------------------------------------------------ layers: create */
 
-typedef enum bptt_cell { BPTT_RNN = 1, BPTT_LSTM = 2, BPTT_GRU = 3 } bptt_cell;
+/* MINGRU has no W_hh and no b_hh: its gates read the input alone. */
+typedef enum bptt_cell { BPTT_RNN = 1, BPTT_LSTM = 2, BPTT_GRU = 3, BPTT_MINGRU = 4 } bptt_cell;
 
 /* f(a). RELU: derivative 0 at 0. SOFTPLUS: log(1 + exp(a)). ELU: a > 0 ? a : exp(a) - 1.
  * HARD_SIGMOID: a / 6 + 1/2, cut to [0, 1]. SOFTSIGN: a / (1 + |a|). LEAKY_RELU: a > 0 ? a : 0.01
- * a; derivative 0.01 at 0. */
+ * a; derivative 0.01 at 0. SILU: a / (1 + exp(-a)). */
 typedef enum bptt_nonlinearity {
   BPTT_TANH = 1,
   BPTT_RELU = 2,
@@ -190,7 +191,8 @@ typedef enum bptt_nonlinearity {
   BPTT_ELU = 6,
   BPTT_HARD_SIGMOID = 7,
   BPTT_SOFTSIGN = 8,
-  BPTT_LEAKY_RELU = 9
+  BPTT_LEAKY_RELU = 9,
+  BPTT_SILU = 10
 } bptt_nonlinearity;
 
 /* The initial parameters. */
@@ -210,8 +212,8 @@ typedef enum bptt_weight_init {
   /* as NORMAL with 15 entries a row, the others 0 (Martens 2010; Sutskever et al. 2013) */
   BPTT_INIT_SPARSE = 6,
   /* as UNIFORM but b_ih of the LSTM's forget gates = ln U[1, time_scale - 1] and of its input gates
-   * the opposite, of the GRU's gates z = ln U[1, time_scale - 1]; b_hh of these 0 (Tallec &
-   * Ollivier 2018) */
+   * the opposite, of the GRU's gates z = ln U[1, time_scale - 1] and of MINGRU's the opposite; b_hh
+   * of these 0 (Tallec & Ollivier 2018) */
   BPTT_INIT_CHRONO = 7,
   /* W_ih U(-b, b), b = sqrt(6 / (I + G*H)); W_hh [G*H, H] with orthonormal columns; biases 0, b_ih
    * of the forget gates 1: Keras's defaults */

@@ -65,6 +65,54 @@ BPTT_API bptt_status bptt_flow_init(bptt_flow* flow, size_t struct_size);
  * EXPERIMENTAL. All that follows may change or go in a later minor version, without a new ABI number.
  * ============================================================================================= */
 
+/* ------------------------------------------------------------------------------ parts of cells */
+
+/* Where a function is flat, so that little gradient passes it. */
+typedef enum bptt_flat {
+  BPTT_FLAT_NEVER = 1,
+  /* at both ends of (-1, 1) */
+  BPTT_FLAT_SYMMETRIC = 2,
+  /* at both ends of (0, 1) */
+  BPTT_FLAT_UNIT = 3,
+  /* below 0 */
+  BPTT_FLAT_NEGATIVE = 4,
+  /* where its derivative says so */
+  BPTT_FLAT_SLOPE = 5
+} bptt_flat;
+
+/* The parts of a cell. Texts live as long as the process. */
+typedef struct bptt_cell_info {
+  size_t struct_size;
+  /* "lstm" */
+  const char* name;
+  /* G, and the gates in the order of the weights: "i", "input gate i". Of an RNN, whose gate is its
+   * state, the nonlinearity says where it is flat */
+  int64_t gates;
+  const char* letters[8];
+  const char* names[8];
+  bptt_flat flat[8];
+  /* how many of them a tape has (BPTT_TAPE_GATE): G or 0 */
+  int64_t tape_gates;
+  /* products with W_hh in a step: 0 for BPTT_MINGRU, 2 with reset_before */
+  int64_t products;
+  /* 1: the state is (h, c) */
+  int64_t has_c;
+} bptt_cell_info;
+/* Describe the cell that these options name; only cell, coupled and reset_before matter. */
+BPTT_API bptt_status bptt_describe_cell(const bptt_layer_options* options, bptt_cell_info* info,
+                                        size_t struct_size);
+
+typedef struct bptt_nonlinearity_info {
+  size_t struct_size;
+  /* "tanh" */
+  const char* name;
+  bptt_flat flat;
+  /* 1: f'(a) is computed from a; 0: from f(a) */
+  int32_t slope_of_a;
+} bptt_nonlinearity_info;
+BPTT_API bptt_status bptt_describe_nonlinearity(bptt_nonlinearity nonlinearity,
+                                                bptt_nonlinearity_info* info, size_t struct_size);
+
 /* ------------------------------------------------------------------ gradients of single outputs */
 
 /* S losses, each of the output at one step of one sequence, walk back together over one tape, apart
@@ -189,8 +237,9 @@ BPTT_API bptt_status bptt_profile_read(bptt_phase phase, double* seconds);
  * that was in use when they changed. Also: BPTT_ERR_ISA. */
 BPTT_API bptt_status bptt_use_isa(const char* name);
 
-/* out[i] = f(in[i]) for f = "tanh", "sigmoid" or "exp" exactly as the cells compute them. out may
- * be in, but not overlap it otherwise. Also: BPTT_ERR_NAME (function), BPTT_ERR_ISA. */
+/* out[i] = f(in[i]) exactly as the cells compute f: a nonlinearity by its name ("tanh"), its
+ * derivative ("tanh'") from f(a) or a (bptt_describe_nonlinearity), or "exp". out may be in, but not
+ * overlap it otherwise. Also: BPTT_ERR_NAME (function), BPTT_ERR_ISA. */
 BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
                               int64_t count);
 

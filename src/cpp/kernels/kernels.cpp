@@ -3,6 +3,7 @@
 
 #include "kernels/cells/gru.h"
 #include "kernels/cells/lstm.h"
+#include "kernels/cells/min_gru.h"
 #include "kernels/cells/norm.h"
 #include "kernels/cells/rnn.h"
 #include "kernels/simd/bf16.h"
@@ -23,36 +24,38 @@ namespace {
 
 template <class T>
 constexpr Kernels<T> table_of() {
-  return {kLanes<T>,
-          false,
-          pack<T>,
-          product<T>,
-          outer<T>,
-          {rnn_forward<T>, lstm_forward<T>, gru_forward<T>},
-          {rnn_backward<T>, lstm_backward<T>, gru_backward<T>},
-          norm_forward<T>,
-          norm_backward<T>,
-          add_column_sums<T>,
-          add<T>,
-          add_products<T>,
-          multiply<T>,
-          scale<T>,
-          clamp_all<T>,
-          sum_squares<T>,
-          dot<T>,
-          add_scaled<T>,
-          max_abs<T>,
-          softmax_row<T>,
-          {update_sgd<T>, update_adagrad<T>, update_adam<T>, update_rmsprop<T>, update_graves<T>,
-           update_lion<T>},
-          map_tanh<T>,
-          map_sigmoid<T>,
-          map_exp<T>};
+  return {
+      .lanes = kLanes<T>,
+      .pairs = false,
+      .pack = pack<T>,
+      .product = product<T>,
+      .outer = outer<T>,
+      .step_forward = {rnn_forward<T>, lstm_forward<T>, gru_forward<T>, min_gru_forward<T>},
+      .step_backward = {rnn_backward<T>, lstm_backward<T>, gru_backward<T>, min_gru_backward<T>},
+      .norm_forward = norm_forward<T>,
+      .norm_backward = norm_backward<T>,
+      .add_column_sums = add_column_sums<T>,
+      .add = add<T>,
+      .add_products = add_products<T>,
+      .multiply = multiply<T>,
+      .scale = scale<T>,
+      .clamp = clamp_all<T>,
+      .sum_squares = sum_squares<T>,
+      .dot = dot<T>,
+      .add_scaled = add_scaled<T>,
+      .max_abs = max_abs<T>,
+      .softmax_row = softmax_row<T>,
+      .update = {update_sgd<T>, update_adagrad<T>, update_adam<T>, update_rmsprop<T>,
+                 update_graves<T>, update_lion<T>},
+      .map_activation = map_activation<T>,
+      .map_slope = map_slope<T>,
+      .map_exp = map_exp<T>};
 }
 
 constexpr Kernels<float> bf16_table() {
   Kernels<float> table = table_of<float>();
-  set_bf16<rnn_forward<float>, lstm_forward<float>, gru_forward<float>>(table);
+  set_bf16<rnn_forward<float>, lstm_forward<float>, gru_forward<float>, min_gru_forward<float>>(
+      table);
   return table;
 }
 

@@ -59,7 +59,9 @@ constexpr int64_t pairs_row(int64_t depth) {
   return padded_row<float>((depth + 1) / 2 + kAlignment / int64_t(2 * sizeof(float)));
 }
 
-enum class Cell { rnn, lstm, gru };
+enum class Cell { rnn, lstm, gru, min_gru };
+constexpr int kCellCount = 4;
+
 enum class Activation {
   tanh,
   relu,
@@ -69,13 +71,28 @@ enum class Activation {
   elu,
   hard_sigmoid,
   softsign,
-  leaky_relu
+  leaky_relu,
+  silu
 };
-// Whether a cell has to keep f'(a) for the way back, because f(a) does not tell it: near their limits
-// y + 1 (elu) and 1 - |y| (softsign) lose all their digits while f' is far from zero.
-constexpr bool saves_slope(Activation f) {
-  return f == Activation::elu || f == Activation::softsign;
-}
+// Where f is flat, so that little gradient passes: at both ends of (-1, 1) or of (0, 1), below 0, or
+// where its derivative says so.
+enum class Flat { never, symmetric, unit, negative, slope };
+// The activations, in the order of the enumeration. A cell saves f'(a) for the way back where f(a) does
+// not tell it: near their limits y + 1 (elu) and 1 - |y| (softsign) lose all their digits while f' is
+// far from zero, and silu takes a value twice.
+struct ActivationRow {
+  const char* word;
+  Flat flat;
+  bool saves_slope = false;
+};
+constexpr ActivationRow kActivationTable[] = {
+    {"tanh", Flat::symmetric},      {"relu", Flat::negative},
+    {"sigmoid", Flat::unit},        {"identity", Flat::never},
+    {"softplus", Flat::slope},      {"elu", Flat::slope, true},
+    {"hard_sigmoid", Flat::unit},   {"softsign", Flat::symmetric, true},
+    {"leaky_relu", Flat::negative}, {"silu", Flat::negative, true}};
+constexpr int kActivationCount = int(sizeof kActivationTable / sizeof kActivationTable[0]);
+constexpr bool saves_slope(Activation f) { return kActivationTable[int(f)].saves_slope; }
 
 // Memory that will be needed soon: `count` pieces of 128 bytes, `stride` bytes apart. A product fetches
 // it into the caches while it multiplies; its values do not matter.
@@ -174,7 +191,7 @@ struct Tiles;  // simd/tile.h
 // the backward pass needs (cells/cell.h).
 template <class T>
 struct StepForwardArgs {
-  const T* weights;      // packed W_hh^T: depth `depth`, units H, groups G
+  const T* weights;      // packed W_hh^T: depth `depth`, units H, groups G; minGRU: unused, depth 0
   const T* bias_hidden;  // GRU: b_hn [H]; else unused
   const T* input;        // what the product reads [rows, depth], input_row apart
   int64_t input_row, depth;
@@ -285,8 +302,8 @@ struct Kernels {
   void (*pack)(const PackArgs<T>&);
   void (*product)(const ProductArgs<T>&);
   void (*outer)(const OuterArgs<T>&);
-  void (*step_forward[3])(const StepForwardArgs<T>&);    // by Cell
-  void (*step_backward[3])(const StepBackwardArgs<T>&);  // by Cell
+  void (*step_forward[kCellCount])(const StepForwardArgs<T>&);    // by Cell
+  void (*step_backward[kCellCount])(const StepBackwardArgs<T>&);  // by Cell
   void (*norm_forward)(const NormArgs<T>&);
   void (*norm_backward)(const NormArgs<T>&);
 
@@ -320,9 +337,10 @@ struct Kernels {
 
   void (*update[6])(const UpdateArgs<T>&);  // by Update
 
-  // out[n] = f(in[n]), for tests of the functions that the cells use
-  void (*map_tanh)(const T* in, T* out, int64_t n);
-  void (*map_sigmoid)(const T* in, T* out, int64_t n);
+  // out[n] = f(in[n]) of an RNN; f'(a) from what its cell saves, a = in[n] or f(a) = in[n] (saves_slope)
+  void (*map_activation)(Activation activation, const T* in, T* out, int64_t n);
+  void (*map_slope)(Activation activation, const T* in, T* out, int64_t n);
+  // out[n] = exp(in[n]), for tests
   void (*map_exp)(const T* in, T* out, int64_t n);
 };
 

@@ -97,27 +97,17 @@ void fill_rescaled(Draw& draw, double radius, int64_t entries, int64_t gates, in
   }
 }
 
-// Where a gate stands among those of a tensor, -1 if it has none of the kind: LSTM i f g o or, with
-// coupled gates, i g o; GRU r z n.
-struct Gates {
-  int64_t input = -1, forget = -1, update = -1;
-};
-Gates gates_of(Cell cell, int64_t count) {
-  if (cell == Cell::lstm) return {0, count == 4 ? 1 : -1, -1};
-  return cell == Cell::gru ? Gates{-1, -1, 1} : Gates{};
-}
-
 // Biases b of the gates that keep the state a time 1 + e^b: e^b ~ U[1, time_scale - 1], and the
 // opposite for those that let the input in (Tallec & Ollivier 2018). Their b_hh is 0.
 template <class T>
-void fill_chrono(Draw& draw, double time_scale, const Gates& gates, bool hidden_bias,
+void fill_chrono(Draw& draw, double time_scale, const CellShape& shape, bool hidden_bias,
                  int64_t hidden, T* values) {
   for (int64_t unit = 0; unit < hidden; ++unit) {
     const double keep = hidden_bias ? 0 : natural_logarithm(draw.uniform(1, time_scale - 1));
-    for (const int64_t gate : {gates.forget, gates.update}) {
-      if (gate >= 0) values[gate * hidden + unit] = static_cast<T>(keep);
+    for (int64_t g = 0; g < shape.gates; ++g) {
+      const int sign = shape.gate[g].keeps;
+      if (sign != 0) values[g * hidden + unit] = static_cast<T>(sign * keep);
     }
-    if (gates.input >= 0) values[gates.input * hidden + unit] = static_cast<T>(-keep);
   }
 }
 
@@ -217,7 +207,7 @@ template <class T>
 void fill_bias(const LayerConfig& config, const Tensor& tensor, int64_t H, Draw& draw, double bound,
                T* values) {
   const bool hidden_bias = tensor.is("bias_hh");
-  const Gates gates = gates_of(config.cell, tensor.gates);
+  const CellShape shape = config.shape();
   if (config.init == BPTT_INIT_IDENTITY || config.init == BPTT_INIT_XAVIER ||
       config.init == BPTT_INIT_KERAS) {
     std::fill_n(values, tensor.count, T(0));
@@ -225,11 +215,11 @@ void fill_bias(const LayerConfig& config, const Tensor& tensor, int64_t H, Draw&
     fill_uniform(draw, bound, values, tensor.count);
   }
   if (config.init == BPTT_INIT_CHRONO)
-    fill_chrono(draw, config.time_scale, gates, hidden_bias, H, values);
+    fill_chrono(draw, config.time_scale, shape, hidden_bias, H, values);
   double forget = config.forget_bias;
   if (std::isnan(forget) && config.init == BPTT_INIT_KERAS) forget = 1;
-  if (gates.forget >= 0 && !std::isnan(forget))
-    std::fill_n(values + gates.forget * H, H, static_cast<T>(hidden_bias ? 0 : forget));
+  if (shape.forget_gate() >= 0 && !std::isnan(forget))
+    std::fill_n(values + shape.forget_gate() * H, H, static_cast<T>(hidden_bias ? 0 : forget));
 }
 
 template <class T>

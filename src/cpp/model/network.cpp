@@ -16,31 +16,29 @@ StackConfig stack_config(const NetworkConfig& config) {
 // Adds all tensors in their order: embedding, layers from below, each direction, readout.
 template <class T>
 std::vector<LayerOffsets> add_tensors(const NetworkConfig& config, Params<T>& params) {
-  const int64_t H = config.hidden, R = config.state(),
-                rows = checked_count(config.shape().gates, H);
+  const CellShape shape = config.shape();
+  const int64_t H = config.hidden, R = config.state(), rows = checked_count(shape.gates, H);
   if (config.embedding) params.add("embedding.weight", {config.input, config.embedding});
   std::vector<LayerOffsets> offsets;
   for (int64_t walk = 0; walk < config.walks(); ++walk) {
     const int64_t l = walk / config.directions();
     const std::string suffix =
         "_l" + std::to_string(l) + (walk % config.directions() ? "_reverse" : "");
-    auto add = [&](const char* name, std::vector<int64_t> shape) {
-      params.add(config.prefix + name + suffix, std::move(shape));
+    auto add = [&](const char* name, std::vector<int64_t> sizes) {
+      params.add(config.prefix + name + suffix, std::move(sizes));
       return params.tensors().back().offset;
     };
     LayerOffsets at;
     at.weight_ih = add("weight_ih", {rows, l ? config.features() : stack_config(config).input});
-    at.weight_hh = add("weight_hh", {rows, R});
-    if (config.bias) {
-      at.bias_ih = add("bias_ih", {rows});
-      at.bias_hh = add("bias_hh", {rows});
-    }
+    if (shape.recurrent()) at.weight_hh = add("weight_hh", {rows, R});
+    if (config.bias) at.bias_ih = add("bias_ih", {rows});
+    if (config.bias && shape.recurrent()) at.bias_hh = add("bias_hh", {rows});
     if (config.projection) at.weight_hr = add("weight_hr", {R, H});
-    if (config.peephole) at.peephole = add("weight_peephole", {config.shape().peepholes * H});
+    if (config.peephole) at.peephole = add("weight_peephole", {shape.peepholes * H});
     if (config.layer_norm) {
       at.ln_ih = add("weight_ln_ih", {rows});
       at.ln_hh = add("weight_ln_hh", {rows});
-      if (config.cell == Cell::lstm) {
+      if (shape.has_c) {
         at.ln_c = add("weight_ln_c", {H});
         at.bias_ln_c = add("bias_ln_c", {H});
       }

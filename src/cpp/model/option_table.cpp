@@ -1,9 +1,12 @@
 #include "model/option_table.h"
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <iterator>
 #include <type_traits>
+
+#include "sequence/cell_shape.h"
 
 namespace bptt {
 namespace {
@@ -16,17 +19,36 @@ constexpr OptionWord word(int32_t value, const char* symbol, const char* name,
 }
 #define WORD(symbol, ...) word(symbol, #symbol, __VA_ARGS__)
 
-constexpr OptionWord kCells[] = {WORD(BPTT_RNN, "rnn"), WORD(BPTT_LSTM, "lstm"),
-                                 WORD(BPTT_GRU, "gru")};
-constexpr OptionWord kNonlinearities[] = {WORD(BPTT_TANH, "tanh"),
-                                          WORD(BPTT_RELU, "relu"),
-                                          WORD(BPTT_SIGMOID, "sigmoid"),
-                                          WORD(BPTT_IDENTITY, "identity"),
-                                          WORD(BPTT_SOFTPLUS, "softplus"),
-                                          WORD(BPTT_ELU, "elu"),
-                                          WORD(BPTT_HARD_SIGMOID, "hard_sigmoid"),
-                                          WORD(BPTT_SOFTSIGN, "softsign"),
-                                          WORD(BPTT_LEAKY_RELU, "leaky_relu")};
+// The words of an enum whose values are 1, 2, ... in the order of one of the engine's tables, and whose
+// symbols are the tables' words in capitals.
+template <const auto& TABLE>
+struct WordsOf {
+  static constexpr size_t kCount = std::size(TABLE);
+  struct Symbol {
+    char text[32] = "BPTT_";
+  };
+  static consteval std::array<Symbol, kCount> symbols() {
+    std::array<Symbol, kCount> symbols;
+    for (size_t i = 0; i < kCount; ++i) {
+      const std::string_view word = TABLE[i].word;
+      for (size_t k = 0; k < word.size(); ++k) {
+        const char c = word[k];
+        symbols[i].text[5 + k] = c >= 'a' && c <= 'z' ? char(c - 'a' + 'A') : c;
+      }
+    }
+    return symbols;
+  }
+  static constexpr std::array<Symbol, kCount> kSymbols = symbols();
+  static consteval std::array<OptionWord, kCount> words() {
+    std::array<OptionWord, kCount> words;
+    for (size_t i = 0; i < kCount; ++i)
+      words[i] = {int32_t(i) + 1, kSymbols[i].text, TABLE[i].word};
+    return words;
+  }
+  static constexpr std::array<OptionWord, kCount> kWords = words();
+};
+constexpr auto& kCells = WordsOf<kCellTable>::kWords;
+constexpr auto& kNonlinearities = WordsOf<kActivationTable>::kWords;
 constexpr OptionWord kDtypes[] = {WORD(BPTT_FLOAT32, "float32"), WORD(BPTT_FLOAT64, "float64")};
 constexpr OptionWord kComputes[] = {WORD(BPTT_COMPUTE_DTYPE, "dtype"),
                                     WORD(BPTT_COMPUTE_BFLOAT16, "bfloat16")};
@@ -75,6 +97,18 @@ constexpr OptionType type_of() {
 #define BPTT_OPTIMIZER(field) BPTT_FIELD(optimizer, bptt_optimizer_options, field)
 #define BPTT_MODEL(field) BPTT_FIELD(model, bptt_model_options, field)
 #define BPTT_OWNED_BY(option, ...) .owner = #option, .owners = bits(__VA_ARGS__)
+#define BPTT_OF_W_HH .owner = "cell", .owners = kWithWhh
+
+// The cells whose shape is so, as bits().
+template <class Shape>
+consteval uint32_t cells(const Shape& shape) {
+  uint32_t found = 0;
+  for (int i = 0; i < kCellCount; ++i) {
+    if (shape(kCellTable[i].plain)) found |= bits(BPTT_RNN + i);
+  }
+  return found;
+}
+constexpr uint32_t kWithWhh = cells([](const CellShape& shape) { return shape.recurrent(); });
 
 // The order is that of model files; an option comes after the choice that it depends on.
 constexpr OptionRow kRows[] = {
@@ -184,7 +218,7 @@ constexpr OptionRow kRows[] = {
     {BPTT_LAYER(reset_before), .kind = OptionKind::flag, BPTT_OWNED_BY(cell, BPTT_GRU),
      .file_name = "reset_after", .inverted = true,
      .doc = "the reset gate acts after the recurrent product"},
-    {BPTT_LAYER(layer_norm), .kind = OptionKind::flag,
+    {BPTT_LAYER(layer_norm), .kind = OptionKind::flag, BPTT_OF_W_HH,
      .doc = "layer normalisation of the pre-activations"},
     {BPTT_LAYER(alpha), .kind = OptionKind::leak, .fallback = 1, .held = true,
      BPTT_OWNED_BY(cell, BPTT_RNN), .doc = "share of the new state; below 1: leaky units"},
@@ -197,7 +231,7 @@ constexpr OptionRow kRows[] = {
      .doc = "share of the inputs of each layer but the first that is left out in training"},
     {BPTT_LAYER(variational), .kind = OptionKind::flag,
      .doc = "dropout leaves out the same inputs at all steps"},
-    {BPTT_LAYER(recurrent_dropout), .kind = OptionKind::fraction,
+    {BPTT_LAYER(recurrent_dropout), .kind = OptionKind::fraction, BPTT_OF_W_HH,
      .doc = "share of h_{t-1} that is left out of its product in training, the same at all steps"},
     {BPTT_LAYER(zoneout), .kind = OptionKind::fraction, .held = true,
      .doc = "probability that a unit keeps its state in training"},
@@ -253,7 +287,13 @@ constexpr OptionConflict kConflicts[] = {
      .values = bits(BPTT_INIT_CHRONO),
      .with = false,
      .other = at("cell"),
-     .other_values = bits(BPTT_LSTM, BPTT_GRU)},
+     .other_values = cells([](const CellShape& shape) { return shape.keeps_state(); })},
+    {.option = at("init"),
+     .values = bits(BPTT_INIT_ORTHOGONAL, BPTT_INIT_IDENTITY, BPTT_INIT_NORMAL, BPTT_INIT_SPARSE),
+     .with = false,
+     .other = at("cell"),
+     .other_values = kWithWhh,
+     .reason = "it is of W_hh"},
     {.option = at("init"), .values = bits(BPTT_INIT_CHRONO), .with = false, .other = at("bias")},
     {.option = at("time_scale"),
      .with = false,

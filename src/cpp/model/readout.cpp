@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/profile.h"
+#include "sequence/products.h"
 
 namespace bptt {
 namespace {
@@ -63,10 +64,11 @@ std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout(Way way) cons
     const int64_t depth = back ? O : H, units = back ? H : O;
     packed.weight.reserve(packed_size(kernels, depth, units, 1));
     run_team(stack_.team_size(kBlockRows), [&](const Team& team) {
-      const int64_t panels = panel_count(kernels, units);
-      kernels.pack(PackArgs<T>{params_.data(*readout_weight_), back ? H : 1, back ? 1 : H, 0, units,
-                               1, depth, 0, depth, team.begin(panels), team.end(panels),
-                               packed.weight.data()});
+      const T* weight = params_.data(*readout_weight_);
+      T* const to = packed.weight.data();
+      pack_share(team, kernels,
+                 back ? packing(kernels, {weight, H}, depth, units, to)
+                      : transposed_packing(kernels, weight, depth, units, 1, to));
     });
     if (back) return;
     packed.bias.reserve(padded_plane<T>(O));
@@ -109,20 +111,11 @@ void ReadoutForwardPass<T>::block(const Team& team, const Block<T>& block) {
     });
   }
   T* out = readout_.keep ? readout_.keep + first * row : out_.data();
-  ProductArgs<T> p{};
-  p.a_row = all ? block.top_row : gathered_row;
-  p.a = (all ? block.top : gathered_.data()) + r0 * p.a_row;
-  p.scratch = operands_.at(r0);
-  p.segments = 1;
-  p.segment_length = features;
-  p.b = packed_->weight.data();
-  p.rows = r1 - r0;
-  p.units = config.output;
-  p.groups = 1;
-  p.c = out + r0 * row;
-  p.c_row = row;
+  const int64_t read_row = all ? block.top_row : gathered_row;
+  const T* read = (all ? block.top : gathered_.data()) + r0 * read_row;
+  ProductArgs<T> p = product_args(kernels_, r1 - r0, features, config.output, {read, read_row},
+                                  packed_->weight.data(), {out + r0 * row, row}, operands_.at(r0));
   p.bias = packed_->bias.data();
-  p.panel_end = panel_count(kernels_, config.output);
   kernels_.product(p);
   each_target(block, targets, [&](int64_t i, int64_t, int64_t t, int64_t n, int64_t index) {
     if (i >= r0 && i < r1) readout_.each_row(index, t, block.order->sequence(n), out + i * row);
@@ -177,20 +170,9 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
   });
   T* const product = all ? dy : scratch.rows.data();
   if (r0 < r1) {
-    ProductArgs<T> p{};
-    p.a = dout + r0 * row;
-    p.a_row = row;
-    p.scratch = scratch.operands.at(r0);
-    p.segments = 1;
-    p.segment_length = O;
-    p.b = packed_->weight.data();
-    p.rows = r1 - r0;
-    p.units = features;
-    p.groups = 1;
-    p.c = product + r0 * dy_row;
-    p.c_row = dy_row;
-    p.panel_end = panel_count(kernels_, features);
-    kernels_.product(p);
+    kernels_.product(product_args<T>(kernels_, r1 - r0, O, features, {dout + r0 * row, row},
+                                     packed_->weight.data(), {product + r0 * dy_row, dy_row},
+                                     scratch.operands.at(r0)));
   }
   if (!all) {
     // Rows without a target get zeros, the others theirs.
@@ -207,7 +189,6 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
   }
   T* const gradients = block.shard.gradients;
   if (!gradients) return true;
-  const int64_t panels = panel_count(kernels_, features);
   if (all) {
     const bool joined = block.top_order == block.order ||
                         (block.all->uniform() && block.order->batch() == block.all->batch());
@@ -216,8 +197,8 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
         features, scratch.panels.data());
   } else {
     team.wait();
-    kernels_.pack(PackArgs<T>{product, dy_row, 1, 0, features, 1, count, 0, count,
-                              team.begin(panels), team.end(panels), scratch.panels.data()});
+    pack_share(team, kernels_,
+               packing<T>(kernels_, {product, dy_row}, count, features, scratch.panels.data()));
   }
   team.wait();
   const int64_t m0 = team.begin(O), m1 = team.end(O);

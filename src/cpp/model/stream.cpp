@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sequence/products.h"
+
 namespace bptt {
 
 template <class T>
@@ -71,18 +73,10 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
   }
   now_ = next;
   if (!y) return;
-  ProductArgs<T> p{};
-  p.a = h(config_.layers - 1, now_);
-  p.scratch = operands_.at(0);
-  p.segments = 1;
-  p.segment_length = R;
-  p.b = readout_->weight.data();
-  p.rows = 1;
-  p.units = config_.output;
-  p.groups = 1;
-  p.c = y;
+  ProductArgs<T> p =
+      product_args<T>(kernels, 1, R, config_.output, {h(config_.layers - 1, now_), 0},
+                      readout_->weight.data(), {y, 0}, operands_.at(0));
   p.bias = readout_->bias.data();
-  p.panel_end = panel_count(kernels, config_.output);
   kernels.product(p);
 }
 

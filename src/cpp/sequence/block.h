@@ -7,6 +7,7 @@
 #include "base/pool.h"
 #include "kernels/kernels.h"
 #include "sequence/order.h"
+#include "sequence/products.h"
 
 namespace bptt {
 
@@ -72,11 +73,13 @@ void for_rows(const Block<T>& block, int64_t begin, int64_t end, const Body& bod
 template <class T, class At>
 void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& block, bool joined,
                const At& at, int64_t row, int64_t units, T* packed) {
-  const int64_t panels = panel_count(kernels, units), rows = block.rows();
+  const int64_t rows = block.rows();
   for (int64_t t = block.first; t < block.last; ++t) {
     const int64_t count = joined ? rows : block.order->live(t);
-    kernels.pack(PackArgs<T>{at(t), row, 1, 0, units, 1, rows, block.row(t), count,
-                             team.begin(panels), team.end(panels), packed});
+    PackArgs<T> args = packing(kernels, {at(t), row}, rows, units, packed);
+    args.k_begin = block.row(t);
+    args.k_count = count;
+    pack_share(team, kernels, args);
     if (joined) return;
   }
 }

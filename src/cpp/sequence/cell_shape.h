@@ -1,4 +1,5 @@
-// cell_shape.h: what a cell of a kind keeps for the way back, and how its pre-activation gradients lie.
+// cell_shape.h: the table of cells: their gates, what each keeps for the way back, and how its
+// pre-activation gradients lie. The engine reads these properties and compares no cell's name.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,15 @@
 
 namespace bptt {
 
+// A gate: a block of H rows of W_ih, and of W_hh where the cell has one.
+struct Gate {
+  const char* letter;
+  const char* word;
+  Flat flat;      // where its function is flat
+  int keeps = 0;  // 1: the state stays where the gate is open; -1: where it is closed
+  bool forget = false;
+};
+
 // Which cell it is; the default is the plain one.
 struct CellKind {
   Cell cell = Cell::lstm;
@@ -14,37 +24,126 @@ struct CellKind {
   bool coupled = false, peephole = false, projected = false, reset_before = false, norm = false;
 };
 
-// What a cell keeps and how its pre-activation gradients lie.
 struct CellShape {
-  int64_t gates;        // groups of the weights
-  int64_t planes;       // saved per step beside the states; 0: the input part goes into h
-  int64_t dz_planes;    // of the pre-activation gradients, all of them
-  int64_t dz_hidden;    // first dz plane of those that belong to W_hh (gates in order)
-  int64_t dz_input[4];  // gate of each dz plane 0.. that belongs to W_ih
-  bool has_c;
-  bool adds_carry;        // the step leaves a direct share of dL/dh_{t-1} in dh
-  int64_t product_gates;  // groups of the first product with W_hh
+  const Gate* gate;          // in the order of the weights
+  int64_t gates;             // groups of the weights
+  int64_t planes;            // saved per step beside the states; 0: the input part goes into h
+  int64_t dz_planes;         // of the pre-activation gradients, all of them
+  int64_t dz_hidden = 0;     // first dz plane of those that belong to W_hh (gates in order)
+  int64_t dz_input[4];       // gate of each dz plane 0.. that belongs to W_ih
+  int64_t product_gates;     // groups of the first product with W_hh; 0: the cell has no W_hh
+  int64_t late_gates = 0;    // groups of a second one, behind the reset
+  int64_t apart = -1;        // gate whose b_hh stays with its product
+  bool has_c = false;        // the state is (h, c)
+  bool saves_gates = false;  // the first saved planes are the gates after their functions
+  bool adds_carry = false;   // the step leaves a direct share of dL/dh_{t-1} in dh
+  // What options add.
   int64_t projected = 0;  // saved plane of o tanh(c_t) that the projection reads
   int64_t norm = 0;       // first saved plane of layer normalisation: hats of x, of h, inverses
   int64_t norm_input = 0, norm_hidden = 0;  // first dz planes behind the normalisation
   int64_t peephole = 0, peepholes = 0;  // first dz plane that sums up to their gradient; how many
   int64_t gain_input = 0, gain_hidden = 0, gain_c = 0;  // the same of the gains; bias_c follows
-};
-constexpr CellShape cell_shape(const CellKind& kind) {
-  CellShape shape = {};
-  if (kind.cell == Cell::lstm) {
-    const int64_t gates = kind.coupled ? 3 : 4;  // i f g o, or i g o
-    shape = {gates, gates, gates, 0, {0, 1, 2, 3}, true, false, gates};
-  } else if (kind.cell == Cell::gru) {
-    // Saved: r z n q, q = W_hn h + b_hn; dz: n r z q. Reset before: r z n r*h; dz: n r z.
-    if (kind.reset_before) {
-      shape = {3, 4, 3, 1, {2, 0, 1, 0}, false, true, 2};
-    } else {
-      shape = {3, 4, 4, 1, {2, 0, 1, 0}, false, true, 3};
+
+  constexpr bool recurrent() const { return product_gates > 0; }
+  constexpr int64_t states() const { return has_c ? 2 : 1; }
+  // -1: none.
+  constexpr int64_t forget_gate() const {
+    for (int64_t g = 0; g < gates; ++g) {
+      if (gate[g].forget) return g;
     }
-  } else {
-    shape = {1, kind.extended, 1, 0, {0, 0, 0, 0}, false, false, 1};
+    return -1;
   }
+  // Whether gates hold the state for a time that their biases set.
+  constexpr bool keeps_state() const {
+    for (int64_t g = 0; g < gates; ++g) {
+      if (gate[g].keeps != 0) return true;
+    }
+    return false;
+  }
+};
+
+// Gates in the order of the weights. Of an RNN, whose gate is f(a_t), the activation says where f is flat.
+inline constexpr Gate kRnnGates[] = {{"h", "state h", Flat::never}};
+inline constexpr Gate kLstmGates[] = {{"i", "input gate i", Flat::unit, -1},
+                                      {"f", "forget gate f", Flat::unit, 1, true},
+                                      {"g", "candidate g", Flat::symmetric},
+                                      {"o", "output gate o", Flat::unit}};
+inline constexpr Gate kCoupledGates[] = {kLstmGates[0], kLstmGates[2], kLstmGates[3]};
+inline constexpr Gate kGruGates[] = {{"r", "reset gate r", Flat::unit},
+                                     {"z", "update gate z", Flat::unit, 1},
+                                     {"n", "candidate n", Flat::symmetric}};
+inline constexpr Gate kMinGruGates[] = {{"z", "update gate z", Flat::unit, -1},
+                                        {"n", "candidate n", Flat::never}};
+
+// The cells without what options add.
+constexpr CellShape kRnn{.gate = kRnnGates,
+                         .gates = 1,
+                         .planes = 0,
+                         .dz_planes = 1,
+                         .dz_input = {0},
+                         .product_gates = 1};
+constexpr CellShape kLstm{.gate = kLstmGates,
+                          .gates = 4,
+                          .planes = 4,
+                          .dz_planes = 4,
+                          .dz_input = {0, 1, 2, 3},
+                          .product_gates = 4,
+                          .has_c = true,
+                          .saves_gates = true};
+constexpr CellShape kCoupledLstm{.gate = kCoupledGates,
+                                 .gates = 3,
+                                 .planes = 3,
+                                 .dz_planes = 3,
+                                 .dz_input = {0, 1, 2},
+                                 .product_gates = 3,
+                                 .has_c = true,
+                                 .saves_gates = true};
+// Saved: r z n q, q = W_hn h + b_hn; dz: n r z q.
+constexpr CellShape kGru{.gate = kGruGates,
+                         .gates = 3,
+                         .planes = 4,
+                         .dz_planes = 4,
+                         .dz_hidden = 1,
+                         .dz_input = {2, 0, 1},
+                         .product_gates = 3,
+                         .apart = 2,
+                         .saves_gates = true,
+                         .adds_carry = true};
+// With the reset before the product. Saved: r z n r*h; dz: n r z.
+constexpr CellShape kGruResetBefore{.gate = kGruGates,
+                                    .gates = 3,
+                                    .planes = 4,
+                                    .dz_planes = 3,
+                                    .dz_hidden = 1,
+                                    .dz_input = {2, 0, 1},
+                                    .product_gates = 2,
+                                    .late_gates = 1,
+                                    .apart = 2,
+                                    .saves_gates = true,
+                                    .adds_carry = true};
+constexpr CellShape kMinGru{.gate = kMinGruGates,
+                            .gates = 2,
+                            .planes = 2,
+                            .dz_planes = 2,
+                            .dz_input = {0, 1},
+                            .product_gates = 0,
+                            .saves_gates = true,
+                            .adds_carry = true};
+
+// The cells by their numbers.
+struct CellRow {
+  const char* word;
+  CellShape plain;
+};
+inline constexpr CellRow kCellTable[kCellCount] = {
+    {"rnn", kRnn}, {"lstm", kLstm}, {"gru", kGru}, {"mingru", kMinGru}};
+constexpr const CellRow& row_of(Cell cell) { return kCellTable[int(cell)]; }
+
+constexpr CellShape cell_shape(const CellKind& kind) {
+  CellShape shape = row_of(kind.cell).plain;
+  if (kind.coupled) shape = kCoupledLstm;
+  if (kind.reset_before) shape = kGruResetBefore;
+  if (!shape.saves_gates) shape.planes = kind.extended;  // f(a_t) or f'(a_t)
   shape.adds_carry = shape.adds_carry || kind.extended;
   shape.projected = shape.planes;
   shape.planes += kind.projected;
@@ -56,7 +155,7 @@ constexpr CellShape cell_shape(const CellKind& kind) {
     shape.dz_planes = shape.norm_hidden + shape.gates;
   }
   shape.peephole = shape.dz_planes;
-  shape.peepholes = kind.peephole ? (kind.coupled ? 2 : 3) : 0;
+  shape.peepholes = kind.peephole ? shape.gates - 1 : 0;  // not of the candidate
   shape.dz_planes += shape.peepholes;
   if (kind.norm) {
     shape.gain_input = shape.dz_planes;

@@ -45,8 +45,8 @@ struct LayerConfig : bptt_layer_options {
   int64_t walks() const { return layers * directions(); }             // L * D
   int64_t features() const { return directions() * state(); }         // of a layer's output
 };
-static_assert(int(Cell::gru) == BPTT_GRU - BPTT_RNN);
-static_assert(int(Activation::leaky_relu) == BPTT_LEAKY_RELU - BPTT_TANH);
+static_assert(int(Cell::min_gru) == BPTT_MINGRU - BPTT_RNN);
+static_assert(int(Activation::silu) == BPTT_SILU - BPTT_TANH);
 static_assert(int(Compute::bfloat16) == BPTT_COMPUTE_BFLOAT16);
 
 // Of Dale's law: the first so many units excite.

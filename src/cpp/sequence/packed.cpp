@@ -8,15 +8,6 @@
 namespace bptt {
 namespace {
 
-// All panels of a packing, shared by a team.
-template <class T>
-void pack_shared(const Team& team, const Kernels<T>& kernels, PackArgs<T> args) {
-  const int64_t panels = panel_count(kernels, args.units);
-  args.panel_begin = team.begin(panels);
-  args.panel_end = team.end(panels);
-  kernels.pack(args);
-}
-
 // W_hh as it acts: with the signs of Dale's law, then in `scratch`.
 template <class T>
 const T* acting(const StackConfig& config, const T* w_hh, Buffer<T>& scratch) {
@@ -83,7 +74,7 @@ void pack_forward(const Stack<T>& stack, const T* parameters, bool one_hot,
     auto& layer = packed.layers[w];
     const int64_t I = stack.input_size(w);
     layer.recurrent.reserve(packed_size(kernels, R, H, shape.product_gates));
-    if (shape.product_gates < G) layer.recurrent_n.reserve(packed_size(kernels, H, H, 1));
+    if (shape.late_gates) layer.recurrent_n.reserve(packed_size(kernels, H, H, shape.late_gates));
     if (config.projection) layer.projection.reserve(packed_size(kernels, H, R, 1));
     layer.bias.reserve(G * plane);
     layer.bias_hidden.reserve(plane);
@@ -97,40 +88,36 @@ void pack_forward(const Stack<T>& stack, const T* parameters, bool one_hot,
     auto& layer = packed.layers[w];
     const LayerOffsets& at = offsets[w];
     for (int64_t g = 0; g < G; ++g) {
-      const bool apart = config.cell == Cell::gru && g == 2;  // b_hn stands inside r * (...)
+      const bool apart = g == shape.apart;  // b_hn stands inside r * (...)
+      const auto bias = [&](int64_t from, int64_t u) {
+        return u < H && from >= 0 ? parameters[from + g * H + u] : T(0);
+      };
       for (int64_t u = 0; u < plane; ++u) {
-        const bool real = u < H && at.bias_ih >= 0;
-        const T b_ih = real ? parameters[at.bias_ih + g * H + u] : T(0);
-        const T b_hh = real ? parameters[at.bias_hh + g * H + u] : T(0);
+        const T b_ih = bias(at.bias_ih, u), b_hh = bias(at.bias_hh, u);
         layer.bias[g * plane + u] = apart ? b_ih : b_ih + b_hh;
         if (apart) layer.bias_hidden[u] = b_hh;
       }
     }
     pack_vectors(stack, parameters, at, layer);
-    acting(config, parameters + at.weight_hh, signs[w]);
+    if (shape.recurrent()) acting(config, parameters + at.weight_hh, signs[w]);
   }
   run_team(stack.team_size(kBlockRows), [&](const Team& team) {
     for (size_t w = 0; w < offsets.size(); ++w) {
       auto& layer = packed.layers[w];
       const LayerOffsets& at = offsets[w];
-      const int64_t I = stack.input_size(w), first = shape.product_gates;
+      const int64_t I = stack.input_size(w), first = shape.product_gates, late = shape.late_gates;
       const T* w_ih = parameters + at.weight_ih;
       const T* w_hh = signs[w].count() ? signs[w].data() : parameters + at.weight_hh;
-      pack_shared(team, kernels,
-                  PackArgs<T>{w_hh, 1, R, H * R, H, first, R, 0, R, 0, 0, layer.recurrent.data()});
-      if (first < G) {
-        pack_shared(team, kernels,
-                    PackArgs<T>{w_hh + first * H * H, 1, H, H * H, H, 1, H, 0, H, 0, 0,
-                                layer.recurrent_n.data()});
-      }
-      if (config.projection) {
-        pack_shared(team, kernels,
-                    PackArgs<T>{parameters + at.weight_hr, 1, H, H * R, R, 1, H, 0, H, 0, 0,
-                                layer.projection.data()});
-      }
+      const auto pack = [&](const T* weight, int64_t depth, int64_t units, int64_t groups,
+                            Buffer<T>& to) {
+        pack_share(team, kernels,
+                   transposed_packing(kernels, weight, depth, units, groups, to.data()));
+      };
+      if (first) pack(w_hh, R, H, first, layer.recurrent);
+      if (late) pack(w_hh + first * H * H, H, H, late, layer.recurrent_n);
+      if (config.projection) pack(parameters + at.weight_hr, H, R, 1, layer.projection);
       if (!stack.reads_input(w) || !one_hot) {
-        pack_shared(team, kernels,
-                    PackArgs<T>{w_ih, 1, I, H * I, H, G, I, 0, I, 0, 0, layer.input.data()});
+        pack(w_ih, I, H, G, layer.input);
         continue;
       }
       for (int64_t token = team.begin(I); token < team.end(I); ++token) {
@@ -153,16 +140,17 @@ void pack_backward(const Stack<T>& stack, const T* parameters, const Kernels<T>&
   const std::vector<LayerOffsets>& offsets = stack.offsets();
   const CellShape& shape = stack.geometry().shape;
   const int64_t H = config.hidden, R = config.state(), G = shape.gates;
-  const int64_t first = shape.product_gates;
+  const int64_t first = shape.product_gates, late = shape.late_gates;
   packed.layers.resize(offsets.size());
   std::vector<Buffer<T>> signs(offsets.size());
   for (size_t w = 0; w < offsets.size(); ++w) {
     auto& layer = packed.layers[w];
     layer.recurrent.reserve(packed_size(kernels, first * H, R, 1));
-    if (first < G) layer.recurrent_n.reserve(packed_size(kernels, H, H, 1));
+    if (late) layer.recurrent_n.reserve(packed_size(kernels, late * H, H, 1));
     if (config.projection) layer.projection.reserve(packed_size(kernels, R, H, 1));
     layer.input.reserve(packed_size(kernels, G * H, stack.input_size(w), 1));
     pack_vectors(stack, parameters, offsets[w], layer);
+    if (!shape.recurrent()) continue;
     acting(config, parameters + offsets[w].weight_hh, signs[w]);
     pack_slopes(config, parameters + offsets[w].weight_hh, layer);
   }
@@ -173,22 +161,18 @@ void pack_backward(const Stack<T>& stack, const T* parameters, const Kernels<T>&
       const int64_t I = stack.input_size(w), K = first * H;
       const T* w_ih = parameters + at.weight_ih;
       const T* w_hh = signs[w].count() ? signs[w].data() : parameters + at.weight_hh;
-      pack_shared(team, kernels,
-                  PackArgs<T>{w_hh, R, 1, 0, R, 1, K, 0, K, 0, 0, layer.recurrent.data()});
-      if (first < G) {
-        pack_shared(
-            team, kernels,
-            PackArgs<T>{w_hh + K * H, H, 1, 0, H, 1, H, 0, H, 0, 0, layer.recurrent_n.data()});
-      }
-      if (config.projection) {
-        pack_shared(team, kernels,
-                    PackArgs<T>{parameters + at.weight_hr, H, 1, 0, H, 1, R, 0, R, 0, 0,
-                                layer.projection.data()});
-      }
+      const auto pack = [&](const T* weight, int64_t depth, int64_t units, Buffer<T>& to) {
+        pack_share(team, kernels, packing(kernels, {weight, units}, depth, units, to.data()));
+      };
+      if (first) pack(w_hh, K, R, layer.recurrent);
+      if (late) pack(w_hh + K * H, late * H, H, layer.recurrent_n);
+      if (config.projection) pack(parameters + at.weight_hr, R, H, layer.projection);
       for (int64_t p = 0; p < G; ++p) {  // in the order of the dz planes
         const T* gate = w_ih + shape.dz_input[p] * H * I;
-        pack_shared(team, kernels,
-                    PackArgs<T>{gate, I, 1, 0, I, 1, G * H, p * H, H, 0, 0, layer.input.data()});
+        PackArgs<T> args = packing(kernels, {gate, I}, G * H, I, layer.input.data());
+        args.k_begin = p * H;
+        args.k_count = H;
+        pack_share(team, kernels, args);
       }
     }
   });

@@ -1,14 +1,16 @@
-// cell.h: the contract of a cell, and the loops that run one: forward (product, then the cell, per
-// panel of units) and backward (pointwise). What differs from cell to cell stands in rnn.h, lstm.h
-// and gru.h, forward above backward; layer normalisation in norm.h.
+// cell.h: the contract of a cell, and the loops that run one: forward (products, then the cell, per
+// panel of units) and backward (pointwise). What differs from cell to cell stands in rnn.h, lstm.h,
+// gru.h and min_gru.h, forward above backward; layer normalisation in norm.h.
 //
 // A cell is a struct template over the element type:
 //     kGates                           groups of the product that its step begins with
+//     kRecurrent                       whether that is a product with W_hh; else of the input alone
 //     kApart                           whether the last gate's input part stays apart
 //     kHasC                            whether it has a cell state
 //     kOptions                         whether it is the plain cell (false) or knows CellOptions
 //     forward(s, row, unit, a)         one vector of units of one row; a[g] = (W_ih x_t + b + W_hh
-//                                      h_{t-1}) of gate g; kApart: of the last one W_ih x_t + b, and
+//                                      h_{t-1}) of gate g, without the last where it is not
+//                                      kRecurrent; kApart: of the last one W_ih x_t + b, and
 //                                      its W_hh h_{t-1} follows
 //     forward_output(s, row, unit)     kTwoPasses: what waits for the gates, when forward has been
 //                                      through some hundred units: a chain of dependent operations
@@ -80,8 +82,8 @@ BPTT_INLINE typename Vec<T>::V zoned(const T* keep, typename Vec<T>::V previous,
   return fma(k, previous, (splat<T>(T(1)) - k) * fresh);
 }
 
-// The pre-activations from the products with W_hh: the input parts stand in the planes, of the plain
-// RNN in h.
+// The pre-activations from the products with W_hh, if any: the input parts stand in the planes, of the
+// plain RNN in h.
 template <class CellOf, class T>
 BPTT_INLINE void add_input(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
                            typename Vec<T>::V* a) {
@@ -90,8 +92,24 @@ BPTT_INLINE void add_input(const StepForwardArgs<T>& s, int64_t row, int64_t uni
   if constexpr (CellOf::kApart) a[kGates] = a[kGates - 1];
   for (int g = 0; g < kGates; ++g) {
     const auto input = load(planes + (CellOf::kFirstPlane + g) * s.plane_stride + unit);
-    a[g] = CellOf::kApart && g == kGates - 1 ? input : input + a[g];
+    constexpr bool kAlone = !CellOf::kRecurrent;
+    a[g] = kAlone || (CellOf::kApart && g == kGates - 1) ? input : input + a[g];
   }
+}
+
+// dL/dh_t in two: what reaches the fresh state, and what zoneout leaves with the previous one.
+template <class T>
+struct Split {
+  using V = typename Vec<T>::V;
+  V fresh, direct;
+};
+template <class T>
+BPTT_INLINE Split<T> split_zoned(const StepBackwardArgs<T>& s, int64_t row, int64_t unit,
+                                 typename Vec<T>::V dh) {
+  const CellOptions<T>& o = *s.options;
+  if (!o.keep_h) return {dh, typename Vec<T>::V{}};
+  const auto keep = load(o.keep_h + row * o.keep_row + unit);
+  return {(splat<T>(T(1)) - keep) * dh, keep * dh};
 }
 
 // The cell on products that are there already: a row at a time.
@@ -138,115 +156,185 @@ BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t ro
   }
 }
 
-// Panels of units are handled one at a time, with few rows up to four, so that there are enough
-// independent sums.
+// Adds the time that a scope takes to one of a step's counters, if the step has any.
+template <class T>
+class Counted {
+ public:
+  BPTT_INLINE Counted(const StepForwardArgs<T>& s, int counter)
+      : ticks_(s.ticks ? s.ticks + counter : nullptr), start_(ticks_ ? clock_ticks() : 0) {}
+  BPTT_INLINE ~Counted() {
+    if (ticks_) *ticks_ += clock_ticks() - start_;
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  uint64_t* const ticks_;
+  const uint64_t start_;
+};
+constexpr int kInputTicks = 0, kCellTicks = 1;
+
+// One step of a cell with its products: panel by panel of units and some rows at a time, the products
+// leave their sums in the first-level cache and the cell takes them from there.
 template <class T, class CellOf>
-void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
-  using V = typename Vec<T>::V;
-  constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
-  const auto time = [&s] { return s.ticks ? clock_ticks() : 0; };
-  if constexpr (CellOf::kOptions) {
-    if (s.options->z) {
-      const uint64_t start = time();
-      point_forward(s, cell);
-      if (s.ticks) s.ticks[1] += time() - start;
-      return;
+class StepForward {
+ public:
+  BPTT_INLINE StepForward(const StepForwardArgs<T>& s, const CellOf& cell)
+      : s_(s),
+        cell_(cell),
+        tiles_(s.tiles ? *s.tiles : kTiles<T>),
+        operands_(s.tiles ? s.operands : s.input),
+        operands_row_(s.tiles ? s.operands_row : s.input_row),
+        fused_(!CellOf::kOptions && s.x != nullptr),
+        lone_(s.lone && few_chains<T>(s.units, kGates)),
+        large_(s.depth * kGates * kPanel<T> * int64_t(sizeof(T)) > kResident) {}
+
+  BPTT_INLINE void run() const {
+    alignas(64) Sums sums;
+    for (int64_t index = s_.panel_begin; index < s_.panel_end;) {
+      const Panel<T> panel(s_.weights, s_.depth, s_.units, kGates, index);
+      const int64_t panels = panels_from(index, panel);
+      for (int64_t row = 0, rows = 0; row < s_.rows; row += rows) {
+        rows = rows_from(row);
+        const Part part{index, panels, row, rows};
+        if (fused_) multiply_input(panel, part, sums);
+        if constexpr (CellOf::kRecurrent) multiply_states(panel, part, sums);
+        apply_cell(panel, part, sums);
+      }
+      index += panels;
     }
   }
-  constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
-  const Tiles<T>& tiles = s.tiles ? *s.tiles : kTiles<T>;
-  const T* operands = s.tiles ? s.operands : s.input;
-  const int64_t operands_row = s.tiles ? s.operands_row : s.input_row;
-  constexpr int64_t kRow = kMost * kSums * kPanel<T>;
+
+ private:
+  using V = typename Vec<T>::V;
+  static constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
+  static constexpr int kMost = 4 / kGates > 1 ? 4 / kGates : 1;  // panels of units at once
+  static constexpr int64_t kTogether = 4;                        // tiles of rows at once
+  static constexpr int64_t kResident = 1 << 17;                  // bytes
+  using Sums = T[kTogether * kTileRows][kMost][kSums][kPanel<T>];
+
+  // The panels and rows that are handled together.
+  struct Part {
+    int64_t index, panels, row, rows;
+  };
+
+  // Panels are handled one at a time, with few rows up to four, so that there are enough independent
+  // sums.
+  BPTT_INLINE int64_t panels_from(int64_t index, const Panel<T>& panel) const {
+    int64_t panels = 1;
+    if (s_.rows > 3 || panel.vectors != 2) return panels;
+    while (panels < kMost && index + panels < s_.panel_end &&
+           s_.units - (panel.unit + panels * kPanel<T>) > kLanes<T>) {
+      ++panels;
+    }
+    return panels;
+  }
+
   // All rows of a tile pass by one gate after the other. Where the gates' panels are too large to stay
   // in the second-level cache from tile to tile, four tiles pass by each.
-  constexpr int64_t kResident = 1 << 17;  // bytes
-  constexpr int64_t kTogether = 4;
-  const bool large = s.depth * kGates * kPanel<T> * int64_t(sizeof(T)) > kResident;
-  alignas(64) T z[kTogether * kTileRows][kMost][kSums][kPanel<T>];
-  const bool fused = !CellOf::kOptions && s.x != nullptr;
-  const bool lone = s.lone && few_chains<T>(s.units, kGates);
-  for (int64_t index = s.panel_begin; index < s.panel_end;) {
-    const Panel<T> panel(s.weights, s.depth, s.units, kGates, index);
-    int64_t together = 1;
-    if (s.rows <= 3 && panel.vectors == 2) {
-      while (together < kMost && index + together < s.panel_end &&
-             s.units - (panel.unit + together * kPanel<T>) > kLanes<T>) {
-        ++together;
-      }
+  BPTT_INLINE int64_t rows_from(int64_t row) const {
+    int64_t rows = tile_height(s_.rows - row);
+    for (int64_t i = 1; large_ && i < kTogether && row + rows < s_.rows; ++i) {
+      rows += tile_height(s_.rows - row - rows);
     }
-    for (int64_t row = 0; row < s.rows;) {
-      int64_t rows = tile_height(s.rows - row);
-      for (int64_t i = 1; large && i < kTogether && row + rows < s.rows; ++i) {
-        rows += tile_height(s.rows - row - rows);
-      }
-      Tile<T> t;
-      t.segments = 1;
-      t.segment_stride = 0;
-      t.c = &z[0][0][0][0];
-      t.c_row = kRow;
-      t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel's
-      t.last_units = kLanes<T>;
-      t.accumulate = false;
-      t.bias = nullptr;
-      t.lone = false;
-      if (fused) {
-        const uint64_t start = time();
-        const Panel<T> input(s.input_weights, s.x_depth, s.units, kGates, index);
-        t.a = s.x + row * s.x_row;
-        t.a_row = s.x_row;
-        t.segment_length = s.x_depth;
-        t.b = input.packed;
-        t.b_panel = input.size;
-        t.bias = s.bias + panel.unit;
-        t.bias_panel = kGates == 1 ? kPanel<T> : s.plane_stride;
-        run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
-                  [](Tile<T>& now, int64_t, int64_t, int64_t) {
-                    now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
-                  });
-        t.bias = nullptr;
-        t.accumulate = true;
-        if (s.ticks) s.ticks[0] += time() - start;
-      }
-      t.a = operands + row * operands_row;
-      t.a_row = operands_row;
-      t.segment_length = s.depth;
-      t.b = panel.packed;
-      t.b_panel = panel.size;
-      t.lone = lone;
-      run_tiles(tiles, t, rows, together * kGates, panel.vectors == 2,
-                [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
-                  fetch_rows<CellOf>(s, row + from, height, panel.unit, gate, now.ahead);
-                  if (CellOf::kApart && fused && gate == kGates - 1) {
-                    now.accumulate = false;
-                    now.c += kPanel<T>;
-                  }
-                });
-      const uint64_t start = time();
-      for (int64_t r = 0; r < rows; ++r) {
-        for (int64_t p = 0; p < together; ++p) {
-          for (int64_t v = 0; v < panel.vectors; ++v) {
-            const int64_t unit = panel.unit + p * kPanel<T> + v * kLanes<T>;
-            V a[kGates + 1];
-            for (int g = 0; g < kSums; ++g) a[g] = load(&z[r][p][g][v * kLanes<T>]);
-            if (!fused) add_input<CellOf>(s, row + r, unit, a);
-            cell.forward(s, row + r, unit, a);
-          }
-        }
-      }
-      if constexpr (CellOf::kTwoPasses) {
-        const int64_t end = panel.unit + (together - 1) * kPanel<T> + panel.vectors * kLanes<T>;
-        for (int64_t r = 0; r < rows; ++r) {
-          for (int64_t unit = panel.unit; unit < end; unit += kLanes<T>) {
-            cell.forward_output(s, row + r, unit);
-          }
-        }
-      }
-      if (s.ticks) s.ticks[1] += time() - start;
-      row += rows;
-    }
-    index += together;
+    return rows;
   }
+
+  BPTT_INLINE Tile<T> tile_of(const Panel<T>& panel, Sums& sums) const {
+    Tile<T> t;
+    t.segments = 1;
+    t.segment_stride = 0;
+    t.b = panel.packed;
+    t.b_panel = panel.size;
+    t.c = &sums[0][0][0][0];
+    t.c_row = kMost * kSums * kPanel<T>;
+    t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel's
+    t.last_units = kLanes<T>;
+    return t;
+  }
+
+  // sums = W_ih x_t + bias
+  BPTT_INLINE void multiply_input(const Panel<T>& panel, const Part& part, Sums& sums) const {
+    const Counted<T> counted(s_, kInputTicks);
+    Tile<T> t = tile_of({s_.input_weights, s_.x_depth, s_.units, kGates, part.index}, sums);
+    t.a = s_.x + part.row * s_.x_row;
+    t.a_row = s_.x_row;
+    t.segment_length = s_.x_depth;
+    t.accumulate = false;
+    t.lone = false;
+    t.bias = s_.bias + panel.unit;
+    t.bias_panel = kGates == 1 ? kPanel<T> : s_.plane_stride;
+    run_tiles(tiles_, t, part.rows, part.panels * kGates, panel.vectors == 2,
+              [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
+                if constexpr (CellOf::kRecurrent) {
+                  now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
+                } else {
+                  fetch_rows<CellOf>(s_, part.row + from, height, panel.unit, gate, now.ahead);
+                }
+              });
+  }
+
+  // sums (+)= W_hh h_{t-1}
+  BPTT_INLINE void multiply_states(const Panel<T>& panel, const Part& part, Sums& sums) const {
+    Tile<T> t = tile_of(panel, sums);
+    t.a = operands_ + part.row * operands_row_;
+    t.a_row = operands_row_;
+    t.segment_length = s_.depth;
+    t.accumulate = fused_;
+    t.lone = lone_;
+    t.bias = nullptr;
+    run_tiles(tiles_, t, part.rows, part.panels * kGates, panel.vectors == 2,
+              [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
+                fetch_rows<CellOf>(s_, part.row + from, height, panel.unit, gate, now.ahead);
+                if (CellOf::kApart && fused_ && gate == kGates - 1) {
+                  now.accumulate = false;
+                  now.c += kPanel<T>;
+                }
+              });
+  }
+
+  BPTT_INLINE void apply_cell(const Panel<T>& panel, const Part& part, const Sums& sums) const {
+    const Counted<T> counted(s_, kCellTicks);
+    for (int64_t r = 0; r < part.rows; ++r) {
+      for (int64_t p = 0; p < part.panels; ++p) {
+        for (int64_t v = 0; v < panel.vectors; ++v) {
+          const int64_t unit = panel.unit + p * kPanel<T> + v * kLanes<T>;
+          V a[kGates + 1];
+          if (CellOf::kRecurrent || fused_) {
+            for (int g = 0; g < kSums; ++g) a[g] = load(&sums[r][p][g][v * kLanes<T>]);
+          }
+          if (!fused_) add_input<CellOf>(s_, part.row + r, unit, a);
+          cell_.forward(s_, part.row + r, unit, a);
+        }
+      }
+    }
+    if constexpr (CellOf::kTwoPasses) {
+      const int64_t end = panel.unit + (part.panels - 1) * kPanel<T> + panel.vectors * kLanes<T>;
+      for (int64_t r = 0; r < part.rows; ++r) {
+        for (int64_t unit = panel.unit; unit < end; unit += kLanes<T>) {
+          cell_.forward_output(s_, part.row + r, unit);
+        }
+      }
+    }
+  }
+
+  const StepForwardArgs<T>& s_;
+  const CellOf& cell_;
+  const Tiles<T>& tiles_;
+  const T* const operands_;
+  const int64_t operands_row_;
+  const bool fused_, lone_, large_;
+};
+
+template <class T, class CellOf>
+void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
+  if constexpr (CellOf::kOptions) {
+    if (s.options->z) {
+      const Counted<T> counted(s, kCellTicks);
+      return point_forward(s, cell);
+    }
+  }
+  StepForward<T, CellOf>(s, cell).run();
 }
 
 // h_t into the tape and, where asked for, to the caller, whose rows have no room beyond the units.

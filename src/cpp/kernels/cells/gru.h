@@ -12,27 +12,12 @@
 namespace bptt {
 namespace {
 
-// dL/dh_t in two: what reaches the fresh state, and what stays with the previous one.
-template <class T>
-struct Split {
-  using V = typename Vec<T>::V;
-  V fresh, direct;
-};
-template <class T>
-BPTT_INLINE Split<T> split_zoned(const StepBackwardArgs<T>& s, int64_t row, int64_t unit,
-                                 typename Vec<T>::V dh) {
-  const CellOptions<T>& o = *s.options;
-  if (!o.keep_h) return {dh, typename Vec<T>::V{}};
-  const auto keep = load(o.keep_h + row * o.keep_row + unit);
-  return {(splat<T>(T(1)) - keep) * dh, keep * dh};
-}
-
 template <class T, bool OPTIONS>
 struct Gru {
   using V = typename Vec<T>::V;
   static constexpr int kGates = 3, kFirstPlane = 0;
-  static constexpr bool kHasC = false, kTwoPasses = true, kOptions = OPTIONS, kSavesGates = true,
-                        kApart = true;
+  static constexpr bool kRecurrent = true, kHasC = false, kTwoPasses = true, kOptions = OPTIONS,
+                        kSavesGates = true, kApart = true;
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
                            const V* a) const {
@@ -102,8 +87,8 @@ template <class T, int STAGE>
 struct GruBefore {
   using V = typename Vec<T>::V;
   static constexpr int kGates = STAGE == 0 ? 2 : 1, kFirstPlane = STAGE == 0 ? 0 : 2;
-  static constexpr bool kHasC = false, kTwoPasses = false, kOptions = true, kSavesGates = true,
-                        kApart = STAGE == 1;
+  static constexpr bool kRecurrent = true, kHasC = false, kTwoPasses = false, kOptions = true,
+                        kSavesGates = true, kApart = STAGE == 1;
 
   BPTT_INLINE void forward(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
                            const V* a) const {

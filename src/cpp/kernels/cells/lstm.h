@@ -16,8 +16,8 @@ struct Lstm {
   using V = typename Vec<T>::V;
   static constexpr int kGates = COUPLED ? 3 : 4;
   static constexpr int kG = kGates - 2, kO = kGates - 1;  // planes of g and o
-  static constexpr bool kHasC = true, kTwoPasses = true, kOptions = OPTIONS, kSavesGates = true,
-                        kApart = false;
+  static constexpr bool kRecurrent = true, kHasC = true, kTwoPasses = true, kOptions = OPTIONS,
+                        kSavesGates = true, kApart = false;
   static constexpr int kFirstPlane = 0;
 
   // A gate's share of the peepholes: p_i, p_f, p_o; coupled: p_i, p_o.

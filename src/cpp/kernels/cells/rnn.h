@@ -1,10 +1,11 @@
 // rnn.h: h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). For most f, h_t alone
 // is enough for the way back: their derivative can be written with f itself. With options: h_t = (1 -
-// alpha) h_{t-1} + alpha f(a_t), zoneout; f(a_t) is saved. elu and softsign always have options and
-// save f'(a_t) in its place (kernels.h: saves_slope).
+// alpha) h_{t-1} + alpha f(a_t), zoneout; f(a_t) is saved. The others (kernels.h: saves_slope) always
+// have options and save f'(a_t) in its place.
 #pragma once
 
 #include "kernels/cells/cell.h"
+#include "kernels/simd/update.h"
 
 namespace bptt {
 namespace {
@@ -13,8 +14,8 @@ template <class T, Activation F, bool OPTIONS>
 struct Rnn {
   using V = typename Vec<T>::V;
   static constexpr int kGates = 1;
-  static constexpr bool kHasC = false, kTwoPasses = false, kOptions = OPTIONS,
-                        kSavesGates = OPTIONS, kApart = false;
+  static constexpr bool kRecurrent = true, kHasC = false, kTwoPasses = false, kOptions = OPTIONS,
+                        kSavesGates = OPTIONS, kApart = false, kSavesSlope = saves_slope(F);
   static constexpr int kFirstPlane = 0;
   static constexpr T kLeak = T(0.01);  // slope of leaky_relu
   static_assert(OPTIONS || !saves_slope(F));
@@ -31,6 +32,7 @@ struct Rnn {
     }
     if constexpr (F == Activation::softsign) return a / (one + magnitude<T>(a));
     if constexpr (F == Activation::leaky_relu) return select(a > V{}, a, a * splat<T>(kLeak));
+    if constexpr (F == Activation::silu) return silu<T>(a);
     return a;
   }
 
@@ -42,6 +44,8 @@ struct Rnn {
       const V left = one / (one + magnitude<T>(a));
       return left * left;
     }
+    if constexpr (F == Activation::silu) return silu_slope<T>(a);
+    return one;
   }
 
   // dL/da from dL/dh and h = f(a), or f'(a) where that is saved. relu, hard_sigmoid: 0 at the kinks, and
@@ -110,31 +114,13 @@ struct Rnn {
   }
 };
 
-// run(cell) for the cell of this activation, plain or with options; the plain cell of one that saves
-// its slope is never asked for.
-template <class T, bool OPTIONS, class Run>
-void with_activation(Activation activation, const Run& run) {
-  switch (activation) {
-    case Activation::tanh:
-      return run(Rnn<T, Activation::tanh, OPTIONS>());
-    case Activation::relu:
-      return run(Rnn<T, Activation::relu, OPTIONS>());
-    case Activation::sigmoid:
-      return run(Rnn<T, Activation::sigmoid, OPTIONS>());
-    case Activation::identity:
-      return run(Rnn<T, Activation::identity, OPTIONS>());
-    case Activation::softplus:
-      return run(Rnn<T, Activation::softplus, OPTIONS>());
-    case Activation::elu:
-      if constexpr (OPTIONS) run(Rnn<T, Activation::elu, true>());
-      return;
-    case Activation::hard_sigmoid:
-      return run(Rnn<T, Activation::hard_sigmoid, OPTIONS>());
-    case Activation::softsign:
-      if constexpr (OPTIONS) run(Rnn<T, Activation::softsign, true>());
-      return;
-    case Activation::leaky_relu:
-      return run(Rnn<T, Activation::leaky_relu, OPTIONS>());
+// run(cell) for the cell of this activation, plain or with options; one that saves its slope has always
+// options.
+template <class T, bool OPTIONS, int F = 0, class Run>
+BPTT_INLINE void with_activation(Activation activation, const Run& run) {
+  if constexpr (F < kActivationCount) {
+    if (int(activation) != F) return with_activation<T, OPTIONS, F + 1>(activation, run);
+    if constexpr (OPTIONS || !saves_slope(Activation(F))) run(Rnn<T, Activation(F), OPTIONS>());
   }
 }
 
@@ -150,6 +136,26 @@ void rnn_backward(const StepBackwardArgs<T>& s) {
   const auto run = [&s](const auto& cell) { step_backward(s, cell); };
   s.options ? with_activation<T, true>(s.activation, run)
             : with_activation<T, false>(s.activation, run);
+}
+
+template <class T>
+void map_activation(Activation activation, const T* in, T* out, int64_t n) {
+  with_activation<T, true>(activation, [=](const auto& cell) {
+    for_vectors<T>(n, [&](int64_t i, int64_t width) {
+      store_up_to<T>(out + i, cell.f(load_up_to(in + i, width)), width);
+    });
+  });
+}
+
+template <class T>
+void map_slope(Activation activation, const T* in, T* out, int64_t n) {
+  with_activation<T, true>(activation, [=](const auto& cell) {
+    for_vectors<T>(n, [&](int64_t i, int64_t width) {
+      const auto from = load_up_to(in + i, width);
+      const auto saved = cell.kSavesSlope ? cell.slope(from) : from;
+      store_up_to<T>(out + i, cell.f_backward(splat<T>(T(1)), saved), width);
+    });
+  });
 }
 
 }  // namespace

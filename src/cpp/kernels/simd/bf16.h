@@ -134,15 +134,16 @@ void step_with_pairs(const StepForwardArgs<float>& s) {
   STEP(own);
 }
 
-template <auto RNN, auto LSTM, auto GRU>
+// STEPS: by Cell.
+template <auto... STEPS>
 constexpr void set_bf16(Kernels<float>& table) {
+  static_assert(sizeof...(STEPS) == kCellCount);
   table.pairs = true;
   table.pack = pack_pairs;
   table.product = product_of_pairs;
   table.outer = outer_of_pairs;
-  table.step_forward[int(Cell::rnn)] = step_with_pairs<RNN>;
-  table.step_forward[int(Cell::lstm)] = step_with_pairs<LSTM>;
-  table.step_forward[int(Cell::gru)] = step_with_pairs<GRU>;
+  int cell = 0;
+  ((table.step_forward[cell++] = step_with_pairs<STEPS>), ...);
 }
 
 }  // namespace

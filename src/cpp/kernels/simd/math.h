@@ -127,6 +127,34 @@ BPTT_INLINE V expm1(V x) {
   return fma(scale, e.expm1_r, scale - splat<T>(T(1)));
 }
 
+// factor exp(x), rounded once where that is subnormal.
+template <class T, class V>
+BPTT_INLINE V exp_times(V x, V factor) {
+  using C = MathConstants<T>;
+  const Reduced<T> e = reduce<T>(at_most(splat<T>(C::exp_high), at_least(splat<T>(C::exp_low), x)));
+  const auto half = (e.exponent >> (C::mantissa_bits + 1)) << C::mantissa_bits;
+  const V y = (splat<T>(T(1)) + e.expm1_r) * V(half + exponent_of<T>(0)) * factor *
+              V(e.exponent - half + exponent_of<T>(0));
+  return select(x < splat<T>(C::exp_low), V{}, y);
+}
+
+// a sigmoid(a). With e = exp(-|a|) and s = sigmoid(|a|) = 1 / (1 + e) that is a s above 0 and e a s
+// below, where e is the last factor: it may be subnormal where the result is not.
+template <class T, class V>
+BPTT_INLINE V silu(V a) {
+  const V fall = -magnitude<T>(a), e = exp<T>(fall), share = a / (splat<T>(T(1)) + e);
+  return select(a > V{}, share, exp_times<T>(fall, share));
+}
+
+// Its derivative, sigmoid(a) (1 + a sigmoid(-a)): s (1 + a e s) above 0, e s (1 + a s) below.
+template <class T, class V>
+BPTT_INLINE V silu_slope(V a) {
+  using C = MathConstants<T>;
+  const V one = splat<T>(T(1)), fall = -magnitude<T>(a), e = exp<T>(fall), s = one / (one + e);
+  const V above = s * fma(at_most(splat<T>(C::exp_high), a) * e, s, one);
+  return select(a > V{}, above, exp_times<T>(fall, s * fma(a, s, one)));
+}
+
 // log(1 + exp(x)) = max(x, 0) + log1p(y), y = exp(-|x|), and log1p(y) = 2 artanh(s), s = y / (2 + y)
 // <= 1/3: the odd series in s, whose terms fall by a factor of 9.
 template <class T, class V>

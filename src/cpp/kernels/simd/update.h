@@ -332,18 +332,6 @@ void update_lion(const UpdateArgs<T>& u) {
 }
 
 template <class T>
-void map_tanh(const T* in, T* out, int64_t n) {
-  for_vectors<T>(n, [&](int64_t i, int64_t width) {
-    store_up_to<T>(out + i, tanh<T>(load_up_to(in + i, width)), width);
-  });
-}
-template <class T>
-void map_sigmoid(const T* in, T* out, int64_t n) {
-  for_vectors<T>(n, [&](int64_t i, int64_t width) {
-    store_up_to<T>(out + i, sigmoid<T>(load_up_to(in + i, width)), width);
-  });
-}
-template <class T>
 void map_exp(const T* in, T* out, int64_t n) {
   for_vectors<T>(n, [&](int64_t i, int64_t width) {
     store_up_to<T>(out + i, exp<T>(load_up_to(in + i, width)), width);

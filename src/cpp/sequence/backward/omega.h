@@ -51,10 +51,10 @@ class OmegaTerms {
       s.options = &options;
       s.planes = in.planes(in.tape.layer(walk), t - 1, n);
     }
-    in.kernels.step_backward[int(Cell::rnn)](s);
+    in.kernels.step_backward[int(in.config.cell)](s);
     const double through = row_norm(in.kernels, out, in.H), ratio = through / norm;
     terms_[row] = (ratio - 1) * (ratio - 1);
-    in.kernels.step_backward[int(Cell::rnn)](s);
+    in.kernels.step_backward[int(in.config.cell)](s);
     const double factor = through > 0 ? 2 * (ratio - 1) / (norm * through) : 0;
     in.kernels.scale(out, in.H, factor);
   }

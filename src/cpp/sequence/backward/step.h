@@ -10,6 +10,7 @@
 #include "base/norm_factor.h"
 #include "sequence/backward/context.h"
 #include "sequence/norms.h"
+#include "sequence/products.h"
 
 namespace bptt {
 
@@ -74,17 +75,13 @@ class BackwardSteps {
     s.activation = in.config.activation;
     s.clip = clip_;
     ProductArgs<T>& p = common.product;
-    p.a_row = in.geometry.dz_row;
+    p = product_args<T>(in.kernels, 0, in.H, in.R, {nullptr, in.geometry.dz_row},
+                        in.packed.layers[size_t(walk)].recurrent.data(),
+                        {nullptr, in.geometry.state_row}, nullptr);
     p.segments = in.shape.product_gates;
-    p.segment_length = in.H;
     p.segment_stride = in.geometry.plane;
-    p.b = in.packed.layers[size_t(walk)].recurrent.data();
-    p.units = in.R;
-    p.groups = 1;
-    p.c_row = in.geometry.state_row;
     p.accumulate = in.shape.adds_carry && !in.config.projection;
     p.lone = in.all.batch() == 1 && !in.shard.shared;
-    p.panel_end = panel_count(in.kernels, in.R);
     return common;
   }
 
@@ -102,6 +99,7 @@ class BackwardSteps {
       const Timed timed(Phase::pointwise);
       in.kernels.step_backward[int(in.config.cell)](common.step);
     }
+    if (!in.shape.recurrent()) return;
     const Timed timed(Phase::recurrent);
     ProductArgs<T>& p = common.product;
     p.rows = sharers ? in.own.live(t) : n1 - n0;
@@ -214,8 +212,10 @@ class BackwardSteps {
       in.kernels.step_backward[int(in.config.cell)](s);
       if (in.config.layer_norm) through_norms(walk, s, t, n0);
     }
-    const Timed timed(Phase::recurrent);
-    carry_back(common, walk, carry, n0, n1);
+    if (in.shape.recurrent()) {
+      const Timed timed(Phase::recurrent);
+      carry_back(common, walk, carry, n0, n1);
+    }
     s.options = nullptr;
   }
 
@@ -241,20 +241,9 @@ class BackwardSteps {
     std::memcpy(total_.data() + at * row, total, size_t(rows * row) * sizeof(T));
     const int64_t n0 = (total - dh(walk, 0)) / row;
     T* dm = dm_.data() + n0 * in.geometry.cell_row;
-    ProductArgs<T> p{};
-    p.a = total;
-    p.scratch = in.operands.at(n0);
-    p.a_row = row;
-    p.segments = 1;
-    p.segment_length = in.R;
-    p.b = in.packed.layers[size_t(walk)].projection.data();
-    p.rows = rows;
-    p.units = in.H;
-    p.groups = 1;
-    p.c = dm;
-    p.c_row = in.geometry.cell_row;
-    p.panel_end = panel_count(in.kernels, in.H);
-    in.kernels.product(p);
+    in.kernels.product(product_args(in.kernels, rows, in.R, in.H, {total, row},
+                                    in.packed.layers[size_t(walk)].projection.data(),
+                                    {dm, in.geometry.cell_row}, in.operands.at(n0)));
     return dm;
   }
 

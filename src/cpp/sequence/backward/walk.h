@@ -11,6 +11,7 @@
 #include "sequence/backward/omega.h"
 #include "sequence/backward/step.h"
 #include "sequence/backward/weights.h"
+#include "sequence/products.h"
 
 namespace bptt {
 
@@ -252,7 +253,7 @@ class BackwardWalk {
       norms_.put_h(walk, block, t, n, own);
       if (in.shard.record) in.shard.record->put_h(walk, in.tape_row(t, n), in.geometry, own);
     }
-    const bool noted = direct_dy_ && in.config.cell == Cell::rnn;  // dL/da, by the cell itself
+    const bool noted = direct_dy_ && in.shape.gates == 1;  // dL/da, by the cell itself
     steps_.run(common, walk, block, t, n0, n1, direct_dy_ ? norms_.cell_h(at) : nullptr,
                norms_.cell_c(n0), noted ? norms_.cell_a(at) : nullptr, sharers);
     for (int64_t n = n0; n < n1 && !noted && (norms_.of_a() || in.shard.record); ++n) {
@@ -295,20 +296,12 @@ class BackwardWalk {
     const int64_t l = walk / in.D, d = walk % in.D, I = in.input_size(walk),
                   row = in.input_row(walk);
     T* const out = (l > 0 && in.D == 1 ? dx_[l % 2].data() : block_dx_.data()) + r0 * row;
-    ProductArgs<T> p{};
-    p.a = steps_.dz() + r0 * in.geometry.dz_row + in.shape.norm_input * in.geometry.plane;
-    p.a_row = in.geometry.dz_row;
-    p.scratch = in.operands.at(r0);
+    const T* dz = steps_.dz() + r0 * in.geometry.dz_row + in.shape.norm_input * in.geometry.plane;
+    ProductArgs<T> p =
+        product_args(in.kernels, r1 - r0, in.H, I, {dz, in.geometry.dz_row},
+                     in.packed.layers[size_t(walk)].input.data(), {out, row}, in.operands.at(r0));
     p.segments = in.shape.gates;
-    p.segment_length = in.H;
     p.segment_stride = in.geometry.plane;
-    p.b = in.packed.layers[size_t(walk)].input.data();
-    p.rows = r1 - r0;
-    p.units = I;
-    p.groups = 1;
-    p.c = out;
-    p.c_row = row;
-    p.panel_end = panel_count(in.kernels, I);
     if (l == 0 && direct_dx_) return put_dx(block, r0, r1, p);
     in.kernels.product(p);
     if (l > 0) in.gather.drop_inputs(l, d, block, r0, r1, out);

@@ -86,6 +86,7 @@ class WeightGradients {
       };
       of.x = operand(team, block, at, in.geometry.input_row, in.config.input, x_panels_);
     }
+    if (!in.shape.recurrent()) return of;
     if (gathers_states()) {
       of.h = gathered(team, block, states_, row, in.R, h_panels_);
     } else {
@@ -119,7 +120,8 @@ class WeightGradients {
     const T* hidden =
         dz + (in.config.layer_norm ? in.shape.norm_hidden : in.shape.dz_hidden) * plane;
     T* weight_hh = acting_.count() ? acting_.data() + walk * in.H * in.H : gradients + at.weight_hh;
-    weight_gradient(team, block, hidden, kInOrder, in.shape.product_gates, of.h, in.R, weight_hh);
+    if (in.shape.recurrent())
+      weight_gradient(team, block, hidden, kInOrder, in.shape.product_gates, of.h, in.R, weight_hh);
     if (resets_before()) {
       weight_gradient(team, block, dz, kInOrder, 1, of.cells, in.H,
                       weight_hh + in.shape.product_gates * in.H * in.H);
@@ -161,8 +163,10 @@ class WeightGradients {
   static constexpr int64_t kInPlace = 256;
   static constexpr int64_t kInOrder[4] = {0, 1, 2, 3};
 
-  bool gathers_states() const { return in.tape.cuts() || in.tape.layer(0).recurrent_mask; }
-  bool resets_before() const { return in.shape.product_gates < in.shape.gates; }
+  bool gathers_states() const {
+    return in.shape.recurrent() && (in.tape.cuts() || in.tape.layer(0).recurrent_mask);
+  }
+  bool resets_before() const { return in.shape.late_gates > 0; }
   int64_t token_columns() const { return in.shape.gates * in.geometry.plane; }
 
   // at(t): where the rows of step t begin; `joined`: they follow on from step to step.
@@ -236,6 +240,7 @@ class WeightGradients {
     };
     for (int64_t p = 0; in.config.bias && p < G; ++p) {
       add(at.bias_ih, in.shape.dz_input[p], p);
+      if (!in.shape.recurrent()) continue;
       // With the reset before the product the gates of W_hh have no planes of their own.
       if (resets_before()) {
         add(at.bias_hh, in.shape.dz_input[p], p);

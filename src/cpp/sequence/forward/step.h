@@ -7,6 +7,7 @@
 #include "base/profile.h"
 #include "kernels/kernels.h"
 #include "sequence/packed.h"
+#include "sequence/products.h"
 #include "sequence/tape.h"
 
 namespace bptt {
@@ -64,22 +65,12 @@ class Stepper {
   // in: [rows, depth], in_row apart. out: planes or (plain RNN) h. scratch: of the product.
   void input_part(const typename Packed<T>::Layer& weights, const T* in, int64_t in_row,
                   int64_t depth, T* out, int64_t out_row, int64_t rows, T* scratch) const {
-    ProductArgs<T> p{};
-    p.a = in;
-    p.scratch = scratch;
-    p.a_row = in_row;
-    p.segments = 1;
-    p.segment_length = depth;
-    p.b = weights.input.data();
-    p.rows = rows;
-    p.units = config_.hidden;
+    ProductArgs<T> p = product_args(kernels_, rows, depth, config_.hidden, {in, in_row},
+                                    weights.input.data(), {out, out_row}, scratch);
     p.groups = shape_.gates;
-    p.c = out;
-    p.c_row = out_row;
     p.c_group = geometry_.plane;
     p.bias = config_.layer_norm ? nullptr : weights.bias.data();
     p.bias_group = geometry_.plane;
-    p.panel_end = panels_;
     kernels_.product(p);
     if (config_.layer_norm) normalise_input(weights, out, rows);
   }
@@ -94,7 +85,7 @@ class Stepper {
     s.input_weights = weights.input.data();
     s.bias = weights.bias.data();
     s.input_row = geometry_.state_row;
-    s.depth = config_.state();
+    s.depth = shape_.recurrent() ? config_.state() : 0;
     s.h_row = geometry_.state_row;
     s.state_row = geometry_.cell_row;
     s.planes_row = geometry_.planes_row;
@@ -168,20 +159,11 @@ class Stepper {
 
   void normalised_product(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& s,
                           T* z) const {
-    ProductArgs<T> p{};
-    p.a = s.input;
-    p.scratch = s.scratch;
-    p.a_row = geometry_.state_row;
-    p.segments = 1;
-    p.segment_length = config_.state();
-    p.b = weights.recurrent.data();
-    p.rows = s.rows;
-    p.units = config_.hidden;
+    ProductArgs<T> p = product_args(kernels_, s.rows, config_.state(), config_.hidden,
+                                    {s.input, geometry_.state_row}, weights.recurrent.data(),
+                                    {z, z_row()}, s.scratch);
     p.groups = shape_.gates;
-    p.c = z;
-    p.c_row = z_row();
     p.c_group = geometry_.plane;
-    p.panel_end = panels_;
     kernels_.product(p);
     NormArgs<T> a = norm(s.planes, weights.gains.data() + shape_.gates * geometry_.plane, s.rows,
                          shape_.norm + shape_.gates, 1);
@@ -191,20 +173,9 @@ class Stepper {
   }
 
   void project(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& s, T* h) const {
-    ProductArgs<T> p{};
-    p.a = s.h;
-    p.scratch = s.scratch;
-    p.a_row = geometry_.planes_row;
-    p.segments = 1;
-    p.segment_length = config_.hidden;
-    p.b = weights.projection.data();
-    p.rows = s.rows;
-    p.units = config_.projection;
-    p.groups = 1;
-    p.c = h;
-    p.c_row = geometry_.state_row;
-    p.panel_end = panel_count(kernels_, config_.projection);
-    kernels_.product(p);
+    kernels_.product(product_args(kernels_, s.rows, config_.hidden, config_.projection,
+                                  {s.h, geometry_.planes_row}, weights.projection.data(),
+                                  {h, geometry_.state_row}, s.scratch));
   }
 
   const StackConfig& config_;
