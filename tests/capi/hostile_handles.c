@@ -137,7 +137,8 @@ static void check_handles(void) {
                 bptt_optimizer_get_options(handle, &rule, sizeof rule));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_params(handle, &made_params));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_optimizer(handle, &made_optimizer));
-  EVERY_SUSPECT(bptt_model, model, model, bptt_model_train_step(handle, &sequence, &target, NULL, NULL, &step));
+  EVERY_SUSPECT(bptt_model, model, model,
+                bptt_model_train_step(handle, &sequence, &target, NULL, NULL, &step));
   EVERY_SUSPECT(bptt_model, model, model,
                 bptt_model_gradients(handle, &sequence, &target, NULL, NULL, gradients, 0, &step));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_apply(handle, gradients, &step));

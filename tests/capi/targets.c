@@ -283,11 +283,12 @@ static void check_output_gradient(bptt_loss loss) {
   printf("loss %d: gradient of the outputs, worst difference %.1e\n", (int)loss, worst);
 }
 
-#define EACH_CALL(status)                                                               \
-  do {                                                                                  \
-    REFUSED(status, bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));           \
-    REFUSED(status, bptt_model_gradients(model, &sequence, &target, NULL, NULL, second, 0, &step)); \
-    REFUSED(status, bptt_model_evaluate(model, &sequence, &target, NULL, &loss));       \
+#define EACH_CALL(status)                                                                   \
+  do {                                                                                      \
+    REFUSED(status, bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));   \
+    REFUSED(status,                                                                         \
+            bptt_model_gradients(model, &sequence, &target, NULL, NULL, second, 0, &step)); \
+    REFUSED(status, bptt_model_evaluate(model, &sequence, &target, NULL, &loss));           \
   } while (0)
 
 static void check_targets(void) {
@@ -329,9 +330,12 @@ static void check_targets(void) {
   outputs.hn = second + 1;
   REFUSED(BPTT_ERR_ARGUMENT,
           bptt_model_gradients(model, &sequence, &target, &outputs, NULL, second, 0, &step));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, NULL, NULL, x, 0, &step));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, NULL, NULL, goal, 0, &step));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, NULL, NULL, second, 2, &step));
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_gradients(model, &sequence, &target, NULL, NULL, x, 0, &step));
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_gradients(model, &sequence, &target, NULL, NULL, goal, 0, &step));
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_gradients(model, &sequence, &target, NULL, NULL, second, 2, &step));
   outputs = outputs_to(goal, N, O);
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_evaluate(model, &sequence, &target, &outputs, &loss));
   outputs.y = NULL;

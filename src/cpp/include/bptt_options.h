@@ -70,12 +70,15 @@ BPTT_API bptt_status bptt_conflict(int64_t index, bptt_option_conflict* conflict
 /* A loss. Its names are those of the option. */
 typedef struct bptt_loss_info {
   size_t struct_size;
-  const char* title;     /* in words, as a mean: "mean squared error" */
-  int32_t classes;       /* 1: targets are classes; 0: they are values */
-  int32_t unit_interval; /* 1: these values are in [0, 1] */
+  /* in words, as a mean: "mean squared error" */
+  const char* title;
+  /* 1: targets are classes; 0: they are values */
+  int32_t classes;
+  /* 1: these values are in [0, 1] */
+  int32_t unit_interval;
 } bptt_loss_info;
-BPTT_API bptt_status bptt_describe_loss(bptt_loss loss, bptt_loss_info* info,
-                                        size_t struct_size); /* BPTT_ERR_RANGE: no such loss */
+/* BPTT_ERR_RANGE: there is no such loss. */
+BPTT_API bptt_status bptt_describe_loss(bptt_loss loss, bptt_loss_info* info, size_t struct_size);
 
 /* bptt_last_error with options in the words of Python: argument 'optimizer' instead of 'algorithm', "False unless the
  * cell is 'lstm'" instead of "0 unless the cell is BPTT_LSTM". */

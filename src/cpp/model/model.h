@@ -22,7 +22,7 @@ namespace bptt {
 struct ModelConfig : ModelOptions {
   explicit ModelConfig(const ModelOptions& options = default_options());
 
-  NetworkConfig network;  // prefix "rnn.", output > 0
+  NetworkConfig network;              // prefix "rnn.", output > 0
   bool mean;                          // the reduction
   std::vector<double> class_weights;  // [O], or empty: all 1
   const double* weights() const { return class_weights.empty() ? nullptr : class_weights.data(); }
