@@ -294,6 +294,26 @@ def test_ragged_sequences_are_what_they_are_alone(window):
     assert got.accuracy == right / sum(map(len, x))
 
 
+def test_the_accuracy_is_that_of_the_pass_of_the_loss(monkeypatch):
+    """No sequence goes through the model a second time."""
+    x, y = sequences(20, equal=False)
+    model = classifier()
+    right = np.mean(np.asarray(predict(model, x)).argmax(axis=1) == y)
+    calls = []
+
+    def counted(name, run):
+        def call(*arguments, **more):
+            calls.append(name)
+            return run(*arguments, **more)
+
+        return call
+
+    for name in ("__call__", "evaluate", "forward"):
+        monkeypatch.setattr(bn.Model, name, counted(name, getattr(bn.Model, name)))
+    assert evaluate(model, x, y, batch_size=5).accuracy == right
+    assert calls == ["evaluate"] * 4
+
+
 def test_ragged_sequences_are_learnt():
     x, y = sequences(200, T=12, equal=False)
     model = classifier(output_size=3, hidden_size=16)

@@ -126,3 +126,15 @@ def _by_elements(where: str, element: Callable[[Array, Array], Any], out: Array,
     loss, slope = element(np.where(read, out, 0), np.where(read, targets, 0))
     factor = w[..., None] * c
     return np.sum(factor * loss) / divisor, factor * slope / divisor
+
+
+LOSSES: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
+    "cross_entropy": (
+        softmax_cross_entropy,
+        {"ignore_index": "ignore_index", "label_smoothing": "label_smoothing"},
+    ),
+    "mse": (mean_squared_error, {}),
+    "binary_cross_entropy": (binary_cross_entropy, {}),
+    "huber": (huber, {"delta": "huber_delta"}),
+}
+"""The losses by name, each with the options of a model that its arguments are."""

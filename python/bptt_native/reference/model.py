@@ -95,18 +95,9 @@ def model_loss(cfg: ModelConfig, out: Array, targets: Array, weights: Array | No
     w = check("model_loss: argument 'weights'", w, out.shape[:-1])
     if cfg.targets == "every" and lengths is not None:
         w = w * (np.arange(len(out))[:, None] < np.asarray(lengths))
-    how: Any = {"weights": w, "class_weights": cfg.class_weights}
-    if cfg.loss == "cross_entropy":
-        how |= {"ignore_index": cfg.ignore_index, "label_smoothing": cfg.label_smoothing}
-    if cfg.loss == "huber":
-        how["delta"] = cfg.huber_delta
-    functions = {
-        "cross_entropy": losses.softmax_cross_entropy,
-        "mse": losses.mean_squared_error,
-        "binary_cross_entropy": losses.binary_cross_entropy,
-        "huber": losses.huber,
-    }
-    compute = choose("ModelConfig: 'loss'", functions, cfg.loss)
+    compute, options = choose("ModelConfig: 'loss'", losses.LOSSES, cfg.loss)
+    how = {argument: getattr(cfg, name) for argument, name in options.items()}
+    how |= {"weights": w, "class_weights": cfg.class_weights}
     return compute(out, targets, cfg.reduction, **how)
 
 
