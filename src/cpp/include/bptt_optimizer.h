@@ -148,8 +148,8 @@ BPTT_API bptt_status bptt_optimizer_get_group(bptt_optimizer* optimizer, const c
 
 /* The names of the moments, each a flat vector [P], as torch.optim's: SGD with momentum 1
  * (momentum_buffer), Adagrad 1 (sum), Adam 2 (exp_avg, exp_avg_sq) and with amsgrad 3
- * (max_exp_avg_sq), RMSprop 1 (square_avg), if centred grad_avg, with momentum momentum_buffer;
- * Graves' form has all three. names may be NULL. */
+ * (max_exp_avg_sq), Lion 1 (exp_avg), RMSprop 1 (square_avg), if centred grad_avg, with momentum
+ * momentum_buffer; Graves' form has all three. names may be NULL. */
 BPTT_API bptt_status bptt_optimizer_moments(bptt_optimizer* optimizer, int64_t* count,
                                             const char* const** names);
 /* Copy a moment, by its index, out or in. In, values are finite, and >= 0 for sum, exp_avg_sq,
