@@ -29,15 +29,15 @@ int main(void) {
     set;                                                    \
     excludes(bptt_layer_create(&l, &layer), first, second); \
   } while (0)
-#define MODEL(cell_, set, first, second)                    \
-  do {                                                      \
-    OK(bptt_model_options_init(&m, sizeof m));              \
-    OK(bptt_layer_options_init(&l, sizeof l));              \
-    l.cell = cell_;                                         \
-    l.input_size = I;                                       \
-    l.hidden_size = H;                                      \
-    m.output_size = 2;                                      \
-    set;                                                    \
+#define MODEL(cell_, set, first, second)                              \
+  do {                                                                \
+    OK(bptt_model_options_init(&m, sizeof m));                        \
+    OK(bptt_layer_options_init(&l, sizeof l));                        \
+    l.cell = cell_;                                                   \
+    l.input_size = I;                                                 \
+    l.hidden_size = H;                                                \
+    m.output_size = 2;                                                \
+    set;                                                              \
     excludes(bptt_model_create(&m, &l, NULL, &model), first, second); \
   } while (0)
   LAYER(BPTT_GRU, (l.layer_norm = 1, l.reset_before = 1), "layer_norm", "reset_before");
@@ -66,8 +66,8 @@ int main(void) {
   MODEL(BPTT_RNN, (m.omega = 1, m.clip_step = 1), "omega", "clip_step");
   MODEL(BPTT_RNN, (m.omega = 1, m.clip_step_norm = 1), "omega", "clip_step_norm");
   MODEL(BPTT_RNN, (m.omega = 1, m.truncation_k1 = m.truncation_k2 = 3), "omega", "truncation");
-  MODEL(BPTT_RNN, (l.bidirectional = 1, m.truncation_k1 = m.truncation_k2 = 3),
-        "truncation_k1", "bidirectional");
+  MODEL(BPTT_RNN, (l.bidirectional = 1, m.truncation_k1 = m.truncation_k2 = 3), "truncation_k1",
+        "bidirectional");
   MODEL(BPTT_RNN, (m.truncation_k1 = 3, m.truncation_k2 = 2), "truncation_k2", "truncation_k1");
   MODEL(BPTT_RNN, m.targets = BPTT_LAST_ROW, "targets", "bidirectional");
   OK(bptt_model_options_init(&m, sizeof m));

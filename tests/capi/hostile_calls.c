@@ -20,7 +20,8 @@ static int intrude(void* user) {
     REFUSED(BPTT_ERR_BUSY, bptt_optimizer_step(optimizer, gradients, NULL));
     REFUSED(BPTT_ERR_BUSY, bptt_layer_forward(layer, &sequence, &outputs, NULL));
     OK(bptt_params_count(layer_params, &count, NULL));
-    OK(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step)); /* another one is free */
+    OK(bptt_model_train_step(model, &sequence, &target, NULL, NULL,
+                             &step)); /* another one is free */
   }
   --depth;
   return 1;
@@ -50,7 +51,8 @@ static void check_callbacks(void) {
     bptt_target long_target = target;
     long_target.values = long_goal;
     OK(bptt_set_cancel(intrude, NULL));
-    REFUSED(BPTT_ERR_CANCELLED, bptt_model_train_step(model, &long_sequence, &long_target, NULL, NULL, &step));
+    REFUSED(BPTT_ERR_CANCELLED,
+            bptt_model_train_step(model, &long_sequence, &long_target, NULL, NULL, &step));
     OK(bptt_set_cancel(NULL, NULL));
   }
   OK(bptt_model_steps(model, &after, NULL));

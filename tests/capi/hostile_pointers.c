@@ -77,9 +77,12 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, NULL, &target, NULL, NULL, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, NULL, NULL, NULL, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_train_step(model, &sequence, &target, NULL, NULL, NULL));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, NULL, &target, NULL, NULL, gradients, 0, &step));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, NULL, NULL, NULL, gradients, 0, &step));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_model_gradients(model, &sequence, &target, NULL, NULL, NULL, 0, &step));
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_gradients(model, NULL, &target, NULL, NULL, gradients, 0, &step));
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_gradients(model, &sequence, NULL, NULL, NULL, gradients, 0, &step));
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_model_gradients(model, &sequence, &target, NULL, NULL, NULL, 0, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_apply(model, NULL, &step));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_evaluate(model, &sequence, &target, NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_save(model, NULL));

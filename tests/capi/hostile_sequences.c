@@ -121,7 +121,7 @@ static void check_sequences(void) {
   WITH(backward.gradients, y, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.dh0, y, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(outputs.y = NULL; outputs.hn, x, BPTT_ERR_ARGUMENT,
-       bptt_model_train_step(model, &sequence, &target, &outputs, NULL, &step));
+                         bptt_model_train_step(model, &sequence, &target, &outputs, NULL, &step));
   WITH(flow.h, (double*)(void*)goal, BPTT_ERR_ARGUMENT,
        bptt_model_train_step(model, &sequence, &target, NULL, &flow, &step));
   WITH(target.values, NULL, BPTT_ERR_ARGUMENT,

@@ -28,28 +28,28 @@ static void check_struct_sizes(void) {
   const bptt_layer_options layers = layer_of(BPTT_LSTM, BPTT_FLOAT32, 0, H);
   bptt_layer_options kept;
   size_t k;
-#define SIZES(init, type, prepare, call)                                                           \
-  do {                                                                                             \
-    const size_t bad[] = {0,    1,        8, sizeof(type) - 1, sizeof(type) + 4,                           \
-                          5000, SIZE_MAX, SIZE_MAX / 2};                                                   \
-    for (k = 0; k < sizeof bad / sizeof bad[0]; ++k) {                                             \
-      memset(&u, 0, sizeof u);                                                                     \
-      REFUSED(BPTT_ERR_STRUCT_SIZE, init((void*)&u, bad[k]));                                      \
-      OK(init((void*)&u, sizeof(type)));                                                           \
-      REQUIRE(u.struct_size == sizeof(type));                                                      \
-      prepare;                                                                                     \
-      u.struct_size = bad[k];                                                                      \
-      REFUSED(BPTT_ERR_STRUCT_SIZE, call);                                                         \
-    }                                                                                              \
-    memset(&u, 0xff, sizeof u);                                                                    \
-    OK(init((void*)&u, sizeof(type) + 64));                                                        \
-    REQUIRE(u.struct_size == sizeof(type) + 64 && u.bytes[sizeof(type) + 63] == 0 &&               \
-            u.bytes[sizeof(type) + 64] == 0xff);                                                   \
-    prepare;                                                                                       \
-    u.bytes[sizeof(type) + 40] = 1;                                                                \
-    REFUSED(BPTT_ERR_STRUCT_SIZE, call);                                                           \
-    u.bytes[sizeof(type) + 40] = 0;                                                                \
-    OK(call);                                                                                      \
+#define SIZES(init, type, prepare, call)                                                   \
+  do {                                                                                     \
+    const size_t bad[] = {0,    1,        8,           sizeof(type) - 1, sizeof(type) + 4, \
+                          5000, SIZE_MAX, SIZE_MAX / 2};                                   \
+    for (k = 0; k < sizeof bad / sizeof bad[0]; ++k) {                                     \
+      memset(&u, 0, sizeof u);                                                             \
+      REFUSED(BPTT_ERR_STRUCT_SIZE, init((void*)&u, bad[k]));                              \
+      OK(init((void*)&u, sizeof(type)));                                                   \
+      REQUIRE(u.struct_size == sizeof(type));                                              \
+      prepare;                                                                             \
+      u.struct_size = bad[k];                                                              \
+      REFUSED(BPTT_ERR_STRUCT_SIZE, call);                                                 \
+    }                                                                                      \
+    memset(&u, 0xff, sizeof u);                                                            \
+    OK(init((void*)&u, sizeof(type) + 64));                                                \
+    REQUIRE(u.struct_size == sizeof(type) + 64 && u.bytes[sizeof(type) + 63] == 0 &&       \
+            u.bytes[sizeof(type) + 64] == 0xff);                                           \
+    prepare;                                                                               \
+    u.bytes[sizeof(type) + 40] = 1;                                                        \
+    REFUSED(BPTT_ERR_STRUCT_SIZE, call);                                                   \
+    u.bytes[sizeof(type) + 40] = 0;                                                        \
+    OK(call);                                                                              \
   } while (0)
   SIZES(bptt_layer_options_init, bptt_layer_options,
         (u.layer.input_size = I, u.layer.hidden_size = H),

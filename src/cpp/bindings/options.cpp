@@ -157,8 +157,8 @@ Flat read_options(const py::dict& from, Options& to) {
   read_fields(from, "model", &to.model);
   Flat weights;
   if (from.contains("class_weights")) {
-    weights = take_flat(12, from["class_weights"], to.model.output_size, {"Model", ""},
-                        "class_weights");
+    weights =
+        take_flat(12, from["class_weights"], to.model.output_size, {"Model", ""}, "class_weights");
   }
   to.model.class_weights = static_cast<const double*>(weights.data);
   return weights;

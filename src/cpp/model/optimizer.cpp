@@ -99,8 +99,8 @@ constexpr Rule kRules[] = {
          [](const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then) {
            then.moments[0] = f.alpha * now.moments[0] + f.rest_alpha * g * g;
            then.moments[1] = f.alpha * now.moments[1] + f.rest_alpha * g;
-           then.moments[2] = f.momentum * now.moments[2] +
-                             f.lr * g / std::max(std::sqrt(f.eps), f.divisor);
+           then.moments[2] =
+               f.momentum * now.moments[2] + f.lr * g / std::max(std::sqrt(f.eps), f.divisor);
            return then.moments[2];
          }},
     {.update = Update::lion,
