@@ -97,9 +97,11 @@
  *
  * CHAPTERS. bptt_optimizer.h: parameters, gradients, optimisers. bptt_files.h: model files.
  * bptt_stream.h: one step at a time. bptt_diagnostics.h: tapes, gradient flow, Jacobians, profile.
+ * bptt_options.h: the options as data, for bindings of other languages.
  *
  * PROMISE. Within ABI 1 no function, field, enumerator or status changes its meaning or goes; new
- * ones are added. Only the part of bptt_diagnostics.h under the banner EXPERIMENTAL is exempt.
+ * ones are added. Only what is EXPERIMENTAL is exempt: part of bptt_diagnostics.h, and
+ * bptt_options.h.
  */
 #ifndef BPTT_H
 #define BPTT_H

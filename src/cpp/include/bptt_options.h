@@ -1,6 +1,7 @@
-/* bptt_options.h: the options of bptt.h as data: names, kinds, defaults and what excludes what, for bindings of other
- * languages, command lines and documents. The third page of bptt.h, whose rules hold here too; a C program does
- * without it. Experimental: it may change between versions. */
+/* bptt_options.h: the options of models, layers and optimisers as data: names, kinds, defaults and
+ * what excludes what, for bindings of other languages, command lines and documents. A chapter of
+ * bptt.h, whose rules hold here too; a C program does without it. EXPERIMENTAL: all of it may
+ * change or go in a later minor version, without a new ABI number. */
 #ifndef BPTT_OPTIONS_H
 #define BPTT_OPTIONS_H
 
@@ -13,59 +14,80 @@ extern "C" {
 /* A value of an enum. */
 typedef struct bptt_option_word {
   int32_t value;
-  const char* symbol; /* "BPTT_LSTM" */
-  const char* name;   /* "lstm": in model files and in Python */
-  const char* python; /* in Python, where it differs; else NULL */
+  /* "BPTT_LSTM" */
+  const char* symbol;
+  /* "lstm": in model files and in Python */
+  const char* name;
+  /* in Python, where it differs; else NULL */
+  const char* python;
 } bptt_option_word;
 
 typedef enum bptt_option_type {
-  BPTT_OPTION_INT32 = 1, /* enums and flags, too */
+  /* enums and flags, too */
+  BPTT_OPTION_INT32 = 1,
   BPTT_OPTION_INT64 = 2,
   BPTT_OPTION_UINT64 = 3,
   BPTT_OPTION_DOUBLE = 4,
   BPTT_OPTION_POINTER = 5
 } bptt_option_type;
 
-/* Values of a choice are sets of bits: value v is bit 1 << v. */
+/* A field of an option struct. Texts are valid as long as the library. Values of a choice are sets
+ * of bits: value v is bit 1 << v. */
 typedef struct bptt_option_info {
   size_t struct_size;
-  const char*
-      group; /* "layer", "optimizer" or "model": the struct bptt_*_options that has the field */
-  const char* name; /* of the field */
-  int64_t offset;   /* of the field in its struct, in bytes */
+  /* "layer", "optimizer" or "model": the struct bptt_*_options that has the field */
+  const char* group;
+  /* of the field, and its offset in its struct, in bytes */
+  const char* name;
+  int64_t offset;
   bptt_option_type type;
-  const char* kind; /* "choice", "flag", "size", "count", "integer", "seed", "number", "positive",
-                       "not_negative", "fraction", "share", "leak" or "weights" */
-  double fallback;  /* the default */
-  const bptt_option_word* words; /* of a choice */
+  /* "choice", "flag", "size", "count", "integer", "seed", "number", "positive", "not_negative",
+   * "fraction", "share", "leak" or "weights" */
+  const char* kind;
+  /* the default */
+  double fallback;
+  /* of a choice */
+  const bptt_option_word* words;
   int64_t word_count;
-  const char*
-      owner; /* the choice that decides whether the option may differ from its default, or NULL */
-  uint32_t owners;    /* the values of that choice for which it may */
-  int32_t inverted;   /* 1: Python has the opposite flag */
-  int32_t or_none;    /* 1: Python's None means the default */
-  const char* file;   /* the option in model files and on the command line */
-  const char* python; /* the argument in Python */
-  const char*
-      alone; /* the argument of Python's class of the optimiser, where it differs; else NULL */
-  const char* doc; /* a line about it */
+  /* the choice that decides whether the option may differ from its default, or NULL; and the values
+   * of that choice for which it may */
+  const char* owner;
+  uint32_t owners;
+  /* 1: Python has the opposite flag */
+  int32_t inverted;
+  /* 1: Python's None means the default */
+  int32_t or_none;
+  /* the option in model files and on the command line */
+  const char* file;
+  /* the argument in Python, and that of Python's class of the optimiser, where it differs; else
+   * NULL */
+  const char* python;
+  const char* alone;
+  /* a line about it */
+  const char* doc;
 } bptt_option_info;
-/* Texts are valid as long as the library. BPTT_ERR_RANGE: there are `index` options. */
+/* The option at an index from 0 on. Also: BPTT_ERR_RANGE past the last. */
 BPTT_API bptt_status bptt_option(int64_t index, bptt_option_info* info, size_t struct_size);
 
-/* An option that is refused where another is set (with = 1), or where it is not (with = 0). A choice is set if it is
- * one of the values, a flag if it is 1, any other option if it differs from its default. */
+/* An option that is refused where another is set (with = 1), or where it is not (with = 0). A
+ * choice is set if it is one of the values, a flag if it is 1, any other option if it differs from
+ * its default. */
 typedef struct bptt_option_conflict {
   size_t struct_size;
-  int64_t option;  /* its index */
-  uint32_t values; /* of a choice: those that are refused; 0: all but the default */
+  /* its index */
+  int64_t option;
+  /* of a choice: those that are refused; 0: all but the default */
+  uint32_t values;
   int32_t with;
-  int64_t other; /* its index */
+  /* index and values of the other */
+  int64_t other;
   uint32_t other_values;
-  const char* reason; /* or NULL */
+  /* or NULL */
+  const char* reason;
 } bptt_option_conflict;
+/* The conflict at an index from 0 on. Also: BPTT_ERR_RANGE past the last. */
 BPTT_API bptt_status bptt_conflict(int64_t index, bptt_option_conflict* conflict,
-                                   size_t struct_size); /* BPTT_ERR_RANGE */
+                                   size_t struct_size);
 
 /* A loss. Its names are those of the option. */
 typedef struct bptt_loss_info {
@@ -77,11 +99,11 @@ typedef struct bptt_loss_info {
   /* 1: these values are in [0, 1] */
   int32_t unit_interval;
 } bptt_loss_info;
-/* BPTT_ERR_RANGE: there is no such loss. */
+/* Also: BPTT_ERR_RANGE (no such loss). */
 BPTT_API bptt_status bptt_describe_loss(bptt_loss loss, bptt_loss_info* info, size_t struct_size);
 
-/* bptt_last_error with options in the words of Python: argument 'optimizer' instead of 'algorithm', "False unless the
- * cell is 'lstm'" instead of "0 unless the cell is BPTT_LSTM". */
+/* bptt_last_error with options in the words of Python: argument 'optimizer' instead of 'algorithm',
+ * "False unless the cell is 'lstm'" instead of "0 unless the cell is BPTT_LSTM". */
 BPTT_API bptt_status bptt_last_error_python(bptt_error* error, size_t struct_size);
 
 #ifdef __cplusplus
