@@ -8,14 +8,7 @@
 namespace bindings {
 namespace {
 
-// Calls body(option) for the options of a group; for all of them without one.
-template <class Body>
-void each_option(std::string_view group, const Body& body) {
-  bptt_option_info option;
-  for (int64_t i = 0; bptt_option(i, &option, sizeof option) == BPTT_OK; ++i) {
-    if (group.empty() || option.group == group) body(option);
-  }
-}
+std::vector<bptt_option_info> options;  // all of them, from the import on
 
 template <class Number>
 void put(const py::handle& value, void* to) {
@@ -30,28 +23,32 @@ py::object get(const void* from) {
 }
 
 // Sets the fields that `from` has, but for pointers.
-void read_fields(const py::dict& from, const char* group, void* options) {
-  each_option(group, [&](const bptt_option_info& option) {
-    if (!from.contains(option.name)) return;
+void read_fields(const py::dict& from, std::string_view group, void* to) {
+  for (const bptt_option_info& option : options) {
+    if (option.group != group || !from.contains(option.name)) continue;
     const py::object value = from[option.name];
-    void* const to = static_cast<char*>(options) + option.offset;
+    void* const at = static_cast<char*>(to) + option.offset;
     switch (option.type) {
       case BPTT_OPTION_INT32:
-        return put<int32_t>(value, to);
+        put<int32_t>(value, at);
+        break;
       case BPTT_OPTION_INT64:
-        return put<int64_t>(value, to);
+        put<int64_t>(value, at);
+        break;
       case BPTT_OPTION_UINT64:
-        return put<uint64_t>(value, to);
+        put<uint64_t>(value, at);
+        break;
       case BPTT_OPTION_DOUBLE:
-        return put<double>(value, to);
+        put<double>(value, at);
+        break;
       default:
-        return;
+        break;
     }
-  });
+  }
 }
 
-py::object field(const bptt_option_info& option, const void* options) {
-  const void* const from = static_cast<const char*>(options) + option.offset;
+py::object field(const bptt_option_info& option, const void* of) {
+  const void* const from = static_cast<const char*>(of) + option.offset;
   switch (option.type) {
     case BPTT_OPTION_INT32:
       return get<int32_t>(from);
@@ -86,7 +83,7 @@ py::object fallback_of(const bptt_option_info& option) {
 
 py::list option_table() {
   py::list table;
-  each_option("", [&](const bptt_option_info& option) {
+  for (const bptt_option_info& option : options) {
     py::dict choices;
     for (int64_t i = 0; i < option.word_count; ++i) {
       const bptt_option_word& word = option.words[i];
@@ -107,7 +104,7 @@ py::list option_table() {
     row["or_none"] = option.or_none != 0;
     row["doc"] = option.doc;
     table.append(row);
-  });
+  }
   return table;
 }
 
@@ -130,14 +127,11 @@ py::list option_conflicts() {
   py::list table;
   bptt_option_conflict conflict;
   for (int64_t i = 0; bptt_conflict(i, &conflict, sizeof conflict) == BPTT_OK; ++i) {
-    bptt_option_info option, other;
-    check(bptt_option(conflict.option, &option, sizeof option), {"option_conflicts", ""});
-    check(bptt_option(conflict.other, &other, sizeof other), {"option_conflicts", ""});
     py::dict row;
-    row["option"] = option.name;
+    row["option"] = options[size_t(conflict.option)].name;
     row["values"] = values_of(conflict.values);
     row["excludes"] = conflict.with != 0;
-    row["other"] = other.name;
+    row["other"] = options[size_t(conflict.other)].name;
     row["other_values"] = values_of(conflict.other_values);
     row["reason"] = text_or_none(conflict.reason);
     table.append(row);
@@ -165,23 +159,26 @@ Flat read_options(const py::dict& from, Options& to) {
 }
 
 py::dict write_options(const Options& from) {
-  py::dict options;
-  each_option("", [&](const bptt_option_info& option) {
+  py::dict fields;
+  for (const bptt_option_info& option : options) {
     const std::string_view group = option.group;
-    options[option.name] = group == "layer"       ? field(option, &from.layer)
-                           : group == "optimizer" ? field(option, &from.optimizer)
-                                                  : field(option, &from.model);
-  });
+    fields[option.name] = group == "layer"       ? field(option, &from.layer)
+                          : group == "optimizer" ? field(option, &from.optimizer)
+                                                 : field(option, &from.model);
+  }
   if (from.model.class_weights) {
     py::tuple weights(static_cast<size_t>(from.model.output_size));
     for (int64_t i = 0; i < from.model.output_size; ++i)
       weights[static_cast<size_t>(i)] = from.model.class_weights[i];
-    options["class_weights"] = weights;
+    fields["class_weights"] = weights;
   }
-  return options;
+  return fields;
 }
 
 void bind_options(py::module_& module) {
+  bptt_option_info option;
+  while (bptt_option(int64_t(options.size()), &option, sizeof option) == BPTT_OK)
+    options.push_back(option);
   module.def("option_table", &option_table);
   module.def("option_conflicts", &option_conflicts);
   module.def("losses", &losses);
