@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..arguments.arrays import convert
-from ..arguments.values import choice, describe, dtype_name, integer, message
+from ..arguments.values import choice, describe, dtype_name, integer, message, number
 from .init import Init
 from .table import ARGUMENTS, OPTIMIZER_ARGUMENTS, OPTIONS
 
@@ -55,13 +55,15 @@ def _betas(given: Arguments, where: str) -> dict[str, Any]:
     betas = given["betas"]
     if betas is None:
         return {}
+    beta1, beta2 = _pair(betas, where, "None or two numbers in [0, 1)")
+    own = {} if beta2 is None else {"beta2": number(beta2, where, "betas")}
+    return {"beta1": number(beta1, where, "betas"), **own}
+
+
+def _pair(betas: object, where: str, expected: str) -> tuple[object, object]:
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        got = repr(betas)
-        raise TypeError(message(where, "betas", "None or two numbers in [0, 1)", f"{got:.80}"))
-    return {
-        name: OPTIONS[name].to_engine(beta, where, "betas")
-        for name, beta in zip(("beta1", "beta2"), betas, strict=True)
-    }
+        raise TypeError(message(where, "betas", expected, f"{betas!r:.80}"))
+    return betas[0], betas[1]
 
 
 def _truncation(given: Arguments, where: str) -> dict[str, Any]:
@@ -211,7 +213,8 @@ def optimizer_options(where: str, given: Arguments) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, value in given.items():
         if name == "betas":
-            options |= _betas(given, where)
+            pair = _pair(value, where, "two numbers in [0, 1)")
+            options |= {f"beta{i + 1}": number(beta, where, "betas") for i, beta in enumerate(pair)}
         else:
             option = OPTIMIZER_ARGUMENTS[name]
             options[option.name] = option.to_engine(value, where, name)
