@@ -1,7 +1,6 @@
-/* bptt_options.h: the options of models, layers and optimisers as data: names, kinds, defaults and
- * what excludes what, for bindings of other languages, command lines and documents. A chapter of
- * bptt.h, whose rules hold here too; a C program does without it. EXPERIMENTAL: all of it may
- * change or go in a later minor version, without a new ABI number. */
+/* bptt_options.h: the options of layers, models and optimisers as data: names, kinds, defaults and which
+ * exclude each other, for bindings of other languages, command lines and documents. A chapter of bptt.h,
+ * whose rules hold here too. A C program does without it. */
 #ifndef BPTT_OPTIONS_H
 #define BPTT_OPTIONS_H
 
@@ -11,19 +10,23 @@
 extern "C" {
 #endif
 
-/* A value of an enum. */
+/* ================================================================================================
+ * EXPERIMENTAL. All that follows may change or go in a later minor version, without a new ABI number.
+ * ============================================================================================= */
+
+/* A value of an enum. Texts of this chapter are valid as long as the library. */
 typedef struct bptt_option_word {
   int32_t value;
-  /* "BPTT_LSTM" */
+  /* in C: "BPTT_LSTM" */
   const char* symbol;
-  /* "lstm": in model files and in Python */
+  /* in model files and in Python: "lstm" */
   const char* name;
-  /* in Python, where it differs; else NULL */
+  /* in Python, if it differs there; else NULL */
   const char* python;
 } bptt_option_word;
 
 typedef enum bptt_option_type {
-  /* enums and flags, too */
+  /* enums and flags too */
   BPTT_OPTION_INT32 = 1,
   BPTT_OPTION_INT64 = 2,
   BPTT_OPTION_UINT64 = 3,
@@ -31,65 +34,62 @@ typedef enum bptt_option_type {
   BPTT_OPTION_POINTER = 5
 } bptt_option_type;
 
-/* A field of an option struct. Texts are valid as long as the library. Values of a choice are sets
- * of bits: value v is bit 1 << v. */
+/* One field of an options struct. Sets of a choice's values are bits: value v is 1 << v. */
 typedef struct bptt_option_info {
   size_t struct_size;
   /* "layer", "optimizer" or "model": the struct bptt_*_options that has the field */
   const char* group;
-  /* of the field, and its offset in its struct, in bytes */
+  /* the field, and where it is in the struct, in bytes */
   const char* name;
   int64_t offset;
   bptt_option_type type;
-  /* "choice", "flag", "size", "count", "integer", "seed", "number", "positive", "not_negative",
-   * "fraction", "share", "leak" or "weights" */
+  /* "choice", "flag" (0 or 1), "size" (>= 1), "count" (>= 0), "integer", "seed", "number" (finite),
+   * "positive", "not_negative", "fraction" [0, 1), "share" [0, 1], "leak" (0, 1] or "weights" */
   const char* kind;
-  /* the default */
+  /* the default; 0 if the option has to be set */
   double fallback;
-  /* of a choice */
+  /* the values of a choice */
   const bptt_option_word* words;
   int64_t word_count;
-  /* the choice that decides whether the option may differ from its default, or NULL; and the values
-   * of that choice for which it may */
+  /* the choice on which it depends whether the option may differ from its default, and the values of
+   * that choice for which it may; NULL: it always may */
   const char* owner;
   uint32_t owners;
-  /* 1: Python has the opposite flag */
+  /* 1: model files and Python have the opposite flag */
   int32_t inverted;
-  /* 1: Python's None means the default */
+  /* 1: None means the default in Python */
   int32_t or_none;
-  /* the option in model files and on the command line */
+  /* the name in model files and on the command line */
   const char* file;
-  /* the argument in Python, and that of Python's class of the optimiser, where it differs; else
-   * NULL */
+  /* the argument of Python's classes, and of its class of the optimiser alone if it differs there */
   const char* python;
   const char* alone;
-  /* a line about it */
+  /* a line about the option */
   const char* doc;
 } bptt_option_info;
-/* The option at an index from 0 on. Also: BPTT_ERR_RANGE past the last. */
+/* Describe one option, in the order of model files. Also: BPTT_ERR_RANGE (index): there are `index`. */
 BPTT_API bptt_status bptt_option(int64_t index, bptt_option_info* info, size_t struct_size);
 
-/* An option that is refused where another is set (with = 1), or where it is not (with = 0). A
- * choice is set if it is one of the values, a flag if it is 1, any other option if it differs from
- * its default. */
+/* Two options that do not go together. A choice is set if it is one of the values, a flag if it is 1,
+ * any other option if it differs from its default. */
 typedef struct bptt_option_conflict {
   size_t struct_size;
-  /* its index */
+  /* the index of the option that is refused, and, of a choice, its refused values; 0: all but the
+   * default */
   int64_t option;
-  /* of a choice: those that are refused; 0: all but the default */
   uint32_t values;
+  /* 1: it is refused if the other option is set; 0: if the other is not */
   int32_t with;
-  /* index and values of the other */
   int64_t other;
   uint32_t other_values;
-  /* or NULL */
+  /* NULL, or why */
   const char* reason;
 } bptt_option_conflict;
-/* The conflict at an index from 0 on. Also: BPTT_ERR_RANGE past the last. */
+/* Describe one conflict. Also: BPTT_ERR_RANGE (index): there are `index`. */
 BPTT_API bptt_status bptt_conflict(int64_t index, bptt_option_conflict* conflict,
                                    size_t struct_size);
 
-/* A loss. Its names are those of the option. */
+/* A loss; its names are those of the option. */
 typedef struct bptt_loss_info {
   size_t struct_size;
   /* in words, as a mean: "mean squared error" */
@@ -99,11 +99,12 @@ typedef struct bptt_loss_info {
   /* 1: these values are in [0, 1] */
   int32_t unit_interval;
 } bptt_loss_info;
-/* Also: BPTT_ERR_RANGE (no such loss). */
+/* Describe one loss. Also: BPTT_ERR_RANGE (loss): there is none. */
 BPTT_API bptt_status bptt_describe_loss(bptt_loss loss, bptt_loss_info* info, size_t struct_size);
 
-/* bptt_last_error with options in the words of Python: argument 'optimizer' instead of 'algorithm',
- * "False unless the cell is 'lstm'" instead of "0 unless the cell is BPTT_LSTM". */
+/* Describe the calling thread's last failure as bptt_last_error does, but with options in the words of
+ * Python: argument 'reset_after', "True unless the cell is 'gru'" instead of argument 'reset_before',
+ * "0 unless the cell is BPTT_GRU". */
 BPTT_API bptt_status bptt_last_error_python(bptt_error* error, size_t struct_size);
 
 #ifdef __cplusplus
