@@ -4,6 +4,7 @@ import copy
 import inspect
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -185,8 +186,15 @@ def test_a_run_builds_its_model_of_all_flags() -> None:
     options = {"cell": "rnn", "init": "sparse", "spectral_radius": 1.5, "beta1": 0.5, "beta2": 0.75,
                "truncation_k1": 2, "truncation_k2": 4, "amsgrad": True, "eps": 1e-6, "bias": False,
                "nonfinite": "zero", "decay_biases": True, "zoneout": 0.25}  # fmt: skip
+    of_the_task = {"bidirectional": True, "label_smoothing": 0.125}
     assert options.keys() <= MODEL_OPTIONS.keys()
-    run = ClassifyOptions(sequence="s", label="l", **options)
+    run = ClassifyOptions(sequence="s", label="l", **options, **of_the_task)
+    with pytest.raises(ValueError, match=r"'truncation': expected None with bidirectional=True"):
+        run.model(input_size=2, output_size=3)
+    run = replace(run, truncation_k1=None, truncation_k2=None)
+    config = run.model(input_size=2, output_size=3).config
+    assert {name: config[name] for name in of_the_task} == of_the_task
+    run = replace(run, bidirectional=False, truncation_k1=2, truncation_k2=4)
     config = run.model(input_size=2, output_size=3).config
     assert config["init"] == bn.Init("sparse", spectral_radius=1.5)
     assert (config["betas"], config["truncation"]) == ((0.5, 0.75), (2, 4))
