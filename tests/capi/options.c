@@ -40,23 +40,23 @@ int main(void) {
   OK(bptt_layer_options_init(&layer_options, sizeof layer_options));
   OK(bptt_optimizer_options_init(&optimizer_options, sizeof optimizer_options));
   OK(bptt_model_options_init(&model_options, sizeof model_options));
-  for (; bptt_option(count, &option, sizeof option) == BPTT_OK; ++count) {
+  for (; bptt_describe_option(count, &option, sizeof option) == BPTT_OK; ++count) {
     const double value = field(&option);
     int word = option.word_count == 0;
     REQUIRE(value == option.fallback || (value != value && option.fallback != option.fallback));
     for (k = 0; k < option.word_count; ++k) word |= option.words[k].value == (int)value;
     REQUIRE(word && *option.doc && *option.python);
   }
-  REFUSED(BPTT_ERR_RANGE, bptt_option(count, &option, sizeof option));
-  for (; bptt_conflict(conflicts, &conflict, sizeof conflict) == BPTT_OK; ++conflicts)
+  REFUSED(BPTT_ERR_RANGE, bptt_describe_option(count, &option, sizeof option));
+  for (; bptt_describe_conflict(conflicts, &conflict, sizeof conflict) == BPTT_OK; ++conflicts)
     REQUIRE(conflict.option < count && conflict.other < count);
-  REFUSED(BPTT_ERR_RANGE, bptt_conflict(conflicts, &conflict, sizeof conflict));
-  REFUSED(BPTT_ERR_RANGE, bptt_option(-1, &option, sizeof option));
-  REFUSED(BPTT_ERR_RANGE, bptt_conflict(INT64_MIN, &conflict, sizeof conflict));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_option(0, NULL, sizeof option));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_conflict(0, NULL, sizeof conflict));
-  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_option(0, &option, 0));
-  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_conflict(0, &conflict, 0));
+  REFUSED(BPTT_ERR_RANGE, bptt_describe_conflict(conflicts, &conflict, sizeof conflict));
+  REFUSED(BPTT_ERR_RANGE, bptt_describe_option(-1, &option, sizeof option));
+  REFUSED(BPTT_ERR_RANGE, bptt_describe_conflict(INT64_MIN, &conflict, sizeof conflict));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_describe_option(0, NULL, sizeof option));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_describe_conflict(0, NULL, sizeof conflict));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_describe_option(0, &option, 0));
+  REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_describe_conflict(0, &conflict, 0));
   REQUIRE(bptt_last_error_python(NULL, sizeof error) == BPTT_ERR_ARGUMENT);
   REQUIRE(bptt_last_error_python(&error, sizeof error - 1) == BPTT_ERR_STRUCT_SIZE);
 

@@ -126,7 +126,7 @@ py::dict losses() {
 py::list option_conflicts() {
   py::list table;
   bptt_option_conflict conflict;
-  for (int64_t i = 0; bptt_conflict(i, &conflict, sizeof conflict) == BPTT_OK; ++i) {
+  for (int64_t i = 0; bptt_describe_conflict(i, &conflict, sizeof conflict) == BPTT_OK; ++i) {
     py::dict row;
     row["option"] = options[size_t(conflict.option)].name;
     row["values"] = values_of(conflict.values);
@@ -177,7 +177,7 @@ py::dict write_options(const Options& from) {
 
 void bind_options(py::module_& module) {
   bptt_option_info option;
-  while (bptt_option(int64_t(options.size()), &option, sizeof option) == BPTT_OK)
+  while (bptt_describe_option(int64_t(options.size()), &option, sizeof option) == BPTT_OK)
     options.push_back(option);
   module.def("option_table", &option_table);
   module.def("option_conflicts", &option_conflicts);

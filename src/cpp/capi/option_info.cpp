@@ -28,8 +28,8 @@ const Row& row_at(std::span<const Row> rows, int64_t index) {
 
 using namespace bptt;
 
-bptt_status bptt_option(int64_t index, bptt_option_info* info, size_t struct_size) {
-  return guard("bptt_option", [&] {
+bptt_status bptt_describe_option(int64_t index, bptt_option_info* info, size_t struct_size) {
+  return guard("bptt_describe_option", [&] {
     const OptionRow& row = row_at(option_rows(), index);
     const bptt_option_info known = {
         .struct_size = sizeof known,
@@ -73,8 +73,9 @@ bptt_status bptt_describe_loss(bptt_loss loss, bptt_loss_info* info, size_t stru
   });
 }
 
-bptt_status bptt_conflict(int64_t index, bptt_option_conflict* conflict, size_t struct_size) {
-  return guard("bptt_conflict", [&] {
+bptt_status bptt_describe_conflict(int64_t index, bptt_option_conflict* conflict,
+                                   size_t struct_size) {
+  return guard("bptt_describe_conflict", [&] {
     const OptionConflict& row = row_at(option_conflicts(), index);
     const bptt_option_conflict known = {
         .struct_size = sizeof known,

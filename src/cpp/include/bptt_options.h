@@ -68,7 +68,8 @@ typedef struct bptt_option_info {
   const char* doc;
 } bptt_option_info;
 /* Describe one option, in the order of model files. Also: BPTT_ERR_RANGE (index): there are `index`. */
-BPTT_API bptt_status bptt_option(int64_t index, bptt_option_info* info, size_t struct_size);
+BPTT_API bptt_status bptt_describe_option(int64_t index, bptt_option_info* info,
+                                          size_t struct_size);
 
 /* Two options that do not go together. A choice is set if it is one of the values, a flag if it is 1,
  * any other option if it differs from its default. */
@@ -86,8 +87,8 @@ typedef struct bptt_option_conflict {
   const char* reason;
 } bptt_option_conflict;
 /* Describe one conflict. Also: BPTT_ERR_RANGE (index): there are `index`. */
-BPTT_API bptt_status bptt_conflict(int64_t index, bptt_option_conflict* conflict,
-                                   size_t struct_size);
+BPTT_API bptt_status bptt_describe_conflict(int64_t index, bptt_option_conflict* conflict,
+                                            size_t struct_size);
 
 /* A loss; its names are those of the option. */
 typedef struct bptt_loss_info {
