@@ -86,9 +86,6 @@ ModelConfig model_settings(const bptt_model_options* options, const bptt_layer_o
 }
 
 void check_call(const bptt_layer_options& layer, const bptt_backward& backward) {
-  if (backward.clip_step == 0 && backward.clip_step_norm == 0 && backward.truncation_k1 == 0 &&
-      backward.truncation_k2 == 0 && backward.omega == 0)
-    return;  // the defaults, as most calls have them
   bptt_model_options call = {};
   call.clip_step = backward.clip_step;
   call.clip_step_norm = backward.clip_step_norm;
