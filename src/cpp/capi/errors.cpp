@@ -44,11 +44,11 @@ void write(Record& to, const char* function, bptt_status status, const char* arg
   copy_text(to.expected, expected);
   copy_text(to.got, got);
   if (argument[0]) {
-    std::snprintf(to.text, sizeof to.text, "%s: argument '%s': expected %s, got %s",
-                  function, to.argument, to.expected, to.got);
+    std::snprintf(to.text, sizeof to.text, "%s: argument '%s': expected %s, got %s", function,
+                  to.argument, to.expected, to.got);
   } else {
-    std::snprintf(to.text, sizeof to.text, "%s: expected %s, got %s", function,
-                  to.expected, to.got);
+    std::snprintf(to.text, sizeof to.text, "%s: expected %s, got %s", function, to.expected,
+                  to.got);
   }
 }
 
