@@ -35,7 +35,7 @@ from .nn.gradients import (
 )
 from .nn.model import Model
 from .nn.model_file import load
-from .nn.optimizers import SGD, Adagrad, Adam, RMSprop
+from .nn.optimizers import SGD, Adagrad, Adam, Lion, RMSprop
 from .nn.parameters import Parameter
 from .nn.stream import Stream
 from .options.init import Init
@@ -58,6 +58,7 @@ __all__ = [
     "Adam",
     "Gradients",
     "Init",
+    "Lion",
     "MinGRU",
     "Model",
     "Parameter",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import reference
 from helpers.arrays import draw, largest_error
 from helpers.small_nets import H, I, N, T
 from helpers.updates import RULES, layer_and_gradients
@@ -120,6 +121,50 @@ def graves(values, gradients, lr=1e-4, alpha=0.95, eps=1e-4, momentum=0.9):
         d = momentum * d - lr * g / np.sqrt(n - m * m + eps)
         values = values + d
     return values, {"square_avg": n, "grad_avg": m, "momentum_buffer": d}
+
+
+def lion(values, gradients, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+    """Algorithm 2 of arXiv:2302.06675."""
+    b1, b2 = betas
+    m = np.zeros_like(values)
+    for g in gradients:
+        c = b1 * m + (1 - b1) * g
+        values = values - lr * (np.sign(c) + weight_decay * values)
+        m = b2 * m + (1 - b2) * g
+    return values, m
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"lr": 0.01, "betas": (0.5, 0.75)}, {"lr": 0.01, "weight_decay": 0.25}]
+)
+def test_lion(options, isa, dtype, comparisons):
+    layer, grads = layer_and_gradients(dtype)
+    before = layer._params.get().astype("f8")
+    optimizer = bn.Lion(layer, decay_biases=True, **options)
+    theirs = reference.Lion(**({"lr": 1e-4} | options), decay_biases=True)
+    params = {k: v.astype("f8") for k, v in layer.state_dict().items()}
+    taken = []
+    for given in random_gradients(grads, 30):
+        taken.append(given.flat.astype("f8"))
+        theirs.step(params, {k: given[k].astype("f8") for k in given})
+        assert optimizer.step(given)
+    values, m = lion(before, taken, **options)
+    bound = 1e-5 if dtype == "float32" else 1e-13
+    np.testing.assert_allclose(layer._params.get(), values, rtol=bound, atol=bound)
+    np.testing.assert_allclose(optimizer.state_dict()["exp_avg"], m, rtol=bound, atol=bound)
+    assert largest_error(layer.state_dict(), params) <= bound
+    comparisons.add("NumPy, Lion", 30)
+
+
+def test_lion_stands_still_where_the_gradient_is_zero(isa, dtype):
+    layer, grads = layer_and_gradients(dtype)
+    before = layer._params.get()
+    grads.flat[:] = 0
+    grads.flat[0] = -1e-20
+    assert bn.Lion(layer, lr=0.25).step(grads)
+    moved = layer._params.get() - before
+    assert moved[0] == pytest.approx(0.25)
+    assert not moved[1:].any()
 
 
 @pytest.mark.parametrize(
@@ -297,6 +342,8 @@ MODELS = [
     {"optimizer": "rmsprop"},
     {"optimizer": "rmsprop", "centered": True, "momentum": 0.5, "rmsprop_alpha": 0.75},
     {"optimizer": "rmsprop", "rmsprop_form": "graves", "momentum": 0.9, "lr": 1e-3},
+    {"optimizer": "lion"},
+    {"optimizer": "lion", "betas": (0.5, 0.75), "decay_biases": True},
 ]
 
 

@@ -17,6 +17,7 @@ RULES = [
     ("RMSprop", {}),
     ("RMSprop", {"centered": True, "momentum": 0.5}),
     ("RMSprop", {"form": "graves"}),
+    ("Lion", {}),
 ]
 
 

@@ -63,7 +63,8 @@ class Model(TrainingStep):
     optimizer : str
         "sgd", "adagrad", "adam" or "rmsprop".
     lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
-        As of `SGD`, `Adagrad`, `Adam` and `RMSprop`; betas and eps None mean the algorithm's own.
+        As of `SGD`, `Adagrad`, `Adam`, `RMSprop` and `Lion`; betas and eps None mean the
+        algorithm's own.
     rmsprop_alpha, rmsprop_form : float, str
         `alpha` and `form` of `RMSprop`; alpha None means the form's own. (lr and momentum are as
         given here.)

@@ -20,7 +20,7 @@ MOST_STEPS = 2**53  # where counters of steps end
 
 
 class Optimizer:
-    """What SGD, Adagrad, Adam and RMSprop have in common. Make one of these instead."""
+    """Base class of the optimisers. Make one of `SGD`, `Adagrad`, `Adam`, `RMSprop`, `Lion`."""
 
     __slots__ = ("_config", "_native", "_owner")
 
@@ -155,9 +155,9 @@ class Optimizer:
         dict
             "algorithm", "lr", "steps", "tensor_steps" (those of each parameter, by name),
             "groups", and the moments, each a flat vector [P]:
-            "momentum_buffer" (SGD and RMSprop with momentum), "sum" (Adagrad), "exp_avg",
-            "exp_avg_sq" (Adam), "max_exp_avg_sq" (with amsgrad), "square_avg" (RMSprop),
-            "grad_avg" (if centred).
+            "momentum_buffer" (SGD and RMSprop with momentum), "sum" (Adagrad), "exp_avg"
+            (Adam, Lion), "exp_avg_sq" (Adam), "max_exp_avg_sq" (with amsgrad), "square_avg"
+            (RMSprop), "grad_avg" (if centred).
         """
         core = self._native
         state = {"algorithm": self._algorithm, "lr": core.lr, "steps": core.steps}
