@@ -72,7 +72,7 @@ def expected_flow(layer, cell, x, at):
 
 @pytest.mark.parametrize("cell", LAYERS)
 def test_flow_from_a_step_in_the_middle(cell):
-    layer = getattr(bn, cell.upper())(3, 6, 2, dtype="float64", seed=2)
+    layer = LAYERS[cell](3, 6, 2, dtype="float64", seed=2)
     x = np.random.default_rng(0).standard_normal((11, 4, 3))
     for at in (0, 5, -3):
         flow = gradient_flow(layer, x, layer=0, at=at)
@@ -124,14 +124,14 @@ def test_norms_of_an_rnns_pre_activations():
 @pytest.mark.parametrize("lengths", [None, [9, 6, 7]])
 def test_each_direction_goes_back_its_own_way(cell, lengths):
     """Both as a layer of one direction that reads the sequence forward, or turned round."""
-    both = getattr(bn, cell.upper())(3, 5, bidirectional=True, dtype="float64", seed=3)
+    both = LAYERS[cell](3, 5, bidirectional=True, dtype="float64", seed=3)
     x = np.random.default_rng(5).standard_normal((9, 3, 3))
     ends = np.full(3, 9) if lengths is None else np.array(lengths)
     turned = np.zeros_like(x)
     for n, end in enumerate(ends):
         turned[:end, n] = x[:end, n][::-1]
     for direction, inputs, suffix in ((0, x, ""), (1, turned, "_reverse")):
-        one = getattr(bn, cell.upper())(3, 5, dtype="float64")
+        one = LAYERS[cell](3, 5, dtype="float64")
         params = both.state_dict()
         own = [name for name in params if name.endswith(f"l0{suffix}")]
         one.load_state_dict({name.removesuffix("_reverse"): params[name] for name in own})

@@ -162,7 +162,9 @@ def gates_of(layer, name: str = "weight_hh_l0") -> np.ndarray:
 def test_xavier(cell) -> None:
     """U(-b, b) with b^2 = 6 / (fan in + fan out) of a gate's block; no bias."""
     layer = cell(80, 120, num_layers=2, init="xavier", dtype="float64", seed=1)
-    for name, columns in (("weight_ih_l0", 80), ("weight_ih_l1", 120), ("weight_hh_l1", 120)):
+    matrices = {name: v for name, v in layer.state_dict().items() if name.startswith("weight")}
+    for name, weight in matrices.items():
+        columns = weight.shape[1]
         bound = np.sqrt(6 / (columns + 120))
         for block in gates_of(layer, name):
             assert 0.99 * bound < np.abs(block).max() <= bound
@@ -173,7 +175,7 @@ def test_xavier(cell) -> None:
 
 @pytest.mark.parametrize("H", [1, 2, 3, 15, 16, 17, 40, 128])
 @pytest.mark.parametrize("init", ["normal", "sparse"])
-@pytest.mark.parametrize("cell", LAYERS.values())
+@pytest.mark.parametrize("cell", [bn.RNN, bn.LSTM, bn.GRU])
 def test_spectral_radius_is_that_of_numpy(cell, init: str, H: int) -> None:
     for seed, wanted in ((0, 0.95), (1, 1.2), (2, 0.5)):
         layer = cell(3, H, init=bn.Init(init, spectral_radius=wanted), dtype="float64", seed=seed)
@@ -247,13 +249,18 @@ def test_chrono(scale: float, dtype: str) -> None:
     for gate in (0, 2):
         rows = slice(gate * H, (gate + 1) * H)
         np.testing.assert_array_equal(gru["bias_ih_l0"][rows], before["bias_ih_l0"][rows])
+    own, before = (bn.MinGRU(3, H, init=i, dtype=dtype, seed=8) for i in (init, "default"))
+    z, n = own.state_dict()["bias_ih_l0"].reshape(2, H)
+    assert abs(np.exp(-z.astype("f8")).mean() - scale / 2) < 0.1 * scale
+    np.testing.assert_array_equal(n, before.state_dict()["bias_ih_l0"][H:])
 
 
-def test_a_chrono_gate_remembers() -> None:
-    """The GRU's z keeps the state: a state decays by a factor of z a step."""
+@pytest.mark.parametrize("cell", [bn.GRU, bn.MinGRU])
+def test_a_chrono_gate_remembers(cell) -> None:
+    """The GRU's z keeps the state, MinGRU's lets go of it: it decays by z or 1 - z a step."""
     H, kept = 50, {}
     for name in ("default", "chrono"):
-        layer = bn.GRU(1, H, init=start(name), dtype="float64", seed=1)
+        layer = cell(1, H, init=start(name), dtype="float64", seed=1)
         only_bias = {k: v * (k == "bias_ih_l0") for k, v in layer.state_dict().items()}
         layer.load_state_dict(only_bias)
         _, h = layer(np.zeros((10, 1, 1)), np.ones((1, 1, H)))
@@ -268,19 +275,20 @@ def test_a_chrono_gate_remembers() -> None:
 def test_keras(cell, I: int) -> None:  # noqa: E741
     H = 40
     layer = cell(I, H, num_layers=2, init="keras", dtype="float64", seed=2)
-    params, G = layer.state_dict(), len(gates_of(layer))
+    params, G = layer.state_dict(), len(gates_of(layer, "weight_ih_l0"))
     for name, columns in (("weight_ih_l0", I), ("weight_ih_l1", H)):
         bound = np.sqrt(6 / (columns + G * H))
         assert 0.95 * bound < np.abs(params[name]).max() <= bound
         assert abs(params[name].std() / (bound / np.sqrt(3)) - 1) < 0.1
-    for name in ("weight_hh_l0", "weight_hh_l1"):
+    for name in {"weight_hh_l0", "weight_hh_l1"} & params.keys():
         assert params[name].shape == (G * H, H)
         np.testing.assert_allclose(params[name].T @ params[name], np.eye(H), atol=1e-13)
     want = np.zeros((G, H))
     if cell is bn.LSTM:
         want[1] = 1
     np.testing.assert_array_equal(params["bias_ih_l1"].reshape(G, H), want)
-    assert not params["bias_hh_l0"].any()
+    assert (cell is bn.MinGRU) == ("weight_hh_l0" not in params)
+    assert cell is bn.MinGRU or not params["bias_hh_l0"].any()
     if cell is bn.LSTM:
         other = bn.LSTM(I, H, init=bn.Init("keras", forget_bias=2.0)).state_dict()["bias_ih_l0"]
         np.testing.assert_array_equal(other.reshape(4, H)[1], 2)

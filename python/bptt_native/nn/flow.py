@@ -27,7 +27,8 @@ class FlowDetail(NamedTuple):
         The same of each unit, over all samples.
     share_ih, share_hh : [L*D, T, N]
         The norm of each sample's share at step t in dL/dW_ih, ||da_t|| ||x_t||, and in dL/dW_hh,
-        ||da_t|| ||h_{t-1}||. (No share_hh for a GRU without ``reset_after``.)
+        ||da_t|| ||h_{t-1}||. (No share_hh for a GRU without
+        ``reset_after`` and for a MinGRU.)
     weight_ih, weight_hh : [L*D, T]
         The norm of step t's share of all samples together.
     """

@@ -44,7 +44,7 @@ class LayerRecord:
     activity : dict of str to float
         For each gate, the mean of the values.
     radius : float
-        Spectral radius of W_hh (LSTM, GRU: of the block of the candidate state).
+        Spectral radius of W_hh (LSTM, GRU: of the block of the candidate state; MinGRU: NaN).
     """
 
     layer: int

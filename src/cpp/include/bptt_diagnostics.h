@@ -18,7 +18,7 @@ typedef enum bptt_tape_part {
   /* every c_t [T, N, H] */
   BPTT_TAPE_C = 2,
   /* a gate after its nonlinearity [T, N, H] (LSTM: 0 i, 1 f, 2 g, 3 o; coupled: 0 i, 1 g, 2 o; GRU:
-   * 0 r, 1 z, 2 n) */
+   * 0 r, 1 z, 2 n; MINGRU: 0 z, 1 n) */
   BPTT_TAPE_GATE = 3
 } bptt_tape_part;
 /* Copy one part of a tape out, of layer l, direction d (index l*D + d); zeros beyond a sequence's
@@ -52,10 +52,10 @@ typedef struct bptt_flow {
   double* units_c;
   double* units_a;
   /* [L*D, T, N]: of each sample, the norm of its share in dL/dW_ih and in dL/dW_hh (NULL with
-   * reset_before, which has two products) */
+   * reset_before, which has two products, and with BPTT_MINGRU, which has none) */
   double* share_ih;
   double* share_hh;
-  /* [L*D, T]: norm of the share of all samples together (hh: NULL with reset_before) */
+  /* [L*D, T]: norm of the share of all samples together (hh: NULL where share_hh is) */
   double* weight_ih;
   double* weight_hh;
 } bptt_flow;

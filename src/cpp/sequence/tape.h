@@ -5,7 +5,7 @@
 // and once: the input [rows, I], or the tokens; reset marks; masks that are the same for all steps.
 // Rows are all of the batch's steps for BPTT, or those of one block of time where nothing has to be
 // remembered. They have the lengths of Geometry. Bytes: sizeof(T) * rows * L * D * H * (1 | 2 + 4 |
-// 1 + 4) for plain RNN | LSTM | GRU, and the input.
+// 1 + 4) for plain RNN | LSTM | GRU (MinGRU 1 + 2), and the input.
 #pragma once
 
 #include <cmath>
