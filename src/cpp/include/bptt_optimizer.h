@@ -99,8 +99,8 @@ typedef struct bptt_optimizer_options {
   double eps;
   /* NaN: 0.99, 0.95 in Graves' form; RMSprop: n = alpha n + (1 - alpha) g^2, m likewise of g */
   double rmsprop_alpha;
-  /* 0; decoupled for Adam (Loshchilov & Hutter 2019), added to the gradient for the others; on
-   * matrices only unless decay_biases */
+  /* 0; decoupled for Adam (Loshchilov & Hutter 2019) and Lion, added to the gradient for the others;
+   * on matrices only unless decay_biases */
   double weight_decay;
   /* 0; 1: weight decay on tensors of rank 1 too, as torch.optim */
   int32_t decay_biases;
