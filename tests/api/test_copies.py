@@ -8,7 +8,7 @@ import pytest
 
 import bptt_native as bn
 from helpers.arrays import draw, generator
-from helpers.cells import LAYERS
+from helpers.cells import LAYERS, last_matrix
 from helpers.small_nets import H, I, L, N, T, model, same
 
 
@@ -17,9 +17,9 @@ from helpers.small_nets import H, I, L, N, T, model, same
 )
 def test_layers_copy_and_pickle(cell, duplicate, dtype):
     layer = LAYERS[cell](
-        I, H, L, bias=cell != "gru", dtype=dtype, batch_first=True, seed=3, init="orthogonal"
+        I, H, L, bias=cell != "gru", dtype=dtype, batch_first=True, seed=3, init="xavier"
     )
-    layer.freeze("weight_hh_l1")
+    layer.freeze(last_matrix(cell))
     layer.load_state_dict({k: v * 2 for k, v in layer.state_dict().items()})
     twin = duplicate(layer)
     assert type(twin) is type(layer)

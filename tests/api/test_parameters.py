@@ -5,7 +5,7 @@ import pytest
 
 import bptt_native as bn
 from helpers.arrays import draw
-from helpers.cells import GATES, LAYERS
+from helpers.cells import GATES, LAYERS, RECURRENT, last_matrix
 from helpers.small_nets import H, I, L, N, T
 
 
@@ -14,30 +14,35 @@ def test_parameters_have_the_names_and_shapes_of_torch(cell):
     want = {}
     for k in range(L):
         want[f"weight_ih_l{k}"] = (GATES[cell] * H, I if k == 0 else H)
-        want[f"weight_hh_l{k}"] = (GATES[cell] * H, H)
-        want[f"bias_ih_l{k}"] = want[f"bias_hh_l{k}"] = (GATES[cell] * H,)
+        if cell in RECURRENT:
+            want[f"weight_hh_l{k}"] = (GATES[cell] * H, H)
+        want[f"bias_ih_l{k}"] = (GATES[cell] * H,)
+        if cell in RECURRENT:
+            want[f"bias_hh_l{k}"] = (GATES[cell] * H,)
     assert {k: v.shape for k, v in layer.state_dict().items()} == want
     assert list(layer.state_dict()) == list(want)
     assert [(p.name, p.shape, p.frozen) for p in layer.parameters()] == [
         (name, shape, False) for name, shape in want.items()
     ]
     assert layer.num_parameters == sum(int(np.prod(s)) for s in want.values())
-    assert list(LAYERS[cell](I, H, bias=False).state_dict()) == ["weight_ih_l0", "weight_hh_l0"]
+    matrices = [name for name in want if name.startswith("weight") and name.endswith("l0")]
+    assert list(LAYERS[cell](I, H, bias=False).state_dict()) == matrices
 
 
 def test_frozen_parameters_do_not_learn(cell):
     layer = LAYERS[cell](I, H, L)
-    layer.freeze("weight_hh_l0", "bias_ih_l1")
-    assert [p.name for p in layer.parameters() if p.frozen] == ["weight_hh_l0", "bias_ih_l1"]
+    frozen = [last_matrix(cell), "bias_ih_l1"]
+    layer.freeze(*frozen)
+    assert [p.name for p in layer.parameters() if p.frozen] == frozen
     before = layer.state_dict()
     optimizer = bn.Adam(layer, lr=0.1, weight_decay=0.1)
     grads = layer.backward(layer.forward(draw(T, N, I))[2], draw(T, N, H))
-    assert not grads["weight_hh_l0"].any()
+    assert not grads[frozen[0]].any()
     assert optimizer.step(grads)
     for name, value in layer.state_dict().items():
-        assert np.array_equal(value, before[name]) == (name in ("weight_hh_l0", "bias_ih_l1"))
-    layer.unfreeze("weight_hh_l0")
-    assert layer.backward(layer.forward(draw(T, N, I))[2], draw(T, N, H))["weight_hh_l0"].any()
+        assert np.array_equal(value, before[name]) == (name in frozen)
+    layer.unfreeze(frozen[0])
+    assert layer.backward(layer.forward(draw(T, N, I))[2], draw(T, N, H))[frozen[0]].any()
     with pytest.raises(
         ValueError, match=r"freeze: argument 'names': expected one of .* got 'nothing'"
     ):
@@ -67,13 +72,14 @@ def test_a_bad_state_dict_changes_nothing(cell):
     layer = LAYERS[cell](I, H)
     before = layer.state_dict()
     good = {k: v + 1 for k, v in before.items()}
-    one_less = {k: v for k, v in good.items() if k != "weight_hh_l0"}
+    last = last_matrix(cell)
+    one_less = {k: v for k, v in good.items() if k != last}
     cases = {
-        "got no weight_hh_l0": one_less,
+        f"got no {last}": one_less,
         "the unknown more": good | {"more": np.ones(3, "f4")},
-        "'bias_hh_l0': expected a float32 array": good | {"bias_hh_l0": np.ones(3, "f4")},
-        "got a float64 array": good | {"bias_hh_l0": before["bias_hh_l0"].astype("f8")},
-        "got None": good | {"bias_hh_l0": None},
+        "'bias_ih_l0': expected a float32 array": good | {"bias_ih_l0": np.ones(3, "f4")},
+        "got a float64 array": good | {"bias_ih_l0": before["bias_ih_l0"].astype("f8")},
+        "got None": good | {"bias_ih_l0": None},
         "expected a mapping": list(good.items()),
     }
     for text, bad in cases.items():
