@@ -17,8 +17,9 @@ constexpr int64_t kThread = 1 << 16;  // elements that are worth a thread
 // The factors of an update as the kernel uses them, in absolute values: the largest of all tensors
 // (divisor: the smallest).
 struct Factors {
-  double lr, step;  // step: lr / correction1
-  double divisor, momentum, alpha, rest_alpha, beta1, rest1, beta2, rest2, eps;
+  double lr = 0, step = 0;  // step: lr / correction1
+  double divisor = 1, momentum = 0, alpha = 0, rest_alpha = 0;
+  double beta1 = 0, rest1 = 0, beta2 = 0, rest2 = 0, eps = 0;
 };
 
 // A flat vector that an update keeps.
@@ -278,7 +279,7 @@ bool Optimizer<T>::after_update(const UpdateBounds& now, double gradient,
                                 UpdateBounds& then) const {
   constexpr double kRoundings = 1 + 0x1p-16;  // more than all of one update's can add
   const auto in_use = [](double factor) { return std::abs(double(T(factor))); };
-  Factors factors{.divisor = 1};
+  Factors factors;
   double decay = 0, keep = 1;  // keep: 1 - lr weight_decay
   for (size_t i = 0; i < updates_.size(); ++i) {
     if (params_.tensors()[i].frozen) continue;

@@ -42,7 +42,7 @@ struct WordsOf {
   static consteval std::array<OptionWord, kCount> words() {
     std::array<OptionWord, kCount> words;
     for (size_t i = 0; i < kCount; ++i)
-      words[i] = {int32_t(i) + 1, kSymbols[i].text, TABLE[i].word};
+      words[i] = word(int32_t(i) + 1, kSymbols[i].text, TABLE[i].word);
     return words;
   }
   static constexpr std::array<OptionWord, kCount> kWords = words();
