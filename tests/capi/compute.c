@@ -96,6 +96,8 @@ static void check_model(bptt_cell cell) {
   void* bytes;
   size_t size;
   double first = 0, loss;
+  /* In either arithmetic minGRU, whose gates do not see h, needs 1300 steps to find the token before. */
+  const int steps = cell == BPTT_MINGRU ? 1600 : 400;
   int i;
   OK(bptt_model_options_init(&options, sizeof options));
   OK(bptt_optimizer_options_init(&rule, sizeof rule));
@@ -109,7 +111,7 @@ static void check_model(bptt_cell cell) {
   sequence = tokens_over(T, N, tokens);
   target = classes_at(classes, N);
   step = new_step();
-  for (i = 0; i < 400; ++i) {
+  for (i = 0; i < steps; ++i) {
     int k;
     for (k = 0; k < T * N; ++k) {
       tokens[k] = random_bits() % V;

@@ -203,13 +203,16 @@ void check_size(const ModelConfig& config, Dtype dtype, const SafetensorsHeader&
   const double H = double(network.hidden), L = double(network.layers), O = double(network.output),
                I = double(network.input), D = double(network.directions()),
                R = double(network.state());
+  const bool recurrent = network.shape().recurrent();
+  const double tensors = (recurrent ? 2 : 1) * L;  // W_ih and W_hh of every direction
   const double E = double(network.embedding), first = E > 0 ? E : I;
-  const double columns = first + L * R + (L - 1) * D * R + (network.bias ? 2 * L : 0);
+  const double columns =
+      first + (recurrent ? L * R : 0) + (L - 1) * D * R + (network.bias ? tensors : 0);
   const double parameters =
       D * double(network.shape().gates) * H * columns + I * E + O * (D * R + 1);
   const double held = double(header.file_size - header.data_begin);
   const double element = dtype == Dtype::float32 ? sizeof(float) : sizeof(double);
-  if (parameters * element > held || 2 * L * D > double(header.tensors.size())) {
+  if (parameters * element > held || tensors * D > double(header.tensors.size())) {
     refuse_file("a model file whose options need more parameters than it holds");
   }
 }
