@@ -67,6 +67,15 @@ def test_training_goes_on_to_the_same_bits(cell, optimizer, dtype, tmp_path):
     assert twin.step_count == 5
 
 
+@pytest.mark.parametrize("options", [{"hidden_size": 20}, {"num_layers": 6, "bias": False}])
+def test_a_model_of_mingru_loads_although_it_has_no_recurrent_weights(options, tmp_path) -> None:
+    m, _ = trained(cell="mingru", optimizer="sgd", **options)
+    m.save(tmp_path / "model")
+    twin = bn.load(tmp_path / "model")
+    for name, value in m.state_dict().items():
+        np.testing.assert_array_equal(value, twin.state_dict()[name])
+
+
 def test_other_options_are_kept(tmp_path):
     for options in (
         {"embedding_size": 2, "targets": "last", "reduction": "sum", "clip_norm": None},
