@@ -1,4 +1,4 @@
-// dispatch.cpp: which of the kernel tables this CPU can run, and which is in use.
+// dispatch.cpp: detection of the kernel tables that this CPU can run, and the choice among them.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -27,7 +27,7 @@ struct Available {
   const KernelTable* tables[3];
   const char* names[3];
 #if defined(__x86_64__)
-  KernelTable avx512 = kernels_avx512;  // with native products of bfloat16 where the CPU has them
+  KernelTable avx512 = kernels_avx512;  // with native bfloat16 products if the CPU has them
 #endif
   int64_t count = 0;
   Available() {
@@ -59,10 +59,10 @@ const KernelTable* find(const char* name) {
 }
 
 std::atomic<const KernelTable*> forced{nullptr};
-std::atomic<const KernelTable*> started{nullptr};  // null: not looked for yet, or not found
+std::atomic<const KernelTable*> started{nullptr};  // null: not chosen yet, or not found
 
-// The choice at start: BPTT_ISA, else the best. Null if BPTT_ISA names none of the available ones.
-// Threads that ask at the same time find the same.
+// The choice at start: BPTT_ISA, else the best table. Null if BPTT_ISA names no available table.
+// Threads that call this at the same time get the same result.
 const KernelTable* start() {
   const KernelTable* choice = started.load(std::memory_order_acquire);
   if (choice) return choice;

@@ -1,4 +1,5 @@
-// kernels.cpp: compiled once per instruction set; exports that set's table and nothing else.
+// kernels.cpp: the kernel table of one instruction set, compiled once per set. It exports nothing
+// else.
 #include "kernels/kernels.h"
 
 #include "kernels/cells/gru.h"

@@ -1,5 +1,5 @@
-// kernels_bf16.cpp: products of bfloat16 for CPUs with AVX512_BF16, beside the rest of avx512; exports
-// what puts them into its table and nothing else.
+// kernels_bf16.cpp: native bfloat16 products for CPUs with AVX512_BF16, an addition to the avx512
+// table. It exports only the function that puts them into a table.
 #include "kernels/kernels.h"
 
 #include "kernels/simd/bf16.h"

@@ -1,5 +1,5 @@
-// kernels_sha256.cpp: SHA-256 with the instructions that CPUs have for it (x86-64: SHA; Arm: SHA2);
-// exports that function and nothing else.
+// kernels_sha256.cpp: SHA-256 with the CPU's own instructions (x86-64: SHA; Arm: SHA2). It exports
+// only that function.
 #include "kernels/kernels.h"
 
 #if defined(__x86_64__)
@@ -18,7 +18,7 @@ constexpr int kGroups = 16;  // of four rounds each
 
 #if defined(__x86_64__)
 
-// The state as the instructions take it: the words f e b a and h g d c, from the lowest lane up.
+// The state in the layout of the instructions: words f e b a and h g d c, from the lowest lane up.
 struct State {
   __m128i abef, cdgh;
 
@@ -50,7 +50,7 @@ Words load_words(const uint8_t* data) {
   const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
   return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i*)data), swap);
 }
-// The four words that follow sixteen.
+// The four words that follow the given sixteen.
 Words next_words(Words w0, Words w4, Words w8, Words w12) {
   const __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w0, w4), _mm_alignr_epi8(w12, w8, 4));
   return _mm_sha256msg2_epu32(sum, w12);
@@ -79,7 +79,7 @@ struct State {
 
 using Words = uint32x4_t;
 Words load_words(const uint8_t* data) { return vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(data))); }
-// The four words that follow sixteen.
+// The four words that follow the given sixteen.
 Words next_words(Words w0, Words w4, Words w8, Words w12) {
   return vsha256su1q_u32(vsha256su0q_u32(w0, w4), w8, w12);
 }

@@ -1,25 +1,25 @@
-// cell.h: the contract of a cell, and the loops that run one: forward (products, then the cell, per
-// panel of units) and backward (pointwise). What differs from cell to cell stands in rnn.h, lstm.h,
-// gru.h and min_gru.h, forward above backward; layer normalisation in norm.h.
+// cell.h: the interface of a cell, and the loops that run one: forward (products, then the cell,
+// per panel of units) and backward (pointwise). The cells are in rnn.h, lstm.h, gru.h and
+// min_gru.h, each with forward before backward; layer normalisation is in norm.h.
 //
-// A cell is a struct template over the element type:
-//     kGates                           groups of the product that its step begins with
-//     kRecurrent                       whether that is a product with W_hh; else of the input alone
-//     kApart                           whether the last gate's input part stays apart
-//     kHasC                            whether it has a cell state
-//     kOptions                         whether it is the plain cell (false) or knows CellOptions
-//     forward(s, row, unit, a)         one vector of units of one row; a[g] = (W_ih x_t + b + W_hh
-//                                      h_{t-1}) of gate g, without the last where it is not
-//                                      kRecurrent; kApart: of the last one W_ih x_t + b, and
-//                                      its W_hh h_{t-1} follows
-//     forward_output(s, row, unit)     kTwoPasses: what waits for the gates, when forward has been
-//                                      through some hundred units: a chain of dependent operations
-//                                      behind another leaves the processor too little at hand
-//     forward_row(s, row)              kOptions: what needs the whole row, after its units
-//     backward_row(s, row)             kOptions: the same on the way back, before its units
-//     backward(s, row, unit)           one vector of units of one row
-// with s the arguments of the step. Whatever lies between the units and the end of an internal row
-// is scratch.
+// A cell is a struct template over the element type. s stands for the arguments of the step.
+//     kGates                         number of gates of the first product of a step
+//     kRecurrent                     that product includes W_hh; else only the input
+//     kApart                         the last gate's input part stays separate
+//     kHasC                          the cell has a cell state
+//     kOptions                       the cell handles CellOptions; false: the plain cell
+//     forward(s, row, unit, a)       computes one vector of units of one row. a[g] = (W_ih x_t + b
+//                                    + W_hh h_{t-1}) of gate g, without W_hh h_{t-1} if not
+//                                    kRecurrent. kApart: a of the last gate is W_ih x_t + b, and
+//                                    the next element is its W_hh h_{t-1}
+//     forward_output(s, row, unit)   kTwoPasses: computes what depends on the gates, after forward
+//                                    has processed some hundred units; one chain of dependent
+//                                    operations directly after another would leave the processor
+//                                    too little to overlap
+//     forward_row(s, row)            kOptions: work on the whole row, after its units
+//     backward_row(s, row)           kOptions: the same backward, before its units
+//     backward(s, row, unit)         computes one vector of units of one row
+// The elements between the units and the end of an internal row are scratch.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -34,9 +34,9 @@ BPTT_INLINE typename Vec<T>::V clamp(typename Vec<T>::V x, T bound) {
   return at_most(splat<T>(bound), at_least(splat<T>(-bound), x));
 }
 
-// The norm of a row that passes by vector by vector. In float, sums of squares in double precision
-// are safe; in double, three sums are kept, of numbers as they are and scaled either way (after
-// Blue 1978), and the one that neither over- nor underflowed counts.
+// The norm of a row that is given vector by vector. In float, sums of squares in double precision
+// are safe. In double, three sums are kept, of the numbers as they are, scaled up and scaled down
+// (after Blue 1978), and the one that neither overflowed nor underflowed is used.
 template <class T>
 class RowNorm {
  public:
@@ -73,8 +73,8 @@ BPTT_INLINE typename Vec<T>::V first_lanes(typename Vec<T>::V v, int64_t n) {
   return load_some(lanes, n);
 }
 
-// What stays of the previous value under zoneout: keep * previous + (1 - keep) * fresh, exactly
-// the one or the other where keep is 0 or 1.
+// The state under zoneout: keep * previous + (1 - keep) * fresh, which is exactly one of the two if
+// keep is 0 or 1.
 template <class T>
 BPTT_INLINE typename Vec<T>::V zoned(const T* keep, typename Vec<T>::V previous,
                                      typename Vec<T>::V fresh) {
@@ -82,8 +82,8 @@ BPTT_INLINE typename Vec<T>::V zoned(const T* keep, typename Vec<T>::V previous,
   return fma(k, previous, (splat<T>(T(1)) - k) * fresh);
 }
 
-// The pre-activations from the products with W_hh, if any: the input parts stand in the planes, of the
-// plain RNN in h.
+// Adds the input parts to the products with W_hh, if any, to form the pre-activations. The input
+// parts are in the planes (plain RNN: in h).
 template <class CellOf, class T>
 BPTT_INLINE void add_input(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
                            typename Vec<T>::V* a) {
@@ -97,7 +97,8 @@ BPTT_INLINE void add_input(const StepForwardArgs<T>& s, int64_t row, int64_t uni
   }
 }
 
-// dL/dh_t in two: what reaches the fresh state, and what zoneout leaves with the previous one.
+// dL/dh_t in two shares: that of the fresh state, and that which zoneout passes to the previous
+// state.
 template <class T>
 struct Split {
   using V = typename Vec<T>::V;
@@ -112,7 +113,7 @@ BPTT_INLINE Split<T> split_zoned(const StepBackwardArgs<T>& s, int64_t row, int6
   return {(splat<T>(T(1)) - keep) * dh, keep * dh};
 }
 
-// The cell on products that are there already: a row at a time.
+// Runs the cell, row by row, on products that are already computed.
 template <class T, class CellOf>
 void point_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   using V = typename Vec<T>::V;
@@ -132,7 +133,8 @@ void point_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   }
 }
 
-// What the cell will read and write for some rows of a panel, one array a tile and half of k.
+// Sets the memory that the cell will read and write for some rows of a panel, one array per tile
+// and half of k.
 template <class CellOf, class T>
 BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t rows, int64_t unit,
                             int64_t gate, Ahead (&ahead)[2]) {
@@ -156,7 +158,7 @@ BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t ro
   }
 }
 
-// Adds the time that a scope takes to one of a step's counters, if the step has any.
+// Adds the time that a scope takes to one of a step's counters, if the step has counters.
 template <class T>
 class Counted {
  public:
@@ -174,8 +176,8 @@ class Counted {
 };
 constexpr int kInputTicks = 0, kCellTicks = 1;
 
-// One step of a cell with its products: panel by panel of units and some rows at a time, the products
-// leave their sums in the first-level cache and the cell takes them from there.
+// One step of a cell with its products. For one panel of units and some rows at a time, the
+// products leave their sums in the first-level cache, where the cell reads them.
 template <class T, class CellOf>
 class StepForward {
  public:
@@ -215,13 +217,12 @@ class StepForward {
   static constexpr int64_t kResident = 1 << 17;                  // bytes
   using Sums = T[kTogether * kTileRows][kMost][kSums][kPanel<T>];
 
-  // The panels and rows that are handled together.
+  // The panels and rows that are processed together.
   struct Part {
     int64_t index, panels, row, rows;
   };
 
-  // Panels are handled one at a time, with few rows up to four, so that there are enough independent
-  // sums.
+  // Panels are processed one at a time; with few rows up to four, to have enough independent sums.
   BPTT_INLINE int64_t panels_from(int64_t index, const Panel<T>& panel) const {
     int64_t panels = 1;
     if (s_.rows > 3 || panel.vectors != 2) return panels;
@@ -232,8 +233,8 @@ class StepForward {
     return panels;
   }
 
-  // All rows of a tile pass by one gate after the other. Where the gates' panels are too large to stay
-  // in the second-level cache from tile to tile, four tiles pass by each.
+  // The rows of one tile go through one gate after the other. If the gates' panels are too large to
+  // stay in the second-level cache from tile to tile, four tiles go through each gate together.
   BPTT_INLINE int64_t rows_from(int64_t row) const {
     int64_t rows = tile_height(s_.rows - row);
     for (int64_t i = 1; large_ && i < kTogether && row + rows < s_.rows; ++i) {
@@ -250,7 +251,7 @@ class StepForward {
     t.b_panel = panel.size;
     t.c = &sums[0][0][0][0];
     t.c_row = kMost * kSums * kPanel<T>;
-    t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel's
+    t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel
     t.last_units = kLanes<T>;
     return t;
   }
@@ -339,7 +340,7 @@ void step_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   StepForward<T, CellOf>(s, cell).run();
 }
 
-// h_t into the tape and, where asked for, to the caller, whose rows have no room beyond the units.
+// Stores h_t to the tape and, if required, to the caller, whose rows have no room beyond the units.
 template <class T>
 BPTT_INLINE void put_h(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
                        typename Vec<T>::V h) {
@@ -350,7 +351,7 @@ BPTT_INLINE void put_h(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
   left >= kLanes<T> ? store(y, h) : store_some(y, h, left);
 }
 
-// dL/dh_t: what flows back from the step after, and the outputs' own.
+// The total dL/dh_t: the gradient from the next step plus the outputs' own.
 template <class T>
 BPTT_INLINE typename Vec<T>::V total_dh(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) {
   const auto dh = load(s.dh + row * s.state_row + unit);
@@ -367,7 +368,7 @@ void step_backward(const StepBackwardArgs<T>& s, const CellOf& cell) {
     if constexpr (CellOf::kOptions) cell.backward_row(s, row);
     for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
       if (s.flow_h) flow_h.add(first_lanes<T>(total_dh(s, row, unit), s.units - unit));
-      const auto dc = cell.backward(s, row, unit);  // LSTM; RNN: dL/da
+      const auto dc = cell.backward(s, row, unit);  // LSTM: dL/dc; RNN: dL/da
       if constexpr (CellOf::kHasC) {
         if (s.flow_c) flow.add(first_lanes<T>(dc, s.units - unit));
         if (s.total_c) store(s.total_c + row * s.state_row + unit, dc);

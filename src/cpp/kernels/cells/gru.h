@@ -1,7 +1,7 @@
-// gru.h: r, z = sigmoid(a);  n = tanh(W_in x_t + b_in + r q_t), q_t = W_hn h_{t-1} + b_hn;  h_t =
-// (1 - z) n + z h_{t-1} (Cho et al. 2014, reset after the product: arXiv:1406.1078v1, cuDNN,
-// PyTorch). Saved: r, z, n, q. The pre-activation gradients of W_ih are those of n, r, z, and of
-// W_hh those of r, z, q: four planes n r z q serve both.
+// gru.h: the GRU cell, r, z = sigmoid(a), n = tanh(W_in x_t + b_in + r q_t), q_t = W_hn h_{t-1} +
+// b_hn, h_t = (1 - z) n + z h_{t-1} (Cho et al. 2014, reset after the product: arXiv:1406.1078v1,
+// cuDNN, PyTorch). Saved: r, z, n, q. The pre-activation gradients of W_ih are those of n, r, z,
+// and those of W_hh are r, z, q: four planes n r z q serve both.
 //
 // GruBefore: n = tanh(W_in x_t + b_in + W_hn (r h_{t-1}) + b_hn) (arXiv:1406.1078v3), in two stages
 // around the second product. Saved: r, z, n, r h_{t-1}; gradients n r z.
@@ -27,7 +27,7 @@ struct Gru {
     const V q = a[3] + load(s.bias_hidden + unit);
     store(plane, r);
     store(plane + next, sigmoid<T>(a[1]));
-    store(plane + 2 * next, fma(r, q, a[2]));  // forward_output makes n of it
+    store(plane + 2 * next, fma(r, q, a[2]));  // the argument of n; forward_output computes n
     store(plane + 3 * next, q);
   }
 
@@ -82,7 +82,7 @@ struct Gru {
   }
 };
 
-// Stage 0: r and z, and r h for the product of stage 1, which makes n and h_t.
+// Stage 0 computes r, z, and r h for the product of stage 1, which computes n and h_t.
 template <class T, int STAGE>
 struct GruBefore {
   using V = typename Vec<T>::V;
@@ -113,7 +113,7 @@ struct GruBefore {
   BPTT_INLINE void forward_row(const StepForwardArgs<T>&, int64_t) const {}
   BPTT_INLINE void backward_row(const StepBackwardArgs<T>&, int64_t) const {}
 
-  // Stage 0: da_n and da_z. Stage 1, with reset_carry = W_hn^T da_n: da_r.
+  // Stage 0 computes da_n and da_z. Stage 1, with reset_carry = W_hn^T da_n, computes da_r.
   BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;

@@ -1,8 +1,9 @@
-// lstm.h: i, f, o = sigmoid(a), g = tanh(a);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
-// (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000). Saved: i, f, g,
-// o. tanh(c_t) is computed again on the way back: 2 % of a step at H = 128, against a fifth more
-// memory. With options (kernels.h: CellOptions): peepholes, f = 1 - i, zoneout of h and of c, and
-// LN(c_t) in h_t = o tanh(gain LN(c_t) + bias). There c~ is the fresh cell state, before zoneout.
+// lstm.h: the LSTM cell, i, f, o = sigmoid(a), g = tanh(a), c_t = f c_{t-1} + i g, h_t = o
+// tanh(c_t) (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000). Saved:
+// i, f, g, o. The backward pass computes tanh(c_t) again: 2 % of a step at H = 128, against a fifth
+// more memory. With options (kernels.h: CellOptions): peepholes, f = 1 - i, zoneout of h and of c,
+// and LN(c_t) in h_t = o tanh(gain LN(c_t) + bias). With these, c~ denotes the fresh cell state,
+// before zoneout.
 #pragma once
 
 #include "kernels/cells/cell.h"
@@ -20,7 +21,7 @@ struct Lstm {
                         kSavesGates = true, kApart = false;
   static constexpr int kFirstPlane = 0;
 
-  // A gate's share of the peepholes: p_i, p_f, p_o; coupled: p_i, p_o.
+  // The peephole weights of a gate: p_i, p_f, p_o; coupled: p_i, p_o.
   static BPTT_INLINE V peephole(const CellOptions<T>& o, int64_t stride, int index, int64_t unit) {
     return load(o.peephole + index * stride + unit);
   }
@@ -55,7 +56,7 @@ struct Lstm {
 
   BPTT_INLINE void forward_output(const StepForwardArgs<T>& s, int64_t row, int64_t unit) const {
     if constexpr (OPTIONS) {
-      if (s.options->norm) return;  // forward_row makes h_t
+      if (s.options->norm) return;  // forward_row computes h_t
     }
     const V c = load(s.c + row * s.state_row + unit);
     const V o = load(s.planes + row * s.planes_row + kO * s.plane_stride + unit);
@@ -66,7 +67,7 @@ struct Lstm {
     }
   }
 
-  // The states from the fresh ones.
+  // Stores the states h_t and c_t, given the fresh ones.
   BPTT_INLINE void put(const StepForwardArgs<T>& s, int64_t row, int64_t unit, V c, V h) const {
     const CellOptions<T>& o = *s.options;
     const int64_t at = row * s.state_row + unit, kept = row * o.keep_row + unit;
@@ -89,7 +90,7 @@ struct Lstm {
     }
   }
 
-  // Returns the total dL/dc_t (of the fresh one), for the gradient flow.
+  // Returns the total dL/dc_t (of the fresh state), for the gradient flow.
   BPTT_INLINE V backward(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const T* plane = s.planes + row * s.planes_row + unit;
     const int64_t next = s.plane_stride, at = row * s.state_row + unit;
@@ -121,7 +122,7 @@ struct Lstm {
       }
       store(s.dh + at, direct);
       if (options.norm) {
-        tanh_c = load(dz);  // of backward_row
+        tanh_c = load(dz);  // set by backward_row
         dc = own + load(dz + kG * next);
       } else {
         tanh_c = tanh<T>(c);
@@ -166,7 +167,7 @@ struct Lstm {
     }
   }
 
-  // c~ again; c_t holds it where nothing was zoned out.
+  // Returns c~, computed again if zoneout may have replaced it in c_t.
   BPTT_INLINE V fresh_c(const StepBackwardArgs<T>& s, int64_t row, int64_t unit) const {
     const int64_t at = row * s.saved_row + unit;
     if (!s.options->keep_c) return load(s.c + at);
@@ -176,8 +177,9 @@ struct Lstm {
     return fma(f, load(s.c_previous + at), i * g);
   }
 
-  // Through LN(c~): leaves tanh(gain LN(c~) + bias) in the dz plane of i and dL/dc~ by this way in
-  // that of g, where backward finds them, and the shares of the gain's and bias' gradients.
+  // Goes backward through LN(c~): stores tanh(gain LN(c~) + bias) in the dz plane of i and the
+  // resulting dL/dc~ in that of g, where backward reads them, and the shares of the gain's and
+  // bias' gradients.
   BPTT_INLINE void backward_row(const StepBackwardArgs<T>& s, int64_t row) const {
     const CellOptions<T>& options = *s.options;
     if (!options.norm) return;

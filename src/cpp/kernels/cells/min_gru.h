@@ -1,6 +1,7 @@
-// min_gru.h: z = sigmoid(W_iz x_t + b_iz), n = W_in x_t + b_in, h_t = (1 - z) h_{t-1} + z n (Feng et al.
-// 2024, "Were RNNs All We Needed?", arXiv:2410.01201): the gates read the input alone, so a step has no
-// product with W_hh, and dh_t/dh_{t-1} is the diagonal 1 - z. Saved: z, n.
+// min_gru.h: the minGRU cell, z = sigmoid(W_iz x_t + b_iz), n = W_in x_t + b_in, h_t = (1 - z)
+// h_{t-1} + z n (Feng et al. 2024, "Were RNNs All We Needed?", arXiv:2410.01201). The gates read
+// only the input, so a step has no product with W_hh, and dh_t/dh_{t-1} is the diagonal 1 - z.
+// Saved: z, n.
 #pragma once
 
 #include "kernels/cells/cell.h"

@@ -24,7 +24,7 @@ struct RowStatistics {
   }
 };
 
-// Of `groups` runs of n elements, `stride` apart.
+// The statistics of `groups` runs of n elements, `stride` apart.
 template <class T>
 BPTT_INLINE RowStatistics<T> row_statistics(const T* v, int64_t n, int64_t groups = 1,
                                             int64_t stride = 0) {
@@ -46,7 +46,7 @@ BPTT_INLINE RowStatistics<T> row_statistics(const T* v, int64_t n, int64_t group
   return {high, low, T(1 / __builtin_sqrt(sum_lanes(squares) / count + 1e-5))};
 }
 
-// The two sums over a row that the way back needs.
+// The two sums over a row that the backward pass needs.
 template <class T>
 class RowSums {
  public:

@@ -1,7 +1,7 @@
-// rnn.h: h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). For most f, h_t alone
-// is enough for the way back: their derivative can be written with f itself. With options: h_t = (1 -
-// alpha) h_{t-1} + alpha f(a_t), zoneout; f(a_t) is saved. The others (kernels.h: saves_slope) always
-// have options and save f'(a_t) in its place.
+// rnn.h: the RNN cell, h_t = f(a_t), a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh (Elman 1990). For
+// most f the backward pass needs only h_t, because the derivative is a function of f itself. With
+// options: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), zoneout; f(a_t) is saved. The other
+// activations (kernels.h: saves_slope) always have options and save f'(a_t) instead.
 #pragma once
 
 #include "kernels/cells/cell.h"
@@ -36,7 +36,7 @@ struct Rnn {
     return a;
   }
 
-  // f'(a), of the activations that save it.
+  // f'(a), for the activations that save it.
   static BPTT_INLINE V slope(V a) {
     const V one = splat<T>(T(1));
     if constexpr (F == Activation::elu) return select(a > V{}, one, exp<T>(a));
@@ -48,8 +48,8 @@ struct Rnn {
     return one;
   }
 
-  // dL/da from dL/dh and h = f(a), or f'(a) where that is saved. relu, hard_sigmoid: 0 at the kinks, and
-  // a NaN state gives NaN.
+  // dL/da from dL/dh and h = f(a), or from f'(a) if that is saved. relu and hard_sigmoid: the slope
+  // at the kinks is 0, and a NaN state gives NaN.
   static BPTT_INLINE V f_backward(V dh, V h) {
     const V one = splat<T>(T(1));
     if constexpr (F == Activation::tanh) return dh * fma(-h, h, one);
@@ -114,8 +114,8 @@ struct Rnn {
   }
 };
 
-// run(cell) for the cell of this activation, plain or with options; one that saves its slope has always
-// options.
+// Calls run(cell) for the cell of this activation, plain or with options. A cell that saves its
+// slope always has options.
 template <class T, bool OPTIONS, int F = 0, class Run>
 BPTT_INLINE void with_activation(Activation activation, const Run& run) {
   if constexpr (F < kActivationCount) {

@@ -1,5 +1,6 @@
-// bf16.h: the kernels that multiply, on float operands rounded to bfloat16. Packed matrices and rows
-// hold pairs of operands along k (vec.h: BfPair); the tiles and the walk over them are those of tile.h and gemm.h.
+// bf16.h: the multiplying kernels for float operands rounded to bfloat16. Packed matrices and rows
+// hold pairs of operands along k (vec.h: BfPair); the tiles and loops are those of tile.h and
+// gemm.h.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -11,14 +12,14 @@ namespace {
 
 constexpr int64_t pairs_of(int64_t depth) { return (depth + 1) / 2; }
 
-// [rows, segments, segment_length] -> [rows, pairs], pairs_row apart; an odd end is filled up with
-// zero, because the last vector of an odd run is not full.
+// [rows, segments, segment_length] -> [rows, pairs], pairs_row apart. An odd end is padded with
+// zero by the partial load of the last vector.
 BPTT_INLINE void round_rows(const float* from, int64_t row, int64_t rows, int64_t segments,
                             int64_t segment_length, int64_t segment_stride, float* to) {
   constexpr int64_t lanes = kLanes<float>;
   const int64_t to_row = pairs_row(segments * segment_length);
   for (int64_t r = 0; r < rows; ++r) {
-    char* out = reinterpret_cast<char*>(to + r * to_row);  // of numbers of two bytes
+    char* out = reinterpret_cast<char*>(to + r * to_row);  // output, in two-byte elements
     for (int64_t segment = 0; segment < segments; ++segment) {
       const float* in = from + r * row + segment * segment_stride;
       int64_t k = 0;
@@ -57,7 +58,7 @@ void pack_pairs(const PackArgs<float>& p) {
           }
         }
       } else {
-        // A transposition, in squares that stay in the first-level cache.
+        // Transpose in squares that stay in the first-level cache.
         constexpr int64_t kSquare = 16;  // pairs
         alignas(64) float pairs[kSquare + lanes / 2];
         for (int64_t k0 = 0; k0 < p.k_count; k0 += 2 * kSquare) {
@@ -114,7 +115,7 @@ void outer_of_pairs(const OuterArgs<float>& o) {
   }
 }
 
-// STEP is the cell's step on operands that are given.
+// STEP is the cell's step on operands that are already rounded.
 template <void (*STEP)(const StepForwardArgs<float>&)>
 void step_with_pairs(const StepForwardArgs<float>& s) {
   if (s.options && s.options->z) return STEP(s);  // multiplies nothing
@@ -134,7 +135,7 @@ void step_with_pairs(const StepForwardArgs<float>& s) {
   STEP(own);
 }
 
-// STEPS: by Cell.
+// STEPS, in the order of Cell.
 template <auto... STEPS>
 constexpr void set_bf16(Kernels<float>& table) {
   static_assert(sizeof...(STEPS) == kCellCount);

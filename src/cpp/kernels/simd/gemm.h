@@ -1,4 +1,4 @@
-// gemm.h: packing, and products with a packed matrix, tile by tile (tile.h).
+// gemm.h: packing of matrices, and products with a packed matrix, tile by tile (tile.h).
 #pragma once
 
 #include "kernels/simd/tile.h"
@@ -7,13 +7,14 @@
 namespace bptt {
 namespace {
 
-// Where a panel of units stands: its first unit, its vectors, and its place in the packed matrix.
+// The position of a panel of units: its first unit, its vectors, and its place in the packed
+// matrix.
 template <class T>
 struct Panel {
   int64_t unit, vectors, width;
   const T* packed;
   int64_t size;        // elements of one group's panel
-  int64_t last_units;  // of its last vector
+  int64_t last_units;  // units in its last vector
   BPTT_INLINE Panel(const T* matrix, int64_t depth, int64_t units, int64_t groups, int64_t index) {
     unit = index * kPanel<T>;
     const int64_t left = units - unit;
@@ -25,7 +26,7 @@ struct Panel {
   }
 };
 
-// out[k, u] = source[u, k] for one vector of units, of which `units` are there; the others are zero.
+// out[k, u] = source[u, k] for one vector of units, of which `units` exist; the others are zero.
 template <class T>
 BPTT_INLINE void pack_transposed(const T* source, int64_t source_row, int64_t units, int64_t depth,
                                  T* out, int64_t out_row) {
@@ -72,8 +73,8 @@ void pack(const PackArgs<T>& p) {
   }
 }
 
-// Hands the memory that a product fetches ahead to its tiles, as much to each as its k loop has room
-// for; when that is done, each fetches its own part of C.
+// Distributes the memory that a product prefetches over its tiles, as much to each as its k loop
+// has time for. After that, each tile prefetches its own part of C.
 template <class T>
 class FetchPlan {
  public:
@@ -116,13 +117,13 @@ template <class T>
 BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
   const int64_t depth = p.segments * p.segment_length;
   FetchPlan<T> plan(p.ahead, depth);
-  // A chunk of panels side by side for few rows; else one, so that its part of B stays in cache for
-  // all rows.
+  // For few rows, a chunk of adjacent panels; else one panel, so that its part of B stays in cache
+  // for all rows.
   const int64_t chunk = p.rows <= 3 ? 4 : 1;
   for (int64_t index = p.panel_begin; index < p.panel_end;) {
     const Panel<T> panel(p.b, depth, p.units, p.groups, index);
-    int64_t side_by_side = 1;  // panels of units; they follow each other in memory only if they are
-                               // full and there is one group
+    int64_t side_by_side = 1;  // panels of units; contiguous in memory only if they are full and
+                               // there is one group
     if (p.groups == 1 && panel.vectors == 2 && panel.last_units == kLanes<T>) {
       while (side_by_side < chunk && index + side_by_side < p.panel_end &&
              p.units - (panel.unit + side_by_side * kPanel<T>) >= kPanel<T>) {
@@ -156,8 +157,8 @@ void product(const ProductArgs<T>& p) {
   multiply(kTiles<T>, p);
 }
 
-// Rows [m, m + height) of C: steps [k, k + count) of their sums (not packed: all); a: the left
-// operands of these.
+// Computes rows [m, m + height) of C from steps [k, k + count) of their sums (not packed: all
+// steps). a: the left operands of these steps.
 template <class T>
 BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_t m, int64_t height,
                             const T* a, int64_t a_row, int64_t k, int64_t count) {

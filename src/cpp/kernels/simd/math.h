@@ -1,10 +1,11 @@
-// math.h: exp, tanh and sigmoid of a vector, for float and double from one text.
+// math.h: exp, tanh, sigmoid and related functions of a vector, one source for float and double.
 //
 // Range reduction x = n ln 2 + r, |r| <= ln(2)/2 (Cody & Waite 1980); expm1(r) = r + r^2 q(r) and
-// tanh(r) = r + r^3 u(r^2), q and u minimax polynomials found by Remez' exchange in 60 digits, with
-// errors of 3.1e-9 (float) and 3.8e-18 (double) of e^r, 3.9e-8 and 9.8e-18 of tanh(r). The largest
-// errors over all float32 inputs, in units in the last place (ulp), are 1.02 for exp, 2.0 for sigmoid
-// and 1.52 for tanh (1.97 without fused multiply-add); tests/engine/test_functions.py keeps them.
+// tanh(r) = r + r^3 u(r^2), where q and u are minimax polynomials found by the Remez exchange
+// algorithm in 60 digits, with errors of 3.1e-9 (float) and 3.8e-18 (double) for e^r, 3.9e-8 and
+// 9.8e-18 for tanh(r). The largest errors over all float32 inputs, in units in the last place
+// (ulp), are 1.02 for exp, 2.0 for sigmoid and 1.52 for tanh (1.97 without fused multiply-add);
+// tests/engine/test_functions.py checks these bounds.
 #pragma once
 
 #include "kernels/simd/vec.h"
@@ -24,7 +25,7 @@ struct MathConstants<float> {
   static constexpr float q[] = {0.499999934478f, 0.166665206312f, 0.0416683880505f,
                                 0.00836871694436f, 0.0013814598644f};
   static constexpr float u[] = {-0.333327065649f, 0.133012273115f, -0.0492460513499f};
-  static constexpr float exp_low = -104.0f, exp_high = 89.0f;  // below: exp is 0, above: infinite
+  static constexpr float exp_low = -104.0f, exp_high = 89.0f;  // exp is 0 below, infinite above
   static constexpr float one_plus_low = -87.0f;                // 1 + exp(x) is 1 below
   static constexpr float sigmoid_bound = 88.0f;                // 2^-n is 0 for n = 127
   static constexpr float tanh_high = 9.5f;                     // tanh is 1 above
@@ -52,7 +53,7 @@ struct MathConstants<double> {
   static constexpr double tanh_high = 20.0;
 };
 
-// x (or -x, by the sign) = n ln 2 + r: n in the bits of an exponent, expm1(r).
+// Range reduction of x (or -x, by the sign): x = n ln 2 + r, with n as exponent bits, and expm1(r).
 template <class T>
 struct Reduced {
   typename Vec<T>::Ints exponent;
@@ -68,7 +69,7 @@ BPTT_INLINE Reduced<T> reduce(V x) {
   const V n = shifted - magic;
   V r = fma(n, splat<T>(-C::ln2_high), kSign > 0 ? x : -x);
   r = fma(n, splat<T>(-C::ln2_low), r);
-  // Pairs of coefficients first: half the latency of Horner's rule, the same number of operations.
+  // Combine coefficients in pairs: half the latency of Horner's rule, with as many operations.
   const V r2 = r * r;
   constexpr int count = int(sizeof(C::q) / sizeof(T)), last = (count - 1) / 2 * 2;
   V q = splat<T>(C::q[last]);
@@ -80,7 +81,7 @@ BPTT_INLINE Reduced<T> reduce(V x) {
   return {Ints(shifted) << C::mantissa_bits, fma(r2, q, r)};
 }
 
-// 2^k as the bits of an exponent; added to those of n they make 2^(n + k).
+// 2^k as exponent bits; added to those of n they give 2^(n + k).
 template <class T>
 constexpr typename Vec<T>::Int exponent_of(int k) {
   using C = MathConstants<T>;
@@ -92,15 +93,16 @@ BPTT_INLINE V exp(V x) {
   using C = MathConstants<T>;
   const V inside = at_most(splat<T>(C::exp_high), at_least(splat<T>(C::exp_low), x));
   const Reduced<T> e = reduce<T>(inside);
-  // In two steps: subnormal results, and the last half power of two below infinity.
+  // Scale in two steps, for subnormal results and for the last half power of two below infinity.
   const auto half = (e.exponent >> (C::mantissa_bits + 1)) << C::mantissa_bits;
   const V y = (splat<T>(T(1)) + e.expm1_r) * V(half + exponent_of<T>(0)) *
               V(e.exponent - half + exponent_of<T>(0));
   return select(x < splat<T>(C::exp_low), V{}, y);
 }
 
-// 1 / (1 + exp(-x)) = w / (1 + w + expm1(r)), w = 2^-n: of 1 and w the smaller is added first. At
-// infinity exactly 1; at -infinity exactly 0, since the clamped x has the n of which no w is left.
+// 1 / (1 + exp(-x)) = w / (1 + w + expm1(r)), w = 2^-n. The smaller of 1 and w is added first. The
+// result is exactly 1 at infinity and exactly 0 at -infinity, where the clamped x has an n that
+// leaves w = 0.
 template <class T, class V>
 BPTT_INLINE V sigmoid(V x) {
   using C = MathConstants<T>;
@@ -127,7 +129,7 @@ BPTT_INLINE V expm1(V x) {
   return fma(scale, e.expm1_r, scale - splat<T>(T(1)));
 }
 
-// factor exp(x), rounded once where that is subnormal.
+// factor * exp(x), rounded once if exp(x) is subnormal.
 template <class T, class V>
 BPTT_INLINE V exp_times(V x, V factor) {
   using C = MathConstants<T>;
@@ -138,15 +140,16 @@ BPTT_INLINE V exp_times(V x, V factor) {
   return select(x < splat<T>(C::exp_low), V{}, y);
 }
 
-// a sigmoid(a). With e = exp(-|a|) and s = sigmoid(|a|) = 1 / (1 + e) that is a s above 0 and e a s
-// below, where e is the last factor: it may be subnormal where the result is not.
+// a sigmoid(a). With e = exp(-|a|) and s = sigmoid(|a|) = 1 / (1 + e) this is a s above 0 and e a s
+// below. There e is the last factor, because it may be subnormal when the result is not.
 template <class T, class V>
 BPTT_INLINE V silu(V a) {
   const V fall = -magnitude<T>(a), e = exp<T>(fall), share = a / (splat<T>(T(1)) + e);
   return select(a > V{}, share, exp_times<T>(fall, share));
 }
 
-// Its derivative, sigmoid(a) (1 + a sigmoid(-a)): s (1 + a e s) above 0, e s (1 + a s) below.
+// The derivative of silu, sigmoid(a) (1 + a sigmoid(-a)): s (1 + a e s) above 0, e s (1 + a s)
+// below.
 template <class T, class V>
 BPTT_INLINE V silu_slope(V a) {
   using C = MathConstants<T>;
@@ -155,8 +158,8 @@ BPTT_INLINE V silu_slope(V a) {
   return select(a > V{}, above, exp_times<T>(fall, s * fma(a, s, one)));
 }
 
-// log(1 + exp(x)) = max(x, 0) + log1p(y), y = exp(-|x|), and log1p(y) = 2 artanh(s), s = y / (2 + y)
-// <= 1/3: the odd series in s, whose terms fall by a factor of 9.
+// log(1 + exp(x)) = max(x, 0) + log1p(y) with y = exp(-|x|). log1p(y) = 2 artanh(s), s = y / (2 +
+// y) <= 1/3, is computed by the odd series in s, whose terms decrease by a factor of 9.
 template <class T, class V>
 BPTT_INLINE V softplus(V x) {
   const V y = exp<T>(-magnitude<T>(x));
@@ -169,11 +172,12 @@ BPTT_INLINE V softplus(V x) {
   return at_least(V{}, x) + (log1p + log1p);
 }
 
-// |x| = n ln 2 + z. With t = tanh z (odd: few coefficients), w = 4^-n, a = 1 + w, b = 1 - w, so that
-// b / a = tanh(n ln 2): tanh |x| = (b + a t) / (a + b t), a quotient of rounded sums. So that their
-// rounding counts little, and nothing near 1, c = (1 - w) (1 - 2 w) is taken out first: c + w (p +
-// q t) / (a + b t), p = a - 2 w^2, q = 5 - 5 w + 2 w^2. n ln 2 is taken from |x| without rounding;
-// for n = 0 the result is t. The sign is taken off and put back: odd to the bit.
+// |x| = n ln 2 + z. With t = tanh z (odd: few coefficients), w = 4^-n, a = 1 + w and b = 1 - w, so
+// that b / a = tanh(n ln 2), tanh |x| = (b + a t) / (a + b t) is a quotient of rounded sums. To
+// make their rounding errors small, and harmless near 1, c = (1 - w) (1 - 2 w) is separated first:
+// tanh |x| = c + w (p + q t) / (a + b t), p = a - 2 w^2, q = 5 - 5 w + 2 w^2. n ln 2 is subtracted
+// from |x| without rounding; for n = 0 the result is t. The sign is removed first and restored at
+// the end, so the function is odd to the bit.
 template <class T, class V>
 BPTT_INLINE V tanh(V x) {
   using C = MathConstants<T>;

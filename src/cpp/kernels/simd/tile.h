@@ -1,5 +1,5 @@
-// tile.h: a tile of a product: it stays in registers while k runs; its sums are one chain per element.
-// O is the type of an operand, T = Sum<O> that of the sums (vec.h).
+// tile.h: the tile of a product, which stays in registers while k runs. Each of its sums is one
+// chain. O is the type of an operand, T = Sum<O> that of the sums (vec.h).
 #pragma once
 
 #include "kernels/kernels.h"
@@ -7,8 +7,8 @@
 
 namespace bptt {
 
-// What a tile reads and where its sums go. Rows of C are c_row apart, panels c_panel. a and b point
-// to operands of the size of T.
+// The operands of a tile and the destination of its sums. Rows of C are c_row apart, panels
+// c_panel. a and b point to operands of the size of T.
 template <class T>
 struct Tile {
   const T* a;
@@ -18,26 +18,26 @@ struct Tile {
   int64_t b_panel;
   T* c;
   int64_t c_row, c_panel;
-  const T* bias;  // as C without rows, or null
+  const T* bias;  // indexed as C, without rows; null: none
   int64_t bias_panel;
   bool accumulate;       // C += instead of C =
-  bool lone;             // of a batch of one sequence
-  int64_t last_units;    // units of the last vector that are stored
+  bool lone;             // a batch of one sequence
+  int64_t last_units;    // number of units of the last vector to store
   int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
-  // Fetched while k runs. by_rows (one panel): during its first and its second half; by_columns: C,
-  // which else waits for memory once a tile (3-5 % of products with a large C).
+  // Memory to prefetch while k runs. by_rows (one panel): during the first and the second half of
+  // k. by_columns: C, which each tile would otherwise wait for (3-5 % of products with a large C).
   Ahead ahead[2];
 };
 
 template <class T>
 using TileFunction = void (*)(const Tile<T>&);
 
-// The tiles of one type of operand: [rows - 1]; for A by rows and (outer) by columns.
+// The tiles of one type of operand, indexed by [rows - 1], for A by rows and (outer) by columns.
 template <class T>
 struct Tiles {
   const TileFunction<T>*one, *two, *two_panels, *four_panels;  // vectors; panels of two vectors
   const TileFunction<T>*outer_one, *outer_two;
-  TileFunction<T> lone_one, lone_two;  // of a batch of one sequence
+  TileFunction<T> lone_one, lone_two;  // for a batch of one sequence
 };
 
 }  // namespace bptt
@@ -45,9 +45,9 @@ struct Tiles {
 namespace bptt {
 namespace {
 
-// Rows of a tile two vectors wide: accumulators, two vectors of B and one or two of A fill the
+// Rows of a tile two vectors wide: the accumulators, two vectors of B and one or two of A fill the
 // registers. AVX-512: 14 * 2 + 2 + 2 = 32. NEON: 12 * 2 + 2 + 2 = 28. AVX2: 6 * 2 + 2 + 1 = 15.
-// SSE2 needs one more for the product.
+// SSE2 needs one more register for the product.
 #if defined(__AVX512F__)
 constexpr int kTileRows = 14;
 #elif defined(__aarch64__)
@@ -58,7 +58,8 @@ constexpr int kTileRows = 6;
 constexpr int kTileRows = 5;
 #endif
 
-// With few rows, panels computed side by side: eight chains of multiply-adds hide their latency.
+// The number of panels computed together for few rows: eight chains of multiply-adds hide their
+// latency.
 constexpr int panels_at_once(int64_t rows) {
   if (rows == 1) return 4;
   if (rows == 2) return kRegisters == 32 ? 4 : 2;
@@ -69,10 +70,10 @@ constexpr int panels_at_once(int64_t rows) {
 template <class T>
 constexpr int kPanel = 2 * kLanes<T>;  // units of a full panel
 
-// Nothing to fetch: a line that is there.
+// An empty prefetch, of one line that is in use anyway.
 BPTT_INLINE Ahead nothing_ahead(const void* line) { return {line, 0, 1}; }
 
-// Two lines a call.
+// Prefetches two lines per call.
 class Fetch {
  public:
   Fetch() = default;
@@ -92,10 +93,10 @@ class Fetch {
   int64_t stride_ = 0;
 };
 
-// How A lies: row r of the tile and k at a[r * a_row + k], or at a[k * a_row + r].
-enum class Lie { by_rows, by_columns };
+// The layout of A: row r of the tile and step k at a[r * a_row + k], or at a[k * a_row + r].
+enum class Layout { by_rows, by_columns };
 
-// One step of k for all accumulators.
+// One step of k for all accumulators of a tile.
 template <class O, int ROWS, int PANELS, int VECTORS, class Broadcast>
 BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS], const O* b,
                            int64_t b_panel, Broadcast a) {
@@ -131,7 +132,7 @@ BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS
   }
 }
 
-// A sum of row r and vector p to C, where it ends: with the bias, and with what C holds.
+// Stores the sum of row r and vector p to C, with the bias and the previous value of C if required.
 template <int VECTORS, class T>
 BPTT_INLINE void put_sum(const Tile<T>& t, int r, int p, typename Vec<T>::V value) {
   const int64_t panel = p / VECTORS, lane = (p % VECTORS) * kLanes<T>;
@@ -147,13 +148,13 @@ BPTT_INLINE void put_sum(const Tile<T>& t, int r, int p, typename Vec<T>::V valu
   }
 }
 
-// By rows, with few of them, the loads of B alone keep the load units busy: `ahead` is not read then,
-// and need not be set.
-constexpr bool fetches_ahead(Lie lie, int panels, int rows) {
-  return lie == Lie::by_columns || (panels == 1 && rows > 3);
+// By rows and with few rows, the loads of B alone keep the load units busy: then `ahead` is not
+// read and need not be set.
+constexpr bool fetches_ahead(Layout layout, int panels, int rows) {
+  return layout == Layout::by_columns || (panels == 1 && rows > 3);
 }
 
-template <class O, Lie LIE, int ROWS, int PANELS, int VECTORS>
+template <class O, Layout LAYOUT, int ROWS, int PANELS, int VECTORS>
 void tile(const Tile<Sum<O>>& t) {
   using T = Sum<O>;
   using V = typename Vec<T>::V;
@@ -165,7 +166,7 @@ void tile(const Tile<Sum<O>>& t) {
     for (int p = 0; p < PANELS * VECTORS; ++p) sum[r][p] = V{};
   }
 
-  constexpr bool kFetches = fetches_ahead(LIE, PANELS, ROWS);
+  constexpr bool kFetches = fetches_ahead(LAYOUT, PANELS, ROWS);
   const O* b = reinterpret_cast<const O*>(t.b);
   Fetch fetches[2];
   int64_t fetching = 0;  // by_columns
@@ -176,7 +177,7 @@ void tile(const Tile<Sum<O>>& t) {
   }
   for (int64_t segment = 0; segment < t.segments; ++segment) {
     const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
-    if constexpr (LIE == Lie::by_columns) {
+    if constexpr (LAYOUT == Layout::by_columns) {
       const auto step = [&] {
         tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
         a += t.a_row;
@@ -190,7 +191,7 @@ void tile(const Tile<Sum<O>>& t) {
       for (; k < t.segment_length; ++k) step();
       b += t.b_run;
     } else {
-      // One pointer for three rows: x86 addresses base, base + row and base + 2 * row without
+      // Use one pointer for three rows: x86 can address base, base + row and base + 2 * row without
       // another register.
       constexpr int kBases = (ROWS + 2) / 3;
       const O* base[kBases];
@@ -236,14 +237,15 @@ void tile(const Tile<Sum<O>>& t) {
   }
 }
 
-// Whether one row of a product has fewer vectors of sums than hide the latency of a multiply-add.
+// Returns whether one row of a product has too few vectors of sums to hide the latency of a
+// multiply-add.
 template <class T>
 BPTT_INLINE bool few_chains(int64_t units, int64_t groups) {
   return groups * ((units + kPanel<T> - 1) / kPanel<T>) < 4;
 }
 
-// The tile of such a product in a batch of one sequence: each sum is four chains, over k mod 4. No
-// other tile sums like that, so this depends on the batch only.
+// The tile for such a product in a batch of one sequence: each sum is four chains, over k mod 4. No
+// other tile sums in this way, so the choice may depend on the batch only.
 template <class O, int VECTORS>
 void lone_tile(const Tile<Sum<O>>& t) {
   using T = Sum<O>;
@@ -276,41 +278,41 @@ void lone_tile(const Tile<Sum<O>>& t) {
     put_sum<VECTORS>(t, 0, v, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
 }
 
-// tiles[rows - 1] for one lie, number of panels and vectors; built by recursion because rows is a
-// template argument.
-template <class O, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
+// tiles[rows - 1] for one layout, number of panels and vectors. It is filled by recursion because
+// rows is a template argument.
+template <class O, Layout LAYOUT, int PANELS, int VECTORS, int MAX_ROWS>
 struct TileTable {
   TileFunction<Sum<O>> of[MAX_ROWS];
   constexpr TileTable() : of{} { fill<1>(); }
   template <int ROWS>
   constexpr void fill() {
-    of[ROWS - 1] = tile<O, LIE, ROWS, PANELS, VECTORS>;
+    of[ROWS - 1] = tile<O, LAYOUT, ROWS, PANELS, VECTORS>;
     if constexpr (ROWS < MAX_ROWS) fill<ROWS + 1>();
   }
 };
 
-template <class O, Lie LIE, int PANELS, int VECTORS, int MAX_ROWS>
-constexpr TileTable<O, LIE, PANELS, VECTORS, MAX_ROWS> kTileTable{};
+template <class O, Layout LAYOUT, int PANELS, int VECTORS, int MAX_ROWS>
+constexpr TileTable<O, LAYOUT, PANELS, VECTORS, MAX_ROWS> kTileTable{};
 template <class O>
-constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Lie::by_rows, 1, 1, kTileRows>.of,
-                                  kTileTable<O, Lie::by_rows, 1, 2, kTileRows>.of,
-                                  kTileTable<O, Lie::by_rows, 2, 2, 3>.of,
-                                  kTileTable<O, Lie::by_rows, 4, 2, 2>.of,
-                                  kTileTable<O, Lie::by_columns, 1, 1, kTileRows>.of,
-                                  kTileTable<O, Lie::by_columns, 1, 2, kTileRows>.of,
+constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Layout::by_rows, 1, 1, kTileRows>.of,
+                                  kTileTable<O, Layout::by_rows, 1, 2, kTileRows>.of,
+                                  kTileTable<O, Layout::by_rows, 2, 2, 3>.of,
+                                  kTileTable<O, Layout::by_rows, 4, 2, 2>.of,
+                                  kTileTable<O, Layout::by_columns, 1, 1, kTileRows>.of,
+                                  kTileTable<O, Layout::by_columns, 1, 2, kTileRows>.of,
                                   lone_tile<O, 1>,
                                   lone_tile<O, 2>};
 
-// The height of the next tile when `left` rows remain: as even as possible, so that no tile is a
-// sliver.
+// The height of the next tile when `left` rows remain. Heights are as even as possible, so that no
+// tile is very low.
 BPTT_INLINE int64_t tile_height(int64_t left) {
   const int64_t tiles = (left + kTileRows - 1) / kTileRows;
   return (left + tiles - 1) / tiles;
 }
 
-// `panels` full panels or single-vector ones for some rows: with few rows as many panels at once as the
-// registers allow, else tile below tile, so that a panel of B is in cache for all rows.
-// prepare(tile, panel, row, rows) is asked before each tile what it is to fetch.
+// Computes `panels` full or single-vector panels for some rows. With few rows it takes as many
+// panels at once as the registers allow; else it goes tile by tile down one panel of B, which stays
+// in cache for all rows. prepare(tile, panel, row, rows) sets what each tile prefetches.
 template <class T, class Prepare>
 BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64_t panels,
                            bool two_vectors, const Prepare& prepare) {

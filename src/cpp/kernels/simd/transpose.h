@@ -1,4 +1,4 @@
-// transpose.h: squares of vectors, turned in registers.
+// transpose.h: transposition of a square of vectors in registers.
 #pragma once
 
 #include "kernels/simd/vec.h"
@@ -6,7 +6,7 @@
 namespace bptt {
 namespace {
 
-// a[0] b[0] a[1] b[1] ... of the first (or the last) halves.
+// a[0] b[0] a[1] b[1] ... from the first (LAST: the last) halves.
 template <class T, bool LAST>
 BPTT_INLINE typename Vec<T>::V interleave(typename Vec<T>::V a, typename Vec<T>::V b) {
   constexpr int lanes = kLanes<T>, from = LAST ? lanes / 2 : 0;
@@ -21,8 +21,8 @@ BPTT_INLINE typename Vec<T>::V interleave(typename Vec<T>::V a, typename Vec<T>:
 #endif
 }
 
-// Rows become columns: interleaving each row with the one half of the rows further on, once for each
-// bit of a row's number.
+// Turns rows into columns: interleave each row with the row half the square further on, once for
+// each bit of a row's number.
 template <class T>
 BPTT_INLINE void transpose(typename Vec<T>::V (&row)[kLanes<T>]) {
   constexpr int lanes = kLanes<T>;

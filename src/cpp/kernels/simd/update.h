@@ -1,4 +1,4 @@
-// update.h: passes over flat vectors: sums, clipping, softmax, optimiser updates.
+// update.h: kernels over flat vectors: sums, clipping, softmax, optimiser updates.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -7,7 +7,7 @@
 namespace bptt {
 namespace {
 
-// f(offset, n) for each vector of n <= lanes elements; only the last can be shorter.
+// Calls f(offset, n) for each vector of n <= lanes elements; only the last can be shorter.
 template <class T, class F>
 BPTT_INLINE void for_vectors(int64_t n, F f) {
   int64_t i = 0;
@@ -27,7 +27,7 @@ BPTT_INLINE void store_up_to(T* p, typename Vec<T>::V v, int64_t n) {
   }
 }
 
-// Factors apply in double precision and round once.
+// Factors are applied in double precision, with one rounding.
 BPTT_INLINE FloatV scaled(FloatV v, double factor) {
   Doubles d = widen(v);
   d.low = d.low * factor;
@@ -36,7 +36,7 @@ BPTT_INLINE FloatV scaled(FloatV v, double factor) {
 }
 BPTT_INLINE DoubleV scaled(DoubleV v, double factor) { return v * factor; }
 
-// Four rows at a time, so that a chain of additions is a quarter as long.
+// Sums four rows at a time, so that a chain of additions is a quarter as long.
 template <class T>
 void add_column_sums(const T* a, int64_t a_row, int64_t rows, int64_t n, T* total) {
   using V = typename Vec<T>::V;
@@ -86,7 +86,7 @@ void scale(T* a, int64_t n, double factor) {
 template <class T>
 int64_t clamp_all(T* a, int64_t n, double bound) {
   int64_t changed = 0;
-  constexpr T kLeast = sizeof(T) == 4 ? T(0x1p-149) : T(0x1p-1074);  // a bound above 0 stays one
+  constexpr T kLeast = sizeof(T) == 4 ? T(0x1p-149) : T(0x1p-1074);  // keeps a bound above 0
   const T limit = T(bound) == 0 && bound > 0 ? kLeast : T(bound);
   for (int64_t i = 0; i < n; ++i) {
     const T v = a[i];
@@ -192,22 +192,23 @@ void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* la
   logits[target] = T(double(logits[target]) - factor);
 }
 
-// The gradient in use: scaled, with the weight decay of the rules that do not decouple it.
+// The gradient that an update uses: scaled, plus the weight decay of rules that do not decouple it.
 template <class T, class V>
 BPTT_INLINE V decayed_gradient(const UpdateArgs<T>& u, int64_t i, int64_t width, V p) {
   const V g = scaled(load_up_to(u.gradient + i, width), u.scale);
   return u.weight_decay != 0 ? fma(splat(T(u.weight_decay)), p, g) : g;
 }
 
-// What an update divides by. With an eps of 0 a row that was never used would divide 0 by 0: u.least,
-// which no root of a positive number falls below, makes that 0 and changes nothing else.
+// The denominator of an update. With eps = 0, a row that was never used would divide 0 by 0. The
+// lower bound u.least, which is not above the root of any positive number, makes the quotient 0 and
+// changes nothing else.
 template <class T, class V>
 BPTT_INLINE V denominator(const UpdateArgs<T>& u, V root) {
   return at_least(splat(T(u.least)), root);
 }
 
-// p -= lr * buffer, buffer = momentum * buffer + g; the first buffer is g. Nesterov's: p -= lr * (g +
-// momentum * buffer). (torch.optim.SGD.) moments[0]: buffer.
+// p -= lr * buffer, buffer = momentum * buffer + g; the first buffer is g. Nesterov: p -= lr * (g +
+// momentum * buffer) (torch.optim.SGD). moments[0]: buffer.
 template <class T>
 void update_sgd(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
@@ -238,9 +239,9 @@ void update_adagrad(const UpdateArgs<T>& u) {
 }
 
 // m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= lr / c1 * m / (sqrt(v / c2) +
-// eps), c = 1 - beta^t (Kingma & Ba 2015); before it p *= 1 - lr * weight_decay (Loshchilov &
-// Hutter 2019). AMSGrad: the largest v so far in v's place (Reddi et al. 2018). moments: m, v, and
-// that largest or null.
+// eps), c = 1 - beta^t (Kingma & Ba 2015); before that p *= 1 - lr * weight_decay (Loshchilov &
+// Hutter 2019). AMSGrad uses the largest v so far in place of v (Reddi et al. 2018). moments: m, v,
+// and that largest v or null.
 template <class T>
 void update_adam(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
@@ -266,10 +267,10 @@ void update_adam(const UpdateArgs<T>& u) {
   });
 }
 
-// n = alpha n + (1 - alpha) g^2; d = g / (sqrt(n) + eps); centred: n - m^2 in n's place, m = alpha m
-// + (1 - alpha) g; with momentum d = buffer = momentum * buffer + d; p -= lr * d (Tieleman & Hinton
-// 2012; torch.optim.RMSprop). n - m^2 is a variance: below 0 by rounding only. moments: n, m or
-// null, buffer or null.
+// n = alpha n + (1 - alpha) g^2; d = g / (sqrt(n) + eps). Centred: m = alpha m + (1 - alpha) g, and
+// n - m^2 replaces n. With momentum: d = buffer = momentum * buffer + d. Then p -= lr * d (Tieleman
+// & Hinton 2012; torch.optim.RMSprop). n - m^2 is a variance, so it is below 0 only by rounding.
+// moments: n, m or null, buffer or null.
 template <class T>
 void update_rmsprop(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
@@ -293,8 +294,8 @@ void update_rmsprop(const UpdateArgs<T>& u) {
   });
 }
 
-// n and m as above; d = momentum * d - lr * g / sqrt(n - m^2 + eps); p += d (Graves 2013,
-// arXiv:1308.0850, eq. 38-41). moments: n, m, d.
+// n and m as in update_rmsprop; d = momentum * d - lr * g / sqrt(n - m^2 + eps); p += d (Graves
+// 2013, arXiv:1308.0850, eq. 38-41). moments: n, m, d.
 template <class T>
 void update_graves(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;
@@ -313,8 +314,8 @@ void update_graves(const UpdateArgs<T>& u) {
   });
 }
 
-// p -= lr sign(beta1 m + (1 - beta1) g), the sign of 0 is 0; then m = beta2 m + (1 - beta2) g; before it
-// p *= 1 - lr * weight_decay (Chen et al. 2023, arXiv:2302.06675, algorithm 2). moments[0]: m.
+// p -= lr sign(beta1 m + (1 - beta1) g) with sign(0) = 0; then m = beta2 m + (1 - beta2) g; before
+// both p *= 1 - lr * weight_decay (Chen et al. 2023, arXiv:2302.06675, algorithm 2). moments[0]: m.
 template <class T>
 void update_lion(const UpdateArgs<T>& u) {
   using V = typename Vec<T>::V;

@@ -1,10 +1,10 @@
-// vec.h: how a vector computes. The only file that knows an instruction set.
+// vec.h: the vector type and its operations, the only file that depends on an instruction set.
 //
-// Vec<T>::V is a compiler vector: + - * / and comparisons work on it as they are. What the compiler
-// does badly (fused multiply- add, minimum and maximum with a defined NaN, masked ends) stands here
-// as a function, once per instruction set. Everything compiled for one instruction set lies in an
-// anonymous namespace, so that the linker can never pick one set's copy of a function for another
-// set's caller.
+// Vec<T>::V is a compiler vector, to which + - * / and comparisons apply directly. Operations that
+// the compiler does not generate well (fused multiply-add, minimum and maximum with a defined NaN,
+// masked ends) are functions here, one version per instruction set. Everything compiled for one
+// instruction set is in an anonymous namespace, so that the linker can never use one set's copy of
+// a function for a caller of another set.
 #pragma once
 
 #include <stddef.h>
@@ -37,8 +37,8 @@ typedef int64_t Int64V __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef uint32_t PairV __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef uint16_t HalfV __attribute__((vector_size(BPTT_VECTOR_BYTES / 2)));
 
-// Two bfloat16 numbers that follow each other along the k of a product, the first one in the low
-// half: an operand of the size of a float.
+// Two bfloat16 numbers that are adjacent along the k of a product, the first in the low half: an
+// operand of the size of a float.
 struct BfPair {
   float bits;
 };
@@ -63,7 +63,7 @@ struct Vec<BfPair> {
   using V = PairV;
 };
 
-// What products of O are summed in.
+// The type in which products of O are summed.
 template <class O>
 struct SumOf {
   using T = O;
@@ -78,7 +78,7 @@ using Sum = typename SumOf<O>::T;
 template <class T>
 constexpr int kLanes = BPTT_VECTOR_BYTES / int(sizeof(T));
 
-// Registers decide the tiles of tile.h: 32 with AVX-512 and NEON, else 16.
+// The number of registers, which determines the tiles of tile.h: 32 with AVX-512 and NEON, else 16.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kRegisters = 32;
 #else
@@ -131,8 +131,8 @@ BPTT_INLINE void store(T* p, V v) {
   memcpy(p, &v, sizeof v);
 }
 
-// Hides from the compiler where a value came from, so that it stays in its register: a folded load
-// would be repeated for every multiply-add that uses it.
+// Hides the origin of a value from the compiler, so that it stays in its register: a folded load
+// would be repeated for every multiply-add that uses the value.
 template <class V>
 BPTT_INLINE void pin(V& v) {
 #if defined(__AVX512F__)
@@ -149,7 +149,7 @@ BPTT_INLINE V select(decltype(V{} < V{}) mask, V yes, V no) {
   return mask ? yes : no;
 }
 
-// a * b + c, rounded once where the instruction set can.
+// a * b + c, with one rounding if the instruction set has fma.
 BPTT_INLINE FloatV fma(FloatV a, FloatV b, FloatV c) {
 #if defined(__AVX512F__)
   return FloatV(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c)));
@@ -178,8 +178,8 @@ template <class V>
 BPTT_INLINE V multiply_add(V a, V b, V sum) {
   return fma(a, b, sum);
 }
-// The same for both numbers of each pair. vdpbf16ps rounds to nearest whatever the caller's mode, and
-// takes subnormal numbers for zero, sums included.
+// The same for both numbers of each pair. vdpbf16ps rounds to nearest regardless of the caller's
+// mode, and treats subnormal numbers as zero, sums included.
 BPTT_INLINE FloatV multiply_add(PairV a, PairV b, FloatV sum) {
 #if defined(__AVX512BF16__)
   return FloatV(_mm512_dpbf16_ps(__m512(sum), __m512bh(a), __m512bh(b)));
@@ -189,13 +189,13 @@ BPTT_INLINE FloatV multiply_add(PairV a, PairV b, FloatV sum) {
 #endif
 }
 
-// Rounding to bfloat16: to the nearest, ties to even; a NaN stays one. Here the upper halves of the
-// lanes are the result.
+// Rounds to bfloat16: to nearest, ties to even; NaN stays NaN. The result is in the upper halves of
+// the lanes.
 BPTT_INLINE PairV rounded_halves(FloatV v) {
   const PairV bits = PairV(v), nan = PairV(v != v);
   return (nan & (bits | 0x00400000u)) | (~nan & (bits + 0x7fffu + ((bits >> 16) & 1u)));
 }
-// As many numbers as there are lanes, one after the other.
+// Converts all lanes to consecutive bfloat16 numbers.
 BPTT_INLINE HalfV to_bfloat16(FloatV v) {
 #if defined(__AVX512BF16__)
   return HalfV(_mm512_cvtneps_pbh(__m512(v)));
@@ -203,7 +203,7 @@ BPTT_INLINE HalfV to_bfloat16(FloatV v) {
   return __builtin_convertvector(rounded_halves(v) >> 16, HalfV);
 #endif
 }
-// Pairs of the lanes of two vectors.
+// Combines the lanes of two vectors into pairs.
 BPTT_INLINE PairV pair_up(FloatV first, FloatV second) {
 #if defined(__AVX512BF16__)
   const __m512i halves = __m512i(_mm512_cvtne2ps_pbh(__m512(second), __m512(first)));
@@ -214,13 +214,13 @@ BPTT_INLINE PairV pair_up(FloatV first, FloatV second) {
   return (rounded_halves(first) >> 16) | (rounded_halves(second) & 0xffff0000u);
 #endif
 }
-// The second numbers of pairs of which the first ones are there.
+// Sets the second numbers of pairs whose first numbers are already present.
 BPTT_INLINE PairV with_second(PairV pairs, FloatV second) {
   return (pairs & 0xffffu) | (rounded_halves(second) & 0xffff0000u);
 }
 
-// The larger of bound and x, the smaller of bound and x: NaN if x is NaN (a diverged net must not
-// become finite).
+// at_least is the larger of bound and x, at_most the smaller. Both are NaN if x is NaN (a diverged
+// net must not become finite).
 BPTT_INLINE FloatV at_least(FloatV bound, FloatV x) {
 #if defined(__AVX512F__)
   return FloatV(_mm512_max_ps(__m512(bound), __m512(x)));
@@ -289,7 +289,8 @@ BPTT_INLINE DoubleV square_root(DoubleV x) {
 #endif
 }
 
-// The first n elements at p, 0 <= n <= lanes; the others are zero. Memory beyond is not touched.
+// Loads the first n elements at p, 0 <= n <= lanes; the others are zero. Memory beyond is not
+// accessed.
 BPTT_INLINE FloatV load_some(const float* p, int64_t n) {
 #if defined(__AVX512F__)
   return FloatV(_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p));
@@ -335,7 +336,7 @@ BPTT_INLINE void store_some(double* p, DoubleV v, int64_t n) {
 #endif
 }
 
-// The lanes of a float vector as two double vectors; a double vector stays as it is.
+// The lanes of a float vector as two double vectors.
 struct Doubles {
   DoubleV low, high;
 };
@@ -354,7 +355,7 @@ BPTT_INLINE Doubles widen(FloatV v) {
           DoubleV(vcvt_high_f64_f32(float32x4_t(v)))};
 #endif
 }
-// Rounded to nearest.
+// Rounds to nearest.
 BPTT_INLINE FloatV narrow(Doubles d) {
 #if defined(__AVX512F__)
   return FloatV(_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(__m512d(d.low))),
@@ -375,7 +376,7 @@ BPTT_INLINE DoubleV add_squares(FloatV v, DoubleV sum) {
 }
 BPTT_INLINE DoubleV add_squares(DoubleV v, DoubleV sum) { return fma(v, v, sum); }
 
-// The sum of all lanes, in a fixed order: halves are added until one is left.
+// The sum of all lanes in a fixed order: halves are added until one lane is left.
 template <class V>
 BPTT_INLINE auto sum_lanes(V v) {
   using T = decltype(v[0] + v[0]);
