@@ -6,8 +6,8 @@
 namespace bptt {
 namespace {
 
-// The sanitizers' builds: every block comes from the system in its exact size and goes back there, so
-// that one element too far, or one use too late, is seen.
+// In the sanitizers' builds every block comes from the system in its exact size and returns there,
+// so that accesses beyond its end or after its release are detected.
 #ifdef BPTT_EXACT_BUFFERS
 constexpr bool kExact = true;
 #else
@@ -19,7 +19,7 @@ void to_system(void* memory) { ::operator delete(memory, std::align_val_t(kAlign
 
 class Spares {
  public:
-  // Sizes are rounded up to eighths of a power of two, so that blocks fit again.
+  // Rounds sizes up to eighths of a power of two, so that blocks can be reused.
   static size_t size_of(size_t bytes) {
     size_t step = kAlignment;
     while (step * 16 < bytes) step *= 2;
@@ -60,7 +60,7 @@ class Spares {
     size_t size = 0;
   };
   struct Kept {
-    Block blocks[kMost];  // the last one given back last
+    Block blocks[kMost];  // in the order in which they were released
     size_t count = 0, total = 0;
 
     void remove(size_t i) {
@@ -77,7 +77,7 @@ class Spares {
 };
 
 constinit Spares spares;
-static_assert(std::is_trivially_destructible_v<Spares>);  // buffers of static life may outlive it
+static_assert(std::is_trivially_destructible_v<Spares>);  // static buffers may outlive it
 
 }  // namespace
 

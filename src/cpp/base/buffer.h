@@ -1,4 +1,4 @@
-// buffer.h: aligned memory, and a shelf on which large blocks wait to be used again.
+// buffer.h: aligned memory, and a shelf that keeps large blocks for reuse.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace bptt {
 
-// Bytes for `count` elements of `size` bytes; throws std::bad_alloc where the product does not fit.
+// Returns the bytes of `count` elements of `size` bytes; throws std::bad_alloc if they do not fit.
 inline size_t checked_bytes(int64_t count, size_t size) {
   size_t bytes = 0;
   if (count < 0 || __builtin_mul_overflow(static_cast<size_t>(count), size, &bytes) ||
@@ -23,7 +23,7 @@ inline size_t checked_bytes(int64_t count, size_t size) {
   return bytes;
 }
 
-// Products of sizes that would overflow are sizes no memory can hold.
+// Returns a product of sizes; throws std::bad_alloc if it overflows, since no memory could hold it.
 template <class... Sizes>
 int64_t checked_count(int64_t first, Sizes... rest) {
   int64_t product = first;
@@ -34,14 +34,14 @@ int64_t checked_count(int64_t first, Sizes... rest) {
   return product;
 }
 
-// Memory on a 64-byte boundary. Blocks of 4 KiB to 8 MiB that are given back wait to be taken again, 32
-// MiB of them at most: a pass needs the same ones each time, and what the system hands out instead
-// may be fresh pages (up to a tenth of a small training step). It never waits: where another thread is
-// at it, memory comes from and goes to the system. Throws std::bad_alloc.
+// Memory on a 64-byte boundary; throws std::bad_alloc. Released blocks of 4 KiB to 8 MiB, at most
+// 32 MiB in all, are kept for reuse: a pass needs the same sizes each time, and the system may
+// return fresh pages instead (up to a tenth of a small training step). Neither function waits:
+// while another thread uses the kept blocks, memory comes from the system and returns to it.
 void* take_memory(size_t bytes);
 void give_memory(void* memory, size_t bytes) noexcept;
 
-// Elements on a 64-byte boundary. Not initialised unless asked.
+// Elements on a 64-byte boundary, initialised only by zeros().
 template <class T>
 class Buffer {
  public:
@@ -62,7 +62,7 @@ class Buffer {
     for (int64_t i = 0; i < count; ++i) buffer.data()[i] = T(0);
     return buffer;
   }
-  // At least `count` elements; keeps what it has if that is enough.
+  // Makes room for at least `count` elements; keeps the present memory if it is large enough.
   void reserve(int64_t count) {
     if (count > count_) *this = Buffer(count);
   }
@@ -81,13 +81,13 @@ class Buffer {
   std::unique_ptr<T[], Release> data_;
 };
 
-// Where products round the rows that they read to bfloat16 (kernels.h); every thread uses the rows of
-// its own. Else nothing.
+// Scratch for products that round the rows they read to bfloat16 (kernels.h); every thread uses its
+// own rows. Empty for other products.
 template <class T>
 class OperandRows {
  public:
   OperandRows() = default;
-  // For products of such a depth, or two of them at once.
+  // Makes rows for products of the given depth, or of two depths at the same time.
   OperandRows(const Kernels<T>& kernels, int64_t rows, int64_t depth, int64_t second = 0)
       : row_(kernels.pairs ? pairs_row(depth) + pairs_row(second) : 0),
         rows_(checked_count(rows, row_)) {}
@@ -98,19 +98,19 @@ class OperandRows {
   mutable Buffer<T> rows_;
 };
 
-// A freed tape's memory is kept for the next one of its size: fresh pages cost about 5 % of a
-// training step. It never waits: where another thread is at the shelf, memory comes from and goes
-// to the system.
+// Keeps the memory of a freed tape for the next one of its size: fresh pages cost about 5 % of a
+// training step. It never waits: while another thread uses the shelf, memory comes from the system
+// and returns to it.
 class Shelf {
  public:
-  // A block of at least `bytes`, from the shelf if one there fits without wasting half of it.
-  // Throws std::bad_alloc, after having emptied the shelf.
+  // Returns a block of at least `bytes`: one from the shelf, if that wastes at most half of it,
+  // or a new one. Throws std::bad_alloc after it has emptied the shelf.
   Buffer<std::byte> take(int64_t bytes);
   void give_back(Buffer<std::byte> block) noexcept;
 
  private:
   struct Kept {
-    Buffer<std::byte> blocks[2];  // the last one given back first
+    Buffer<std::byte> blocks[2];  // the newest first
   };
   Guarded<Kept> kept_;
 };

@@ -1,5 +1,4 @@
-// error.h: what goes wrong inside the engine, as an exception that capi turns into a status and a
-// record.
+// error.h: the exception for errors inside the engine, which capi turns into a status and a record.
 #pragma once
 
 #include <exception>
@@ -22,12 +21,12 @@ class Error : public std::exception {
   const char* what() const noexcept override { return expected.c_str(); }
 
   bptt_status status;
-  std::string argument;  // "" where no single argument is at fault
+  std::string argument;  // "" if no single argument is at fault
   std::string expected, got;
   int system_error;  // errno, or 0
   struct {
     std::string argument, expected, got;
-  } python;  // the same in the words of Python; all empty where they are no others
+  } python;  // the same in the terms of Python; all empty if they do not differ
 };
 
 }  // namespace bptt

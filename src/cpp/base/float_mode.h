@@ -1,5 +1,5 @@
-// float_mode.h: the floating-point environment of a call: round to nearest, no traps; then the
-// caller's again.
+// float_mode.h: the floating-point environment of a call (round to nearest, no traps), and the
+// return to the caller's.
 #pragma once
 
 #include <atomic>
@@ -7,8 +7,8 @@
 
 namespace bptt {
 
-// The settings of a thread's floating-point unit (rounding, traps, subnormal numbers) and the flags of
-// the exceptions that have occurred.
+// The settings of a thread's floating-point unit (rounding, traps, subnormal numbers) and the flags
+// of exceptions that have occurred.
 using FloatState = uint64_t;
 
 #if defined(__x86_64__)
@@ -20,8 +20,8 @@ inline FloatState float_state() { return __builtin_ia32_stmxcsr(); }
 inline void set_float_state(FloatState state) { __builtin_ia32_ldmxcsr(unsigned(state)); }
 inline FloatState default_mode(FloatState state) { return (state & ~kRounding) | kTrapsOff; }
 
-// The C library rounds decimal numbers as the x87 unit is told, and computes some functions there.
-// Nothing else here uses it, so its environment is saved only where it is not the default.
+// The x87 environment. The C library uses it to round decimal numbers and to compute some
+// functions; nothing else here does, so it is saved only if it is not the default.
 class X87Mode {
  public:
   void enter() {
@@ -64,18 +64,18 @@ struct X87Mode {
 };
 #endif
 
-// Sets the control bits of `state` unless they are set already; the flags stay as they are.
+// Sets the control bits to those of `state` unless they are equal already; the flags do not change.
 inline void set_float_control(FloatState state) {
   const FloatState now = float_state();
   if (((now ^ state) & ~kFlags) != 0) set_float_state((state & ~kFlags) | (now & kFlags));
 }
 
-// Whether calls compute with zeros in place of subnormal numbers; off: as their caller does.
+// Calls replace subnormal numbers by zero if true; if false, the caller's setting applies.
 inline std::atomic<bool> flush_subnormals{false};
 
-// The environment of a call of the C API, and the caller's again, flags included, when it ends in
-// whichever way. It rounds to nearest and traps nothing; subnormal numbers are as the caller has them,
-// or flushed if flush_subnormals says so.
+// The environment of a call of the C API. The destructor restores the caller's, flags included,
+// however the call ends. A call rounds to nearest and traps nothing; subnormal numbers are handled
+// as the caller does, or flushed if flush_subnormals is true.
 class CallMode {
  public:
   CallMode() : outer_(innermost_) {
@@ -89,8 +89,8 @@ class CallMode {
   CallMode(const CallMode&) = delete;
   CallMode& operator=(const CallMode&) = delete;
 
-  // body() in the caller's environment, for what a call asks its caller; what it changes there stays
-  // changed when the call has ended.
+  // Runs body() in the caller's environment, for callbacks. Changes that it makes there remain
+  // after the call has ended.
   template <class Body>
   static auto outside(const Body& body) {
     const Outside caller(innermost_);

@@ -12,7 +12,7 @@ std::atomic<uint32_t> forks{0};
          0;
 }();
 
-constexpr uint32_t kWaited = 1;  // the holder has to wake somebody
+constexpr uint32_t kWaited = 1;  // the holder has to wake a waiting thread
 
 uint32_t held_here() { return (fork_generation() + 1) << 1; }
 
@@ -25,7 +25,7 @@ ForkMutex::Taken ForkMutex::lock() {
   uint32_t seen = 0;
   if (word_.compare_exchange_strong(seen, mine, std::memory_order_acquire)) return Taken::usual;
   for (;;) {
-    if (seen == 0) {  // who had to wait does not know whether others still do
+    if (seen == 0) {  // a thread that has waited does not know whether others still wait
       if (word_.compare_exchange_weak(seen, mine | kWaited, std::memory_order_acquire))
         return Taken::usual;
     } else if ((seen & ~kWaited) != mine) {

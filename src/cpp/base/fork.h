@@ -1,12 +1,12 @@
-// fork.h: locks that work in a forked child. A child gets a copy of every lock as it is when the
-// parent forks, but only the thread that forked: a lock that another thread holds at that moment is
-// never released there, and what it guards may be half changed.
+// fork.h: locks that work in a forked child. A child gets a copy of every lock in its state at the
+// time of the fork, but only the thread that forked. A lock that another thread holds at that
+// moment is never released in the child, and the data that it guards may be half changed.
 //
-// Each lock therefore notes in which process it was taken. A child that finds one of its parent's
-// does not wait for it: it takes the lock over and replaces what the lock guards by a fresh state.
-// (The other way, handlers of fork() that take every lock first, would make fork() wait for calls that
-// may take minutes, and for ever where such a call in turn waits for the thread that forks: a Python
-// thread that forks holds the interpreter's lock.)
+// Each lock therefore records the process in which it was taken. A child that finds a lock taken in
+// its parent does not wait: it takes over the lock and replaces the guarded data by a fresh state.
+// (The alternative, fork() handlers that take every lock first, would make fork() wait for calls
+// that may take minutes. It would deadlock if such a call in turn waits for the thread that forks:
+// a Python thread that forks holds the interpreter's lock.)
 #pragma once
 
 #include <atomic>
@@ -16,10 +16,10 @@
 
 namespace bptt {
 
-// How often this process is a forked child of the one that loaded the library.
+// Returns the number of forks between the process that loaded the library and this one.
 uint32_t fork_generation() noexcept;
 
-// Taken by one thread at a time, and never for longer than a call of the C API. It does not nest.
+// A mutex that is held for no longer than a call of the C API. It is not recursive.
 class ForkMutex {
  public:
   // The result of locking: not acquired, acquired, or taken over from a thread of the parent.
@@ -32,8 +32,8 @@ class ForkMutex {
   std::atomic<uint32_t> word_{0};  // 0: free; else the holder's generation, and whether others wait
 };
 
-// A state that is reached under a lock only. It is `State()` at first, and again in a child that was
-// forked while another thread had access; the old one is abandoned, not destroyed.
+// A state that can be reached only under a lock. It is `State()` at first, and again in a child
+// that was forked while another thread had access; the old state is then abandoned, not destroyed.
 template <class State>
 class Guarded {
  public:
@@ -59,7 +59,7 @@ class Guarded {
   };
 
   Access access() { return {*this, mutex_.lock()}; }
-  // False if another thread has access.
+  // Returns an access that is false if another thread has access.
   Access try_access() { return {*this, mutex_.try_lock()}; }
 
  private:

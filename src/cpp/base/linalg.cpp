@@ -11,7 +11,7 @@ namespace bptt {
 namespace {
 
 constexpr int64_t kPanel = 16;          // reflections applied to a column while it is in cache
-constexpr int64_t kTogether = 1 << 26;  // operations between two questions whether to go on
+constexpr int64_t kTogether = 1 << 26;  // operations between two checks for cancellation
 
 // The n x m transpose of the m x n matrix A.
 Buffer<double> transposed(const Buffer<double>& a, int64_t m, int64_t n) {
@@ -22,8 +22,8 @@ Buffer<double> transposed(const Buffer<double>& a, int64_t m, int64_t n) {
   return result;
 }
 
-// The reflections I - beta_k v_k v_k^T; v_k is zero before k, and lies in row k of `vectors` from
-// there on to its end at m.
+// The reflections I - beta_k v_k v_k^T. v_k is zero before element k; the rest is in row k of
+// `vectors`, from element k to the end at m.
 struct Reflections {
   const double* vectors;
   const double* betas;
@@ -35,8 +35,8 @@ struct Reflections {
   }
 };
 
-// body(first, last) over ranges of `count` columns, shared by threads, each column with the reflections
-// of a panel. Asks after every few columns whether to go on.
+// Calls body(first, last) on ranges of `count` columns, shared by threads; body applies the
+// reflections of a panel to each column. Checks for cancellation after every few columns.
 template <class Body>
 void share_columns(int64_t count, int64_t m, Pace& pace, const Body& body) {
   const int64_t work = 4 * kPanel * m, together = std::max(int64_t(1), kTogether / work);
@@ -50,8 +50,8 @@ void share_columns(int64_t count, int64_t m, Pace& pace, const Body& body) {
 
 }  // namespace
 
-// The columns of A are the rows of memory, so that a reflection works along contiguous elements;
-// each column is independent of the others, so that neither panels nor threads change a bit.
+// The columns of A are stored as rows, so that a reflection works on contiguous elements. Each
+// column is independent of the others, so neither panels nor threads change a bit.
 void orthogonal_factor(Buffer<double>& a, int64_t m, int64_t n, Pace& pace) {
   a = transposed(a, m, n);
   std::vector<double> betas(static_cast<size_t>(n)), signs(static_cast<size_t>(n));
@@ -74,7 +74,7 @@ void orthogonal_factor(Buffer<double>& a, int64_t m, int64_t n, Pace& pace) {
       }
     });
   }
-  // Column j of Q is H_0 H_1 ... H_j e_j.
+  // Compute column j of Q as H_0 H_1 ... H_j e_j.
   Buffer<double> q = Buffer<double>::zeros(checked_count(n, m));
   for (int64_t j = 0; j < n; ++j) q[j * m + j] = signs[static_cast<size_t>(j)];
   for (int64_t begin = (n - 1) / kPanel * kPanel; begin >= 0; begin -= kPanel) {

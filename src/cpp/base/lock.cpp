@@ -18,7 +18,7 @@ constexpr uint64_t kHere = uint64_t{1} << 2 * kBits;  // one generation
 uint64_t inside(uint64_t state) { return state & kWriter; }
 bool writers_wait(uint64_t state) { return (state / kWaiting & kWriter) != 0; }
 
-// The state as it is in this process. Throws Error (BPTT_ERR_BUSY).
+// Returns the state as seen by this process. Throws Error (BPTT_ERR_BUSY).
 uint64_t current(uint64_t state) {
   const uint64_t here = fork_generation() * kHere;
   if (state / kHere == here / kHere) return state;
@@ -29,8 +29,8 @@ uint64_t current(uint64_t state) {
   return here;
 }
 
-// Waits until may(state), then makes it to(state). Calls are long and rarely meet: a short spin, then
-// sleeps that grow to a millisecond.
+// Waits until may(state), then sets the state to to(state). Calls are long and rarely overlap, so
+// this spins briefly, then sleeps for intervals that grow to a millisecond.
 template <class May, class To>
 void change(std::atomic<uint64_t>& state, const May& may, const To& to) {
   std::chrono::microseconds nap{20};

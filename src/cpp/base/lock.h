@@ -1,4 +1,4 @@
-// lock.h: who may read and who may change the parameters of a layer or model.
+// lock.h: the readers-writer lock of the parameters of a layer or model.
 #pragma once
 
 #include <atomic>
@@ -6,12 +6,12 @@
 
 namespace bptt {
 
-// Many readers or one writer. A waiting writer goes before new readers, or it would starve where
-// several threads read in turn. Waiting asks the cancel callback and throws Error
-// (BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK). In a forked child, threads of the parent that were reading
-// at that moment do not count; where one of them was writing, parameters may be half changed, and
-// asking for the lock throws Error (BPTT_ERR_BUSY). It does not nest. Named as the standard
-// library's shared_mutex, for its guards.
+// Allows many readers or one writer. A waiting writer has precedence over new readers; otherwise it
+// would starve when several threads read in turn. Waiting calls the cancel callback and throws
+// Error (BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK). In a forked child, readers of the parent do not
+// count; if a thread of the parent was writing, parameters may be half changed, and locking throws
+// Error (BPTT_ERR_BUSY). The lock is not recursive. The functions are named as those of
+// std::shared_mutex, so that its guards work.
 class Lock {
  public:
   void lock();
@@ -20,7 +20,7 @@ class Lock {
   void unlock_shared();
 
  private:
-  // generation (fork.h; 24 bits), writers that wait (20), readers inside (20) or kWriter
+  // generation (fork.h; 24 bits), waiting writers (20), active readers (20) or kWriter
   std::atomic<uint64_t> state_{0};
 };
 

@@ -1,4 +1,4 @@
-// norm_factor.h: norms that float64 need not hold, and the factor that brings a vector to a norm.
+// norm_factor.h: norms beyond the range of float64, and the factor that scales a vector to a norm.
 #pragma once
 
 #include <cmath>
@@ -6,22 +6,22 @@
 
 namespace bptt {
 
-// The number fraction * 2^exponent. Elements that are finite have such a norm, even where it exceeds
-// every float64.
+// The number fraction * 2^exponent. It can hold the norm of any finite elements, even if that
+// exceeds every float64.
 struct Norm {
   double fraction = 0;
   int exponent = 0;
-  double value() const { return std::ldexp(fraction, exponent); }  // infinity where it exceeds all
+  double value() const { return std::ldexp(fraction, exponent); }  // infinity if too large
   bool finite() const { return std::isfinite(fraction); }          // all elements are
 };
 
-// The factor first * second. Where one float64 holds it, first is 1; else both are applied in turn.
+// The factor first * second. If one float64 can hold it, first is 1; else apply both in turn.
 struct Factor {
   double first = 1, second = 1;
   bool none() const { return first == 1 && second == 1; }
 };
 
-// max_norm / (norm + eps) if norm > max_norm, else 1. The norm is finite().
+// Returns max_norm / (norm + eps) if norm > max_norm, else 1. The norm must be finite().
 inline Factor factor_to(double max_norm, const Norm& norm, double eps = 0) {
   const double value = norm.value();
   if (!(value > max_norm)) return {};

@@ -1,4 +1,4 @@
-// pace.h: long work that the caller's cancel callback can stop.
+// pace.h: cancellation checks for long work.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace bptt {
 
-// Asks the caller whether to go on: at once, then about every ten milliseconds' work.
+// Checks for cancellation at once, then about every ten milliseconds of work.
 class Pace {
  public:
   void did(double operations) {
@@ -27,7 +27,7 @@ constexpr size_t kPiece = size_t{1}
                           << 20;  // bytes that are read, written, copied or hashed at once
 constexpr double kOperationsPerByte = 10;
 
-// Calls body(begin, count) for the pieces of `size` bytes in their order.
+// Calls body(begin, count) for the pieces of `size` bytes in order.
 template <class Body>
 void in_pieces(size_t size, Pace& pace, const Body& body) {
   for (size_t begin = 0; begin < size; begin += kPiece) {

@@ -24,9 +24,9 @@
 namespace bptt {
 namespace {
 
-// A short spin finds a partner on another core; then the processor is offered to a partner on the
-// same one, for as long as the next call of a training loop may take to come (waking a sleeping
-// thread costs some 30 microseconds, of both); then sleep.
+// A short spin meets a partner that runs on another core. After that, yield to a partner on the
+// same core, for as long as the next call of a training loop may take to come (waking a sleeping
+// thread costs both threads some 30 microseconds). Then sleep.
 constexpr int kSpins = 200;
 constexpr std::chrono::microseconds kOffers{200};
 
@@ -59,7 +59,7 @@ void wait_while(const std::atomic<Value>& value, Value old, bool sleep) {
   }
 }
 
-// 0 where BPTT_NUM_THREADS is not as it has to be.
+// Returns 0 if BPTT_NUM_THREADS is not valid.
 int64_t default_threads() {
   if (const char* text = std::getenv("BPTT_NUM_THREADS"); text && *text) {
     const char* const end = text + std::strlen(text);
@@ -79,7 +79,7 @@ struct Job {
   void (*call)(const void* body, const Team& team) = nullptr;
   const void* body = nullptr;
   Team team{};
-  FloatState mode = 0;  // a worker takes over the call's: the number of threads changes no bit
+  FloatState mode = 0;  // copied to the worker, so that the number of threads changes no bit
 };
 
 class Pool {
@@ -116,7 +116,8 @@ class Pool {
     uint32_t generation = fork_generation();
   };
 
-  // Makes sure of at least one worker, at best of `count`; false if there is none.
+  // Ensures that there is at least one worker and tries to have `count`; returns false if there is
+  // none.
   bool hire(Crew& crew, int64_t count) {
     if (crew.generation != fork_generation()) ::new (&crew) Crew;  // its workers are in the parent
     std::vector<std::unique_ptr<Worker>>& workers = crew.workers;
@@ -131,7 +132,7 @@ class Pool {
         std::thread(&Pool::work, this, worker.get()).detach();
         workers.push_back(std::move(worker));
       }
-    } catch (const std::exception&) {  // no memory or no thread to be had: fewer then
+    } catch (const std::exception&) {  // out of memory or threads: continue with fewer
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return !workers.empty();
@@ -140,7 +141,7 @@ class Pool {
   void work(Worker* worker) {
     for (uint32_t seen = 0;;) {
       wait_while(worker->round, seen, true);
-      ++seen;  // jobs come one at a time: the next only after this one is done
+      ++seen;  // jobs come one at a time; the next only after this one is done
       set_float_control(worker->job.mode);
       worker->job.call(worker->job.body, worker->job.team);
       if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
@@ -151,7 +152,7 @@ class Pool {
   std::atomic<int> running_{0};
 };
 
-std::atomic<int64_t> threads{0};  // 0: not asked for yet
+std::atomic<int64_t> threads{0};  // 0: not determined yet
 
 // One per process. Never destroyed: workers may outlive main().
 alignas(Pool) std::byte pool_memory[sizeof(Pool)];
@@ -159,10 +160,11 @@ Pool& pool = *new (pool_memory) Pool;
 
 thread_local Cancel cancel_call = nullptr;
 thread_local void* cancel_user = nullptr;
-thread_local bool callback_threw = false;  // until the call has said so
+thread_local bool callback_threw = false;  // until the call has reported it
 thread_local char thrown_text[256];
 
-// The callback's answer; an exception, which the engine's other threads could not follow, is a stop.
+// Returns the callback's answer. An exception could not pass through the engine's other threads, so
+// it counts as a stop.
 int ask_callback() {
   try {
     return cancel_call(cancel_user);

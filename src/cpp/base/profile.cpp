@@ -1,4 +1,4 @@
-// profile.cpp: counters of ticks; a start fixes a pair of ticks and time, a reading the second.
+// profile.cpp: the tick counters of a profile, converted to seconds by two pairs of ticks and time.
 #include "base/profile.h"
 
 #include <algorithm>
@@ -14,13 +14,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::atomic<int64_t> counted[kPhases];  // ticks; a moment's share may be negative
-// Of the last start and stop: what lies before or behind does not count.
+std::atomic<int64_t> counted[kPhases];  // ticks; may be negative for a moment
+// Ticks of the last start and stop. Time outside them is not counted.
 std::atomic<uint64_t> first_ticks{0}, last_ticks{0};
 struct Run {
   Clock::time_point first_time;
   double seconds_per_tick = 0;  // between the last start and stop
-  Run() noexcept {  // in a child that cannot trust the rest of a start or stop: no profile
+  // Also runs in a child in which a start or stop was interrupted: no profile then.
+  Run() noexcept {
     profile_on.store(false);
     for (auto& ticks : counted) ticks.store(0, std::memory_order_relaxed);
   }
@@ -32,7 +33,7 @@ struct Run {
 };
 Guarded<Run> last_run;
 
-// What the calling thread's innermost timer counts for, and since when.
+// The phase of the calling thread's innermost timer, and its start.
 struct Current {
   bool any = false;
   Phase phase = Phase::other;
@@ -44,7 +45,7 @@ void count(Phase phase, int64_t ticks) {
   counted[int(phase)].fetch_add(ticks, std::memory_order_relaxed);
 }
 
-// The current timer's time until now goes to its phase, as far as the profile is on.
+// Adds the current timer's time until now to its phase, within the start and stop of the profile.
 uint64_t settle() {
   const uint64_t now = clock_ticks();
   const uint64_t from = std::max(current.since, first_ticks.load(std::memory_order_relaxed));

@@ -1,4 +1,4 @@
-// profile.h: where the time of calls goes, by phase. Off, a timer is a load and a branch.
+// profile.h: the time of calls by phase. When profiling is off, a timer costs a load and a branch.
 #pragma once
 
 #include <atomic>
@@ -26,13 +26,13 @@ constexpr int kPhases = int(Phase::other) + 1;
 extern std::atomic<bool> profile_on;
 inline bool profiling() { return profile_on.load(std::memory_order_relaxed); }
 
-// Sets all phases to zero and counts from now on; false: it is on already.
+// Resets all phases and starts counting; returns false if profiling is already on.
 bool profile_start();
 void profile_stop();
-// Seconds of all threads together between the last start and the stop, or now.
+// Returns the seconds of all threads together from the last start to the stop, or to now.
 double profile_seconds(Phase phase);
 
-// The time from here to the end of the scope counts for `phase`, less that of timers inside.
+// Counts the time from here to the end of the scope for `phase`, except that of timers inside.
 class Timed {
  public:
   explicit Timed(Phase phase) {
@@ -52,7 +52,7 @@ class Timed {
   Phase outer_ = Phase::other;
 };
 
-// Of what a timer of `from` counts, so many ticks are `to`'s.
+// Moves `ticks` from phase `from` to phase `to`.
 void profile_move(Phase from, Phase to, uint64_t ticks);
 
 }  // namespace bptt

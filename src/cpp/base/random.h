@@ -1,5 +1,5 @@
-// random.h: random numbers with the same bits on every platform: integers and + - * / sqrt only,
-// never the C library's functions. Compile without contraction of multiply and add
+// random.h: random numbers with the same bits on every platform, from integers and + - * / sqrt
+// only, without functions of the C library. Compile without contraction of multiply and add
 // (-ffp-contract=off).
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace bptt {
 
-// The sequence that belongs to a seed and a name. Different names give different sequences.
+// The random sequence of a seed and a name. Different names give different sequences.
 class RandomStream {
  public:
   RandomStream(uint64_t seed, std::string_view name);

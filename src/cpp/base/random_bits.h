@@ -1,4 +1,4 @@
-// random_bits.h: random bits with the same value on every platform.
+// random_bits.h: random bits and functions with the same result on every platform.
 #pragma once
 
 #include <array>
@@ -9,8 +9,8 @@ namespace bptt {
 inline uint32_t low_word(uint64_t x) { return static_cast<uint32_t>(x); }
 inline uint32_t high_word(uint64_t x) { return static_cast<uint32_t>(x >> 32); }
 
-// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a counter of
-// 128 and a key of 64 bits become 128 random bits.
+// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): maps a counter
+// of 128 bits and a key of 64 bits to 128 random bits.
 inline std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter,
                                              std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
@@ -23,11 +23,11 @@ inline std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter,
   return counter;
 }
 
-// ln x for finite normal x > 0, within 2 ulp.
+// Returns ln x for finite normal x > 0, within 2 ulp.
 double natural_logarithm(double x);
 
-// The x with P(N(0, 1) < x) = p, to about 1e-16, for 1.4e-11 < p < 1 - 1.4e-11 (Wichura 1988,
-// algorithm AS 241).
+// Returns the x with P(N(0, 1) < x) = p, to about 1e-16, for 1.4e-11 < p < 1 - 1.4e-11 (Wichura
+// 1988, algorithm AS 241).
 double inverse_normal(double p);
 
 }  // namespace bptt

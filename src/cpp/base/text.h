@@ -1,4 +1,4 @@
-// text.h: numbers as texts, the shortest that read back to the same bits.
+// text.h: conversion of numbers to text, the shortest that reads back to the same bits.
 #pragma once
 
 #include <charconv>

@@ -1,4 +1,4 @@
-// vectors.h: sums over vectors in double precision, in one order on every platform.
+// vectors.h: dot products and sums of vectors in double precision, in one order on every platform.
 #pragma once
 
 #include <cstdint>
