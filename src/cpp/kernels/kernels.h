@@ -135,7 +135,7 @@ struct ProductArgs {
   const T* bias;  // [groups] rows, bias_group apart, or null
   int64_t bias_group;
   bool accumulate;
-  bool lone;  // one row, of a batch of one sequence: few units are summed in four chains
+  bool lone;                       // one row of a batch of one sequence; few units use four chains
   int64_t panel_begin, panel_end;  // which panels of units to compute
   Ahead ahead[4];
 };
@@ -199,7 +199,7 @@ struct StepForwardArgs {
   T* scratch;           // bfloat16: [rows, pairs_row(depth)], then as much for x
   const T* h_previous;  // [rows, H], state_row apart
   const T* c_previous;  // LSTM
-  T* h;                 // [rows, H], h_row apart; may be h_previous's successor, never itself
+  T* h;                 // [rows, H], h_row apart; may follow h_previous, never equal it
   int64_t h_row;
   T* c;       // LSTM, state_row apart
   T* planes;  // [rows, planes, H], planes_row apart, plane_stride between planes

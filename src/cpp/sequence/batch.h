@@ -1,4 +1,4 @@
-// batch.h: a batch of sequences as the caller gives it (bptt.h: bptt_sequence).
+// batch.h: a batch of sequences in the caller's layout (bptt.h: bptt_sequence).
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@ struct Sequence {
   int64_t tokens_t = 0, tokens_n = 0;
   const T* h0 = nullptr;
   const T* c0 = nullptr;
-  const int64_t* lengths = nullptr;  // [N]; null: all of T
+  const int64_t* lengths = nullptr;  // [N]; null: all are T
   const uint8_t* resets = nullptr;   // 1: the states are zero before this step
   int64_t resets_t = 0, resets_n = 0;
-  uint64_t draw = 0;      // which random masks
-  bool training = false;  // they are drawn in a pass without a tape, too
+  uint64_t draw = 0;      // number of the set of random masks
+  bool training = false;  // draw masks in a pass without a tape, too
 };
 
 }  // namespace bptt

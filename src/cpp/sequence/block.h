@@ -1,4 +1,4 @@
-// block.h: parts of a walk: a part of the batch, some steps of it, and their rows.
+// block.h: the parts of a walk: a part of the batch, a range of its steps, and their rows.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@ namespace bptt {
 template <class T>
 struct FlowRecord;  // calls.h
 
-// A part of the batch that a backward pass walks on its own, sequences [begin, end), and what it
-// adds to or writes.
+// A part of the batch that a backward pass walks separately, sequences [begin, end), and the arrays
+// that it adds to or writes.
 constexpr int64_t kMostShards = 4;
 template <class T>
 struct Shard {
@@ -24,23 +24,23 @@ struct Shard {
   T* table_gradient = nullptr;
   double* flow[3] = {};             // [L * D, T]: of dL/dh_t, dL/dc_t, dL/da_t; null: not wanted
   FlowRecord<T>* record = nullptr;  // null: nothing is recorded
-  bool shared = false;              // all rows are of the one sequence `begin` (Seeds)
+  bool shared = false;              // all rows belong to the one sequence `begin` (Seeds)
 
-  // Where the tape has row n of the part, and the one behind rows that end with n.
+  // The tape's index of row n of the part, and the end of a range of rows that ends before row n.
   int64_t place(int64_t n) const { return shared ? begin : begin + n; }
   int64_t place_end(int64_t n) const { return shared ? end : begin + n; }
 };
 
-// Some steps, [first, last), of a part of the batch (forward: of all of it) whose rows `order`
-// numbers. Rows of a block count from its first step on.
+// Steps [first, last) of a part of the batch (forward: of all of it), whose rows `order` numbers.
+// Rows of a block count from its first step.
 template <class T>
 struct Block {
   const Order* order;
   const Order* all;  // of the tape
   int64_t first, last;
-  int64_t counted;  // backward: the first step whose losses count here
-  // Outputs of the top layer: rows from step `first` on in the numbering of top_order, the part's
-  // from top_begin on.
+  int64_t counted;  // backward: the first step whose losses this block counts
+  // Outputs of the top layer: rows from step `first` on, numbered by top_order; those of the part
+  // start at top_begin.
   const T* top;
   int64_t top_row, top_begin;
   const Order* top_order;
@@ -53,7 +53,7 @@ struct Block {
   }
 };
 
-// body(row, t, n) for rows [begin, end) of a block, n within its part.
+// Calls body(row, t, n) for rows [begin, end) of a block, with n counted within its part.
 template <class T, class Body>
 void for_rows(const Block<T>& block, int64_t begin, int64_t end, const Body& body) {
   const Order& order = *block.order;
@@ -67,9 +67,9 @@ void for_rows(const Block<T>& block, int64_t begin, int64_t end, const Body& bod
   }
 }
 
-// Rows of a block (unit by unit, `row` apart) packed as the right-hand side of a product over them;
-// a team shares the panels. at(t): where those of step t begin; `joined`: they follow on from step
-// to step.
+// Packs the rows of a block (unit by unit, `row` apart) as the right-hand side of a product over
+// them; a team shares the panels. at(t) is the first row of step t; `joined`: the rows of all steps
+// are contiguous.
 template <class T, class At>
 void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& block, bool joined,
                const At& at, int64_t row, int64_t units, T* packed) {

@@ -1,5 +1,5 @@
-// calls.h: a pass forward and a pass backward as they are asked for. The C API fills a call in once
-// (capi/arrays.h); the network adds what it knows itself.
+// calls.h: the arguments of a forward pass and of a backward pass. The C API fills in a call once
+// (capi/arrays.h), and the network adds its own fields.
 #pragma once
 
 #include <cstdint>
@@ -21,40 +21,40 @@ struct ForwardCall {
   Sequence<T> sequence;
 
   // Results (bptt.h: bptt_outputs); each may be null.
-  T* y = nullptr;  // of the network: the readout's output, or h of the top layer
+  T* y = nullptr;  // output of the network: the readout's, or h of the top layer
   int64_t y_t = 0, y_n = 0;
   T* hn = nullptr;
   T* cn = nullptr;
 
-  // The network's.
+  // Set by the network.
   const T* parameters = nullptr;
   uint64_t version = 0;
-  const T* table = nullptr;  // with tokens: rows [input] that stand for them; null: one-hot
-  bool ends = false;         // after_block: each direction's rows are at its own steps (gather.h)
-  // Run by every member of the team when a block is done.
+  const T* table = nullptr;  // with tokens: the rows [input] that represent them; null: one-hot
+  bool ends = false;         // after_block: rows are at each direction's own steps (gather.h)
+  // Called by every member of the team after each block.
   std::function<void(const Team&, const Block<T>&)> after_block;
 };
 
-// How a gradient goes back (bptt.h: bptt_backward).
+// Settings of a backward pass (bptt.h: bptt_backward).
 struct BpttSettings {
   double clip_step = 0, clip_step_norm = 0;  // 0: off
   int64_t k1 = 0, k2 = 0;                    // truncation; 0: off
   double omega = 0;                          // weight of the regulariser; 0: off
   bool operator==(const BpttSettings&) const = default;
 };
-// Of bptt_backward or the options of a model.
+// Returns the settings in bptt_backward or in the options of a model.
 template <class Options>
 BpttSettings settings_of(const Options& options) {
   return {options.clip_step, options.clip_step_norm, options.truncation_k1, options.truncation_k2,
           options.omega};
 }
 
-// What a backward pass leaves of every step, in the rows of the tape: total dL/dh_t and dL/dc_t, and
-// the dz planes.
+// A record of every step of a backward pass, in the rows of the tape: total dL/dh_t and dL/dc_t,
+// and the dz planes.
 template <class T>
 struct FlowRecord {
   struct Walk {
-    Buffer<T> h, c, dz;  // [rows, R], [rows, H], [rows, dz planes, H], the internal rows apart
+    Buffer<T> h, c, dz;  // [rows, R], [rows, H], [rows, dz planes, H], in internal rows
   };
   std::vector<Walk> walks;
 
@@ -78,25 +78,25 @@ struct FlowRecord {
   }
 };
 
-// The part of the gradient's flow that a caller wants.
+// The parts of the gradient flow that a caller requires.
 template <class T>
 struct FlowRequest {
-  double* norms[3] = {};  // [L * D, T]: of dL/dh_t, dL/dc_t, dL/da_t; null: not wanted
-  // Called with the record of the whole pass (diagnostics/flow_detail.h); empty: nothing is recorded.
+  double* norms[3] = {};  // [L * D, T]: of dL/dh_t, dL/dc_t, dL/da_t; null: not required
+  // Called with the record of the whole pass (diagnostics/flow_detail.h); empty: record nothing.
   std::function<void(const FlowRecord<T>&, const Tape<T>&)> detail;
 };
 
-// Losses of one sequence, each of an output at one step: rows of one backward walk. All rows of a step
-// read the same row of the tape, and a row enters the walk at its own step.
+// Losses of one sequence, each of an output at one step, as rows of one backward walk. All rows of
+// a step read the same row of the tape, and each row enters the walk at its own step.
 template <class T>
 struct Seeds {
   int64_t sample = 0;             // in the tape's order
   int64_t begin = 0;              // the walk's last step
   std::vector<int64_t> times;     // [rows]
   const T* dy = nullptr;          // [rows, D * R]: with respect to the top layer's h at its step
-  std::vector<double*> dx_norms;  // [rows] of [T]: ||dL/dx_t||; empty: not asked for
+  std::vector<double*> dx_norms;  // [rows] of [T]: ||dL/dx_t||; empty: not required
   std::vector<double*> flow, flow_c;  // [rows] of [L * D, flow_walk]: ||dL/dh_t||, ||dL/dc_t||
-  int64_t flow_walk = 0;              // from walk to walk
+  int64_t flow_walk = 0;              // stride from walk to walk
 };
 
 template <class T>
@@ -110,23 +110,23 @@ struct BackwardCall {
 
   // Results; each may be null.
   T* gradients = nullptr;
-  bool accumulate = false;        // the gradients are added to
-  double* omega_value = nullptr;  // with its weight > 0
+  bool accumulate = false;        // add to the gradients
+  double* omega_value = nullptr;  // set if the weight omega > 0
   T* dx = nullptr;
   int64_t dx_t = 0, dx_n = 0;
   T* dh0 = nullptr;
   T* dc0 = nullptr;
   FlowRequest<T> flow;
 
-  // The network's.
+  // Set by the network.
   std::shared_ptr<const Packed<T>> packed;  // of packed_backward
   int64_t parameter_count = 0;              // of the flat vector
-  T* table_gradient = nullptr;              // a part of `gradients`
-  // In place of dy: run by every member before a block; fills dy [rows, H] (state_row apart) and
-  // returns true, or returns false for zeros.
+  T* table_gradient = nullptr;              // points into `gradients`
+  // Replaces dy: called by every member before a block. Fills dy [rows, H] (state_row apart) and
+  // returns true, or returns false if dy is zero.
   std::function<bool(const Team&, const Block<T>&, T* dy)> before_block;
-  bool ends = false;  // before_block, seeds: each direction's rows are at its own steps (gather.h)
-  const Seeds<T>* seeds = nullptr;  // in place of dy
+  bool ends = false;  // before_block, seeds: rows are at each direction's own steps (gather.h)
+  const Seeds<T>* seeds = nullptr;  // replaces dy
 };
 
 }  // namespace bptt

@@ -1,5 +1,6 @@
-// cell_shape.h: the table of cells: their gates, what each keeps for the way back, and how its
-// pre-activation gradients lie. The engine reads these properties and compares no cell's name.
+// cell_shape.h: the table of cells: their gates, the values that each saves for the backward pass,
+// and the layout of its pre-activation gradients. The engine reads these properties and compares no
+// cell's name.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +9,16 @@
 
 namespace bptt {
 
-// A gate: a block of H rows of W_ih, and of W_hh where the cell has one.
+// A gate: a block of H rows of W_ih, and of W_hh if the cell has one.
 struct Gate {
   const char* letter;
   const char* word;
-  Flat flat;      // where its function is flat
-  int keeps = 0;  // 1: the state stays where the gate is open; -1: where it is closed
+  Flat flat;      // the region in which its function is flat
+  int keeps = 0;  // 1: an open gate keeps the state; -1: a closed gate does
   bool forget = false;
 };
 
-// Which cell it is; the default is the plain one.
+// The kind of a cell; the default is the plain one.
 struct CellKind {
   Cell cell = Cell::lstm;
   bool extended = false;  // has CellOptions
@@ -25,35 +26,35 @@ struct CellKind {
 };
 
 struct CellShape {
-  const Gate* gate;          // in the order of the weights
-  int64_t gates;             // groups of the weights
-  int64_t planes;            // saved per step beside the states; 0: the input part goes into h
-  int64_t dz_planes;         // of the pre-activation gradients, all of them
-  int64_t dz_hidden = 0;     // first dz plane of those that belong to W_hh (gates in order)
-  int64_t dz_input[4];       // gate of each dz plane 0.. that belongs to W_ih
-  int64_t product_gates;     // groups of the first product with W_hh; 0: the cell has no W_hh
-  int64_t late_gates = 0;    // groups of a second one, behind the reset
-  int64_t apart = -1;        // gate whose b_hh stays with its product
+  const Gate* gate;       // in the order of the weights
+  int64_t gates;          // groups of the weights
+  int64_t planes;         // saved per step in addition to the states; 0: the input part goes into h
+  int64_t dz_planes;      // of the pre-activation gradients, all of them
+  int64_t dz_hidden = 0;  // first dz plane of W_hh (gates in order)
+  int64_t dz_input[4];    // gate of each dz plane 0.. of W_ih
+  int64_t product_gates;  // groups of the first product with W_hh; 0: no W_hh
+  int64_t late_gates = 0;    // groups of a second product, after the reset
+  int64_t apart = -1;        // gate whose b_hh stays with its product; -1: none
   bool has_c = false;        // the state is (h, c)
   bool saves_gates = false;  // the first saved planes are the gates after their functions
   bool adds_carry = false;   // the step leaves a direct share of dL/dh_{t-1} in dh
-  // What options add.
+  // Additions by options.
   int64_t projected = 0;  // saved plane of o tanh(c_t) that the projection reads
   int64_t norm = 0;       // first saved plane of layer normalisation: hats of x, of h, inverses
-  int64_t norm_input = 0, norm_hidden = 0;  // first dz planes behind the normalisation
-  int64_t peephole = 0, peepholes = 0;  // first dz plane that sums up to their gradient; how many
-  int64_t gain_input = 0, gain_hidden = 0, gain_c = 0;  // the same of the gains; bias_c follows
+  int64_t norm_input = 0, norm_hidden = 0;  // first dz planes before the normalisation
+  int64_t peephole = 0, peepholes = 0;      // first dz plane that sums to their gradient; count
+  int64_t gain_input = 0, gain_hidden = 0, gain_c = 0;  // the same for the gains; bias_c follows
 
   constexpr bool recurrent() const { return product_gates > 0; }
   constexpr int64_t states() const { return has_c ? 2 : 1; }
-  // -1: none.
+  // Returns -1 if there is none.
   constexpr int64_t forget_gate() const {
     for (int64_t g = 0; g < gates; ++g) {
       if (gate[g].forget) return g;
     }
     return -1;
   }
-  // Whether gates hold the state for a time that their biases set.
+  // Returns whether gates hold the state for a time that their biases determine.
   constexpr bool keeps_state() const {
     for (int64_t g = 0; g < gates; ++g) {
       if (gate[g].keeps != 0) return true;
@@ -62,7 +63,8 @@ struct CellShape {
   }
 };
 
-// Gates in the order of the weights. Of an RNN, whose gate is f(a_t), the activation says where f is flat.
+// Gates in the order of the weights. The gate of an RNN is f(a_t), and its activation tells where f
+// is flat.
 inline constexpr Gate kRnnGates[] = {{"h", "state h", Flat::never}};
 inline constexpr Gate kLstmGates[] = {{"i", "input gate i", Flat::unit, -1},
                                       {"f", "forget gate f", Flat::unit, 1, true},
@@ -75,7 +77,7 @@ inline constexpr Gate kGruGates[] = {{"r", "reset gate r", Flat::unit},
 inline constexpr Gate kMinGruGates[] = {{"z", "update gate z", Flat::unit, -1},
                                         {"n", "candidate n", Flat::never}};
 
-// The cells without what options add.
+// The cells without additions by options.
 constexpr CellShape kRnn{.gate = kRnnGates,
                          .gates = 1,
                          .planes = 0,
@@ -130,7 +132,7 @@ constexpr CellShape kMinGru{.gate = kMinGruGates,
                             .saves_gates = true,
                             .adds_carry = true};
 
-// The cells by their numbers.
+// The cells, in the order of Cell.
 struct CellRow {
   const char* word;
   CellShape plain;
@@ -155,7 +157,7 @@ constexpr CellShape cell_shape(const CellKind& kind) {
     shape.dz_planes = shape.norm_hidden + shape.gates;
   }
   shape.peephole = shape.dz_planes;
-  shape.peepholes = kind.peephole ? shape.gates - 1 : 0;  // not of the candidate
+  shape.peepholes = kind.peephole ? shape.gates - 1 : 0;  // not for the candidate
   shape.dz_planes += shape.peepholes;
   if (kind.norm) {
     shape.gain_input = shape.dz_planes;

@@ -1,6 +1,6 @@
-// gather.h: rows put together from a tape where they do not lie as they are needed: the inputs of
-// layers with two directions or dropout, states cut by resets, masks. Sequences n are those of the
-// whole batch; rows given by a pointer begin with the first one asked for.
+// gather.h: rows assembled from a tape for uses that need another layout: the inputs of layers with
+// two directions or dropout, states cut by resets, masks. Indices n of sequences refer to the whole
+// batch; a row pointer refers to the first requested row.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,11 @@ class Gather {
         order_(tape.order()),
         dropout_(tape.training() && config.dropout > 0 && config.layers > 1) {}
 
-  // Whether what the upper layers read has to be put together.
+  // Returns whether the input of the upper layers has to be assembled.
   bool copies_input() const { return config_.bidirectional || dropout_; }
 
-  // What direction d of layer l >= 1 reads, rows [r0, r1) of the block: [h | h of the reverse
-  // direction] of the layer below, with dropout.
+  // Assembles the input of direction d of layer l >= 1, rows [r0, r1) of the block: [h | h of the
+  // reverse direction] of the layer below, with dropout.
   void inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1, T* out) const {
     for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t part_n) {
       const int64_t n = block.shard.place(part_n);
@@ -37,9 +37,9 @@ class Gather {
     drop_inputs(l, d, block, r0, r1, out);
   }
 
-  // The top layer's outputs, rows of the block in the caller's time. `ends`: both directions after
-  // the same number of steps of their own, so that the row of a sequence's last step has the final
-  // state of each.
+  // Assembles the top layer's outputs, rows of the block in the caller's time. `ends`: takes both
+  // directions after the same number of their own steps, so that the row of a sequence's last step
+  // has the final state of each.
   void outputs(const Block<T>& block, int64_t r0, int64_t r1, bool ends, T* out) const {
     for_rows(block, r0, r1, [&](int64_t r, int64_t t, int64_t part_n) {
       const int64_t n = block.shard.place(part_n);
@@ -49,7 +49,7 @@ class Gather {
     });
   }
 
-  // Times the mask of layer l's input; its gradient, too.
+  // Multiplies rows by the mask of layer l's input; also used for the gradient of the input.
   void drop_inputs(int64_t l, int64_t d, const Block<T>& block, int64_t r0, int64_t r1,
                    T* rows) const {
     if (!dropout_) return;
@@ -62,7 +62,7 @@ class Gather {
     });
   }
 
-  // h_{t-1} as the product with W_hh reads it, with recurrent dropout.
+  // Computes h_{t-1} as the operand of W_hh, with recurrent dropout.
   void mask_recurrent(int64_t walk, int64_t n0, int64_t n1, const T* h, T* out) const {
     const T* mask = tape_.layer(walk).recurrent_mask;
     for (int64_t n = n0; n < n1; ++n) {
@@ -71,7 +71,7 @@ class Gather {
     }
   }
 
-  // Whether a reset cuts any of these states before step s.
+  // Returns whether a reset cuts any of these states before step s.
   bool any_cut(int64_t d, int64_t s, int64_t n0, int64_t n1) const {
     for (int64_t n = n0; tape_.cuts() && n < n1; ++n) {
       if (tape_.cut(d, s, n)) return true;
@@ -79,7 +79,7 @@ class Gather {
     return false;
   }
 
-  // States before step s, zero where a reset cuts.
+  // Copies the states before step s, with zeros if a reset cuts them.
   void cut_rows(int64_t d, int64_t s, int64_t n0, int64_t n1, const T* states, int64_t row,
                 int64_t count, T* out) const {
     for (int64_t n = n0; n < n1; ++n) {
@@ -92,7 +92,7 @@ class Gather {
     }
   }
 
-  // How much of the states stays: 0 or 1.
+  // Draws the part of the states that is kept: 0 or 1.
   void zoneout(MaskKind kind, int64_t walk, int64_t s, int64_t n0, int64_t n1, T* out) const {
     const Masks masks = tape_.masks(kind, walk);
     const double p = kind == MaskKind::zoneout ? config_.zoneout : config_.zoneout_c;
@@ -103,13 +103,13 @@ class Gather {
   }
 
  private:
-  // h of layer l at the caller's time t, of all directions.
+  // Copies h of layer l at the caller's time t, for all directions.
   void features(int64_t l, int64_t t, int64_t n, const Block<T>& block, T* out) const {
     for (int64_t d = 0; d < config_.directions(); ++d)
       feature(l, d, order_.time(d, t, n), n, block, out);
   }
-  // The part of direction d, after step s of its walk. Where the tape is not whole, it has the rows of
-  // the block.
+  // Copies the part of direction d, after step s of its walk. If the tape is not whole, it holds
+  // the rows of the block only.
   void feature(int64_t l, int64_t d, int64_t s, int64_t n, const Block<T>& block, T* out) const {
     const T* h = tape_.layer(l * config_.directions() + d).h;
     const int64_t first = tape_.whole() ? order_.first(s) : block.row(s);

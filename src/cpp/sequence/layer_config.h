@@ -1,4 +1,5 @@
-// layer_config.h: what the layers of a stack are: their options as bptt.h has them, with what the engine derives.
+// layer_config.h: the configuration of a stack's layers: the options of bptt.h and values derived
+// from them.
 #pragma once
 
 #include <cmath>
@@ -10,8 +11,8 @@
 
 namespace bptt {
 
-// Options are checked before (model/option_rules.h). `cell` and `compute` are the engine's enumerators of the
-// options of the same names.
+// The options are already checked (model/option_rules.h). `cell` and `compute` are the engine's
+// enumerators for the options of the same names.
 struct LayerConfig : bptt_layer_options {
   explicit LayerConfig(const bptt_layer_options& options)
       : bptt_layer_options(options),
@@ -27,11 +28,11 @@ struct LayerConfig : bptt_layer_options {
   Activation activation;  // RNN
   Compute compute;        // bfloat16: float32 parameters only
   int64_t hidden, layers;
-  int64_t projection;  // LSTM: h has so many elements; 0: as many as there are units
+  int64_t projection;  // LSTM: elements of h; 0: as many as units
   bool reset_after;    // GRU
 
   bool dales_law() const { return !std::isnan(dale); }
-  // What the plain cell does not have (kernels.h: CellOptions).
+  // Returns whether the layer needs more than the plain cell (kernels.h: CellOptions).
   bool extended() const {
     return projection || peephole || coupled || !reset_after || layer_norm || alpha != 1 ||
            noise > 0 || zoneout > 0 || zoneout_c > 0 || saves_slope(activation);
@@ -49,7 +50,7 @@ static_assert(int(Cell::min_gru) == BPTT_MINGRU - BPTT_RNN);
 static_assert(int(Activation::silu) == BPTT_SILU - BPTT_TANH);
 static_assert(int(Compute::bfloat16) == BPTT_COMPUTE_BFLOAT16);
 
-// Of Dale's law: the first so many units excite.
+// The number of units, from the first on, that excite under Dale's law.
 inline int64_t excitatory_units(const LayerConfig& config) {
   return int64_t(config.dale * double(config.hidden_size) + 0.5);
 }

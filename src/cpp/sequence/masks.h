@@ -1,7 +1,8 @@
-// masks.h: the random masks and noise of a training pass, drawn from a counter: what an element gets
-// depends on seed, draw, kind, layer and direction, and its time, sequence and unit in the caller's
-// numbering, never on where or by whom it is computed. So they are computed again on the way back
-// instead of being stored, and a resumed run draws what the uninterrupted one would have.
+// masks.h: the random masks and noise of a training pass, drawn from a counter. The value of an
+// element depends on seed, draw, kind, layer and direction, and on its time, sequence and unit in
+// the caller's numbering, but not on the place or thread of its computation. The backward pass
+// therefore computes masks again instead of storing them, and a resumed run draws the same values
+// as an uninterrupted one.
 //
 // key = philox((draw, kind + 8 * index), seed); element (t, n, u) has word u mod 4 of
 // philox((u / 4, n, t, 0), key).
@@ -18,7 +19,7 @@ enum class MaskKind : uint32_t { dropout, recurrent_dropout, zoneout, zoneout_c,
 
 class Masks {
  public:
-  // index: l * D + d; of dropout: l * D, l the layer whose input it is.
+  // index: l * D + d; for dropout l * D, where l is the layer whose input is masked.
   Masks(uint64_t seed, uint64_t draw, MaskKind kind, int64_t index) {
     const auto words =
         philox4x32_10({low_word(draw), high_word(draw),
@@ -35,7 +36,7 @@ class Masks {
     each(count, t, n,
          [&](int64_t u, uint32_t word) { out[u] = double(word) >= threshold ? kept : T(0); });
   }
-  // row[u] times that.
+  // row[u] *= the mask of dropout().
   template <class T>
   void drop(T* row, int64_t count, int64_t t, int64_t n, double p) const {
     const double threshold = p * 0x1p32;

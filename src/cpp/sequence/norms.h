@@ -1,4 +1,4 @@
-// norms.h: norms of rows of a gradient, safe from overflow and underflow.
+// norms.h: norms of gradient rows, safe from overflow and underflow.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 
 namespace bptt {
 
-// sqrt of a sum of squares that over- or underflowed is found again with the row scaled to its
-// largest element.
+// Returns the norm of a row. If the sum of squares overflows or underflows, it is computed again
+// with the row scaled by its largest element.
 template <class T>
 double row_norm(const Kernels<T>& kernels, const T* row, int64_t n) {
   const double squares = kernels.sum_squares(row, n);
@@ -22,7 +22,7 @@ double row_norm(const Kernels<T>& kernels, const T* row, int64_t n) {
   return largest * std::sqrt(sum);
 }
 
-// The norm of `count` norms, in their order.
+// Returns the norm of `count` norms, added in order.
 inline double norm_of(const double* norms, int64_t count) {
   double largest = 0, sum = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -34,7 +34,7 @@ inline double norm_of(const double* norms, int64_t count) {
   return largest * std::sqrt(sum);
 }
 
-// The norm of a row of dL/da_t: the planes of all gates, from the first one given on.
+// Returns the norm of a row of dL/da_t: the planes of all gates, starting at `planes`.
 template <class T>
 double planes_norm(const Kernels<T>& kernels, const Geometry<T>& geometry, int64_t units,
                    const T* planes) {

@@ -1,6 +1,6 @@
-// order.h: in which rows a batch lies inside. Sequences are ordered by length, longest first
-// (stably), so those alive at a step are the first rows of that step, and rows are numbered by step,
-// then by sequence, without gaps. A batch whose sequences have one length keeps its order.
+// order.h: the order of the rows of a batch. Sequences are ordered by length, longest first
+// (stably), so the sequences alive at a step are the first rows of that step. Rows are numbered by
+// step, then by sequence, without gaps. A batch whose sequences have equal lengths keeps its order.
 //
 // A walk goes through steps 0, 1, ... of every sequence. Direction 1 reads a sequence from its own
 // end: its step s is the caller's time length - 1 - s.
@@ -34,13 +34,13 @@ class Blocks {
 
  private:
   int64_t begin_ = 0, end_ = 0, steps_ = 1;
-  std::vector<int64_t> starts_;  // of sequences with lengths; and the end
+  std::vector<int64_t> starts_;  // the start of each block and the end, for sequences with lengths
 };
 
 class Order {
  public:
   Order() = default;
-  // lengths: [batch], each 1..steps, or null: all have `steps`. Throws std::bad_alloc.
+  // lengths: [batch], each 1..steps; null: all are `steps`. Throws std::bad_alloc.
   Order(int64_t steps, int64_t batch, const int64_t* lengths);
 
   int64_t steps() const { return steps_; }  // of the longest
@@ -58,14 +58,14 @@ class Order {
   int64_t sequence(int64_t n) const {  // the caller's index
     return uniform() ? begin_ + n : sequences_[std::size_t(n)];
   }
-  // The caller's time of step s of a walk.
+  // Returns the caller's time of step s of a walk.
   int64_t time(int64_t direction, int64_t s, int64_t n) const {
     return direction ? length(n) - 1 - s : s;
   }
 
-  // Sequences [begin, end) as an order of their own.
+  // Returns an order of sequences [begin, end) alone.
   Order part(int64_t begin, int64_t end) const;
-  // Where the i-th of `parts` parts of about the same number of rows begins.
+  // Returns the start of part i when `parts` parts have about the same number of rows.
   int64_t boundary(int64_t i, int64_t parts) const;
   Blocks blocks(int64_t begin, int64_t end) const;  // of steps [begin, end)
 

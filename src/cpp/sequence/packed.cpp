@@ -1,4 +1,4 @@
-// packed.cpp: weights in the order in which the kernels read them.
+// packed.cpp: the packing of weights for the kernels.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -8,7 +8,8 @@
 namespace bptt {
 namespace {
 
-// W_hh as it acts: with the signs of Dale's law, then in `scratch`.
+// Returns the effective W_hh: w_hh itself or, under Dale's law, a copy in `scratch` with signs
+// applied.
 template <class T>
 const T* acting(const StackConfig& config, const T* w_hh, Buffer<T>& scratch) {
   if (!config.dales_law()) return w_hh;
@@ -35,7 +36,7 @@ void pack_slopes(const StackConfig& config, const T* w_hh, typename Packed<T>::L
   }
 }
 
-// Peepholes and gains, in planes.
+// Packs peepholes and gains in planes.
 template <class T>
 void pack_vectors(const Stack<T>& stack, const T* parameters, const LayerOffsets& at,
                   typename Packed<T>::Layer& layer) {
@@ -88,7 +89,7 @@ void pack_forward(const Stack<T>& stack, const T* parameters, bool one_hot,
     auto& layer = packed.layers[w];
     const LayerOffsets& at = offsets[w];
     for (int64_t g = 0; g < G; ++g) {
-      const bool apart = g == shape.apart;  // b_hn stands inside r * (...)
+      const bool apart = g == shape.apart;  // b_hn belongs inside r * (...)
       const auto bias = [&](int64_t from, int64_t u) {
         return u < H && from >= 0 ? parameters[from + g * H + u] : T(0);
       };
@@ -200,8 +201,8 @@ std::shared_ptr<const Packed<T>> packed_backward(const Stack<T>& stack, const T*
 
 template <class T>
 int64_t Stack<T>::team_size(int64_t rows) const {
-  // One thread does about 2 * 10^6 multiply-adds in the time that waking another and two barriers
-  // cost with a good margin.
+  // In the time that waking another thread and two barriers cost, with a good margin, one thread
+  // does about 2 * 10^6 multiply-adds.
   const double work = double(rows) * double(geometry_.shape.gates) * double(config_.hidden) *
                       double(config_.hidden + config_.input);
   const double worth = work / 1e6;

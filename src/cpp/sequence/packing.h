@@ -1,4 +1,4 @@
-// packing.h: packed weights, kept for as long as they fit.
+// packing.h: a cache of packed weights.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace bptt {
 
-// What a packing was made from and for.
+// The source and the purpose of a packing.
 struct PackKey {
   uint64_t version = 0;  // of the parameters
   const KernelTable* table = nullptr;
@@ -21,12 +21,13 @@ struct PackKey {
   bool operator==(const PackKey&) const = default;
 };
 
-// The newest packing of some weights; `Packing` has a member `key`.
+// Keeps the newest packing of some weights; `Packing` has a member `key`.
 template <class Packing>
 class PackCache {
  public:
-  // Returns the packing of `key`. If it is not the newest, fill(Packing&) makes it: in the memory of the
-  // newest unless somebody else (a stream, a tape) holds that. What fill throws is passed on.
+  // Returns the packing of `key`. If it is not the newest, fill(Packing&) makes it, reusing the
+  // memory of the newest unless another holder (a stream, a tape) uses that. Exceptions of fill are
+  // passed on.
   template <class Fill>
   std::shared_ptr<const Packing> get(const PackKey& key, const Fill& fill) {
     const auto access = newest_.access();
@@ -36,7 +37,7 @@ class PackCache {
     newest.reset();
     if (!packing || packing.use_count() > 1 || packing->key.table != key.table)
       packing = std::make_shared<Packing>();
-    std::atomic_thread_fence(std::memory_order_acquire);  // behind the last other holder's reads
+    std::atomic_thread_fence(std::memory_order_acquire);  // after the last other holder's reads
     const Timed timed(Phase::packing);
     fill(*packing);
     packing->key = key;
@@ -48,8 +49,8 @@ class PackCache {
   Guarded<std::shared_ptr<Packing>> newest_;
 };
 
-// Reads row k of a packed matrix of one group (kernels.h: PackArgs) back into `row` [units]. Its operands
-// are not in pairs, so the numbers are those that were packed.
+// Reads row k of a packed matrix of one group (kernels.h: PackArgs) into `row` [units]. The
+// operands must not be in pairs, so the numbers are those that were packed.
 template <class T>
 void unpack_row(const Kernels<T>& kernels, const T* packed, int64_t depth, int64_t units, int64_t k,
                 T* row) {

@@ -1,5 +1,5 @@
-// products.h: the arguments of packings and products in their usual forms, filled by name. What a call
-// needs beyond these, it sets itself.
+// products.h: the arguments of packings and products in their usual forms. The caller sets any
+// further fields.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct Rows {
   int64_t row;
 };
 
-// B [depth, units] as it is, for all panels.
+// Returns arguments that pack B [depth, units] unchanged, for all panels.
 template <class T>
 PackArgs<T> packing(const Kernels<T>& kernels, Rows<const T> b, int64_t depth, int64_t units,
                     T* packed) {
@@ -32,7 +32,7 @@ PackArgs<T> packing(const Kernels<T>& kernels, Rows<const T> b, int64_t depth, i
   return p;
 }
 
-// The same of W^T, W [groups, units, depth] without gaps.
+// Returns the same for W^T, with W [groups, units, depth] without gaps.
 template <class T>
 PackArgs<T> transposed_packing(const Kernels<T>& kernels, const T* w, int64_t depth, int64_t units,
                                int64_t groups, T* packed) {
@@ -43,7 +43,7 @@ PackArgs<T> transposed_packing(const Kernels<T>& kernels, const T* w, int64_t de
   return p;
 }
 
-// A member's share of the panels of a packing.
+// Packs a member's share of the panels.
 template <class T>
 void pack_share(const Team& team, const Kernels<T>& kernels, PackArgs<T> args) {
   const int64_t panels = args.panel_end;
@@ -52,7 +52,8 @@ void pack_share(const Team& team, const Kernels<T>& kernels, PackArgs<T> args) {
   kernels.pack(args);
 }
 
-// C [rows, units] = A [rows, depth] B, B packed, for all panels of one group.
+// Returns arguments for C [rows, units] = A [rows, depth] B, with B packed, for all panels of one
+// group.
 template <class T>
 ProductArgs<T> product_args(const Kernels<T>& kernels, int64_t rows, int64_t depth, int64_t units,
                             Rows<const T> a, const T* b, Rows<T> c, T* scratch) {

@@ -29,7 +29,7 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geo
   const int64_t mask = masked ? checked_count(batch, geometry.state_row, size) : 0;
   auto lines = [](int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; };
   const int64_t per_layer = lines(h) + (shape.has_c ? lines(c) : 0) + lines(planes) + lines(mask);
-  // One line more at the end: a vector of units may be read past the end of the last row's plane.
+  // Add one line at the end: a vector of units may be read past the end of the last row's plane.
   int64_t total = 0;
   if (__builtin_add_overflow(checked_count(per_layer, config.walks()),
                              lines(x) + lines(ids) + kAlignment, &total)) {

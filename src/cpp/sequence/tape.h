@@ -1,11 +1,11 @@
-// tape.h: what one forward pass remembers, per layer and direction (index l * D + d), in the rows of
+// tape.h: the record of one forward pass. Per layer and direction (index l * D + d), in the rows of
 // order.h:
 //     h, c     [N + rows, R | H]     states; the first N rows are those before the first step
-//     planes   [rows, planes, H]     what the cell saved (CellShape); none for plain RNN
-// and once: the input [rows, I], or the tokens; reset marks; masks that are the same for all steps.
-// Rows are all of the batch's steps for BPTT, or those of one block of time where nothing has to be
-// remembered. They have the lengths of Geometry. Bytes: sizeof(T) * rows * L * D * H * (1 | 2 + 4 |
-// 1 + 4) for plain RNN | LSTM | GRU (MinGRU 1 + 2), and the input.
+//     planes   [rows, planes, H]     values saved by the cell (CellShape); none for plain RNN
+// Once: the input [rows, I] or the tokens, reset marks, and masks that are the same for all steps.
+// The rows cover all of the batch's steps for BPTT, or one block of time if nothing has to be
+// remembered. Their lengths are those of Geometry. Bytes for plain RNN | LSTM | GRU | minGRU, in
+// addition to the input: sizeof(T) * rows * L * D * H * (1 | 2 + 4 | 1 + 4 | 1 + 2).
 #pragma once
 
 #include <cmath>
@@ -31,9 +31,9 @@ struct Geometry {
   CellShape shape;
   int64_t input_row;     // of x of the first layer
   int64_t state_row;     // of h
-  int64_t cell_row;      // of c, and of what the cell itself calls h
+  int64_t cell_row;      // of c, and of the cell's own h before a projection
   int64_t features_row;  // of x of the upper layers: h of all directions
-  int64_t plane;         // between the planes of a row
+  int64_t plane;         // distance between the planes of a row
   int64_t planes_row;    // of the saved planes
   int64_t dz_row;        // of the pre-activation gradients
   explicit Geometry(const StackConfig& config) : shape(config.shape()) {
@@ -60,8 +60,8 @@ class Tape {
     T* recurrent_mask;  // [N, R], state_row apart; null: none
   };
 
-  // `dense`: the input is copied (or gathered from a table); else only its tokens are kept. `whole`:
-  // all steps are remembered. `training`: random masks are drawn.
+  // `dense`: copy the input (or gather it from a table); else keep only its tokens. `whole`:
+  // remember all steps. `training`: draw random masks.
   Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geometry<T>& geometry,
        const Sequence<T>& sequence, bool dense, bool whole, bool training);
   ~Tape();
@@ -78,14 +78,15 @@ class Tape {
   int64_t bytes() const { return bytes_; }
   bool dense() const { return x_ != nullptr; }
   bool tokens() const { return tokens_ != nullptr; }
-  // Of the parameters that it was made with; null for a tape that does not outlive them.
+  // The parameters that it was made with; null if the tape does not outlive them.
   const Snapshot<T>* snapshot() const { return snapshot_.get(); }
 
   const Layer& layer(int64_t index) const { return layers_[static_cast<size_t>(index)]; }
   T* x() const { return x_; }
   int64_t* token_ids() const { return tokens_; }
 
-  // Whether the state of row n is cut before step s of a walk.
+  // Returns whether a reset cuts the state of row n before step s of a walk (cuts: whether any
+  // does).
   bool cuts() const { return !resets_.empty(); }
   bool cut(int64_t direction, int64_t s, int64_t n) const {
     if (resets_.empty()) return false;
@@ -95,7 +96,7 @@ class Tape {
   Masks masks(MaskKind kind, int64_t index) const { return {seed_, draw_, kind, index}; }
 
   void hold(std::shared_ptr<const Snapshot<T>> snapshot) { snapshot_ = std::move(snapshot); }
-  // Whether the tape would be the same, but for its draw, for this sequence; then it has that.
+  // Reuses this tape for `sequence` if only the draw differs; returns whether it was reused.
   bool renew(const Sequence<T>& sequence);
 
  private:
@@ -116,7 +117,7 @@ class Tape {
   int64_t* tokens_ = nullptr;
 };
 
-// What a caller may read of a tape; zeros beyond a sequence's length.
+// The part of a tape that read_tape copies; values beyond a sequence's length are zero.
 enum class TapePart { h, c, gate };
 template <class T>
 void read_tape(const Tape<T>& tape, TapePart part, int64_t index, int64_t gate, T* values);

@@ -304,7 +304,7 @@ constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Layout::by_rows, 1, 1, kTileRows
                                   lone_tile<O, 2>};
 
 // The height of the next tile when `left` rows remain. Heights are as even as possible, so that no
-// tile is very low.
+// tile has very few rows.
 BPTT_INLINE int64_t tile_height(int64_t left) {
   const int64_t tiles = (left + kTileRows - 1) / kTileRows;
   return (left + tiles - 1) / tiles;

@@ -1,4 +1,4 @@
-// backward.cpp: the batch in parts, each walked backward through time.
+// backward.cpp: the backward pass: parts of the batch, each walked backward through time.
 #include <algorithm>
 #include <atomic>
 #include <memory>
@@ -10,18 +10,19 @@
 
 namespace bptt {
 
-// Shards: the batch in fixed parts, each walked by one thread with gradients of its own, which are
-// added at the end in their order. Nothing crosses from core to core meanwhile. How many there are
-// depends on the sizes only. Few sequences or many parameters: one, whose rows a team shares.
+// Shards are fixed parts of the batch. Each is walked by one thread with its own gradients, and
+// these are added at the end in order, so no data move between cores in the meantime. Their number
+// depends on sizes only. For few sequences or many parameters there is one shard, and a team shares
+// its rows.
 int64_t shard_count(int64_t batch, int64_t parameters) {
-  constexpr int64_t kMostParameters = 1 << 21;  // beyond, adding the parts costs more than it saves
+  constexpr int64_t kMostParameters = 1 << 21;  // above, adding the parts costs more than it saves
   if (batch < 16 || parameters > kMostParameters) return 1;
   return batch < 64 ? 2 : 4;
 }
 
 namespace {
 
-// Omega of all parts, and its gradient to where W_hh's is.
+// Sums Omega over all parts and adds its gradient to that of W_hh.
 template <class T>
 void add_omega(const Kernels<T>& kernels, const Stack<T>& stack, const BackwardCall<T>& call,
                const std::vector<std::unique_ptr<BackwardWalk<T>>>& walks) {
@@ -59,10 +60,10 @@ void walk_backward(const Stack<T>& stack, const BackwardCall<T>& call, const Tap
   std::unique_ptr<FlowRecord<T>> record;
   if (call.flow.detail) record = std::make_unique<FlowRecord<T>>(stack.geometry(), tape);
   std::atomic<bool> stop{false};
-  // The first part adds to the caller's gradients, the others to vectors of their own.
+  // The first part adds to the caller's gradients, the others to their own vectors.
   Buffer<T> sums;
   if (call.gradients) sums = Buffer<T>::zeros(checked_count(parts - 1, call.parameter_count));
-  // The same for the flow.
+  // The flow is divided in the same way.
   double* const* const to = call.flow.norms;
   Buffer<double> norms[3];
   for (int k = 0; k < 3; ++k) {

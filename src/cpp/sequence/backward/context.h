@@ -1,4 +1,5 @@
-// context.h: what the parts of a backward walk share: whose walk it is and where rows are.
+// context.h: the context shared by the parts of a backward walk: its shard and the positions of
+// rows.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 
 namespace bptt {
 
-// Sequences n count from the shard's first one; `own` numbers the shard's rows, `all` the tape's.
+// Sequences n are counted within the shard; `own` numbers the shard's rows, `all` the tape's.
 template <class T>
 struct BackwardContext {
   BackwardContext(const Stack<T>& stack, const BackwardCall<T>& call_, const Tape<T>& tape_,
@@ -54,7 +55,7 @@ struct BackwardContext {
   const int64_t count, H, R, D;
   const int64_t block_rows;  // of the largest block
   const OperandRows<T> operands;
-  const bool joined;  // rows of the shard follow on from step to step
+  const bool joined;  // the shard's rows of all steps are contiguous
   const bool cuts, extended;
 
   const T* after(const T* states, int64_t t, int64_t n, int64_t row) const {
@@ -72,15 +73,15 @@ struct BackwardContext {
   int64_t input_row(int64_t walk) const {
     return walk < D ? geometry.input_row : geometry.features_row;
   }
-  // Seeds: whose loss row n is.
+  // Seeds: returns the index of the loss of row n.
   size_t seed(int64_t n) const { return size_t(own.sequence(n)); }
   bool truncated() const { return call.settings.k1 > 0; }
-  // From row to row of what a walk only reads.
+  // The stride between rows of an array that a walk only reads.
   int64_t stride(int64_t row) const { return shard.shared ? 0 : row; }
 
  private:
-  // Seeds of one direction enter at their own steps, as sequences of that length would. With two, each
-  // direction's walk takes them through all steps.
+  // Seeds of one direction enter at their own steps, like sequences of that length. With two
+  // directions, each direction walks them through all steps.
   static Order rows_of(const BackwardCall<T>& call, const Tape<T>& tape, const Shard<T>& shard) {
     if (!shard.shared) return tape.order().part(shard.begin, shard.end);
     const std::vector<int64_t>& times = call.seeds->times;

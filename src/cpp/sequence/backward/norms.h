@@ -1,4 +1,4 @@
-// norms.h: norms of the gradient on its way back: of the flow, and of seeds.
+// norms.h: norms of the gradient in a backward walk: those of the flow and those of seeds.
 #pragma once
 
 #include <vector>
@@ -8,8 +8,9 @@
 
 namespace bptt {
 
-// What a walk notes. Row norms of the flow stand where the block's rows do, or, with two directions,
-// all of the shard's in the caller's time; those of seeds go where the caller wants them.
+// Records the norms of a walk. The row norms of the flow are indexed as the block's rows or, with
+// two directions, as all of the shard's rows in the caller's time. The norms of seeds go to the
+// caller's arrays.
 template <class T>
 class BackwardNorms {
  public:
@@ -23,13 +24,13 @@ class BackwardNorms {
     if (in.D == 2 && of_dx()) dx_ = Buffer<T>(checked_count(kept, in.geometry.input_row));
   }
 
-  // Where a cell leaves the norms of a step itself, for rows from `row` of a block, or sequences from
-  // n on; NULL if nobody asks.
+  // The destinations for norms that a cell computes itself, for rows from `row` of a block or
+  // sequences from n on; null if they are not required.
   double* cell_h(int64_t row) { return h_.count() ? h_.data() + row : nullptr; }
   double* cell_a(int64_t row) { return a_.count() ? a_.data() + row : nullptr; }
   double* cell_c(int64_t n) { return step_c_.count() ? step_c_.data() + n : nullptr; }
   bool of_a() const { return a_.count() > 0; }
-  // Whether seeds have norms of dL/dx.
+  // Returns whether norms of dL/dx are required for seeds.
   bool of_dx() const { return in.call.seeds && !in.call.seeds->dx_norms.empty(); }
 
   void put_h(int64_t walk, const Block<T>& block, int64_t t, int64_t n, const T* dh) {
@@ -40,7 +41,7 @@ class BackwardNorms {
   void put_a(int64_t walk, const Block<T>& block, int64_t t, int64_t n, const T* dz) {
     if (a_.count()) a_[place(walk, block, t, n)] = planes_norm(in.kernels, in.geometry, in.H, dz);
   }
-  // What cell_c was given for.
+  // Stores the norms that the cell left in cell_c.
   void put_c(int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1) {
     for (int64_t n = n0; step_c_.count() && n < n1; ++n) {
       double* to = in.call.seeds ? of_seed(in.call.seeds->flow_c, walk, t, n)
@@ -49,7 +50,7 @@ class BackwardNorms {
     }
   }
 
-  // Two directions: the place in which dL/dx of both is added, in the caller's time.
+  // With two directions: the rows in which dL/dx of both is summed, in the caller's time.
   T* dx_row(int64_t row) { return dx_.data() + row * in.geometry.input_row; }
   void put_dx() {
     if (!dx_.count()) return;
@@ -57,7 +58,7 @@ class BackwardNorms {
                     in.shard.begin, &in.all, in.shard},
            dx_.data());
   }
-  // Of all rows of a block.
+  // Stores the norms of all rows of a block.
   void put_dx(const Block<T>& block, const T* dx) const {
     for_rows(block, 0, block.rows(), [&](int64_t r, int64_t t, int64_t n) {
       in.call.seeds->dx_norms[in.seed(n)][t] =
@@ -65,7 +66,7 @@ class BackwardNorms {
     });
   }
 
-  // The flow of a block's steps, from its rows.
+  // Computes the flow of a block's steps from the norms of its rows.
   void record(int64_t walk, const Block<T>& block) const {
     if (!h_.count() && !c_.count() && !a_.count()) return;
     for (int64_t t = block.first; t < block.last; ++t) {

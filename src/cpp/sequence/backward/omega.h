@@ -1,8 +1,8 @@
-// omega.h: the regulariser against vanishing gradients of Pascanu, Mikolov & Bengio (2013, eq. 9 and
-// 10), for the plain RNN. With delta = dL/da_{k+1} and u = W_hh^T delta,
+// omega.h: the regulariser against vanishing gradients of Pascanu, Mikolov & Bengio (2013, eq. 9
+// and 10), for the plain RNN. With delta = dL/da_{k+1} and u = W_hh^T delta,
 //     Omega = mean over (k, n) of (|u f'(a_k)| / |delta| - 1)^2,
-// terms with |delta|^2 < 1e-20 left out. Only its immediate derivative is taken: delta and f'(a_k)
-// are held constant, so a term's share of dW_hh is
+// where terms with |delta|^2 < 1e-20 are omitted. Only the immediate derivative is computed: delta
+// and f'(a_k) are held constant, so the share of a term in dW_hh is
 //     2 (ratio - 1) / (|delta| |u f'|)  delta (u f'^2)^T.
 #pragma once
 
@@ -29,7 +29,8 @@ class OmegaTerms {
 
   bool on() const { return rows_.count() > 0; }
 
-  // After step t: delta = dz of this row, u = dL/dh_{t-1} without dL/dy_{t-1}, h = h_{t-1}.
+  // Adds the term of step t: delta = dz of this row, u = dL/dh_{t-1} without dL/dy_{t-1}, h =
+  // h_{t-1}.
   void step(const StepBackwardArgs<T>& args, int64_t walk, int64_t row, int64_t t, int64_t n,
             const T* delta, const T* u, const T* h) {
     T* out = rows_.data() + row * in.geometry.state_row;
@@ -38,7 +39,7 @@ class OmegaTerms {
     if (t == 0 || in.tape.cut(walk % in.D, t, in.shard.place(n))) return;
     const double norm = row_norm(in.kernels, delta, in.H);
     if (!(norm * norm >= 1e-20)) return;
-    // f'(a) times anything is what the cell's way back computes, here in place.
+    // The cell's backward step multiplies by f'(a), here in place.
     std::copy_n(u, in.H, out);
     StepBackwardArgs<T> s = args;
     s.rows = 1;
@@ -59,7 +60,7 @@ class OmegaTerms {
     in.kernels.scale(out, in.H, factor);
   }
 
-  // The block's terms, once all of its steps are done and after a barrier.
+  // Packs the block's terms, after all of its steps and a barrier.
   void pack(const Team& team, const Block<T>& block) {
     const T* rows = rows_.data();
     pack_rows(
@@ -87,7 +88,7 @@ class OmegaTerms {
 
  private:
   const BackwardContext<T>& in;
-  Buffer<T> rows_, panels_;  // of a block: what stands on the right of delta
+  Buffer<T> rows_, panels_;  // of a block: the right-hand factors of delta
   Buffer<T> gradient_;       // [L * D, H, H]: sum of the shares
   Buffer<double> terms_;     // of a block; negative: none
   std::vector<int64_t> counts_;

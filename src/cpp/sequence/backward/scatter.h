@@ -1,6 +1,6 @@
-// scatter.h: rows added to the rows of a table that their tokens name: the gradient of a gather. Within
-// a block of rows, those of one token are summed first and added to the table once, in the order of
-// the rows, by whichever thread owns the columns.
+// scatter.h: the addition of rows to the table rows that their tokens select, the gradient of a
+// gather. Within a block, the rows of one token are summed first, in order, and added to the table
+// once, by the thread that owns the columns.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ struct SortedTokens {
   void sort();  // sets order
 };
 
-// table[token of row, :] += rows[row, :] for the rows of the block; `table_row` between rows of the
-// table.
+// table[token of row, :] += rows[row, :] for the rows of the block. table_row is the distance
+// between rows of the table.
 template <class T>
 void scatter_add(const Kernels<T>& kernels, const SortedTokens& sorted, const T* rows, int64_t row,
                  int64_t columns, T* table, int64_t table_row);

@@ -1,5 +1,5 @@
-// step.h: one time step of one layer backward, in one direction, for some sequences: from the
-// total dL/dh_t to the pre-activation gradients dz and to dL/dh_{t-1}. The twin of step.h.
+// step.h: one backward time step of one layer and direction for some sequences: from the total
+// dL/dh_t to the pre-activation gradients dz and to dL/dh_{t-1}. The counterpart of forward/step.h.
 #pragma once
 
 #include <algorithm>
@@ -45,7 +45,8 @@ class BackwardSteps {
     if (config.zoneout_c > 0) keep_c_ = rows(in.count, cell_row);
   }
 
-  // What flows back from the step after: on entry of run, with dL/dh_t of the step itself.
+  // The gradient that flows back from the next step; on entry of run, including dL/dh_t of the step
+  // itself.
   T* dh(int64_t walk, int64_t n) {
     return dh_.data() + (walk * in.count + n) * in.geometry.state_row;
   }
@@ -57,7 +58,7 @@ class BackwardSteps {
     return total_.data();
   }  // with a projection: dL/dh_t [rows of a block, R]
 
-  // What all steps of a layer's direction have in common.
+  // The arguments common to all steps of a layer's direction.
   struct Common {
     StepBackwardArgs<T> step;
     ProductArgs<T> product;  // with W_hh
@@ -85,10 +86,10 @@ class BackwardSteps {
     return common;
   }
 
-  // Sequences [n0, n1). norms_c: per sequence, of the total dL/dc_t; or null. common.step is then that
-  // of this step. `sharers`: a team that shares the units of the product, for all sequences; or null.
-  // norms_h, norms_a: of the total dL/dh_t, where the cell adds dL/dy_t itself, and of a plain RNN's
-  // dL/da_t; or null.
+  // Runs the step for sequences [n0, n1) and leaves its arguments in common.step. norms_c: the norm
+  // of the total dL/dc_t per sequence, or null. norms_h, norms_a: the norms of the total dL/dh_t,
+  // if the cell itself adds dL/dy_t, and of a plain RNN's dL/da_t; or null. `sharers`: a team that
+  // shares the units of the product, for all sequences; or null.
   void run(Common& common, int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1,
            double* norms_h, double* norms_c, double* norms_a, const Team* sharers) {
     if (n0 < n1) {
@@ -120,7 +121,7 @@ class BackwardSteps {
     if (sharers) sharers->wait();
   }
 
-  // Cuts and rescales what goes on to step t - 1.
+  // Cuts and rescales the gradient that goes on to step t - 1.
   void finish(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
     for (int64_t n = n0; in.cuts && n < n1; ++n) {
       if (!in.tape.cut(walk % in.D, t, in.shard.place(n))) continue;
@@ -153,7 +154,7 @@ class BackwardSteps {
     s.rows = n1 - n0;
   }
 
-  // The states before the step, with zeros where a reset cuts.
+  // Replaces the states before the step by copies with zeros if a reset cuts any of them.
   void cut_states(StepBackwardArgs<T>& s, int64_t d, int64_t t, int64_t n0, int64_t n1) {
     const int64_t row = in.geometry.state_row, cell_row = in.geometry.cell_row;
     const int64_t g0 = in.shard.place(n0), g1 = in.shard.place_end(n1);
@@ -167,7 +168,7 @@ class BackwardSteps {
     s.c_previous = c;
   }
 
-  // What step t - 1 will read, so much of it as may wait in the caches.
+  // Prefetches the data that step t - 1 will read, as far as they may stay in the caches.
   void fetch_ahead(Common& common, int64_t walk, int64_t t, int64_t n0) const {
     constexpr int64_t kMost = 1 << 17, kPiece = 128;  // bytes
     ProductArgs<T>& p = common.product;
@@ -185,7 +186,7 @@ class BackwardSteps {
       p.ahead[1] = rows(in.before(layer.h, layer.planes ? t - 1 : t, n0, in.geometry.state_row),
                         in.geometry.state_row);
     }
-    if (layer.c && in.shard.gradients)  // which its weight gradient alone reads
+    if (layer.c && in.shard.gradients)  // which only its weight gradient reads
       p.ahead[3] = rows(in.before(layer.h, t, n0, in.geometry.state_row), in.geometry.state_row);
     if (s.dy && walk == in.config.walks() - 1 && in.call.dy)
       p.ahead[2] = rows(s.dy - in.call.dy_t, in.call.dy_n);
@@ -235,7 +236,7 @@ class BackwardSteps {
     return o;
   }
 
-  // dL/d(o tanh(c_t)) from the total dL/dh_t, which is kept for dW_hr.
+  // Computes dL/d(o tanh(c_t)) from the total dL/dh_t, which is kept for dW_hr.
   T* through_projection(int64_t walk, const T* total, int64_t at, int64_t rows) {
     const int64_t row = in.geometry.state_row;
     std::memcpy(total_.data() + at * row, total, size_t(rows * row) * sizeof(T));
@@ -247,7 +248,7 @@ class BackwardSteps {
     return dm;
   }
 
-  // From da to the gradients before the normalisations of W_ih x and W_hh h.
+  // Computes the gradients before the normalisations of W_ih x and W_hh h from da.
   void through_norms(int64_t walk, const StepBackwardArgs<T>& s, int64_t t, int64_t n0) {
     static constexpr int64_t kInOrder[4] = {0, 1, 2, 3};
     T* planes = const_cast<T*>(in.planes(in.tape.layer(walk), t, n0));
@@ -266,7 +267,7 @@ class BackwardSteps {
     }
   }
 
-  // dL/dh_{t-1}: the product with W_hh, and what the cell has left in dh.
+  // Computes dL/dh_{t-1}: the product with W_hh plus the share that the cell left in dh.
   void carry_back(Common& common, int64_t walk, T* carry, int64_t n0, int64_t n1) {
     const StepBackwardArgs<T>& s = common.step;
     const int64_t row = in.geometry.state_row, plane = in.geometry.plane;
@@ -309,7 +310,7 @@ class BackwardSteps {
     }
   }
 
-  // Each sequence's (dh, dc) to at most clip_step_norm.
+  // Scales each sequence's (dh, dc) down to at most clip_step_norm.
   void rescale_carry(int64_t walk, int64_t n0, int64_t n1) {
     for (int64_t n = n0; n < n1; ++n) {
       T* h = dh(walk, n);

@@ -1,4 +1,4 @@
-// walk.h: the walk through time, backward, of a part of the batch.
+// walk.h: the backward walk through time of a part of the batch.
 #pragma once
 
 #include <algorithm>
@@ -15,12 +15,12 @@
 
 namespace bptt {
 
-// The walk of one shard. Rows of a block are numbered by time, then by sequence. A shard is walked
-// by one thread, or by a team that shares its rows; then each element of a weight gradient is one
-// member's.
+// Walks one shard. Rows of a block are numbered by time, then by sequence. One thread walks a
+// shard, or a team shares its rows; each element of a weight gradient then belongs to one member.
 //
-// One direction: block by block, each through all layers. Two: layer by layer, each direction through
-// all blocks; dL/dy and dL/dx of the layers between are then kept for all steps, in the caller's time.
+// With one direction, it goes block by block, each through all layers. With two, it goes layer by
+// layer, each direction through all blocks; dL/dy and dL/dx of the layers between are then kept for
+// all steps, in the caller's time.
 template <class T>
 class BackwardWalk {
  public:
@@ -55,26 +55,28 @@ class BackwardWalk {
 
   const OmegaTerms<T>& omega() const { return omega_; }
 
-  // `asks`: whether the caller's cancel callback is this thread's to ask.
+  // `asks`: this thread calls the caller's cancel callback.
   void run(const Team& team, bool asks) {
     const Timed timed(Phase::other);
     clear_results(team);
     const bool done = in.D == 2 ? run_both(team, asks) : run_one(team, asks);
     if (!done || !in.shard.gradients) return;
-    team.wait();  // all of the scattered rows and column sums
+    team.wait();  // for all scattered rows and column sums
     weights_.finish(team);
   }
 
  private:
-  // Truncation: the losses of k1 steps go back k2 steps. Without it, one window.
+  // A window of truncated BPTT: the losses of k1 steps go back k2 steps. Without truncation, one
+  // window.
   struct Window {
     int64_t begin, end;
     int64_t counted;  // the first step whose losses go back in this window
   };
-  // Seeds of two directions are walked to the end: one that has left must not be missed by the other.
+  // With two directions, seeds are walked to the end: one direction must not miss a row that the
+  // other has finished.
   int64_t first_step() const { return in.call.seeds && in.D == 1 ? in.call.seeds->begin : 0; }
   int64_t window_steps() const { return in.truncated() ? in.call.settings.k1 : in.tape.steps(); }
-  // Losses beyond the longest sequence have no window.
+  // Losses beyond the longest sequence belong to no window.
   int64_t window_count() const { return (in.own.steps() - 1) / window_steps() + 1; }
   Window window(int64_t i) const {
     const int64_t counted = i * window_steps(), longest = in.own.steps();
@@ -113,7 +115,7 @@ class BackwardWalk {
       if (own.begin == 0) {
         for (int64_t l = 0; l < in.config.layers; ++l) put_initial(team, l);
       }
-      team.wait();  // the carries are used again
+      team.wait();  // before the carries are reused
     }
     return true;
   }
@@ -138,7 +140,7 @@ class BackwardWalk {
     const bool dy = in.call.dy || in.call.before_block || in.call.seeds;
     int turn = 0;
     for (int64_t l = in.config.layers - 1; l >= 0; --l) {
-      // The last direction first: what it left is still in the caches.
+      // The last direction first: its data are still in the caches.
       for (int64_t walk = (l + 1) * in.D; walk-- > l * in.D;) {
         for (int64_t i = blocks.count(); i-- > 0; turn = !turn) {
           if (asks && cancelled()) stop_.store(true);
@@ -155,7 +157,8 @@ class BackwardWalk {
     return true;
   }
 
-  // One block of one layer in one direction; false if the caller's cancel callback says so.
+  // Walks one block of one layer in one direction; returns false if the caller's cancel callback
+  // stops the call.
   bool walk_block(const Team& team, int64_t walk, const Block<T>& block, int64_t end, int turn,
                   bool has_dy) {
     const int64_t live = in.own.live(block.first), n0 = team.begin(live), n1 = team.end(live);
@@ -195,7 +198,7 @@ class BackwardWalk {
     return true;
   }
 
-  // What has no steps here, or is only added to.
+  // Sets to zero the outputs that no step writes or that are only added to.
   void clear_results(const Team& team) {
     for (int64_t n = team.begin(in.count); n < team.end(in.count); ++n) {
       const int64_t from = in.truncated() ? 0 : in.own.length(n);
@@ -212,7 +215,8 @@ class BackwardWalk {
     return in.call.dx + t * in.call.dx_t + in.sequence(n) * in.call.dx_n;
   }
 
-  // What flows into step t from later ones, for sequences whose walk begins here.
+  // Sets the gradient that flows into step t from later steps, for sequences whose walk begins
+  // here.
   void enter(int64_t walk, const Block<T>& block, int64_t t, int64_t end, int64_t n0, int64_t n1) {
     for (int64_t n = std::max(n0, t == end - 1 ? 0 : in.own.live(t + 1)); n < n1; ++n) {
       const bool final = in.own.length(n) - 1 == t && t >= block.counted;
@@ -229,8 +233,8 @@ class BackwardWalk {
     }
   }
 
-  // One step for sequences [n0, n1): the total dL/dh_t, then dz_t, then dL/dh_{t-1}, the product for
-  // which a team may share.
+  // Walks one step for sequences [n0, n1): computes the total dL/dh_t, then dz_t, then dL/dh_{t-1}.
+  // A team may share the product of the latter.
   void step(typename BackwardSteps<T>::Common& common, int64_t walk, const Block<T>& block,
             int64_t t, int64_t end, int64_t n0, int64_t n1, bool has_dy, const Team* sharers) {
     if (n0 >= n1 && !sharers) return;
@@ -253,7 +257,7 @@ class BackwardWalk {
       norms_.put_h(walk, block, t, n, own);
       if (in.shard.record) in.shard.record->put_h(walk, in.tape_row(t, n), in.geometry, own);
     }
-    const bool noted = direct_dy_ && in.shape.gates == 1;  // dL/da, by the cell itself
+    const bool noted = direct_dy_ && in.shape.gates == 1;  // the cell computes the norms of dL/da
     steps_.run(common, walk, block, t, n0, n1, direct_dy_ ? norms_.cell_h(at) : nullptr,
                norms_.cell_c(n0), noted ? norms_.cell_a(at) : nullptr, sharers);
     for (int64_t n = n0; n < n1 && !noted && (norms_.of_a() || in.shard.record); ++n) {
@@ -270,7 +274,7 @@ class BackwardWalk {
     steps_.finish(walk, t, n0, n1);
   }
 
-  // The time of the output that reads h of the top layer after step s of a walk.
+  // Returns the time of the output that reads h of the top layer after step s of a walk.
   int64_t output_time(int64_t d, int64_t s, int64_t n) const {
     return in.call.ends ? s : in.own.time(d, s, n);
   }
@@ -288,7 +292,7 @@ class BackwardWalk {
     return from.data() + row * in.geometry.features_row + d * in.R;
   }
 
-  // dx of this member's rows of the block, to the layer below or to the caller.
+  // Computes dx of this member's rows of the block, for the layer below or the caller.
   void input_gradient(const Team& team, int64_t walk, const Block<T>& block) {
     const int64_t r0 = team.begin(block.rows()), r1 = team.end(block.rows());
     if (r0 == r1) return;
@@ -321,7 +325,8 @@ class BackwardWalk {
     });
   }
 
-  // The product of input_gradient to where the caller wants it: all rows at once, or step by step.
+  // Computes the product of input_gradient directly into the caller's dx: all rows at once, or step
+  // by step.
   void put_dx(const Block<T>& block, int64_t r0, int64_t r1, ProductArgs<T> p) const {
     const int64_t row = in.count == 1 ? in.call.dx_t : in.call.dx_n;
     const bool at_once = in.joined && in.call.dx_t == in.count * row;
@@ -336,7 +341,7 @@ class BackwardWalk {
     }
   }
 
-  // dh0 and dc0.
+  // Stores dh0 and dc0.
   void put_initial(const Team& team, int64_t walk) {
     for (int64_t n = team.begin(in.count); n < team.end(in.count); ++n) {
       const int64_t at = walk * in.all.batch() + in.sequence(n);
@@ -358,8 +363,8 @@ class BackwardWalk {
   BackwardSteps<T> steps_;
   BackwardNorms<T> norms_;
   std::atomic<bool>& stop_;
-  std::vector<Blocks> blocks_;  // of each window; here, because a walk itself must not throw
-  Buffer<T> dx_[2], dy_;        // [rows, D * R]: dL/d input of the layers between; of the outputs
+  std::vector<Blocks> blocks_;  // of each window; made in advance, because a walk must not throw
+  Buffer<T> dx_[2], dy_;        // [rows, D * R]: dL/dx of the layers between; dL/dy of the outputs
   Buffer<T> block_dx_;          // [rows of a block, I or D * R]
   Buffer<T> top_;               // [rows of a block, D * R]
   bool direct_dy_, direct_dx_;  // the cell reads dL/dy itself; the product writes the caller's dx

@@ -1,5 +1,5 @@
-// weights.h: what a block's pre-activation gradients add to the gradients of the weights:
-// dW += dz^T [x | h] as products over the block's rows, and column sums for all vectors.
+// weights.h: the gradients of the weights from a block's pre-activation gradients: dW += dz^T [x |
+// h] as products over the block's rows, and column sums for all vectors.
 #pragma once
 
 #include <algorithm>
@@ -42,8 +42,9 @@ class WeightGradients {
     if (in.config.dales_law()) acting_ = Buffer<T>::zeros(checked_count(L, in.H, in.H));
   }
 
-  // The tokens of a block's rows, sorted; by one member, before the block's barrier. Blocks take
-  // turns (0, 1), because others may still read those of the block before.
+  // Sorts the tokens of a block's rows. One member calls this before the block's barrier. Blocks
+  // use the two turns (0, 1) alternately, because others may still read the tokens of the previous
+  // block.
   void sort_tokens(int64_t d, const Block<T>& block, int turn) {
     SortedTokens& sorted = sorted_[turn];
     sorted.tokens.clear();
@@ -54,7 +55,8 @@ class WeightGradients {
     sorted.sort();
   }
 
-  // A right-hand side: the block's rows where they lie, if evenly and as they are, else packed.
+  // A right-hand side: the block's rows in place if they are evenly spaced and unmodified, else
+  // packed.
   struct Operand {
     const T* b = nullptr;
     int64_t row = 0, run_length = 0, run = 0;  // as in OuterArgs
@@ -102,7 +104,8 @@ class WeightGradients {
     return of;
   }
 
-  // dz: of the block's rows. dh: with a projection, the total dL/dh_t of its rows.
+  // Adds the block's weight gradients. dz: of the block's rows. dh: with a projection, the total
+  // dL/dh_t of its rows.
   void add(const Team& team, int64_t walk, const Block<T>& block, int turn, const Operands& of,
            const T* dz, const T* dh) {
     T* const gradients = in.shard.gradients;
@@ -139,15 +142,15 @@ class WeightGradients {
                                sums_.data() + walk * columns + begin);
   }
 
-  // dx rows of the block to the rows of the embedding's gradient.
+  // Adds the block's dx rows to the rows of the embedding's gradient.
   void scatter_to_table(const Team& team, int turn, const T* dx, int64_t dx_row) const {
     const int64_t begin = team.begin(in.config.input), end = team.end(in.config.input);
     scatter_add(in.kernels, sorted_[turn], dx + begin, dx_row, end - begin,
                 in.shard.table_gradient + begin, in.config.input);
   }
 
-  // Sums of vectors, one-hot tokens' and Dale's gradients to their places in the flat vector; after a
-  // barrier.
+  // Adds the sums of vectors, the gradients of one-hot tokens and those under Dale's law to their
+  // places in the flat vector. Call it after a barrier.
   void finish(const Team& team) {
     for (int64_t walk = 0; walk < in.config.walks(); ++walk) {
       const LayerOffsets& at = in.offsets[size_t(walk)];
@@ -158,8 +161,8 @@ class WeightGradients {
   }
 
  private:
-  // Rows up to so many units are read where they lie. Longer ones, each on pages of its own, made
-  // products 3-5 % slower than packing them costs.
+  // Rows of at most this many units are read in place. Longer ones, each on different pages, made
+  // products slower by 3-5 %, which is more than packing costs.
   static constexpr int64_t kInPlace = 256;
   static constexpr int64_t kInOrder[4] = {0, 1, 2, 3};
 
@@ -169,7 +172,7 @@ class WeightGradients {
   bool resets_before() const { return in.shape.late_gates > 0; }
   int64_t token_columns() const { return in.shape.gates * in.geometry.plane; }
 
-  // at(t): where the rows of step t begin; `joined`: they follow on from step to step.
+  // at(t) is the first row of step t; `joined`: the rows of all steps are contiguous.
   template <class At>
   Operand operand(const Team& team, const Block<T>& block, const At& at, int64_t row, int64_t units,
                   Buffer<T>& panels, bool joined) {
@@ -208,7 +211,7 @@ class WeightGradients {
     });
   }
 
-  // h_{t-1} as the product read it: cut by resets, masked by dropout.
+  // Assembles h_{t-1} as the product read it: cut by resets, masked by dropout.
   void gather_states(int64_t walk, const Block<T>& block, int64_t r0, int64_t r1) {
     const int64_t row = in.geometry.state_row;
     const auto& layer = in.tape.layer(walk);
@@ -241,7 +244,7 @@ class WeightGradients {
     for (int64_t p = 0; in.config.bias && p < G; ++p) {
       add(at.bias_ih, in.shape.dz_input[p], p);
       if (!in.shape.recurrent()) continue;
-      // With the reset before the product the gates of W_hh have no planes of their own.
+      // With the reset before the product, the gates of W_hh have no separate planes.
       if (resets_before()) {
         add(at.bias_hh, in.shape.dz_input[p], p);
       } else {
@@ -270,7 +273,7 @@ class WeightGradients {
     }
   }
 
-  // From dL/d|W| sign to dL/dW.
+  // Converts dL/d|W| sign to dL/dW.
   void finish_signs(const Team& team, int64_t walk, const LayerOffsets& at) {
     const int64_t H = in.H;
     const Buffer<int8_t>& slopes = in.packed.layers[size_t(walk)].slopes;
@@ -281,10 +284,10 @@ class WeightGradients {
 
   const BackwardContext<T>& in;
   Buffer<T> x_panels_, h_panels_, cells_;  // operands, packed
-  Buffer<T> inputs_, states_;              // rows put together
+  Buffer<T> inputs_, states_;              // assembled rows
   Buffer<T> sums_;                         // [L * D, dz planes, H]: column sums of dz
   Buffer<T> token_gradient_;               // [D, V, gates, H]: one-hot input's dW_ih, transposed
-  Buffer<T> acting_;                       // [L * D, H, H]: of W_hh as it acts under Dale's law
+  Buffer<T> acting_;  // [L * D, H, H]: gradient of the effective W_hh under Dale's law
   SortedTokens sorted_[2];
 };
 

@@ -1,4 +1,4 @@
-// forward.cpp: the walk through time, forward.
+// forward.cpp: the forward walk through time.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -11,7 +11,7 @@ namespace bptt {
 template <class T>
 std::unique_ptr<Tape<T>> new_tape(const Stack<T>& stack, const Sequence<T>& sequence, bool table,
                                   bool remember) {
-  // Two directions: a layer reads both to their ends, so nothing can be forgotten in between.
+  // With two directions, a layer reads both to their ends, so no step can be forgotten in between.
   const bool whole = remember || stack.config().bidirectional;
   return std::make_unique<Tape<T>>(stack.shelf(), stack.config(), stack.geometry(), sequence,
                                    !sequence.tokens || table, whole, remember || sequence.training);
@@ -38,7 +38,7 @@ class ForwardWalk {
       if (in.stepper.shape().has_c) cut_c_ = Buffer<T>(checked_count(N, in.geometry.cell_row));
     }
     if (config.layer_norm) z_ = Buffer<T>(checked_count(N, in.stepper.z_row()));
-    // Zoneout: a row per sequence, or its expectation once.
+    // Zoneout needs a row per sequence, or its expectation once.
     const int64_t kept = tape.training() ? N : 1;
     if (config.zoneout > 0) keep_h_ = filled(kept, config.zoneout);
     if (config.zoneout_c > 0) keep_c_ = filled(kept, config.zoneout_c);
@@ -62,17 +62,18 @@ class ForwardWalk {
  private:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-  // What of the batch is a member's: sequences [n0, n1), where it walks `apart` through all blocks
-  // and layers and waits for nobody. Else the team shares the rows of a block's input, then in turn
-  // those of its steps, or each step's `units`, [u0, u1).
+  // A member's share of the batch: sequences [n0, n1). If `apart`, the member walks them through
+  // all blocks and layers without waiting for others. Otherwise the team shares the rows of a
+  // block's input, then the rows of each step or, if `units`, each step's units [u0, u1).
   struct Share {
     int64_t n0, n1;
     bool apart, units;
     int64_t u0, u1;
   };
 
-  // What is made of a whole block, of rows that change their places among those alive, needs
-  // everybody's.
+  // With sequences of different lengths, rows change their places among those alive. A member is then
+  // not `apart` if anything uses a whole block (after_block, or a tape of one block), because that
+  // needs the rows of all members.
   Share share_of(const Team& team) const {
     const int64_t N = in.order.batch(), size = team.size;
     Share share = {team.begin(N), team.end(N), false, false, 0, in.config.hidden};
@@ -155,9 +156,9 @@ class ForwardWalk {
             Shard<T>{.end = in.order.batch()}};
   }
 
-  // One block of one layer in one direction, the `turn`th in their order; false if the caller's
-  // cancel callback says so. Members that do not wait for each other stop at the same turn at the
-  // latest.
+  // Walks one block of one layer in one direction, the `turn`th in order; returns false if the
+  // caller's cancel callback stops the call. Members that do not wait for each other stop at the
+  // same turn at the latest.
   bool walk_block(const Team& team, const Share& share, int64_t walk, const Block<T>& block,
                   int64_t turn) {
     const bool asks = (walk == 0 || in.config.bidirectional) && team.index == 0;
@@ -226,7 +227,7 @@ class ForwardWalk {
     }
   }
 
-  // y beyond the sequences' ends.
+  // Sets y beyond the ends of the sequences to zero.
   void clear_padding(const Share& share) const {
     for (int64_t n = share.n0; n < share.n1; ++n) {
       for (int64_t t = in.order.length(n); t < in.sequence.steps; ++t) {
@@ -242,7 +243,7 @@ class ForwardWalk {
     s.x_depth = input.depth;
   }
 
-  // One step for sequences [n0, n1).
+  // Walks one step for sequences [n0, n1).
   void step(int64_t walk, const Block<T>& block, int64_t t, const Share& share, int64_t n0,
             int64_t n1, StepForwardArgs<T>& s) {
     if (n0 >= n1) return;
@@ -278,7 +279,7 @@ class ForwardWalk {
     if (t + 1 == in.order.steps() || !in.order.uniform()) copy_ends(walk, t, share, n0, n1, s);
   }
 
-  // Units [u0, u1) of `count`: all, or this member's.
+  // Copies units [u0, u1) of `count`: all of them, or this member's.
   static void copy_units(const Share& share, T* to, const T* from, int64_t count) {
     const int64_t u0 = share.u0, u1 = share.units ? share.u1 : count;
     std::memcpy(to + u0, from + u0, size_t(u1 - u0) * sizeof(T));
@@ -295,7 +296,7 @@ class ForwardWalk {
     }
   }
 
-  // States of the sequences that end here.
+  // Copies the final states of the sequences that end at this step.
   void copy_ends(int64_t walk, int64_t t, const Share& share, int64_t n0, int64_t n1,
                  const StepForwardArgs<T>& s) const {
     for (int64_t n = std::max(n0, in.order.live(t + 1)); n < n1; ++n) {
@@ -311,7 +312,7 @@ class ForwardWalk {
     }
   }
 
-  // The states before step t, with zeros where a reset cuts.
+  // Replaces the states before step t by copies with zeros if a reset cuts any of them.
   void cut(int64_t d, int64_t t, int64_t n0, int64_t n1, StepForwardArgs<T>& rows) {
     if (!in.gather.any_cut(d, t, n0, n1)) return;
     T* h = cut_h_.data() + n0 * in.geometry.state_row;
@@ -330,7 +331,7 @@ class ForwardWalk {
     return first;
   }
 
-  // The states after the block's last step become those before the next one.
+  // Moves the states after the block's last step to the rows before the next block.
   void carry_over(const Team& team, const Share& share, const Block<T>& block) const {
     const int64_t live = in.order.live(block.last);
     const int64_t n0 = share.apart ? share.n0 : team.begin(live);
@@ -351,11 +352,11 @@ class ForwardWalk {
   const Blocks blocks_;
   const bool cuts_;
   const bool direct_y_;                // the cell itself writes the caller's outputs
-  const int64_t first_of_top_;         // walk of the top layer
+  const int64_t first_of_top_;         // first walk of the top layer
   Buffer<T> cut_h_, cut_c_, masked_;   // [N, R | H]
   Buffer<T> keep_h_, keep_c_;          // [N or 1, H]
   Buffer<T> z_;                        // [N, gates, plane]
-  std::atomic<int64_t> stop_{kNever};  // the turn that is not walked any more
+  std::atomic<int64_t> stop_{kNever};  // the first turn that is not walked
 };
 
 }  // namespace

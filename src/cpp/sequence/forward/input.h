@@ -1,4 +1,4 @@
-// input.h: what the parts of a forward walk share, and the input part of its steps.
+// input.h: the context shared by the parts of a forward walk, and the input part of its steps.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +37,7 @@ struct ForwardContext {
   const Stepper<T> stepper;
   const Gather<T> gather;
 
-  // Where rows are. Where the tape is not whole, every block in turn uses the same ones.
+  // Positions of rows. If the tape is not whole, all blocks use the same rows in turn.
   int64_t at(const Block<T>& block, int64_t t) const {
     return tape.whole() ? order.first(t) : block.row(t);
   }
@@ -57,9 +57,9 @@ struct ForwardContext {
   }
 };
 
-// From so many sequences on, a step's tiles are high enough to multiply its input as well: the input
-// part then never leaves the first-level cache. With fewer, a block's rows make better tiles. The
-// sums are the same.
+// The number of sequences from which a step's tiles are high enough to multiply its input as well;
+// the input part then never leaves the first-level cache. For fewer sequences, the rows of a whole
+// block make better tiles. The sums are the same.
 constexpr int64_t kFusedBatch = 8;
 
 template <class T>
@@ -71,7 +71,7 @@ class ForwardInput {
       scratch_ = Buffer<T>(checked_count(in.order.block_rows(), widest_row()));
   }
 
-  // Of products, for rows from this one on.
+  // Scratch of products, from this row on.
   T* operands(int64_t row) const { return operands_.at(row); }
   T* scratch() const { return scratch_.data(); }  // [rows of a block, I or D*R]
   int64_t token(int64_t t, int64_t n) const {
@@ -79,13 +79,13 @@ class ForwardInput {
         .tokens[t * in.sequence.tokens_t + in.order.sequence(n) * in.sequence.tokens_n];
   }
 
-  // Room of a sequence for what is put together, at the same place in every layer.
+  // Returns the room for a sequence's assembled input, at the same place in every layer.
   T* scratch_of(int64_t n) const {
     return scratch_.count() ? scratch_.data() + n * widest_row() : nullptr;
   }
 
-  // What a walk reads: rows of a block from r0 on. Where they are put together, that is at `own`, or
-  // (null) where the block's rows have their places.
+  // The input of a walk: rows of a block from r0 on. Assembled input is at `own` or, if that is
+  // null, at the block's rows.
   struct Rows {
     const T* rows;
     int64_t row, depth;
@@ -95,7 +95,7 @@ class ForwardInput {
     const int64_t row = l == 0 ? in.geometry.input_row : in.geometry.features_row;
     T* const copy = own ? own : scratch_.data() + r0 * row;
     if (l == 0) {
-      // In the caller's time the copy is the tape's.
+      // Direction 0 reads in the caller's time, and its copy is the tape's.
       const int64_t at = in.at(block, block.first) + r0;
       return {d == 0 ? in.tape.x() + at * row : copy, row, in.config.input};
     }
@@ -104,7 +104,7 @@ class ForwardInput {
             in.geometry.state_row, in.config.features()};
   }
 
-  // Puts rows [r0, r1) of that together where they do not lie so.
+  // Assembles rows [r0, r1) of the input if they are not already in this layout.
   void put_together(int64_t walk, const Block<T>& block, const Rows& input, int64_t r0,
                     int64_t r1) const {
     const int64_t l = walk / in.config.directions(), d = walk % in.config.directions();
@@ -126,13 +126,14 @@ class ForwardInput {
     return walk < in.config.directions() && in.packed.key.one_hot;
   }
 
-  // Whether steps multiply their input too, rather than a block's at once.
+  // Returns whether each step multiplies its own input, instead of one product per block.
   bool fuses(int64_t walk) const {
     return !in.stepper.extended() && in.order.batch() >= kFusedBatch && !one_hot(walk);
   }
 
-  // For rows [r0, r1) of the block, put together at `own`: the input, and unless the steps do that
-  // W_ih x_t + bias, to where the step finds it.
+  // Prepares the input of rows [r0, r1) of the block, assembled at `own`. Unless the steps multiply
+  // it themselves, this also computes W_ih x_t + bias, in the
+  // place from which the step reads it.
   Rows make(int64_t walk, const Block<T>& block, int64_t r0, int64_t r1, T* own,
             int64_t operands_row) const {
     const Timed timed(Phase::input);

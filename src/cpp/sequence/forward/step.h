@@ -1,5 +1,5 @@
-// step.h: one time step of one layer forward, in one direction, for some rows: the kernels that its
-// cell and options need, one after the other. Used where time is walked and by streams.
+// step.h: one forward time step of one layer and direction for some rows: the sequence of kernels
+// that the cell and its options need. Walks and streams use it.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace bptt {
 
-// What a step with options reads beyond StepForwardArgs.
+// The arguments of a step with options beyond StepForwardArgs.
 template <class T>
 struct StepExtras {
   const T* keep_h = nullptr;  // zoneout (kernels.h: CellOptions)
@@ -36,7 +36,7 @@ class Stepper {
   bool extended() const { return extended_; }
   int64_t z_row() const { return padded_row<T>(shape_.gates * geometry_.plane); }
 
-  // The options that forward and backward steps share.
+  // Returns the options that forward and backward steps share.
   CellOptions<T> options(const typename Packed<T>::Layer& weights) const {
     CellOptions<T> o{};
     o.coupled = config_.coupled;
@@ -53,7 +53,7 @@ class Stepper {
     return o;
   }
 
-  // The input part of the pre-activations, in place: layer normalisation of W_ih x, if any.
+  // Applies layer normalisation to W_ih x, in place, to form the input part of the pre-activations.
   void normalise_input(const typename Packed<T>::Layer& weights, T* planes, int64_t rows) const {
     NormArgs<T> a = norm(planes, weights.gains.data(), rows, shape_.norm, 0);
     a.z = planes;
@@ -62,7 +62,8 @@ class Stepper {
     kernels_.norm_forward(a);
   }
 
-  // in: [rows, depth], in_row apart. out: planes or (plain RNN) h. scratch: of the product.
+  // Computes the input part. in: [rows, depth], in_row apart. out: planes or (plain RNN) h.
+  // scratch: for the product.
   void input_part(const typename Packed<T>::Layer& weights, const T* in, int64_t in_row,
                   int64_t depth, T* out, int64_t out_row, int64_t rows, T* scratch) const {
     ProductArgs<T> p = product_args(kernels_, rows, depth, config_.hidden, {in, in_row},
@@ -75,8 +76,9 @@ class Stepper {
     if (config_.layer_norm) normalise_input(weights, out, rows);
   }
 
-  // What all steps of a layer's direction have in common, of a batch of so many sequences. The caller
-  // sets rows, input, scratch, h_previous, h, c_previous, c and planes of each.
+  // Returns the arguments common to all steps of a layer's direction, for a batch of `batch`
+  // sequences. For each step, the caller sets rows, input, scratch, h_previous, h, c_previous, c
+  // and planes.
   StepForwardArgs<T> begin(const typename Packed<T>::Layer& weights, int64_t batch) const {
     StepForwardArgs<T> s{};
     s.lone = batch == 1;
@@ -108,7 +110,7 @@ class Stepper {
     profile_move(Phase::recurrent, Phase::pointwise, ticks[1]);
   }
 
-  // Layer normalisation of rows of saved planes; backward, `gates` of the dz planes.
+  // Returns arguments for the layer normalisation of saved planes; backward, of `gates` dz planes.
   NormArgs<T> norm(T* planes, const T* gain, int64_t rows, int64_t hats, int64_t which) const {
     NormArgs<T> a{};
     a.gain = gain;
