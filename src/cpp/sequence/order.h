@@ -2,8 +2,8 @@
 // (stably), so the sequences alive at a step are the first rows of that step. Rows are numbered by
 // step, then by sequence, without gaps. A batch whose sequences have equal lengths keeps its order.
 //
-// A walk goes through steps 0, 1, ... of every sequence. Direction 1 reads a sequence from its own
-// end: its step s is the caller's time length - 1 - s.
+// A walk goes through steps 0, 1, ... of every sequence. Direction 1 reads a sequence from its end:
+// its step s is the caller's time length - 1 - s.
 #pragma once
 
 #include <algorithm>

@@ -118,7 +118,7 @@ void outer_of_pairs(const OuterArgs<float>& o) {
 // STEP is the cell's step on operands that are already rounded.
 template <void (*STEP)(const StepForwardArgs<float>&)>
 void step_with_pairs(const StepForwardArgs<float>& s) {
-  if (s.options && s.options->z) return STEP(s);  // multiplies nothing
+  if (s.options && s.options->z) return STEP(s);  // this step multiplies nothing
   round_rows(s.input, s.input_row, s.rows, 1, s.depth, 0, s.scratch);
   StepForwardArgs<float> own = s;
   own.tiles = &kTiles<BfPair>;

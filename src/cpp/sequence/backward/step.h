@@ -329,7 +329,7 @@ class BackwardSteps {
     }
   }
 
-  // The norm of a sequence's (dh, dc) where float64 does not hold it.
+  // Returns the norm of a sequence's (dh, dc) if it exceeds the range of float64.
   Norm carry_beyond(const T* h, const T* c) const {
     const double largest =
         std::max(in.kernels.max_abs(h, in.R), c ? in.kernels.max_abs(c, in.H) : 0);

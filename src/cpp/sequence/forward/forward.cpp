@@ -71,9 +71,9 @@ class ForwardWalk {
     int64_t u0, u1;
   };
 
-  // With sequences of different lengths, rows change their places among those alive. A member is then
-  // not `apart` if anything uses a whole block (after_block, or a tape of one block), because that
-  // needs the rows of all members.
+  // With sequences of different lengths, rows change their places among those alive. A member is
+  // then not `apart` if anything uses a whole block (after_block, or a tape of one block), because
+  // that needs the rows of all members.
   Share share_of(const Team& team) const {
     const int64_t N = in.order.batch(), size = team.size;
     Share share = {team.begin(N), team.end(N), false, false, 0, in.config.hidden};
