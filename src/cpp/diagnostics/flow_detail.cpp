@@ -1,3 +1,5 @@
+// flow_detail.cpp: norms of the gradient per sample and per unit, and the weights' gradients per
+// step.
 #include "diagnostics/flow_detail.h"
 
 #include <algorithm>
@@ -10,7 +12,7 @@
 namespace bptt {
 namespace {
 
-// One direction of one layer.
+// The detail of one walk: one direction of one layer.
 template <class T>
 class WalkDetail {
  public:
@@ -55,16 +57,16 @@ class WalkDetail {
   const T* h(int64_t row) const { return record_.h.data() + row * geometry_.state_row; }
   const T* c(int64_t row) const { return record_.c.data() + row * geometry_.cell_row; }
   const T* dz(int64_t row) const { return record_.dz.data() + row * geometry_.dz_row; }
-  // t is the caller's time; the walk's own step then, and the row.
+  // Returns the step of the walk at the caller's time t.
   int64_t step(int64_t t, int64_t n) const {
     return order_.time(walk_ % config_.directions(), t, n);
   }
   int64_t row(int64_t t, int64_t n) const { return order_.first(step(t, n)) + n; }
-  // [L * D, T, N]
+  // Returns an index into [L * D, T, N].
   int64_t sample_at(int64_t t, int64_t n) const {
     return (walk_ * tape_.steps() + t) * order_.batch() + order_.sequence(n);
   }
-  // f(s, n0, n1) of the sequences that are at the same step s.
+  // Calls f(s, n0, n1) for each range of sequences that are at the same step s.
   template <class F>
   void for_steps(int64_t t, int64_t live, const F& f) const {
     for (int64_t n0 = 0, n1; n0 < live; n0 = n1) {
@@ -98,7 +100,7 @@ class WalkDetail {
     }
   }
 
-  // What each sample's product with W_ih, W_hh reads at the step; null: one-hot tokens.
+  // The rows that multiply W_ih or W_hh at a step, one per sample; null: one-hot tokens.
   struct Operand {
     const T* rows;
     int64_t row, length;
@@ -133,7 +135,7 @@ class WalkDetail {
     return {states_[masked].data(), row, R_};
   }
 
-  // The planes behind it that belong to W_ih, W_hh.
+  // Returns the planes of dz, in `row`, that belong to W_ih (0) or W_hh (1).
   const T* planes(int64_t row, int which) const {
     const bool norm = config_.layer_norm;
     const int64_t first =
@@ -151,7 +153,7 @@ class WalkDetail {
       detail_.weight[which][walk_ * tape_.steps() + t] = batch_norm(t, live, which, of);
   }
 
-  // || sum_n dz_n x_n^T ||_F, from sum_{n,m} (dz_n . dz_m) (x_n . x_m).
+  // Returns || sum_n dz_n x_n^T ||_F, computed from sum_{n,m} (dz_n . dz_m) (x_n . x_m).
   double batch_norm(int64_t t, int64_t live, int which, const Operand& of) {
     const int64_t G = shape_.gates, length = G * H_;
     double largest = 0;
@@ -196,7 +198,7 @@ class WalkDetail {
   const int64_t walk_;
   const FlowDetail& detail_;
   const int64_t H_, R_, I_;
-  Buffer<T> inputs_, states_[2];  // of a step
+  Buffer<T> inputs_, states_[2];  // of the current step
   Buffer<double> left_, right_;
 };
 

@@ -1,12 +1,12 @@
-// flow_detail.h: more of the gradient's flow: single samples, units, and the shares of steps in the
-// gradients of the weights.
+// flow_detail.h: details of the gradient's flow: per sample, per unit, and the contribution of each
+// step to the gradients of the weights.
 #pragma once
 
 #include "sequence/calls.h"
 
 namespace bptt {
 
-// Where it goes (bptt_diagnostics.h: bptt_flow); null: nowhere.
+// The arrays that receive the detail (bptt_diagnostics.h: bptt_flow); null: not wanted.
 struct FlowDetail {
   double* samples[3] = {};  // of h, c, a
   double* units[3] = {};

@@ -1,4 +1,4 @@
-// row_factors.h: rows of a matrix made orthonormal, with the triangular factor.
+// row_factors.h: orthonormalisation of the rows of a matrix, with the triangular factor.
 #pragma once
 
 #include <algorithm>
@@ -11,10 +11,12 @@
 
 namespace bptt {
 
-// V = L Q: Q [rows, size] in place of V, with orthonormal rows; L lower triangular with L_ii >= 0. Rows
-// go through Gram-Schmidt block by block, each block twice (Barlow & Smoktunowicz 2013): freed of the
-// blocks before it by products, of each other one by one, and normalised; the second time what little
-// the first has left is relative to rows of norm 1, however small they had become.
+// The factorisation V = L Q: Q [rows, size] replaces V and has orthonormal rows; L is lower
+// triangular with L_ii >= 0. Gram-Schmidt processes the rows in blocks, each block twice (Barlow &
+// Smoktunowicz 2013): it removes the components along the earlier blocks by matrix products, those
+// along the other rows of the block one by one, and normalises the rows. In the second pass the
+// rows have norm 1, so that the components left by the first pass are small relative to them, even
+// for rows that had become very small.
 template <class T>
 class RowFactors {
  public:
@@ -55,7 +57,8 @@ class RowFactors {
 
  private:
   bool keeps() const { return lower_.count() > 0; }
-  // Of row i of the block that begins with `first`: its shares in the rows before it, and its norm.
+  // Returns the shares of row i in the rows before it, and its norm, in the block that begins with
+  // `first`.
   double* noted(int64_t first, int64_t i, int pass) {
     return passes_[pass].data() + (i - first) * rows_;
   }
@@ -71,7 +74,7 @@ class RowFactors {
     const double norm = row_norm(kernels_, own, size_);
     if (keeps()) noted(first, i, pass)[i] = norm;
     diagonal_[i] *= norm;
-    // What the second pass takes again was rounding of the first.
+    // A row that the second pass shrinks this much consisted of rounding errors of the first pass.
     if (norm == 0 || (pass > 0 && norm < 0.5)) {
       fill(v, first, i);
       pace.did(8.0 * double(i) * double(size_));
@@ -80,7 +83,7 @@ class RowFactors {
     }
   }
 
-  // V = L1 Q1 and Q1 = L2 Q: rows of L1 L2.
+  // Writes the block's rows of L = L1 L2, where V = L1 Q1 and Q1 = L2 Q.
   void put_lower(int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const double* one = noted(first, i, 0);
@@ -94,7 +97,7 @@ class RowFactors {
     }
   }
 
-  // Rows [first, last) -= (those times Q^T) Q, with Q the blocks before.
+  // Subtracts from rows [first, last) their components along the earlier blocks: V -= (V Q^T) Q.
   void leave_blocks(T* v, int64_t first, int64_t last, int pass) {
     if (first == 0) return;
     ProductArgs<T> p =
@@ -134,14 +137,15 @@ class RowFactors {
   }
 
   void normalise(T* row, double norm) const {
-    // Twice, where 1 / norm would overflow.
+    // Scale in two steps: 1 / norm can overflow.
     const double half = std::sqrt(norm);
     kernels_.scale(row, size_, 1 / half);
     kernels_.scale(row, size_, 1 / half);
   }
 
-  // A direction that is left, for a row of zeros: from the unit vector of which the rows before hold
-  // least. That much of it is left in any case: the shares of n rows in all `size` units add up to n.
+  // Replaces a row of zeros with a direction orthogonal to the rows before it, starting from the
+  // unit vector that these cover least. A part of it always remains: the shares of n rows in all
+  // `size` units add up to n < size.
   void fill(T* v, int64_t first, int64_t i) {
     if (!left_.count()) left_ = Buffer<double>(2 * size_);
     if (covered_ == 0) std::fill_n(left_.data(), size_, 1.0);
@@ -164,14 +168,15 @@ class RowFactors {
 
   const Kernels<T>& kernels_;
   const int64_t rows_, size_, row_, width_, share_row_;
-  Buffer<T> transposed_;  // Q^T, a panel of units per block of rows
+  Buffer<T> transposed_;  // Q^T, one panel of units per block of rows
   const int64_t block_size_;
   Buffer<T> packed_;  // Q, block by block
   Buffer<T> shares_;  // [width, rows]
   Buffer<double> diagonal_, lower_;
   Buffer<double> passes_[2];  // [width, rows]
-  Buffer<double> left_;       // [2, size]: of each unit, what no row holds; a row of scratch
-  int64_t covered_ = 0;       // rows of blocks that are taken from left_
+  // [2, size]: the part of each unit vector that no row covers; a row of scratch
+  Buffer<double> left_;
+  int64_t covered_ = 0;  // rows of blocks that have been subtracted from left_
 };
 
 }  // namespace bptt

@@ -1,3 +1,4 @@
+// seeds.cpp: grouping of single losses into backward passes over one sequence each.
 #include "diagnostics/seeds.h"
 
 #include <algorithm>
@@ -11,10 +12,10 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t kRows = 64;           // of a walk
-constexpr int64_t kKeptRows = 1 << 16;  // two directions keep rows of all steps
+constexpr int64_t kRows = 64;           // rows of one backward pass
+constexpr int64_t kKeptRows = 1 << 16;  // with two directions the rows of all steps are kept
 
-// Seeds in the order of their sequences and, backwards, of their times; and where each walk begins.
+// Seeds sorted by sequence and by descending time, and the first seed of each backward pass.
 template <class T>
 struct Groups {
   std::vector<int64_t> order, starts;
@@ -68,13 +69,14 @@ Seeds<T> seeds_of(const SeedsCall<T>& call, const Tape<T>& tape, const Groups<T>
   return seeds;
 }
 
-// Zeros from the horizon on. `ends`: the loss is at the sequence's first step as well.
+// Writes zeros at distances of `horizon` steps and more. `ends`: the loss also reads the sequence's
+// first step.
 void cut(double* norms, int64_t steps, int64_t time, int64_t horizon, bool ends) {
   for (int64_t t = ends ? horizon : 0; t <= time - horizon; ++t) norms[t] = 0;
   for (int64_t t = std::min(steps, time + horizon); t < steps; ++t) norms[t] = 0;
 }
 
-// dL_s/dh of the top layer, [S, D * R]; nothing where that is what the caller gave.
+// Returns dL_s/dh of the top layer, [S, D * R]; empty if the caller passed it.
 template <class T>
 Buffer<T> top_gradients(const Network<T>& network, const SeedsCall<T>& call, const Tape<T>& tape) {
   const NetworkConfig& config = network.config();

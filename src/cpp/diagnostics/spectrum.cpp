@@ -1,3 +1,4 @@
+// spectrum.cpp: products of step Jacobians in factored form, and their singular values.
 #include "diagnostics/spectrum.h"
 
 #include <algorithm>
@@ -14,7 +15,7 @@ namespace {
 
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
-// Descending; NaN, which has no place in an order, makes all of them NaN.
+// Sorts in descending order. If a value is NaN, which cannot be ordered, all become NaN.
 void sort_descending(double* values, int64_t count) {
   if (std::any_of(values, values + count, [](double value) { return std::isnan(value); })) {
     std::fill_n(values, count, std::numeric_limits<double>::quiet_NaN());
@@ -23,9 +24,9 @@ void sort_descending(double* values, int64_t count) {
   }
 }
 
-// A product of lower triangular matrices, as columns of unit length and the logarithms of their norms:
-// the columns are graded like the singular values, because the factorisations sort directions. (Rows
-// would not do: each holds a share of the largest.)
+// A product of lower triangular matrices, stored as columns of unit length and the logarithms of
+// their norms. The columns are graded like the singular values, because the factorisations sort the
+// directions. (Rows would not be graded: each contains a share of the largest value.)
 class ScaledProduct {
  public:
   ScaledProduct(const Kernels<double>& kernels, int64_t n)
@@ -42,7 +43,8 @@ class ScaledProduct {
     std::copy_n(other.logs_.data(), n_, logs_.data());
   }
 
-  // Column j becomes the sum of columns k >= j times lower[k, j], relative to the largest of these.
+  // Multiplies by `lower`: column j becomes the sum over k >= j of column k times lower[k, j].
+  // Terms are scaled by the largest of them.
   void multiply(const Buffer<double>& lower, Pace& pace) {
     for (int64_t j = 0; j < n_; ++j) {
       pace.did(double(n_ - j) * double(n_ - j + 100));
@@ -65,12 +67,13 @@ class ScaledProduct {
     }
   }
 
-  // One-sided Jacobi (Hestenes 1958; accurate for columns of any scale: Demmel & Veselic 1992).
+  // One-sided Jacobi rotations (Hestenes 1958), accurate for columns of any scale (Demmel & Veselic
+  // 1992).
   void log_singular_values(double* out, Pace& pace) {
     for (int sweep = 0; sweep < 60; ++sweep) {
       bool turned = false;
       for (int64_t i = 0; i < n_; ++i) {
-        rescale(i);  // what rounding of the last sweep has changed
+        rescale(i);  // corrects the rounding errors of the last sweep
         pace.did(8.0 * double(n_ - i) * double(n_));
         for (int64_t j = i + 1; j < n_; ++j) turned |= turn(i, j);
       }
@@ -98,8 +101,9 @@ class ScaledProduct {
     logs_[i] += std::log(largest) + std::log(norm);
   }
 
-  // Makes two columns orthogonal; x the larger one, y = r times as large. Both stay of unit length, by
-  // what their products say of it; y, of which little may be left, is measured then.
+  // Makes two columns orthogonal: x, the larger one, and y, whose length is r times as large. Both
+  // keep unit length by a formula from their inner product; if little of y remains, its length is
+  // measured.
   bool turn(int64_t i, int64_t j) {
     if (logs_[i] < logs_[j]) std::swap(i, j);
     if (logs_[j] == kNothing) return false;
@@ -108,8 +112,7 @@ class ScaledProduct {
     if (!(std::fabs(g) > 4e-16 * std::sqrt(double(n_)))) return false;
     const double r = std::exp(logs_[j] - logs_[i]);
     const double q = (1 - r * r) / (2 * std::fabs(g));
-    const double over_r =
-        (g > 0 ? -1 : 1) / (q + std::sqrt(r * r + q * q));  // tan of the angle / r
+    const double over_r = (g > 0 ? -1 : 1) / (q + std::sqrt(r * r + q * q));  // tan(angle) / r
     const double t = over_r * r, c = 1 / std::sqrt(1 + t * t);
     const double along_x = c * std::sqrt(1 + t * r * (t * r - 2 * g));
     const double squares = over_r * (over_r + 2 * g) + 1;
@@ -131,8 +134,8 @@ class ScaledProduct {
   Buffer<double> columns_, logs_, sums_;
 };
 
-// The rows that a walk begins with: the caller's, or drawn at random, always the same, so that no
-// symmetry of the net can hide a direction.
+// Returns the first rows of a walk: the caller's, or random ones, the same on every call. Random
+// rows are not hidden from any direction by a symmetry of the network.
 template <class T>
 Buffer<T> first_rows(const T* start, int64_t count, int64_t size, Pace& pace) {
   const int64_t row = padded_row<T>(size);
@@ -146,14 +149,14 @@ Buffer<T> first_rows(const T* start, int64_t count, int64_t size, Pace& pace) {
   return v;
 }
 
-// Whether rows are far enough from the ends of the dtype to be taken on.
+// Returns whether rows can take another step without leaving the range of the dtype.
 template <class T>
 bool within_range(StateRows<T>& rows) {
   const double far = sizeof(T) == 4 ? 1e24 : 1e200;
   return rows.within(1 / far, far);
 }
 
-// Whether the weakest of the rows has kept digits beside the strongest.
+// Returns whether the weakest row still has accurate digits relative to the strongest.
 template <class T>
 bool tells_apart(const Buffer<double>& norms) {
   constexpr double kSpread = 1e-3 / double(std::numeric_limits<T>::epsilon());
@@ -182,9 +185,9 @@ void spectrum(StateRows<T>& rows, const SpectrumCall<T>& call) {
   const int64_t counted = call.last - call.first - call.discard;
   Buffer<T> kept(call.interval > 1 ? v.count() : 0);
   int64_t reach = call.interval, done = 0;
-  bool lost = false;  // to overflow or NaN
+  bool lost = false;  // by overflow or NaN
   while (done < call.last - call.first) {
-    const int64_t behind = call.last - done;  // the rows belong behind the step before this one
+    const int64_t behind = call.last - done;  // the rows are gradients at the step before this one
     int64_t steps = std::min(reach, behind - call.first), walked = 0;
     if (done < call.discard) steps = std::min(steps, call.discard - done);
     if (steps > 1) std::copy_n(v.data(), v.count(), kept.data());

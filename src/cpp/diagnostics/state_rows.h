@@ -1,6 +1,6 @@
-// state_rows.h: gradients with respect to one sequence's state in one layer and direction, many side by
-// side, taken back step by step: rows of Q^T dh_t/dh_{t-1} (LSTM: of the state (h, c)). With unit
-// vectors as rows a step gives the Jacobian itself.
+// state_rows.h: many gradients with respect to the state of one sequence in one layer and
+// direction, propagated backward together, step by step: rows of Q^T dh_t/dh_{t-1} (LSTM: of the
+// state (h, c)). If the rows are unit vectors, one step returns the Jacobian.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace bptt {
 template <class T>
 class StateRows {
  public:
-  // Of `sample` in the tape's order.
+  // `sample` is in the tape's order.
   StateRows(const Network<T>& network, const Tape<T>& tape, int64_t walk, int64_t sample,
             int64_t rows)
       : packed_(network.packed_backward(tape)),
@@ -30,9 +30,10 @@ class StateRows {
   int64_t rows() const { return rows_; }
   int64_t steps() const { return in_.own.steps(); }  // of the sequence
   int64_t size() const { return in_.R + cells(); }   // of a state
-  const Kernels<T>& kernels() const { return kernels_of<T>(*packed_->key.table); }  // exact ones
+  // without rounding to bfloat16
+  const Kernels<T>& kernels() const { return kernels_of<T>(*packed_->key.table); }
 
-  // Row n of a matrix [rows, size], `row` apart: before steps, and what they leave.
+  // Copy rows from and to a matrix [rows, size] whose rows are `row` apart.
   void put(const T* matrix, int64_t row) {
     for (int64_t n = 0; n < rows_; ++n) {
       std::memcpy(steps_.dh(walk_, n), matrix + n * row, size_t(in_.R) * sizeof(T));
@@ -48,7 +49,7 @@ class StateRows {
     }
   }
 
-  // Whether the largest element of every row has a size from `least` to `most`.
+  // Returns whether the largest absolute value of each row is between `least` and `most`.
   bool within(double least, double most) {
     for (int64_t n = 0; n < rows_; ++n) {
       double largest = kernels().max_abs(steps_.dh(walk_, n), in_.R);
@@ -58,7 +59,7 @@ class StateRows {
     return true;
   }
 
-  // From behind step s of the walk to before it.
+  // Propagates the rows backward through step s of the walk.
   void step(int64_t s) {
     const Block<T> block{&in_.own, &in_.all, s, s + 1, 0, nullptr, 0, 0, &in_.all, in_.shard};
     typename BackwardSteps<T>::Common common = steps_.begin(walk_);

@@ -1,3 +1,4 @@
+// clip.cpp: gradient norms, and clipping by value, by tensor and by global norm.
 #include "model/clip.h"
 
 #include <algorithm>
@@ -11,10 +12,10 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t kChunk = 16384;     // elements summed at a time, whatever the number of threads
-constexpr int64_t kThread = 1 << 16;  // elements that are worth a thread
+constexpr int64_t kChunk = 16384;     // elements per partial sum, for any number of threads
+constexpr int64_t kThread = 1 << 16;  // elements for which one more thread pays
 
-// body(chunk, offset, length) for every chunk of a vector, by a team.
+// Call body(chunk, offset, length) for every chunk of a vector, on a team of threads.
 template <class Body>
 void for_chunks(int64_t count, const Body& body) {
   const int64_t chunks = (count + kChunk - 1) / kChunk;
@@ -25,7 +26,7 @@ void for_chunks(int64_t count, const Body& body) {
   });
 }
 
-// f(kernels, elements, length) of every chunk, in order.
+// Return f(kernels, elements, length) of every chunk, in order.
 template <class T, class F>
 std::vector<double> of_chunks(const T* values, int64_t count, const F& f) {
   const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
@@ -42,7 +43,7 @@ double sum(const std::vector<double>& values) {
   return total;
 }
 
-// The sum of the squares of elements * 2^shift.
+// Return the sum of the squares of elements * 2^shift.
 template <class T>
 double shifted_squares(const Kernels<T>& kernels, const T* values, int64_t count, int shift) {
   T part[512];
@@ -63,7 +64,7 @@ Norm gradient_norm(const T* gradient, int64_t count) {
       of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
         return kernels.sum_squares(values, length);
       }));
-  // Between these nothing that counts was lost to overflow or underflow.
+  // Within this range no term that matters overflowed or underflowed.
   if (plain > 1e-280 && plain < 1e300) return {std::sqrt(plain), 0};
   double largest = 0;
   for (const double value :
@@ -125,7 +126,7 @@ bool clip_tensor_norm(const Params<T>& params, T* gradient, double max_norm) {
 template <class T>
 double angle(const T* a, const Norm& norm_a, const T* b, const Norm& norm_b, int64_t count) {
   if (!(norm_a.fraction > 0 && norm_b.fraction > 0)) return 0;
-  // An element over the norm; in two parts where float64 does not hold the norm.
+  // Return element / norm; in two factors where float64 cannot represent the norm.
   const auto unit = [](T element, const Norm& norm, double value) {
     return std::isnormal(value) ? double(element) / value
                                 : std::ldexp(double(element), -norm.exponent) / norm.fraction;

@@ -1,3 +1,4 @@
+// init.cpp: the initialisation schemes, and the tensors that each one fills.
 #include "model/init.h"
 
 #include <algorithm>
@@ -17,9 +18,9 @@ namespace bptt {
 namespace {
 
 constexpr double kIdentityInputStd = 0.001;  // Le et al. 2015
-constexpr int64_t kSparseEntries = 15;       // a row: Martens 2010
+constexpr int64_t kSparseEntries = 15;       // nonzero elements per row: Martens 2010
 
-// The random numbers of a tensor, and the caller's wish to go on.
+// The random numbers of one tensor; each call counts work, so that the caller can cancel.
 struct Draw {
   RandomStream random;
   Pace& pace;
@@ -44,7 +45,7 @@ void fill_normal(Draw& draw, double deviation, T* values, int64_t count) {
   for (int64_t i = 0; i < count; ++i) values[i] = static_cast<T>(deviation * draw.normal());
 }
 
-// Each gate's [H, columns] with orthonormal columns, columns <= H.
+// Fills each gate's [H, columns] with orthonormal columns; columns <= H.
 template <class T>
 void fill_orthogonal(Draw& draw, double gain, int64_t gates, int64_t hidden, int64_t columns,
                      T* values) {
@@ -71,8 +72,8 @@ double factor_to(double radius, const Buffer<double>& block, int64_t hidden, Pac
   return found > 0 ? radius / found : 1;
 }
 
-// Each gate's [H, H] with `entries` of N(0, 1) a row, in places drawn without replacement; then
-// rescaled to the spectral radius.
+// Fills each gate's [H, H]: `entries` elements of N(0, 1) per row, at places drawn without
+// replacement. Then rescales the matrix to the spectral radius.
 template <class T>
 void fill_rescaled(Draw& draw, double radius, int64_t entries, int64_t gates, int64_t hidden,
                    T* values) {
@@ -97,8 +98,9 @@ void fill_rescaled(Draw& draw, double radius, int64_t entries, int64_t gates, in
   }
 }
 
-// Biases b of the gates that keep the state a time 1 + e^b: e^b ~ U[1, time_scale - 1], and the
-// opposite for those that let the input in (Tallec & Ollivier 2018). Their b_hh is 0.
+// Draws biases b for the gates that keep the state for a time 1 + e^b, with e^b ~ U[1, time_scale -
+// 1], and uses -b for the gates that admit the input (Tallec & Ollivier 2018). b_hh of these gates
+// is 0.
 template <class T>
 void fill_chrono(Draw& draw, double time_scale, const CellShape& shape, bool hidden_bias,
                  int64_t hidden, T* values) {
@@ -111,7 +113,7 @@ void fill_chrono(Draw& draw, double time_scale, const CellShape& shape, bool hid
   }
 }
 
-// What a tensor of a recurrent layer needs to know of itself; `kind` is its name without prefix.
+// The shape of a tensor of a recurrent layer; `kind` is its name without prefix.
 struct Tensor {
   std::string_view kind;
   int64_t gates, columns, count;
@@ -141,7 +143,7 @@ void fill_weight_hh(const bptt_layer_options& config, const Tensor& tensor, int6
   }
 }
 
-// The spectral radius that the start of a square W_hh promises: U(-b, b) has b sqrt(H / 3).
+// The spectral radius that `init` implies for a square W_hh: U(-b, b) has b sqrt(H / 3).
 double radius_of(const bptt_layer_options& config) {
   switch (config.init) {
     case BPTT_INIT_ORTHOGONAL:
@@ -156,10 +158,11 @@ double radius_of(const bptt_layer_options& config) {
   }
 }
 
-// W_hh drawn as without Dale's law, then what acts of it, |W_hh| with the signs of its columns, gets
-// the spectral radius of the start. Before that each row's inhibitory elements are rescaled so that
-// the row sums to 0: else the mean of the elements is an eigenvalue far outside the others (Rajan &
-// Abbott 2006). Where all units have one sign, it stays and is the spectral radius.
+// Draws W_hh as without Dale's law, then rescales the effective matrix, |W_hh| with the signs of
+// its columns, to the spectral radius that `init` implies. Before that, the inhibitory elements of
+// each row are rescaled so that the row sums to 0; otherwise the mean of the elements adds an
+// eigenvalue far outside the others (Rajan & Abbott 2006). If all units have the same sign, this
+// eigenvalue remains and is the spectral radius.
 template <class T>
 void fill_weight_hh_of_dale(const LayerConfig& layer, const Tensor& tensor, Draw& draw,
                             double bound, T* values) {
@@ -168,7 +171,7 @@ void fill_weight_hh_of_dale(const LayerConfig& layer, const Tensor& tensor, Draw
     fill_normal(draw, 1.0, values, tensor.count);
   } else {
     bptt_layer_options start = layer;
-    start.init_gain = 1;  // which the factor below makes
+    start.init_gain = 1;  // `factor` below sets the scale
     fill_weight_hh(start, tensor, H, draw, bound, values);
   }
   Buffer<double> acting(tensor.count);

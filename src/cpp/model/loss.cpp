@@ -1,3 +1,4 @@
+// loss.cpp: the formulas of the losses and their derivatives.
 #include "model/loss.h"
 
 #include <algorithm>
@@ -15,11 +16,11 @@ double plain_cross_entropy(const LossRow<T>& row) {
   return weight * (std::log(sum) + (largest - chosen));
 }
 
-// The same with label smoothing e (Szegedy et al. 2016), as PyTorch combines it with class weights:
+// The same with label smoothing e (Szegedy et al. 2016), combined with class weights as in PyTorch:
 // -(1 - e) c[y] log p[y] - e/n sum_k c[k] log p[k].
 //
-// dL/dout = (own + share W) p - own onehot(y) - share c with W = sum_k c[k], written as
-// (own + share W) (p - onehot(y)), which the kernel gives, + share (W onehot(y) - c).
+// dL/dout = (own + share W) p - own onehot(y) - share c with W = sum_k c[k]. It is computed as (own
+// + share W) (p - onehot(y)), which the kernel returns, plus share (W onehot(y) - c).
 template <class T>
 double smoothed_cross_entropy(const LossRow<T>& row) {
   T* const out = row.out;
@@ -49,12 +50,12 @@ double cross_entropy(const LossRow<T>& row) {
   return row.options.label_smoothing > 0 ? smoothed_cross_entropy(row) : plain_cross_entropy(row);
 }
 
-// A loss of one output, and its derivative.
+// The loss of one output, and its derivative.
 struct Element {
   double loss, slope;
 };
 
-// Sum over the outputs of of_output(out, target, c).
+// Sums of_output(out, target, c) over the outputs.
 template <class T, class OfOutput>
 double by_outputs(const LossRow<T>& row, const OfOutput& of_output) {
   double sum = 0;
@@ -76,9 +77,9 @@ double squared_error(const LossRow<T>& row) {
   });
 }
 
-// -c (target log s + (1 - target) log(1 - s)), s = sigmoid(out), without overflow for any finite out:
-// with e = exp(-|out|), 1 - s = e / (1 + e) where out >= 0, s = e / (1 + e) elsewhere; in both cases
-// the other one's logarithm is -log(1 + e).
+// -c (target log s + (1 - target) log(1 - s)), s = sigmoid(out), without overflow for any finite
+// out. With e = exp(-|out|): 1 - s = e / (1 + e) if out >= 0, and s = e / (1 + e) otherwise; in
+// both cases the logarithm of the other one is -log(1 + e).
 template <class T>
 double binary_cross_entropy(const LossRow<T>& row) {
   return by_outputs(row, [](double out, double target, double weight) -> Element {
@@ -88,8 +89,9 @@ double binary_cross_entropy(const LossRow<T>& row) {
   });
 }
 
-// With d = out - target: c d^2 / 2 where |d| <= delta, elsewhere c delta (|d| - delta / 2) (Huber
-// 1964). Both are q (|d| - q / 2), q = min(|d|, delta); the comparison is such that NaN stays NaN.
+// With d = out - target: c d^2 / 2 if |d| <= delta, otherwise c delta (|d| - delta / 2) (Huber
+// 1964). Both are q (|d| - q / 2), q = min(|d|, delta); the comparison is written so that NaN stays
+// NaN.
 template <class T>
 double huber(const LossRow<T>& row) {
   const double delta = row.options.huber_delta;

@@ -1,5 +1,5 @@
-// loss.h: the losses: a table with a row for each. Whatever depends on the loss is read there, but for its
-// name and the options that it alone has, which are in the table of options.
+// loss.h: the table of losses, one row each. It holds all that depends on the loss, except for the
+// loss's name and its own options, which are in the table of options.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace bptt {
 
-// c of an output; weights [O] may be null: all 1.
+// Returns c of an output. `weights` [O] may be null: all are 1.
 inline double class_weight(const double* weights, int64_t output) {
   return weights ? weights[output] : 1;
 }
@@ -23,17 +23,17 @@ struct LossRow {
   const double* class_weights;  // [n], or null
   T* out;                       // [n]; becomes dL/dout times factor
   int64_t n;                    // O
-  int64_t chosen;               // the target of a loss of classes
-  const T* values;              // [n], that of the others
-  double factor;                // of the gradient; the returned loss is without it
+  int64_t chosen;               // the target class, for losses of classes
+  const T* values;              // [n], the target values, for other losses
+  double factor;                // multiplies the gradient, not the returned loss
 };
 
 struct LossKind {
   bptt_loss loss;
-  const char* title;   // in words, as a mean
-  bool classes;        // a target is one class; otherwise a value for each output
-  bool unit_interval;  // these values are in [0, 1]
-  // The loss of a row, and its gradient in place.
+  const char* title;   // in words, for a mean
+  bool classes;        // a target is one class; otherwise one value per output
+  bool unit_interval;  // these values must be in [0, 1]
+  // Return the loss of a row; replace its outputs with the gradient.
   double (*of_float)(const LossRow<float>& row);
   double (*of_double)(const LossRow<double>& row);
 
@@ -45,7 +45,7 @@ struct LossKind {
       return of_double;
     }
   }
-  // The number that a mean is divided by, for targets whose weights add up to `weight`.
+  // The divisor of a mean over targets whose weights add up to `weight`.
   double divisor(double weight, int64_t outputs) const {
     return classes ? weight : weight * double(outputs);
   }

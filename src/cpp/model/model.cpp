@@ -1,3 +1,4 @@
+// model.cpp: training steps, their two halves, and evaluation.
 #include "model/model.h"
 
 #include <algorithm>
@@ -25,7 +26,7 @@ ModelConfig::ModelConfig(const ModelOptions& options)
   network.prefix = "rnn.";
   if (options.class_weights)
     class_weights.assign(options.class_weights, options.class_weights + options.output_size);
-  bptt_model_options::class_weights = nullptr;  // it may go after the call
+  bptt_model_options::class_weights = nullptr;  // the caller may free it after the call
 }
 
 ModelOptions options_of(const ModelConfig& config, const OptimizerConfig& optimizer) {
@@ -46,9 +47,9 @@ StepResult Model<T>::train_step(ForwardCall<T> call, const Target<T>& target,
                                 const FlowRequest<T>& flow) {
   Params<T>& params = network_.params();
   const std::unique_lock<Lock> guard(params.lock);
-  call.sequence.draw = uint64_t(steps_taken);  // a step that is skipped uses none up
+  call.sequence.draw = uint64_t(steps_taken);  // a skipped step does not consume a draw
   if (!tape_ || !tape_->renew(call.sequence)) {
-    tape_.reset();  // first, so that its memory is there for the next one
+    tape_.reset();  // first, so that the new tape can reuse its memory
     tape_ = network_.new_tape(call.sequence, true);
   }
   gradient_.reserve(params.count());
@@ -126,7 +127,8 @@ double Model<T>::loss_and_gradients(const ForwardCall<T>& call, const Target<T>&
   return losses.total();
 }
 
-// Clips gradient_ and updates with it, unless it or what it would leave behind is not finite.
+// Clips gradient_ and updates the parameters with it. Skips the step, or fails, if the gradient or
+// the result of the update is not finite.
 template <class T>
 StepResult Model<T>::update() {
   if (std::max(steps_taken, steps_skipped) >= kMostSteps) {
@@ -159,8 +161,8 @@ StepResult Model<T>::update() {
   return result;
 }
 
-// Whether there is a gradient to update with, and its norm; the options say what becomes of one that
-// is not finite.
+// Returns whether gradient_ can be used for an update, and sets `norm`. The options decide how a
+// gradient that is not finite is handled.
 template <class T>
 bool Model<T>::usable(StepResult& result, Norm& norm) {
   const int64_t count = network_.params().count();
@@ -181,8 +183,9 @@ bool Model<T>::usable(StepResult& result, Norm& norm) {
   return true;
 }
 
-// By value, by tensor, by global norm. The last is left to the optimiser's own pass: returns its
-// factor. `norm` is that of gradient_, before and after.
+// Clips gradient_ by value, then by tensor, then by global norm. The optimiser applies the factor
+// of the global norm in its own pass; the function returns that factor. `norm` is the norm of
+// gradient_, on entry and on return.
 template <class T>
 double Model<T>::clip(StepResult& result, Norm& norm) {
   const Params<T>& params = network_.params();
@@ -218,7 +221,7 @@ double Model<T>::clip(StepResult& result, Norm& norm) {
 
 template <class T>
 double Model<T>::output_gradient(const ForwardCall<T>& call, const Target<T>& target) const {
-  const bool last_only = config_.network.last_only;  // then lengths and steps make no difference
+  const bool last_only = config_.network.last_only;  // if true, lengths and steps are not used
   const Order order(target.steps, target.batch, last_only ? nullptr : call.sequence.lengths);
   const TargetRows targets = target_rows(order, last_only, nullptr);
   RowLosses<T> losses(config_, target);

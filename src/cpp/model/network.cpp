@@ -1,3 +1,4 @@
+// network.cpp: the tensors of a network, its passes, and the snapshots that its tapes read.
 #include "model/network.h"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ StackConfig stack_config(const NetworkConfig& config) {
           config.embedding ? config.embedding : config.input};
 }
 
-// Adds all tensors in their order: embedding, layers from below, each direction, readout.
+// Adds all tensors in their order: embedding, layers from the bottom up, each direction, readout.
 template <class T>
 std::vector<LayerOffsets> add_tensors(const NetworkConfig& config, Params<T>& params) {
   const CellShape shape = config.shape();
@@ -72,8 +73,8 @@ Network<T>::Network(const NetworkConfig& config)
   readout_bias_ = params_.find("readout.bias");
 }
 
-// Before the parameters change: the tapes that were made with them get what they will read. If these
-// went backward already, or one of them did, it is packed already and only has to be held.
+// Runs before the parameters change: stores what the existing tapes will read in their snapshot.
+// After a backward pass the packed weights exist already and are only retained.
 template <class T>
 void Network<T>::keep_for_tapes() {
   if (snapshot_.use_count() == 1) return;
@@ -137,7 +138,7 @@ void Network<T>::forward(const ForwardCall<T>& wanted, const ReadoutForward<T>& 
   call.ends = config_.reads_ends();
   std::unique_ptr<ReadoutForwardPass<T>> pass;
   if (config_.output) call.y = nullptr;
-  if (config_.output && readout.each_row) {  // else only states are wanted
+  if (config_.output && readout.each_row) {  // otherwise only the states are needed
     pass = std::make_unique<ReadoutForwardPass<T>>(*this, readout, tape);
     call.after_block = [&pass](const Team& team, const Block<T>& block) {
       pass->block(team, block);

@@ -1,3 +1,4 @@
+// optimizer.cpp: the update rules, and updates that never leave a number that overflowed.
 #include "model/optimizer.h"
 
 #include <algorithm>
@@ -12,21 +13,21 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t kThread = 1 << 16;  // elements that are worth a thread
+constexpr int64_t kThread = 1 << 16;  // elements for which one more thread pays
 
-// The factors of an update as the kernel uses them, in absolute values: the largest of all tensors
-// (divisor: the smallest).
+// The factors of an update as the kernel uses them: absolute values, the largest over all tensors
+// (for `divisor` the smallest).
 struct Factors {
   double lr = 0, step = 0;  // step: lr / correction1
   double divisor = 1, momentum = 0, alpha = 0, rest_alpha = 0;
   double beta1 = 0, rest1 = 0, beta2 = 0, rest2 = 0, eps = 0;
 };
 
-// A flat vector that an update keeps.
+// A vector, one element per parameter, that the optimiser keeps between updates.
 struct Moment {
   const char* name = nullptr;
-  int slot = 0;          // its place among UpdateArgs::moments
-  bool squares = false;  // a mean or sum of squares: never negative, because a root is taken of it
+  int slot = 0;          // its index in UpdateArgs::moments
+  bool squares = false;  // a mean or sum of squares: never negative, since its root is taken
   bool (*kept)(const OptimizerConfig&) = nullptr;
 };
 
@@ -37,19 +38,20 @@ bool if_centered(const OptimizerConfig& config) { return config.centered; }
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-// A rule of updating. `move` repeats its kernel (simd/update.h) with an absolute value for every term:
-// it sets the bounds of the moments after an update with gradients up to g and returns how far a
-// parameter can move, without decoupled weight decay.
+// An update rule. `move` mirrors its kernel (simd/update.h) with absolute values of all terms: it
+// sets the bounds of the moments after an update with gradients up to g, and returns the farthest
+// that a parameter can move, without decoupled weight decay.
 struct Rule {
   Update update;
-  double eps = 1e-8, alpha = kNone, beta2 = 0.999;  // the values that NaN stands for
-  bool decoupled = false;  // weight decay shrinks the parameters; else it is added to the gradient
-  bool corrected = false;  // eps is added to a root that is divided by sqrt(1 - beta2^t)
+  double eps = 1e-8, alpha = kNone, beta2 = 0.999;  // the defaults that NaN selects
+  // weight decay shrinks the parameters; otherwise it is added to the gradient
+  bool decoupled = false;
+  bool corrected = false;  // eps is added to the root after its division by sqrt(1 - beta2^t)
   Moment moments[3];
   double (*move)(const Factors& f, const UpdateBounds& now, double g, UpdateBounds& then);
 };
 
-// In the order of Update.
+// In the order of `Update`.
 constexpr Rule kRules[] = {
     {.update = Update::sgd,
      .moments = {{"momentum_buffer", 0, false, with_momentum}},
@@ -122,7 +124,7 @@ const Rule& rule_of(const OptimizerConfig& config) {
   return kRules[size_t(update)];
 }
 
-// body(moment) for each that is kept.
+// Calls body(moment) for each moment that is kept.
 template <class Body>
 void for_moments(const OptimizerConfig& config, const Body& body) {
   for (const Moment& moment : rule_of(config).moments) {
@@ -183,12 +185,12 @@ void Optimizer<T>::set_steps(int64_t steps) {
   std::fill(tensor_steps_.begin(), tensor_steps_.end(), steps);
 }
 
-// An update is judged by what it would leave behind, and costs nothing to judge: moments and
-// parameters cannot grow faster than a recursion over one bound for each, which takes the norm of the
-// gradient, known already, in place of its elements. Only where these bounds do not exclude an
-// overflow are they taken anew from the elements, and only where these do not either is the update
-// tried on copies. (To judge the elements in the kernel would cost every step a pass over what it
-// has written, and undoing a copy of everything.)
+// An update that would overflow is detected in advance, at no cost in the usual case. Parameters
+// and moments grow no faster than one bound for each, which a recursion computes from the norm of
+// the gradient (already known) instead of its elements. If these bounds allow an overflow, they are
+// computed again from the elements; if the new ones do too, the update is tried on copies. (A check
+// of the elements in the kernel would add to every step a pass over the written data, and undoing
+// would need a copy of everything.)
 template <class T>
 bool Optimizer<T>::step(const T* gradient, double largest, double scale) {
   prepare(scale);
@@ -213,10 +215,10 @@ bool Optimizer<T>::step(const T* gradient, double largest, double scale) {
   return true;
 }
 
-// Sets updates_.
+// Fills updates_ for this step.
 template <class T>
 void Optimizer<T>::prepare(double scale) {
-  // The square root of no positive number is below this.
+  // Lower bound of the square root of any positive number.
   const bool flush = flush_subnormals.load(std::memory_order_relaxed);
   const double least =
       sizeof(T) == sizeof(float) ? (flush ? 0x1p-63 : 0x1p-75) : (flush ? 0x1p-511 : 0x1p-537);
@@ -251,7 +253,7 @@ void Optimizer<T>::prepare(double scale) {
   }
 }
 
-// Of finite elements: what is not finite may stay so.
+// Sets the bounds from the finite elements. Elements that are not finite may stay so.
 template <class T>
 void Optimizer<T>::measure() {
   const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
@@ -272,12 +274,13 @@ void Optimizer<T>::measure() {
   bounded_ = params_.version();
 }
 
-// Bounds after the update that updates_ describes, with gradients (scaled) up to `gradient`; whether
-// nothing in it can overflow. Tensors share the bounds, so the largest factor of any of them counts.
+// Computes the bounds after the update that updates_ describes, for scaled gradients up to
+// `gradient`; returns whether no operation can overflow. All tensors share the bounds, so that the
+// largest factor of any tensor counts.
 template <class T>
 bool Optimizer<T>::after_update(const UpdateBounds& now, double gradient,
                                 UpdateBounds& then) const {
-  constexpr double kRoundings = 1 + 0x1p-16;  // more than all of one update's can add
+  constexpr double kRoundings = 1 + 0x1p-16;  // exceeds all rounding errors of one update
   const auto in_use = [](double factor) { return std::abs(double(T(factor))); };
   Factors factors;
   double decay = 0, keep = 1;  // keep: 1 - lr weight_decay
@@ -313,7 +316,7 @@ bool Optimizer<T>::after_update(const UpdateBounds& now, double gradient,
   return safe;
 }
 
-// Updates what it is given, as updates_ says.
+// Updates the given arrays as updates_ describes.
 template <class T>
 void Optimizer<T>::update(T* parameters, std::vector<Buffer<T>>& moments, const T* gradient) const {
   const auto kernel = kernels_of<T>(*active_kernels()).update[size_t(rule_of(config_).update)];
@@ -335,8 +338,9 @@ void Optimizer<T>::update(T* parameters, std::vector<Buffer<T>>& moments, const 
   });
 }
 
-// Updates copies, and keeps them unless a number that was finite no longer is; returns whether it did.
-// What was not finite before may stay so: a weight of -infinity can be meant.
+// Updates copies, and keeps them unless a finite number has become non-finite; returns whether it
+// kept them. Numbers that were not finite before may stay so: a weight of -infinity can be
+// intentional.
 template <class T>
 bool Optimizer<T>::update_on_copies(const T* gradient) {
   const int64_t count = params_.count();

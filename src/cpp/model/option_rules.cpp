@@ -1,3 +1,4 @@
+// option_rules.cpp: the checks of options, one by one, in pairs, and against sizes and the dtype.
 #include "model/option_rules.h"
 
 #include <algorithm>
@@ -11,7 +12,7 @@
 namespace bptt {
 namespace {
 
-// The value in the parameters' dtype, infinite where it is too large for it.
+// Returns the value in the parameters' dtype; infinite if the dtype cannot represent it.
 double as_stored(double value, Dtype dtype) {
   if (dtype == Dtype::float64) return value;
   const double most = double(std::numeric_limits<float>::max());
@@ -53,7 +54,7 @@ OptionProblem same_words(const OptionRow& row, const std::string& expected,
   return {&row, {row.name, expected, got}, {row.in_python(), expected, got}};
 }
 
-// Finds the first problem of options. Each function returns whether there is one.
+// Finds the first problem of the options. Each check returns whether it found one.
 class Checks {
  public:
   Checks(const OptionStructs& options, Dtype dtype) : options_(options), dtype_(dtype) {}
@@ -62,7 +63,7 @@ class Checks {
   bool has(const OptionRow& row) const { return options_.of(row.group); }
   OptionValue value(const OptionRow& row) const { return read_option(row, options_.of(row.group)); }
 
-  // The option by itself, and whether the cell, algorithm or loss has it.
+  // Checks one option: its value, and whether the cell, algorithm or loss has this option.
   bool row(const OptionRow& row) {
     if (row.type == OptionType::pointer) return false;
     const OptionValue given = value(row);
@@ -84,7 +85,7 @@ class Checks {
            });
   }
 
-  // Conditions that are not in the table.
+  // Conditions that the table cannot express.
   bool sizes(const bptt_layer_options& layer) {
     const auto inputs = [&] { return refuse(row_of("input_size"), "an integer >= 1"); };
     const bool tokens = options_.model && options_.model->vocab_size > 0;
@@ -105,7 +106,7 @@ class Checks {
              return "a finite number >= 2 for " + text_of(init, value(init), words);
            });
   }
-  // Of parameters that begin with these options.
+  // Checks the options that only matter when parameters are initialised.
   bool start(const bptt_layer_options& layer) {
     const bool scaled = layer.init == BPTT_INIT_ORTHOGONAL || layer.init == BPTT_INIT_IDENTITY;
     if (scaled && layer.init_gain != 0 && !moderate(layer.init_gain))
@@ -139,7 +140,7 @@ class Checks {
   }
 
  private:
-  // expected: a text, or a function of the wording.
+  // `expected` is a text, or a function that returns it for a wording.
   template <class Expected>
   bool refuse(const OptionRow& row, const Expected& expected) {
     const auto in = [&](Wording words) -> OptionProblem::Words {
@@ -163,7 +164,7 @@ class Checks {
   }
   const char* dtype_name() const { return dtype_ == Dtype::float32 ? "float32" : "float64"; }
 
-  // Numbers by which elements are multiplied: the products neither overflow nor vanish.
+  // Whether a factor is moderate: its products with elements neither overflow nor vanish.
   bool moderate(double value) const {
     const double most = dtype_ == Dtype::float32 ? 1e30 : 1e300;
     return std::fabs(value) >= 1 / most && std::fabs(value) <= most;

@@ -1,5 +1,5 @@
-// option_rules.h: the checks of options, alone and together. The C API and the reader of model files make the
-// same ones.
+// option_rules.h: the checks of options, alone and together. The C API and the reader of model
+// files share them.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace bptt {
 
-// An option that is wrong, what it has to be and what it is, in the words of bptt.h and of Python.
+// A wrong option: its expected and actual value, in the words of bptt.h and of Python.
 struct OptionProblem {
   const OptionRow* row;
   struct Words {
@@ -19,15 +19,15 @@ struct OptionProblem {
   } c, python;
 };
 
-// Whether parameters begin with the options or, as in a file, are there already: then starts are allowed that are
-// refused now.
+// Whether parameters are to be initialised with the options or, as in a file, exist already.
+// Existing ones may come from initial options that are refused today.
 enum class Parameters { begin, are_there };
 
-// The first problem of these structs, whose numbers are judged as the dtype holds them. Class weights, if
-// there are any, are [output_size].
+// Returns the first problem of these structs; numbers are checked as the dtype represents them.
+// Class weights, if there are any, have output_size elements.
 std::optional<OptionProblem> problem_of(const OptionStructs& options, Dtype dtype,
                                         Parameters parameters = Parameters::begin);
-// The same of what a backward pass is called with: the options that bptt_backward has, too.
+// Returns the first problem of the options of a backward pass, which bptt_backward has too.
 std::optional<OptionProblem> problem_of_call(const bptt_layer_options& layer,
                                              const bptt_model_options& call);
 std::optional<OptionProblem> problem_of_weights(std::span<const double> weights);

@@ -1,3 +1,5 @@
+// option_table.cpp: the rows of the table of options, their words, and the conflicts between
+// options.
 #include "model/option_table.h"
 
 #include <array>
@@ -19,8 +21,8 @@ constexpr OptionWord word(int32_t value, const char* symbol, const char* name,
 }
 #define WORD(symbol, ...) word(symbol, #symbol, __VA_ARGS__)
 
-// The words of an enum whose values are 1, 2, ... in the order of one of the engine's tables, and whose
-// symbols are the tables' words in capitals.
+// The words of an enum with the values 1, 2, ... in the order of one of the engine's tables. The
+// symbols are the table's words in capitals, after BPTT_.
 template <const auto& TABLE>
 struct WordsOf {
   static constexpr size_t kCount = std::size(TABLE);
@@ -63,7 +65,7 @@ constexpr OptionWord kInits[] = {WORD(BPTT_INIT_UNIFORM, "uniform", "default"),
 constexpr OptionWord kLosses[] = {WORD(BPTT_CROSS_ENTROPY, "cross_entropy"), WORD(BPTT_MSE, "mse"),
                                   WORD(BPTT_BINARY_CROSS_ENTROPY, "binary_cross_entropy"),
                                   WORD(BPTT_HUBER, "huber")};
-// In files the last two are told apart by another member (options_json.cpp).
+// Model files distinguish the last two by another member (options_json.cpp).
 constexpr OptionWord kTargets[] = {WORD(BPTT_EVERY_STEP, "every"), WORD(BPTT_LAST_STEP, "last"),
                                    WORD(BPTT_LAST_ROW, "last", "last_row")};
 constexpr OptionWord kReductions[] = {WORD(BPTT_MEAN, "mean"), WORD(BPTT_SUM, "sum")};
@@ -99,7 +101,7 @@ constexpr OptionType type_of() {
 #define BPTT_OWNED_BY(option, ...) .owner = #option, .owners = bits(__VA_ARGS__)
 #define BPTT_OF_W_HH .owner = "cell", .owners = kWithWhh
 
-// The cells whose shape is so, as bits().
+// Returns the cells for which shape(cell) is true, as bits().
 template <class Shape>
 consteval uint32_t cells(const Shape& shape) {
   uint32_t found = 0;
@@ -110,7 +112,7 @@ consteval uint32_t cells(const Shape& shape) {
 }
 constexpr uint32_t kWithWhh = cells([](const CellShape& shape) { return shape.recurrent(); });
 
-// The order is that of model files; an option comes after the choice that it depends on.
+// In the order of model files; an option follows the choice on which it depends.
 constexpr OptionRow kRows[] = {
     {BPTT_LAYER(cell), .kind = OptionKind::choice, .fallback = BPTT_LSTM, .words = kCells,
      .in_files = InFiles::always, .doc = "kind of the recurrent layers"},
@@ -256,7 +258,7 @@ constexpr OptionRow kRows[] = {
 
 consteval uint8_t at(std::string_view name) {
   uint8_t i = 0;
-  while (kRows[i].name != name) ++i;  // does not compile where there is no such option
+  while (kRows[i].name != name) ++i;  // does not compile if no option has this name
   return i;
 }
 

@@ -1,6 +1,7 @@
 // option_table.h: the table of options, one row for each field of bptt_layer_options,
-// bptt_optimizer_options and bptt_model_options that a caller sets, and the list of options that exclude each
-// other. Defaults, checks, model files, the Python package and the documentation read them.
+// bptt_optimizer_options and bptt_model_options that a caller sets, and the list of options that
+// exclude each other. Defaults, checks, model files, the Python package and the documentation are
+// derived from them.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,7 @@ namespace bptt {
 
 using OptionWord = bptt_option_word;
 
-// The struct that has the field.
+// The struct that holds the field.
 enum class OptionGroup : uint8_t { layer, optimizer, model };
 
 enum class OptionKind : uint8_t {
@@ -25,7 +26,7 @@ enum class OptionKind : uint8_t {
   flag,          // 0 or 1
   size,          // an integer >= 1
   count,         // an integer >= 0
-  integer,       // any
+  integer,       // any integer
   seed,          // 64 bits
   number,        // finite
   positive,      // finite and > 0
@@ -36,31 +37,33 @@ enum class OptionKind : uint8_t {
   weights        // a pointer to class weights
 };
 
-// When a model file has an option. `unlike_default` is for new options: files without it stay as they are.
+// When a model file contains an option. `unlike_default` is for new options: files written without
+// it do not change.
 enum class InFiles : uint8_t { always, since_then, unlike_default, never };
 
 enum class OptionType : uint8_t { int32, int64, uint64, real, pointer };
 
 struct OptionRow {
   OptionGroup group = {};
-  const char* name = nullptr;  // of the field
-  size_t offset = 0;           // in its struct
+  const char* name = nullptr;  // name of the field
+  size_t offset = 0;           // offset in its struct
   OptionType type = {};
   OptionKind kind = {};
   double fallback = 0;  // the default
   std::span<const OptionWord> words = {};
   bool or_nan = false;  // NaN is allowed
-  bool held = false;    // it has to be of its kind as the dtype of the parameters holds it, too
+  bool held = false;  // the value must still be of its kind after rounding to the parameters' dtype
   const char* owner =
-      nullptr;  // the choice on which it depends whether the option may differ from its default
-  uint32_t owners = 0;    // the values of that choice for which it may, as bits()
+      nullptr;            // the choice that decides whether the option may differ from its default
+  uint32_t owners = 0;    // values of that choice that allow it, as bits()
   bool per_call = false;  // it is also a field of bptt_backward
   InFiles in_files = InFiles::since_then;
-  std::optional<double> before = {};  // what a file without it means, where that is not the default
-  const char* file_name = nullptr;    // its name in model files, where it differs
-  bool inverted = false;              // files and Python have the opposite flag
-  const char* python = nullptr;       // its name in Python, where it is not that in files
-  const char* alone = nullptr;  // its name in Python's class of the optimiser, where it differs
+  // meaning of a file without this option, if that is not the default
+  std::optional<double> before = {};
+  const char* file_name = nullptr;  // name in model files, if it differs
+  bool inverted = false;            // files and Python use the opposite flag
+  const char* python = nullptr;     // name in Python, if it differs from the name in files
+  const char* alone = nullptr;  // name in the constructors of Python's optimisers, if it differs
   bool or_none = false;         // Python's None means the default
   const char* doc = nullptr;
 
@@ -68,33 +71,35 @@ struct OptionRow {
   const char* in_python() const { return python ? python : in_file(); }
 };
 
-// Values of a choice as a set.
+// Returns the set of these values of a choice.
 template <class... Value>
 constexpr uint32_t bits(Value... values) {
   return ((uint32_t{1} << static_cast<int>(values)) | ...);
 }
 
-// `option` is refused where `other` is set (with), or where it is not (without). A choice is set if it is one of
-// the values, a flag if it is 1, any other option if it differs from its default.
+// Refuse `option` if `other` is set (with), or if it is not set (without). A choice is set if it
+// has one of the values; a flag is set if it is 1; any other option is set if it differs from its
+// default.
 struct OptionConflict {
-  uint8_t option;       // its position in the table
-  uint32_t values = 0;  // of a choice; 0: all but its default
+  uint8_t option;       // index in the table
+  uint32_t values = 0;  // of a choice; 0: any value but the default
   bool with = true;
   uint8_t other = 0;
   uint32_t other_values = 0;
   const char* reason = nullptr;
-  bool start = false;  // parameters that are there already, as in a file, may come from it
+  // concerns initialisation only: existing parameters, as in a file, may have it
+  bool start = false;
 };
 
 std::span<const OptionRow> option_rows();
-const OptionRow& row_of(std::string_view name);  // there is one
+const OptionRow& row_of(std::string_view name);  // requires that the option exists
 std::span<const OptionConflict> option_conflicts();
 
 bptt_layer_options default_layer_options();
 bptt_optimizer_options default_optimizer_options();
 bptt_model_options default_model_options();
 
-// Structs of options, by group; null: not there.
+// The structs of options, by group; null: absent.
 struct OptionStructs {
   const bptt_layer_options* layer = nullptr;
   const bptt_optimizer_options* optimizer = nullptr;
@@ -103,7 +108,7 @@ struct OptionStructs {
   const void* of(OptionGroup group) const;
 };
 
-// All options of a model: those of bptt.h, of its layers and of its optimiser.
+// All options of a model: its own, those of its layers and those of its optimiser.
 struct ModelOptions : bptt_model_options {
   bptt_layer_options layer;
   bptt_optimizer_options optimizer;
@@ -114,10 +119,10 @@ inline OptionStructs structs_of(const ModelOptions& options) {
 }
 void* struct_of(ModelOptions& options, OptionGroup group);
 
-// The value of a field, of any type but pointers.
+// The value of a field of any type except pointers.
 struct OptionValue {
-  int64_t integer = 0;  // of a seed its bits
-  double number = 0;    // the same, or the value of a real option
+  int64_t integer = 0;  // the bits of a seed
+  double number = 0;    // the same number, or the value of a real option
   bool real = false;
 };
 OptionValue read_option(const OptionRow& row, const void* options);

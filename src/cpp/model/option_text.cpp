@@ -1,3 +1,4 @@
+// option_text.cpp: the wording of options, their values and their conditions.
 #include "model/option_text.h"
 
 #include <cmath>
@@ -12,7 +13,7 @@ std::string word_text(const OptionWord& word, Wording wording) {
                                     : word.symbol;
 }
 
-// "A, B or C" of the words of a set.
+// "A, B or C": the words of a set.
 std::string words_text(const OptionRow& row, uint32_t set, Wording wording) {
   std::string texts, last;
   for (const OptionWord& word : row.words) {

@@ -1,3 +1,4 @@
+// params.cpp: the list of tensors and the vector that holds their values.
 #include "model/params.h"
 
 #include <utility>

@@ -1,4 +1,4 @@
-// params.h: the learnt numbers of a layer or model as one flat vector with named views.
+// params.h: the parameters of a layer or model as one flat vector with named views.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,7 @@ inline Dtype dtype_of(bptt_dtype dtype) {
 }
 
 struct Param {
-  std::string name;            // PyTorch's
+  std::string name;            // as in PyTorch
   std::vector<int64_t> shape;  // rank 1 or 2
   int64_t offset = 0, count = 0;
   bool frozen = false;
@@ -29,9 +29,9 @@ struct Param {
 template <class T>
 class Params {
  public:
-  // Appends a tensor; all are added before allocate().
+  // Appends a tensor. Call it for all tensors before allocate().
   void add(std::string name, std::vector<int64_t> shape);
-  void allocate();  // zeros; throws std::bad_alloc
+  void allocate();  // sets all to zero; throws std::bad_alloc
 
   const std::vector<Param>& tensors() const { return tensors_; }
   std::vector<Param>& tensors() { return tensors_; }
@@ -40,10 +40,10 @@ class Params {
   const T* data() const { return data_.data(); }
   const T* data(const Param& tensor) const { return data_.data() + tensor.offset; }
 
-  // Run before every change. What it throws refuses the change: the values are still as they were.
+  // Runs before every change. If it throws, the values stay unchanged.
   std::function<void()> before_change;
-  // To change values: hold `lock` exclusively and call this; what was packed from the old values is
-  // then stale.
+  // Returns the values for writing. The caller holds `lock` exclusively. Packed copies of the old
+  // values become stale.
   T* change() {
     if (before_change) before_change();
     version_.fetch_add(1, std::memory_order_release);
@@ -51,7 +51,7 @@ class Params {
   }
   uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
-  // Shared by those that read the values, exclusive for those that change them.
+  // Readers hold it shared, writers exclusively.
   mutable Lock lock;
 
  private:

@@ -1,3 +1,4 @@
+// readout.cpp: packing of the readout's weights, and its passes over blocks of time.
 #include "model/readout.h"
 
 #include <algorithm>
@@ -10,8 +11,9 @@
 namespace bptt {
 namespace {
 
-// body(i, row, t, n, index) for the targets i = 0, 1, ... of a block: its row, the step, the sequence
-// within the part, and the number among all targets. Returns how many there are.
+// Calls body(i, row, t, n, index) for the targets i = 0, 1, ... of a block, with the row in the
+// block, the step, the sequence within the shard, and the number among all targets. Returns the
+// number of targets in the block.
 template <class T, class Body>
 int64_t each_target(const Block<T>& block, const TargetRows& targets, const Body& body) {
   int64_t count = 0;
@@ -22,7 +24,7 @@ int64_t each_target(const Block<T>& block, const TargetRows& targets, const Body
   return count;
 }
 
-// Whether every row of the block is a target.
+// Returns whether every row of the block is a target.
 template <class T>
 bool all_targets(const Block<T>& block, const TargetRows& targets) {
   return targets.index.empty() && block.counted <= block.first;
@@ -49,7 +51,8 @@ TargetRows target_rows(const Order& order, bool last_only,
         targets.index[size_t(order.first(t) + n)] = targets.count++;
     }
   }
-  if (targets.count == order.rows()) targets.index.clear();  // all rows: nothing to look up or copy
+  // all rows: no look-up or copy is needed
+  if (targets.count == order.rows()) targets.index.clear();
   return targets;
 }
 
@@ -101,7 +104,7 @@ void ReadoutForwardPass<T>::block(const Team& team, const Block<T>& block) {
   const int64_t row = network_.output_row(), features = config.features();
   const int64_t gathered_row = network_.stack().geometry().features_row;
   const bool all = all_targets(block, targets);
-  int64_t first = all ? block.all->first(block.first) : -1;  // number of the block's first target
+  int64_t first = all ? block.all->first(block.first) : -1;  // index of the block's first target
   if (!all) {
     each_target(block, targets, [&](int64_t i, int64_t, int64_t t, int64_t n, int64_t index) {
       if (i == 0) first = index;
@@ -175,14 +178,14 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
                                      scratch.operands.at(r0)));
   }
   if (!all) {
-    // Rows without a target get zeros, the others theirs.
+    // Rows without a target get zeros; the other rows are copied below.
     for (int64_t r = team.begin(block.rows()); r < team.end(block.rows()); ++r)
       std::fill_n(dy + r * dy_row, features, T(0));
     team.wait();
     each_target(block, targets, [&](int64_t i, int64_t r, int64_t t, int64_t n, int64_t) {
       if (!own(i)) return;
       std::memcpy(dy + r * dy_row, product + i * dy_row, size_t(features) * sizeof(T));
-      // Now the row has the place for what the readout had read.
+      // Reuse the row for the state that the readout read.
       std::memcpy(product + i * dy_row, block.top_rows(t) + n * block.top_row,
                   size_t(features) * sizeof(T));
     });

@@ -1,3 +1,4 @@
+// row_losses.cpp: target weights, the loss of each target row, and their sum.
 #include "model/row_losses.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// row_losses.h: the loss of a batch, target by target: which outputs are targets, what each counts,
-// its loss and gradient, and their sum in an order that no thread changes.
+// row_losses.h: the loss of a batch, target by target: which outputs are targets, their weights,
+// losses and gradients, and the sum of the losses in an order that no thread changes.
 #pragma once
 
 #include <cstdint>
@@ -9,35 +9,37 @@
 
 namespace bptt {
 
-// What the target (t, n) counts in a mean: its weight, times that of its class if it is one; 0 where
-// its class is ignored.
+// Returns the weight of target (t, n) in a mean: its own weight, times the weight of its class for
+// losses of classes; 0 if the class is ignored.
 template <class T>
 double mean_weight(const ModelConfig& config, const Target<T>& target, int64_t t, int64_t n);
 
-// Sets target.total_weight, the sum of these over all targets, step by step: what a mean is divided by
-// (LossKind::divisor); and target.all.
+// Sets target.total_weight, the sum of these weights over all targets, step by step
+// (LossKind::divisor computes the divisor of a mean from it), and target.all.
 template <class T>
 void weigh(const ModelConfig& config, Target<T>& target);
 
 template <class T>
 class RowLosses {
  public:
-  // target.total_weight is set.
+  // Requires target.total_weight.
   RowLosses(const ModelConfig& config, const Target<T>& target);
 
-  // The rows of the order that are targets; row() is going to be called for these, or for `count`
-  // rows of the caller's own choice.
+  // Returns the rows of the order that are targets. row() must be called for each of them, or for
+  // `count` rows that the caller chooses.
   TargetRows rows(const Order& order);
   void expect(int64_t count) { losses_ = Buffer<double>::zeros(count); }
 
-  // Whether (t, n) of the caller's arrays adds to the loss: not without weight or if ignored.
+  // Returns whether (t, n) of the caller's arrays adds to the loss: it has a weight and is not
+  // ignored.
   bool is_target(int64_t t, int64_t n) const;
 
-  // out [O] of target (t, n) becomes the gradient of the batch's loss with respect to it, 0 if it is
-  // no target. Its loss is the `index`-th of the sum. Rows may come from several threads.
+  // Replaces out [O] of target (t, n) with the gradient of the batch's loss with respect to it, or
+  // with 0 if it is no target. Stores its loss at position `index` of the sum. Several threads may
+  // call it for different rows.
   void row(int64_t index, int64_t time, int64_t n, T* out);
 
-  // The batch's loss, after all rows.
+  // Returns the batch's loss. Call it after all rows.
   double total() const;
 
  private:

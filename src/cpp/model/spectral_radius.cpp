@@ -1,9 +1,11 @@
-// Arnoldi's iteration (1951): an orthonormal basis V of the space that v, A v, A^2 v, ... span gives
-// A V = V H + (a remainder in one direction), H upper Hessenberg and small. The largest eigenvalues of
-// H converge to those of A from the outside in: for a random matrix, whose eigenvalues fill a disk, m
-// steps leave an error of about exp(-m^2 / 4n), so that some 12 sqrt(n) steps are enough. The
-// eigenvalues of H come from the shifted QR iteration (Francis 1961). With m = n steps H is A itself in
-// another basis, which ends the iteration for any matrix.
+// spectral_radius.cpp: the spectral radius by Arnoldi's iteration and the shifted QR iteration.
+//
+// Arnoldi's iteration (1951) computes an orthonormal basis V of the space that v, A v, A^2 v, ...
+// span. It gives A V = V H + (a remainder in one direction), where H is upper Hessenberg and small.
+// The largest eigenvalues of H converge to those of A from the outside in: for a random matrix,
+// whose eigenvalues fill a disk, m steps leave an error of about exp(-m^2 / 4n), so that some 12
+// sqrt(n) steps are enough. The eigenvalues of H come from the shifted QR iteration (Francis 1961).
+// With m = n steps H is A itself in another basis, so that the iteration ends for any matrix.
 #include "model/spectral_radius.h"
 
 #include <algorithm>
@@ -35,8 +37,9 @@ Complex operator/(Complex a, Complex b) {
   return {(a.re * b.re + a.im * b.im) / size, (a.im * b.re - a.re * b.im) / size};
 }
 
-// The indices of a matrix that lie on a cycle of its nonzero elements, or between two: the rest have
-// their diagonal elements as eigenvalues, of which `radius` becomes the largest.
+// Returns the indices that are on a cycle of the matrix's nonzero elements, or on a path between
+// two cycles. Each other index contributes its diagonal element as an eigenvalue; `radius` becomes
+// the largest of these.
 std::vector<int64_t> core_of(const Buffer<double>& a, int64_t n, double& radius) {
   std::vector<int64_t> in_row(static_cast<size_t>(n)), in_column(static_cast<size_t>(n)), loose;
   for (int64_t i = 0; i < n; ++i) {
@@ -71,7 +74,7 @@ std::vector<int64_t> core_of(const Buffer<double>& a, int64_t n, double& radius)
   return core;
 }
 
-// An upper Hessenberg matrix, m x m, rows `row` apart.
+// An upper Hessenberg matrix, m x m, with rows `row` apart.
 struct Hessenberg {
   const double* elements;
   int64_t m, row;
@@ -88,9 +91,9 @@ class QrIteration {
     nothing_ = kEpsilon * std::sqrt(dot(h_.data(), h_.data(), m_ * m_) / double(m_));
   }
 
-  // An eigenvalue of the largest modulus.
+  // Returns an eigenvalue of the largest modulus.
   Complex run() {
-    int64_t end = m_ - 1;  // rows and columns up to it are left
+    int64_t end = m_ - 1;  // last row and column that remain
     for (int64_t tries = 0; end >= 0; ++tries) {
       const int64_t begin = first_of_block(end, nothing_ * double(1 + tries));
       if (begin == end) {
@@ -115,7 +118,7 @@ class QrIteration {
     if (square(value) > square(largest_)) largest_ = value;
   }
 
-  // The eigenvalues of rows and columns i and i + 1.
+  // Finds the eigenvalues of rows and columns i and i + 1.
   void found_pair(int64_t i) {
     const double mean = (at(i, i) + at(i + 1, i + 1)) / 2, half = (at(i, i) - at(i + 1, i + 1)) / 2;
     const double discriminant = half * half + at(i, i + 1) * at(i + 1, i);
@@ -124,15 +127,15 @@ class QrIteration {
     found({mean < 0 ? mean - root : mean + root, 0});
   }
 
-  // Where the block that ends with `end` begins: the element below the diagonal before it is at most
-  // `nothing`, which grows while the iteration does not converge.
+  // Returns the first index of the block that ends with `end`: the subdiagonal element before the
+  // block is at most `nothing`, a threshold that grows while the iteration does not converge.
   int64_t first_of_block(int64_t end, double nothing) {
     int64_t i = end;
     while (i > 0 && std::fabs(at(i, i - 1)) > nothing) --i;
     return i;
   }
 
-  // One double step with the shifts of the last two rows, or with others where these go in circles.
+  // Runs one double step with the shifts of the last two rows, or with other shifts if those cycle.
   void sweep(int64_t begin, int64_t end, bool other) {
     pace_.did(20.0 * double(end - begin) * double(end - begin));
     double sum = at(end - 1, end - 1) + at(end, end);
@@ -142,7 +145,7 @@ class QrIteration {
       sum = 1.5 * size;
       product = size * size;
     }
-    // The first column of (H - s1 I)(H - s2 I), but for a factor.
+    // The first column of (H - s1 I)(H - s2 I), up to a factor.
     const double top = at(begin, begin), below = at(begin + 1, begin);
     double x = (top * top - sum * top + product) / below + at(begin, begin + 1);
     double y = top + at(begin + 1, begin + 1) - sum, z = at(begin + 2, begin + 1);
@@ -195,11 +198,11 @@ class QrIteration {
   const int64_t m_;
   Buffer<double> h_;
   Pace& pace_;
-  double nothing_;  // what rounding leaves of a zero
+  double nothing_;  // the size of a zero after rounding errors
   Complex largest_;
 };
 
-// A vector y of norm 1 with H y close to value * y, by two steps of inverse iteration.
+// Returns a vector y of norm 1 with H y close to value * y, after two steps of inverse iteration.
 std::vector<Complex> eigenvector(const Hessenberg& h, Complex value, Pace& pace) {
   const int64_t m = h.m;
   const auto n = static_cast<size_t>(m);
@@ -227,7 +230,7 @@ std::vector<Complex> eigenvector(const Hessenberg& h, Complex value, Pace& pace)
     for (int64_t j = k + 1; j < m; ++j) next[j] = next[j] - factor * row[j];
   }
   for (int pass = 0; pass < 2; ++pass) {
-    // The first pass begins behind the elimination: no right-hand side is better known.
+    // The first pass skips the elimination, since no better right-hand side is known.
     for (int64_t k = 0; pass > 0 && k + 1 < m; ++k) {
       if (swapped[size_t(k)]) std::swap(y[size_t(k)], y[size_t(k + 1)]);
       y[size_t(k + 1)] = y[size_t(k + 1)] - factors[size_t(k)] * y[size_t(k)];
@@ -246,7 +249,7 @@ std::vector<Complex> eigenvector(const Hessenberg& h, Complex value, Pace& pace)
   return y;
 }
 
-// ||H y - value y||, with the row below H that holds `below` in its last column.
+// Returns ||H y - value y||, including the row below H, whose last column holds `below`.
 double residual(const Hessenberg& h, double below, Complex value, const std::vector<Complex>& y) {
   double squares = below * below * square(y.back());
   for (int64_t i = 0; i < h.m; ++i) {
@@ -260,7 +263,7 @@ double residual(const Hessenberg& h, double below, Complex value, const std::vec
 
 class Arnoldi {
  public:
-  // A is `n` x `n`, its largest element of size 1.
+  // A is `n` x `n`; its largest element has size 1.
   Arnoldi(const Buffer<double>& a, int64_t n, Pace& pace)
       : a_(a), n_(n), pace_(pace), basis_(checked_count(n + 1, n)), h_(checked_count(n + 1, n)) {
     RandomStream random(0, "spectral_radius");
@@ -291,7 +294,7 @@ class Arnoldi {
     for (int64_t i = 0; i < n_; ++i) v[i] /= norm;
   }
 
-  // The next column of H and the next axis of the basis.
+  // Computes the next column of H and the next basis vector.
   void step() {
     const double* v = axis(m_);
     double* w = axis(m_ + 1);
@@ -326,10 +329,10 @@ class Arnoldi {
   const Buffer<double>& a_;
   const int64_t n_;
   Pace& pace_;
-  Buffer<double> basis_, h_;  // rows: the axes; [n + 1, n]
+  Buffer<double> basis_, h_;  // rows: the basis vectors; [n + 1, n]
   std::vector<double> shares_;
   int64_t m_ = 0;
-  bool closed_ = false;  // A maps the span of the axes into itself
+  bool closed_ = false;  // A maps the span of the basis vectors into itself
 };
 
 }  // namespace

@@ -1,5 +1,4 @@
-// spectral_radius.h: the largest absolute value of a matrix's eigenvalues, the same bits on every
-// platform.
+// spectral_radius.h: the spectral radius of a matrix, with the same bits on every platform.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +8,10 @@
 
 namespace bptt {
 
-// The largest absolute value of the eigenvalues of the n x n matrix A (row by row), real or complex:
-// within 1e-9 of it for matrices whose eigenvalues are not themselves ill-conditioned; exactly 0 for
-// a matrix that only its pattern of zeros makes nilpotent. Throws std::bad_alloc, Error (cancelled).
+// Returns the largest absolute value of the eigenvalues, real or complex, of the n x n matrix A
+// (row by row): to within 1e-9 for matrices whose eigenvalues are well-conditioned, and exactly 0
+// for a matrix that is nilpotent because of its pattern of zeros. Throws std::bad_alloc, Error
+// (cancelled).
 double spectral_radius(const Buffer<double>& a, int64_t n, Pace& pace);
 
 }  // namespace bptt

@@ -1,3 +1,4 @@
+// stream.cpp: the copies and packed weights of a stream, and its step.
 #include "model/stream.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// stream.h: one sequence, one step at a time, with the weights as they were. A step allocates
-// nothing and takes no lock.
+// stream.h: inference on one sequence, one step at a time, with the weights at the time of
+// creation. A step allocates no memory and takes no lock.
 #pragma once
 
 #include <cstdint>
@@ -38,12 +38,12 @@ class Stream {
   const Stepper<T> stepper_;
   const OperandRows<T> operands_;
   std::shared_ptr<const PackedReadout<T>> readout_;
-  Buffer<T> table_;            // embedding.weight as it was
-  Buffer<T> h_, c_;            // [L, 2, H]: the states before and after a step take turns
-  Buffer<T> planes_;           // what the cell saves, for one step
-  Buffer<T> z_;                // [gates, plane], layer normalisation
-  Buffer<T> keep_h_, keep_c_;  // [H], zoneout's expectation
-  int64_t now_ = 0;            // which of the two holds the current state
+  Buffer<T> table_;            // embedding.weight at the time of creation
+  Buffer<T> h_, c_;            // [L, 2, H]: states before and after a step, alternating
+  Buffer<T> planes_;           // the values that the cell saves, for one step
+  Buffer<T> z_;                // [gates, plane], for layer normalisation
+  Buffer<T> keep_h_, keep_c_;  // [H], for the expectation of zoneout
+  int64_t now_ = 0;            // index of the current state, 0 or 1
 };
 
 }  // namespace bptt

@@ -1,7 +1,7 @@
-// disk.cpp: model files on disk. A file is written beside its target under a temporary name,
-// synced, and renamed: after a crash at any point the target is the old file or the new one. The
-// temporary file is locked while it is written; one that is not locked was left by a process that
-// died, and the next save of the same target removes it.
+// disk.cpp: reading and writing of model files on disk. A file is written under a temporary name in
+// the folder of its target, synced and renamed: after a crash at any point the target is either the
+// old or the new file. The temporary file is locked while it is written. An unlocked one was left
+// by a process that died; the next save to the same target removes it.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -25,8 +25,8 @@ namespace bptt {
 namespace {
 
 constexpr int kMostLinks = 40;
-constexpr int kMostInterruptions = 10000;  // of one call by signals
-constexpr int kMostWaits = 100;            // for one call that would block, a millisecond each
+constexpr int kMostInterruptions = 10000;  // interruptions by signals of one call
+constexpr int kMostWaits = 100;  // waits of a millisecond each, for one call that would block
 
 [[noreturn]] void fail(const std::string& expected, const std::string& path, int error) {
   throw Error(BPTT_ERR_IO, "path", expected,
@@ -46,14 +46,14 @@ class Descriptor {
   }
   explicit operator bool() const { return number_ >= 0; }
   int number() const { return number_; }
-  // Closes and tells errno, or 0. After EINTR it is closed all the same (Linux).
+  // Closes the file and returns errno, or 0. After EINTR the file is closed, too (Linux).
   int close() { return ::close(std::exchange(number_, -1)) != 0 && errno != EINTR ? errno : 0; }
 
  private:
   int number_;
 };
 
-// Repeats a call that a signal interrupts or that would block, but not for ever.
+// Repeats a call that a signal interrupts or that would block, up to the limits above.
 template <class Call>
 auto retried(const Call& call) {
   for (int interruptions = 0, waits = 0;;) {
@@ -74,17 +74,18 @@ Descriptor open_file(const std::string& path, int flags, mode_t mode = 0) {
   return Descriptor(retried([&] { return ::open(path.c_str(), flags | O_CLOEXEC, mode); }));
 }
 
-// The folder of a path with its last '/', or "".
+// Returns the folder of a path with its final '/', or "".
 std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
-// Where a path leads: a symbolic link stays one, what it points to is replaced, even if that is not
-// there yet.
+// Resolves a path: a symbolic link is kept and the file that it points to is replaced, even if that
+// file does not exist yet.
 std::string target_of(std::string path) {
   const std::string given = path;
   for (int links = 0; links <= kMostLinks; ++links) {
     char text[4096];
     const ssize_t length = retried([&] { return ::readlink(path.c_str(), text, sizeof text); });
-    if (length < 0 && (errno == EINVAL || errno == ENOENT)) return path;  // no link, or nothing
+    // no link, or no such file
+    if (length < 0 && (errno == EINVAL || errno == ENOENT)) return path;
     if (length < 0) fail("a path to write to", given, errno);
     if (static_cast<size_t>(length) == sizeof text) fail("a path to write to", given, ENAMETOOLONG);
     const std::string next(text, static_cast<size_t>(length));
@@ -93,7 +94,7 @@ std::string target_of(std::string path) {
   fail("a path to write to", given, ELOOP);
 }
 
-// ".<short>.bptt-tmp-": the beginning of the temporary names of a target.
+// Returns ".<short>.bptt-tmp-", the prefix of a target's temporary names.
 std::string temporary_prefix(const std::string& target) {
   const std::string name = target.substr(folder_of(target).size());
   size_t length = std::min<size_t>(name.size(), 64);
@@ -105,7 +106,7 @@ std::string temporary_prefix(const std::string& target) {
   return prefix + ".bptt-tmp-";
 }
 
-// Removes temporary files that nobody holds.
+// Removes temporary files that no process has locked.
 void sweep(const std::string& folder, const std::string& prefix) {
   DIR* entries = ::opendir(folder.empty() ? "." : folder.c_str());
   if (!entries) return;
@@ -118,7 +119,7 @@ void sweep(const std::string& folder, const std::string& prefix) {
   ::closedir(entries);
 }
 
-// A new file, removed again unless it is renamed.
+// A new file, which is removed unless it is renamed.
 class Temporary {
  public:
   Temporary(const std::string& prefix, mode_t mode, const std::string& target) : file_(-1) {
@@ -142,8 +143,8 @@ class Temporary {
   void renamed() { path_.clear(); }
 
  private:
-  // Locks it. A sweep may have found it before that, and taken it for a dead one. Where the file
-  // system knows no locks, no sweep can take it.
+  // Locks the file. Returns false if a sweep removed it before the lock, as one left by a dead
+  // process. On a file system without locks no sweep can lock it, so that it is kept.
   bool is_ours() const {
     if (::flock(file_.number(), LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;
     struct stat status;
@@ -162,7 +163,7 @@ void write_all(int file, const std::vector<std::byte>& bytes, const std::string&
       const ssize_t written = retried([&] {
         const ssize_t taken = ::write(file, data, static_cast<size_t>(end - data));
         if (taken != 0) return taken;
-        errno = EAGAIN;  // nothing was written and nothing failed
+        errno = EAGAIN;  // write() returned 0: nothing was written, but it did not fail
         return ssize_t{-1};
       });
       if (written < 0) fail("a file that can be written", target, errno);
@@ -171,7 +172,7 @@ void write_all(int file, const std::vector<std::byte>& bytes, const std::string&
   });
 }
 
-// Reads until `size` bytes are there or the file ends.
+// Reads until `size` bytes have been read or the file ends.
 void read_until(int file, std::vector<std::byte>& bytes, size_t size, const std::string& path) {
   Pace pace;
   bytes.reserve(size);
@@ -222,7 +223,7 @@ void write_file(const std::string& path, const std::vector<std::byte>& bytes) {
   temporary.renamed();
   if (const int error = temporary.file().close()) fail("a file that can be written", path, error);
   const Descriptor directory = open_file(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
-  // A folder that one may write to but not read cannot be synced, nor can those of some file
+  // A folder that can be written to but not read cannot be synced, nor can folders of some file
   // systems.
   if (!directory) {
     if (errno != EACCES) fail("a folder that can be synced", path, errno);
@@ -240,8 +241,8 @@ std::vector<std::byte> read_file(const std::string& path) {
   check_regular(status, path);
   const auto size = static_cast<uint64_t>(status.st_size);
   std::vector<std::byte> bytes;
-  // The header first: what is no model file is refused before memory of its size is taken and its
-  // data are read.
+  // Check the header first, so that other files are refused before memory of their size is
+  // allocated and their data are read.
   read_until(file.number(), bytes, static_cast<size_t>(std::min<uint64_t>(size, 8)), path);
   uint64_t header = 0;
   if (bytes.size() == 8) std::memcpy(&header, bytes.data(), sizeof header);

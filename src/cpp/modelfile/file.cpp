@@ -1,4 +1,4 @@
-// file.cpp: a model as bytes, and back; file_header: whether bytes are a model at all.
+// file.cpp: serialisation of a model to bytes and back.
 #include "modelfile/file.h"
 
 #include <algorithm>
@@ -25,7 +25,7 @@ constexpr const char* dtype_text(Extra::Type type) {
   return type == Extra::Type::float32 ? "F32" : type == Extra::Type::float64 ? "F64" : "I64";
 }
 constexpr const char* dtype_text(Dtype dtype) { return dtype == Dtype::float32 ? "F32" : "F64"; }
-// The type of the user's tensors of this dtype; null if they have none.
+// Returns the type of the user's tensors with this dtype; null if they cannot have it.
 const Extra::Type* extra_type(const std::string& dtype) {
   const auto* type = std::find_if(std::begin(kExtraTypes), std::end(kExtraTypes),
                                   [&](Extra::Type known) { return dtype_text(known) == dtype; });
@@ -36,7 +36,7 @@ constexpr Dtype dtype_of() {
   return sizeof(T) == sizeof(float) ? Dtype::float32 : Dtype::float64;
 }
 
-// Returns what precedes a parameter's name in the names of its moments.
+// Returns the prefixes of the parameters' names in the names of their moments.
 std::vector<std::string> moment_prefixes(const OptimizerConfig& config) {
   std::vector<std::string> prefixes;
   for (const char* name : moment_names_of(config))
@@ -54,7 +54,7 @@ std::string frozen_to_json(const std::vector<Param>& tensors) {
   return json + ']';
 }
 
-// The groups that are not as a new optimiser's.
+// Returns the groups that differ from those of a new optimiser.
 std::string groups_to_json(const std::vector<Param>& tensors,
                            const std::vector<ParamGroup>& groups) {
   std::string json = "{";
@@ -67,7 +67,8 @@ std::string groups_to_json(const std::vector<Param>& tensors,
   return json + '}';
 }
 
-// The tensors whose counters are not the optimiser's own, as those of tensors that were frozen.
+// Returns the counters that differ from the optimiser's own, such as those of tensors that were
+// frozen.
 template <class T>
 std::string tensor_steps_to_json(const std::vector<Param>& tensors, const Optimizer<T>& optimizer) {
   std::string json = "{";
@@ -82,7 +83,7 @@ std::string tensor_steps_to_json(const std::vector<Param>& tensors, const Optimi
 
 // ---- reading ----
 
-// The file's metadata, from which every entry is taken once.
+// The metadata of a file. Each entry is taken once.
 class Metadata {
  public:
   explicit Metadata(const SafetensorsHeader& header) {
@@ -107,7 +108,7 @@ class Metadata {
     }
     return value;
   }
-  // What is left must be the user's.
+  // Returns the remaining entries, which must be the user's.
   std::map<std::string, std::string> users() {
     std::map<std::string, std::string> result;
     for (auto& [key, value] : entries_) {
@@ -124,7 +125,7 @@ class Metadata {
 
 constexpr std::string_view kExtraPrefix = "extra.";
 
-// The tensors that a header names, each of which is expected once.
+// The tensors that a header lists. Each is expected once.
 class Tensors {
  public:
   explicit Tensors(const SafetensorsHeader& header) {
@@ -141,7 +142,7 @@ class Tensors {
                   "' has another shape than its options say");
   }
   bool has(const std::string& name) const { return entries_.contains(name); }
-  // What is left must be the user's.
+  // Requires that the remaining tensors are the user's.
   void expect_extras() const {
     for (const auto& [name, tensor] : entries_) {
       if (!name.starts_with(kExtraPrefix) || name.size() == kExtraPrefix.size())
@@ -157,7 +158,7 @@ class Tensors {
   std::map<std::string_view, const StoredTensor*> entries_;
 };
 
-// The data of a file whose tensors are as expected.
+// The data of a file whose tensors have been checked.
 class TensorData {
  public:
   TensorData(const SafetensorsHeader& header, const std::byte* bytes)
@@ -196,8 +197,9 @@ class TensorData {
   Pace pace_;
 };
 
-// Refuses options that need more than the file holds, before anything of that size is allocated. In
-// double precision, where nothing overflows; exact shapes are compared next.
+// Refuses options that need more data than the file contains, before memory of that size is
+// allocated. Computes in double precision, which does not overflow here; the exact shapes are
+// compared later.
 void check_size(const ModelConfig& config, Dtype dtype, const SafetensorsHeader& header) {
   const NetworkConfig& network = config.network;
   const double H = double(network.hidden), L = double(network.layers), O = double(network.output),
@@ -217,7 +219,7 @@ void check_size(const ModelConfig& config, Dtype dtype, const SafetensorsHeader&
   }
 }
 
-// Parameters by their names.
+// Indices of parameters by name.
 using ByName = std::map<std::string_view, size_t>;
 
 void read_frozen(const std::string& text, const ByName& by_name, std::vector<Param>& tensors) {
@@ -283,7 +285,7 @@ void read_tensor_steps(const std::string& text, const ByName& by_name,
   }
 }
 
-// Refuses moments that no update leaves behind.
+// Refuses moments that no update can produce.
 template <class T>
 void read_moments(TensorData& data, const std::vector<std::string>& prefixes,
                   const Params<T>& params, Optimizer<T>& optimizer) {

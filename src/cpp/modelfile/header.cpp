@@ -1,4 +1,4 @@
-// header.cpp: whether a file is a model file, by its header.
+// header.cpp: recognition of model files by their header.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kHint[] = "; its weights can be given to load_state_dict";
 
-// A well-known kind of file, by its first bytes; null if it is none of these.
+// Returns the name of a well-known kind of file by its first bytes, or null.
 const char* known_kind(std::string_view start) {
   using namespace std::string_view_literals;
   if (start.size() >= 2 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5)
@@ -26,7 +26,7 @@ const char* known_kind(std::string_view start) {
   return nullptr;
 }
 
-// Why a file that is not a safetensors file is none.
+// Refuses a file that is not a safetensors file, with the reason.
 [[noreturn]] void refuse_other(const std::byte* bytes, size_t size, uint64_t file_size,
                                const std::string& reason) {
   const std::string_view known_start = kBeginning.substr(0, 40);

@@ -1,3 +1,4 @@
+// json.cpp: the JSON reader, value by value, and the writers of strings and numbers.
 #include "modelfile/json.h"
 
 #include <charconv>
@@ -10,7 +11,7 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// ASCII that stands for itself in a string.
+// Returns whether a character of a string is ASCII and needs no escape.
 bool is_plain(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
@@ -146,7 +147,7 @@ void JsonReader::escape(std::string& into) {
   append_utf8(into, point);
 }
 
-// One character; no overlong forms, surrogates or code points above 10FFFF (RFC 3629).
+// Reads one character; refuses overlong forms, surrogates and code points above 10FFFF (RFC 3629).
 void JsonReader::utf8(std::string& into) {
   const auto byte = [&](size_t i) {
     return at_ + i < text_.size() ? static_cast<unsigned char>(text_[at_ + i]) : 0u;

@@ -1,6 +1,6 @@
-// json.h: a strict JSON (RFC 8259) reader that builds no tree: the caller asks for what must come
-// next, so that neither depth nor memory can grow beyond what the caller asks for. And the few
-// pieces that write JSON.
+// json.h: a strict JSON (RFC 8259) reader without a tree, and functions that write JSON. The caller
+// requests the value that must come next, so that nesting and memory stay within the caller's
+// limits.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,12 @@
 
 namespace bptt {
 
-// What is wrong, and where: "byte 17: expected ':'".
+// The position and description of an error: "byte 17: expected ':'".
 struct JsonError {
   std::string reason;
 };
 
-// Every function takes one value off the front and throws JsonError if what comes next is none of
-// its kind.
+// Each function reads one value and throws JsonError if the next value is of another kind.
 class JsonReader {
  public:
   explicit JsonReader(std::string_view text) : text_(text) {}
@@ -31,8 +30,8 @@ class JsonReader {
   int64_t integer();                   // written without fraction and exponent, within int64_t
   double number();                     // finite
   bool boolean();
-  bool null();  // true and past it if null is next, else false
-  void end();   // only white space is left
+  bool null();  // reads null and returns true, or reads nothing and returns false
+  void end();   // requires that only white space remains
 
   [[noreturn]] void fail(const std::string& reason) const;
 
@@ -52,6 +51,6 @@ class JsonReader {
 
 std::string json_string(std::string_view text);  // in quotes, escaped
 std::string json_number(
-    double value);  // the shortest text that reads back to the same bits; null for NaN
+    double value);  // the shortest text that is read back as the same bits; null for NaN
 
 }  // namespace bptt

@@ -1,4 +1,5 @@
-// options_json.cpp: the options of a model as JSON, and back, as the table of options names them.
+// options_json.cpp: conversion of a model's options to JSON and back, with the names of the table
+// of options.
 #include <cmath>
 #include <limits>
 #include <string_view>
@@ -10,8 +11,8 @@
 namespace bptt {
 namespace {
 
-// Member "last" says what "targets":"last" is with two directions. Files that have none are older and mean row
-// length - 1 of both.
+// With two directions, member "last" defines the meaning of "targets":"last". Older files have no
+// such member; for them it means row length - 1 of both directions.
 constexpr std::string_view kLast = "last", kRow = "row", kFinalStates = "final_states";
 
 bool reads_ends(const ModelOptions& options) {
@@ -78,7 +79,7 @@ const OptionRow* find_row(const std::string& name) {
   return nullptr;
 }
 
-// Reads one member into the options; returns whether a file has to have it.
+// Reads one member into the options; returns whether every file must have this member.
 bool read_member(JsonReader& json, const std::string& name, ModelOptions& options,
                  bool& final_states) {
   if (const OptionRow* const row = find_row(name)) {
@@ -92,7 +93,7 @@ bool read_member(JsonReader& json, const std::string& name, ModelOptions& option
   return false;
 }
 
-// What a file without the newer options means.
+// Returns the options that apply to a file without the newer members.
 ModelOptions oldest_options() {
   ModelOptions options = default_options();
   for (const OptionRow& row : option_rows()) {
@@ -106,7 +107,7 @@ void check(const ModelOptions& options, bool final_states) {
   if (const auto problem =
           problem_of(structs_of(options), dtype_of(options.layer.dtype), Parameters::are_there))
     refuse_option(problem->row->in_file());
-  // Files hold the numbers in use.
+  // A file contains the values in use, not the NaN that selects a default.
   const bptt_optimizer_options& optimizer = options.optimizer;
   if (std::isnan(optimizer.eps)) refuse_option("eps");
   if (optimizer.algorithm == BPTT_RMSPROP && std::isnan(optimizer.rmsprop_alpha))

@@ -1,3 +1,4 @@
+// safetensors.cpp: reading and checking of a safetensors header, and writing of a file.
 #include "modelfile/safetensors.h"
 
 #include <algorithm>
@@ -19,7 +20,7 @@ constexpr ElementType kElementTypes[] = {{"F64", 8},     {"I64", 8},     {"U64",
                                          {"I16", 2},     {"U16", 2},     {"I8", 1},  {"U8", 1},
                                          {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"BOOL", 1}};
 
-// 0: no such type.
+// Returns the size of an element; 0: unknown type.
 uint64_t element_bytes(std::string_view dtype) {
   for (const ElementType& type : kElementTypes) {
     if (type.name == dtype) return type.bytes;
@@ -29,7 +30,7 @@ uint64_t element_bytes(std::string_view dtype) {
 
 [[noreturn]] void refuse(const std::string& reason) { throw SafetensorsError{reason}; }
 
-// A tensor's name for a message.
+// Returns a tensor's name as a message prints it.
 std::string named(const std::string& name) {
   if (name.size() <= 80) return "tensor '" + name + "'";
   size_t length = 80;
@@ -85,7 +86,7 @@ void check_extent(const StoredTensor& tensor) {
     refuse(named(tensor.name) + " has data that do not fit its shape");
 }
 
-// The tensors, in the order of their data, must follow each other from 0 on.
+// Checks that the tensors, in the order of their data, follow each other without gaps from 0 on.
 void check_cover(const std::vector<StoredTensor>& tensors) {
   uint64_t reached = 0;
   for (const StoredTensor& tensor : tensors) {

@@ -21,8 +21,8 @@ constexpr size_t kMostTensors = 100000, kMostRank = 8, kLongestTensorName = 1024
 
 struct StoredTensor {
   std::string name;
-  std::string dtype;            // "F32", "F64", "I64", ... as the format names them
-  std::vector<int64_t> shape;   // up to kMostRank
+  std::string dtype;            // "F32", "F64", "I64", ...: the names of the format
+  std::vector<int64_t> shape;   // at most kMostRank dimensions
   uint64_t begin = 0, end = 0;  // bytes, from the start of the data
 };
 
@@ -30,19 +30,19 @@ struct SafetensorsHeader {
   std::vector<std::pair<std::string, std::string>> metadata;  // in the order of the file
   std::vector<StoredTensor> tensors;                          // in the order of their data
   uint64_t data_begin = 0;                                    // bytes before the data
-  uint64_t file_size = 0;                                     // of a whole file with this header
+  uint64_t file_size = 0;  // size of a whole file with this header
 
-  const std::string* find_metadata(const std::string& key) const;  // null: none
+  const std::string* find_metadata(const std::string& key) const;  // null if absent
 };
 
-// What is wrong with a file.
+// The description of an error in a file.
 struct SafetensorsError {
   std::string reason;
 };
 
-// Reads and checks the header: limits, syntax, names without NUL, dtypes, shapes, the cover of the
-// data. `bytes` holds at least 8 bytes and the header, `size` of them; whether the file ends where
-// it should is left to the caller (file_size). Throws SafetensorsError, std::bad_alloc.
+// Reads and checks the header: limits, syntax, names without NUL, dtypes, shapes, and that tensors
+// cover the data. `bytes` holds `size` bytes: at least 8, and the whole header. The caller compares
+// the size of the file with `file_size`. Throws SafetensorsError, std::bad_alloc.
 SafetensorsHeader read_safetensors_header(const std::byte* bytes, size_t size);
 
 struct TensorToStore {
@@ -53,9 +53,9 @@ struct TensorToStore {
   size_t bytes;
 };
 
-// A whole file; metadata in the given order, data on 8-byte boundaries (tensors of 8-byte elements
-// first, else in the given order). Throws SafetensorsError where a limit is passed, std::bad_alloc,
-// Error (cancelled).
+// Returns a whole file, with metadata in the given order and data on 8-byte boundaries (tensors of
+// 8-byte elements first, otherwise in the given order). Throws SafetensorsError if a limit is
+// exceeded, std::bad_alloc, Error (cancelled).
 std::vector<std::byte> write_safetensors(
     const std::vector<std::pair<std::string, std::string>>& metadata,
     std::vector<TensorToStore> tensors);

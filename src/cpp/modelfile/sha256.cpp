@@ -1,3 +1,4 @@
+// sha256.cpp: SHA-256 in portable C++; CPUs with SHA instructions use a kernel.
 #include "modelfile/sha256.h"
 
 #include <algorithm>
@@ -22,7 +23,7 @@ uint32_t big_endian(const std::byte* p) {
   return uint32_t(p[0]) << 24 | uint32_t(p[1]) << 16 | uint32_t(p[2]) << 8 | uint32_t(p[3]);
 }
 
-// One block of 64 bytes, where the CPU has no instructions for it.
+// Adds one block of 64 bytes on CPUs without SHA instructions.
 void add_block(std::array<uint32_t, 8>& state, const std::byte* data) {
   using std::rotr;
   uint32_t w[64];

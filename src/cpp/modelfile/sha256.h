@@ -11,7 +11,7 @@ namespace bptt {
 class Sha256 {
  public:
   void update(const std::byte* data, size_t size);
-  std::string hex_digest();  // 64 digits, lower case; ends the computation
+  std::string hex_digest();  // 64 lower-case digits; ends the computation
 
  private:
   void blocks(const std::byte* data, size_t count);
