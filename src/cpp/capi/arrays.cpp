@@ -1,3 +1,4 @@
+// arrays.cpp: checks of sequences, outputs, flow and the arguments of a backward pass.
 #include "capi/arrays.h"
 
 #include <numeric>

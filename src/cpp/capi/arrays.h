@@ -1,4 +1,5 @@
-// arrays.h: the caller's arrays, checked before anything is touched, as the engine takes them.
+// arrays.h: the caller's arrays: checks before any of them is written, and conversion for the
+// engine.
 #pragma once
 
 #include <vector>
@@ -10,10 +11,10 @@
 
 namespace bptt {
 
-// The arrays of one call: no output may lie on another array. Null is no array.
+// The arrays of one call. No output may overlap another array; null arrays are ignored.
 class Arrays {
  public:
-  // count elements, one after the other.
+  // `count` contiguous elements.
   template <class T>
   void flat(const char* name, const T* base, int64_t count, bool output) {
     if (base) add(name, base, 1, 1, count, 0, 0, sizeof(T), output);
@@ -23,13 +24,12 @@ class Arrays {
   void result(const char* name, const T* place) {
     flat(name, place, 1, true);
   }
-  // A struct that receives results, of which `known` is a copy (structs.h).
+  // A struct that receives results; `known` is a copy of it (structs.h).
   template <class Struct>
   void known(const char* name, const Struct* place, const Struct& known) {
     flat(name, reinterpret_cast<const char*>(place), int64_t(known_size(known)), true);
   }
-  // [steps, batch, features] with strides; an output's elements must not share places with each
-  // other.
+  // [steps, batch, features] with strides. The elements of an output must not overlap each other.
   template <class T>
   void strided(const char* name, const T* base, int64_t steps, int64_t batch, int64_t features,
                int64_t t, int64_t n, bool output) {
@@ -37,7 +37,7 @@ class Arrays {
   }
 
  private:
-  // outer.count times inner.count rows of `row` bytes; strides are positive, in bytes.
+  // outer.count * inner.count rows of `row` bytes; strides are positive, in bytes.
   struct Axis {
     int64_t stride, count;
   };
@@ -54,18 +54,18 @@ class Arrays {
   };
   void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
            int64_t t, int64_t n, size_t element, bool output);
-  static constexpr int kMost = 36;  // a backward call with all of its flow has 21
+  static constexpr int kMost = 36;  // a backward call with its whole flow has 21
   Span spans_[kMost];
   int count_ = 0;
 };
 
-// The caller's structs as the engine takes them. Their arrays are added to those of the call.
-// A sequence's sizes and lengths alone.
+// Each function checks one of the caller's structs, adds its arrays to those of the call, and
+// returns it in the engine's form. check_extent reads only a sequence's sizes and lengths.
 template <class T>
 Sequence<T> check_extent(const bptt_sequence* given, Arrays& arrays);
 template <class T>
 Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* given, Arrays& arrays);
-// The results of a call that has its sequence.
+// Checks the results of a call whose sequence is known.
 template <class T>
 void check_outputs(const NetworkConfig& config, const bptt_outputs* given, ForwardCall<T>& call,
                    Arrays& arrays);
@@ -76,16 +76,16 @@ template <class T>
 Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
                        const bptt_target* given, Arrays& arrays);
 
-// The flow that a caller wants; null: none. `overlapping`: windows of truncation overlap, so that there
-// is none.
+// Checks the arrays for the gradient's flow; null: not wanted. `overlapping`: windows of truncation
+// overlap, so that no flow exists.
 template <class T>
 FlowRequest<T> check_flow(const NetworkConfig& config, const bptt_flow* given, int64_t steps,
                           int64_t batch, bool overlapping, Arrays& arrays);
 
-// Refuses an array of cell states where there are none.
+// Refuses an array of cell states if the cell has none.
 void lstm_only(const NetworkConfig& config, const void* array, const char* argument);
 
-// Elements of h0 and hn; of c0 and cn.
+// The number of elements of h0 and hn, and of c0 and cn.
 inline int64_t h_count(const NetworkConfig& config, int64_t batch) {
   return checked_count(config.walks(), batch, config.state());
 }
@@ -93,9 +93,9 @@ inline int64_t c_count(const NetworkConfig& config, int64_t batch) {
   return checked_count(config.walks(), batch, config.hidden);
 }
 
-// Last, when nothing else can be refused: lengths, resets, tokens, classes and weights are copied and
-// the copy is checked, so that a caller who changes them during the call changes a result at most.
-// What lies beyond a sequence's length is not looked at, nor a class whose weight is 0. `copy` must
+// Copies lengths, resets, tokens, classes and weights, and checks the copies. A caller who changes
+// them during the call can therefore change only results. Values beyond the length of a sequence
+// and classes with weight 0 are not read. Call it last, when no other check can fail. `copy` must
 // live as long as the call.
 struct SequenceCopy {
   std::vector<int64_t> lengths, tokens;
@@ -112,11 +112,11 @@ template <class T>
 void own_target(const ModelConfig& config, const Sequence<T>& sequence, Target<T>& target,
                 TargetCopy<T>& copy);
 
-// " at step t of sequence n"
+// Returns " at step t of sequence n".
 std::string place_text(int64_t t, int64_t n);
 
-// A copy [steps, batch] of numbers that are right: right(number). Those for which not counts(t, n)
-// are not read; the copy has 0 there.
+// Returns a copy [steps, batch] of numbers for which right(number) holds; refuses others. Numbers
+// for which counts(t, n) is false are not read and become 0.
 template <class T, class Counts, class Right>
 std::vector<T> copy_checked(bptt_status status, const char* argument, const std::string& expected,
                             const T* from, int64_t steps, int64_t batch, int64_t t, int64_t n,
@@ -136,7 +136,8 @@ std::vector<T> copy_checked(bptt_status status, const char* argument, const std:
   return copy;
 }
 
-// Memory for all steps must exist: where a tape remembers them, and with two directions always.
+// Refuses sizes for which a tape of all steps does not fit into memory, if `remember` or the layers
+// are bidirectional.
 template <class T>
 void require_tape_memory(const NetworkConfig& config, const Sequence<T>& sequence, bool remember);
 

@@ -1,4 +1,4 @@
-// cells.cpp: cells and nonlinearities described: names, gates, and where functions are flat.
+// cells.cpp: descriptions of cells and nonlinearities: names, gates, and where functions are flat.
 #include <iterator>
 
 #include "capi/environment.h"
@@ -10,7 +10,7 @@
 namespace bptt {
 namespace {
 
-// The public enumerators are the engine's and one more.
+// The public enumerators are the engine's plus one.
 bptt_flat flat_of(Flat flat) { return static_cast<bptt_flat>(int(flat) + 1); }
 static_assert(int(Flat::never) + 1 == BPTT_FLAT_NEVER && int(Flat::slope) + 1 == BPTT_FLAT_SLOPE);
 

@@ -23,7 +23,7 @@ void within(int64_t value, int64_t first, int64_t last, const char* argument,
        text(value) + of);
 }
 
-// The place of a caller's sequence in the tape's order.
+// Returns the index of the caller's sequence in the tape's order.
 template <class T>
 std::vector<int64_t> places(const Tape<T>& tape) {
   std::vector<int64_t> places(static_cast<size_t>(tape.batch()));
@@ -86,12 +86,12 @@ void run_seeds(const std::shared_ptr<Network<T>>& network, bptt_tape* tape,
       [&](const Tape<T>& memory, const SeedsCall<T>& call) { walk_seeds(*network, call, memory); });
 }
 
-// The size of a state, S.
+// Returns S, the size of a state.
 int64_t state_size(const NetworkConfig& config) {
   return config.state() + (config.shape().has_c ? config.hidden : 0);
 }
 
-// The sequence's place.
+// Returns the index of the sequence in the tape's order.
 template <class T>
 int64_t check_walk(const NetworkConfig& config, const Tape<T>& tape, int64_t index,
                    int64_t sample) {

@@ -1,14 +1,14 @@
-// environment.h: what environment variables ask of the library.
+// environment.h: checks of the environment variables that configure the library.
 #pragma once
 
 #include "kernels/kernels.h"
 
 namespace bptt {
 
-// The kernels that calls use now; fails with BPTT_ERR_ISA where BPTT_ISA names none of this CPU's
-// (library.cpp).
+// Returns the kernels in use; fails with BPTT_ERR_ISA if BPTT_ISA does not name kernels that this
+// CPU supports (library.cpp).
 const KernelTable& kernels_in_use();
-// The same, and fails with BPTT_ERR_ARGUMENT where BPTT_NUM_THREADS is no number of threads.
+// Checks the same, and fails with BPTT_ERR_ARGUMENT if BPTT_NUM_THREADS is not a number of threads.
 void check_environment();
 
 }  // namespace bptt

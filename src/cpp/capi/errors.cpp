@@ -1,4 +1,4 @@
-// errors.cpp: statuses, the thread's error record, checks of single arguments.
+// errors.cpp: statuses, each thread's error record, and checks of single arguments.
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 namespace bptt {
 namespace {
 
-// Fixed arrays, so that running out of memory can be recorded too.
+// Fixed arrays, so that running out of memory can be recorded, too.
 struct Record {
   bptt_status status = BPTT_OK;
   int system_error = 0;
@@ -24,9 +24,9 @@ struct Record {
   char got[1024] = "";
   char text[2304] = "";
 };
-thread_local Record record, python_record;  // the second has options in the words of Python
+thread_local Record record, python_record;  // the second names options as Python does
 
-// Copies as much as fits, never half a UTF-8 character.
+// Copies as much as fits, without splitting a UTF-8 character.
 template <size_t size>
 void copy_text(char (&to)[size], const char* from) {
   size_t length = std::min(std::strlen(from), size - 1);
@@ -165,7 +165,7 @@ const char* bptt_status_name(bptt_status status) {
   return number >= 0 && number < int32_t(std::size(names)) ? names[number] : "BPTT_ERR_UNKNOWN";
 }
 
-// Not guarded: a failure here must not write over the record that is asked for.
+// Not guarded: a failure here must not overwrite the record that the caller wants to read.
 bptt_status bptt_last_error(bptt_error* error, size_t struct_size) {
   return read_record(record, error, struct_size);
 }

@@ -1,4 +1,4 @@
-// errors.h: failures as statuses and records, and checks of single arguments.
+// errors.h: conversion of failures to statuses and records, and checks of single arguments.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +14,10 @@
 
 namespace bptt {
 
-// Called in a handler: turns the exception into a status and the thread's record. Allocates
-// nothing.
+// Converts the exception being handled to a status and the thread's record. Allocates no memory.
 bptt_status record_failure(const char* function) noexcept;
 
-// Every entry of bptt.h runs inside one.
+// Runs the body of a function of bptt.h and returns its status.
 template <class Body>
 bptt_status guard(const char* function, const Body& body) noexcept {
   const CallMode mode;
@@ -30,7 +29,7 @@ bptt_status guard(const char* function, const Body& body) noexcept {
 
 [[noreturn]] void fail(bptt_status status, std::string argument, std::string expected,
                        std::string got);
-std::string quoted(const char* value);  // 'value', cut where it is long; NULL
+std::string quoted(const char* value);  // 'value', truncated if it is long; or NULL
 
 template <class Pointer>
 Pointer* not_null(Pointer* pointer, const char* argument) {
@@ -38,7 +37,7 @@ Pointer* not_null(Pointer* pointer, const char* argument) {
   return pointer;
 }
 
-// An enum as the integer that it is: the caller may have put anything there.
+// Returns an enum as an integer, since the caller may have stored any value.
 template <class Enum>
 int32_t raw(const Enum& value) {
   static_assert(sizeof(Enum) == sizeof(int32_t));
@@ -55,7 +54,7 @@ Dtype dtype_argument(int32_t dtype, const char* argument);
 bptt_dtype dtype_of(float);
 bptt_dtype dtype_of(double);
 
-// Refuses what this machine's memory cannot hold, before anything is touched.
+// Refuses sizes that this machine's memory cannot hold, before anything is allocated.
 void require_memory(int64_t count, size_t element);
 
 }  // namespace bptt

@@ -1,4 +1,4 @@
-// file.cpp: model files, and what travels in them beside the model.
+// file.cpp: model files, and the metadata and tensors that are saved with a model.
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kLongestKey = 256;
 
-// Whether the bytes are UTF-8 as RFC 3629 wants it: what a JSON header can hold.
+// Returns whether the bytes are valid UTF-8 (RFC 3629), as a JSON header requires.
 bool is_utf8(const char* bytes) {
   const auto* c = reinterpret_cast<const unsigned char*>(bytes);
   while (*c) {
@@ -52,7 +52,7 @@ void check_key(const char* key, const char* argument) {
   check_utf8(key, argument);
 }
 
-// A size as the rest of the library counts.
+// Returns a size as the signed type that the rest of the library uses.
 int64_t signed_size(size_t size) {
   if (size > size_t(INT64_MAX)) throw std::bad_alloc();
   return int64_t(size);
@@ -81,7 +81,7 @@ bptt_model* adopt(AnyModel loaded) {
   return static_cast<bptt_model*>(new_handle(Tag::model, std::move(object)));
 }
 
-// body(), which refuses bytes that are no model by the name of the argument that they came by.
+// Runs body() and names the argument that passed the bytes in an error about them.
 template <class Body>
 void read_from(const char* argument, const Body& body) {
   try {
@@ -92,7 +92,7 @@ void read_from(const char* argument, const Body& body) {
   }
 }
 
-// body(Model<T>&) while nobody else changes the model.
+// Runs body(Model<T>&) while no other call changes the model.
 template <class Lock, class Body>
 void with_model(bptt_model* model, const Body& body) {
   const Use use(model, {Tag::model}, "model");
@@ -102,7 +102,7 @@ void with_model(bptt_model* model, const Body& body) {
   });
 }
 
-// The entry of a map at an index, in the order of the keys.
+// Returns the entry of a map at an index, in the order of the keys.
 template <class Map>
 typename Map::const_iterator entry_at(const Map& map, int64_t index) {
   const int64_t count = int64_t(map.size());

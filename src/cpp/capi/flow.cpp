@@ -10,7 +10,7 @@ FlowRequest<T> check_flow(const NetworkConfig& config, const bptt_flow* given, i
   FlowRequest<T> request;
   if (!given) return request;
   FlowDetail detail;
-  bool any = false;  // of the detail
+  bool any = false;  // whether any array of the detail is wanted
   const bptt_flow known = read_struct(given, "flow");
   const int64_t walks = checked_count(config.walks(), steps), all = checked_count(walks, batch);
   const CellShape shape = config.shape();

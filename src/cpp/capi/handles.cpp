@@ -1,3 +1,4 @@
+// handles.cpp: the table of handles, its free slots, and their use by calls.
 #include "capi/handles.h"
 
 #include <bit>
@@ -15,14 +16,15 @@ constexpr int kTagBits = 4;
 constexpr uint64_t kUsers = (uint64_t{1} << kUserBits) - 1;
 constexpr uint32_t kLastGeneration = UINT32_MAX;
 
-// Chunk k holds 64 * 2^k slots and never moves, so a slot can be read while the table grows.
+// Chunk k holds 64 * 2^k slots and never moves, so that slots can be read while the table grows.
 constexpr int kChunks = kUserBits - 5;
 std::atomic<Slot*> chunks[kChunks];
 
 struct FreeSlots {
   Slot* first = nullptr;
   int chunk_count = 0;
-  FreeSlots() noexcept {  // in a child that cannot trust the list: slots that were free are given up
+  // in a forked child the list may be inconsistent; its free slots are not reused
+  FreeSlots() noexcept {
     while (chunk_count < kChunks && chunks[chunk_count].load(std::memory_order_acquire))
       ++chunk_count;
   }
@@ -72,7 +74,7 @@ void grow(FreeSlots& free) {
 
 void put_back(Slot* slot) {
   if (slot->state.load(std::memory_order_relaxed) >> 32 == kLastGeneration)
-    return;  // its numbers are used up
+    return;  // no generation is left for this slot
   const auto free = free_slots.access();
   slot->next_free = free->first;
   free->first = slot;

@@ -1,6 +1,6 @@
-// handles.h: the numbers that bptt.h dresses as pointers. A handle is generation, tag and index
-// packed into 64 bits; it is compared with a slot of a table and never dereferenced, so a stale,
-// foreign or invented one is found out.
+// handles.h: handles, the numbers that bptt.h passes as pointers. A handle packs generation, tag
+// and index into 64 bits. It is compared with a slot of a table and never dereferenced, so that a
+// stale, foreign or invented handle is detected.
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,8 @@
 
 namespace bptt {
 
-// The first five name objects; the views name a part of one and live and die with it.
+// The first five are objects. The others are views: parts of an object that exist as long as it
+// does.
 enum class Tag : uint8_t {
   layer = 1,
   tape = 2,
@@ -22,7 +23,7 @@ enum class Tag : uint8_t {
   model_optimizer = 8
 };
 
-// "bptt_layer" and so on: the type's name in C.
+// Returns the type's name in C: "bptt_layer".
 const char* type_name(Tag tag);
 
 struct Object {
@@ -36,14 +37,16 @@ struct Slot {
   Slot* next_free = nullptr;
 };
 
-// Takes the object over and gives its handle. Throws std::bad_alloc, and then the object is gone.
+// Takes ownership of the object and returns its handle. Throws std::bad_alloc; the object is
+// destroyed then.
 void* new_handle(Tag tag, std::unique_ptr<Object> object);
 
-// The handle of a view of an object: the same slot under another tag. No memory of its own.
+// Returns the handle of a view of an object: the same slot with another tag, without additional
+// memory.
 void* view_handle(const void* handle, Tag view);
 
-// While it lives, the object stays: freeing it is BPTT_ERR_BUSY. Takes no lock. Throws Error
-// (BPTT_ERR_HANDLE).
+// Keeps the object of a handle alive during its lifetime: freeing it fails with BPTT_ERR_BUSY.
+// Takes no lock. Throws Error (BPTT_ERR_HANDLE).
 class Use {
  public:
   Use(const void* handle, std::initializer_list<Tag> accepted, const char* argument);
@@ -62,7 +65,7 @@ class Use {
   Tag tag_;
 };
 
-// Ends the handle and its views and deletes the object. NULL does nothing. Throws Error
+// Invalidates the handle and its views, and deletes the object. Ignores NULL. Throws Error
 // (BPTT_ERR_HANDLE, BPTT_ERR_BUSY).
 void free_handle(const void* handle, Tag tag, const char* argument);
 

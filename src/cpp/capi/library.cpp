@@ -1,4 +1,4 @@
-// library.cpp: instruction sets, threads, cancelling, functions and norms over plain arrays.
+// library.cpp: settings of the whole library, and functions and norms over plain arrays.
 #include <cstdlib>
 
 #include "base/pool.h"
@@ -29,9 +29,9 @@ int64_t threads_in_use() {
   return count;
 }
 
-// A function that the cells use: an activation, its derivative, or exp.
+// A function of the cells: an activation, its derivative, or exp.
 struct Mapped {
-  int activation = -1;  // exp
+  int activation = -1;  // -1: exp
   bool slope = false;
 };
 Mapped mapped_function(const char* given) {
@@ -47,7 +47,7 @@ Mapped mapped_function(const char* given) {
   fail(BPTT_ERR_NAME, "function", "one of " + words + "one of these and ', or exp", quoted(given));
 }
 
-// Every element takes the place of its own argument, or of none.
+// Computes the function of every element. A result may replace its own argument, but no other one.
 template <class T>
 void map(const Kernels<T>& kernels, const Mapped& function, const void* given, void* result,
          int64_t count) {
@@ -61,8 +61,8 @@ void map(const Kernels<T>& kernels, const Mapped& function, const void* given, v
   f(Activation(function.activation), in, out, count);
 }
 
-// body(gradients) in their type, once the arguments of a function on a gradient vector are in order.
-// norm: where its norm goes, or null.
+// Checks the arguments of a function on a gradient vector, then runs body(gradients) with their
+// type. `norm` receives the norm, or is null.
 template <class Pointer, class Body>
 void on_gradients(int32_t dtype, Pointer* gradients, int64_t count, double* norm,
                   const Body& body) {
@@ -147,7 +147,7 @@ bptt_status bptt_get_flush_subnormals(int32_t* flush) {
 }
 
 bptt_status bptt_set_cancel(bptt_cancel cancel, void* user) {
-  set_cancel(cancel, user);  // not guarded, as it computes nothing and cannot fail
+  set_cancel(cancel, user);  // not guarded, since it cannot fail
   return BPTT_OK;
 }
 

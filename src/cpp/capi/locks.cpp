@@ -1,3 +1,4 @@
+// locks.cpp: the list of locks that a thread's calls hold.
 #include "capi/locks.h"
 
 #include "capi/errors.h"

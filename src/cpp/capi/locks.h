@@ -1,4 +1,4 @@
-// locks.h: the parameters' locks as calls hold them.
+// locks.h: the locks that calls hold on parameters.
 #pragma once
 
 #include <mutex>
@@ -8,8 +8,8 @@
 
 namespace bptt {
 
-// The parameters that the calling thread is inside of. A cancel callback that calls back into them
-// is told so (BPTT_ERR_BUSY) instead of waiting for itself.
+// Records that the calling thread uses these parameters. If a cancel callback then calls a function
+// on them, this function fails with BPTT_ERR_BUSY instead of waiting for its own thread.
 class Inside {
  public:
   explicit Inside(const Lock& lock);

@@ -12,7 +12,7 @@ void* new_model(Either<Model> model) {
   return new_handle(Tag::model, std::move(object));
 }
 
-// A batch with its targets, checked.
+// A batch and its targets, checked.
 template <class T>
 struct Lesson {
   Arrays arrays;
@@ -25,7 +25,7 @@ struct Lesson {
     call.sequence = check_sequence<T>(model.network, sequence, arrays);
     target = check_target(model, call.sequence, given, arrays);
   }
-  // Last, when nothing else can be refused.
+  // Copies the caller's arrays (arrays.h). Call it last, when no other check can fail.
   void own(const ModelConfig& model, bool remember) {
     own_sequence(model.network, call.sequence, sequence_copy);
     own_target(model, call.sequence, target, target_copy);
@@ -33,8 +33,8 @@ struct Lesson {
   }
 };
 
-// Where a training step puts its results: `step` is null or receives them, `known` is a copy of it. The
-// gradients, of `count` elements, are those of `backward`.
+// Checks the outputs of a training step. `step` may be null; `known` is a copy of it. `backward`
+// names the array of gradients, of `count` elements.
 template <class T>
 void check_step(const ModelConfig& model, const bptt_outputs* outputs, const bptt_flow* flow,
                 const bptt_step* step, const bptt_step& known, int64_t count, Lesson<T>& lesson,
@@ -47,7 +47,7 @@ void check_step(const ModelConfig& model, const bptt_outputs* outputs, const bpt
                                 model.truncation_k2 > model.truncation_k1, lesson.arrays);
 }
 
-// step null: nothing is written. `known` is a copy of it from before.
+// Writes the result to `step`, unless it is null. `known` is an earlier copy of `step`.
 void write_result(bptt_step* step, bptt_step known, const StepResult& result, bool has_loss) {
   if (!step) return;
   if (has_loss) known.loss = result.loss;

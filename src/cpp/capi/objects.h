@@ -1,4 +1,4 @@
-// objects.h: the objects behind handles.
+// objects.h: the objects to which handles refer.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,7 @@ namespace bptt {
 template <template <class> class Thing>
 using Either = std::variant<std::shared_ptr<Thing<float>>, std::shared_ptr<Thing<double>>>;
 
-// body(const std::shared_ptr<Thing<T>>&) for the T that it is.
+// Runs body(const std::shared_ptr<Thing<T>>&) with the type that the variant holds.
 template <class Variant, class Body>
 decltype(auto) on(const Variant& either, const Body& body) {
   return either.index() == 0 ? body(*std::get_if<0>(&either)) : body(*std::get_if<1>(&either));
@@ -31,8 +31,8 @@ struct ModelObject final : Object {
   Either<Model> model;
 };
 
-// A tape keeps the network that made it alive: its memory goes back to that network's shelf, and no
-// other may use it.
+// A tape keeps its network alive, because its memory returns to that network's shelf, and no other
+// network may use the tape.
 template <class T>
 struct OwnedTape {
   std::shared_ptr<Network<T>> network;
@@ -64,7 +64,7 @@ std::shared_ptr<Network<T>> network_of(const std::shared_ptr<Model<T>>& model) {
   return {model, &model->network()};
 }
 
-// body(std::shared_ptr<Network<T>>) for the network whose parameters the handle names.
+// Runs body(std::shared_ptr<Network<T>>) for the network that owns the parameters of a handle.
 template <class Body>
 void with_params(bptt_params* params, const Body& body) {
   const Use use(params, {Tag::layer_params, Tag::model_params}, "params");

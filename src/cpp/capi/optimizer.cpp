@@ -1,4 +1,4 @@
-// optimizer.cpp: optimisers, a model's own and others.
+// optimizer.cpp: optimisers of models, and optimisers created separately.
 #include <algorithm>
 #include <cmath>
 
@@ -12,7 +12,7 @@
 namespace bptt {
 namespace {
 
-// body(Optimizer<T>&, Params<T>&) for the optimiser that the handle names.
+// Runs body(Optimizer<T>&, Params<T>&) for the optimiser of a handle.
 template <class Body>
 void with_optimizer(bptt_optimizer* optimizer, const Body& body) {
   const Use use(optimizer, {Tag::optimizer, Tag::model_optimizer}, "optimizer");
@@ -36,7 +36,7 @@ size_t moment_of(const Optimizer<T>& optimizer, int64_t moment) {
   return size_t(moment);
 }
 
-// The position of the tensor of that name.
+// Returns the index of the tensor with this name.
 template <class T>
 size_t tensor_of(const Params<T>& params, const char* name) {
   const Param* tensor = params.find(name);

@@ -1,4 +1,4 @@
-// option_info.cpp: the table of options as bptt_options.h hands it over.
+// option_info.cpp: the table of options, as bptt_options.h exposes it.
 #include "capi/errors.h"
 #include "capi/structs.h"
 #include "model/loss.h"

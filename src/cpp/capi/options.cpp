@@ -1,3 +1,4 @@
+// options.cpp: checks of the caller's structs of options, and their defaults.
 #include "capi/options.h"
 
 #include "capi/errors.h"
@@ -17,7 +18,7 @@ void refuse(const std::optional<OptionProblem>& problem) {
   throw error;
 }
 
-// Refuses sizes whose parameters alone would not fit into memory.
+// Refuses sizes whose parameters alone do not fit into memory.
 void check_parameters(const NetworkConfig& network) {
   const size_t element = network.dtype == BPTT_FLOAT32 ? sizeof(float) : sizeof(double);
   const CellShape shape = network.shape();
@@ -27,7 +28,8 @@ void check_parameters(const NetworkConfig& network) {
   require_memory(checked_count(rows, first), element);
   require_memory(checked_count(rows, network.layers, 2), element);
   if (shape.recurrent() || network.layers > 1) {
-    const int64_t layers = network.layers - !shape.recurrent();  // with a matrix of this size
+    // layers with a matrix of this size
+    const int64_t layers = network.layers - !shape.recurrent();
     require_memory(checked_count(rows, layers, network.state(), 2), element);
   }
   require_memory(checked_count(network.input, network.embedding, 2), element);

@@ -1,4 +1,4 @@
-// options.h: the structs of options as the engine takes them.
+// options.h: conversion of the structs of options for the engine.
 #pragma once
 
 #include <string>
@@ -12,16 +12,16 @@
 namespace bptt {
 
 NetworkConfig layer_settings(const bptt_layer_options* options);
-// The smallest layer with the cell that these options name; the others do not matter.
+// Returns the smallest layer with the cell that these options select; other options are ignored.
 LayerConfig cell_settings(const bptt_layer_options* options);
 OptimizerConfig optimizer_settings(const bptt_optimizer_options* options, Dtype dtype);
-// optimizer null: the defaults.
+// A null optimizer means the defaults.
 ModelConfig model_settings(const bptt_model_options* options, const bptt_layer_options* layer,
                            const bptt_optimizer_options* optimizer);
-// The options of a backward pass.
+// Checks the options of a backward pass.
 void check_call(const bptt_layer_options& layer, const bptt_backward& backward);
 
-// What has to be finite in T, in words.
+// Returns the wording of a number that must be finite in T.
 template <class T>
 std::string held_by(const char* product = "") {
   return std::string("a number >= 0 that") + product + " is finite in " +

@@ -1,4 +1,4 @@
-// overlap.cpp: refuses an output that shares memory with another array of the same call.
+// overlap.cpp: detection of outputs that overlap another array of the same call.
 #include <algorithm>
 #include <cstdlib>
 #include <numeric>
@@ -10,9 +10,9 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t kFarthest = int64_t{1} << 46;  // elements; beyond this no address space reaches
+constexpr int64_t kFarthest = int64_t{1} << 46;  // elements; larger than any address space
 
-// How far apart the first and the last of `count` are.
+// Returns the distance between the first and the last of `count` elements.
 int64_t distance(int64_t stride, int64_t count) {
   if (count == 1) return 0;
   if (stride < -kFarthest || stride > kFarthest) throw std::bad_alloc();
@@ -21,12 +21,13 @@ int64_t distance(int64_t stride, int64_t count) {
   return elements;
 }
 
-constexpr int64_t kNoSecond = int64_t{1} << 62;  // bytes; the stride of an axis with one place
+// bytes; the stride of an axis with a single element
+constexpr int64_t kNoSecond = int64_t{1} << 62;
 
 }  // namespace
 
-// The same bytes in as few rows as possible, the larger stride outside. Rows that touch or overlap
-// become one; what remains has gaps along both axes.
+// Returns a span of the same bytes with as few rows as possible and the larger stride outside. Rows
+// that touch or overlap are merged; the result has gaps along both axes.
 Arrays::Span Arrays::Span::merged() const {
   Span span = *this;
   if (span.outer.stride < span.inner.stride) std::swap(span.outer, span.inner);
@@ -38,9 +39,9 @@ Arrays::Span Arrays::Span::merged() const {
   return span;
 }
 
-// Whether a row has bytes in [from, to), which are counted from `begin`. Only for a merged result:
-// its rows are apart from each other and every outer step follows the one before it, so that the
-// last row to begin before `to` is also the last to end.
+// Returns whether a row has bytes in [from, to), counted from `begin`. Valid only for a merged
+// span: its rows are apart and each outer step follows the previous one, so that the last row that
+// begins before `to` is also the last to end.
 bool Arrays::Span::has(int64_t from, int64_t to) const {
   int64_t rest = to - 1;
   if (rest < 0) return false;
@@ -49,13 +50,13 @@ bool Arrays::Span::has(int64_t from, int64_t to) const {
   return to - 1 - rest + row > from;
 }
 
-// The greatest number of bytes that divides all strides; 0 for a single row.
+// Returns the greatest number of bytes that divides all strides; 0 for a single row.
 int64_t Arrays::Span::pitch() const {
   return std::gcd(outer.count > 1 ? outer.stride : 0, inner.count > 1 ? inner.stride : 0);
 }
 
-// Whether a byte belongs to both. Arrays that use different columns of a common pitch never meet;
-// for others, each row that can reach the result is compared with it.
+// Returns whether a byte belongs to both spans. Arrays in different columns of a common pitch never
+// overlap. For others, each row that can reach `result` is compared with it.
 bool Arrays::Span::meets(const Span& result) const {
   const Span rows = merged(), places = result.merged();
   const int64_t length = places.end - places.begin;
@@ -65,7 +66,8 @@ bool Arrays::Span::meets(const Span& result) const {
     if (column >= places.row && column + rows.row <= common) return false;
   }
   for (int64_t i = 0; i < rows.outer.count && first < length; ++i, first += rows.outer.stride) {
-    int64_t j = std::max<int64_t>(-first, 0) / rows.inner.stride;  // no earlier row reaches `begin`
+    // earlier rows end before `begin`
+    int64_t j = std::max<int64_t>(-first, 0) / rows.inner.stride;
     for (int64_t at = first + j * rows.inner.stride; j < rows.inner.count && at < length;
          ++j, at += rows.inner.stride) {
       if (places.has(at, at + rows.row)) return true;

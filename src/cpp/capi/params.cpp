@@ -1,4 +1,4 @@
-// params.cpp: the parameters of a layer or model.
+// params.cpp: access to the parameters of a layer or model.
 #include <algorithm>
 #include <cmath>
 

@@ -1,5 +1,5 @@
-// passes.h: a pass forward and a pass backward through the network of a layer or model, with
-// and without a tape.
+// passes.h: forward and backward passes of the network of a layer or model, with and without a
+// tape.
 #pragma once
 
 #include "capi/arrays.h"
@@ -36,7 +36,7 @@ void run_forward(const std::shared_ptr<Network<T>>& network, const bptt_sequence
   *tape = static_cast<bptt_tape*>(new_handle(Tag::tape, std::move(object)));
 }
 
-// check(tape) returns what run(tape, that) needs. Nobody changes the parameters meanwhile.
+// Calls run(tape, check(tape)). The parameters cannot change during run.
 template <class T, class Check, class Run>
 void with_tape(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, const Check& check,
                const Run& run) {

@@ -1,4 +1,4 @@
-// stream.cpp: one sequence, step by step.
+// stream.cpp: streams: inference on one sequence, step by step.
 #include "bptt_stream.h"
 #include "capi/arrays.h"
 #include "capi/environment.h"

@@ -1,3 +1,4 @@
+// structs.cpp: struct sizes, and copies between the caller's structs and this version's.
 #include "capi/structs.h"
 
 #include "capi/errors.h"

@@ -1,5 +1,5 @@
-// structs.h: the caller's structs: their defaults, and reading and writing them within struct_size.
-// docs/design.md ("ABI") says how they grow.
+// structs.h: the caller's structs: defaults, and reading and writing within struct_size.
+// docs/design.md ("ABI") describes how structs grow.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 
 namespace bptt {
 
-// The size that a struct has at least: that of its fields up to `last`, which every version has. It
-// never changes.
+// The minimum size of a struct: that of its fields up to `last`, which every version has. It never
+// changes.
 template <class Struct>
 struct StructKind;
 #define BPTT_STRUCT(type, last)                                                     \
@@ -45,7 +45,7 @@ BPTT_STRUCT(bptt_option_conflict, reason)
 BPTT_STRUCT(bptt_loss_info, unit_interval)
 #undef BPTT_STRUCT
 
-// Zeros, but for structs with a specialisation.
+// Zeros, except for structs with a specialisation.
 template <class Struct>
 Struct defaults_of() {
   Struct defaults = {};
@@ -61,7 +61,7 @@ bptt_optimizer_options defaults_of<bptt_optimizer_options>();
 template <>
 bptt_spectrum defaults_of<bptt_spectrum>();
 
-// A struct as this version of the library knows it.
+// A struct as this version of the library defines it.
 struct Known {
   const char* name;
   size_t least, size, alignment;
@@ -71,13 +71,13 @@ constexpr Known known_struct() {
   return {StructKind<Struct>::name, StructKind<Struct>::least, sizeof(Struct), alignof(Struct)};
 }
 
-// Whether some version of the struct has this size.
+// Returns whether a version of the struct can have this size.
 bool is_size(size_t struct_size, const Known& known);
-// Copies as much of the caller's struct as both sides know over its defaults, `into`. Refuses a
-// struct_size of no version, and values that are not known here.
+// Copies the part of the caller's struct that both sides know to `into`, which holds the defaults.
+// Refuses a struct_size of no version, and nonzero bytes that this version does not know.
 void read_bytes(const void* given, const Known& known, const char* argument, void* into);
-// Writes as much as both sides know, and zeros after it up to struct_size, which becomes the first
-// member.
+// Writes the part that both sides know, then zeros up to struct_size. The first member becomes
+// struct_size.
 void write_bytes(void* to, size_t struct_size, const void* from, const Known& known,
                  const char* argument);
 
@@ -91,12 +91,12 @@ template <class Struct>
 void write_struct(Struct* to, size_t struct_size, const Struct& from, const char* argument) {
   write_bytes(to, struct_size, &from, known_struct<Struct>(), argument);
 }
-// As much of a struct that read_struct returned as the caller's has.
+// Returns the size of the part of a read struct that the caller's struct has.
 template <class Struct>
 size_t known_size(const Struct& known) {
   return std::min(known.struct_size, sizeof known);
 }
-// Writes back a struct that read_struct returned and that has changed since.
+// Writes back a struct that read_struct returned, after changes.
 template <class Struct>
 void write_back(Struct* to, const Struct& from) {
   std::memcpy(static_cast<void*>(to), &from, known_size(from));

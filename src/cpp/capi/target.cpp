@@ -1,4 +1,4 @@
-// target.cpp: what a model is to hit.
+// target.cpp: checks of a model's targets.
 #include <cmath>
 
 #include "capi/arrays.h"
@@ -39,7 +39,7 @@ Target<T> check_target(const ModelConfig& config, const Sequence<T>& sequence,
   return target;
 }
 
-// Values of a target that counts have to be in [0, 1].
+// Requires that the values of targets with a weight are in [0, 1].
 template <class T, class Counts>
 void check_unit_interval(const Target<T>& target, int64_t outputs, const Counts& counts) {
   for (int64_t t = 0; t < target.steps; ++t) {
