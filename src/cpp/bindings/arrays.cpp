@@ -1,3 +1,4 @@
+// arrays.cpp: NumPy arrays as the arrays of bptt.h: checks, conversions and new arrays.
 #include "bindings/bindings.h"
 #include "bindings/package.h"
 
@@ -12,7 +13,7 @@ bool has_flag(py::handle array, int flag) { return (proxy(array)->flags & flag) 
 
 std::string text(int64_t value) { return std::to_string(value); }
 
-// Exactly an ndarray of this type in the machine's byte order, aligned.
+// Returns whether the value is an aligned ndarray of this type in native byte order.
 bool is_plain(py::handle value, int type) {
   if (Py_TYPE(value.ptr()) != npy::npy_api::get().PyArray_Type_) return false;
   const auto* descr = npy::array_descriptor1_proxy(proxy(value)->descr);
@@ -22,7 +23,7 @@ bool is_plain(py::handle value, int type) {
 
 bool is_plain_int64(py::handle value) { return is_plain(value, kInt64); }
 
-// Whether the strides are whole elements.
+// Returns whether all strides are multiples of the element size.
 bool has_steps(py::handle array, int64_t element) {
   const auto* a = proxy(array);
   for (int i = 0; i < a->nd; ++i) {
@@ -31,14 +32,14 @@ bool has_steps(py::handle array, int64_t element) {
   return true;
 }
 
-// And the last axis is contiguous.
+// Returns whether, in addition, the last axis is contiguous.
 bool has_rows(py::handle array, int64_t element) {
   const auto* a = proxy(array);
   return has_steps(array, element) &&
          (a->nd < 1 || a->dimensions[a->nd - 1] <= 1 || a->strides[a->nd - 1] == element);
 }
 
-// A text that is made only where it is needed, by a function that outlives this.
+// A text that a function computes when it is needed. The function must outlive the object.
 class Text {
  public:
   template <class Make>
@@ -52,13 +53,13 @@ class Text {
   std::string (*call_)(const void*);
 };
 
-// An argument, and what it has to be.
+// An argument and the expected value.
 struct Argument {
   const Where& where;
   const char* name;
   Text expected;
-  const char* part = "";  // of it: " as c"
-  bool index = true;      // integers beyond int64 are an IndexError, else a ValueError
+  const char* part = "";  // the part of it that is meant: " as c"
+  bool index = true;      // integers beyond int64 raise IndexError; otherwise ValueError
 };
 
 [[noreturn]] void refuse(py::handle value, const Argument& argument, const char* got = nullptr) {
@@ -66,14 +67,14 @@ struct Argument {
       got ? got : py::cast<std::string>(py::handle(package.describe)(value)) + argument.part;
   py::handle(package.refuse)(value, argument.where.text(), argument.name, argument.expected(),
                              text);
-  throw py::error_already_set();  // not reached: refuse raises
+  throw py::error_already_set();  // not reached: `refuse` raises
 }
 
-// The shapes that arrays of each dtype may have: see arguments/arrays.py.
+// The shapes that arrays of each dtype can have: see arguments/arrays.py.
 using Forms = std::vector<std::pair<const char*, std::vector<std::vector<int64_t>>>>;
 constexpr int64_t kAny = -1;
 
-// A value as arguments/arrays.py converts it, or its refusal.
+// Returns the value as arguments/arrays.py converts it, or raises.
 py::object convert(py::handle value, const Forms& forms, const Argument& argument) {
   py::dict allowed;
   for (const auto& [dtype, shapes] : forms) {
@@ -91,7 +92,7 @@ py::object convert(py::handle value, const Forms& forms, const Argument& argumen
       py::handle(argument.index ? PyExc_IndexError : PyExc_ValueError));
 }
 
-// Whether the array has this shape.
+// Returns whether the array has this shape.
 bool has_shape(py::handle array, const int64_t* shape, int rank) {
   const auto* a = proxy(array);
   bool same = a->nd == rank;
@@ -108,7 +109,8 @@ std::string shape_text(const int64_t* shape, int rank) {
   return list += ']';
 }
 
-// An array of exactly this shape whose last axis is contiguous; all of it if `dense`.
+// Takes an array of exactly this shape. The last axis must be contiguous; with `dense`, the whole
+// array.
 Given take_exact(py::handle value, const Net& net, const int64_t* shape, int rank, bool dense,
                  const Argument& argument) {
   const bool usable = is_plain(value, net.type_number()) && has_rows(value, net.element()) &&
@@ -127,7 +129,7 @@ std::string array_text(const Net& net, const std::string& shape) {
   return std::string("a ") + net.dtype_name() + " array of shape " + shape;
 }
 
-// Strides of T and N, in elements, of an array whose axes are [T, N, ...] or [N, T, ...] or,
+// Reads the strides of T and N, in elements, of an array with the axes [T, N, ...], [N, T, ...] or,
 // unbatched, [T, ...].
 void read_strides(const Net& net, const Extent& extent, int64_t element, Given& given) {
   const auto* a = proxy(given.array);
@@ -136,7 +138,8 @@ void read_strides(const Net& net, const Extent& extent, int64_t element, Given& 
   given.stride_n = !extent.unbatched && extent.batch > 1 ? a->strides[1 - time] / element : 0;
 }
 
-// The sizes of T and N in the caller's order of axes, without T with last_only; how many there are.
+// Writes the sizes of T and N in the caller's order of axes, without T if last_only; returns their
+// number.
 int target_shape(const Net& net, const Extent& extent, int64_t* shape) {
   int rank = 0;
   if (!extent.unbatched && net.batch_first) shape[rank++] = extent.batch;
@@ -145,8 +148,8 @@ int target_shape(const Net& net, const Extent& extent, int64_t* shape) {
   return rank;
 }
 
-// One number per target, [T, N] or with last_only [N], of NumPy's `type`; what is not yet is made of
-// one of `dtypes`.
+// Takes one number per target, [T, N] or with last_only [N], of NumPy's `type`; converts arrays of
+// other types from one of `dtypes`.
 Given take_per_target(const Net& net, py::handle value, const Extent& extent, int type,
                       std::initializer_list<const char*> dtypes, const Where& where,
                       const char* name, const Text& kind, const Text& range) {
@@ -172,7 +175,8 @@ Given take_per_target(const Net& net, py::handle value, const Extent& extent, in
   return given;
 }
 
-// A vector that is written in place: refused unless it is exactly right.
+// Returns the data of a vector that is written in place, and refuses arrays that would need a
+// conversion.
 void* flat_data(int type, py::handle value, int64_t count, const Where& where,
                 const char* argument) {
   if (!(is_plain(value, type) && has_shape(value, &count, 1) &&
@@ -197,7 +201,7 @@ std::string input_text(const Net& net) {
          least;
 }
 
-// x: values or tokens. Fills extent.
+// Takes x: values or tokens. Fills `extent`.
 Given take_input(const Net& net, py::handle x, Extent& extent, const Where& where) {
   const auto expected = [&] { return input_text(net); };
   Given given;
@@ -250,7 +254,7 @@ py::object pin_of(py::handle array) {
     } else if (PyMemoryView_Check(owner)) {
       base = PyMemoryView_GET_BASE(owner);
     }
-    if (!base) return py::none();  // memory that NumPy does not resize
+    if (!base) return py::none();  // NumPy cannot resize this memory
     owner = base;
   }
   PyObject* pin = PyWeakref_NewRef(owner, nullptr);

@@ -1,6 +1,6 @@
-// bindings.h: NumPy arrays and Python exceptions on one side, bptt.h on the other. What an array
-// has to be is checked here; one that is not, but can be made so without loss, is made so by the
-// package (package.h), which also words the refusals.
+// bindings.h: conversion between NumPy arrays and Python exceptions, and bptt.h. Arrays are checked
+// here; an array that can be converted without loss is converted by the package (package.h), which
+// also words the refusals.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -16,23 +16,23 @@
 
 namespace bindings {
 
-// "LSTM.forward": the function of Python's that was called.
+// The Python function that was called: "LSTM.forward".
 struct Where {
   const char* owner;
   const char* method;
   std::string text() const { return *method ? std::string(owner) + "." + method : owner; }
 };
 
-// Raises the exception that belongs to a status. `filename` (or null) goes into an OSError.
+// Raises the exception for a status. An OSError includes `filename` (or null).
 void check(bptt_status status, const Where& where, const char* filename = nullptr);
 
-// Without the GIL. Every call that may wait for another thread is made inside one: the other may
-// need the GIL to finish.
+// Releases the GIL during its lifetime. Every call that can wait for another thread needs one,
+// because the other thread may need the GIL to finish.
 class Released {
  public:
   Released() : state_(PyEval_SaveThread()) {}
-  // When the interpreter is ending, a thread that asks for the GIL is ended by CPython; that must
-  // not unwind through here, so it waits for the end of the process instead.
+  // While the interpreter shuts down, CPython ends a thread that requests the GIL. This must not
+  // unwind the stack here, so the thread waits for the end of the process.
   ~Released() noexcept(false);
   Released(const Released&) = delete;
   Released& operator=(const Released&) = delete;
@@ -41,7 +41,7 @@ class Released {
   PyThreadState* state_;
 };
 
-// A call that may take long: without the GIL, and on the main thread stopped by signals.
+// Marks a call that can take long: it runs without the GIL, and signals stop it on the main thread.
 class Long {
  public:
   Long();
@@ -54,7 +54,8 @@ class Long {
   Released released_;
 };
 
-// Runs a call of bptt.h without the GIL, as a `Long` one or not, and raises what its status says.
+// Runs a call of bptt.h without the GIL, optionally as `Long`, and raises an exception for its
+// status.
 template <class Without = Released, class Call>
 void run(const Call& call, const Where& where, const char* filename = nullptr) {
   bptt_status status;
@@ -65,11 +66,11 @@ void run(const Call& call, const Where& where, const char* filename = nullptr) {
   check(status, where, filename);
 }
 
-// What arrays that go through a layer or model look like.
+// The sizes and types of arrays that pass through a layer or model.
 struct Net {
   std::string owner;  // "LSTM", "Model"
   bptt_dtype dtype = BPTT_FLOAT32;
-  int64_t input = 0, hidden = 0, output = 0;  // output: features of y
+  int64_t input = 0, hidden = 0, output = 0;  // output: number of features of y
   int64_t walks = 1, state = 0;               // L * D; R
   int64_t parameters = 0;
   bptt_cell_info cell = {};
@@ -80,26 +81,26 @@ struct Net {
   const char* dtype_name() const { return dtype == BPTT_FLOAT32 ? "float32" : "float64"; }
 };
 
-// How the axes of one call are laid out; a tape keeps it for its backward passes.
+// The sizes of one call and the order of its axes; a tape keeps them for its backward passes.
 struct Extent {
   int64_t steps = 0, batch = 0;
   bool tokens = false, unbatched = false;
 };
 
-// A weak reference to the array that owns an array's memory, which may be a view: as long as there
-// is one, NumPy refuses to resize that array, even with refcheck=False. None of what NumPy does not
-// resize.
+// Returns a weak reference to the array that owns the memory of `array`, which may be a view. While
+// the reference exists, NumPy refuses to resize the owner, even with refcheck=False. Returns None
+// for memory that NumPy does not resize.
 py::object pin_of(py::handle array);
 
-// An array that was given, with its place in memory. As long as this lives, so does the array, and
-// no other thread resizes it.
+// An argument that is an array, and its memory. It keeps the array alive and prevents other threads
+// from resizing it.
 struct Given {
   py::object array, pin;
   const void* data = nullptr;
   int64_t stride_t = 0, stride_n = 0;
   void hold(py::object held);
 };
-// The same of one that is written in place.
+// The same for an array that is written in place.
 struct Flat {
   py::object array, pin;
   void* data = nullptr;
@@ -108,13 +109,13 @@ struct GivenStates {
   Given h, c;
 };
 
-// A batch of sequences, as Python gave it.
+// A batch of sequences, as passed from Python.
 struct SequenceArguments {
   py::handle x, state, lengths, resets, draw, training;
 };
-// The names of these, for the signature of a method that takes them too.
+// Returns the names of these, for signatures of methods that take them.
 std::vector<Field<SequenceArguments, py::handle>> sequence_fields();
-// The same for bptt.h, with the arrays that it points to.
+// The same for bptt.h, with the arrays to which it points.
 struct GivenSequence {
   Extent extent;
   bptt_sequence call = {};
@@ -123,38 +124,39 @@ struct GivenSequence {
   std::vector<int64_t> lengths;  // [N], a copy; empty: all steps
 };
 
-constexpr int kInt64 = 7;  // NPY_LONG: 64 bits on every platform that this is built for
+constexpr int kInt64 = 7;  // NPY_LONG: 64 bits on all supported platforms
 
-// An array of `dims` that is not initialised. type: NumPy's number.
+// Returns an uninitialised array of shape `dims`. `type` is NumPy's type number.
 py::object new_array(int type, const int64_t* dims, int rank);
 void* data_of(const py::object& array);
-// A float64 array, and where its elements are.
+// Returns a float64 array and sets `data` to its elements.
 py::object new_doubles(std::initializer_list<int64_t> dims, double** data);
 
-// A copy; empty: all steps.
+// Returns a copy; empty: all steps.
 std::vector<int64_t> take_lengths(py::handle lengths, const Extent& extent, const Where& where);
-// Without a draw that of `call` is 0.
+// Without a draw, the draw of `call` is 0.
 GivenSequence take_sequence(const Net& net, const SequenceArguments& in, const Where& where);
-// dy or MSE targets (features wide, per step or, with last_only, once); class targets.
+// Take dy or the values of targets ([..., features] per step or, with last_only, per sequence), and
+// the classes of targets.
 Given take_values(const Net& net, py::handle value, const Extent& extent, int64_t features,
                   const Where& where, const char* argument);
 Given take_classes(const Net& net, py::handle value, const Extent& extent, const Where& where);
-// One number per target; None is none.
+// Takes one number per target; None: no weights.
 Given take_weights(const Net& net, py::handle value, const Extent& extent, const Where& where);
-// None, h or (h, c).
+// Takes None, h or (h, c).
 GivenStates take_states(const Net& net, py::handle state, const Extent& extent, const Where& where,
                         const char* argument);
-// A contiguous vector of `count` elements of the dtype.
+// Takes a contiguous vector of `count` elements of the dtype.
 Given take_vector(const Net& net, py::handle value, int64_t count, const Where& where,
                   const char* argument);
-// One step's values for a stream.
+// Takes the values of one step of a stream.
 const void* take_step(const Net& net, py::handle x, Given& given, const Where& where);
-// An array to write one step's output into: refused unless it is exactly right.
+// Takes the array for the output of one step; refuses an array that would need a conversion.
 void* take_out(const Net& net, py::handle out, const void* x, const Where& where);
-// A vector that is written in place: refused unless it is exactly right.
+// Takes a vector that is written in place; refuses an array that would need a conversion.
 Flat take_flat(int type, py::handle value, int64_t count, const Where& where, const char* argument);
 
-// Results of one call.
+// The final states of one call.
 struct States {
   py::object h, c;
   void* h_data = nullptr;
@@ -167,9 +169,9 @@ struct Strided {
   void* data = nullptr;
   int64_t stride_t = 0, stride_n = 0;
 };
-// [T, N, features] in the caller's order of axes; with last_only [N, features].
+// Returns a new array [T, N, features] in the caller's order of axes; with last_only [N, features].
 Strided new_batch(const Net& net, const Extent& extent, int64_t features, bool last_only);
-// Arrays for the gradient's flow. Lives as long as the call that fills them.
+// Arrays for the gradient's flow. It must outlive the call that fills them.
 struct Flow {
   bptt_flow to = {};
   bool wanted = false;
@@ -177,15 +179,15 @@ struct Flow {
   py::object h_array = py::none(), c_array = py::none(), a_array = py::none();
   py::object detail_arrays = py::none();  // a FlowDetail
 };
-// Whether it is wanted, and what: as nn.flow.flow_level takes it. `overlapping`: windows of truncation
-// overlap, so that there is none.
+// Creates the arrays that `wanted` selects, as nn.flow.flow_level takes it. `overlapping`: windows
+// of truncation overlap, so that no flow exists.
 void new_flow(const Net& net, const Extent& extent, py::handle wanted, bool overlapping,
               const Where& where, Flow& flow);
 
-// Fills in what the options of a layer say of its arrays.
+// Sets the members of `net` that depend on the options of a layer.
 void describe(const bptt_layer_options& options, Net& net);
 
-// A handle that is freed with the object that holds it.
+// A handle that is freed together with the object that holds it.
 template <class Type, bptt_status (*release)(Type*)>
 class Owned {
  public:
@@ -212,7 +214,7 @@ struct Tape {
   std::vector<int64_t> lengths;  // [N]
 };
 
-// The parameters of a layer or model, which they keep alive.
+// The parameters of a layer or model. They keep it alive.
 struct Params {
   bptt_params* handle;
   py::object parent;

@@ -1,9 +1,10 @@
+// diagnostics.cpp: arguments and arrays of seeds, Jacobians and spectra.
 #include "bindings/diagnostics.h"
 
 namespace bindings {
 namespace {
 
-// An array of integers; None is none.
+// Takes an array of integers; None: no array.
 Flat integers(py::handle values, int64_t count, const Where& where, const char* argument) {
   return values.is_none() ? Flat() : take_flat(kInt64, values, count, where, argument);
 }
@@ -85,7 +86,7 @@ SpectrumCall::SpectrumCall(const Net& net, const SpectrumArguments& in)
   spectrum.discard = py::cast<int64_t>(in.discard);
   const int64_t size = state_size(net);
   const bool fits = spectrum.count > 0 && spectrum.count <= size;
-  const int64_t rows = fits ? spectrum.count : size;  // other counts are refused by the engine
+  const int64_t rows = fits ? spectrum.count : size;  // the engine refuses other counts
   exponents = new_doubles({rows}, &spectrum.exponents);
   if (!in.start.is_none())
     start = take_flat(net.type_number(), in.start, rows * size, where, "start");

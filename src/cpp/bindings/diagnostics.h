@@ -1,4 +1,4 @@
-// diagnostics.h: what layers and models can be asked about their gradients (bptt_diagnostics.h).
+// diagnostics.h: methods of layers and models that examine their gradients (bptt_diagnostics.h).
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace bindings {
 
-// `where` is the function of Python's that was called.
+// `where` is the Python function that was called.
 struct SeedsArguments {
   py::handle tape, times, samples, outputs, dy, horizon, flow, where;
 };
@@ -22,7 +22,7 @@ extern Signature<SeedsArguments> seeds_arguments;
 extern Signature<JacobianArguments> jacobian_arguments;
 extern Signature<SpectrumArguments> spectrum_arguments;
 
-// The structs of bptt_diagnostics.h with the arrays that they point to.
+// The structs of bptt_diagnostics.h, with the arrays to which they point.
 struct SeedsCall {
   SeedsCall(const Net& net, const SeedsArguments& in);
   std::string function;
@@ -76,7 +76,7 @@ py::object spectrum(const Class& self, const SpectrumArguments& in) {
       {call.exponents, call.log_singular_values, call.log_extremes});
 }
 
-// The three as methods of a class that has net() and handle().
+// The three methods, for a class that has net() and handle().
 template <class Class, auto of_seeds, auto of_jacobian, auto of_spectrum>
 void bind_diagnostics(py::class_<Class>& type) {
   def_method<Class, SeedsArguments, &seeds_arguments, backward_seeds<Class, of_seeds>>(

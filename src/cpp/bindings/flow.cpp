@@ -1,11 +1,11 @@
-// flow.cpp: arrays for the gradient's flow.
+// flow.cpp: the arrays that receive the gradient's flow.
 #include "bindings/bindings.h"
 #include "bindings/package.h"
 
 namespace bindings {
 namespace {
 
-// nn.flow: what the levels add to h, c and a over time.
+// The bits of nn.flow's levels: what they add to h, c and a over time.
 constexpr int kSamples = 2, kUnits = 4, kWeights = 8;
 
 int level_of(py::handle wanted, const Where& where) {

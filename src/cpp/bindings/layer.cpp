@@ -1,4 +1,4 @@
-// layer.cpp: _core.Layer, _core.Tape, _core.Params.
+// layer.cpp: the classes _core.Layer, _core.Tape and _core.Params.
 #include "bindings/diagnostics.h"
 #include "bindings/options.h"
 #include "bindings/passes.h"
@@ -55,7 +55,7 @@ int64_t tape_bytes(const Tape& tape) {
   return bytes;
 }
 
-// [walks, T, N, units] of one part of a tape ([walks, T, units] where it is not batched).
+// Returns [walks, T, N, units] of one part of a tape ([walks, T, units] if it is unbatched).
 py::object read(const Tape& tape, bptt_tape_part part, int64_t gate, int64_t units,
                 const char* method) {
   const Net& net = tape.net;
@@ -121,7 +121,7 @@ py::dict describe_cell(int cell, bool coupled, bool reset_before) {
   return cell_parts(info);
 }
 
-// (name, where it is flat, whether its derivative is computed from a rather than from f(a))
+// Returns (name, where it is flat, whether its derivative is computed from a instead of f(a)).
 py::tuple describe_nonlinearity(int nonlinearity) {
   bptt_nonlinearity_info info = {};
   check(
@@ -130,7 +130,7 @@ py::tuple describe_nonlinearity(int nonlinearity) {
   return py::make_tuple(info.name, flat_name(info.flat), info.slope_of_a != 0);
 }
 
-// A list of (name, shape, offset, count, frozen).
+// Returns a list of (name, shape, offset, count, frozen).
 py::list table(const Params& params) {
   int64_t tensors = 0;
   py::list rows;

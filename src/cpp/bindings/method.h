@@ -1,5 +1,5 @@
-// method.h: methods that Python calls with arguments by name, read into a struct; in fewer instructions
-// than a bound function of pybind11 takes.
+// method.h: methods whose arguments Python passes by name, read into a struct with fewer
+// instructions than a function bound by pybind11 needs.
 #pragma once
 
 #include <new>
@@ -11,17 +11,17 @@
 
 namespace bindings {
 
-// The arguments of a method: their names, and the members of the struct that they go to.
+// The names of a method's arguments, and the struct members that receive them.
 template <class Struct>
 class Signature {
  public:
-  // The first `required` arguments must be given, others are None if they are not. `text` says what is
-  // expected, `object` of the object itself.
+  // The first `required` arguments must be passed; the others default to None. `text` is the start
+  // of an error about the arguments, `object` of one about the object.
   Signature(const char* text, const char* object, size_t required,
             std::vector<Field<Struct, py::handle>> fields)
       : text_(text), object_(object), required_(required), fields_(std::move(fields)) {}
 
-  // Before the first call.
+  // Must run before the first call.
   void prepare() {
     if (!names_.empty()) return;
     for (const auto& field : fields_) names_.push_back(PyUnicode_InternFromString(field.name));
@@ -64,10 +64,10 @@ class Signature {
   const char *text_, *object_;
   size_t required_;
   std::vector<Field<Struct, py::handle>> fields_;
-  std::vector<PyObject*> names_;  // interned, as those of calls are
+  std::vector<PyObject*> names_;  // interned, like the names in calls
 };
 
-// The object of a class of this module's behind a Python object; null if it was never made.
+// Returns the C++ object of a Python object of this module's classes; null if __init__ did not run.
 template <class Class>
 const Class* object_of(PyObject* self) {
   auto* instance = reinterpret_cast<py::detail::instance*>(self);

@@ -1,4 +1,4 @@
-// model.cpp: _core.Model.
+// model.cpp: the class _core.Model.
 #include "bindings/model.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace bindings {
 namespace {
 
-// Runs a call that makes a model.
+// Runs a call that creates a model.
 template <class Call>
 Owned<bptt_model, bptt_model_free> made(const Call& call, const Where& where,
                                         const char* filename = nullptr) {
@@ -136,7 +136,8 @@ GivenSequence Model::take_drawn(const SequenceArguments& in, bool draws, const W
   return given;
 }
 
-// Runs call(sequence, target, outputs, flow, step). `flow` receives the arrays of the flow, which the result shares.
+// Runs call(sequence, target, outputs, flow, step). `flow` receives the arrays of the flow, which
+// the result shares.
 template <class Call>
 StepResult Model::step(const Where& where, const StepArguments& in, const GivenSequence& sequence,
                        Flow& flow, const Call& call) const {
@@ -210,7 +211,7 @@ py::object Model::apply(py::handle gradients) const {
   return package.update_result.make(std::move(result));
 }
 
-// Whether a pass without a tape draws.
+// Returns whether a pass without a tape uses random draws.
 static bool draws(const SequenceArguments& in) { return in.training.ptr() == Py_True; }
 
 py::object Model::evaluate(const StepArguments& in) const {
@@ -232,8 +233,8 @@ py::object Model::evaluate(const StepArguments& in) const {
   return py::make_tuple(loss, after.pack());
 }
 
-// `outputs` is a fresh array of the model's dtype in C order, [T, N, O] or [N, O] in the caller's order
-// of axes, or without N.
+// `outputs` is a new array of the model's dtype in C order: [T, N, O] or [N, O] in the caller's
+// order of axes, or the same without N.
 void Model::output_gradient(const py::array& outputs, py::handle targets, py::handle lengths,
                             py::handle weights) const {
   const Where where = {"Model", "output_gradient"};
@@ -244,7 +245,7 @@ void Model::output_gradient(const py::array& outputs, py::handle targets, py::ha
   extent.steps = steps ? outputs.shape(time) : 1;
   extent.batch = extent.unbatched ? 1 : outputs.shape(steps ? 1 - time : 0);
   const std::vector<int64_t> steps_of = take_lengths(lengths, extent, where);
-  if (net_.last_only) {  // the outputs do not tell how many steps there were
+  if (net_.last_only) {  // the number of steps does not follow from the outputs
     for (const int64_t length : steps_of) extent.steps = std::max(extent.steps, length);
   }
   GivenTarget target_given;
@@ -286,15 +287,12 @@ py::tuple Model::steps() const {
 
 namespace {
 
-// The arguments of a step: those of its sequence, and these.
+// Returns the arguments of a step: those of its sequence, and its own.
 std::vector<Field<StepArguments, py::handle>> step_fields() {
   std::vector<Field<StepArguments, py::handle>> fields = {
-      {"targets", &StepArguments::targets},
-      {"weights", &StepArguments::weights},
-      {"flow", &StepArguments::flow},
-      {"accumulate", &StepArguments::accumulate},
-      {"layout", &StepArguments::layout},
-      {"outputs", &StepArguments::outputs}};
+      {"targets", &StepArguments::targets}, {"weights", &StepArguments::weights},
+      {"flow", &StepArguments::flow},       {"accumulate", &StepArguments::accumulate},
+      {"layout", &StepArguments::layout},   {"outputs", &StepArguments::outputs}};
   for (const auto& field : sequence_fields()) fields.push_back({field.name, field.member});
   return fields;
 }
@@ -304,7 +302,7 @@ Signature<StepArguments> step_arguments(
     "state, lengths, resets, draw, training)",
     "train_step, gradients, evaluate: expected a model that was made", 1, step_fields());
 
-// A member function of Model's as a method.
+// Calls a member function of Model; methods are bound as free functions.
 template <class Struct, py::object (Model::*body)(const Struct&) const>
 py::object of_model(const Model& model, const Struct& in) {
   return (model.*body)(in);

@@ -1,4 +1,4 @@
-// model.h: _core.Model, which its optimiser and streams look into.
+// model.h: the class _core.Model, which its optimiser and streams access.
 #pragma once
 
 #include "base/fork.h"
@@ -10,7 +10,7 @@
 
 namespace bindings {
 
-// What a training step takes, and its halves and an evaluation.
+// The arguments of a training step, of its halves and of an evaluation.
 struct StepArguments : SequenceArguments {
   py::handle targets, weights, flow, accumulate, layout, outputs;
 };
@@ -40,11 +40,13 @@ class Model {
   py::object backward(const BackwardArguments& in) const;
   py::tuple steps() const;
 
-  // What travels in the file with the model (optimizer.cpp).
+  // Text and arrays that are saved in the file with the model (optimizer.cpp).
   py::dict metadata() const;
-  void set_metadata(const std::string& key, const py::object& value) const;  // None removes
+  // None removes the entry
+  void set_metadata(const std::string& key, const py::object& value) const;
   py::dict tensors() const;
-  void set_tensor(const std::string& name, const py::object& array) const;  // None removes
+  // None removes the entry
+  void set_tensor(const std::string& name, const py::object& array) const;
 
  private:
   struct GivenTarget {
@@ -52,7 +54,8 @@ class Model {
   };
   bptt_target take_target(py::handle targets, py::handle weights, const Extent& extent,
                           GivenTarget& given, const Where& where) const;
-  // Of a pass that draws: where no draw is given, the next training step's.
+  // Takes the sequence of a pass with random draws. If no draw is given, that of the next training
+  // step is used.
   GivenSequence take_drawn(const SequenceArguments& in, bool draws, const Where& where) const;
   template <class Call>
   StepResult step(const Where& where, const StepArguments& in, const GivenSequence& sequence,
@@ -62,8 +65,8 @@ class Model {
   bptt_params* params_ = nullptr;
   Net net_;
   bool classes_ = true;       // targets are classes
-  bool overlapping_ = false;  // windows of BPTT overlap
-  // Guards metadata and tensors. Acquire it without the GIL.
+  bool overlapping_ = false;  // windows of truncated BPTT overlap
+  // Guards metadata and tensors. Release the GIL before acquiring it.
   struct ExtrasTurn {};
   mutable bptt::Guarded<ExtrasTurn> extras_;
 };

@@ -1,4 +1,4 @@
-// module.cpp: the module bptt_native._core; statuses become exceptions here.
+// module.cpp: the module bptt_native._core, and the conversion of statuses to exceptions.
 #include "bindings/bindings.h"
 #include "bindings/package.h"
 #include "bptt_options.h"
@@ -14,10 +14,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kBetweenSignals{10};
 
-Clock::time_point last_look;  // of the main thread only
+Clock::time_point last_look;  // when the main thread last handled signals
 
-unsigned long main_thread = 0;  // its identity; in a forked child, that of the thread that forked
-int long_calls = 0;  // of the main thread; more than one where a signal's handler makes one
+unsigned long main_thread = 0;  // its identity; in a forked child, the thread that forked
+// nesting depth on the main thread; above one if a signal's handler makes such a call
+int long_calls = 0;
 
 bool on_main_thread() { return PyThread_get_thread_ident() == main_thread; }
 
@@ -33,13 +34,13 @@ void remember_main_thread() {
   main_thread =
       py::cast<unsigned long>(py::module_::import("threading").attr("main_thread")().attr("ident"));
   const auto in_child = py::cpp_function([] {
-    if (!on_main_thread()) long_calls = 0;  // those of a thread that stayed in the parent
+    if (!on_main_thread()) long_calls = 0;  // calls of a thread of the parent
     main_thread = PyThread_get_thread_ident();
   });
   py::module_::import("os").attr("register_at_fork")(py::arg("after_in_child") = in_child);
 }
 
-// Asked by the engine once per block of time steps. Only the main thread handles signals.
+// The cancel callback, called once per block of time steps. Only the main thread handles signals.
 int signal_arrived(void*) {
   const Clock::time_point now = Clock::now();
   if (now - last_look < kBetweenSignals) return 0;
@@ -50,7 +51,7 @@ int signal_arrived(void*) {
   return stop;
 }
 
-// The name in Python of an argument of bptt.h that is no option.
+// Returns Python's name of an argument of bptt.h that is not an option.
 std::string python_name(const char* argument) {
   static const char* const names[][2] = {{"tokens", "x"},        {"token", "x"},
                                          {"h0", "state"},        {"c0", "state"},
@@ -105,7 +106,7 @@ const char* isa() {
   return name;
 }
 
-// A text with \\x.. in place of what is not UTF-8.
+// Replaces bytes that are not UTF-8 with \\x...
 std::string printable(const std::string& text) {
   const auto decoded = py::reinterpret_steal<py::object>(
       PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "backslashreplace"));
@@ -113,8 +114,8 @@ std::string printable(const std::string& text) {
   return py::cast<std::string>(decoded);
 }
 
-// Refuses BPTT_ISA and BPTT_NUM_THREADS where the engine does. Exceptions thrown here become
-// ImportError.
+// Refuses values of BPTT_ISA and BPTT_NUM_THREADS that the engine refuses. Exceptions thrown here
+// become ImportError.
 void check_environment() {
   const char* name = nullptr;
   int64_t count = 0;
@@ -195,7 +196,7 @@ Long::~Long() noexcept(false) {
 }
 
 void check(bptt_status status, const Where& where, const char* filename) {
-  if (PyErr_Occurred()) throw py::error_already_set();  // a signal's handler raised
+  if (PyErr_Occurred()) throw py::error_already_set();  // raised by a signal's handler
   if (status == BPTT_OK) return;
   bptt_error error = {};
   bptt_last_error(&error, sizeof error);
@@ -203,7 +204,7 @@ void check(bptt_status status, const Where& where, const char* filename) {
   bptt_last_error_python(&error, sizeof error);
   std::string text = where.text() + ": ";
   if (!argument.empty()) {
-    const bool worded = argument != error.argument;  // as Python names it
+    const bool worded = argument != error.argument;  // in Python's words already
     text += "argument '" + (worded ? error.argument : python_name(error.argument)) + "': ";
   }
   text = printable(text + "expected " + error.expected + ", got " + error.got);
@@ -229,7 +230,7 @@ PYBIND11_MODULE(_core, module) {
       "bptt.h for Python: the engine behind bptt_native. Use bptt_native's own names instead.";
   check_environment();
   remember_main_thread();
-  py::dtype::of<double>();  // pybind11 finds NumPy now, not first while another thread forks
+  py::dtype::of<double>();  // makes pybind11 import NumPy now, not later while another thread forks
   module.attr("__version__") = bptt_version();
   module.def("isa", &isa);
   module.def("available_isas", &available_isas);

@@ -1,5 +1,4 @@
-// optimizer.cpp: optimisers; clipping; text and arrays of the user's that travel in the
-// model file.
+// optimizer.cpp: optimisers; gradient clipping; the user's text and arrays in a model file.
 #include <cstring>
 #include <vector>
 
@@ -13,7 +12,7 @@ int type_number(bptt_dtype dtype) {
   return dtype == BPTT_FLOAT32 ? 11 : dtype == BPTT_FLOAT64 ? 12 : kInt64;
 }
 
-// An optimiser of its own over the parameters of a layer or model, or a model's.
+// An optimiser that was created over the parameters of a layer or model, or the one of a model.
 class Optimizer {
  public:
   Optimizer(const std::string& owner, const py::dict& options, const py::object& params)
@@ -32,7 +31,7 @@ class Optimizer {
           {"Model", "optimizer"});
   }
 
-  // Whether the update was made.
+  // Returns whether the update was made.
   bool step(py::handle gradients) const {
     const Where where = {owner_.c_str(), "step"};
     const Given given = take_vector(net_, gradients, net_.parameters, where, "gradients");
@@ -74,7 +73,7 @@ class Optimizer {
     run([&] { return bptt_optimizer_set_group(handle_, name.c_str(), lr_scale, weight_decay); },
         {owner_.c_str(), "set_group"});
   }
-  // The factor of the learning rate, and the weight decay (NaN: the optimiser's).
+  // Returns the factor of the learning rate, and the weight decay (NaN: the optimiser's).
   py::tuple get_group(const std::string& name) const {
     double lr_scale = 0, weight_decay = 0;
     run([&] { return bptt_optimizer_get_group(handle_, name.c_str(), &lr_scale, &weight_decay); },
@@ -110,7 +109,7 @@ class Optimizer {
   bptt_optimizer* handle_ = nullptr;
 };
 
-// A gradient vector, to be changed in place.
+// A gradient vector that is changed in place.
 struct Vector {
   bptt_dtype dtype;
   int64_t count;
@@ -145,8 +144,8 @@ double grad_norm(const py::array& gradients) {
 
 }  // namespace
 
-// Pointers into the model's metadata and tensors are good until the next set: what is found is
-// copied before another thread's turn.
+// Pointers to the model's metadata and tensors are valid until the next set, so the values are
+// copied before another thread can set one.
 py::dict Model::metadata() const {
   std::vector<std::pair<std::string, std::string>> found;
   run(
@@ -156,7 +155,7 @@ py::dict Model::metadata() const {
           const char* key = nullptr;
           const char* value = nullptr;
           bptt_status status = bptt_model_metadata_key(handle_.get(), i, &key);
-          if (status == BPTT_ERR_RANGE) return BPTT_OK;  // that was the last
+          if (status == BPTT_ERR_RANGE) return BPTT_OK;  // no further entry
           if (status == BPTT_OK) status = bptt_model_get_metadata(handle_.get(), key, &value);
           if (status != BPTT_OK) return status;
           found.emplace_back(key, value);
@@ -192,7 +191,7 @@ py::dict Model::tensors() const {
         for (int64_t i = 0;; ++i) {
           bptt_extra_info info = {};
           const bptt_status status = bptt_model_extra(handle_.get(), i, &info, sizeof info);
-          if (status == BPTT_ERR_RANGE) return BPTT_OK;  // that was the last
+          if (status == BPTT_ERR_RANGE) return BPTT_OK;  // no further entry
           if (status != BPTT_OK) return status;
           int64_t size = info.dtype == BPTT_FLOAT32 ? 4 : 8;
           for (int64_t axis = 0; axis < info.rank; ++axis) size *= info.shape[axis];

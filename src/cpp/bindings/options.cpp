@@ -1,3 +1,4 @@
+// options.cpp: conversion of option structs, and the description of options for the package.
 #include "bindings/options.h"
 
 #include <cstring>
@@ -8,7 +9,7 @@
 namespace bindings {
 namespace {
 
-std::vector<bptt_option_info> options;  // all of them, from the import on
+std::vector<bptt_option_info> options;  // all options; filled at import
 
 template <class Number>
 void put(const py::handle& value, void* to) {
@@ -22,7 +23,7 @@ py::object get(const void* from) {
   return py::cast(number);
 }
 
-// Sets the fields that `from` has, but for pointers.
+// Sets the fields that are in `from`, except for pointers.
 void read_fields(const py::dict& from, std::string_view group, void* to) {
   for (const bptt_option_info& option : options) {
     if (option.group != group || !from.contains(option.name)) continue;
@@ -65,7 +66,7 @@ py::object field(const bptt_option_info& option, const void* of) {
 
 py::object text_or_none(const char* text) { return text ? py::object(py::str(text)) : py::none(); }
 
-// The numbers of a set of a choice's values.
+// Returns the numbers in a set of a choice's values.
 py::frozenset values_of(uint32_t set) {
   py::set values;
   for (int value = 0; value < 32; ++value) {
@@ -74,7 +75,7 @@ py::frozenset values_of(uint32_t set) {
   return py::frozenset(values);
 }
 
-// The default of an option with the field's type.
+// Returns the default of an option with the type of its field.
 py::object fallback_of(const bptt_option_info& option) {
   if (option.type == BPTT_OPTION_DOUBLE) return py::float_(option.fallback);
   if (option.type == BPTT_OPTION_POINTER) return py::none();
@@ -108,7 +109,7 @@ py::list option_table() {
   return table;
 }
 
-// By the number of a loss a dict of what bptt_describe_loss says.
+// Returns, for the number of each loss, the values of bptt_describe_loss as a dict.
 py::dict losses() {
   py::dict table;
   bptt_loss_info info;

@@ -1,3 +1,4 @@
+// package.cpp: the functions and result classes that the Python package registered.
 #include "bindings/package.h"
 
 #include <string>

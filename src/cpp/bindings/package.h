@@ -1,5 +1,6 @@
-// package.h: what the Python package hands over when it is loaded: functions that word refusals and
-// convert arrays, and the classes of results. So nothing here imports the package.
+// package.h: functions and classes that the Python package registers when it is imported: functions
+// that word refusals and convert arrays, and the classes of results. With them, _core need not
+// import the package.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -10,20 +11,20 @@ namespace bindings {
 
 namespace py = pybind11;
 
-// A member of a struct by its name in Python.
+// A struct member and its name in Python.
 template <class Struct, class Value>
 struct Field {
   const char* name;
   Value Struct::* member;
 };
 
-// A NamedTuple class of the package, and the struct that its objects are made of.
+// A NamedTuple class of the package, and the struct from which its objects are made.
 template <class Struct>
 class Record {
  public:
   explicit Record(std::vector<Field<Struct, py::object>> fields) : fields_(std::move(fields)) {}
 
-  // Refuses a class of other fields.
+  // Refuses a class with other fields.
   void take(py::handle type) {
     const py::object names = type.attr("_fields");
     places_.clear();
@@ -48,7 +49,7 @@ class Record {
 
  private:
   std::vector<Field<Struct, py::object>> fields_;
-  std::vector<py::ssize_t> places_;  // of the fields, in the tuple
+  std::vector<py::ssize_t> places_;  // index of each field in the tuple
   PyTypeObject* type_ = nullptr;
 };
 
@@ -75,7 +76,7 @@ struct SpectrumArrays {
   py::object exponents, log_singular_values, log_extremes;
 };
 
-// References to these are never given back: they are needed until the process ends.
+// References to these are never released: they are needed until the process ends.
 struct Package {
   PyObject* convert = nullptr;         // arguments.arrays.convert
   PyObject* describe = nullptr;        // arguments.values.describe
@@ -84,7 +85,7 @@ struct Package {
   PyObject* refuse_memory = nullptr;   // arguments.values.refuse_memory
   PyObject* flow_level = nullptr;      // nn.flow.flow_level
   PyObject* Gradients = nullptr;       // nn.gradients.Gradients
-  PyObject* gradient_names = nullptr;  // of its arguments behind the first two
+  PyObject* gradient_names = nullptr;  // names of its arguments after the first two
   Record<FlowDetail> flow_detail;
   Record<StepResult> step_result;
   Record<UpdateResult> update_result;
@@ -94,7 +95,7 @@ struct Package {
 };
 extern Package package;
 
-// Takes functions and classes by their names.
+// Registers functions and classes by name.
 void hand_over(const py::kwargs& given);
 
 }  // namespace bindings

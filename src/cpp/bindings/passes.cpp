@@ -1,3 +1,4 @@
+// passes.cpp: the arguments that forward and backward passes share.
 #include "bindings/passes.h"
 
 namespace bindings {

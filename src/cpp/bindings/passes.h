@@ -1,4 +1,4 @@
-// passes.h: a pass of a layer or model, forward and backward.
+// passes.h: forward and backward passes of a layer or model.
 #pragma once
 
 #include <memory>
@@ -9,21 +9,22 @@
 
 namespace bindings {
 
-// One pass of a layer or model: the functions of bptt.h differ in their first argument only.
+// The functions of bptt.h for one pass; those of layers and models differ only in the type of the
+// first argument.
 template <class Type>
 using ForwardFunction = bptt_status (*)(Type*, const bptt_sequence*, const bptt_outputs*,
                                         bptt_tape**);
 template <class Type>
 using BackwardFunction = bptt_status (*)(Type*, bptt_tape*, const bptt_backward*);
 
-// What Layer and Model take for a pass forward, and backward.
+// The arguments of a backward pass of Layer and Model.
 struct BackwardArguments {
   py::handle tape, dy, dstate, flow, accumulate, layout, input_gradient, settings;
 };
 extern Signature<SequenceArguments> forward_arguments;
 extern Signature<BackwardArguments> backward_arguments;
 
-// (y, state), or with `remember` (y, state, tape).
+// Returns (y, state), or with `remember` (y, state, tape).
 template <class Type>
 py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> function,
                        GivenSequence in, const Where& where, bool remember) {
@@ -45,15 +46,15 @@ py::object run_forward(const Net& net, Type* handle, ForwardFunction<Type> funct
   return py::make_tuple(y.array, after.pack(), py::cast(std::move(tape)));
 }
 
-// The tape that was given.
+// Returns the tape that was passed.
 const Tape& take_tape(py::handle tape, const Where& where);
-// What nn.parameters.backward_settings makes of a call's settings; None is none.
+// Reads the result of nn.parameters.backward_settings; None: no settings.
 void read_settings(py::handle settings, bptt_backward& call);
-// Gradients of the package's, of these values by name.
+// Returns an object of the package's class Gradients with these values by name.
 py::object new_gradients(py::handle flat, py::handle layout, py::handle x, py::handle state,
                          const Flow& flow, py::handle omega);
 
-// name: of the output's gradient, dy or dout.
+// `name` is the output's gradient: dy or dout.
 template <class Type>
 py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> function,
                         const BackwardArguments& in, const char* name) {

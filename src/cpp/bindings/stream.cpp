@@ -1,4 +1,5 @@
-// stream.cpp: _core.Stream. Its step keeps the GIL: a step takes less time than to give it back.
+// stream.cpp: the class _core.Stream. Its step keeps the GIL, because a step is shorter than
+// releasing the GIL.
 #include "bindings/method.h"
 #include "bindings/model.h"
 
@@ -35,7 +36,7 @@ void set_state(const Stream& stream, py::handle state) {
         {"Stream", "state"});
 }
 
-// An int, or a NumPy integer of rank 0.
+// Returns whether x is an int or a NumPy integer of rank 0.
 bool is_token(py::handle x) {
   if (PyLong_CheckExact(x.ptr())) return true;
   return !PyBool_Check(x.ptr()) && PyIndex_Check(x.ptr()) &&
@@ -49,7 +50,7 @@ py::object run_step(const Stream& stream, py::handle x, py::handle out) {
   if (out.is_none()) result = new_array(net.type_number(), &net.output, 1);
   if (net.tokens_only && is_token(x)) {
     const py::ssize_t token =
-        PyNumber_AsSsize_t(x.ptr(), nullptr);  // what does not fit is out of range too
+        PyNumber_AsSsize_t(x.ptr(), nullptr);  // a value that does not fit is out of range, too
     if (token == -1 && PyErr_Occurred()) throw py::error_already_set();
     void* y = take_out(net, result, nullptr, where);
     check(bptt_stream_step_token(stream.handle.get(), token, y), where);
