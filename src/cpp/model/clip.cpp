@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kChunk = 16384;     // elements per partial sum, for any number of threads
 constexpr int64_t kThread = 1 << 16;  // elements for which one more thread pays
 
-// Call body(chunk, offset, length) for every chunk of a vector, on a team of threads.
+// Calls body(chunk, offset, length) for every chunk of a vector, on a team of threads.
 template <class Body>
 void for_chunks(int64_t count, const Body& body) {
   const int64_t chunks = (count + kChunk - 1) / kChunk;
@@ -26,7 +26,7 @@ void for_chunks(int64_t count, const Body& body) {
   });
 }
 
-// Return f(kernels, elements, length) of every chunk, in order.
+// Returns f(kernels, elements, length) of every chunk, in order.
 template <class T, class F>
 std::vector<double> of_chunks(const T* values, int64_t count, const F& f) {
   const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
@@ -43,7 +43,7 @@ double sum(const std::vector<double>& values) {
   return total;
 }
 
-// Return the sum of the squares of elements * 2^shift.
+// Returns the sum of the squares of elements * 2^shift.
 template <class T>
 double shifted_squares(const Kernels<T>& kernels, const T* values, int64_t count, int shift) {
   T part[512];
@@ -126,7 +126,7 @@ bool clip_tensor_norm(const Params<T>& params, T* gradient, double max_norm) {
 template <class T>
 double angle(const T* a, const Norm& norm_a, const T* b, const Norm& norm_b, int64_t count) {
   if (!(norm_a.fraction > 0 && norm_b.fraction > 0)) return 0;
-  // Return element / norm; in two factors where float64 cannot represent the norm.
+  // Returns element / norm, computed in two factors if float64 cannot represent the norm.
   const auto unit = [](T element, const Norm& norm, double value) {
     return std::isnormal(value) ? double(element) / value
                                 : std::ldexp(double(element), -norm.exponent) / norm.fraction;

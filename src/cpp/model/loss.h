@@ -33,7 +33,7 @@ struct LossKind {
   const char* title;   // in words, for a mean
   bool classes;        // a target is one class; otherwise one value per output
   bool unit_interval;  // these values must be in [0, 1]
-  // Return the loss of a row; replace its outputs with the gradient.
+  // Return the loss of a row and replace its outputs with the gradient.
   double (*of_float)(const LossRow<float>& row);
   double (*of_double)(const LossRow<double>& row);
 

@@ -3,14 +3,13 @@
 //
 // A model file is a safetensors file. Its header begins with
 //     {"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":"<64 digits>",
-// and holds as metadata: "config" (a JSON object of all options), "steps_taken", "steps_skipped",
-// "optimizer_steps", "frozen" (a JSON array of names), "groups" (a JSON object,
-// name: [factor of the learning rate, weight decay or null], of the tensors with settings of their
-// own; optional),
-// "tensor_steps" (a JSON object, name: number of updates, of the tensors whose number is not
-// "optimizer_steps"; missing where there are none) and "user.<key>". Tensors: the parameters by their
-// names, "optimizer.<moment>.<parameter>", "loss.class_weights" if there are any, and "extra.<name>".
-// The SHA-256 is of the whole file with its own 64 digits taken as zeros ('0').
+// and contains as metadata: "config" (a JSON object of all options), "steps_taken",
+// "steps_skipped", "optimizer_steps", "frozen" (a JSON array of names), "groups" (optional; a JSON
+// object {name: [factor of the learning rate, weight decay or null]} for tensors with their own
+// settings), "tensor_steps" (optional; a JSON object {name: number of updates} for tensors whose
+// number differs from "optimizer_steps") and "user.<key>". Tensors: the parameters by name,
+// "optimizer.<moment>.<parameter>", "loss.class_weights" if there are any, and "extra.<name>". The
+// SHA-256 is that of the whole file with its own 64 digits replaced by zeros ('0').
 #pragma once
 
 #include <cstddef>
