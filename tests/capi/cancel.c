@@ -1,10 +1,10 @@
-/* cancel.c: a long call asks its caller again and again whether to go on, and stops at the first no:
- * counted, not timed. */
+/* cancel.c: the cancel callback: a long call calls it regularly and stops when it returns
+ * nonzero. The test counts calls; it measures no time. */
 #include "structs.h"
 
 enum { T = 1000, N = 4, I = 8, H = 32, LEAST = T * N / 512 };
 
-static int asked, last; /* the answer that is no; 0: none */
+static int asked, last; /* number of the call that returns nonzero; 0: none */
 
 static int callback(void* user) {
   (void)user;

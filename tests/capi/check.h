@@ -1,5 +1,5 @@
-/* check.h: what the C programs of the tests share: calls that must succeed, calls that must be
- * refused. */
+/* check.h: checks that the C programs of the tests share: calls that must succeed, and calls
+ * that must be refused. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -33,8 +33,8 @@ static inline void ok(bptt_status status, const char* file, int line) {
 }
 #define OK(call) ok((call), __FILE__, __LINE__)
 
-/* The call must return `status` and leave a record that says so, with the function, the expectation
- * and what came. */
+/* Require that the call returned `status` and left a record with this status, the function, the
+ * expected value and the actual one. */
 static inline void refused(bptt_status wanted, bptt_status got, const char* call, const char* file,
                            int line) {
   bptt_error error;
@@ -56,7 +56,7 @@ static inline void refused(bptt_status wanted, bptt_status got, const char* call
 }
 #define REFUSED(status, call) refused((status), (call), #call, __FILE__, __LINE__)
 
-/* Numbers in [-1, 1) that only have to be the same on every run. */
+/* Return numbers in [-1, 1), the same on every run. */
 static uint32_t random_state = 12345;
 static inline uint32_t random_bits(void) {
   random_state = random_state * 1664525u + 1013904223u;

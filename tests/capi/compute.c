@@ -1,4 +1,4 @@
-/* compute.c: layers and models whose products are of numbers rounded to bfloat16. */
+/* compute.c: layers and models that multiply numbers rounded to bfloat16. */
 #include "structs.h"
 
 enum { T = 20, N = 5, I = 7, H = 33, V = 6, O = 3 };
@@ -25,7 +25,7 @@ static void check_refusals(void) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_create(&options, &layer));
 }
 
-/* y [T, N, H] and the gradients [P] of sum dy y, which the caller frees. */
+/* Return y [T, N, H] and the gradients [P] of sum dy y; the caller frees them. */
 static float* run_layer(bptt_cell cell, bptt_compute compute, const float* x, const float* dy,
                         float* y, int64_t* count) {
   const bptt_layer_options options = options_of(cell, compute);
@@ -80,7 +80,8 @@ static void check_layer(bptt_cell cell) {
   free(wanted);
 }
 
-/* A model with it learns, keeps it in a file, and a stream computes as the model does. */
+/* A model with compute="bfloat16" learns, keeps the option in a file, and its stream computes
+ * the same as the model. */
 static void check_model(bptt_cell cell) {
   static int64_t tokens[T * N], classes[T * N];
   static float out[T * N * V], step_out[V];

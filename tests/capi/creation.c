@@ -1,4 +1,5 @@
-/* creation.c: every start asks its caller whether to go on, and stops when told to. */
+/* creation.c: the cancel callback during initialisation: every scheme calls it, and stops when
+ * it returns nonzero. */
 #include "structs.h"
 
 static int asked, last;
@@ -8,7 +9,8 @@ static int callback(void* user) {
   return ++asked == last;
 }
 
-/* The times that a layer of H units asks, when it may go on until `until`; 0: to its end. */
+/* Return the number of calls of the callback while a layer of H units is created. Call number
+ * `until` returns nonzero; 0: none does. */
 static int created(bptt_cell cell, bptt_weight_init init, double dale, int64_t H, int until) {
   bptt_layer_options options;
   bptt_layer* layer = NULL;
@@ -28,7 +30,8 @@ static int created(bptt_cell cell, bptt_weight_init init, double dale, int64_t H
 }
 
 int main(void) {
-  /* Operations are about 10 H^3 for W_hh of a gate by QR, some 100 H^2 for random numbers alone. */
+  /* The operations are about 10 H^3 for W_hh of a gate by QR, some 100 H^2 for random numbers
+   * alone. */
   static const struct {
     bptt_cell cell;
     bptt_weight_init init;

@@ -1,6 +1,6 @@
-/* diagnostics.c: gradients of single outputs, Jacobians and spectra through the C API: against one
- * backward pass for each loss, central differences of forward passes, and networks whose spectrum is
- * known; the same after the parameters have changed. */
+/* diagnostics.c: gradients of single outputs, Jacobians and spectra through the C API, compared
+ * with one backward pass per loss, with central differences of forward passes, and with networks
+ * whose spectrum is known; the same after a change of the parameters. */
 #include "structs.h"
 
 enum { T = 7, N = 3, I = 2, H = 4, L = 2, O = 3, SEEDS = 12, MOST = 2000 };
@@ -8,7 +8,7 @@ enum { T = 7, N = 3, I = 2, H = 4, L = 2, O = 3, SEEDS = 12, MOST = 2000 };
 static const int64_t lengths[N] = {5, 7, 1};
 static const double bounds[] = {1e-5, 1e-12};
 
-/* Arrays are doubles that hold floats where the dtype says so. */
+/* The arrays are doubles; they hold floats if the dtype is float32. */
 static bptt_dtype dtype;
 static double bound, worst = 0;
 
@@ -36,7 +36,7 @@ static void close_to(double a, double b, double most, const char* what) {
 
 typedef struct net {
   bptt_layer* layer;
-  bptt_model* model; /* the same layers, and a readout */
+  bptt_model* model; /* the same layers with a readout */
   bptt_cell cell;
   bptt_targets targets;
   int64_t D, S;
@@ -90,8 +90,8 @@ static void free_net(net* it) {
   free(it);
 }
 
-/* The state of index `walk` after its step `step` of sequence n, the state before it changed by
- * `change` in element j: one step forward from what the tape remembers. */
+/* Compute the state of walk `walk` after step `step` of sequence n, if element j of the state
+ * before that step is changed by `change`: one forward step from the state that the tape holds. */
 static void moved(const net* it, int64_t walk, int64_t n, int64_t step, int64_t j, double change,
                   double* state) {
   double before[2][2 * L * H], after[2][2 * L * H], all[2][T * N * H];
@@ -143,7 +143,7 @@ static void check_jacobians(const net* it) {
   }
 }
 
-/* What one backward pass for loss s gives, against row s. */
+/* Compare one backward pass for loss s with row s. */
 static void check_row(const net* it, int model, const bptt_seeds* seeds, int64_t s,
                       const double* dy) {
   static double full[T * N * 2 * H], dx[T * N * I], flow[2][2 * L * T];
@@ -193,7 +193,7 @@ static void check_seeds(const net* it, int model) {
   const int64_t width = model ? O : it->D * H;
   const int last = model && it->targets == BPTT_LAST_STEP;
   int form;
-  for (form = 0; form < 4; ++form) { /* bit 0: dy; bit 1: the first sequence only, and a horizon */
+  for (form = 0; form < 4; ++form) { /* bit 0: dy; bit 1: only the first sequence, with a horizon */
     bptt_seeds seeds;
     OK(bptt_seeds_init(&seeds, sizeof seeds));
     REQUIRE(!seeds.samples && !seeds.outputs && !seeds.dy && seeds.horizon == 0);
@@ -218,11 +218,12 @@ static void check_seeds(const net* it, int model) {
       check_row(it, model, &seeds, s, own);
     }
     seeds.dx_norms = seeds.flow = seeds.flow_c = NULL;
-    OK(backward_seeds(it, model, &seeds)); /* nothing asked for, nothing done */
+    OK(backward_seeds(it, model, &seeds)); /* no results: nothing to do */
   }
 }
 
-/* An RNN of the identity, W_hh orthogonal, or with `diagonal` on its diagonal. */
+/* An RNN with the identity as its nonlinearity; W_hh is orthogonal, or has `diagonal` on its
+ * diagonal. */
 static void check_spectrum(const double* diagonal) {
   bptt_layer_options options;
   bptt_layer* layer;
@@ -260,7 +261,8 @@ static void check_spectrum(const double* diagonal) {
   sequence.x_stride_t = sequence.x_stride_n = I;
   OK(bptt_layer_forward(layer, &sequence, NULL, &tape));
   for (interval = 1; interval <= T + 1; interval += 3) {
-    const double most = bound * pow(4, (double)interval); /* what rounding does to the smallest */
+    /* the effect of rounding on the smallest value */
+    const double most = bound * pow(4, (double)interval);
     double total = 0;
     OK(bptt_spectrum_init(&spectrum, sizeof spectrum));
     REQUIRE(spectrum.interval == 1 && spectrum.count == 0 && spectrum.last == 0);
@@ -354,7 +356,7 @@ static void check_refusals(net* it, net* other) {
   SPECTRUM((spectrum.first = 2, spectrum.last = 2), BPTT_ERR_RANGE);
   SPECTRUM(spectrum.count = it->S + 1, BPTT_ERR_RANGE);
   SPECTRUM(spectrum.count = -1, BPTT_ERR_RANGE);
-  SPECTRUM(spectrum.count = 1, BPTT_ERR_ARGUMENT); /* beside log_singular_values */
+  SPECTRUM(spectrum.count = 1, BPTT_ERR_ARGUMENT); /* not allowed with log_singular_values */
   SPECTRUM(spectrum.interval = 0, BPTT_ERR_ARGUMENT);
   SPECTRUM(spectrum.discard = lengths[0], BPTT_ERR_RANGE);
   SPECTRUM(spectrum.exponents = logs, BPTT_ERR_ARGUMENT);
@@ -380,7 +382,7 @@ static void check_refusals(net* it, net* other) {
     REFUSED(BPTT_ERR_RANGE, bptt_model_backward_seeds(it->model, it->model_tape, &seeds));
 }
 
-/* What there is to see of both tapes: norms of seeds, exponents, a Jacobian. */
+/* Collect the diagnostics of both tapes: norms of seeds, exponents, a Jacobian. */
 static void look(net* it, double* seen) {
   const int64_t time = lengths[0] - 1, output = 1;
   bptt_seeds seeds;
@@ -401,7 +403,7 @@ static void look(net* it, double* seen) {
   OK(bptt_layer_jacobian(it->layer, it->tape, 1, 1, 2, seen + 2 * (T + it->S)));
 }
 
-/* Tapes are seen with the parameters that they were made with. */
+/* Diagnostics of a tape use the parameters with which the tape was made. */
 static void check_changed(net* it) {
   static double before[MOST], after[MOST], values[MOST];
   bptt_params* params[2];

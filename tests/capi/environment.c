@@ -1,6 +1,6 @@
-/* environment.c: every call computes the same bits in whichever direction the caller rounds and
- * whichever floating-point exceptions trap in his program, and leaves his environment as it was, flags
- * included; his cancel callback runs in it. */
+/* environment.c: the floating-point environment: every call computes the same bits for each
+ * rounding direction of the caller and each set of trapping exceptions, and restores the
+ * caller's environment, flags included. The cancel callback runs in the caller's environment. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -22,12 +22,12 @@ static uint64_t registers(void) {
 
 enum { T = 9, I = 5, V = 7, H = 19, O = 4, MOST_N = 17, LAYERS = 2, MOST = 40000 };
 
-/* The environment that is set before each call. Other arithmetic would trap too, so it is not set in
- * between. */
+/* The environment that is set before each call and reset after it: the test's own arithmetic
+ * would trap, too. */
 static struct {
   int rounding, traps;
 } mode;
-static uint64_t callers; /* registers during his call */
+static uint64_t callers; /* control registers of the caller during a call */
 static int asked, stop;
 
 static void enter(void) {
@@ -65,7 +65,7 @@ static int callback(void* user) {
   return stop;
 }
 
-/* All results go into one number; NaN and infinities too. */
+/* A digest of all results, including NaN and infinities. */
 static uint64_t digest;
 static void add(const void* bytes, size_t size) {
   const unsigned char* at = bytes;
@@ -73,7 +73,7 @@ static void add(const void* bytes, size_t size) {
   for (i = 0; i < size; ++i) digest = (digest ^ at[i]) * 0x100000001b3u;
 }
 
-/* Arrays are doubles that hold floats where the dtype says so. */
+/* The arrays are doubles; they hold floats if the dtype is float32. */
 static bptt_dtype dtype;
 static int64_t N;
 static size_t width(void) { return dtype == BPTT_FLOAT32 ? sizeof(float) : sizeof(double); }
@@ -95,7 +95,7 @@ static double exponents[2 * H];
 static int64_t lengths[MOST_N], classes[T * MOST_N], tokens[T * MOST_N];
 static uint8_t resets[T * MOST_N];
 
-/* The families of options: what a layer has beside its cell. */
+/* The families of options that are combined with each cell. */
 enum { PLAIN, RAGGED, STRUCTURE, NORMS, RANDOM, BOTH_WAYS, FAMILIES };
 
 static bptt_layer_options options_of(bptt_cell cell, int family) {
@@ -334,7 +334,7 @@ static void run_functions(void) {
   CALL(bptt_clip_grad_norm(dtype, out + 64, 64, 0.1, 1e-6, &norm));
   CALL(bptt_clip_grad_value(dtype, out + 64, 64, 0.01));
   add(out, 256 * width());
-  /* The text of a number, too. */
+  /* Errors that print a number work, too. */
   CALL_REFUSED(BPTT_ERR_ARGUMENT, bptt_clip_grad_value(dtype, out, 64, -0.3));
   CALL(bptt_last_error(&error, sizeof error));
   add(error.text, strlen(error.text));
@@ -364,7 +364,7 @@ static uint64_t run_all(void) {
   return digest;
 }
 
-/* What a callback changes of its caller's environment stays changed. */
+/* A change that the callback makes to its caller's environment persists. */
 static int rounds_up(void* user) {
   (void)user;
   fesetround(FE_UPWARD);
@@ -383,14 +383,15 @@ static void check_callback_changes(void) {
   OK(bptt_layer_free(layer));
 }
 
-/* With an argument: a few of the environments, for sanitizers and emulators, which are slow. */
+/* An argument restricts the test to a few environments, for sanitizers and emulators, which are
+ * slow. */
 int main(int arguments, char** argument) {
   static const int roundings[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
   static const int64_t batches[] = {1, 3, MOST_N};
   const int few = arguments > 1;
   int traps = FE_ALL_EXCEPT, runs = 0, k, threads, batch;
   (void)argument;
-  if (feenableexcept(FE_ALL_EXCEPT) == -1) traps = 0; /* this processor has none */
+  if (feenableexcept(FE_ALL_EXCEPT) == -1) traps = 0; /* this processor has no traps */
   fesetenv(FE_DFL_ENV);
   for (k = 0; k < MOST_N; ++k) lengths[k] = T - k % T;
   for (k = 0; k < T * MOST_N; ++k) {
@@ -407,7 +408,7 @@ int main(int arguments, char** argument) {
         OK(bptt_set_num_threads(threads));
         for (k = 0; k < (few ? 2 : 4); ++k) {
           mode.rounding = roundings[k];
-          mode.traps = k == 0 && threads == 1 ? 0 : traps; /* first what is wanted */
+          mode.traps = k == 0 && threads == 1 ? 0 : traps; /* the first run sets the reference */
           if (!wanted) {
             wanted = run_all();
           } else {

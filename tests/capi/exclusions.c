@@ -1,4 +1,4 @@
-/* exclusions.c: options that exclude each other: the refusal names both. */
+/* exclusions.c: options that exclude each other: the error names both. */
 #include "check.h"
 
 enum { I = 3, H = 5 };

@@ -1,5 +1,5 @@
-/* flush.c: bptt_set_flush_subnormals: gradients below the smallest normal number are zeros or not;
- * the caller's floating-point mode is back after every call, and there in his callback. */
+/* flush.c: bptt_set_flush_subnormals: whether gradients below the smallest normal number become
+ * zeros. The caller's floating-point mode is restored after every call and in the callback. */
 #include "structs.h"
 
 #include <float.h>

@@ -1,6 +1,7 @@
-/* forks.c: a thread is inside each public call in turn while another one forks; the child then makes
- * every call on the same objects. Each ends, with success or BPTT_ERR_BUSY; a child that hangs is
- * killed. Arguments: a file to save to, and the seconds that a child may take. */
+/* forks.c: fork() during each public call: one thread is inside the call when another one forks,
+ * and the child makes every call on the same objects. Each call must succeed or return
+ * BPTT_ERR_BUSY; a child that hangs is killed. Arguments: a file to save to, and the time limit
+ * of a child in seconds. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/wait.h>
@@ -23,7 +24,7 @@ static const char* path;
 static char child_path[4096];
 static int in_child = 0, busy = 0;
 
-/* Whether the call succeeded; what else it may do is BPTT_ERR_BUSY in a child. */
+/* Return whether the call succeeded; in a child it may also return BPTT_ERR_BUSY. */
 static int may(bptt_status status, int line) {
   if (in_child && status == BPTT_ERR_BUSY) {
     ++busy;
@@ -169,7 +170,8 @@ static void objects(void) {
 static void profile(void) {
   double seconds;
   const bptt_status status = bptt_profile_start();
-  REQUIRE(status == BPTT_OK || (in_child && status == BPTT_ERR_STATE)); /* on when it was forked */
+  /* already running at the fork */
+  REQUIRE(status == BPTT_OK || (in_child && status == BPTT_ERR_STATE));
   OK(bptt_profile_read(BPTT_PACKING, &seconds));
   OK(bptt_profile_stop());
 }
@@ -194,7 +196,7 @@ static void (*const calls[])(void) = {train,      halves,   evaluate, model_pass
                                       objects,    profile,  library};
 enum { CALLS = sizeof calls / sizeof *calls };
 
-/* The other thread: makes one of the calls again and again. */
+/* The other thread repeats one of the calls. */
 static volatile int ended;
 static void* repeat(void* which) {
   while (!ended) calls[(intptr_t)which]();
@@ -224,7 +226,7 @@ static void fork_once(int which, unsigned seconds) {
   if (WEXITSTATUS(status) == 2) ++busy;
 }
 
-/* A callback that forks: the call of the child ends, the library works in it. */
+/* A callback that forks: the call ends in the child, where the library remains usable. */
 static pid_t forked = -1;
 static int fork_inside(void* seconds) {
   if (forked >= 0) return 0;
@@ -287,7 +289,7 @@ int main(int argc, char** argv) {
     REQUIRE(!pthread_join(other, NULL));
   }
   fork_in_a_callback(seconds);
-  for (k = 0; k < CALLS; ++k) calls[k](); /* in the parent all is as ever */
+  for (k = 0; k < CALLS; ++k) calls[k](); /* all calls work in the parent */
   printf("%d children, %d of them refused something\n", CALLS * FORKS, busy);
   return 0;
 }

@@ -1,5 +1,5 @@
-/* hostile.h: living handles of every kind for the programs that give functions what they must not
- * be given, and their end, which shows that nothing of it harmed the living. */
+/* hostile.h: valid handles of every kind, for programs that pass invalid arguments, and a final
+ * check that the valid objects are unharmed. */
 #ifndef HOSTILE_H
 #define HOSTILE_H
 
@@ -9,7 +9,7 @@ enum { T = 3, N = 2, I = 4, H = 5, O = 3 };
 
 static float x[T * N * I], y[T * N * H], out[T * N * O], goal[T * N * O], gradients[1000];
 
-/* Where bptt_params is wanted, two of them fit, and so on. */
+/* Two handles of bptt_params and some other types exist. */
 static bptt_layer* layer;
 static bptt_model* model;
 static bptt_tape *tape, *model_tape;
@@ -28,7 +28,7 @@ static bptt_spectrum spectrum;
 static double exponents[H];
 static const int64_t seed_times[1] = {0}, seed_outputs[1] = {0};
 
-/* Structs of good calls. */
+/* Reset the structs to those of valid calls. */
 static void reset(void) {
   sequence = values_over(T, N, x, I);
   outputs = outputs_to(y, N, H);

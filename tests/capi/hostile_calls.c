@@ -1,4 +1,5 @@
-/* hostile_calls.c: calls inside calls, handles that other threads free, and each thread's record. */
+/* hostile_calls.c: calls from the cancel callback, handles that other threads free, and the
+ * error record of each thread. */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 
@@ -6,11 +7,11 @@
 
 static int callbacks = 0, depth = 0;
 
-/* Asked inside a forward pass of `layer`: whatever it tries there is refused, and nothing waits for
- * itself. */
+/* Runs as the callback of a forward pass of `layer`: each call that it makes on `layer` is
+ * refused, and none waits for its own thread. */
 static int intrude(void* user) {
   (void)user;
-  if (depth) return 0; /* asked by a call of its own */
+  if (depth) return 0; /* called from one of the calls below */
   ++depth;
   if (callbacks++ == 0) {
     int64_t count;
@@ -21,7 +22,7 @@ static int intrude(void* user) {
     REFUSED(BPTT_ERR_BUSY, bptt_layer_forward(layer, &sequence, &outputs, NULL));
     OK(bptt_params_count(layer_params, &count, NULL));
     OK(bptt_model_train_step(model, &sequence, &target, NULL, NULL,
-                             &step)); /* another one is free */
+                             &step)); /* other objects can be freed */
   }
   --depth;
   return 1;
@@ -62,8 +63,8 @@ static void check_callbacks(void) {
   OK(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
 }
 
-/* Eight threads use, free and remake the same handles: whatever comes is one of the statuses that
- * may come. */
+/* Eight threads use, free and recreate the same handles: each call returns one of the statuses
+ * that are possible. */
 enum { THREADS = 8, ROUNDS = 3000 };
 static bptt_layer* shared[4];
 static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -118,7 +119,7 @@ static void check_threads(void) {
   printf("%d threads freed %d handles under each other\n", THREADS, freed);
 }
 
-/* Each thread has its own record. */
+/* Each thread has a separate record. */
 static void* other_record(void* unused) {
   bptt_error error;
   (void)unused;

@@ -1,4 +1,5 @@
-/* hostile_handles.c: every function that takes a handle, given what is not alive or of another kind. */
+/* hostile_handles.c: handles that were freed, that never existed or that are of another kind,
+ * passed to every function that takes a handle. */
 #include "hostile.h"
 
 static float h[2 * N * H], c[N * H], jacobian[H * H];
@@ -6,7 +7,7 @@ static float h[2 * N * H], c[N * H], jacobian[H * H];
 static void* suspects[32];
 static int suspect_count;
 
-/* `call` with `type* handle` = each suspect but those that fit. */
+/* Run `call` with `type* handle` set to each suspect, except for those that fit. */
 #define EVERY_SUSPECT(type, good1, good2, call)                                         \
   do {                                                                                  \
     int k_;                                                                             \
@@ -167,7 +168,7 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_stream, stream, stream, bptt_stream_reset(handle));
   EVERY_SUSPECT(bptt_stream, stream, stream, bptt_stream_get_state(handle, h, c));
   EVERY_SUSPECT(bptt_stream, stream, stream, bptt_stream_set_state(handle, h, c));
-  /* What is not alive cannot be freed; NULL can. */
+  /* A handle that is not valid cannot be freed; NULL can. */
   for (k = 0; k < suspect_count; ++k) {
     void* handle = suspects[k];
     if (handle == NULL) {
@@ -185,7 +186,7 @@ static void check_handles(void) {
     if (handle != (void*)optimizer && handle != (void*)model_optimizer)
       REFUSED(BPTT_ERR_HANDLE, bptt_optimizer_free(handle));
   }
-  REFUSED(BPTT_ERR_STATE, bptt_optimizer_free(model_optimizer)); /* it goes with its model */
+  REFUSED(BPTT_ERR_STATE, bptt_optimizer_free(model_optimizer)); /* it is freed with its model */
   REFUSED(BPTT_ERR_STATE, bptt_layer_backward(layer, model_tape, &backward));
   REFUSED(BPTT_ERR_STATE, bptt_model_backward(model, tape, &backward));
 }

@@ -1,4 +1,4 @@
-/* hostile_options.c: options, numbers, names and the profile, beyond their bounds. */
+/* hostile_options.c: options, numbers, names and profile phases outside their bounds. */
 #include <limits.h>
 
 #include "hostile.h"
@@ -39,7 +39,7 @@ static void check_options(void) {
     l.field = value;                                     \
     REFUSED(status, bptt_layer_create(&l, &made_layer)); \
   } while (0)
-/* `option` of m, l or o */
+/* Set `option` of m, l or o. */
 #define BAD_PART(option, value, status)                          \
   do {                                                           \
     OK(bptt_model_options_init(&m, sizeof m));                   \
@@ -142,12 +142,12 @@ static void check_options(void) {
   BAD_LAYER(hidden_size, (int64_t)1 << 40, BPTT_ERR_MEMORY);
   BAD_LAYER(num_layers, INT64_MAX, BPTT_ERR_MEMORY);
   BAD_LAYER(input_size, INT64_MAX, BPTT_ERR_MEMORY);
-  BAD_RULE(nesterov, 1); /* of Adam, as the next two */
+  BAD_RULE(nesterov, 1); /* not an option of Adam, like the next two */
   BAD_RULE(centered, 1);
   BAD_RULE(rmsprop_form, BPTT_RMSPROP_GRAVES);
   BAD_LAYER(spectral_radius, 0, BPTT_ERR_ARGUMENT);
-  BAD_LAYER(time_scale, 9, BPTT_ERR_ARGUMENT);          /* without BPTT_INIT_CHRONO */
-  BAD_LAYER(init, BPTT_INIT_CHRONO, BPTT_ERR_ARGUMENT); /* without time_scale */
+  BAD_LAYER(time_scale, 9, BPTT_ERR_ARGUMENT);          /* requires BPTT_INIT_CHRONO */
+  BAD_LAYER(init, BPTT_INIT_CHRONO, BPTT_ERR_ARGUMENT); /* requires time_scale */
   BAD_LAYER(dropout, 1, BPTT_ERR_ARGUMENT);
   BAD_LAYER(recurrent_dropout, 1, BPTT_ERR_ARGUMENT);
   BAD_LAYER(zoneout, 1, BPTT_ERR_ARGUMENT);
@@ -156,14 +156,14 @@ static void check_options(void) {
   BAD_LAYER(proj_size, INT64_MAX, BPTT_ERR_ARGUMENT);
   BAD_LAYER(proj_size, H, BPTT_ERR_ARGUMENT);
   BAD_LAYER(bidirectional = 1; l.num_layers, INT64_MAX - 1, BPTT_ERR_MEMORY);
-  BAD_MODEL(truncation_k1, 1, BPTT_ERR_ARGUMENT); /* without truncation_k2 */
+  BAD_MODEL(truncation_k1, 1, BPTT_ERR_ARGUMENT); /* requires truncation_k2 */
   BAD_MODEL(truncation_k2, INT64_MAX, BPTT_ERR_ARGUMENT);
   BAD_LAYER(compute, 2, BPTT_ERR_ARGUMENT);
   BAD_LAYER(dtype = BPTT_FLOAT64; l.compute, BPTT_COMPUTE_BFLOAT16, BPTT_ERR_ARGUMENT);
   BAD_PART(l.struct_size, 0, BPTT_ERR_STRUCT_SIZE);
   BAD_PART(o.struct_size, 1, BPTT_ERR_STRUCT_SIZE);
-  BAD_MODEL(vocab_size, 5, BPTT_ERR_ARGUMENT);     /* with input_size of the layer */
-  BAD_MODEL(embedding_size, 5, BPTT_ERR_ARGUMENT); /* without vocab_size */
+  BAD_MODEL(vocab_size, 5, BPTT_ERR_ARGUMENT);     /* excludes input_size of the layer */
+  BAD_MODEL(embedding_size, 5, BPTT_ERR_ARGUMENT); /* requires vocab_size */
   REFUSED(BPTT_ERR_RANGE, bptt_params_info(layer_params, -1, &info, sizeof info));
   REFUSED(BPTT_ERR_RANGE, bptt_params_info(layer_params, 4, &info, sizeof info));
   REFUSED(BPTT_ERR_RANGE, bptt_optimizer_get_state(optimizer, -1, gradients));

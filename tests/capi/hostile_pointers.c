@@ -1,4 +1,4 @@
-/* hostile_pointers.c: every pointer that must be given, left out; texts that are none. */
+/* hostile_pointers.c: NULL for every pointer that is required, and text that is not valid UTF-8. */
 #include "hostile.h"
 
 static void check_null_pointers(void) {

@@ -1,5 +1,5 @@
-/* hostile_sequences.c: sequences and what is read and written along them: sizes, strides, lengths, resets,
- * tokens, and results that share places. */
+/* hostile_sequences.c: invalid sequences and the arrays along them: sizes, strides, lengths,
+ * resets, tokens, and results whose elements overlap. */
 #include <limits.h>
 
 #include "hostile.h"
@@ -41,7 +41,7 @@ static void check_sequences(void) {
   WITH(sequence.tokens, tokens, BPTT_ERR_ARGUMENT,
        bptt_layer_forward(layer, &sequence, &outputs, NULL));
   WITH(sequence.c0, c, BPTT_ERR_ARGUMENT,
-       bptt_layer_forward(layer, &sequence, &outputs, NULL)); /* no LSTM */
+       bptt_layer_forward(layer, &sequence, &outputs, NULL)); /* not an LSTM */
   WITH(outputs.cn, c, BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, &sequence, &outputs, NULL));
   WITH(backward.dcn, c, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   WITH(backward.dc0, c, BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
@@ -58,7 +58,7 @@ static void check_sequences(void) {
     backward.truncation_k2 = windows[k][1];
     REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward(layer, tape, &backward));
   }
-  WITH(backward.omega, 1, BPTT_ERR_ARGUMENT, /* no RNN */
+  WITH(backward.omega, 1, BPTT_ERR_ARGUMENT, /* not an RNN */
        bptt_layer_backward(layer, tape, &backward));
   flow.h = norms;
   backward.omega_value = norms + 1;
@@ -82,7 +82,7 @@ static void check_sequences(void) {
     }
   }
   lengths[0] = lengths[1] = T - 1;
-  resets[T * N - 1] = 7; /* beyond a length: not looked at */
+  resets[T * N - 1] = 7; /* beyond a length: not read */
   reset();
   sequence.lengths = lengths;
   sequence.resets = resets;
@@ -108,7 +108,7 @@ static void check_sequences(void) {
   REFUSED(BPTT_ERR_RANGE, bptt_tape_read(tape, BPTT_TAPE_GATE, 0, 3, h));
   REFUSED(BPTT_ERR_RANGE, bptt_tape_read(tape, BPTT_TAPE_GATE, 0, INT64_MAX, h));
   reset();
-  /* Outputs whose elements share places, with each other or with inputs. */
+  /* Outputs whose elements overlap each other or inputs. */
   WITH(outputs.y_stride_n, H - 1, BPTT_ERR_ARGUMENT,
        bptt_layer_forward(layer, &sequence, &outputs, NULL));
   WITH(outputs.y_stride_t, 0, BPTT_ERR_ARGUMENT,
@@ -140,7 +140,7 @@ static void check_sequences(void) {
     tokens[T * N - 1] = bad[k];
     REFUSED(BPTT_ERR_RANGE, bptt_layer_forward(layer, &sequence, &outputs, NULL));
     tokens[T * N - 1] = 0;
-    outputs.hn = (void*)tokens; /* a result on the indices that it is made of */
+    outputs.hn = (void*)tokens; /* a result that overlaps the token indices */
     REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(layer, &sequence, &outputs, NULL));
   }
   reset();

@@ -1,8 +1,8 @@
-/* hostile_sizes.c: structs of other sizes than the library's. */
+/* hostile_sizes.c: structs whose size is not that of this version. */
 #include "hostile.h"
 
-/* Every struct that is read: too small, garbage, larger with something in it; larger with nothing
- * in it is a later program. */
+/* Every struct that is read: too small, an arbitrary size, larger with nonzero bytes (refused),
+ * and larger with zeros, as a later program passes it (accepted). */
 static void check_struct_sizes(void) {
   static union {
     size_t struct_size;

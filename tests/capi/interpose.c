@@ -1,5 +1,5 @@
-/* interpose.c: loaded before the C library (LD_PRELOAD), counts allocations and locks of the thread
- * that asks. */
+/* interpose.c: a library for LD_PRELOAD that counts the allocations and locks of the calling
+ * thread. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,13 +10,13 @@
 static __thread long calls;
 long interposed_calls(void) { return calls; }
 
-/* ISO C has no conversion from void* to a function pointer; POSIX has this one. */
+/* ISO C cannot convert void* to a function pointer; POSIX allows it by a copy. */
 static void find(void* function, const char* name) {
   void* found = dlsym(RTLD_NEXT, name);
   memcpy(function, &found, sizeof found);
 }
 
-/* dlsym may allocate before the real functions are known. */
+/* Memory for allocations that dlsym makes before the real functions are known. */
 static char early[65536];
 static size_t early_used;
 static int searching;

@@ -1,12 +1,13 @@
-/* Runs layers forward and backward for cases read from a file and writes the results: `layer_io
- * CASES RESULTS`.
+/* layer_io.c: runs layers forward and backward on cases from a file and writes the results:
+ * `layer_io CASES RESULTS`.
  *
- * A case: int64 fields and double numbers in the order of the enumerations below, then in the case's
- * dtype the flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and c0, dy [T, N, D*R], dhn and
- * dcn, then int64 lengths [N] and bytes resets [T, N]. c0, dcn for LSTM only; states, lengths and
- * resets where their field says so. The results begin with the initial parameters of one layer. A
- * result: y, hn, cn, gradients, dx, dh0, dc0 in the case's dtype, then flow and flow_c (not where
- * windows overlap) and omega as double. */
+ * A case consists of int64 fields and double numbers in the order of the enumerations below,
+ * then, in the case's dtype, the flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and
+ * c0, dy [T, N, D*R], dhn and dcn, then int64 lengths [N] and bytes resets [T, N]. c0 and dcn
+ * are present for LSTM only; states, lengths and resets only if their field is set. The results
+ * begin with the initial parameters of one layer. The result of a case: y, hn, cn, gradients,
+ * dx, dh0, dc0 in the case's dtype, then flow and flow_c (absent where windows overlap) and
+ * omega as double. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -229,7 +230,7 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   free(resets);
 }
 
-/* The initial parameters of an LSTM with orthogonal weights, in double precision. */
+/* Write the initial parameters of an LSTM with orthogonal weights, in double precision. */
 static void write_initial(FILE* out) {
   bptt_layer_options options;
   bptt_layer* layer;

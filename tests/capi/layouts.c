@@ -1,11 +1,12 @@
-/* layouts.c: random strided arrays in one block. A call is refused exactly if a result shares a byte
- * with another array, which is told by marking the bytes of every array. */
+/* layouts.c: random strided arrays in one block. A call must be refused exactly if a result
+ * shares a byte with another array; the test determines this by marking the bytes of every
+ * array. */
 #include "structs.h"
 
 enum { AREA = 1024, AREAS = 6, ARRAYS = 5, LAYOUTS = 1500 };
 typedef struct {
   int64_t steps, batch, features, t, n; /* strides in elements */
-  int64_t size, at;                     /* bytes; where element (0, 0, 0) lies */
+  int64_t size, at;                     /* bytes; position of element (0, 0, 0) */
   int written;
 } layout;
 
@@ -22,7 +23,7 @@ static void extent(const layout* a, int64_t* from, int64_t* to) {
   *to = a->at + (over_t + over_n - least(over_t, 0) - least(over_n, 0) + a->features) * a->size;
 }
 
-/* Some place in area 0, where most arrays are, or in an area of its own. */
+/* Place an array in area 0, where most arrays are, or in area `own`. */
 static void put(layout* a, int own) {
   int64_t from, to;
   a->at = 0;
@@ -36,7 +37,7 @@ static layout flat(int64_t count, int own, int written) {
   put(&a, own);
   return a;
 }
-/* Elements of results have places of their own; inputs may repeat theirs. */
+/* The elements of results do not overlap; those of inputs may. */
 static layout strided(int64_t steps, int64_t batch, int64_t features, size_t size, int own,
                       int written) {
   layout a = {0, 0, 0, 0, 0, 0, 0, 0};
@@ -56,7 +57,7 @@ static layout strided(int64_t steps, int64_t batch, int64_t features, size_t siz
   put(&a, own);
   return a;
 }
-/* The same strides a few elements away: columns of one buffer. */
+/* Use the same strides, a few elements away, as for columns of one buffer. */
 static void beside(layout* a, const layout* b) {
   a->t = b->t;
   a->n = b->n;
@@ -70,7 +71,8 @@ static void mark(const layout* a, unsigned char* marks) {
       for (k = 0; k < a->features * a->size; ++k)
         marks[a->at + (t * a->t + n * a->n) * a->size + k] = 1;
 }
-/* 0: no range touches a result's; 1: ranges touch, but no byte is shared; 2: a byte is shared. */
+/* Return 0 if no range touches a result's, 1 if ranges touch but share no byte, 2 if a byte is
+ * shared. */
 static int relation(const layout* arrays, int count) {
   static unsigned char marks[2][AREA * AREAS];
   int a, b, k, found = 0;
@@ -90,7 +92,7 @@ static int relation(const layout* arrays, int count) {
   }
   return found;
 }
-/* Copies an array from its place into one without gaps. */
+/* Copy an array into one without gaps. */
 static void gather(const layout* a, const unsigned char* base, void* into) {
   unsigned char* to = into;
   int64_t t, n;
@@ -109,8 +111,8 @@ static bptt_sequence sequence_at(const layout* x, const void* at) {
   sequence.x_stride_n = x->n;
   return sequence;
 }
-/* Forward: x, resets, h0 and y, hn. Backward: dy, dhn and dx, dh0. Results that are allowed have the
- * same bits as those of arrays without gaps. */
+/* Run one pass. Forward: x, resets, h0 and y, hn. Backward: dy, dhn and dx, dh0. An accepted
+ * call must return the same bits as with arrays without gaps. */
 static bptt_status pass(bptt_layer* net, bptt_tape* given, const layout* a, void* const* at) {
   if (!given) {
     bptt_sequence sequence = sequence_at(&a[0], at[0]);

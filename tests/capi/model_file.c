@@ -1,7 +1,7 @@
-/* model_file.c: loads a model file and saves it elsewhere, watched by system_calls.so if that is
- * preloaded. model_file save <from> <to>: watches the save. model_file load <from>: watches the load.
- * MODEL_FILE_CANCEL names the ask of the watched call at which the cancel callback says stop. Prints
- * the number of asks, the status, the errno and the message. */
+/* model_file.c: loads a model file and saves it elsewhere; system_calls.so, if preloaded,
+ * records the system calls. `model_file save FROM TO` records the save, `model_file load FROM`
+ * the load. MODEL_FILE_CANCEL is the number of the callback's call, within the recorded one,
+ * that returns nonzero. Prints the number of these calls, the status, the errno and the message. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* options.c: the table of options: it describes the structs, and errors have its words. */
+/* options.c: the table of options: it describes the structs, and errors use its words. */
 #include <bptt_optimizer.h>
 #include <bptt_options.h>
 
@@ -70,7 +70,8 @@ int main(void) {
   OK(bptt_last_error_python(&error, sizeof error));
   REQUIRE(!strcmp(error.argument, "reset_after") && !strcmp(error.got, "False") &&
           !strcmp(error.expected, "True unless the cell is 'gru'"));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_set_num_threads(0)); /* not an option: the same words in both */
+  /* not an option: the record is the same in both wordings */
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_set_num_threads(0));
   OK(bptt_last_error_python(&error, sizeof error));
   REQUIRE(!strcmp(error.argument, "count"));
   printf("options ok: %d options, %d conflicts\n", (int)count, (int)conflicts);

@@ -1,10 +1,10 @@
-/* overlaps.c: results on arrays that are read, or on each other, are refused; counts that no memory
- * holds are, too. */
+/* overlaps.c: results that overlap inputs or other results, and counts that no memory can hold,
+ * are refused. */
 #include "structs.h"
 
 enum { T = 3, N = 2, I = 4, H = 5, O = 3, P = 4 * H * (I + H + 2) + O * H + O };
 
-/* All pointers of a call point into one block, apart from each other unless a pair is tried. */
+/* All pointers of a call point to separate places of one block, except for the pair under test. */
 enum { PLACE = 1 << 14, PLACES = 8 };
 static union {
   unsigned char bytes[PLACE * PLACES];
@@ -19,7 +19,8 @@ static bptt_params* params;
 static bptt_tape* tape;
 static size_t file_size;
 
-/* A call with pointers; bytes[k] is how much the k-th one points to, written[k] whether it is a result. */
+/* A call that takes pointers: bytes[k] is the size of the array of pointer k, written[k] whether
+ * it is a result. */
 typedef struct {
   const char* name;
   int count;
@@ -247,8 +248,8 @@ static void fill(void) {
   for (k = 0; k < PLACE * PLACES / (int)F; ++k) numbers[k] = (float)(0.5 + random_number() / 8);
 }
 
-/* Pointer b at the beginning of what a points to, near its end, and with its own end there. Of map only
- * the same place is allowed. Multiples of 8 bytes keep every type aligned. */
+/* Point b at the beginning of a's array, near its end, and so that both arrays end there. `map`
+ * allows only the same place. Multiples of 8 bytes keep every type aligned. */
 static void try_pairs(const trial* t) {
   void* at[6];
   int a, b, k, where;
@@ -265,7 +266,7 @@ static void try_pairs(const trial* t) {
         bptt_error error;
         const int in_place = where == 0 && (t->call == map_ || t->call == map64);
         if (where && t->bytes[a] <= 8 && t->bytes[b] <= 8)
-          continue; /* nothing but the same place */
+          continue; /* no other place is possible */
         fill();
         for (k = 0; k < t->count; ++k) at[k] = memory.bytes + k * PLACE;
         at[a] = begin;
@@ -287,7 +288,7 @@ static void try_pairs(const trial* t) {
   }
 }
 
-/* Counts of arrays that no memory can hold, or that are negative. */
+/* Counts of arrays that are negative or that no memory can hold. */
 static void try_counts(void) {
   const int64_t huge[] = {INT64_MAX,        INT64_MAX - 1,          (int64_t)1 << 62,
                           (int64_t)1 << 61, (int64_t)1 << 60,       (int64_t)1 << 59,
@@ -322,7 +323,7 @@ static void try_counts(void) {
       call.times = call.outputs = &time;
       REFUSED(BPTT_ERR_MEMORY, bptt_layer_backward_seeds(layer, tape, &call));
       call.count = 1;
-      call.horizon = huge[k]; /* longer than the tape: no horizon */
+      call.horizon = huge[k]; /* longer than the tape: same as no horizon */
       OK(bptt_layer_backward_seeds(layer, tape, &call));
     }
     {
@@ -347,7 +348,7 @@ static void try_counts(void) {
     {
       bptt_backward call = backward_from(x, N, H, y);
       call.truncation_k2 = huge[k];
-      call.truncation_k1 = 1; /* every window goes back to the beginning */
+      call.truncation_k1 = 1; /* every window reaches the beginning */
       OK(bptt_layer_backward(layer, tape, &call));
       call.truncation_k1 = huge[k]; /* one window */
       OK(bptt_layer_backward(layer, tape, &call));
@@ -401,7 +402,7 @@ int main(void) {
     try_pairs(&trials[k]);
   }
   try_counts();
-  /* Inputs may lie on each other, and the parameters be the gradient of a step. */
+  /* Inputs may overlap each other, and the parameters may be the gradient of a step. */
   OK(bptt_stream_set_state(stream, x, x));
   {
     static float before[P], after[2][P];

@@ -1,4 +1,5 @@
-/* profile.c: a call that begins under one profile and ends under the next counts for each by halves. */
+/* profile.c: a call that spans the end of one profile and the beginning of the next: each counts
+ * its part. */
 #define _POSIX_C_SOURCE 199309L
 #include <time.h>
 
@@ -21,7 +22,7 @@ static double profiled(void) {
   return sum;
 }
 
-/* Begin the second profile when the call has asked half as often as it does. */
+/* Begin the second profile after half of the callback's calls. */
 static int change(void* user) {
   (void)user;
   if (++asked != half) return 0;

@@ -1,7 +1,8 @@
-/* sequences.c: lengths, resets and both directions: each against passes that do without it. */
+/* sequences.c: lengths, resets and both directions, compared with passes that do not use them. */
 #include "passes.h"
 
-/* What lies beyond a length is not read, and a padded batch gives what its sequences give alone. */
+/* Inputs beyond a length are not read, and a padded batch has the same results as its sequences
+ * alone. */
 static void check_lengths(bptt_cell cell, int32_t bidirectional) {
   net it = new_net(cell, 2, bidirectional);
   pass *padded = new_pass(), *alone = new_pass();
@@ -59,7 +60,8 @@ static void check_lengths(bptt_cell cell, int32_t bidirectional) {
   free(alone);
 }
 
-/* One layer of two directions is two layers of one, the second on the sequences read backward. */
+/* A bidirectional layer equals two layers of one direction; the second one reads the sequences
+ * backward. */
 static void check_directions(bptt_cell cell) {
   net both = new_net(cell, 1, 1), one = new_net(cell, 1, 0);
   pass *data = new_pass(), *half = new_pass();
@@ -115,11 +117,11 @@ static void check_directions(bptt_cell cell) {
   free(half);
 }
 
-/* A reset of every sequence at one step is two passes from zero. */
+/* A reset of every sequence at one step equals two passes that start from zero. */
 static void check_resets(bptt_cell cell, int32_t bidirectional) {
   net it = new_net(cell, 1, bidirectional);
   pass *data = new_pass(), *part = new_pass();
-  static uint8_t resets[N * T]; /* [N, T], so that strides matter */
+  static uint8_t resets[N * T]; /* [N, T], to test strides */
   static double sum[MOST];
   bptt_sequence sequence;
   bptt_backward backward;
@@ -154,7 +156,7 @@ static void check_resets(bptt_cell cell, int32_t bidirectional) {
   free(part);
 }
 
-/* A model's loss, gradient and update do not see padding, of whatever it consists. */
+/* A model's loss, gradient and update do not depend on the padding. */
 static void check_model(bptt_targets targets) {
   bptt_model_options options;
   bptt_layer_options layers;

@@ -1,6 +1,6 @@
-/* stream.c: a stream's steps allocate nothing, take no lock and make no system call. Run with
- * interpose.so preloaded; or with an argument, where steps are walked and nothing is counted (for
- * sanitizers, which do all of that). */
+/* stream.c: steps of a stream, which allocate no memory, take no lock and make no system call.
+ * Run it with interpose.so preloaded; or with an argument to run steps without counting (for
+ * sanitizers, which allocate and lock themselves). */
 #define _GNU_SOURCE
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -14,7 +14,7 @@ extern long interposed_calls(void) __attribute__((weak));
 
 enum { I = 5, H = 33, O = 7, L = 2, STEPS = 500 };
 
-static double x[I], y[O], h[L * H], c[L * H]; /* large enough for float too */
+static double x[I], y[O], h[L * H], c[L * H]; /* large enough for float, too */
 
 static void walk(bptt_stream* stream, bptt_cell cell, int tokens) {
   int k;
@@ -30,7 +30,7 @@ static void walk(bptt_stream* stream, bptt_cell cell, int tokens) {
   OK(bptt_stream_reset(stream));
 }
 
-/* In strict mode the kernel kills a process at any system call but read, write and exit. */
+/* In strict mode the kernel kills a process at any system call except read, write and exit. */
 static int survives_strict_mode(bptt_stream* stream, bptt_cell cell, int tokens) {
   int status = 0;
   const pid_t child = fork();
@@ -58,7 +58,7 @@ int main(int arguments, char** argument) {
   for (i = 0; i < I; ++i) x[i] = random_number();
   for (cell = 0; cell < 3; ++cell) {
     for (dtype = 0; dtype < 2; ++dtype) {
-      for (input = 0; input < 3; ++input) { /* values, one-hot tokens, a table */
+      for (input = 0; input < 3; ++input) { /* values, one-hot tokens, an embedding */
         bptt_model_options options;
         bptt_layer_options layers;
         bptt_model* model;
@@ -77,7 +77,7 @@ int main(int arguments, char** argument) {
         OK(bptt_model_create(&options, &layers, NULL, &model));
         OK(bptt_stream_create(model, &stream));
         REFUSED(input ? BPTT_ERR_RANGE : BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, I, y));
-        REQUIRE(!counts || interposed_calls() > before + 10); /* it does count */
+        REQUIRE(!counts || interposed_calls() > before + 10); /* the counter works */
         before = counts ? interposed_calls() : 0;
         walk(stream, cells[cell], input);
         REQUIRE(!counts || interposed_calls() == before);

@@ -1,4 +1,4 @@
-/* structs.h: the structs of calls, filled for contiguous arrays [T, N, F]. */
+/* structs.h: structs of calls, filled for contiguous arrays [T, N, F]. */
 #ifndef STRUCTS_H
 #define STRUCTS_H
 
@@ -82,7 +82,7 @@ static inline bptt_layer_options layer_of(bptt_cell cell, bptt_dtype dtype, int6
   return made;
 }
 
-/* A model of values with the mean squared error. */
+/* Return the options of a model of values with the mean squared error. */
 static inline bptt_model_options regressor_of(int64_t outputs) {
   bptt_model_options made;
   OK(bptt_model_options_init(&made, sizeof made));

@@ -1,10 +1,11 @@
-/* system_calls.c: loaded before the C library (LD_PRELOAD), writes down the calls on files that a
- * program makes between watch_system_calls(1) and (0), and makes one of them fail.
+/* system_calls.c: a library for LD_PRELOAD that records the file calls of a program between
+ * watch_system_calls(1) and (0), and makes some of them fail.
  *
- * SYSTEM_CALLS_LOG names the file of the record, a line per call: its name, its paths or the path of
- * its descriptor (of open: the flags and the mode instead of a second path), its result. SYSTEM_CALLS_FAIL is "<name> <first> <count> <how>": of the calls of
- * this name, `count` from number `first` on (from 1) fail. `how` is an errno; for write and read also
- * 0 (nothing is done, 0 is returned) or -1 (one byte at most is). */
+ * SYSTEM_CALLS_LOG names the file of the record. Each line is a call: its name, its paths or the
+ * path of its descriptor (for open: the flags and the mode instead of a second path), its
+ * result. SYSTEM_CALLS_FAIL is "<name> <first> <count> <how>": of the calls with this name,
+ * `count` fail, beginning with number `first` (from 1). `how` is an errno; for write and read it
+ * can also be 0 (nothing is done, 0 is returned) or -1 (at most one byte is transferred). */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -35,7 +36,7 @@ void watch_system_calls(int on) {
   watching = on;
 }
 
-/* Whether this call is to fail. */
+/* Return whether this call must fail. */
 static int is_chosen(const char* name) {
   static long seen;
   if (!watching || strcmp(name, fails) != 0) return 0;
@@ -56,7 +57,7 @@ static long noted(const char* name, const char* from, const char* to, long resul
   return result;
 }
 
-/* The path of a descriptor, for the record. */
+/* Return the path of a descriptor, for the record. */
 static const char* path_of(int file) {
   static char path[4096];
   char link[64];
@@ -68,7 +69,7 @@ static const char* path_of(int file) {
   return path;
 }
 
-/* result name(parameters), which fails with -1 and errno. */
+/* Define int name(parameters), which records the call and can fail with -1 and errno. */
 #define WATCHED(name, parameters, arguments, from, to)  \
   int name parameters {                                 \
     static int(*real) parameters;                       \
@@ -106,7 +107,7 @@ int open(const char* path, int flags, ...) {
   return (int)noted("open", path, how_to, real(path, flags, mode));
 }
 
-/* The descriptor is closed all the same, as Linux does. */
+/* A failing close() closes the descriptor, too, as on Linux. */
 int close(int file) {
   static int (*real)(int);
   const char* path = path_of(file);

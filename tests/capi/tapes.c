@@ -1,7 +1,7 @@
-/* tapes.c: what a tape remembers, and the random draws of a pass. */
+/* tapes.c: the contents of a tape, and the random draws of a pass. */
 #include "passes.h"
 
-/* A tape holds what the equations say: states and gates of every layer. */
+/* A tape holds the states and gates of every layer, as the equations define them. */
 static void check_tape(bptt_cell cell, int32_t coupled) {
   net it = new_net(cell, 2, 1);
   pass* data = new_pass();
@@ -67,8 +67,8 @@ static void check_tape(bptt_cell cell, int32_t coupled) {
   free(data);
 }
 
-/* The same draw of the same seed is the same pass; others differ; without a tape nothing is drawn unless
- * the pass is a training one. */
+/* The same draw with the same seed repeats a pass; other draws differ. Without a tape nothing is
+ * drawn, except in a training pass. */
 static void check_draws(void) {
   net it = new_net(BPTT_GRU, 2, 1), plain = new_net(BPTT_GRU, 2, 1);
   pass *first = new_pass(), *second = new_pass();

@@ -1,5 +1,5 @@
-/* targets.c: losses with all their options and target weights through the C API, a training step in
- * two halves, the gradient of the outputs, and what of these is refused. */
+/* targets.c: losses with all their options and target weights through the C API, a training step
+ * in two halves, the gradient of the outputs, and refused arguments of these. */
 #include <bptt_options.h>
 
 #include "structs.h"
@@ -15,7 +15,7 @@ static bptt_target target;
 static bptt_outputs outputs;
 static bptt_step step;
 
-/* Weights lie as [N, T], so that their strides matter. */
+/* The weights are stored as [N, T], to test their strides. */
 static void reset(bptt_loss loss) {
   sequence = values_over(T, N, x, I);
   OK(bptt_target_init(&target, sizeof target));
@@ -75,7 +75,8 @@ static bptt_model* new_model(bptt_loss loss) {
   return model;
 }
 
-/* Every derivative by bptt_model_gradients and by central differences of bptt_model_evaluate. */
+/* Compare every derivative of bptt_model_gradients with central differences of
+ * bptt_model_evaluate. */
 static void check_gradient(bptt_loss loss) {
   bptt_model* model = new_model(loss);
   bptt_params* params;
@@ -189,7 +190,7 @@ static void check_options(void) {
     options.huber_delta = thresholds[k];
     REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
   }
-  for (k = 0; k < 2; ++k) { /* what float64 holds and float32 does not */
+  for (k = 0; k < 2; ++k) { /* float64 can represent it, float32 cannot */
     options.huber_delta = k ? 1e39 : 1e-50;
     layers.dtype = BPTT_FLOAT32;
     REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
@@ -212,8 +213,9 @@ static void check_descriptions(void) {
   REFUSED(BPTT_ERR_STRUCT_SIZE, bptt_describe_loss(BPTT_MSE, &info, 8));
 }
 
-/* Forward, the gradient of the outputs and backward make the gradient of bptt_model_gradients, with
- * the readout's sums in another order; and each derivative by central differences of the loss. */
+/* The passes forward, output gradient and backward must return the gradient of
+ * bptt_model_gradients (the readout's sums have another order); each derivative is also compared
+ * with central differences of the loss. */
 static void check_output_gradient(bptt_loss loss) {
   const int64_t lengths[N] = {2, T, 3};
   double y[T * N * O], dy[T * N * O], value, above, below, worst = 0;
@@ -228,7 +230,7 @@ static void check_output_gradient(bptt_loss loss) {
   outputs.y_stride_t = O;
   outputs.y_stride_n = T * O;
   OK(bptt_model_forward(model, &sequence, &outputs, &tape));
-  for (t = lengths[0]; t < T; ++t) y[t * O] = NAN; /* what is no target is not read */
+  for (t = lengths[0]; t < T; ++t) y[t * O] = NAN; /* outputs without a target are not read */
   memcpy(dy, y, sizeof y);
   outputs.y = dy;
   sequence.x = NULL;
@@ -319,7 +321,7 @@ static void check_targets(void) {
   reset(BPTT_BINARY_CROSS_ENTROPY);
   target.classes = classes;
   EACH_CALL(BPTT_ERR_ARGUMENT);
-  /* Results on what is read, or on each other. */
+  /* Results that overlap inputs or each other. */
   reset(BPTT_BINARY_CROSS_ENTROPY);
   outputs.hn = weights;
   REFUSED(BPTT_ERR_ARGUMENT,

@@ -1,5 +1,5 @@
-// throws.cpp: a cancel callback that throws ends its call with a status; nothing has changed and
-// everything works on.
+// throws.cpp: a cancel callback that throws: its call ends with a status, nothing has changed, and
+// everything still works.
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,7 +22,7 @@ static int throws(void* what) {
   throw 7;
 }
 
-// The call ends with BPTT_ERR_CALLBACK, whatever is thrown; the callback is asked once.
+// The call must end with BPTT_ERR_CALLBACK, whatever is thrown, after one call of the callback.
 #define THROWS(call)                                                            \
   do {                                                                          \
     static char why[] = "why it threw";                                         \
@@ -93,7 +93,7 @@ int main() {
     OK(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &step));
     OK(bptt_tape_free(tape));
   }
-  // A call that waits for another asks too.
+  // A call that waits for another one calls the callback, too.
   static std::atomic<int> holding{0};
   std::thread holder([&] {
     OK(bptt_set_cancel(
@@ -110,7 +110,7 @@ int main() {
   holding = 2;
   holder.join();
   OK(bptt_params_set(params, before));
-  // A child that the callback forks, and in which it throws, has a next call like any other.
+  // In a child that the callback forks and in which it throws, the next call works like any other.
   static pid_t child = -1;
   OK(bptt_set_cancel(
       [](void*) {

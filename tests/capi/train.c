@@ -1,10 +1,10 @@
-/* train.c: the C API alone trains, evaluates, saves, loads and streams a model, and runs a layer on
- * the caller's arrays. Usage: train FILE, where FILE can be written. */
+/* train.c: training, evaluation, saving, loading and streaming of a model with the C API alone,
+ * and a layer on the caller's arrays. Usage: train FILE, where FILE can be written. */
 #include "structs.h"
 
 enum { T = 20, N = 8, V = 6, LAG = 2 };
 
-/* Echo: the token of LAG steps ago. Tokens [T, N], classes [T, N]. */
+/* Echo: the target is the token of LAG steps ago. Tokens [T, N], classes [T, N]. */
 static void draw_echo(int64_t* tokens, int64_t* classes) {
   int t, n;
   for (t = 0; t < T; ++t) {
@@ -58,7 +58,7 @@ static bptt_model* learn_echo(bptt_cell cell) {
   return model;
 }
 
-/* Every parameter's derivative of the mean squared error, by the API's own backward and by central
+/* Compare every derivative of the mean squared error from the API's backward pass with central
  * differences. */
 static void check_gradient(bptt_cell cell, bptt_targets targets, int both) {
   enum { t_ = 4, n_ = 2, in = 3, h = 3, out = 2 };
@@ -112,7 +112,7 @@ static void check_gradient(bptt_cell cell, bptt_targets targets, int both) {
     OK(bptt_params_info(params, i, &info, sizeof info));
     if (strcmp(info.name, "rnn.weight_hh_l1_reverse") != 0) continue;
     for (k = 0; k < info.count; ++k) most = fmax(most, fabs(gradients[info.offset + k]));
-    REQUIRE((most > 1e-4) == (targets == BPTT_LAST_STEP)); /* or it has read one step only */
+    REQUIRE((most > 1e-4) == (targets == BPTT_LAST_STEP)); /* otherwise it has read only one step */
   }
   for (n = 0; both && targets == BPTT_LAST_STEP && n < n_; ++n) {
     for (i = 0; i < out; ++i) { /* the readout's weight and bias are the last tensors */
@@ -140,7 +140,7 @@ static void check_gradient(bptt_cell cell, bptt_targets targets, int both) {
   for (i = 0; i < count; ++i) values[i] += random_number();
   OK(bptt_params_set(params, values));
   backward.gradients = values;
-  OK(bptt_model_backward(model, tape, &backward)); /* with the parameters that the tape knows */
+  OK(bptt_model_backward(model, tape, &backward)); /* with the parameters of the tape */
   REQUIRE(memcmp(values, gradients, (size_t)count * sizeof *values) == 0);
   printf("gradient of cell %d, targets %d, %d directions: %d derivatives, worst difference %.1e\n",
          (int)cell, (int)targets, 1 + both, (int)count, worst);
@@ -149,8 +149,8 @@ static void check_gradient(bptt_cell cell, bptt_targets targets, int both) {
   OK(bptt_model_free(model));
 }
 
-/* A layer on [T, N, F], on [N, T, F] and on rows with gaps, read backwards: the same bits, and
- * nothing else touched. */
+/* A layer on [T, N, F], on [N, T, F] and on rows with gaps in reverse order: the bits are the
+ * same, and no other byte is written. */
 static void check_strides(void) {
   enum { t_ = 7, n_ = 3, in = 5, h = 9, gap = 4 };
   static float plain_x[t_ * n_ * in], other_x[n_ * t_ * (in + gap)];
@@ -226,7 +226,7 @@ static void check_strides(void) {
   printf("strides: the same bits in every layout\n");
 }
 
-/* Saved, loaded, serialised and streamed, it is the same model. */
+/* A model that is saved and loaded, serialised, or streamed computes the same. */
 static void check_file_and_stream(bptt_model* model, const char* path) {
   static int64_t tokens[T * N], classes[T * N];
   bptt_sequence sequence = tokens_of(tokens);
@@ -270,7 +270,7 @@ static void check_file_and_stream(bptt_model* model, const char* path) {
   outputs = outputs_to(y, N, V);
   OK(bptt_model_forward(loaded, &sequence, &outputs, NULL));
   OK(bptt_stream_create(loaded, &stream));
-  OK(bptt_model_free(loaded)); /* the stream goes on */
+  OK(bptt_model_free(loaded)); /* the stream still works */
   for (t = 0; t < T; ++t) {
     for (i = V; i < V + 16; ++i) step_y[i] = 7;
     OK(bptt_stream_step_token(stream, tokens[t * N], step_y));

@@ -1,8 +1,10 @@
-/* truncation.c: truncated BPTT against passes over its windows, and the regulariser of an RNN. */
+/* truncation.c: truncated BPTT, compared with passes over its windows, and the regulariser of an
+ * RNN. */
 #include "passes.h"
 
-/* Windows that hold everything are no truncation; others are passes of their own, each from the state
- * before its first step and with the losses of its last k1 steps (of the rest at the end) alone. */
+/* Windows that span the whole sequence do not truncate. Other windows are separate passes: each
+ * starts from the state before its first step and uses only the losses of its last k1 steps (at
+ * the end, of the remaining ones). */
 static void check_truncation(bptt_cell cell) {
   static const int64_t reaches[][2] = {{4, 4}, {3, 3}, {1, 1}, {2, 5}, {4, 6}, {1, T}};
   net it = new_net(cell, 2, 0);
@@ -79,7 +81,7 @@ static void check_truncation(bptt_cell cell) {
   free(part);
 }
 
-/* The regulariser adds its weight times a fixed matrix to dW_hh and leaves all else alone. */
+/* The regulariser adds its weight times a fixed matrix to dW_hh and changes no other gradient. */
 static void check_omega(void) {
   net it = new_net(BPTT_RNN, 1, 0);
   pass* data[3];

@@ -1,5 +1,5 @@
-/* unload.c: loads the library, trains with two threads and unloads it, again and again: the library's
- * threads outlive that. Argument: the library. */
+/* unload.c: repeatedly loads the library, trains with two threads and unloads it. The library's
+ * threads outlive dlclose(). Argument: the library. */
 #include <bptt.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static float x[T * N * I];
     }                                                                 \
   } while (0)
 
-/* ISO C has no conversion from void* to a function pointer; POSIX has this one. */
+/* ISO C cannot convert void* to a function pointer; POSIX allows it by a copy. */
 #define FIND(name)                                \
   do {                                            \
     void* found_ = dlsym(library, "bptt_" #name); \

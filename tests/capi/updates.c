@@ -1,6 +1,6 @@
-/* updates.c: updates that would leave something infinite are not made; each tensor counts its own;
- * the library tells which parameters are not finite; tapes outlive updates. Usage: updates FILE, where
- * FILE can be written. */
+/* updates.c: updates that would overflow are not made; each tensor counts its updates; the
+ * library reports which parameters are not finite; tapes remain usable after updates. Usage:
+ * updates FILE, where FILE can be written. */
 #include "structs.h"
 
 #include <float.h>
@@ -61,7 +61,7 @@ static void check_counters(bptt_optimizer* optimizer) {
   REQUIRE(steps == 6);
 }
 
-/* Tapes of several versions of the parameters, walked back in another order and freed in a third. */
+/* Tapes of several versions of the parameters, used and freed in different orders. */
 static void check_tapes(bptt_layer* layer, bptt_optimizer* optimizer) {
   enum { T = 4, N = 2, TAPES = 5 };
   static float gradient[TAPES][COUNT];
@@ -112,7 +112,7 @@ static void check_finite(void) {
   REQUIRE(finite == 1);
 }
 
-/* NONFINITE_RAISE, and a file with the counters of the most that there can be. */
+/* NONFINITE_RAISE, and a file whose counters have the largest possible values. */
 static void check_model(const char* path) {
   enum { OUT = 2 };
   bptt_model_options options;
@@ -151,7 +151,7 @@ static void check_model(const char* path) {
   free(huge);
 }
 
-/* The eps that a rule takes where it is given none. */
+/* The eps of a rule if none is set. */
 static void check_eps(void) {
   const struct {
     bptt_algorithm algorithm;

@@ -1,6 +1,6 @@
-/* versions.c: a program that the test compiles with the header of an older, of this and of a newer
- * version. Every struct ends where its memory ends, so that the library ends the program if it reads
- * or writes beyond. Prints results, which do not depend on the version. */
+/* versions.c: a program that the test compiles with the header of an older, of this and of a
+ * newer version. Every struct ends at the end of accessible memory, so that a read or write
+ * beyond it ends the program. Prints results, which do not depend on the version. */
 #define _DEFAULT_SOURCE
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 
 enum { T = 4, N = 2, I = 3, H = 5, O = 3, MOST = 400 };
 
-/* Memory of `size` bytes, full of ones, whose end is that of a page with an inaccessible one after it. */
+/* Return `size` bytes with all bits set, followed by an inaccessible page. */
 static void* edge(size_t size) {
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
   char* pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -21,7 +21,8 @@ static void* edge(size_t size) {
 #define NEW(name) bptt_##name* name = edge(sizeof *name)
 #define BEGIN(name) OK(bptt_##name##_init(name, sizeof *name))
 
-/* The library knows no field of a newer version: those are 0, in what it fills and what it takes. */
+/* The library does not know the fields of a newer version: it fills them with zeros and accepts
+ * only zeros. */
 #ifdef NEWER
 #define UNKNOWN(name, call)                       \
   do {                                            \
@@ -142,7 +143,7 @@ int main(void) {
   BEGIN(seeds);
   seeds->count = 1;
   seeds->times = &time;
-  seeds->outputs = shape; /* the output of index 2 */
+  seeds->outputs = shape; /* the output with index 2 */
   seeds->dx_norms = norms;
   UNKNOWN(seeds, bptt_model_backward_seeds(model, tape, seeds));
   OK(bptt_model_backward_seeds(model, tape, seeds));

@@ -1,5 +1,5 @@
-// sha256.cpp: the SHA-256 of what standard input holds, with the CPU's instructions or without them.
-// sha256 native|portable <length> ...: for each length a line, the digest of the first bytes.
+// sha256.cpp: the SHA-256 of standard input, with or without the CPU's instructions. Usage: sha256
+// native|portable LENGTH ...: for each length, prints the digest of the first bytes on one line.
 #include "modelfile/sha256.h"
 
 #include <cstdio>
@@ -18,7 +18,7 @@ Sha256Blocks sha256_blocks() { return portable ? nullptr : kernels_sha256; }
 
 }  // namespace bptt
 
-// Bytes are handed over in pieces of uneven sizes, so that blocks begin anywhere.
+// Passes the bytes in pieces of uneven sizes, so that blocks begin at any position.
 int main(int argc, char** argv) {
   if (argc < 2) return 2;
   bptt::portable = std::strcmp(argv[1], "portable") == 0;

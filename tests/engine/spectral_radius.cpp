@@ -1,4 +1,5 @@
-// spectral_radius.cpp: the engine's spectral radius of matrices from a file, each after its size.
+// spectral_radius.cpp: the engine's spectral radius of matrices in a file, each preceded by its
+// size.
 #include "model/spectral_radius.h"
 
 #include <cstdio>
