@@ -9,12 +9,12 @@ enum { T = 9, N = 4, I = 3, H = 5, MOST = 4000 };
 static const int64_t lengths[N] = {6, 9, 1, 4};
 static const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU};
 
-/* What goes into and comes out of one forward and one backward pass. */
+/* The arguments and results of one forward and one backward pass. */
 typedef struct pass {
   double x[T * N * I], dy[T * N * 2 * H];
   double y[T * N * 2 * H], hn[4 * N * H], cn[4 * N * H];
   double gradients[MOST], dx[T * N * I], dh0[4 * N * H], dc0[4 * N * H], flow[4 * T];
-  bptt_flow norms; /* which points to flow */
+  bptt_flow norms; /* points to flow */
 } pass;
 
 typedef struct net {

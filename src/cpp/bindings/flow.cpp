@@ -5,7 +5,7 @@
 namespace bindings {
 namespace {
 
-// The bits of nn.flow's levels: what they add to h, c and a over time.
+// The bits of nn.flow's levels, which add details to h, c and a over time.
 constexpr int kSamples = 2, kUnits = 4, kWeights = 8;
 
 int level_of(py::handle wanted, const Where& where) {

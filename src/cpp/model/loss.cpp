@@ -19,8 +19,8 @@ double plain_cross_entropy(const LossRow<T>& row) {
 // The same with label smoothing e (Szegedy et al. 2016), combined with class weights as in PyTorch:
 // -(1 - e) c[y] log p[y] - e/n sum_k c[k] log p[k].
 //
-// dL/dout = (own + share W) p - own onehot(y) - share c with W = sum_k c[k]. It is computed as (own
-// + share W) (p - onehot(y)), which the kernel returns, plus share (W onehot(y) - c).
+// dL/dout = (own + share W) p - own onehot(y) - share c with W = sum_k c[k]. It is computed as
+// (own + share W) (p - onehot(y)), which the kernel returns, plus share (W onehot(y) - c).
 template <class T>
 double smoothed_cross_entropy(const LossRow<T>& row) {
   T* const out = row.out;

@@ -122,9 +122,8 @@ using AnyModel = std::variant<std::unique_ptr<Model<float>>, std::unique_ptr<Mod
 template <class T>
 std::vector<std::byte> serialize(const Model<T>& model);  // the caller holds the lock
 AnyModel deserialize(const std::byte* bytes, size_t size);
-void write_file(const std::string& path,
-                // writes a temporary file, syncs, renames, syncs the folder
-                const std::vector<std::byte>& bytes);
+// Writes a temporary file, syncs it, renames it and syncs the folder.
+void write_file(const std::string& path, const std::vector<std::byte>& bytes);
 std::vector<std::byte> read_file(const std::string& path);
 
 }  // namespace bptt

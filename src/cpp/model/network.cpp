@@ -73,7 +73,7 @@ Network<T>::Network(const NetworkConfig& config)
   readout_bias_ = params_.find("readout.bias");
 }
 
-// Runs before the parameters change: stores what the existing tapes will read in their snapshot.
+// Runs before the parameters change: stores the weights for the existing tapes in their snapshot.
 // After a backward pass the packed weights exist already and are only retained.
 template <class T>
 void Network<T>::keep_for_tapes() {

@@ -40,9 +40,8 @@ std::vector<Param> tensors_of(const NetworkConfig& config);
 // sequences, the last step of each sequence, or a subset of these.
 struct TargetRows {
   int64_t count = 0;
-  std::vector<int64_t>
-      // number among the targets of each row of the order, or -1; empty: every row is a target
-      index;
+  // number among the targets of each row of the order, or -1; empty: every row is a target
+  std::vector<int64_t> index;
   int64_t of(int64_t row) const { return index.empty() ? row : index[size_t(row)]; }
 };
 // Returns the rows for which wanted(t, n), in the caller's numbering, is true; null: all.

@@ -53,8 +53,8 @@ struct OptionRow {
   std::span<const OptionWord> words = {};
   bool or_nan = false;  // NaN is allowed
   bool held = false;  // the value must still be of its kind after rounding to the parameters' dtype
-  const char* owner =
-      nullptr;            // the choice that decides whether the option may differ from its default
+  // the choice that decides whether the option may differ from its default
+  const char* owner = nullptr;
   uint32_t owners = 0;    // values of that choice that allow it, as bits()
   bool per_call = false;  // it is also a field of bptt_backward
   InFiles in_files = InFiles::since_then;
