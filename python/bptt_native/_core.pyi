@@ -1,4 +1,4 @@
-"""bptt.h for Python: the engine behind bptt_native. Use bptt_native's own names instead."""
+"""The extension module, which calls bptt.h. It is private: use the names of bptt_native."""
 
 from typing import Any
 

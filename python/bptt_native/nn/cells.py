@@ -1,4 +1,4 @@
-"""The recurrent layers: RNN, LSTM, GRU, MinGRU."""
+"""The classes of recurrent layers: RNN, LSTM, GRU and MinGRU."""
 
 from __future__ import annotations
 
@@ -27,38 +27,42 @@ class RNN(Layer):
     bias : bool
         Whether there are biases.
     batch_first : bool
-        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
+        Whether sequences are [N, T, ...] instead of [T, N, ...]. The shape of states does not
+        change.
     dtype : str or dtype
         "float32" or "float64".
     compute : str, optional
-        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
-        each other, forward and backward (dtype float32 only); all else stays float32.
+        "bfloat16": round weights and activations to bfloat16 before they are multiplied with each
+        other, forward and backward; everything else stays float32. It needs dtype "float32". None:
+        compute in the dtype.
     seed : int
-        Of the initial parameters.
+        Seed of the initial parameters and of the random masks.
     init : str or Init
         A name that `Init` knows, or an `Init`.
     bidirectional : bool
-        Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
-        stand side by side (D = 2).
+        Whether a second set of layers ("_reverse") reads each sequence from its last step to its
+        first. Its outputs follow those of the first set (D = 2, else D = 1).
     layer_norm : bool
         Whether W_ih x_t and W_hh h_{t-1} are normalised over all units (Ba et al. 2016).
     dropout : float
-        In [0, 1): of the input of every layer but the first, in training.
+        Probability, in [0, 1), with which an element of the input of every layer but the first is
+        dropped in training.
     variational : bool
         Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
     recurrent_dropout : float
-        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in training.
+        Probability, in [0, 1), with which an element of h_{t-1} is dropped in its product with W_hh
+        in training. One mask serves all steps.
     zoneout : float
-        In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
-        training its expectation.
+        Probability, in [0, 1), with which a unit of h keeps its previous value (Krueger et al.
+        2017). Outside training its expectation is used.
     alpha : float
-        In (0, 1], the leak dt / tau: h_t = (1 - alpha) h_{t-1} + alpha f(a_t).
+        The leak dt / tau, in (0, 1]: h_t = (1 - alpha) h_{t-1} + alpha f(a_t).
     noise : float
-        sigma of a_t += sqrt(2 / alpha) sigma xi, xi ~ N(0, 1) (Yang et al. 2019);
-        in `forward` only.
+        Standard deviation sigma >= 0 of the noise in training: a_t += sqrt(2 / alpha) sigma xi with
+        xi ~ N(0, 1) (Yang et al. 2019).
     dale : float, optional
-        Fraction of excitatory units, which come first: W_hh acts as |W_hh| with a sign for each
-        column (Song et al. 2016).
+        Fraction of excitatory units, which are the first ones. W_hh then acts as |W_hh| with one
+        sign for each column (Dale's law: Song et al. 2016).
 
     Raises
     ------
@@ -107,7 +111,7 @@ class RNN(Layer):
 
 
 class LSTM(Layer):
-    """Long short-term memory layers, gates in PyTorch's order i, f, g, o.
+    """Long short-term memory layers, with the gates in PyTorch's order i, f, g, o.
 
     i, f, o = sigmoid(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), g = tanh(the same),
     c_t = f c_{t-1} + i g, h_t = o tanh(c_t). States are pairs (h, c).
@@ -123,41 +127,46 @@ class LSTM(Layer):
     bias : bool
         Whether there are biases.
     batch_first : bool
-        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
+        Whether sequences are [N, T, ...] instead of [T, N, ...]. The shape of states does not
+        change.
     dtype : str or dtype
         "float32" or "float64".
     compute : str, optional
-        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
-        each other, forward and backward (dtype float32 only); all else stays float32.
+        "bfloat16": round weights and activations to bfloat16 before they are multiplied with each
+        other, forward and backward; everything else stays float32. It needs dtype "float32". None:
+        compute in the dtype.
     seed : int
-        Of the initial parameters.
+        Seed of the initial parameters and of the random masks.
     init : str or Init
         A name that `Init` knows, or an `Init`.
     forget_bias : float, optional
-        The forget gates' b_ih begins as this and their b_hh as 0.
+        Initial value of the forget gates' b_ih; their b_hh then begins as 0.
     bidirectional : bool
-        Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
-        stand side by side (D = 2).
+        Whether a second set of layers ("_reverse") reads each sequence from its last step to its
+        first. Its outputs follow those of the first set (D = 2, else D = 1).
     layer_norm : bool
         Whether W_ih x_t, W_hh h_{t-1} and c_t are normalised over all units (Ba et al. 2016).
     dropout : float
-        In [0, 1): of the input of every layer but the first, in training.
+        Probability, in [0, 1), with which an element of the input of every layer but the first is
+        dropped in training.
     variational : bool
         Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
     recurrent_dropout : float
-        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in training.
+        Probability, in [0, 1), with which an element of h_{t-1} is dropped in its product with W_hh
+        in training. One mask serves all steps.
     zoneout : float
-        In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
-        training its expectation.
+        Probability, in [0, 1), with which a unit of h keeps its previous value (Krueger et al.
+        2017). Outside training its expectation is used.
     zoneout_c : float
-        The same of c.
+        The same for a unit of c.
     peephole : bool
-        Whether the gates see the cell state: i and f c_{t-1}, o c_t (Gers & Schmidhuber 2000);
-        ``weight_peephole`` holds i f o.
+        Whether the gates read the cell state: i and f read c_{t-1}, o reads c_t (Gers &
+        Schmidhuber 2000). ``weight_peephole`` holds the weights of i, f and o, in this order.
     coupled : bool
         Whether f = 1 - i, with gates i g o (Greff et al. 2017).
     proj_size : int
-        R: h_t = W_hr (o tanh(c_t)) has so many elements (Sak et al. 2014); 0: none, R = H.
+        Number R of elements of the projected state h_t = W_hr (o tanh(c_t)) (Sak et al. 2014).
+        0: no projection, R = H.
 
     Raises
     ------
@@ -202,7 +211,7 @@ class LSTM(Layer):
 
 
 class GRU(Layer):
-    """Gated recurrent units, gates in PyTorch's order r, z, n, the reset after the product.
+    """Gated recurrent units, with the gates in PyTorch's order r, z, n.
 
     r, z = sigmoid(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),
     n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn)), h_t = (1 - z) n + z h_{t-1}.
@@ -218,33 +227,37 @@ class GRU(Layer):
     bias : bool
         Whether there are biases.
     batch_first : bool
-        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
+        Whether sequences are [N, T, ...] instead of [T, N, ...]. The shape of states does not
+        change.
     dtype : str or dtype
         "float32" or "float64".
     compute : str, optional
-        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
-        each other, forward and backward (dtype float32 only); all else stays float32.
+        "bfloat16": round weights and activations to bfloat16 before they are multiplied with each
+        other, forward and backward; everything else stays float32. It needs dtype "float32". None:
+        compute in the dtype.
     seed : int
-        Of the initial parameters.
+        Seed of the initial parameters and of the random masks.
     init : str or Init
         A name that `Init` knows, or an `Init`.
     bidirectional : bool
-        Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
-        stand side by side (D = 2).
+        Whether a second set of layers ("_reverse") reads each sequence from its last step to its
+        first. Its outputs follow those of the first set (D = 2, else D = 1).
     layer_norm : bool
         Whether W_ih x_t and W_hh h_{t-1} are normalised over all units (Ba et al. 2016).
     dropout : float
-        In [0, 1): of the input of every layer but the first, in training.
+        Probability, in [0, 1), with which an element of the input of every layer but the first is
+        dropped in training.
     variational : bool
         Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
     recurrent_dropout : float
-        In [0, 1): of h_{t-1} where it meets W_hh, one mask for all steps; in training.
+        Probability, in [0, 1), with which an element of h_{t-1} is dropped in its product with W_hh
+        in training. One mask serves all steps.
     zoneout : float
-        In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
-        training its expectation.
+        Probability, in [0, 1), with which a unit of h keeps its previous value (Krueger et al.
+        2017). Outside training its expectation is used.
     reset_after : bool
-        Whether r acts on W_hn h_{t-1} + b_hn (as cuDNN and PyTorch have it); False: on h_{t-1}
-        before the product (arXiv:1406.1078v3, ONNX's and KANN's default).
+        Whether r multiplies W_hn h_{t-1} + b_hn, as in cuDNN and PyTorch. False: it multiplies
+        h_{t-1} before the product (arXiv:1406.1078v3, the default of ONNX and KANN).
 
     Raises
     ------
@@ -285,10 +298,11 @@ class GRU(Layer):
 
 
 class MinGRU(Layer):
-    """Gated recurrent units whose gates z, n read the input alone.
+    """Minimal gated recurrent units, whose gates z, n read the input alone.
 
     z = sigmoid(W_iz x_t + b_iz), n = W_in x_t + b_in, h_t = (1 - z) h_{t-1} + z n. There is no W_hh
-    and no b_hh: what a unit keeps of its state depends on the input, not on other units.
+    and no b_hh: the share of its state that a unit keeps depends on the input, not on other units.
+    Options of W_hh (`recurrent_dropout`, `layer_norm`) do not exist.
 
     Parameters
     ----------
@@ -301,26 +315,29 @@ class MinGRU(Layer):
     bias : bool
         Whether there are biases.
     batch_first : bool
-        Whether sequences are [N, T, ...] instead of [T, N, ...]. States never are.
+        Whether sequences are [N, T, ...] instead of [T, N, ...]. The shape of states does not
+        change.
     dtype : str or dtype
         "float32" or "float64".
     compute : str, optional
-        "bfloat16": weights and activations are rounded to bfloat16 where they are multiplied with
-        each other, forward and backward (dtype float32 only); all else stays float32.
+        "bfloat16": round weights and activations to bfloat16 before they are multiplied with each
+        other, forward and backward; everything else stays float32. It needs dtype "float32". None:
+        compute in the dtype.
     seed : int
-        Of the initial parameters.
+        Seed of the initial parameters and of the random masks.
     init : str or Init
         A name that `Init` knows, or an `Init`: "default", "xavier", "keras" or "chrono".
     bidirectional : bool
-        Whether a second set of layers ("_reverse") reads each sequence from its own end; outputs
-        stand side by side (D = 2).
+        Whether a second set of layers ("_reverse") reads each sequence from its last step to its
+        first. Its outputs follow those of the first set (D = 2, else D = 1).
     dropout : float
-        In [0, 1): of the input of every layer but the first, in `forward` only.
+        Probability, in [0, 1), with which an element of the input of every layer but the first is
+        dropped in training.
     variational : bool
         Whether the mask of `dropout` is the same for all steps (Gal & Ghahramani 2016).
     zoneout : float
-        In [0, 1): the probability that a unit of h keeps its value (Krueger et al. 2017); outside
-        `forward` its expectation.
+        Probability, in [0, 1), with which a unit of h keeps its previous value (Krueger et al.
+        2017). Outside training its expectation is used.
 
     Raises
     ------

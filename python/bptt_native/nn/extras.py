@@ -1,4 +1,4 @@
-"""Text and arrays of the user's own that travel in a model file."""
+"""The texts and arrays of the user that a model file holds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _check_text(
 
 
 class Metadata(MutableMapping[str, str]):
-    """Texts by name; changes go straight into the model."""
+    """A mutable mapping of names to texts of a model; changes apply to the model at once."""
 
     __slots__ = ("_native",)
 
@@ -65,9 +65,9 @@ class Metadata(MutableMapping[str, str]):
 
 
 class Tensors(MutableMapping[str, Array]):
-    """Arrays by name, float32, float64 or int64; changes go straight into the model.
+    """A mutable mapping of names to arrays of a model, float32, float64 or int64.
 
-    What is read is a copy: assign it again to change it.
+    Changes apply to the model at once. Reading returns a copy: to change an array, assign it again.
     """
 
     __slots__ = ("_native",)

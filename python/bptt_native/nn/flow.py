@@ -1,4 +1,4 @@
-"""What can be recorded of the gradient on its way back, and how it is asked for."""
+"""The levels of recording of the gradient's flow, and the record in detail."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Flow = npt.NDArray[np.float64] | None
 
 
 class FlowDetail(NamedTuple):
-    """More of the gradient's flow: of single samples, units and shares of the weights' gradients.
+    """The gradient's flow in detail: of each sample and unit, and shares of the weights' gradients.
 
-    float64 arrays, in the caller's time; None where not asked for. (a: the pre-activations of all
-    gates, G*H, in the order of the weights.)
+    The arrays are float64, and indexed by time steps of the input. Those that were not requested
+    are None. a_t are the pre-activations of all gates, G*H, in the order of the weights.
 
     Attributes
     ----------
     samples_h, samples_c, samples_a : [L*D, T, N]
-        ||dL/dh_t||, ||dL/dc_t|| (LSTM), ||dL/da_t|| of each sample.
+        ||dL/dh_t||, ||dL/dc_t|| (LSTM) and ||dL/da_t|| for each sample.
     units_h, units_c, units_a : [L*D, T, R], [L*D, T, H], [L*D, T, G*H]
-        The same of each unit, over all samples.
+        The same norms for each unit, over all samples.
     share_ih, share_hh : [L*D, T, N]
-        The norm of each sample's share at step t in dL/dW_ih, ||da_t|| ||x_t||, and in dL/dW_hh,
-        ||da_t|| ||h_{t-1}||. (No share_hh for a GRU without
-        ``reset_after`` and for a MinGRU.)
+        The norms of each sample's share, at step t, in dL/dW_ih, ||da_t|| ||x_t||, and in dL/dW_hh,
+        ||da_t|| ||h_{t-1}||. There is no share_hh for a MinGRU, and for a
+        GRU without ``reset_after``.
     weight_ih, weight_hh : [L*D, T]
-        The norm of step t's share of all samples together.
+        The norms of step t's share in dL/dW_ih and dL/dW_hh, of all samples together.
     """
 
     samples_h: Flow = None
@@ -45,7 +45,7 @@ class FlowDetail(NamedTuple):
     weight_hh: Flow = None
 
     def __repr__(self) -> str:
-        """Give the names; the arrays are long."""
+        """Return the names of the arrays that were recorded, without their values."""
         there = [name for name, value in self._asdict().items() if value is not None]
         return f"FlowDetail({', '.join(there)})"
 
@@ -54,19 +54,24 @@ FLOW_LEVELS = {"samples": 1 | 2, "units": 1 | 4, "weights": 1 | 8, "all": 1 | 2 
 
 
 def flow_level(flow: object, where: str) -> int:
-    """Give the engine's number for what is to be recorded of the flow.
+    """Return the engine's number for a level of recording of the flow.
 
     Parameters
     ----------
     flow : bool or str
-        False; True; "samples", "units", "weights" or "all", beside what True gives.
+        False, True, "samples", "units", "weights" or "all". Each string includes what True records.
     where : str
-        For the message.
+        The function, for messages.
+
+    Returns
+    -------
+    int
+        The flags of ``bptt.h``.
 
     Raises
     ------
     TypeError, ValueError
-        It is none of these.
+        If it is none of these.
     """
     if flow is True or flow is False:
         return int(flow)

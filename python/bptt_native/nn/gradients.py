@@ -1,4 +1,4 @@
-"""What backward passes and training steps give: gradients by name over one vector, and clipping."""
+"""The results of backward passes and training steps, and the clipping of gradients."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Layout = dict[str, tuple[int, int, tuple[int, ...]]]
 
 
 class StepResult(NamedTuple):
-    """What one training step did.
+    """The result of a training step.
 
     Attributes
     ----------
     loss : float
-        Of this batch, before the update.
+        Loss of this batch before the update.
     grad_norm : float
         Global norm of the gradient before clipping; infinite where it exceeds float64.
     clipped : bool
         Whether clipping by value, tensor norm or global norm changed the gradient.
     skipped : bool
-        Whether the gradient was not finite, or a finite parameter or moment would have become one
-        that is not: then nothing has changed but the count of skipped steps.
+        Whether the update was left out, because the gradient was not finite or a finite parameter
+        or moment would have become one that is not. Only the count of skipped steps has changed.
     state : ndarray [L*D, N, H], or (h, c)
         The states after the last step, to carry into the next window.
     flow : ndarray of float64 [L*D, T], or None
@@ -39,14 +39,14 @@ class StepResult(NamedTuple):
     flow_a : ndarray of float64 [L*D, T], or None
         The same of dL/da_t, the pre-activations of all gates.
     flow_detail : FlowDetail, or None
-        What was asked for beside these.
+        More of the flow, if it was requested.
     omega : float
         The regulariser against vanishing gradients, without its weight; 0 if it is off.
     clipped_norm : float
         Global norm of the gradient after clipping.
     clip_angle : float
-        Angle between the gradient before and after clipping, in radians: 0 where it was only
-        rescaled. NaN if zeros took the place of elements that were not finite.
+        Angle between the gradient before and after clipping, in radians: 0 if it was only rescaled,
+        NaN if elements that were not finite were replaced by zeros.
     """
 
     loss: float
@@ -63,7 +63,7 @@ class StepResult(NamedTuple):
     clip_angle: float = 0.0
 
     def __repr__(self) -> str:
-        """Give the numbers; the arrays are long."""
+        """Return the numbers of the result, without its arrays."""
         return (
             f"StepResult(loss={self.loss:.6g}, grad_norm={self.grad_norm:.6g}, "
             f"clipped={self.clipped}, skipped={self.skipped})"
@@ -71,7 +71,7 @@ class StepResult(NamedTuple):
 
 
 class UpdateResult(NamedTuple):
-    """What `Model.apply` did.
+    """The result of `Model.apply`.
 
     Attributes
     ----------
@@ -80,10 +80,10 @@ class UpdateResult(NamedTuple):
     clipped : bool
         Whether clipping by value, tensor norm or global norm changed the gradient.
     skipped : bool
-        Whether the gradient was not finite, or a finite parameter or moment would have become one
-        that is not: then nothing has changed but the count of skipped steps.
+        Whether the update was left out, because the gradient was not finite or a finite parameter
+        or moment would have become one that is not. Only the count of skipped steps has changed.
     clipped_norm, clip_angle : float
-        As of `StepResult`.
+        As in `StepResult`.
     """
 
     grad_norm: float
@@ -97,15 +97,15 @@ class Gradients(Mapping[str, Array]):
     """Gradients of a loss with respect to the parameters, the input and the initial states.
 
     A mapping from parameter names to views of one flat vector: ``grads["weight_hh_l0"]``.
-    ``+=`` adds another one's parameter gradients, ``*=`` scales them; both leave `x`, `state` and
-    the flow alone.
+    ``+=`` adds the parameter gradients of another `Gradients`, and ``*=`` scales them. Neither
+    changes `x`, `state` and the flow.
 
     Attributes
     ----------
     x : ndarray like the input, or None
-        dL/dx. None for tokens, or if it was not asked for.
+        dL/dx. None for tokens, or if it was not requested.
     state : ndarray [L*D, N, H], or (dh_0, dc_0)
-        With respect to the initial states.
+        Gradients with respect to the initial states.
     flow : ndarray of float64 [L*D, T], or None
         The norm over (N, H) of the total derivative dL/dh_t of each layer, before clipping.
     flow_c : ndarray of float64 [L*D, T], or None
@@ -113,9 +113,9 @@ class Gradients(Mapping[str, Array]):
     flow_a : ndarray of float64 [L*D, T], or None
         The same of dL/da_t, the pre-activations of all gates.
     flow_detail : FlowDetail, or None
-        What was asked for beside these.
+        More of the flow, if it was requested.
     omega : float
-        The regulariser against vanishing gradients, without its weight; 0 if it was not asked for.
+        The regulariser against vanishing gradients, without its weight; 0 if it is off.
     """
 
     __slots__ = (
@@ -158,23 +158,23 @@ class Gradients(Mapping[str, Array]):
         return self._flat
 
     def norm(self) -> float:
-        """Give the global norm of the parameter gradients.
+        """Return the global norm of the parameter gradients.
 
         Returns
         -------
         float
-            sqrt(sum g^2), summed in double precision without overflow or underflow; NaN or
-            infinite if an element is, infinite where the norm itself exceeds float64.
+            sqrt(sum g^2), summed in double precision without overflow or underflow. It is NaN or
+            infinite if an element is, and infinite if the norm itself exceeds float64.
         """
         return _core.grad_norm(self._flat)
 
     def copy(self) -> Gradients:
-        """Give an independent copy of the parameter gradients.
+        """Return an independent copy of the parameter gradients.
 
         Returns
         -------
         Gradients
-            With the same `x`, `state` and flow.
+            The copy. It shares the arrays `x`, `state` and of the flow.
         """
         rest = {name: getattr(self, name) for name in self.__slots__ if not name.startswith("_")}
         return Gradients(self._flat.copy(), self._layout, **rest)
@@ -213,18 +213,18 @@ _core.hand_over(Gradients=Gradients, StepResult=StepResult, UpdateResult=UpdateR
 
 
 def like(value: object, layout: Layout, dtype: np.dtype[Any], where: str, argument: str) -> Array:
-    """Give the flat vector of gradients, which have to be of parameters like these.
+    """Return the flat vector of gradients after checking their names, shapes and dtype.
 
     Parameters
     ----------
     value : Gradients
-        What was given.
+        The value of an argument.
     layout : dict
-        Names and shapes that it has to have.
+        The names and shapes that it must have.
     dtype : dtype
-        And its dtype.
+        The dtype that it must have.
     where, argument : str
-        For the message.
+        The function and its argument, for messages.
 
     Returns
     -------
@@ -234,9 +234,9 @@ def like(value: object, layout: Layout, dtype: np.dtype[Any], where: str, argume
     Raises
     ------
     TypeError
-        It is not `Gradients`, or of another dtype.
+        If it is no `Gradients`, or has another dtype.
     ValueError
-        It belongs to other parameters.
+        If its names or shapes differ.
     """
     if not isinstance(value, Gradients):
         refuse_type(value, where, argument, "Gradients of a backward pass")
@@ -273,18 +273,18 @@ def _threshold(value: object, where: str, argument: str) -> float:
 def clip_grad_norm_(grads: Gradients, max_norm: float, eps: float = 0.0) -> float:
     """Rescale gradients in place if their global norm exceeds a threshold.
 
-    g *= max_norm / (||g|| + eps) if ||g|| > max_norm; else no bit changes. Norm and factor are
-    computed and applied in double precision, for a norm beyond float64 too. Gradients with an
-    element that is not finite are left alone.
+    g *= max_norm / (||g|| + eps) if ||g|| > max_norm; otherwise no bit changes. Norm and factor are
+    computed and applied in double precision, even where the norm exceeds float64. Gradients with an
+    element that is not finite are not changed.
 
     Parameters
     ----------
     grads : Gradients
-        Of a layer or model.
+        The gradients of a layer or model.
     max_norm : float
-        The threshold, >= 0; infinity only measures.
+        The threshold, >= 0. With infinity the norm is computed and nothing changes.
     eps : float
-        Added to the norm; 1e-6 gives PyTorch's figures.
+        Added to the norm in the denominator; 1e-6 gives the same result as PyTorch.
 
     Returns
     -------
@@ -314,7 +314,7 @@ def clip_grad_value_(grads: Gradients, value: float) -> None:
     Parameters
     ----------
     grads : Gradients
-        Of a layer or model.
+        The gradients of a layer or model.
     value : float
         The bound, >= 0.
 
@@ -332,14 +332,14 @@ def clip_grad_value_(grads: Gradients, value: float) -> None:
 
 
 def clip_grad_tensor_norm_(grads: Gradients, max_norm: float) -> dict[str, float]:
-    """Rescale the gradient of each parameter tensor in place if its own norm exceeds a threshold.
+    """Rescale the gradient of each parameter tensor in place if its norm exceeds a threshold.
 
     Parameters
     ----------
     grads : Gradients
-        Of a layer or model.
+        The gradients of a layer or model.
     max_norm : float
-        The threshold of each tensor, >= 0.
+        The threshold for each tensor, >= 0.
 
     Returns
     -------

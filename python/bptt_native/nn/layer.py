@@ -1,4 +1,4 @@
-"""Recurrent layers: NumPy arrays in, NumPy arrays out, and BPTT by hand."""
+"""The base class of recurrent layers: their calls on NumPy arrays, forward and backward."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .parameters import Parameterised, draw_of
 
 
 class Layer(Parameterised):
-    """What RNN, LSTM, GRU and MinGRU have in common. Make one of these instead."""
+    """Base class of `RNN`, `LSTM`, `GRU` and `MinGRU`, which are the classes to use."""
 
     __slots__ = ("_config", "_draws", "_native")
 
     _cell = ""
     _config: dict[str, Any]
     _native: _core.Layer
-    _draws: int  # forward passes so far, each with random masks of its own
+    _draws: int  # the number of random passes so far: each draws new masks
 
     def _construct(self, given: dict[str, Any]) -> None:
         where = type(self).__name__
@@ -37,7 +37,7 @@ class Layer(Parameterised):
 
     @property
     def input_size(self) -> int:
-        """The number of features I of the input, or of tokens."""
+        """The number I of features of the input, or of tokens."""
         return int(self._config["input_size"])
 
     @property
@@ -62,7 +62,7 @@ class Layer(Parameterised):
 
     @property
     def bidirectional(self) -> bool:
-        """Whether a second set of layers reads the sequences from their ends (D = 2)."""
+        """Whether a second set of layers reads the sequences backwards (D = 2)."""
         return bool(self._config["bidirectional"])
 
     def __call__(
@@ -75,51 +75,53 @@ class Layer(Parameterised):
         training: bool = False,
         draw: int | None = None,
     ) -> tuple[Array, State]:
-        """Run the layer without remembering anything.
+        """Compute the states of all steps, without a tape for `backward`.
 
         Parameters
         ----------
         x : array_like [T, N, I] or [T, I], or integers [T, N] or [T]
-            The input (with `batch_first` [N, T, ...]). Integers are tokens: token k means the
-            one-hot vector e_k of length I.
+            The input; with `batch_first` [N, T, ...]. Integers are tokens: token k means the
+            one-hot vector e_k of length I. Without N it is one sequence.
         state : array_like [L*D, N, R] or [L*D, R], or (h, c), optional
             The states before the first step; zeros if not given. LSTM: ``(h_0, c_0)``, c_0 with H
             units. R is `proj_size`, or else H.
         lengths : array_like of int [N], optional
-            How many steps each sequence has, in any order; all T if not given. What lies beyond is
-            never read, and y is 0 there; final states are those of each sequence's own end, where
-            the reverse direction begins.
+            Number of steps of each sequence, 1 to T, in any order; T if not given. Later elements
+            of x are not read, and y is 0 there. The final state of a sequence is that after its
+            last step, where the reverse direction begins.
         resets : array_like of bool [T, N], optional
-            Where the states are set to zero before the step (the beginning of an episode or a
-            document), so that nothing passes, forward or backward. Reverse direction: between the
-            step and the one before it.
+            True where a new episode or document begins: the states are set to zero before that
+            step, so nothing passes this boundary, forward or backward. The reverse direction is cut
+            at the same boundary, between the step and the one before it.
         training : bool
-            Whether dropout, zoneout and noise are drawn as `forward` draws them, or left out,
-            zoneout by its expectation.
+            Whether to draw dropout, zoneout and noise as `forward` does. False: leave dropout and
+            noise out, and use the expectation of zoneout.
         draw : int, optional
-            With `training`: which random masks and noise, as in `forward`.
+            Number of the random masks and noise, 0 to 2**64 - 1, as in `forward`; only with
+            `training`.
 
         Returns
         -------
         y : ndarray [T, N, D*R] or [T, D*R]
-            The states h_t of the top layer, those of the reverse direction behind.
+            The states h_t of the top layer: those of the forward direction, then those of the
+            reverse one.
         state : ndarray [L*D, N, R] or [L*D, R], or (h, c)
             The states after the last step.
 
         Raises
         ------
         TypeError
-            If a dtype does not fit without loss.
+            If a dtype cannot be converted without loss.
         ValueError
-            If a shape does not fit.
+            If a shape does not fit, or `draw` is given without `training`.
         IndexError
             If a token is out of range.
 
         Notes
         -----
-        Arrays and NumPy's scalars, in lists too, keep their dtype: a float32 layer refuses float64.
-        Python's numbers, in lists too, have none: floats are rounded to the layer's dtype, integers
-        that it does not hold exactly are refused.
+        NumPy arrays and scalars, also in lists, keep their dtype: a float32 layer refuses float64.
+        Python's numbers, also in lists, have no dtype: floats are rounded to the layer's dtype, and
+        integers that it cannot represent exactly are refused.
         """
         if training is False and draw is None:  # the usual way, and quick
             return self._native.call(x=x, state=state, lengths=lengths, resets=resets)
@@ -141,22 +143,22 @@ class Layer(Parameterised):
         resets: npt.ArrayLike | None = None,
         draw: int | None = None,
     ) -> tuple[Array, State, _core.Tape]:
-        """Run the layer as in training, with dropout and noise, and remember what BPTT needs.
+        """Compute the states of all steps as in training, and record a tape for `backward`.
 
         Parameters
         ----------
         x, state, lengths, resets : array_like
             As in `__call__`.
         draw : int, optional
-            Which random masks and noise: the same number (and seed) gives the same bits. None: a
-            new one each time, counted from 0.
+            Number of the random masks and noise, 0 to 2**64 - 1: the same number and seed give the
+            same bits. None: a new number each time, counted from 0.
 
         Returns
         -------
         y, state : ndarray
             As in `__call__`; `y` never aliases the tape.
         tape : Tape
-            What `backward` needs. It holds copies, and keeps the parameters that it was made with.
+            The record that `backward` needs. It holds copies, and the parameters of this pass.
 
         Raises
         ------
@@ -184,37 +186,39 @@ class Layer(Parameterised):
         truncation: tuple[int, int] | None = None,
         omega: float = 0.0,
     ) -> Gradients:
-        """Walk back through time: gradients of the parameters, the input and the first states.
+        """Compute gradients of the parameters, input and initial states by BPTT.
 
         Parameters
         ----------
         tape : Tape
-            Of a `forward` of this layer. The gradients are those at the parameters that it was made
-            with, whatever these are now; zero for parameters that are frozen now.
+            Tape of a `forward` of this layer. The gradients are those at the parameters of that
+            pass, even if they have changed since. They are zero for parameters frozen now.
         dy : array_like like y, or None
             dL/dy; None means zeros.
         dstate : array_like like state, or (dh, dc), optional
             Gradients with respect to the final states; zeros if not given.
         flow : bool or str
-            Whether to record the norms of dL/dh_t, dL/dc_t and dL/da_t. "samples", "units" (norms
-            of each), "weights" (of each step's share in the weights' gradients) or "all": more, in
-            ``.flow_detail``, for more time and the memory of a tape.
+            Whether to record the norms of dL/dh_t, dL/dc_t and dL/da_t. "samples" and "units" also
+            record those of each sample or unit, "weights" the norm of each step's share in the
+            gradients of the weights, "all" all of them, in ``.flow_detail``. This takes more time,
+            and as much memory as a tape.
         accumulate : Gradients, optional
-            Earlier gradients to add to: their vector is changed in place and shared by the result.
-            (Its content is not specified if the call is interrupted.)
+            Earlier gradients to add to. Their vector is changed in place and shared by the result;
+            after an interrupted call its content is unspecified.
         input_gradient : bool
             Whether to compute dL/dx.
         clip_step : float, optional
             Clamp each element of the pre-activation gradients to [-clip_step, clip_step].
         clip_step_norm : float, optional
-            Rescale each sample's carried (dh, dc) of each layer to at most this norm, every step.
+            At every step, rescale the (dh, dc) that each sample carries to the step before, in each
+            layer, to at most this norm.
         truncation : (k1, k2), optional
-            Truncated BPTT: dy of steps (j-1) k1 ... j k1 - 1 goes back to step j k1 - k2, with
-            k2 >= k1; k1 = k2 cuts the gradient every k1 steps. With k2 > k1 windows overlap and
-            there is no flow.
+            Truncated BPTT with 1 <= k1 <= k2: dy of steps (j-1) k1 ... j k1 - 1 is carried back to
+            step j k1 - k2. k1 = k2 cuts the gradient every k1 steps. With k2 > k1 the windows
+            overlap, and there is no flow. Not for bidirectional layers.
         omega : float
-            RNN: weight of the regulariser against vanishing gradients (Pascanu et al. 2013, eq. 9),
-            whose immediate gradient is added to that of W_hh.
+            Weight of the regulariser against vanishing gradients (Pascanu et al. 2013, eq. 9), for
+            `RNN` only. Its immediate gradient is added to that of W_hh.
 
         Returns
         -------
@@ -226,7 +230,7 @@ class Layer(Parameterised):
         TypeError, ValueError
             If an argument does not fit.
         RuntimeError
-            If the tape is another layer's.
+            If the tape is that of another layer.
 
         References
         ----------

@@ -1,4 +1,4 @@
-"""Models: layers with a readout, a loss and an optimiser, trained by one native call per step."""
+"""The class of models: recurrent layers with a readout, a loss and an optimiser."""
 
 from __future__ import annotations
 
@@ -25,95 +25,96 @@ from .training_step import TrainingStep
 class Model(TrainingStep):
     """Recurrent layers with a linear readout, a loss on it and an optimiser.
 
-    y_t = W_o h_t + b_o at every step, or one output per sequence, of its final state.
+    The outputs are W_o h_t + b_o at every step, or one per sequence, computed from its final state.
 
     Parameters
     ----------
     cell : str
         "rnn", "lstm", "gru" or "mingru".
     input_size : int, optional
-        Features I of a dense input. Exactly one of `input_size` and `vocab_size` is given.
+        Features I of a dense input. Exactly one of `input_size` and `vocab_size` must be given.
     vocab_size : int, optional
-        The input is tokens 0 ... vocab_size - 1.
+        Number V of tokens 0 ... V - 1, if the input is tokens.
     embedding_size : int, optional
-        Puts a table ``embedding.weight`` [V, E] in front; without it tokens are one-hot vectors.
+        Size E of the rows of a table ``embedding.weight`` [V, E] that tokens are looked up in.
+        None: tokens are one-hot vectors.
     hidden_size : int
         Units H of each layer.
     num_layers : int
         Layers L.
     output_size : int
-        Outputs O: classes for cross-entropy, values for MSE.
+        Outputs O: the number of classes for cross-entropy, of values for the other losses.
     nonlinearity : str
-        Of an RNN, see `RNN`.
+        The function f of an RNN, see `RNN`.
     bias : bool
         Whether the recurrent layers have biases.
     loss : str
         "cross_entropy" (softmax of the outputs against integer classes), "mse",
         "binary_cross_entropy" (sigmoid of each output against a value in [0, 1]) or "huber"
-        (squared errors up to `huber_delta`, linear beyond it; Huber 1964).
+        (quadratic for errors up to `huber_delta` and linear beyond it; Huber 1964).
     targets : str
-        "every": a target at every step; "last": one per sequence, at its last step. With two
-        directions "last" reads the final state of each, the forward one's after the last step and
-        the reverse one's after the first, so that both have read the whole sequence. "last_row"
-        (`bidirectional` only) reads both at the last step, where the reverse direction has read one
-        step; model files written before "last" meant final states load with it.
+        "every": a target at every step. "last": one target per sequence, for the final state. With
+        two directions this is the forward direction's state after the last step and the reverse
+        one's after the first step, so both have read the whole sequence. "last_row" (only with
+        `bidirectional`) reads both directions at the last step, where the reverse one has read a
+        single step; older model files are loaded with it.
     reduction : str
-        "mean" over all targets (but for cross-entropy over all their elements) or "sum". Norms and
-        thresholds refer to that loss.
+        "mean" or "sum". The mean of cross-entropy is over all targets, that of the other losses
+        over all elements of the targets. Norms and thresholds of gradients refer to this loss.
     optimizer : str
-        "sgd", "adagrad", "adam" or "rmsprop".
+        "sgd", "adagrad", "adam", "rmsprop" or "lion".
     lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
-        As of `SGD`, `Adagrad`, `Adam`, `RMSprop` and `Lion`; betas and eps None mean the
-        algorithm's own.
+        As in the class of the optimiser. For betas and eps, None stands for its default.
     rmsprop_alpha, rmsprop_form : float, str
-        `alpha` and `form` of `RMSprop`; alpha None means the form's own. (lr and momentum are as
-        given here.)
+        `alpha` and `form` of `RMSprop`. For alpha, None stands for the default of the form. The
+        form does not change lr and momentum.
     clip_norm : float, optional
         Threshold of the gradient's global norm (Pascanu et al. 2013).
     clip_tensor_norm : float, optional
         Threshold of each parameter tensor's norm.
     clip_value : float, optional
-        Bound of each element. The order is value, tensor norm, global norm.
+        Bound of each element. Clipping is by value first, then by tensor norm, then by global norm.
     clip_step, clip_step_norm : float, optional
-        Inside BPTT, see `LSTM.backward`.
+        Thresholds inside BPTT, see `LSTM.backward`.
     dtype : str or dtype
         "float32" or "float64".
     compute : str, optional
-        "bfloat16": products of numbers rounded to bfloat16, see `LSTM`; the readout's, too.
+        "bfloat16": round the factors of products to bfloat16, see `LSTM`; also in the readout.
     seed : int
-        Of the initial parameters.
+        Seed of the initial parameters and of the random masks.
     init : str or Init
-        Of the recurrent layers; the readout begins as ``torch.nn.Linear`` does, the table as
-        ``torch.nn.Embedding``.
+        Initial values of the recurrent layers. Those of the readout are as in ``torch.nn.Linear``,
+        those of the table as in ``torch.nn.Embedding``.
     forget_bias : float, optional
-        LSTM: the forget gates' bias at the beginning.
+        Initial bias of the forget gates, for LSTM only.
     label_smoothing : float
-        Cross-entropy: the share e in [0, 1] of a target that is spread over all classes (Szegedy et
-        al. 2016).
+        Share e, in [0, 1], of a target that is spread over all classes, for cross-entropy only
+        (Szegedy et al. 2016).
     class_weights : array_like [O], optional
-        Finite numbers >= 0, of the classes (cross-entropy) or of the outputs. The mean of
-        cross-entropy is divided by the sum of the targets' class weights, the others' as without.
+        Weights of the classes (cross-entropy) or of the outputs, finite and >= 0. They also count
+        in the divisor of the mean of cross-entropy, but not in that of the other losses.
     ignore_index : int
-        Cross-entropy: targets of this class do not count.
+        Class of targets that do not count, for cross-entropy only.
     huber_delta : float
-        Huber: the error d = |output - target| from which the loss is no longer d^2 / 2 but
-        delta (d - delta / 2), as ``torch.nn.HuberLoss``. Above 0 and finite in the dtype.
+        The size delta of an error up to which Huber's loss is quadratic: d^2 / 2 for
+        d = |output - target| <= delta, else delta (d - delta / 2), as in ``torch.nn.HuberLoss``.
+        Above 0 and finite in the dtype.
     nonfinite : str
-        What an update does with a gradient that is not finite: "skip" it; take "zero" for what is
-        not finite; or "raise" FloatingPointError.
+        How an update treats a gradient that is not finite: "skip" the update, replace elements that
+        are not finite by "zero", or "raise" FloatingPointError.
     batch_first : bool
-        Whether arrays are [N, T, ...] instead of [T, N, ...]. States never are.
+        Whether arrays are [N, T, ...] instead of [T, N, ...]. The shape of states does not change.
     bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
-        As of `RNN`, `LSTM`, `GRU`; dropout, zoneout and noise in training steps, `forward`
-        and with ``training=True`` only.
+        As in `RNN`, `LSTM` and `GRU`. Dropout, zoneout and noise act in training steps, in
+        `forward` and in calls with ``training=True``.
     alpha, noise, dale : optional
-        As of `RNN`.
+        As in `RNN`.
     zoneout_c, peephole, coupled, proj_size : optional
-        As of `LSTM`.
+        As in `LSTM`.
     reset_after : bool
-        As of `GRU`.
+        As in `GRU`.
     truncation, omega : optional
-        Of training steps, see `LSTM.backward`.
+        Settings of training steps, as in `LSTM.backward`.
 
     Raises
     ------
@@ -128,9 +129,9 @@ class Model(TrainingStep):
     _config: dict[str, Any]
 
     metadata: Metadata
-    """Texts by name that travel in the model file (a mutable mapping)."""
+    """Texts by name that the model file holds too, a mutable mapping."""
     tensors: Tensors
-    """Arrays by name that travel in the model file (a mutable mapping)."""
+    """Arrays by name that the model file holds too, a mutable mapping."""
 
     @from_arguments
     def __init__(
@@ -205,19 +206,19 @@ class Model(TrainingStep):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments: ``Model(**m.config)`` is a new model like this one."""
+        """The arguments of the constructor; ``Model(**m.config)`` makes a new model like it."""
         return {**self._config, "lr": self.lr}
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimiser that `train_step` uses, to change its `lr` or for steps of your own."""
-        # Made anew each time: one that is kept would keep the model, and the model it.
+        """The optimiser that `train_step` uses. It can be used to set `lr`, or to make updates."""
+        # A new object each time: a stored one and the model would keep each other alive.
         rule = OPTIMIZERS[self._config["optimizer"]]
         return rule._of_model(self, self._native, self._config)
 
     @property
     def lr(self) -> float:
-        """The learning rate; assign to it to change it."""
+        """The learning rate, which can be assigned."""
         return self.optimizer.lr
 
     @lr.setter
@@ -226,12 +227,12 @@ class Model(TrainingStep):
 
     @property
     def step_count(self) -> int:
-        """How many updates `train_step` has made, and its next draw; kept in model files."""
+        """The number of updates made, which is also the next draw; saved in model files."""
         return self._native.steps()[0]
 
     @property
     def skipped_count(self) -> int:
-        """How many updates were skipped, see `StepResult`; kept in files."""
+        """The number of updates that were skipped, see `StepResult`; saved in model files."""
         return self._native.steps()[1]
 
     def __call__(
@@ -244,24 +245,24 @@ class Model(TrainingStep):
         training: bool = False,
         draw: int | None = None,
     ) -> tuple[Array, State]:
-        """Compute the outputs; nothing is remembered.
+        """Compute the outputs, without a tape for `backward`.
 
         Parameters
         ----------
         x, state, lengths, resets : array_like
             As in `train_step`.
         training : bool
-            Whether dropout, zoneout and noise are drawn as `train_step` draws them, or (False) left
-            out, zoneout by its expectation.
+            Whether to draw dropout, zoneout and noise as `train_step` does. False: leave dropout
+            and noise out, and use the expectation of zoneout.
         draw : int, optional
-            With `training`: which random masks and noise; None: those that the next `train_step`
-            draws.
+            Number of the random masks and noise, 0 to 2**64 - 1; only with `training`. None: those
+            that the next `train_step` draws.
 
         Returns
         -------
         out : ndarray [T, N, O], or [N, O] with ``targets="last"``
-            Logits or values; 0 beyond a length. "last" is each sequence's own last step, and with
-            two directions the reverse one's first.
+            Logits or values, 0 after the end of a sequence. With "last", those of each sequence's
+            final state.
         state : ndarray or (h, c)
             The states after the last step.
 
@@ -285,21 +286,24 @@ class Model(TrainingStep):
         resets: npt.ArrayLike | None = None,
         draw: int | None = None,
     ) -> tuple[Array, State, _core.Tape]:
-        """Compute the outputs and remember what `backward` needs, for a loss of your own.
+        """Compute the outputs as in training, and record a tape for `backward`.
+
+        Use it with `backward` to train on a loss that `Model` does not have.
 
         Parameters
         ----------
         x, state, lengths, resets : array_like
             As in `train_step`.
         draw : int, optional
-            Which random masks and noise; None: those that the next `train_step` draws.
+            Number of the random masks and noise, 0 to 2**64 - 1. None: those that the next
+            `train_step` draws.
 
         Returns
         -------
         out, state : ndarray
             As in `__call__`.
         tape : Tape
-            For `backward`. It keeps the parameters that it was made with.
+            The record that `backward` needs. It holds copies, and the parameters of this pass.
 
         Raises
         ------
@@ -323,16 +327,16 @@ class Model(TrainingStep):
         truncation: tuple[int, int] | None = None,
         omega: float = 0.0,
     ) -> Gradients:
-        """Walk back through time from dL/d out.
+        """Compute gradients of the parameters, input and initial states from dL/d out by BPTT.
 
         Parameters
         ----------
         tape : Tape
-            Of a `forward` of this model, as in `LSTM.backward`.
+            Tape of a `forward` of this model, as in `LSTM.backward`.
         dout : array_like like out, or None
             dL/d out; None means zeros.
         dstate, flow, accumulate, input_gradient, clip_step, clip_step_norm : optional
-            As in `LSTM.backward`. The model's own settings are not used here.
+            As in `LSTM.backward`. The settings of the model are not used here.
         truncation, omega : optional
             As in `LSTM.backward`.
 
@@ -358,20 +362,20 @@ class Model(TrainingStep):
         )
 
     def stream(self) -> Stream:
-        """Make a stream: one sequence, one step at a time, with the weights as they are now.
+        """Return a stream, which reads one sequence step by step with the current weights.
 
         Returns
         -------
         Stream
-            With states of zero.
+            The stream, with zero states.
         """
         return Stream(self._native)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything needed to go on training into a safetensors file.
+        """Write everything that is needed to continue training into a safetensors file.
 
-        It is written to a sibling, synchronised and renamed: a crash leaves the old file or the
-        new one.
+        The file is written under another name in the same folder, synchronised and renamed, so a
+        crash leaves either the old file or the new one.
 
         Parameters
         ----------
@@ -383,7 +387,7 @@ class Model(TrainingStep):
         TypeError
             If `path` is no path.
         OSError
-            If the operating system refuses.
+            If the file cannot be written.
         """
         self._native.save(file_name(path, "Model.save"))
 

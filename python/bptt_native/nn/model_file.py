@@ -1,4 +1,4 @@
-"""Model files, read."""
+"""The loading of model files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from .model import Model
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Read a model file that `Model.save` wrote.
+    """Load a model file that `Model.save` wrote.
 
-    Nothing in the file is executed; it is read, checked against its SHA-256 and refused with the
-    reason if it is anything else. Foreign weights go through `Model.load_state_dict`.
+    Nothing in the file is executed. The file is checked, together with its SHA-256, and refused
+    with the reason if it is anything else. Weights from other libraries can be loaded by
+    `Model.load_state_dict`.
 
-    A bidirectional model whose readout reads both directions at the last step
-    (``targets="last_row"``, as all files with ``targets="last"`` were once meant) is loaded with
-    that meaning and a UserWarning.
+    In older files of bidirectional models ``targets="last"`` meant the last step of both
+    directions. They are loaded with that meaning, which is now called "last_row", and a
+    UserWarning.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     Returns
     -------
     Model
-        Ready to go on training.
+        A model that can continue training.
 
     Raises
     ------
@@ -37,12 +38,14 @@ def load(path: str | os.PathLike[str]) -> Model:
     OSError
         If the file cannot be read.
     ValueError
-        If it is no model file, or altered, truncated or of a newer format.
+        If it is no model file, was altered or truncated, or has a newer format.
 
     Warns
     -----
     RuntimeWarning
         If a parameter is NaN or infinite.
+    UserWarning
+        If the readout of a bidirectional model reads both directions at the last step.
     """
     model = Model.__new__(Model)
     name = file_name(path, "load")

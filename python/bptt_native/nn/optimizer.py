@@ -1,4 +1,4 @@
-"""What the optimisers have in common: steps, state, groups of parameters."""
+"""The base class of optimisers: updates, state and groups of parameters."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..options.to_engine import optimizer_options
 from .gradients import Gradients, like
 from .parameters import Parameterised
 
-MOST_STEPS = 2**53  # where counters of steps end
+MOST_STEPS = 2**53  # the largest count of steps
 
 
 class Optimizer:
-    """Base class of the optimisers. Make one of `SGD`, `Adagrad`, `Adam`, `RMSprop`, `Lion`."""
+    """Base class of the optimisers `SGD`, `Adagrad`, `Adam`, `RMSprop` and `Lion`."""
 
     __slots__ = ("_config", "_native", "_owner")
 
@@ -50,7 +50,7 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate; assign to it to change it."""
+        """The learning rate, which can be assigned."""
         return self._native.lr
 
     @lr.setter
@@ -64,12 +64,12 @@ class Optimizer:
 
     @property
     def tensor_steps(self) -> dict[str, int]:
-        """The number of updates of each parameter tensor: those while it was not frozen."""
+        """The number of updates of each parameter tensor, without those while it was frozen."""
         return {name: self._native.get_tensor_steps(name) for name in self._owner._layout}
 
     @property
     def groups(self) -> dict[str, dict[str, float | None]]:
-        """What `set_group` has set: "lr_scale" and "weight_decay" by parameter name; a copy."""
+        """A copy of the settings of `set_group`: "lr_scale" and "weight_decay" by parameter."""
         found = {name: self._native.get_group(name) for name in self._owner._layout}
         return {
             name: {"lr_scale": scale, "weight_decay": None if decay != decay else decay}
@@ -84,23 +84,24 @@ class Optimizer:
         lr_scale: float = 1.0,
         weight_decay: float | None = None,
     ) -> None:
-        """Give some parameter tensors a learning rate and weight decay of their own.
+        """Set a separate learning rate and weight decay for some parameter tensors.
 
-        Kept in model files and by `state_dict`.
+        The settings are saved in model files and by `state_dict`.
 
         Parameters
         ----------
         names : str or iterable of str
-            Names of parameters or patterns of them, as ``"rnn.bias_*"`` (`fnmatch`).
+            Names of parameters or patterns as in `fnmatch`, for example ``"rnn.bias_*"``.
         lr_scale : float
-            Their learning rate is `lr` times this, >= 0.
+            Factor >= 0 of `lr` that gives their learning rate.
         weight_decay : float, optional
-            Theirs, >= 0, whatever their rank; None: the optimiser's own rule.
+            Their weight decay, >= 0, also for parameters of rank 1. None: that of the optimiser,
+            with its rule for parameters of rank 1.
 
         Raises
         ------
         TypeError, ValueError
-            If a value is not allowed or a name fits no parameter; then nothing changes.
+            If a value is not allowed or a name matches no parameter; then nothing changes.
         """
         from fnmatch import fnmatchcase
 
@@ -126,18 +127,18 @@ class Optimizer:
         Parameters
         ----------
         grads : Gradients
-            Of the layer or model that this optimiser is for, or of one like it.
+            Gradients of the layer or model of this optimiser, or of one with the same parameters.
 
         Returns
         -------
         bool
-            True if the update was made; False if the gradient has a value that is not finite, or
-            if a finite parameter or moment would become one that is not: then nothing has changed.
+            True if the update was made. False if the gradient is not finite, or if a finite
+            parameter or moment would become one that is not; then nothing has changed.
 
         Raises
         ------
         TypeError, ValueError
-            If `grads` are not gradients of parameters like these.
+            If the names, shapes or dtype of `grads` are not those of the parameters.
         RuntimeError
             If 2**53 steps have been counted.
         """
@@ -148,13 +149,13 @@ class Optimizer:
         return self._native.step(like(grads, owner._layout, owner._dtype, where, "grads"))
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what has to be kept to go on as if nothing had happened.
+        """Return the state, from which `load_state_dict` continues exactly.
 
         Returns
         -------
         dict
-            "algorithm", "lr", "steps", "tensor_steps" (those of each parameter, by name),
-            "groups", and the moments, each a flat vector [P]:
+            "algorithm", "lr", "steps", "tensor_steps" (the number of updates of each parameter, by
+            name), "groups", and the moments, each a flat vector [P]:
             "momentum_buffer" (SGD and RMSprop with momentum), "sum" (Adagrad), "exp_avg"
             (Adam, Lion), "exp_avg_sq" (Adam), "max_exp_avg_sq" (with amsgrad), "square_avg"
             (RMSprop), "grad_avg" (if centred).
@@ -165,21 +166,20 @@ class Optimizer:
         return {**state, **own, **core.moments()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state that `state_dict` gave; nothing changes if it does not fit.
+        """Set the state that `state_dict` returned. If it does not fit, nothing changes.
 
         Parameters
         ----------
         state_dict : mapping
-            Exactly the entries of `state_dict`, of the same algorithm and sizes. "tensor_steps" and
-            "groups" may be missing: then every parameter has had all "steps", and there are no
-            groups.
+            The entries of `state_dict`, of the same algorithm and sizes. If "tensor_steps" is
+            missing, every parameter has had all "steps"; if "groups" is missing, there are none.
 
         Raises
         ------
         TypeError
-            If it is no mapping, or a dtype does not fit without loss.
+            If it is no mapping, or a dtype cannot be converted without loss.
         ValueError
-            If an entry is unknown, missing or of another size or algorithm.
+            If an entry is unknown or missing, or has another size or algorithm.
         """
         where = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping):
@@ -247,7 +247,7 @@ class Optimizer:
         count, dtype = self._owner.num_parameters, str(self._owner.dtype)
         expected = f"a {dtype} array of shape [{count}]"
         moment = convert(value, {dtype: [(count,)]}, where, name, expected, held=held)
-        squares = name in ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")  # under a root
+        squares = name in ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")  # below a root
         good = np.isfinite(moment) & ((moment >= 0) | (not squares))
         if not good.all():
             at = int(np.argmin(good))
@@ -272,7 +272,7 @@ class Optimizer:
 
 
 def _group(where: str, lr_scale: object, weight_decay: object) -> tuple[float, float]:
-    """Check what a group is made of; no weight decay is NaN for the engine."""
+    """Return the settings of a group after checking them; None becomes NaN for the engine."""
     expected = "a finite number >= 0"
     scale = number(lr_scale, where, "lr_scale", expected)
     if scale < 0:

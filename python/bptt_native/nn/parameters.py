@@ -1,4 +1,4 @@
-"""What layers and models have in common: named parameters over one flat vector."""
+"""The base class of layers and models: named parameters over one flat vector."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Parameter(NamedTuple):
     Attributes
     ----------
     name : str
-        PyTorch's: "weight_hh_l0".
+        The name that PyTorch uses: "weight_hh_l0".
     shape : tuple of int
         Its shape.
     frozen : bool
-        Whether its gradient is kept at zero, so that optimisers leave it alone.
+        Whether its gradient is kept at zero, so that optimisers do not change it.
     """
 
     name: str
@@ -42,21 +42,26 @@ class Parameter(NamedTuple):
 
 
 def draw_of(draw: object, where: str, training: bool = True) -> int:
-    """Check the number of the random masks and noise that a pass draws.
+    """Return the number of the random masks and noise of a pass after checking it.
 
     Parameters
     ----------
     draw : int
-        The number that was given.
+        The value of the argument `draw`.
     where : str
-        For the message.
+        The function, for messages.
     training : bool
-        Whether the pass draws any.
+        Whether the pass is random.
+
+    Returns
+    -------
+    int
+        `draw`.
 
     Raises
     ------
     TypeError, ValueError
-        It is no integer from 0 to 2**64 - 1, or the pass draws none.
+        If it is no integer from 0 to 2**64 - 1, or the pass is not random.
     """
     if not training:
         raise ValueError(message(where, "draw", "None without training=True", describe(draw)))
@@ -64,7 +69,7 @@ def draw_of(draw: object, where: str, training: bool = True) -> int:
 
 
 class Parameterised:
-    """A layer or model: its parameters by name, as copies."""
+    """Base class of layers and models, which hands out copies of their parameters by name."""
 
     __slots__ = ("__weakref__", "_dtype", "_layout", "_params")
 
@@ -83,32 +88,32 @@ class Parameterised:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype that it computes in: float32 or float64."""
+        """The dtype of the parameters and results: float32 or float64."""
         return self._dtype
 
     @property
     def num_parameters(self) -> int:
-        """The number of learnt numbers."""
+        """The number of elements of all parameters."""
         return max(stop for _, stop, _ in self._layout.values())
 
     def parameters(self) -> list[Parameter]:
-        """List the parameter tensors.
+        """Return the list of parameter tensors.
 
         Returns
         -------
         list of Parameter
-            Name, shape and whether it is frozen, in the order of the flat vector.
+            The name and shape of each and whether it is frozen, in the order of the flat vector.
         """
         rows = self._params.table()
         return [Parameter(name, shape, frozen) for name, shape, _, _, frozen in rows]
 
     def state_dict(self) -> dict[str, Array]:
-        """Give the parameters by name.
+        """Return copies of the parameters by name.
 
         Returns
         -------
         dict of str to ndarray
-            Copies, with PyTorch's names and shapes.
+            The parameters, with PyTorch's names and shapes.
         """
         flat = self._params.get()
         return {
@@ -117,18 +122,18 @@ class Parameterised:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Set all parameters by name; nothing changes if any of them does not fit.
+        """Set all parameters by name. If any of them does not fit, nothing changes.
 
         Parameters
         ----------
         state_dict : mapping of str to array_like
-            Exactly the names of `state_dict`, with its shapes: NumPy arrays or anything that
-            turns into one (a PyTorch state_dict as it is).
+            An array for each name of `state_dict`, with its shape, and no other names. The
+            ``state_dict()`` of a PyTorch module can be passed as it is.
 
         Raises
         ------
         TypeError
-            If it is no mapping, or a dtype does not fit without loss.
+            If it is no mapping, or a dtype cannot be converted without loss.
         ValueError
             If a name is unknown or missing, or a shape differs.
 
@@ -158,7 +163,7 @@ class Parameterised:
         self._params.set(flat)
 
     def _warn_of_nonfinite(self, where: str, flat: Array) -> None:
-        """Name the tensors among the parameters `flat` that are NaN or infinite somewhere."""
+        """Warn of the tensors among the parameters `flat` that have NaN or infinite elements."""
         good = np.isfinite(flat)
         if good.all():
             return
@@ -167,7 +172,7 @@ class Parameterised:
         warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def freeze(self, *names: str) -> None:
-        """Keep parameters as they are: their gradients are zero and optimisers leave them alone.
+        """Keep parameters constant: their gradients are zero and optimisers do not change them.
 
         Parameters
         ----------
@@ -182,7 +187,7 @@ class Parameterised:
         self._set_frozen("freeze", names, True)
 
     def unfreeze(self, *names: str) -> None:
-        """Let frozen parameters learn again.
+        """Let frozen parameters be trained again.
 
         Parameters
         ----------
@@ -210,7 +215,7 @@ class Parameterised:
         return [parameter.name for parameter in self.parameters() if parameter.frozen]
 
     def _flat_of(self, accumulate: Gradients | None, method: str) -> Array | None:
-        """Return the vector of gradients that are added to."""
+        """Return the vector of the gradients to add to."""
         if accumulate is None:
             return None
         where = f"{type(self).__name__}.{method}"
@@ -223,7 +228,7 @@ class Parameterised:
         truncation: tuple[int, int] | None,
         omega: float,
     ) -> dict[str, Any] | None:
-        """Return how the gradient goes back, by the names of bptt.h; None for the usual way."""
+        """Return settings of a backward call by their names in bptt.h; None if all are defaults."""
         if clip_step is None and clip_step_norm is None and truncation is None and omega == 0:
             return None
         where = f"{type(self).__name__}.backward"

@@ -1,4 +1,4 @@
-"""Probabilities of classes from a model's outputs."""
+"""The softmax of a model's outputs and its logarithm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Probabilities = npt.NDArray[np.float64]
 
 
 def _shifted(logits: Array) -> Probabilities:
-    """Return logits whose largest is 0, in float64."""
+    """Return the logits in float64, shifted so that the largest is 0."""
     wide = logits.astype(np.float64)
     return np.asarray(wide - wide.max(axis=-1, keepdims=True))
 

@@ -1,4 +1,4 @@
-"""One sequence, one step at a time."""
+"""The stream of a model: its forward pass over one sequence, one step per call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from .gradients import State
 
 
 class Stream(_core.Stream):
-    """A model's forward pass as a stream of single steps. ``Model.stream`` makes it.
+    """A model's forward pass over one sequence, one step per call; made by `Model.stream`.
 
-    It uses the weights as they were when it was made; the model may train on meanwhile. A step
-    allocates nothing if it is given `out`, takes no lock and makes no system call. It equals the
-    output of a window within rounding. A stream belongs to one thread at a time.
+    A stream keeps the weights that the model had when the stream was made, so the model may go on
+    training. A step takes no lock and makes no system call, and allocates nothing if it is given
+    `out`. Its output equals that of a call of the model within rounding. Only one thread may use a
+    stream at a time.
     """
 
     def reset(self) -> None:
@@ -24,7 +25,7 @@ class Stream(_core.Stream):
 
     @property
     def state(self) -> State:
-        """The states now, h or (h, c), each [L*D, 1, H]; assign to set them (None: zeros)."""
+        """The current states, h or (h, c), each [L*D, 1, H]. Assigning None sets zeros."""
         state: State = self.get_state()
         return state
 

@@ -1,4 +1,4 @@
-"""A model's training step, whole and in its two halves: loss and gradient, and the update."""
+"""The training step of a model, as one call and in parts: loss, gradient and update."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .parameters import Parameterised, draw_of
 
 
 class TrainingStep(Parameterised):
-    """The training step of a `Model`, whole and in its parts."""
+    """The training step of a `Model`, as one call and in parts."""
 
     __slots__ = ("_native",)
 
@@ -31,24 +31,26 @@ class TrainingStep(Parameterised):
         weights: npt.ArrayLike | None = None,
         flow: bool | str = True,
     ) -> StepResult:
-        """Forward pass, loss, BPTT, clipping and update: all or nothing.
+        """Make one training step: forward pass, loss, BPTT, clipping and update.
+
+        If an exception is raised, nothing has changed.
 
         Parameters
         ----------
         x : array_like [T, N, I], or integers [T, N]
-            The input, or tokens; also [T, I] or [T] for one sequence.
+            The input, or tokens. One sequence may be [T, I] or [T].
         targets : array_like
-            Classes (integers [T, N]) or values [T, N, O]; with ``targets="last"`` [N] or [N, O].
-            With `batch_first` N comes before T here and in `weights`.
+            Classes, integers [T, N], or values [T, N, O]. With ``targets="last"`` they are [N] or
+            [N, O]. With `batch_first` N comes before T here and in `weights`.
         state : array_like [L*D, N, R], or (h, c), optional
             The states before the first step; zeros if not given.
         lengths, resets : array_like, optional
-            As in `LSTM.__call__`; what lies beyond a length is no target.
+            As in `LSTM.__call__`. There are no targets after the end of a sequence.
         weights : array_like [T, N], or [N] with ``targets="last"``, optional
-            Finite numbers >= 0: how much each target counts; or bool: whether it does. A mean is
-            one over weights. What stands where a weight is 0 is not read.
+            Weight of each target, a finite number >= 0 or a bool. A mean is the weighted mean.
+            Targets with weight 0 are not read.
         flow : bool or str
-            Whether to record the norms of dL/dh_t, dL/dc_t and dL/da_t, and what more: see
+            Whether to record the norms of dL/dh_t, dL/dc_t and dL/da_t, and in which detail, as in
             `LSTM.backward`.
 
         Returns
@@ -59,15 +61,15 @@ class TrainingStep(Parameterised):
         Raises
         ------
         TypeError
-            If a dtype does not fit without loss.
+            If a dtype cannot be converted without loss.
         ValueError
-            If a shape does not fit, a weight or (binary cross-entropy) value is out of range, or no
-            target is left that counts.
+            If a shape does not fit, a weight or a target of binary cross-entropy is out of range,
+            or no target counts.
         IndexError
             If a token or class is out of range.
         FloatingPointError
-            If the gradient is not finite, or a finite parameter or moment would become one that
-            is not, and the model has ``nonfinite="raise"``; nothing changed.
+            If the model has ``nonfinite="raise"``, and the gradient is not finite or a finite
+            parameter or moment would become one that is not.
         RuntimeError
             If 2**53 steps have been counted.
         """
@@ -124,25 +126,27 @@ class TrainingStep(Parameterised):
         training: bool = False,
         draw: int | None = None,
     ) -> tuple[float, State] | tuple[float, State, Array]:
-        """Compute the loss; nothing is remembered or changed.
+        """Compute the loss, without a tape and without changing the model.
 
         Parameters
         ----------
         x, targets, state, lengths, resets, weights : array_like
             As in `train_step`.
         return_outputs : bool
-            Whether to return the outputs too, which the same pass computes.
-        training, draw : optional
-            As in `Model.__call__`.
+            Whether to return the outputs of this pass too.
+        training : bool
+            Whether to draw dropout, zoneout and noise, as in `Model.__call__`.
+        draw : int, optional
+            Number of the random masks and noise, as in `Model.__call__`.
 
         Returns
         -------
         loss : float
-            As `train_step` would report it.
+            The loss that `train_step` would report.
         state : ndarray or (h, c)
             The states after the last step.
         outputs : ndarray [T, N, O], or [N, O] with ``targets="last"``
-            Only with `return_outputs`: as calling the model returns them.
+            The outputs that calling the model returns; only with `return_outputs`.
 
         Raises
         ------
@@ -176,15 +180,16 @@ class TrainingStep(Parameterised):
         Parameters
         ----------
         outputs : array_like [T, N, O], or [N, O] with ``targets="last"``
-            Outputs of the model, or other values in their place; without N for one sequence.
+            Outputs of the model, or other values in their place. For one sequence, N may be
+            missing.
         targets, lengths, weights : array_like
             As in `train_step`.
 
         Returns
         -------
         ndarray
-            dL/d outputs, shaped like `outputs`, 0 where there is no target. The outputs there are
-            not read.
+            dL/d outputs, with the shape of `outputs`. It is 0 where there is no target; these
+            outputs are not read.
 
         Raises
         ------
@@ -193,7 +198,7 @@ class TrainingStep(Parameterised):
 
         Examples
         --------
-        The gradients of `gradients`, in three steps:
+        Compute the result of `gradients` in three steps:
 
         >>> import numpy as np, bptt_native as bn
         >>> m = bn.Model("gru", input_size=2, hidden_size=4, output_size=3, loss="huber")
@@ -229,32 +234,33 @@ class TrainingStep(Parameterised):
         flow: bool | str = True,
         draw: int | None = None,
     ) -> tuple[StepResult, Gradients]:
-        """Compute loss and gradient as `Model.train_step` does, without clipping and update.
+        """Compute loss and gradient as `train_step` does, without clipping and update.
 
-        ``clip_step`` and ``clip_step_norm``, which act inside BPTT, are used. Gradients of several
-        batches, added and scaled, can be given to `apply`.
+        ``clip_step`` and ``clip_step_norm`` do apply, since they act inside BPTT. Gradients of
+        several batches can be added, scaled and passed to `apply`.
 
         Parameters
         ----------
         x, targets, state, lengths, resets, weights, flow : array_like
-            As in `Model.train_step`.
+            As in `train_step`.
         accumulate : Gradients, optional
-            Gradients of this model to add to, in place; then the result is a view of them.
+            Gradients of this model to add to, in place. The result is then a view of them.
         draw : int, optional
-            Which random masks and noise; None: those that the next `train_step` draws.
+            Number of the random masks and noise, 0 to 2**64 - 1. None: those that the next
+            `train_step` draws.
 
         Returns
         -------
         result : StepResult
-            As of `Model.train_step`; its grad_norm is that of `gradients`, nothing is clipped or
+            As in `train_step`. Its grad_norm is that of `gradients`; nothing was clipped or
             skipped.
         gradients : Gradients
-            By parameter name, without ``.x`` and ``.state``.
+            Gradients by parameter name, without ``.x`` and ``.state``.
 
         Raises
         ------
         TypeError, ValueError, IndexError
-            As in `Model.train_step`.
+            As in `train_step`.
         """
         return self._native.gradients(
             x=x,
@@ -270,12 +276,12 @@ class TrainingStep(Parameterised):
         )
 
     def apply(self, gradients: Gradients) -> UpdateResult:
-        """Clip gradients as the model is set to, and update with them.
+        """Clip gradients with the thresholds of the model, and update the parameters.
 
         Parameters
         ----------
         gradients : Gradients
-            Of this model; they are left as they are, and those of frozen parameters count as 0.
+            Gradients of this model. They are not changed; those of frozen parameters count as 0.
 
         Returns
         -------
@@ -285,9 +291,9 @@ class TrainingStep(Parameterised):
         Raises
         ------
         TypeError, ValueError
-            If they are not gradients of parameters like these.
+            If their names, shapes or dtype are not those of the parameters.
         FloatingPointError
-            As in `Model.train_step`.
+            As in `train_step`.
         """
         flat = like(gradients, self._layout, self._dtype, "Model.apply", "gradients")
         return self._native.apply(flat)

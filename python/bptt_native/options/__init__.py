@@ -1,1 +1,1 @@
-"""The options of layers, models and optimisers, in Python's words and in the engine's."""
+"""The options of layers, models and optimisers, and their conversion to and from the engine."""

@@ -1,4 +1,4 @@
-"""The cells as the engine describes them: their gates, and what their states and tapes hold."""
+"""The engine's descriptions of the cells: gates, states and contents of a tape."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from .. import _core
 
 
 class Gate(NamedTuple):
-    """A gate of a cell, a block of H rows of its weights.
+    """A gate of a cell, which is a block of H rows of its weights.
 
     Attributes
     ----------
     letter, name : str
-        "i", "input gate i".
+        For example "i" and "input gate i".
     flat : str
-        Where its function is flat: "unit" (at both ends of (0, 1)), "symmetric" (of (-1, 1)), or
-        "never"; of an RNN its nonlinearity says that.
+        Where the function of the gate is flat: "unit" (at both ends of (0, 1)), "symmetric" (at
+        both ends of (-1, 1)) or "never". For an RNN this depends on its nonlinearity.
     """
 
     letter: str
@@ -26,20 +26,21 @@ class Gate(NamedTuple):
 
 
 class CellShape(NamedTuple):
-    """A cell.
+    """The description of a cell.
 
     Attributes
     ----------
     name : str
-        "lstm".
+        For example "lstm".
     gates : tuple of Gate
-        In the order of the weights.
+        The gates in the order of the weights.
     tape_gates : bool
-        Whether a tape has the gates (an RNN's are its states).
+        Whether a tape holds values of the gates. For an RNN they are the states.
     has_c : bool
         Whether the state is (h, c).
     products : int
-        With W_hh at each step: 0 where the cell has no W_hh, 2 with the reset before the product.
+        Number of products with W_hh in a step: 0 for a cell without W_hh, 2 for a GRU whose reset
+        acts before the product, else 1.
     """
 
     name: str
@@ -55,40 +56,41 @@ class CellShape(NamedTuple):
 
     @property
     def candidate(self) -> Gate:
-        """The gate that proposes a new state: the one that is no number from 0 to 1."""
+        """The gate that holds the candidate state, whose values are not limited to (0, 1)."""
         return next(gate for gate in self.gates if gate.flat != "unit")
 
     def gate(self, letter: str) -> Gate:
-        """Return the gate of that letter."""
+        """Return the gate with a given letter."""
         return next(gate for gate in self.gates if gate.letter == letter)
 
 
 def described(parts: dict[str, Any]) -> CellShape:
-    """Return the shape from the parts that `_core` gives."""
+    """Return the description made of the parts that `_core` returns."""
     return CellShape(**parts | {"gates": tuple(Gate(*gate) for gate in parts["gates"])})
 
 
 @cache
 def cell_shape(number: int, coupled: bool = False, reset_before: bool = False) -> CellShape:
-    """Return the shape of the cell that has this number in the engine.
+    """Return the description of a cell.
 
     Parameters
     ----------
     number : int
-        The engine's number of the cell.
+        The number of the cell in the engine.
     coupled, reset_before : bool
-        Its options that change its gates.
+        The options that change the gates: coupled gates (LSTM), reset before the product (GRU).
 
     Returns
     -------
     CellShape
+        The description.
     """
     return described(_core.describe_cell(number, coupled, reset_before))
 
 
 @cache
 def flatness(nonlinearity: int) -> str:
-    """Return where a nonlinearity is flat: "negative", "slope" or what a `Gate` may have."""
+    """Return where a nonlinearity is flat: "negative", "slope" or a value of `Gate.flat`."""
     return _core.describe_nonlinearity(nonlinearity)[1]
 
 

@@ -1,4 +1,4 @@
-"""Constructors whose arguments are options: the signature is the only place that lists them."""
+"""A decorator of constructors whose arguments are options, listed in the signature alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def from_arguments(
 
     @wraps(init)
     def construct(self: Built, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        init(self, *args, **kwargs)  # refuses unknown and missing arguments, in Python's own words
+        init(self, *args, **kwargs)  # Python refuses unknown and missing arguments
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         given = dict(bound.arguments)

@@ -1,4 +1,4 @@
-"""The engine's options as arguments of a model's constructor, the way back of `to_engine`."""
+"""The conversion of the engine's options to arguments of `Model`, the inverse of `to_engine`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .table import OPTIONS
 
 
 def arguments_of(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a model's constructor that some options are.
+    """Return the arguments of `Model` that some options belong to.
 
     Parameters
     ----------
     values : dict
-        Python's values of options by the name of their field. Options that share an argument are
-        all there or none.
+        Options as Python's values, by the name of their field. Options that belong to the same
+        argument must be given together.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def arguments_of(values: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-_PARTS = {  # options that are only a part of an argument
+_PARTS = {  # options that are one part of an argument
     option.name
     for option in OPTIONS.values()
     if "." in option.python_name or option.python_name in ("betas", "truncation")
@@ -52,12 +52,12 @@ _PARTS = {  # options that are only a part of an argument
 
 
 def model_config(options: dict[str, Any]) -> dict[str, Any]:
-    """Turn the engine's options back into the arguments of a model's constructor.
+    """Return the arguments of `Model` for the options of the engine.
 
     Parameters
     ----------
     options : dict
-        Field names of ``bptt_model_options`` and their values.
+        The engine's values of all options, by the name of their field.
 
     Returns
     -------
@@ -68,4 +68,4 @@ def model_config(options: dict[str, Any]) -> dict[str, Any]:
 
 
 DEFAULTS = model_config({name: option.default for name, option in OPTIONS.items()})
-"""The defaults of the arguments of `Model`; sizes that have none are 0."""
+"""The defaults of the arguments of `Model`; 0 for sizes without a default."""

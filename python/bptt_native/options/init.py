@@ -1,4 +1,4 @@
-"""The description of initial parameters."""
+"""The class that describes initial parameters."""
 
 from __future__ import annotations
 
@@ -6,39 +6,45 @@ from typing import NamedTuple
 
 
 class Init(NamedTuple):
-    """How parameters begin, the same bits on every platform for the same seed.
+    """The initial parameters; the same seed gives the same bits on every platform.
 
     Attributes
     ----------
     weights : str
-        "default": every tensor U(-1/sqrt(H), 1/sqrt(H)), as PyTorch; "orthogonal": each gate's
-        W_hh orthogonal times `gain` (Saxe et al. 2014), the rest as "default"; "identity": W_hh =
-        gain * I per gate, biases 0, W_ih ~ N(0, 0.001) (IRNN, Le et al. 2015); "xavier": W_ih and
-        W_hh of each gate uniform, biases 0 (Glorot & Bengio 2010); "normal": each gate's W_hh
-        N(0, 1) rescaled to `spectral_radius`, the rest as "default" (Pascanu et al. 2013);
-        "sparse": the same with 15 entries in each row of W_hh (Martens 2010; Sutskever et al.
-        2013); "chrono": gate biases for memories of 2 to `time_scale` steps, the rest as
-        "default" (LSTM, GRU; Tallec & Ollivier 2018, arXiv:1804.11188); "keras": Keras's
-        defaults, W_ih uniform (Glorot) over all gates, W_hh with orthonormal columns over all
-        gates, biases 0, forget bias 1.
+        The name of the initialiser:
 
-        With Dale's law (`dale`) these hold for W_hh as it acts: the inhibitory part of each row is
-        rescaled until the row sums to 0, then the whole until the spectral radius is
-        `spectral_radius` with "normal", ``abs(gain)`` with "orthogonal", 1 with "xavier" and
-        "keras", and 1/sqrt(3) with "default", which is what their matrices have without Dale's
-        law. "identity" and "sparse" are refused, because zeros of W_hh would never learn.
+        - "default": every tensor U(-1/sqrt(H), 1/sqrt(H)), as in PyTorch.
+        - "orthogonal": W_hh of each gate is an orthogonal matrix times `gain` (Saxe et al. 2014);
+          the rest as "default".
+        - "identity": W_hh of each gate is `gain` times the identity, biases are 0, and
+          W_ih ~ N(0, 0.001) (IRNN: Le et al. 2015).
+        - "xavier": W_ih and W_hh of each gate are uniform, biases are 0 (Glorot & Bengio 2010).
+        - "normal": W_hh of each gate is N(0, 1), rescaled to `spectral_radius`; the rest as
+          "default" (Pascanu et al. 2013).
+        - "sparse": the same with 15 nonzero entries in each row of W_hh (Martens 2010; Sutskever
+          et al. 2013).
+        - "chrono": biases of the gates for memories of 2 to `time_scale` steps, the rest as
+          "default". For LSTM, GRU and MinGRU (Tallec & Ollivier 2018, arXiv:1804.11188).
+        - "keras": the defaults of Keras. W_ih is uniform (Glorot) over all gates, W_hh has
+          orthonormal columns over all gates, biases are 0, the forget bias is 1.
+
+        With Dale's law (`dale`) this holds for the matrix W_eff that acts in the place of W_hh. The
+        inhibitory part of each row is rescaled so that the row sums to 0, then the whole matrix so
+        that its spectral radius is `spectral_radius` with "normal", ``abs(gain)`` with
+        "orthogonal", 1 with "xavier" and "keras", and 1/sqrt(3) with "default". These are the radii
+        without Dale's law. "identity" and "sparse" are refused, because elements of W_hh that are 0
+        would never learn.
     gain : float
-        Of "orthogonal" and "identity": 0, or of a size from 1e-30 to 1e30 (float64: 1e-300 to
-        1e300).
+        Factor of "orthogonal" and "identity". It is 0, or its size is from 1e-30 to 1e30 (float64:
+        1e-300 to 1e300).
     forget_bias : float, optional
-        LSTM: the forget gates' b_ih is set to this and their b_hh to 0 (Gers et al. 2000). Finite
-        in the dtype.
+        Initial value of the forget gates' b_ih, for LSTM only; their b_hh is then 0 (Gers et al.
+        2000). Finite in the dtype.
     spectral_radius : float
-        Of each gate's W_hh with "normal" and "sparse", from 1e-30 to 1e30 (float64: 1e-300 to
-        1e300).
+        Spectral radius of W_hh of each gate with "normal" and "sparse", from 1e-30 to 1e30
+        (float64: 1e-300 to 1e300).
     time_scale : float, optional
-        Of "chrono", which needs it: the longest dependency in time steps, >= 2 and finite in the
-        dtype.
+        The longest dependency in time steps, >= 2 and finite in the dtype. "chrono" needs it.
     """
 
     weights: str = "default"

@@ -1,4 +1,4 @@
-"""The table of losses, which the engine hands over."""
+"""The table of losses, as the engine returns it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from .table import OPTIONS
 
 
 class Loss(NamedTuple):
-    """A loss.
+    """A row of the table of losses.
 
     Attributes
     ----------
     title : str
-        Its name in words, as a mean.
+        The name of its mean in words.
     classes : bool
         Whether a target is one class; otherwise it is a value for each output.
     unit_interval : bool
@@ -26,7 +26,7 @@ class Loss(NamedTuple):
     unit_interval: bool
 
     def divisor(self, mass: float, outputs: int) -> float:
-        """Return what a mean is divided by, for targets whose weights add up to `mass`."""
+        """Return the divisor of the mean, for targets whose weights add up to `mass`."""
         return mass if self.classes else mass * outputs
 
 

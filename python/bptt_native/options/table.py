@@ -1,4 +1,4 @@
-"""The table of options, as the engine hands it over, and the values of single options both ways."""
+"""The table of options, as the engine returns it, and the conversion of single values."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from ..arguments.values import choice, flag, integer, number, positive
 
 
 class Option(NamedTuple):
-    """An option of layers, optimisers or models.
+    """A row of the table of options: an option of layers, optimisers or models.
 
     Attributes
     ----------
     group : str
-        "layer", "optimizer" or "model": the struct of the C API that has the field.
+        "layer", "optimizer" or "model", for the struct of the C API that has the field.
     name : str
-        The field.
+        The name of the field.
     file_name : str
-        Its name in model files and on the command line.
+        The name in model files and on the command line.
     python_name : str
-        The argument of `Model` that it is, or is part of.
+        The argument of `Model` that the option is, or is a part of.
     alone : str, optional
-        The argument of the optimiser's own class, where it differs.
+        The name of the argument of the optimiser's class, where it differs.
     kind : str
-        "choice", "flag", "size", ..., as ``bptt_options.h`` lists them.
+        One of the kinds that ``bptt_options.h`` lists: "choice", "flag", "size", ...
     default : int, float or None
         The engine's default.
     choices : dict of str to int
-        The engine's numbers of the names of a choice.
+        The names of a choice and their numbers in the engine.
     owner : str, optional
-        The field of the choice that decides whether the option may differ from its default.
+        The choice (its field) on which it depends whether the option may differ from its default.
     owners : frozenset of int
-        The values of that choice for which it may.
+        The values of that choice for which the option may differ.
     inverted : bool
-        Whether Python has the opposite flag.
+        Whether the flag has the opposite meaning in Python.
     or_none : bool
         Whether None means the default.
     doc : str
-        A line about it.
+        A description in one line.
     """
 
     group: str
@@ -56,7 +56,7 @@ class Option(NamedTuple):
     doc: str
 
     def to_engine(self, value: object, where: str, argument: str) -> Any:
-        """Return the engine's value for one of Python's.
+        """Return the engine's value for a value in Python.
 
         Parameters
         ----------
@@ -65,10 +65,15 @@ class Option(NamedTuple):
         where, argument : str
             The class and the argument, for messages.
 
+        Returns
+        -------
+        int or float
+            The value of the field.
+
         Raises
         ------
         TypeError, ValueError
-            If it is not of its kind. (Most bounds are the engine's business.)
+            If the value is not of the option's kind. The engine checks most bounds.
         """
         if value is None and self.or_none:
             return self.default
@@ -90,7 +95,7 @@ class Option(NamedTuple):
         return number(value, where, argument)
 
     def to_python(self, value: Any) -> Any:
-        """Return Python's value for one of the engine's."""
+        """Return the value in Python for a value of the engine."""
         if self.or_none and (value == self.default or value != value):  # NaN
             return None
         if self.kind == "choice":
@@ -99,7 +104,7 @@ class Option(NamedTuple):
 
     @property
     def python_default(self) -> Any:
-        """The default as Python has it."""
+        """The default as a value in Python."""
         return self.to_python(self.default)
 
     @property
@@ -113,11 +118,11 @@ OPTIONS = {row["name"]: Option(**row) for row in _core.option_table()}
 """The options by the name of their field, in the order of model files."""
 
 ARGUMENTS = {option.python_name: option for option in OPTIONS.values()}
-"""Those that are one argument of `Model` each, by its name."""
+"""The options by the name of the argument of `Model`, if they are not a part of one."""
 
 OPTIMIZER_ARGUMENTS = {
     option.alone or option.python_name: option
     for option in OPTIONS.values()
     if option.group == "optimizer"
 }
-"""The same of the classes of optimisers."""
+"""The options of optimisers by the name of the argument of the optimiser's class."""

@@ -1,4 +1,4 @@
-"""The arguments of constructors as the options of the engine."""
+"""The conversion of the arguments of constructors to the options of the engine."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _class_weights(given: Arguments, where: str) -> dict[str, Any]:
     return {"class_weights": weights.copy()}
 
 
-# Arguments that are more or less than one option.
+# Arguments that do not correspond to exactly one option.
 _OWN: dict[str, Callable[[Arguments, str], dict[str, Any]]] = {
     "init": _init,
     "forget_bias": lambda given, where: {},  # with init
@@ -96,16 +96,16 @@ _OWN: dict[str, Callable[[Arguments, str], dict[str, Any]]] = {
 
 
 def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int, int]:
-    """Check the two numbers of truncated BPTT.
+    """Return the two numbers of truncated BPTT after checking them.
 
     Parameters
     ----------
     value : (k1, k2), or None
         The value of the argument.
     where : str
-        For the message.
+        The function, for messages.
     bidirectional : bool
-        Whether the layers read in both directions, which excludes it.
+        Whether the layers read in both directions, which excludes truncation.
 
     Returns
     -------
@@ -115,9 +115,9 @@ def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int
     Raises
     ------
     TypeError
-        It is no pair of integers.
+        If `value` is no pair of integers.
     ValueError
-        k1 < 1, k2 < k1, or the layers are bidirectional.
+        If k1 < 1 or k2 < k1, or the layers are bidirectional.
     """
     if value is None:
         return 0, 0
@@ -134,7 +134,7 @@ def truncation_of(value: object, where: str, bidirectional: object) -> tuple[int
 
 
 def layer_options(where: str, given: Arguments) -> dict[str, Any]:
-    """Turn the arguments of a layer's or model's constructor into the options of the engine.
+    """Return the options of the engine for the arguments of a layer's or model's constructor.
 
     Parameters
     ----------
@@ -146,12 +146,12 @@ def layer_options(where: str, given: Arguments) -> dict[str, Any]:
     Returns
     -------
     dict
-        Names of fields and their values.
+        The values of the engine by the name of their field.
 
     Raises
     ------
     TypeError, ValueError
-        If a value is not of its kind. (What excludes what is the engine's business.)
+        If a value is not of its option's kind. The engine checks which options exclude each other.
     """
     options: dict[str, Any] = {}
     for name, value in given.items():
@@ -164,7 +164,7 @@ def layer_options(where: str, given: Arguments) -> dict[str, Any]:
 
 
 def model_options(where: str, given: Arguments) -> dict[str, Any]:
-    """Turn the arguments of a model's constructor into the options of the engine.
+    """Return the options of the engine for the arguments of a model's constructor.
 
     Parameters
     ----------
@@ -176,12 +176,12 @@ def model_options(where: str, given: Arguments) -> dict[str, Any]:
     Returns
     -------
     dict
-        Names of fields and their values.
+        The values of the engine by the name of their field.
 
     Raises
     ------
     TypeError, ValueError
-        As `layer_options`, or if the input is neither dense nor tokens.
+        As `layer_options`, or if not exactly one of `input_size` and `vocab_size` is given.
     """
     if (given["input_size"] is None) == (given["vocab_size"] is None):
         got = "neither" if given["input_size"] is None else "both"
@@ -191,7 +191,7 @@ def model_options(where: str, given: Arguments) -> dict[str, Any]:
 
 
 def optimizer_options(where: str, given: Arguments) -> dict[str, Any]:
-    """Turn the arguments of an optimiser's constructor into the options of the engine.
+    """Return the options of the engine for the arguments of an optimiser's constructor.
 
     Parameters
     ----------
@@ -203,12 +203,12 @@ def optimizer_options(where: str, given: Arguments) -> dict[str, Any]:
     Returns
     -------
     dict
-        Names of fields and their values.
+        The values of the engine by the name of their field.
 
     Raises
     ------
     TypeError, ValueError
-        If a value is not of its kind. (Most bounds are the engine's business.)
+        If a value is not of its option's kind. The engine checks most bounds.
     """
     options: dict[str, Any] = {}
     for name, value in given.items():
