@@ -1,9 +1,9 @@
-"""The cells: one step of one layer, each forward function beside its backward twin.
+"""The cells: one step of one layer, with a forward and a backward function for each cell.
 
-``p`` holds a layer's parameters without their suffix (``weight_hh`` ...), ``prev`` the state
-before the step, ``r`` what is particular to the step. A forward function gives the new state, the
-gates by name and what its twin needs. Variants are told from the parameters where they can be:
-layer norm, peepholes, coupled gates (three instead of four) and projection.
+``p`` holds the parameters of a layer, without suffixes of names (``weight_hh`` ...), ``prev``
+the state before the step, and ``r`` the random numbers of the step. A forward function returns the
+new state, the gates by name and the values that the backward function needs. Layer norm,
+peepholes, coupled gates (three instead of four) and projection are recognised by the parameters.
 """
 
 from collections.abc import Callable
@@ -28,12 +28,12 @@ from .basics import (
 )
 
 State = tuple[Array, ...]  # the state of one layer at one time: (h,) or (h, c), each [N, units]
-Fresh = tuple[State, dict[str, Array], Any]  # the new state, the gates, and what is saved
+Fresh = tuple[State, dict[str, Array], Any]  # the new state, the gates, and the saved values
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a recurrent network is, apart from what the names and sizes of its parameters say."""
+    """The options of a recurrent network that its parameters do not show."""
 
     nonlinearity: str = "tanh"  # rnn: f
     alpha: float = 1.0  # rnn: leak, dt / tau
@@ -45,11 +45,11 @@ class Options:
     recurrent_dropout: float = 0.0  # training: of h_{t-1} in its product, one mask for all steps
     zoneout: float = 0.0  # probability that a unit of h keeps its old value
     zoneout_c: float = 0.0  # lstm: the same of c
-    compute: str = "float64"  # or "bfloat16": to what the factors of W v are rounded, both ways
+    compute: str = "float64"  # or "bfloat16": type of the factors of W v, forward and backward
 
     @property
     def rounded(self) -> Rounding:
-        """What factors undergo before they are multiplied."""
+        """The rounding of the factors of products."""
         roundings = {"float64": as_is, "bfloat16": bfloat16}
         rounding: Rounding = choose("Options: argument 'compute'", roundings, self.compute)
         return rounding
@@ -57,41 +57,41 @@ class Options:
 
 @dataclass(frozen=True)
 class Step:
-    """What is particular to one step of one layer: its random numbers, and sides of kinks."""
+    """The random numbers of one step of one layer, and the sides of kinks to take."""
 
     keep: Array | float = 1.0  # factor of h_{t-1} in its product [N, P]: recurrent dropout
     zone: Array | float = 0.0  # weight of the old h [N, H]: zoneout
     zone_c: Array | float = 0.0  # weight of the old c [N, H]
     noise: Array | float = 0.0  # joins a_t [N, H]
-    section: Array | None = None  # how many kinks of f lie below a_t [N, H]; None: by a_t itself
+    section: Array | None = None  # number of kinks of f below a_t [N, H]; None: computed from a_t
 
 
 @dataclass(frozen=True)
 class Back:
-    """What one step back gives."""
+    """The gradients that a backward function returns."""
 
     x: Array | None  # dL/dx_t; None for tokens
     prev: State  # dL/d(state before)
-    params: Params  # dL/d(parameter), each summed over the samples
-    flow: State  # the total dL/dh_t, and dL/dc~_t also through h_t (lstm)
+    params: Params  # dL/d(parameter), summed over the samples
+    flow: State  # the total dL/dh_t; lstm: also the total dL/dc~_t, which includes that by h_t
     da: Array  # dL/da_t of the recurrent product
 
 
 # --- parts of a cell -----------------------------------------------------------------------------
 def mix(weight: Array | float, old: Array, new: Array) -> Array:
-    """Give weight * old + (1 - weight) * new. Without a weight an infinite old one is no matter."""
+    """Return weight * old + (1 - weight) * new; for weight 0 new, even if old is infinite."""
     plain = np.ndim(weight) == 0 and weight == 0
     return new if plain else weight * old + (1 - np.asarray(weight)) * new
 
 
 def unmix(weight: Array | float, d: Array) -> tuple[Array, Array]:
-    """Give dL/d(old) and dL/d(new)."""
+    """Return dL/d(old) and dL/d(new) of `mix`."""
     plain = np.ndim(weight) == 0 and weight == 0
     return (np.zeros_like(d), d) if plain else (weight * d, (1 - np.asarray(weight)) * d)
 
 
 def affine_forward(p: Params, kind: str, v: Array, o: Options) -> tuple[Array, Any]:
-    """Give W v + b, or gain * LN(W v) + b; kind is "ih" or "hh"."""
+    """Return W v + b, or gain * LN(W v) + b; kind is "ih" or "hh"."""
     W, b, gain = (p.get(f"{name}_{kind}") for name in ("weight", "bias", "weight_ln"))
     bias = 0.0 if b is None else b
     if gain is None:
@@ -102,7 +102,7 @@ def affine_forward(p: Params, kind: str, v: Array, o: Options) -> tuple[Array, A
 
 
 def affine_backward(p: Params, kind: str, saved: Any, da: Array, o: Options) -> tuple[Any, Params]:
-    """Give dL/dv (None for tokens) and the gradients of the parameters."""
+    """Return dL/dv (None for tokens) and the gradients of the parameters."""
     (v, normed), d = saved, Params()
     if normed is not None:
         gain = p[f"weight_ln_{kind}"]
@@ -112,22 +112,22 @@ def affine_backward(p: Params, kind: str, saved: Any, da: Array, o: Options) -> 
 
 
 def sigmoid(a: Array) -> Array:
-    """Give 1 / (1 + exp(-a)), with an exponent that never overflows."""
+    """Return 1 / (1 + exp(-a)), computed without overflow."""
     e = np.exp(np.where(a.real > 0, -a, a))
     return np.asarray(np.where(a.real > 0, 1, e) / (1 + e))
 
 
 def softplus(a: Array) -> Array:
-    """Give log(1 + exp(a)), with an exponent that never overflows."""
+    """Return log(1 + exp(a)), computed without overflow."""
     positive = a.real > 0
     return np.asarray(np.where(positive, a, 0) + np.log1p(np.exp(np.where(positive, -a, a))))
 
 
-def _absolute(a: Array) -> Array:  # |a|, which a complex step can pass
+def _absolute(a: Array) -> Array:  # |a|, for a complex step too
     return np.asarray(np.where(a.real < 0, -a, a))
 
 
-def _positive(a: Array) -> Array:  # so that a NaN passes
+def _positive(a: Array) -> Array:  # True for NaN
     return np.asarray(~(a.real <= 0))
 
 
@@ -135,7 +135,7 @@ def _negative(a: Array) -> Array:  # min(a, 0)
     return np.asarray(np.where(_positive(a), 0, a))
 
 
-# Name -> section(a), f(a, k), f'(a, h, k): k = section(a) counts the kinks of f that lie below a.
+# Name -> section(a), f(a, k), f'(a, h, k), with k = section(a) the number of kinks of f below a.
 NONLINEARITIES: dict[str, tuple[Callable[..., Array], ...]] = {
     "tanh": (_positive, lambda a, k: np.tanh(a), lambda a, h, k: 1 - h * h),
     "relu": (_positive, lambda a, k: np.where(k, a, 0), lambda a, h, k: np.where(k, 1.0, 0.0)),
@@ -172,7 +172,7 @@ NONLINEARITIES: dict[str, tuple[Callable[..., Array], ...]] = {
 
 # --- rnn -----------------------------------------------------------------------------------------
 class RnnSaved(NamedTuple):
-    """What ``rnn_forward`` saves: of the two products, a_t, f(a_t), and the kinks below a_t."""
+    """The values that ``rnn_forward`` saves: of both products, a_t, f(a_t), kinks below a_t."""
 
     x: Any
     h: Any
@@ -182,7 +182,7 @@ class RnnSaved(NamedTuple):
 
 
 def rnn_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
-    """h_t = (1 - alpha) h_{t-1} + alpha f(a_t) (Elman 1990; leaky: Jaeger et al. 2007)."""
+    """Compute h_t = (1 - alpha) h_{t-1} + alpha f(a_t) (Elman 1990; Jaeger et al. 2007)."""
     (h_prev,) = prev
     a_x, saved_x = affine_forward(p, "ih", x, o)
     a_h, saved_h = affine_forward(p, "hh", r.keep * h_prev, o)
@@ -195,13 +195,13 @@ def rnn_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
 
 
 def rnn_slope(o: Options, saved: RnnSaved) -> Array:
-    """f'(a_t), told by f(a_t) where that is exact: tanh' = 1 - f^2, sigmoid' = f (1 - f)."""
+    """Return f'(a_t), from f(a_t) for tanh' = 1 - f^2 and sigmoid' = f (1 - f)."""
     return np.asarray(NONLINEARITIES[o.nonlinearity][2](saved.a, saved.f, saved.section))
 
 
 def rnn_backward(p: Params, dnow: State, prev: State, saved: RnnSaved, o: Options, r: Step,
                  clip: Limit) -> Back:  # fmt: skip
-    """da_t = f'(a_t) dh_t; at a kink f' is that of the lower side, 0 for relu."""
+    """Compute da_t = f'(a_t) dh_t; at a kink f' is that of the lower side, 0 for relu."""
     (dh,) = dnow
     kept, dh_new = unmix(r.zone, dh)
     leaked, df = unmix(1 - o.alpha, dh_new)
@@ -213,10 +213,10 @@ def rnn_backward(p: Params, dnow: State, prev: State, saved: RnnSaved, o: Option
 
 # --- lstm ----------------------------------------------------------------------------------------
 def lstm_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
-    """c_t = f c_{t-1} + i g, h_t = o tanh(c_t) (Hochreiter & Schmidhuber 1997, Gers 2000).
+    """Compute c_t = f c_{t-1} + i g, h_t = o tanh(c_t) (Hochreiter & Schmidhuber 1997, Gers 2000).
 
-    Peepholes let i and f see c_{t-1}, and o see c_t (Gers & Schmidhuber 2000); coupled: f = 1 - i
-    (Greff et al. 2017); weight_hr projects h_t (Sak et al. 2014).
+    With peepholes i and f read c_{t-1}, and o reads c_t (Gers & Schmidhuber 2000). With coupled
+    gates f = 1 - i (Greff et al. 2017). weight_hr projects h_t (Sak et al. 2014).
     """
     h_prev, c_prev = prev
     a_x, saved_x = affine_forward(p, "ih", x, o)
@@ -247,7 +247,7 @@ def _peepholes(p: Params, forget: int) -> list[Any]:  # of i, f and o
 
 def lstm_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r: Step,
                   clip: Limit) -> Back:  # fmt: skip
-    """dc_t adds what comes through h_t; c_{t-1} receives f dc_t: a factor near 1, no matrix."""
+    """Compute dc_t, which includes the gradient through h_t; c_{t-1} receives f dc_t."""
     (saved_x, saved_h, i, f, g, out, c, tanh_v, normed), (_, c_prev), (dh, dc) = saved, prev, dnow
     coupled, grads = p["weight_hh"].shape[0] == 3 * c.shape[-1], Params()
     p_i, p_f, p_o = _peepholes(p, not coupled)
@@ -282,9 +282,10 @@ def lstm_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r
 
 # --- gru -----------------------------------------------------------------------------------------
 def gru_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
-    """h_t = (1-z) n + z h_{t-1}, n = tanh(a_xn + r a_hn): r after the product (arXiv 1406.1078v1).
+    """Compute h_t = (1-z) n + z h_{t-1}, n = tanh(a_xn + r a_hn) (arXiv 1406.1078v1).
 
-    Or before it, as in that article's third version: n = tanh(a_xn + W_hn (r h_{t-1}) + b_hn).
+    Without ``reset_after`` r acts before the product, as in the third version of that article:
+    n = tanh(a_xn + W_hn (r h_{t-1}) + b_hn).
     """
     (h_prev,), H = prev, prev[0].shape[-1]
     a_x, saved_x = affine_forward(p, "ih", x, o)
@@ -310,7 +311,7 @@ def _split(p: Params, H: int) -> tuple[Params, Params]:  # W_hh and b_hh: rows o
 
 def gru_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r: Step,
                  clip: Limit) -> Back:  # fmt: skip
-    """da_n reaches a_hn by the factor r, and r by the factor a_hn; h_{t-1} receives z dh_t."""
+    """Compute da_n, whose factor is r towards a_hn and a_hn towards r; h_{t-1} gets z dh_t."""
     (saved_x, saved_h, saved_n, reset, z, n, a_hn, read), (h_prev,), (dh,) = saved, prev, dnow
     kept, dh_new = unmix(r.zone, dh)
     da_n = clamp(dh_new * (1 - z) * (1 - n * n), clip)
@@ -334,9 +335,9 @@ def gru_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r:
 
 # --- mingru --------------------------------------------------------------------------------------
 def mingru_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fresh:
-    """h_t = (1-z) h_{t-1} + z n, where z and n = W_in x_t + b_in read x_t alone (arXiv 2410.01201).
+    """Compute h_t = (1-z) h_{t-1} + z n, where z and n read x_t alone (arXiv 2410.01201).
 
-    There is no W_hh, so nothing that changes how h_{t-1} meets it (``r.keep``) has an effect.
+    n = W_in x_t + b_in. There is no W_hh, so ``r.keep`` has no effect.
     """
     (h_prev,) = prev
     a, saved = affine_forward(p, "ih", x, o)
@@ -348,7 +349,7 @@ def mingru_forward(p: Params, x: Array, prev: State, o: Options, r: Step) -> Fre
 
 def mingru_backward(p: Params, dnow: State, prev: State, saved: Any, o: Options, r: Step,
                     clip: Limit) -> Back:  # fmt: skip
-    """h_{t-1} receives (1-z) dh_t, unit by unit."""
+    """Compute da_z and da_n; h_{t-1} receives (1-z) dh_t, unit by unit."""
     (saved_x, z, n), (h_prev,), (dh,) = saved, prev, dnow
     kept, dh_new = unmix(r.zone, dh)
     da_z = clamp(dh_new * (n - h_prev) * z * (1 - z), clip)

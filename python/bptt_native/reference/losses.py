@@ -1,8 +1,8 @@
 """The losses, each with its gradient.
 
-Rows are targets with a weight each; rows of weight 0 are no targets and are not read. ``reduction``
-"mean" divides by the weights (as each loss says), "sum" does not. Class weights are one factor per
-output. A mean without any target is refused.
+Each row is a target with a weight; rows with weight 0 are not read. ``reduction="mean"`` divides by
+the sum of weights that the loss defines, "sum" does not. Class weights are one factor per output. A
+mean without any target is refused.
 """
 
 from collections.abc import Callable
@@ -39,11 +39,11 @@ def softmax_cross_entropy(logits: Array, targets: Array, reduction: str = "mean"
                           weights: Array | None = None, class_weights: Array | None = None,
                           ignore_index: int = -100, label_smoothing: float = 0.0,
                           ) -> Any:  # fmt: skip
-    """Give the loss sum_i w_i l_i / sum_i w_i c_{y_i} and its gradient by the logits [..., O].
+    """Return sum_i w_i l_i / sum_i w_i c_{y_i} and its gradient by the logits [..., O].
 
-    With y the target, c the class weights, p = softmax(logits) and e the label smoothing (Szegedy
-    et al. 2016), l = -(1-e) c_y log p_y - e/O sum_k c_k log p_k. Targets that are ``ignore_index``
-    are none.
+    l = -(1-e) c_y log p_y - e/O sum_k c_k log p_k, where y is the target, c are the class weights,
+    p = softmax(logits) and e is the label smoothing (Szegedy et al. 2016). Targets equal to
+    ``ignore_index`` do not count.
     """
     where, O = "softmax_cross_entropy", logits.shape[-1]  # noqa: E741
     targets = check(f"{where}: argument 'targets'", targets, logits.shape[:-1], "iu")
@@ -67,7 +67,7 @@ def softmax_cross_entropy(logits: Array, targets: Array, reduction: str = "mean"
 def mean_squared_error(out: Array, targets: Array, reduction: str = "mean", *,
                        weights: Array | None = None, class_weights: Array | None = None,
                        ) -> Any:  # fmt: skip
-    """Return sum_io w_i c_o (out - target)^2 / (O sum_i w_i), no factor 1/2, and its gradient."""
+    """Return sum_io w_i c_o (out - target)^2 / (O sum_i w_i) and its gradient."""
 
     def element(out: Array, targets: Array) -> Any:
         error = out - targets
@@ -80,9 +80,9 @@ def mean_squared_error(out: Array, targets: Array, reduction: str = "mean", *,
 def binary_cross_entropy(out: Array, targets: Array, reduction: str = "mean", *,
                          weights: Array | None = None, class_weights: Array | None = None,
                          ) -> Any:  # fmt: skip
-    """Return sum_io w_i c_o l_io / (O sum_i w_i) of logits, and its gradient.
+    """Return sum_io w_i c_o l_io / (O sum_i w_i) and its gradient.
 
-    l = -t log p - (1-t) log(1-p) with p = sigmoid(out) and a target t in [0, 1].
+    l = -t log p - (1-t) log(1-p) with p = sigmoid(out) and a target t in [0, 1]: out are logits.
     """
     where = "binary_cross_entropy"
 
@@ -100,7 +100,7 @@ def huber(out: Array, targets: Array, reduction: str = "mean", *, delta: float =
           ) -> Any:  # fmt: skip
     """Return sum_io w_i c_o l_io / (O sum_i w_i) and its gradient.
 
-    l = d^2 / 2 where |d| <= delta, else delta (|d| - delta/2), with d = out - target (Huber 1964).
+    l = d^2 / 2 for |d| <= delta, else delta (|d| - delta/2), with d = out - target (Huber 1964).
     """
     if not (delta > 0 and np.isfinite(delta)):
         raise ValueError(f"huber: argument 'delta': expected a finite number > 0, got {delta}")
@@ -117,7 +117,7 @@ def huber(out: Array, targets: Array, reduction: str = "mean", *, delta: float =
 
 def _by_elements(where: str, element: Callable[[Array, Array], Any], out: Array, targets: Array,
                  reduction: str, weights: Any, class_weights: Any) -> Any:  # fmt: skip
-    """Return the weighted sum of a loss of elements; `element` gives it and its derivative."""
+    """Return the weighted sum of `element(out, targets)`, a loss and its derivative."""
     targets = check(f"{where}: argument 'targets'", targets, out.shape)
     w = _weights(where, weights, out.shape[:-1])
     c = _classes(where, class_weights, out.shape[-1])
@@ -137,4 +137,4 @@ LOSSES: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
     "binary_cross_entropy": (binary_cross_entropy, {}),
     "huber": (huber, {"delta": "huber_delta"}),
 }
-"""The losses by name, each with the options of a model that its arguments are."""
+"""The losses by name, each with the options of a model that are its arguments."""

@@ -1,4 +1,4 @@
-"""Clipping whole gradients, and the optimisers: step() changes parameters in place."""
+"""The clipping of whole gradients, and the optimisers, whose step() changes parameters in place."""
 
 import numpy as np
 
@@ -7,19 +7,20 @@ from .basics import Array, Params, choose, clamp
 
 # --- clipping whole gradients --------------------------------------------------------------------
 def clip_grad_value(grads: Params, value: float) -> Params:
-    """Clamp every element to +-value; a NaN stays a NaN."""
+    """Clamp every element to [-value, value]; a NaN stays a NaN."""
     return {name: clamp(g, value) for name, g in grads.items()}
 
 
 def clip_grad_tensor_norm(grads: Params, max_norm: float) -> Params:
-    """Rescale each tensor to norm <= max_norm."""
+    """Rescale each tensor to a norm of at most max_norm."""
     return {name: clip_grad_norm({name: g}, max_norm)[0][name] for name, g in grads.items()}
 
 
 def clip_grad_norm(grads: Params, max_norm: float, eps: float = 0.0) -> tuple[Params, float]:
-    """Rescale all together (Pascanu et al. 2013, arXiv 1211.5063); also give the norm before.
+    """Rescale all tensors together (Pascanu et al. 2013, arXiv 1211.5063); return the norm too.
 
-    That is ``norm * 2**power``, where ``norm`` can be computed; beyond float64 it is given as inf.
+    The norm before clipping is ``norm * 2**power``, where ``norm`` does not overflow. It is
+    returned as inf if it exceeds float64.
     """
     largest = max(float(np.abs(g).max(initial=0.0)) for g in grads.values())
     power = int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
@@ -34,12 +35,12 @@ def clip_grad_norm(grads: Params, max_norm: float, eps: float = 0.0) -> tuple[Pa
     return {name: (g * scale).astype(grads[name].dtype) for name, g in clipped.items()}, before
 
 
-# --- optimisers: step() changes in place the parameters that have a gradient ---------------------
+# --- optimisers: step() changes the parameters that have a gradient, in place --------------------
 class Optimizer:
-    """Learning rate and weight decay of each tensor.
+    """Base class of the optimisers: learning rate and weight decay of each tensor.
 
-    The rate is ``lr`` times ``lr_scale[name]``. Weights decay by ``weight_decay``, or by
-    ``decays[name]``; tensors of rank 1 (biases, gains, peepholes) only if ``decay_biases``.
+    The rate is ``lr`` times ``lr_scale[name]``. The weight decay is ``weight_decay``, or
+    ``decays[name]``; for tensors of rank 1 (biases, gains, peepholes) it needs ``decay_biases``.
     """
 
     def __init__(self, lr: float, weight_decay: float = 0.0, decay_biases: bool = False) -> None:
@@ -48,17 +49,17 @@ class Optimizer:
         self.decays: dict[str, float] = {}
 
     def rate(self, name: str) -> float:
-        """Give the learning rate of a tensor."""
+        """Return the learning rate of a tensor."""
         return self.lr * self.lr_scale.get(name, 1.0)
 
     def decay(self, name: str, p: Array) -> float:
-        """Give the weight decay of a tensor."""
+        """Return the weight decay of a tensor."""
         decays = p.ndim > 1 or self.decay_biases
         return self.decays.get(name, self.weight_decay) if decays else 0.0
 
 
 class SGD(Optimizer):
-    """v = momentum v + g + weight_decay p (the first v without its past), p -= lr v.
+    """Gradient descent: v = momentum v + g + weight_decay p, p -= lr v; v is 0 at first.
 
     With ``nesterov`` p -= lr (g + weight_decay p + momentum v) (Sutskever et al. 2013).
     """
@@ -79,7 +80,7 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """s += g^2, p -= lr g / (sqrt(s) + eps); g += weight_decay p before (Duchi et al. 2011)."""
+    """Adagrad: g += weight_decay p, s += g^2, p -= lr g / (sqrt(s) + eps) (Duchi et al. 2011)."""
 
     def __init__(self, lr: float, eps: float = 1e-10, weight_decay: float = 0.0, *,
                  decay_biases: bool = False) -> None:  # fmt: skip
@@ -125,7 +126,7 @@ class Adam(Optimizer):
 
 
 class Lion(Optimizer):
-    """Lion (Chen et al. 2023, arXiv 2302.06675): steps of one size, with decoupled weight decay."""
+    """Lion (Chen et al. 2023, arXiv 2302.06675): sign steps, with decoupled weight decay."""
 
     def __init__(self, lr: float = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
                  weight_decay: float = 0.0, *, decay_biases: bool = False) -> None:  # fmt: skip
@@ -145,11 +146,11 @@ class Lion(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """g += weight_decay p; n = alpha n + (1 - alpha) g^2, and ``centered`` m likewise of g.
+    """RMSprop: g += weight_decay p, n = alpha n + (1 - alpha) g^2, m = alpha m + (1 - alpha) g.
 
-    Form "torch": d = momentum d + g / (sqrt(n - m^2) + eps), p -= lr d (m = 0 unless centered).
+    Form "torch": d = momentum d + g / (sqrt(n - m^2) + eps), p -= lr d; m = 0 unless ``centered``.
     Form "graves" (arXiv 1308.0850, eq. 38-41): d = momentum d - lr g / sqrt(n - m^2 + eps),
-    p += d, always centered.
+    p += d; always centered.
     """
 
     def __init__(self, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
