@@ -1,4 +1,4 @@
-"""The laboratory's frame: jobs in processes, files, verdicts, the command."""
+"""The framework of the laboratory: jobs in processes, files, verdicts and the command."""
 
 import json
 import math
@@ -115,7 +115,7 @@ def test_a_run_is_judged_and_drawn_again(tmp_path: Path, monkeypatch: Any, capsy
     assert main(["lab", "widths", "--redraw", "--out", str(tmp_path)]) == 1
     assert "[DID NOT HOLD] There are two widths." in capsys.readouterr().out
     assert main(["lab", "widths", "--redraw", "--full"]) == 2
-    assert "expected no option for new measurements with it" in capsys.readouterr().err
+    assert "expected no option for new measurements, got" in capsys.readouterr().err
     kept, rows = done.record.read_text(), done.csv.read_text()
     for other in ("width,y\n1,2\n", "", rows.replace(",1,", ",7,")):
         done.csv.write_text(other)

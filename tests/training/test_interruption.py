@@ -1,4 +1,4 @@
-"""Interrupted runs: the first signal is a flag, the second ends; what was ended goes on."""
+"""Interrupted runs: the first signal sets a flag, the second ends the program; both can resume."""
 
 import os
 import signal
@@ -57,8 +57,8 @@ def test_other_threads_leave_signals_alone():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-# The program, which a thread of its own ends at some moment after step 700. It waits for that, so
-# that it is never over before.
+# The program, and a thread in it that ends it at some moment after step 700. The run waits for the
+# thread, so it never ends before.
 ENDED = """
 import os, signal, sys, threading
 from bptt_native.training import trainer
@@ -104,7 +104,7 @@ def test_a_run_that_was_ended_goes_on(tmp_path, name):
     assert [row.step for row in rows] == list(range(1, len(rows) + 1))
     if name == "SIGINT":
         assert child.returncode == 130, errors
-        assert "--resume goes on" in errors
+        assert "--resume continues it" in errors
         assert 0 < step == len(rows) < steps
     else:
         assert child.returncode == -signal.SIGKILL

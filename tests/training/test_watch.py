@@ -1,4 +1,4 @@
-"""Watching: what a look finds, that training stays the same to the bits, resuming, warnings."""
+"""The watch on the gradient: records, warnings, resuming, and unchanged training."""
 
 import warnings
 
@@ -331,7 +331,7 @@ def test_the_command_line_watches_and_warns(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == error
     with pytest.raises(SystemExit):
         main(["train", "--out", "none", "--watch-gradients", "a.txt"])
-    hint = "expected a number of steps, got 'a.txt'; FILE goes before it, or after =N"
+    hint = "expected a number of steps, got 'a.txt': put FILE before the option, or"
     assert hint in capsys.readouterr().err
     assert main([train[0], "--out", "hint", "--watch-gradients=5", *train[1:]]) == 0
 

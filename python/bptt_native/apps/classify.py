@@ -1,4 +1,4 @@
-"""Labelled sequences: reading them from a table, dividing them, naming their classes."""
+"""The classification of labelled sequences from a table: data, options, training and results."""
 
 import json
 from collections import Counter
@@ -23,15 +23,16 @@ from .tables import Content, Floats, Scaling, Table, sha256_of, write_table
 
 @dataclass(frozen=True)
 class Labelled:
-    """Sequences of feature rows, each with a label.
+    """Sequences of rows of features, each sequence with a label.
 
     Attributes
     ----------
     names : list of str
-        Of the sequences.
+        The names of the sequences.
     sequences : list of float64 [T_i, F]
+        The features of each sequence.
     labels : list of str
-        One per sequence.
+        One label per sequence.
     """
 
     names: list[str]
@@ -40,22 +41,24 @@ class Labelled:
 
     @classmethod
     def read(cls, table: Table, sequence: str, label: str, features: Sequence[str]) -> Self:
-        """Take the sequences out of a table in long format: one row per step.
+        """Return the sequences of a table in long format, which has one row per step.
 
         Parameters
         ----------
         table : Table
+            The table.
         sequence : str
-            The column that says which sequence a row belongs to; the rows of a sequence are in
-            the order of its steps.
+            The column with the name of the sequence of a row. The rows of a sequence must be in the
+            order of its steps.
         label : str
-            The column of the label, the same in all rows of a sequence.
+            The column of the label, which must be the same in all rows of a sequence.
         features : sequence of str
+            The columns of the features.
 
         Raises
         ------
         ValueError
-            A column is missing, a feature is no finite number, or a sequence has two labels.
+            If a column is missing, a feature is no finite number, or a sequence has two labels.
         """
         ids, labels = table.texts(sequence, "sequence"), table.texts(label, "label")
         values = table.numbers(features, "features")
@@ -75,24 +78,26 @@ class Labelled:
         )
 
     def part(self, members: Sequence[int]) -> "Labelled":
-        """Give some of the sequences."""
+        """Return some of the sequences, by their indices."""
         names, sequences, labels = (
             [values[i] for i in members] for values in (self.names, self.sequences, self.labels)
         )
         return Labelled(names, sequences, labels)  # type: ignore[arg-type]
 
     def divide(self, fraction: float, seed: int) -> tuple["Labelled", "Labelled"]:
-        """Hold out a share of each class, chosen by the seed.
+        """Divide the sequences at random, with the same share of each class.
 
         Parameters
         ----------
         fraction : float
-            At least 0 and below 1; at least one sequence of each class stays.
+            The share to hold out, in [0, 1). At least one sequence of each class is not held out.
         seed : int
+            The seed of the choice.
 
         Returns
         -------
         rest, held_out : Labelled
+            The two parts.
         """
         order = np.argsort(random_words(seed, 2**64 - 1, len(self.labels)), kind="stable").tolist()
         held_out: list[int] = []
@@ -108,18 +113,27 @@ class Labelled:
         return sha256_of(self.names, self.labels, *self.sequences)
 
     def scaling(self) -> Scaling:
-        """Measure the features over all steps."""
+        """Return the scaling that standardises the features over all steps."""
         return Scaling.of(np.concatenate(self.sequences))
 
     def pairs(
         self, classes: Sequence[str], scaling: Scaling, dtype: str
     ) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.int64]]:
-        """Give standardised sequences and the numbers of their classes.
+        """Return the standardised sequences and the numbers of their classes.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            The labels in the order of their numbers.
+        scaling : Scaling
+            The scaling of the features.
+        dtype : str
+            The dtype of the sequences.
 
         Raises
         ------
         ValueError
-            A label is none of the classes.
+            If a label is none of the classes.
         """
         number = {name: k for k, name in enumerate(classes)}
         for name, label in zip(self.names, self.labels, strict=True):
@@ -133,12 +147,12 @@ class Labelled:
 
 @dataclass(frozen=True)
 class ClassifyOptions(SequenceOptions):
-    """Options of a run that learns to label sequences.
+    """Options of a run that trains a classifier of sequences.
 
     Raises
     ------
     ValueError
-        A value is not allowed.
+        If a value is not allowed.
     """
 
     sequence: str = ""
@@ -157,24 +171,27 @@ class ClassifyOptions(SequenceOptions):
         if not 0 <= self.test_fraction < 1:
             self.refuse("test_fraction", "a number at least 0 and below 1", self.test_fraction)
         if self.seq_len is not None:
-            self.refuse("seq_len", "None, as the label is that of the whole sequence", self.seq_len)
+            expected = "None, because a label belongs to a whole sequence"
+            self.refuse("seq_len", expected, self.seq_len)
 
 
 class ClassifyTask:
-    """A table of sequences that are to be labelled.
+    """The task of classifying the sequences of a table.
 
     Parameters
     ----------
     table : Table
+        The table of the sequences.
     options : ClassifyOptions
+        The options of the run.
 
     Raises
     ------
     OSError
-        The test table cannot be read.
+        If the test table cannot be read.
     ValueError
-        A column is missing or holds no numbers; there are fewer than two labels; the test part
-        has other labels.
+        If a column is missing or holds no numbers, there are fewer than two labels, or the test
+        part has other labels.
     """
 
     def __init__(self, table: Table, options: ClassifyOptions) -> None:
@@ -183,7 +200,7 @@ class ClassifyTask:
         given = options.features
         self.features = given.split(",") if given else table.numeric(but=fixed)
         if not self.features:
-            expected, got = "columns of numbers", "none beside sequence and label"
+            expected, got = "columns of numbers", "none except sequence and label"
             raise ValueError(message(table.path, "features", expected, got))
         train = Labelled.read(table, *fixed, self.features)
         if options.test_csv is not None:
@@ -210,11 +227,11 @@ class ClassifyTask:
 
     @property
     def validation(self) -> tuple[Any, Any] | None:
-        """The sequences held out of the training part, if there are some."""
+        """The sequences held out of the training part, or None."""
         return self._pairs(self.valid) if self.valid.names else None
 
     def start(self) -> FitTrainer:
-        """Make the model, with all that labelling needs in its file, and its trainer."""
+        """Return the trainer of a new model, whose file will hold the task."""
         options = self.options
         model = options.model(
             input_size=len(self.features), output_size=len(self.classes), targets="last"
@@ -227,12 +244,12 @@ class ClassifyTask:
         return options.trainer(model, *self._pairs(self.train), self.validation)
 
     def resume(self, model: Model, path: Path) -> FitTrainer:
-        """Go on with a run, whose model was loaded from a path."""
+        """Return a trainer that continues a run, whose model was loaded from `path`."""
         x, y = self._pairs(self.train)
         return FitTrainer.go_on(model, path, x, y, validation=self.validation)
 
     def report(self, model: Model, out: Path) -> list[str]:
-        """Label the test part, write ``labels.csv`` and give lines about it."""
+        """Classify the test part, write ``labels.csv`` and return lines of text about it."""
         steps = [len(s) for s in (*self.train.sequences, *self.test.sequences)]
         lines = [
             f"{len(self.train.names)} sequences to train on, {len(self.valid.names)} to validate, "
@@ -257,21 +274,23 @@ class ClassifyTask:
 
 
 def apply_classify(model: Model, task: dict[str, Any], table: Table) -> tuple[list[str], list[Any]]:
-    """Label the sequences of a table.
+    """Classify the sequences of a table.
 
     Parameters
     ----------
     model : Model
+        A classifier.
     task : dict
-        What its file says of the task.
+        The task of its model file.
     table : Table
-        With the columns of the sequences and features; labels are not needed.
+        A table with the columns of the sequence and the features. Labels are not needed.
 
     Returns
     -------
     names : list of str
+        The names of the columns.
     columns : list of list
-        The sequence, its likeliest class and that class's probability.
+        The name of each sequence, its likeliest class and the probability of this class.
     """
     options = ClassifyOptions(**task["options"])
     unlabelled = Labelled.read(table, options.sequence, options.sequence, task["features"])

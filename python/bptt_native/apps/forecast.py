@@ -1,8 +1,8 @@
-"""Forecasting a time series: what is given, what is to be said, and what simple rules say.
+"""The forecast of a time series: data, options, training, results and simple baselines.
 
-At each row the features up to that row are given and the target ``horizon`` rows later is to be
-said. The rows from ``first_test`` on are the test part: they are forecast with all rows before
-them known, but neither weights nor scaling have seen them.
+At each row the model reads the features of this row and forecasts the target ``horizon`` rows
+later. The rows from ``first_test`` on are the test part. The model reads the rows before them when
+it forecasts, but neither its weights nor the scaling depend on the test part.
 """
 
 import json
@@ -27,14 +27,21 @@ FORECAST_LOSSES = [name for name, it in LOSSES.items() if not (it.classes or it.
 
 
 def autoregression(series: Floats, order: int, horizon: int, first_test: int) -> Floats:
-    """Forecast by a linear autoregression fitted by least squares on the training part.
+    """Forecast by a linear autoregression, fitted to the training part by least squares.
 
-    ``y[t + horizon]`` as a constant plus a weighted sum of ``y[t], ..., y[t - order + 1]``.
+    The forecast of ``y[t + horizon]`` is a constant plus a weighted sum of
+    ``y[t], ..., y[t - order + 1]``.
 
     Parameters
     ----------
     series : float64 [rows]
-    order, horizon, first_test : int
+        The series y.
+    order : int
+        The number of rows that a forecast depends on.
+    horizon : int
+        The number of rows to look ahead.
+    first_test : int
+        The first row of the test part, counted from 0.
 
     Returns
     -------
@@ -44,7 +51,7 @@ def autoregression(series: Floats, order: int, horizon: int, first_test: int) ->
     Raises
     ------
     ValueError
-        The training part has fewer rows than the regression has coefficients.
+        If the training part has fewer rows than the regression has coefficients.
     """
     n, first = len(series), order + horizon - 1  # the first row that has all its lags
     if first_test - first <= order:
@@ -60,23 +67,26 @@ def autoregression(series: Floats, order: int, horizon: int, first_test: int) ->
 
 
 def persistence(series: Floats, horizon: int, first_test: int) -> Floats:
-    """Forecast that nothing changes: ``y[t + horizon] = y[t]``, for the test rows."""
+    """Forecast the test rows by ``y[t + horizon] = y[t]``: nothing changes."""
     return series[first_test - horizon : len(series) - horizon]
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A series with its test part and its scaling.
+    """A series, divided into training and test part, and its scaling.
 
     Attributes
     ----------
-    features, target : float64 [rows, F], [rows]
+    features : float64 [rows, F]
+        The features that the model reads.
+    target : float64 [rows]
+        The series to forecast.
     first_test : int
-        The row that the test part begins with.
+        The first row of the test part, counted from 0.
     horizon : int
-        Rows between what is given and what is to be said.
+        The number of rows to look ahead.
     scaling, target_scaling : Scaling
-        Of features and target, from the training part.
+        The scaling of features and target, computed from the training part.
     """
 
     features: Floats
@@ -88,12 +98,12 @@ class Forecast:
 
     @classmethod
     def of(cls, features: Floats, target: Floats, first_test: int, horizon: int = 1) -> Self:
-        """Divide a series and measure the scaling of its training part.
+        """Return a divided series, with the scaling of its training part.
 
         Raises
         ------
         TypeError, ValueError
-            The horizon is not positive, or a part has too few rows.
+            If the horizon is not positive, or a part has too few rows.
         """
         integer(horizon, "Forecast", "horizon", 1)
         if not horizon + 2 <= first_test < len(target):
@@ -105,55 +115,58 @@ class Forecast:
         return cls(features, target, first_test, horizon, scaling, target_scaling)
 
     def pairs(self, first: int, end: int, dtype: str) -> tuple[Any, Any]:
-        """Give standardised inputs and targets, the targets from rows ``first`` to ``end``.
+        """Return standardised inputs, and the targets of rows ``first`` to ``end - 1``.
 
         Returns
         -------
         x : ndarray [end - first, F]
+            The features, ``horizon`` rows earlier.
         y : ndarray [end - first, 1]
+            The targets.
         """
         x = self.scaling(self.features[first - self.horizon : end - self.horizon], dtype)
         return x, self.target_scaling(self.target[first:end, None], dtype)
 
     def training(self, dtype: str, held_out: int = 0) -> tuple[Any, Any]:
-        """Give the pairs to train on: all of the training part but its last ``held_out`` rows."""
+        """Return inputs and targets of the training part without its last ``held_out`` rows."""
         return self.pairs(self.horizon, self.first_test - held_out, dtype)
 
     def validation(self, dtype: str, held_out: int) -> tuple[Any, Any]:
-        """Give the last ``held_out`` pairs of the training part."""
+        """Return inputs and targets of the last ``held_out`` rows of the training part."""
         return self.pairs(self.first_test - held_out, self.first_test, dtype)
 
     def predict(self, model: Model) -> Floats:
-        """Forecast the test rows, the series being read from its beginning."""
+        """Forecast the test rows. The model reads the series from its beginning."""
         n, dtype = len(self.target), str(model.config["dtype"])
         said: Any = predict(model, self.pairs(self.horizon, n, dtype)[0])
         return self.target_scaling.back(said[self.first_test - self.horizon :])[:, 0]
 
     def error(self, forecasts: npt.ArrayLike) -> float:
-        """Give the mean squared error of forecasts of the test rows, in the target's unit."""
+        """Return the mean squared error of forecasts of the test rows, in the target's unit."""
         return float(np.mean((np.asarray(forecasts) - self.target[self.first_test :]) ** 2))
 
 
 def first_test_row(table: Table, given: str | None) -> int:
-    """Find the row that the test part begins with.
+    """Return the first row of the test part.
 
     Parameters
     ----------
     table : Table
+        The table.
     given : str, optional
-        A row's number, from 1; or ``COLUMN=VALUE``: the first row whose value in this column is
-        not below that (numbers as numbers, others, as ISO dates, as texts). The last fifth of the
-        rows by default.
+        The number of the row, counted from 1; or ``COLUMN=VALUE`` for the first row whose value in
+        this column is at least VALUE. Numbers are compared as numbers, other values, such as ISO
+        dates, as texts. By default the test part is the last fifth of the rows.
 
     Returns
     -------
     int
-        From 0.
+        The row, counted from 0.
 
     Raises
     ------
     ValueError
-        There is no such column or row.
+        If there is no such column or row.
     """
     if given is None:
         return len(table.rows) - len(table.rows) // 5
@@ -175,12 +188,12 @@ def first_test_row(table: Table, given: str | None) -> int:
 
 @dataclass(frozen=True)
 class ForecastOptions(SequenceOptions):
-    """Options of a run that learns to forecast a column of a table.
+    """Options of a run that trains a forecaster of a column of a table.
 
     Raises
     ------
     ValueError
-        A value is not allowed.
+        If a value is not allowed.
     """
 
     target: str = ""
@@ -201,17 +214,19 @@ class ForecastOptions(SequenceOptions):
 
 
 class ForecastTask:
-    """A table whose column is to be forecast.
+    """The task of forecasting a column of a table.
 
     Parameters
     ----------
     table : Table
+        The table of the series.
     options : ForecastOptions
+        The options of the run.
 
     Raises
     ------
     ValueError
-        A column is missing or holds no numbers, or a part has too few rows.
+        If a column is missing or holds no numbers, or a part has too few rows.
     """
 
     def __init__(self, table: Table, options: ForecastOptions) -> None:
@@ -232,7 +247,7 @@ class ForecastTask:
         self._linear = autoregression(target, options.ar, options.horizon, first)
 
     def start(self) -> FitTrainer:
-        """Make the model, with all that forecasting needs in its file, and its trainer."""
+        """Return the trainer of a new model, whose file will hold the task."""
         options, series = self.options, self.series
         model = options.model(input_size=len(self.features), output_size=1)
         model.metadata["task"] = json.dumps({
@@ -243,19 +258,19 @@ class ForecastTask:
         return options.trainer(model, x, y, self.validation)
 
     def resume(self, model: Model, path: Path) -> FitTrainer:
-        """Go on with a run, whose model was loaded from a path."""
+        """Return a trainer that continues a run, whose model was loaded from `path`."""
         x, y = self.series.training(self.options.dtype, self._held_out)
         return FitTrainer.go_on(model, path, x, y, validation=self.validation)
 
     @property
     def validation(self) -> tuple[Any, Any] | None:
-        """The last rows of the training part, if some are held out."""
+        """Inputs and targets of the rows held out of the training part, or None."""
         if not self._held_out:
             return None
         return self.series.validation(self.options.dtype, self._held_out)
 
     def report(self, model: Model, out: Path) -> list[str]:
-        """Measure the test part, write ``forecast.csv`` and give lines about it."""
+        """Forecast the test part, write ``forecast.csv`` and return lines of text about it."""
         series, options = self.series, self.options
         said = series.predict(model)
         simple = persistence(series.target, options.horizon, series.first_test)
@@ -275,26 +290,28 @@ class ForecastTask:
 
 
 def features_of(options: ForecastOptions) -> list[str]:
-    """Name the columns that are given."""
+    """Return the names of the columns of features."""
     return options.features.split(",") if options.features else [options.target]
 
 
 def apply_forecast(model: Model, task: dict[str, Any], table: Table) -> tuple[list[str], list[Any]]:
-    """Forecast from each row of a table, the last one too.
+    """Forecast from each row of a table, including the last one.
 
     Parameters
     ----------
     model : Model
+        A forecaster.
     task : dict
-        What its file says of the task.
+        The task of its model file.
     table : Table
-        With the columns of the features.
+        A table with the columns of the features.
 
     Returns
     -------
     names : list of str
+        The names of the columns.
     columns : list of list
-        The row (from 1) that is forecast, and the forecast.
+        The number of each row that is forecast, counted from 1, and the forecast.
     """
     options = ForecastOptions(**task["options"])
     features = table.numbers(features_of(options), "features")

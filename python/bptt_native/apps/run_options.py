@@ -1,4 +1,4 @@
-"""The options of a run from the command line: those of its model and of its training."""
+"""The options that all runs of the command line share, for their model and their training."""
 
 import math
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -10,7 +10,7 @@ from ..options.table import OPTIONS
 from ..training.fit import FitTrainer
 from ..training.schedules import SCHEDULES, EarlyStopping, Schedule, schedule_of
 
-# Options of a model that the data or another field of a run decide, or that only some tasks have.
+# Options of a model that depend on the data or on another field, or that only some tasks have.
 _DECIDED = {
     "input_size", "vocab_size", "embedding_size", "hidden_size", "num_layers", "output_size",
     "loss", "targets", "reduction", "ignore_index", "class_weights", "batch_first", "bidirectional",
@@ -19,7 +19,7 @@ _DECIDED = {
 _TYPES: dict[str, Any] = {"choice": str, "flag": bool, "size": int, "count": int, "integer": int,
                           "seed": int}  # fmt: skip
 MODEL_OPTIONS = {o.file_name: o for o in OPTIONS.values() if o.name not in _DECIDED}
-"""The options of a model that every run has, by the name of the field in `RunOptions`."""
+"""The options of a model that every run has, by the name of their field in `RunOptions`."""
 
 _Fields = make_dataclass(
     "_Fields",
@@ -34,14 +34,14 @@ _Fields = make_dataclass(
 
 @dataclass(frozen=True)
 class RunOptions(_Fields):  # type: ignore[misc, valid-type]
-    """Options of a run. The names are those of ``bptt-native train``; None switches off.
+    """Options of a run, with the names of ``bptt-native train``. None switches an option off.
 
-    Besides these fields a run has those of `MODEL_OPTIONS`, which mean what they mean to ``Model``.
+    The fields of `MODEL_OPTIONS` have the meaning that they have for `Model`.
 
     Raises
     ------
     ValueError
-        A value is not allowed. (Those that the model takes are judged by ``Model``.)
+        If a value is not allowed. `Model` checks its own options.
     """
 
     hidden: int = 64
@@ -70,10 +70,15 @@ class RunOptions(_Fields):  # type: ignore[misc, valid-type]
     def read(cls, options: object) -> Self:
         """Return the options that a model file holds.
 
+        Parameters
+        ----------
+        options : dict
+            The object that the file holds.
+
         Raises
         ------
         ValueError
-            A name or a type is another, or a value is not allowed.
+            If a name is unknown, a type is wrong or a value is not allowed.
         """
         known = {f.name: f.type for f in fields(cls)}
         if not isinstance(options, dict):
@@ -90,24 +95,25 @@ class RunOptions(_Fields):  # type: ignore[misc, valid-type]
         return cls(**options)
 
     def check_integers(self, **least: int) -> None:
-        """Check that fields are integers of at least so much."""
+        """Check that fields are integers not below the given bounds."""
         for name, low in least.items():
             value = getattr(self, name)
             if type(value) is not int or value < low:
                 self.refuse(name, f"an integer of at least {low}", value)
 
     def refuse(self, name: str, expected: str, got: object) -> None:
-        """Raise the error about a field."""
+        """Raise a ValueError about a field."""
         where = type(self).__name__
         raise ValueError(f"{where}: argument {name!r}: expected {expected}, got {got!r}")
 
     def model(self, **sizes: Any) -> Model:
-        """Make the model.
+        """Return a new model with these options.
 
         Parameters
         ----------
         **sizes : int or str
-            ``input_size`` or ``vocab_size``, ``output_size``, loss and targets.
+            The other arguments of `Model`: ``input_size`` or ``vocab_size``, ``output_size``,
+            ``loss``, ``targets``.
         """
         own = [option for option in OPTIONS.values() if hasattr(self, option.file_name)]
         given = {option.name: getattr(self, option.file_name) for option in own}
@@ -115,7 +121,7 @@ class RunOptions(_Fields):  # type: ignore[misc, valid-type]
         return Model(hidden_size=self.hidden, num_layers=self.layers, **arguments)
 
     def schedule_over(self, steps: int) -> Schedule:
-        """Make the schedule of a run of so many steps."""
+        """Return the schedule of the learning rate for a run of `steps` steps."""
         return schedule_of(
             self.schedule, steps, self.warmup, self.decay, self.decay_every,
             where=type(self).__name__,
@@ -124,12 +130,12 @@ class RunOptions(_Fields):  # type: ignore[misc, valid-type]
 
 @dataclass(frozen=True)
 class SequenceOptions(RunOptions):
-    """Options of a run on sequences that ``fit`` takes.
+    """Options of a run that trains by `FitTrainer`.
 
     Raises
     ------
     ValueError
-        A value is not allowed.
+        If a value is not allowed.
     """
 
     hidden: int = 32
@@ -154,12 +160,12 @@ class SequenceOptions(RunOptions):
         looks = self.patience is not None or self.schedule == "plateau"
         if looks and self.valid_fraction == 0:
             why = "early stopping" if self.patience is not None else "the schedule plateau"
-            self.refuse("valid_fraction", f"a share above 0, which {why} looks at", 0)
+            self.refuse("valid_fraction", f"a share above 0, which {why} needs", 0)
 
     def trainer(
         self, model: Model, x: Any, targets: Any, validation: tuple[Any, Any] | None
     ) -> FitTrainer:
-        """Make the trainer of the run."""
+        """Return the trainer of the run."""
         stopping = None if self.patience is None else EarlyStopping(self.patience, self.min_delta)
         return FitTrainer(
             model, x, targets, epochs=self.epochs, batch_size=self.batch, window=self.seq_len,

@@ -1,4 +1,4 @@
-"""Model files of forecasters and classifiers, loaded with what they say of their task."""
+"""The loading of forecasters and classifiers from model files, with their tasks."""
 
 from pathlib import Path
 from typing import Any
@@ -24,23 +24,25 @@ OPTIONS: dict[str, type[RunOptions]] = {"forecast": ForecastOptions, "classify":
 
 
 def load_task(path: str | Path) -> tuple[Model, dict[str, Any]]:
-    """Load the model file of a table's task.
+    """Load the model of a forecaster or classifier, and its task.
 
     Parameters
     ----------
     path : str or Path
-        The file, or the folder of its run.
+        The model file, or the folder of its run.
 
     Returns
     -------
     model : Model
+        The model.
     task : dict
-        "task", "options", "scaling" and what the task needs.
+        The name of the task as "task", its "options", "scaling" and further entries that depend on
+        the task.
 
     Raises
     ------
     OSError, ValueError
-        It cannot be read, or is another file.
+        If the file cannot be read, or is another file.
     """
     path = model_file_of(path)
     model = load(path)
@@ -48,12 +50,12 @@ def load_task(path: str | Path) -> tuple[Model, dict[str, Any]]:
 
 
 def task_of(model: Model, path: str | Path) -> dict[str, Any]:
-    """Return what a model that was loaded says of its task; see `load_task`.
+    """Return the task of a model that was loaded from `path`; see `load_task`.
 
     Raises
     ------
     ValueError
-        It is no model of a table's task, or what it says does not fit it.
+        If it is no forecaster or classifier, or its task does not fit the model.
     """
     where, expected = "load_task", "the model file of a forecaster or classifier"
     kind = read_metadata(model, path, "task", {"task": one_of(_FORMS)}, where, expected)["task"]
@@ -70,7 +72,7 @@ def task_of(model: Model, path: str | Path) -> dict[str, Any]:
         scalings, shape = [(task["scaling"], inputs)], ("last", "cross_entropy")
     config = model.config
     fits = (config["input_size"], config["output_size"]) == (inputs, outputs)
-    targets = config["targets"].removesuffix("_row")  # as classifiers of two directions once read
+    targets = config["targets"].removesuffix("_row")  # "last_row" in older classifiers
     fits &= (targets, config["loss"], config["dtype"]) == (*shape, options.dtype)
     fits &= all(len(scaling[k]) == n for scaling, n in scalings for k in ("mean", "std"))
     if not fits:

@@ -1,7 +1,7 @@
-"""Training a character language model by truncated BPTT.
+"""The training of a character language model by truncated BPTT: options and trainer.
 
-Windows follow each other along N streams of the text and the state is carried from one to the
-next (``batches.Streams``).
+The text is cut into N streams. Windows follow each other along the streams, and the state is
+carried from one window to the next (``batches.Streams``).
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from .vocabulary import Tokens, Vocabulary
 
 @dataclass(frozen=True)
 class TextOptions(RunOptions):
-    """What decides a run. The names are those of ``bptt-native train``; None switches off.
+    """Options of a run, with the names of ``bptt-native train``. None switches an option off.
 
     Raises
     ------
     ValueError
-        A value is not allowed. (Those that the model takes are judged by ``Model``.)
+        If a value is not allowed. `Model` checks its own options.
     """
 
     hidden: int = 256
@@ -50,28 +50,31 @@ class TextOptions(RunOptions):
 
 
 class TextTrainer(Trainer):
-    """A character language model and its place in the text.
+    """The trainer of a character language model, with its place in the text.
 
     Parameters
     ----------
     text : str
-        All of it: the vocabulary comes from the whole text, the last part is held out.
+        The whole text. All its characters are in the vocabulary; its last part is held out.
     options : TextOptions
+        The options of the run.
 
     Attributes
     ----------
     model : Model
+        The model.
     vocabulary : Vocabulary
+        The characters of the text.
     step : int
-        Steps taken.
+        The number of steps taken.
     history : list of HistoryRow
         One row per step.
 
     Raises
     ------
     ValueError
-        The text is shorter than one window of all streams, or its held-out part than two
-        characters; an option is not allowed.
+        If the text is shorter than one window of all streams, its held-out part is shorter than two
+        characters, or an option is not allowed.
     """
 
     def __init__(self, text: str, options: TextOptions) -> None:
@@ -106,49 +109,49 @@ class TextTrainer(Trainer):
         model.metadata["vocabulary"] = json.dumps(vocabulary.characters)
 
     def set_steps(self, steps: int) -> None:
-        """Change the length of the run, and with it the learning rates to come.
+        """Change the length of the run, and with it the following learning rates.
 
         Parameters
         ----------
         steps : int
-            More than have been taken.
+            The number of steps of the whole run, above `step`.
         """
         super().set_steps(steps)
         self.options = replace(self.options, steps=steps)
         self.schedule = self.options.schedule_over(steps)
 
     def evaluate(self) -> float:
-        """Bits per character of the held-out text, read in up to 8 streams with carried state."""
+        """Return the bits per character of the held-out text, read in up to 8 streams."""
         assert self.validate is not None
         return self.validate().loss / math.log(2)
 
     @property
     def often(self) -> int:
-        """A twentieth of the run, in the place of an epoch."""
+        """The number of steps between measurements and checkpoints: a twentieth of the run."""
         return max(1, self.steps // 20)
 
     def describe(self) -> dict[str, Any]:
-        """Give the options and the text's SHA-256."""
+        """Return the options and the SHA-256 of the text."""
         return {"options": asdict(self.options), "data_sha256": self._sha256}
 
     @classmethod
     def resume(cls, path: str | Path, text: str) -> Self:
-        """Go on where ``save`` was: the same bits as without the interruption.
+        """Return a trainer that continues a saved run, with the same bits as without a break.
 
         Parameters
         ----------
         path : str or Path
-            A model file that a trainer wrote. The history is read from the ``history.csv`` beside
-            it, if there is one.
+            The model file of the run. The history is read from ``history.csv`` in the same folder,
+            if it exists.
         text : str
             The text that the run began with.
 
         Raises
         ------
         OSError
-            A file cannot be read.
+            If a file cannot be read.
         ValueError
-            It is not such a model file, or the text is another one.
+            If it is no model file of a text run, or the text is another one.
         """
         model, vocabulary, training = load_text_model(path)
         self = cls.__new__(cls)
@@ -168,5 +171,5 @@ class TextTrainer(Trainer):
 
 
 def _next(form: Form, tokens: Tokens) -> Data:
-    """Give a text as a sequence whose target is always the character that follows."""
+    """Return a text as a sequence, with the next character as the target of each."""
     return Data(form, [tokens[:-1]], [tokens[1:]], single=True)

@@ -1,4 +1,4 @@
-"""``bptt-native bench``: how fast a training step is, and where its time goes."""
+"""The command ``bptt-native bench``, which measures the time of a training step."""
 
 import argparse
 import statistics
@@ -17,28 +17,45 @@ from ..runtime.profile import profile
 from ..runtime.settings import get_num_threads, isa
 
 SIZES = {"hidden": 128, "input": 64, "steps": 100, "batch": 32, "layers": 1}
+MEANINGS = {
+    "hidden": "units per layer", "input": "features of the input", "steps": "steps per sequence",
+    "batch": "sequences per batch", "layers": "number of layers",
+}  # fmt: skip
 PYTHON = "python, rest"
 
 
 def add_bench(commands: Any) -> None:
-    """Add the command to the parser's."""
-    command = commands.add_parser("bench", help="time a training step, see where its time goes")
+    """Add the command ``bench`` to a parser."""
+    command = commands.add_parser(
+        "bench", help="measure the time of a training step",
+        description="Measure the time of a training step on random data. Defaults are in "
+        "parentheses.",
+    )  # fmt: skip
     command.set_defaults(run=run_bench)
-    command.add_argument("--cell", choices=list(LAYERS), default="lstm", help="(%(default)s)")
+    command.add_argument("--cell", choices=list(LAYERS), default="lstm", help="kind of the layers"
+                         " (%(default)s)")  # fmt: skip
     for name, default in SIZES.items():
-        command.add_argument(f"--{name}", type=int, default=default, help="(%(default)s)")
+        meaning = f"{MEANINGS[name]} (%(default)s)"
+        command.add_argument(f"--{name}", type=int, default=default, metavar="N", help=meaning)
     command.add_argument(
         "--outputs", type=int, default=0, metavar="N",
-        help="a whole model: a readout of N classes, loss, Adam (0: a layer alone)",
+        help="measure a model with a readout of N classes, loss and Adam (0: only the layers)",
     )  # fmt: skip
-    command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
-    command.add_argument("--seconds", type=float, default=2.0, help="of timing (%(default)s)")
-    command.add_argument("--threads", type=int, help="worker threads")
-    command.add_argument("--profile", action="store_true", help="where the engine's time goes")
+    command.add_argument(
+        "--dtype", choices=["float32", "float64"], default="float32",
+        help="type of the numbers (%(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--seconds", type=float, metavar="X", default=2.0, help="seconds to measure (%(default)s)"
+    )
+    command.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
+    command.add_argument(
+        "--profile", action="store_true", help="show how much time each phase of the engine takes"
+    )
 
 
 def layer_step(args: argparse.Namespace) -> Any:
-    """Give a training step of a layer alone: forward, backward, clip."""
+    """Return a training step of a layer: forward, backward and clipping."""
     layer = LAYERS[args.cell](args.input, args.hidden, num_layers=args.layers, dtype=args.dtype)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((args.steps, args.batch, args.input)).astype(args.dtype)
@@ -52,7 +69,7 @@ def layer_step(args: argparse.Namespace) -> Any:
 
 
 def model_step(args: argparse.Namespace) -> Any:
-    """Give a training step of a model: its loss and update too."""
+    """Return a training step of a model, which includes its loss and update."""
     model = Model(
         args.cell,
         input_size=args.input,
@@ -68,7 +85,7 @@ def model_step(args: argparse.Namespace) -> Any:
 
 
 def operations(args: argparse.Namespace) -> int:
-    """Give the floating-point operations of a step's products (2 per multiply-add)."""
+    """Return the number of floating-point operations of a step's products."""
     shape, rows = cell_shape(OPTIONS["cell"].choices[args.cell]), args.steps * args.batch
     read = args.input + (args.layers - 1) * args.hidden
     if shape.products:
@@ -78,7 +95,7 @@ def operations(args: argparse.Namespace) -> int:
 
 
 def run_bench(args: argparse.Namespace) -> int:
-    """Time steps and print what came out."""
+    """Measure training steps and print their time."""
     for name in SIZES:
         integer(getattr(args, name), "bench", name, 1)
     integer(args.outputs, "bench", "outputs", 0)
@@ -103,7 +120,7 @@ def run_bench(args: argparse.Namespace) -> int:
 
 
 def timed(step: Any, seconds: float) -> list[float]:
-    """Give the seconds of each of the steps that fit, three at least."""
+    """Return the seconds of each step: as many as fit, but at least three."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < end:
@@ -114,7 +131,7 @@ def timed(step: Any, seconds: float) -> list[float]:
 
 
 def print_profile(step: Any, count: int) -> None:
-    """Run the steps again with the engine's counters, and print a line for each phase."""
+    """Run the steps again under the engine's profile, and print a line for each phase."""
     with profile() as counted:
         for _ in range(count):
             step()

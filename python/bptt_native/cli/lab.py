@@ -12,18 +12,30 @@ NOT_HELD, JOB_FAILED = 1, 4
 
 
 def add_lab(commands: Any) -> None:
-    """Add the command to those of the parser."""
-    command = commands.add_parser("lab", help="run experiments on claims about recurrent learning")
+    """Add the command ``lab`` to a parser."""
+    command = commands.add_parser(
+        "lab", help="run experiments on claims about recurrent learning",
+        description="Run an experiment and print whether its claims held. The measurements, the "
+        "verdict and a figure are written to a folder. Defaults are in parentheses.",
+    )  # fmt: skip
     command.set_defaults(run=run_lab)
-    command.add_argument("name", nargs="?", metavar="NAME", help="experiment (none: list them)")
+    command.add_argument(
+        "name", nargs="?", metavar="NAME", help="experiment; without it, list all experiments"
+    )
     command.add_argument("--full", action="store_true", help="run the long form")
-    command.add_argument("--out", default="runs/lab", help="folder (%(default)s)")
+    command.add_argument(
+        "--out", metavar="DIR", default="runs/lab", help="folder of the results (%(default)s)"
+    )
     command.add_argument(
         "--redraw", action="store_true",
         help="write verdict and figure again from the measurements in the folder",
     )  # fmt: skip
-    command.add_argument("--seeds", type=int, help="number of seeds (depends on the experiment)")
-    command.add_argument("--jobs", type=int, help="parallel processes (one per processor)")
+    command.add_argument(
+        "--seeds", type=int, metavar="N", help="number of seeds (depends on the experiment)"
+    )
+    command.add_argument(
+        "--jobs", type=int, metavar="N", help="number of parallel processes (one per processor)"
+    )
 
 
 def run_lab(args: argparse.Namespace) -> int:
@@ -34,12 +46,12 @@ def run_lab(args: argparse.Namespace) -> int:
             quick, full = (duration(60 * minutes) for minutes in experiment.minutes)
             print(f"{name:16} {quick:>12} {full:>12}   {experiment.title}")
         print(
-            "CPU time of all jobs on an AMD EPYC with avx512 (docs/lab), without the start of "
-            "processes"
+            "The times are the CPU time of all jobs on an AMD EPYC with avx512 (docs/lab.md), "
+            "without the start of processes."
         )
         return 0
     if args.redraw and (args.full or args.seeds is not None or args.jobs is not None):
-        expected = "no option for new measurements with it"
+        expected = "no option for new measurements"
         got = "--full, --seeds or --jobs"
         raise ValueError(message("lab", "--redraw", expected, got))
     try:

@@ -1,12 +1,11 @@
-"""``bptt-native``: train recurrent networks on texts and tables, see what the library runs on.
+"""The program ``bptt-native``: its parser, the commands ``info`` and ``demo``, and its exit codes.
 
-Results go to the standard output and progress to the standard error. Exit codes: 0 done, 1 an
-experiment's claim did not hold, 2 bad input (one line says which), 3 training diverged, 4 a job of
-an experiment failed, 130 interrupted, 141 nobody reads the output.
+Results go to the standard output and progress to the standard error. Exit codes: 0 done, 1 a claim
+of an experiment did not hold, 2 bad input (one line explains it), 3 training diverged, 4 a job of
+an experiment failed, 130 interrupted, 141 the reader of the output has gone.
 
-What cannot be written to the standard error is lost, and closed streams are the null device's:
-neither ends a run. An output that is full ends the program with 2 when its results are written,
-after a run is saved.
+Neither a closed stream nor a full standard error ends a run: the text is lost. If the standard
+output is full, the run is saved, and the program ends with 2 when it writes its results.
 """
 
 import argparse
@@ -42,24 +41,25 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and end the program."""
+        """Print an error as one line and end the program."""
         self.exit(BAD_INPUT, f"{self.prog}: error: {' '.join(message.split())}\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """End the program, unless what it has written, a help or version, cannot be written."""
+        """End the program after its output (a help text or the version) has been written."""
         sys.stdout.flush()
         super().exit(status, message)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Write a text; argparse's own method passes over what cannot be written."""
+        """Print a text. The method of argparse ignores a text that cannot be written."""
         print(message, end="", file=file or sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Give the parser of the command line."""
+    """Return the parser of the command line."""
     parser = Parser(
         prog="bptt-native",
-        description="Train recurrent networks on texts and tables, see what the library runs on.",
+        description="Train recurrent neural networks on texts and tables, and look at how they "
+        "learn.",
     )
     parser.add_argument("--version", action="version", version=f"bptt_native {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -69,14 +69,28 @@ def build_parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_bench(commands)
     add_lab(commands)
-    info = commands.add_parser("info", help="the library, or a model file")
-    info.add_argument("model", nargs="?", help="a model file")
+    info = commands.add_parser(
+        "info", help="describe the library, or a model file",
+        description="Print the version, instruction set and threads of the library; or with MODEL "
+        "the options, parameters and task of a model file.",
+    )  # fmt: skip
+    info.add_argument("model", metavar="MODEL", nargs="?", help="model file, or folder of a run")
     info.set_defaults(run=run_info)
-    show = commands.add_parser("demo", help="learn English prose for a minute, see the gradient")
-    show.add_argument("--out", default="runs/demo", help="folder (%(default)s)")
-    show.add_argument("--seconds", type=float, default=55.0, help="of training (%(default)s)")
-    show.add_argument("--seed", type=int, default=0)
-    show.add_argument("--threads", type=int, help="worker threads")
+    show = commands.add_parser(
+        "demo", help="train a model on English prose for a minute and show the gradient's flow",
+        description="Train a character model on English prose for a minute. Print text that it "
+        "generates, and how the gradient fades over time. Defaults are in parentheses.",
+    )  # fmt: skip
+    show.add_argument(
+        "--out", metavar="DIR", default="runs/demo", help="folder of the run (%(default)s)"
+    )
+    show.add_argument(
+        "--seconds", type=float, metavar="X", default=55.0, help="seconds of training (%(default)s)"
+    )
+    show.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="seed of the run (%(default)s)"
+    )
+    show.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
     show.set_defaults(run=run_demo)
     return parser
 
@@ -91,7 +105,7 @@ def run_info(args: argparse.Namespace) -> int:
         return 0
     path = model_file_of(args.model)
     model = load(str(path))
-    about: list[str] = []  # read before anything is printed
+    about: list[str] = []  # complete before anything is printed
     if "task" in model.metadata:
         for name, value in task_of(model, path).items():
             text = ", ".join(f"{k}={v}" for k, v in value.items()) if name == "options" else value
@@ -121,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments; those of the process when not given.
+        The arguments of the command line; by default those of the process.
 
     Returns
     -------
@@ -142,7 +156,7 @@ def _run(argv: Sequence[str] | None) -> int:
                 set_num_threads(args.threads)
             code: int = args.run(args)
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone; what Python still holds has nowhere to go
+    except BrokenPipeError:  # the reader has gone: drop the text that Python still holds
         discard(sys.stdout)
         return BROKEN_PIPE
     except KeyboardInterrupt:
@@ -158,7 +172,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong; of the system's errors, the file's name once and no number."""
+    """Return the text of an error; a system error names the file once, and has no number."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     text, name = error.strerror, error.filename

@@ -16,20 +16,21 @@ from ..training.run_files import REPORT_FILE
 def add_report(commands: Any) -> None:
     """Add the command ``report`` to a parser."""
     command = commands.add_parser(
-        "report", help="show a run as one HTML page",
+        "report", help="write a report of a run as one HTML page",
         description="Write a self-contained HTML page about a run of `train` or of fit(..., "
-        "out=RUN): its curves, the gradient's flow (if it was recorded), clipping, the spectrum of "
-        "W_hh, samples, and the dependence of outputs on inputs.",
+        "out=RUN). It shows learning curves, the gradient's flow (if it was recorded), clipping, "
+        "the spectrum of W_hh, samples, and how outputs depend on inputs.",
     )  # fmt: skip
     command.set_defaults(run=run_report)
-    command.add_argument("folder", metavar="RUN", help="a run's folder, or its model file")
-    command.add_argument("-o", "--out", metavar="FILE", help="page (report.html in the folder)")
-    command.add_argument("--text", metavar="FILE", help="text whose dependences are shown, - for "
-                         "the standard input (a text that the model generates)")  # fmt: skip
-    command.add_argument("--csv", metavar="FILE", help="table whose dependences are shown")
-    command.add_argument("--length", type=int, default=120, metavar="N",
-                         help="characters, or last rows of a series (%(default)s)")  # fmt: skip
-    command.add_argument("--threads", type=int, metavar="N", help="worker threads")
+    command.add_argument("folder", metavar="RUN", help="folder of a run, or its model file")
+    command.add_argument("-o", "--out", metavar="FILE",
+                         help="page to write (report.html in the folder)")  # fmt: skip
+    command.add_argument("--text", metavar="FILE", help="text to show dependences for, - for the "
+                         "standard input (by default a text that the model generates)")  # fmt: skip
+    command.add_argument("--csv", metavar="FILE", help="table to show dependences for")
+    command.add_argument("--length", type=int, default=120, metavar="N", help="number of characters"
+                         " of the text, or of last rows of a series (%(default)s)")  # fmt: skip
+    command.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
 
 
 def run_report(args: argparse.Namespace) -> int:
@@ -42,7 +43,7 @@ def run_report(args: argparse.Namespace) -> int:
     text = None if args.text is None else read_text(args.text)
     table = None if args.csv is None else Table.read(args.csv)
     data = collect(folder, text, table, args.length)
-    # The name of a folder may not be valid UTF-8.
+    # The name of the folder may be invalid UTF-8.
     replace(out, page(data).encode(errors="backslashreplace"), "report")
     if data["flow"] is None:
         print("the gradient's flow was not recorded: train with --watch-gradients",

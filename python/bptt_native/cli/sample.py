@@ -1,4 +1,4 @@
-"""``bptt-native sample``: text that a trained model writes."""
+"""The command ``bptt-native sample``, which prints text that a trained model generates."""
 
 import argparse
 from typing import Any
@@ -8,19 +8,33 @@ from ..training.run_files import model_file_of
 
 
 def add_sample(commands: Any) -> None:
-    """Add the command ``sample``."""
-    command = commands.add_parser("sample", help="let a trained model write")
+    """Add the command ``sample`` to a parser."""
+    command = commands.add_parser(
+        "sample", help="generate text with a trained model",
+        description="Print text that a model of `train` generates, character by character. "
+        "Defaults are in parentheses.",
+    )  # fmt: skip
     command.set_defaults(run=run_sample)
-    command.add_argument("model", metavar="MODEL", help="a model file of `train`, or its folder")
-    command.add_argument("--prime", default="\n", help="what it reads first (a line end)")
-    command.add_argument("--length", type=int, default=500, help="characters (%(default)s)")
-    command.add_argument("--temperature", type=float, default=0.8, help="(%(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    command.add_argument("--threads", type=int, help="worker threads")
+    command.add_argument("model", metavar="MODEL", help="model file of `train`, or its folder")
+    command.add_argument(
+        "--prime", metavar="TEXT", default="\n", help="text to begin with (a line end)"
+    )
+    command.add_argument(
+        "--length", type=int, metavar="N", default=500,
+        help="number of characters to generate (%(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--temperature", type=float, metavar="X", default=0.8,
+        help="divisor of the logits: near 0 the likeliest characters only (%(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="seed of the text (%(default)s)"
+    )
+    command.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
 
 
 def run_sample(args: argparse.Namespace) -> int:
-    """Write what a model writes."""
+    """Print the text that a model generates."""
     model, vocabulary, _ = load_text_model(model_file_of(args.model))
     characters = sample(model, vocabulary, args.prime, args.length, args.temperature, args.seed)
     first = next(characters, "")

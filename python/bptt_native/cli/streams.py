@@ -1,4 +1,4 @@
-"""The program's standard streams: what it can use, whatever it was started with."""
+"""The standard streams of the program, usable even if it was started with closed ones."""
 
 import io
 import os
@@ -12,14 +12,14 @@ from ..runtime.standard_error import discard, messages
 
 
 def warn(command: str, text: str) -> None:
-    """Write a warning as one line."""
+    """Print a warning as one line."""
     line = " ".join(text.split())
     print(f"bptt-native {command}: warning: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def warnings_as_lines(command: str) -> Iterator[None]:
-    """Write what Python warns of as lines of this command."""
+    """Print Python's warnings as lines of a command."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         warn(command, str(message))
@@ -30,7 +30,7 @@ def warnings_as_lines(command: str) -> Iterator[None]:
 
 
 class _Results:
-    """A standard output whose errors name it."""
+    """The standard output, with errors that name it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -41,7 +41,7 @@ class _Results:
             return self._stream.write(text)
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the text that is still buffered."""
         with _named():
             self._stream.flush()
 
@@ -59,15 +59,15 @@ def _named() -> Iterator[None]:
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Provide the program with streams that it can use; closed ones are the null device's."""
-    # The lowest free descriptor is that of the closed stream, so no other file takes its place.
+    """Provide the program with standard streams; the null device replaces closed ones."""
+    # open() returns the lowest free descriptor, which is that of the closed stream.
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks becomes \\u....
+    if isinstance(sys.stdout, io.TextIOWrapper):  # \\u.... for what the encoding cannot express
         sys.stdout.reconfigure(errors="backslashreplace")
     results, errors = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = cast(TextIO, _Results(results)), messages(errors)

@@ -1,4 +1,4 @@
-"""``bptt-native train``: a text, a time series or labelled sequences; and ``predict``."""
+"""The commands ``train`` and ``predict``: models of a text, a time series, labelled sequences."""
 
 import argparse
 import csv
@@ -29,7 +29,7 @@ INTERRUPTED = 130
 
 
 def _limit(text: str) -> float | None:
-    """Read a threshold; 0 means none."""
+    """Return the number that a text holds, or None for 0."""
     return float(text) or None
 
 
@@ -41,18 +41,20 @@ def _every(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        expected = f"expected a number of steps, got {text!r}; FILE goes before it, or after =N"
-        raise argparse.ArgumentTypeError(expected) from None
+        cure = "put FILE before the option, or write the option with =N"
+        raise argparse.ArgumentTypeError(
+            f"expected a number of steps, got {text!r}: {cure}"
+        ) from None
 
 
-_limit.__name__, _size.__name__ = "number", "integer"  # argparse names them in its errors
+_limit.__name__, _size.__name__ = "number", "integer"  # the names in the errors of argparse
 
 Kind = Callable[[str], Any]
 Flags = dict[str, tuple[Kind, str]]
 
 
 def _kind(option: Option) -> Kind:
-    """Return what reads an option of the model."""
+    """Return the function that reads an option of the model."""
     if option.kind in ("choice", "flag"):
         return str if option.kind == "choice" else bool
     whole = option.kind in ("size", "count", "integer", "seed")
@@ -62,7 +64,7 @@ def _kind(option: Option) -> Kind:
 
 
 def _meaning(option: Option) -> str:
-    """Return the help text of an option of the model: whose it is, its line and its choices."""
+    """Return the help text of an option of the model: its owner, description and choices."""
     text = ", ".join(option.owner_names)
     text = text.upper() if option.owner == "cell" else text
     names = [n for n, v in option.choices.items() if not (option.or_none and v == option.default)]
@@ -79,43 +81,46 @@ def _flags_of(*groups: str) -> Flags:
 
 
 MODEL: Flags = {
-    "hidden": (int, "units per layer"),
-    "layers": (int, "layers"),
-    "bidirectional": (bool, "classify: a second direction reads from the end"),
-    "embedding": (_size, "text: size of an embedding table, 0: one-hot"),
+    "hidden": (int, "number of units per layer"),
+    "layers": (int, "number of layers"),
+    "bidirectional": (bool, "classify: read the sequences backwards too"),
+    "embedding": (_size, "text: size of the embedding of a character, 0: one-hot vectors"),
     **_flags_of("layer"),
-    "seed": (int, "of the initial parameters, of random masks and of the data order"),
+    "seed": (int, "seed of the initial parameters, the random masks and the order of the data"),
 }
 TRAINING: Flags = {
-    "seq_len": (_size, "steps of truncated BPTT; 0: series and sequences as a whole"),
-    "batch": (_size, "streams or sequences side by side"),
-    "accumulate": (int, "batches per update; not for text"),
-    "steps": (int, "steps of training; text only"),
-    "epochs": (float, "passes over the data; for text instead of --steps"),
-    "schedule": (str, "of the learning rate: constant, step, exponential, cosine or plateau"),
-    "warmup": (int, "steps in which the learning rate rises"),
-    "decay": (float, "factor of the schedules step, exponential and plateau"),
-    "decay_every": (_size, "steps between the factors of step and exponential; a third of all"),
-    "decay_patience": (int, "measurements without progress before the factor of plateau"),
+    "seq_len": (_size, "steps of a window of truncated BPTT; 0: no truncation"),
+    "batch": (_size, "streams or sequences per batch"),
+    "accumulate": (int, "not text: batches per update"),
+    "steps": (int, "text: steps of training"),
+    "epochs": (float, "passes over the data; text: may be given instead of --steps"),
+    "schedule": (str, "learning rates: constant, step, exponential, cosine or plateau"),
+    "warmup": (int, "steps at the beginning in which the learning rate rises"),
+    "decay": (float, "factor of the learning rate of step, exponential and plateau"),
+    "decay_every": (_size, "steps between decays of step and exponential; by default a third of "
+                    "all steps"),
+    "decay_patience": (int, "measurements without progress until a decay of plateau"),
     **_flags_of("optimizer", "model"),
-    "label_smoothing": (float, "classify: share of the target spread over all classes"),
-    "loss": (str, f"forecast: {', '.join(FORECAST_LOSSES)}"),
-    "huber_delta": (float, "forecast: error, in standard deviations, from which huber is linear"),
-    "valid_fraction": (float, "share of the training part held out: the end of text or series"),
-    "patience": (_size, "stop after so many epochs without progress on the held-out share"),
-    "min_delta": (float, "what counts as progress"),
-}
+    "label_smoothing": (float, "classify: share of the target that is spread over all classes"),
+    "loss": (str, f"forecast: loss, {' or '.join(FORECAST_LOSSES)}"),
+    "huber_delta": (float, "forecast: error, in standard deviations, above which huber is linear"),
+    "valid_fraction": (float, "share of the training part that is held out; it is the end of a "
+                       "text or series"),
+    "patience": (_size, "epochs without progress on the held-out share until training stops"),
+    "min_delta": (float, "smallest decrease of the loss that counts as progress"),
+}  # fmt: skip
 DATA: Flags = {
-    "target": (str, "forecast: the column to forecast"),
-    "features": (str, "columns given, with commas between; forecast: the target; classify: all "
-                 "columns of numbers"),
-    "horizon": (int, "forecast: how many rows ahead"),
-    "test_from": (str, "forecast: first test row, from 1, or COLUMN=VALUE; the last fifth"),
-    "ar": (int, "forecast: order of the linear autoregression that is reported beside"),
-    "sequence": (str, "classify: the column that says which sequence a row belongs to"),
-    "label": (str, "classify: the column of the label"),
-    "test_csv": (str, "classify: a file of sequences to test on"),
-    "test_fraction": (float, "classify: else, share of the sequences to test on"),
+    "target": (str, "forecast: column to forecast"),
+    "features": (str, "input columns, separated by commas; by default the target (forecast) or all "
+                 "numeric columns (classify)"),
+    "horizon": (int, "forecast: number of rows to look ahead"),
+    "test_from": (str, "forecast: first row of the test part, counted from 1, or COLUMN=VALUE; by "
+                  "default the last fifth is the test part"),
+    "ar": (int, "forecast: order of the linear autoregression to compare with"),
+    "sequence": (str, "classify: column with the name of the sequence of a row"),
+    "label": (str, "classify: column of the label"),
+    "test_csv": (str, "classify: file of sequences to test on"),
+    "test_fraction": (float, "classify: share of the sequences to test on, without --test-csv"),
 }  # fmt: skip
 KINDS: dict[str, type[RunOptions]] = {
     "text": TextOptions, "forecast": ForecastOptions, "classify": ClassifyOptions,
@@ -126,7 +131,7 @@ _SAID = {"None": "none", "False": "no", "True": "yes"}
 
 
 def _default(name: str) -> str:
-    """Say what an option is when it is not given, by task where that differs."""
+    """Return the default of an option for its help text, by task where it differs."""
     shown: dict[str, str] = {}
     for task, kind in KINDS.items():
         for field in fields(kind):
@@ -143,17 +148,19 @@ def add_train(commands: Any) -> None:
     """Add the command ``train`` to a parser."""
     train = commands.add_parser(
         "train", help="train a model on a text, a time series or labelled sequences",
-        description="Train a character language model on a UTF-8 text (FILE), or with --csv a "
-        "forecaster of a column (--target) or a classifier of sequences (--sequence, --label). "
-        "Ctrl-C saves; --resume goes on to the same bits.",
+        description="Train a character language model on a UTF-8 text (FILE). With --csv, train a "
+        "model that forecasts a column (--target) or classifies sequences (--sequence, --label). "
+        "Ctrl-C saves the run; --resume continues it, with the same result as without a break. "
+        "Defaults are in parentheses.",
     )  # fmt: skip
     train.set_defaults(run=run_train)
-    train.add_argument("file", metavar="FILE", nargs="?", help="a text, - for the standard input")
+    train.add_argument("file", metavar="FILE", nargs="?", help="text, - for the standard input")
     data = train.add_argument_group("tables")
-    data.add_argument("--csv", metavar="FILE", help="a table with a line of column names")
-    data.add_argument("--task", choices=tuple(KINDS), help="forecast or classify; text for FILE")
-    model = train.add_argument_group("the model")
-    training = train.add_argument_group("its training (0 switches a clip off)")
+    data.add_argument("--csv", metavar="FILE", help="table whose first line names the columns")
+    data.add_argument("--task", choices=tuple(KINDS),
+                      help="task; by default the one that FILE or the columns imply")  # fmt: skip
+    model = train.add_argument_group("model")
+    training = train.add_argument_group("training (0 switches a threshold of clipping off)")
     for group, options in ((data, DATA), (model, MODEL), (training, TRAINING)):
         for name, (kind, meaning) in options.items():
             how: dict[str, Any] = {"type": kind}
@@ -163,33 +170,37 @@ def add_train(commands: Any) -> None:
             group.add_argument(
                 _flag(name), default=argparse.SUPPRESS, help=meaning + _default(name), **how
             )
-    run = train.add_argument_group("the run")
-    run.add_argument("--out", metavar="DIR", help="folder of the run (runs/ and FILE's name)")
-    run.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    run = train.add_argument_group("run")
+    run.add_argument("--out", metavar="DIR", help="folder of the run (runs/ and the name of FILE)")
+    run.add_argument("--resume", action="store_true", help="continue the run in --out")
     run.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     run.add_argument("--eval-every", type=int, metavar="N",
-                     help="steps between measurements (a twentieth of the run; not text: an epoch)"
+                     help="steps between measurements (text: a twentieth of the run, else an epoch)"
                      )  # fmt: skip
-    run.add_argument("--checkpoint-every", type=int, metavar="N", help="steps (likewise)")
-    skips = "give up after so many non-finite gradients in a row (%(default)s)"
+    run.add_argument("--checkpoint-every", type=int, metavar="N",
+                     help="steps between checkpoints (as --eval-every)")  # fmt: skip
+    skips = "successive non-finite gradients until training stops (%(default)s)"
     run.add_argument("--max-skips", type=int, default=20, metavar="N", help=skips)
     run.add_argument("--watch-gradients", type=_every, nargs="?", const=50, metavar="N",
-                     help="look at the gradient's flow every N steps (%(const)s), warn when it "
+                     help="record the gradient's flow every N steps (%(const)s), and warn if it "
                      "vanishes or explodes; `report` shows it")  # fmt: skip
-    run.add_argument("--threads", type=int, metavar="N", help="worker threads")
+    run.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
 
 
 def add_predict(commands: Any) -> None:
     """Add the command ``predict`` to a parser."""
-    command = commands.add_parser("predict", help="forecast or label what a table holds")
+    command = commands.add_parser(
+        "predict", help="forecast a series or classify sequences of a table",
+        description="Apply a forecaster or classifier to a table and print the result as CSV.",
+    )  # fmt: skip
     command.set_defaults(run=run_predict)
-    command.add_argument("model", metavar="MODEL", help="a model file of `train`, or its folder")
-    command.add_argument("--csv", metavar="FILE", required=True, help="the table")
-    command.add_argument("--threads", type=int, help="worker threads")
+    command.add_argument("model", metavar="MODEL", help="model file of `train`, or its folder")
+    command.add_argument("--csv", metavar="FILE", required=True, help="table")
+    command.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
 
 
 def _task(args: argparse.Namespace) -> str:
-    """Find out what is to be learnt."""
+    """Return the task that the arguments imply."""
     if (args.file is None) == (args.csv is None):
         got = "neither" if args.file is None else "both"
         raise ValueError(f"argument 'FILE': expected either a text FILE or --csv FILE, got {got}")
@@ -206,7 +217,7 @@ def _task(args: argparse.Namespace) -> str:
 
 
 def _given(args: argparse.Namespace, task: str) -> dict[str, Any]:
-    """Give the options that the command line names; refuse those of other tasks."""
+    """Return the options that are on the command line; refuse those of other tasks."""
     names = {*MODEL, *TRAINING, *DATA}
     given = {name: getattr(args, name) for name in names if hasattr(args, name)}
     known = {field.name for field in fields(KINDS[task])} | {"epochs"}
@@ -240,8 +251,8 @@ def run_train(args: argparse.Namespace) -> int:
     name = "stdin" if args.file == "-" else Path(args.file or args.csv).stem
     out = Path(args.out) if args.out is not None else Path("runs") / name
     if not args.resume and (out / MODEL_FILE).exists() and not args.overwrite:
-        cures = "--resume goes on with it, --overwrite replaces it"
-        expected = "a folder that holds no run yet"
+        cures = "--resume continues it, --overwrite replaces it"
+        expected = "a folder without a run"
         raise ValueError(f"argument '--out': expected {expected}, got '{out}': {cures}")
     if task == "text":
         return _train_text(args, given, out)
@@ -249,7 +260,7 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def _loop(trainer: Trainer, args: argparse.Namespace, out: Path, text: bool) -> bool:
-    """Train with progress; say so if it was interrupted."""
+    """Train and show progress; return whether the run ended without an interruption."""
     progress, watch = Progress(trainer.steps, text=text), None
     if args.watch_gradients is not None:
         watch = Watch(args.watch_gradients, say=partial(warn, "train"))
@@ -263,7 +274,7 @@ def _loop(trainer: Trainer, args: argparse.Namespace, out: Path, text: bool) -> 
         finally:
             progress.close()
     if not over:
-        again = "the same command with --resume goes on"
+        again = "the same command with --resume continues it"
         print(f"interrupted at step {trainer.step}, saved in {out}: {again}", file=sys.stderr)
     return over
 
@@ -296,7 +307,7 @@ Options = TypeVar("Options", bound=RunOptions)
 
 
 def _same(given: dict[str, Any], options: RunOptions, out: Path) -> None:
-    """Refuse options that a run to go on with has otherwise."""
+    """Refuse options that differ from those of the run to continue."""
     for name, value in given.items():
         if value != (old := getattr(options, name)):
             raise ValueError(
@@ -333,7 +344,7 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
     early = ""
     if trainer.step < trainer.steps:
         numbers = any(metrics.loss < math.inf for metrics in trainer.measured)
-        never = "" if numbers else ": no loss of the held-out share was a number"
+        never = "" if numbers else ": all losses of the held-out share were NaN"
         early = f" (early stopping{never}; {trainer.steps} at most)"
     print(f"{trainer.step} steps{early}, {trainer.seconds:.1f} s")
     print("\n".join(task.report(trainer.model, out)))

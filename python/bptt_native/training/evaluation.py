@@ -1,4 +1,4 @@
-"""How well a model does on sequences it is not trained on: loss, accuracy, its outputs."""
+"""The evaluation of a model on sequences: loss, accuracy and outputs."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ from .batches import Batch, Source, read_data, source_of
 
 
 class Metrics(NamedTuple):
-    """What was measured.
+    """The loss and accuracy of a model.
 
     Attributes
     ----------
     loss : float
-        As the model reduces it, over all targets.
+        The loss over all targets, with the `reduction` of the model.
     accuracy : float or None
         Share of the targets whose class has the largest output; None for a loss without classes.
     """
@@ -28,7 +28,7 @@ class Metrics(NamedTuple):
 
 
 def _first_draw(model: Model, training: bool, draw: int | None, where: str) -> int | None:
-    """Return which masks and noise the first batch draws; None: no pass draws any."""
+    """Return the number of the first batch's masks and noise, or None if nothing is drawn."""
     draws = flag(training, where, "training")
     if draw is not None:
         return draw_of(draw, where, draws)
@@ -36,7 +36,7 @@ def _first_draw(model: Model, training: bool, draw: int | None, where: str) -> i
 
 
 def _options(batch: Batch, index: int, first_draw: int | None) -> dict[str, Any]:
-    """Return what a pass over a batch takes; each batch draws masks and noise of its own."""
+    """Return the keyword arguments of a pass over a batch; each batch has another draw."""
     if first_draw is None:
         return batch.options
     return {**batch.options, "training": True, "draw": (first_draw + index) % 2**64}
@@ -48,18 +48,24 @@ def measure(
     accuracy: bool = True,
     first_draw: int | None = None,
 ) -> Metrics:
-    """Measure the loss, and for classes the accuracy, over the batches of one epoch.
+    """Compute the loss, and for classes the accuracy, over the batches of one epoch.
 
     Parameters
     ----------
     model : Model
+        The model, which does not change.
     source : Source
-        The states are carried from window to window.
+        The batches. States are carried from window to window.
     accuracy : bool
-        Whether it is wanted.
+        Whether to compute the accuracy.
     first_draw : int, optional
-        Which masks and noise the first batch draws, others the numbers after it; none are drawn by
-        default.
+        Number of the masks and noise of the first batch; each following batch has the next number.
+        None: no masks and noise are drawn.
+
+    Returns
+    -------
+    Metrics
+        The loss and accuracy; NaN if there is no target.
     """
     config = model.config
     mean, classes = config["reduction"] == "mean", loss_of(config).classes and accuracy
@@ -86,7 +92,7 @@ def measure(
                 real &= inside
             right += int((out[0].argmax(axis=-1) == batch.targets)[real].sum())
             targets += int(real.sum())
-    if mass == 0:  # all targets lie in what fills no window
+    if mass == 0:  # no window has a target
         return Metrics(math.nan, math.nan if classes else None)
     return Metrics(total / mass if mean else total, right / targets if classes else None)
 
@@ -101,29 +107,31 @@ def evaluate(
     training: bool = False,
     draw: int | None = None,
 ) -> Metrics:
-    """Measure a model on sequences.
+    """Compute the loss and accuracy of a model on sequences.
 
     Parameters
     ----------
     model : Model
+        The model, which does not change.
     x, targets : array_like, or lists of them
-        As in ``fit``.
+        The sequences and their targets, as in `fit`.
     batch_size : int, optional
-        Sequences side by side: 32; one long sequence is read in one piece by default.
+        Number of sequences per batch, 32 by default. One long sequence is cut into this number of
+        streams; by default it is not cut.
     window : int, optional
-        Steps at a time, with carried states: the result is the same, the memory less.
+        Number of steps per pass, with states carried to the next. The result is the same; it takes
+        less memory.
     training : bool
-        Whether dropout, zoneout and noise are drawn as in training (Monte-Carlo dropout: Gal &
+        Whether to draw dropout, zoneout and noise as in training (Monte-Carlo dropout: Gal &
         Ghahramani 2016).
     draw : int, optional
-        With `training`: the first batch draws the masks and noise of this number, the next those of
-        the number after it, and so on. None: from the model's step count on.
+        Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training`. Each
+        following batch has the next number. None: begin with the step count of the model.
 
     Returns
     -------
     Metrics
-        loss and accuracy. A number of the data that is not finite is measured as it is: the loss
-        is NaN or infinite.
+        The loss and accuracy. If numbers of the data are not finite, the loss is NaN or infinite.
 
     Raises
     ------
@@ -144,27 +152,28 @@ def predict(
     training: bool = False,
     draw: int | None = None,
 ) -> Array | list[Array]:
-    """Compute a model's outputs for sequences.
+    """Compute the outputs of a model for sequences.
 
     Parameters
     ----------
     model : Model
+        The model, which does not change.
     x : array_like, or list of array_like
-        As in ``fit``.
+        The sequences, as in `fit`.
     batch_size, window, training, draw : optional
-        As in ``evaluate``.
+        As in `evaluate`.
 
     Returns
     -------
     ndarray or list of ndarray
-        With ``targets="last"`` [N, O] ([O] for one sequence); else the form of x with O outputs: a
-        list of [T_i, O] for a list. A NaN in a sequence makes the outputs NaN that depend on it,
-        and no others.
+        With ``targets="last"`` [N, O], or [O] for one sequence. Otherwise an array like x with O
+        outputs in place of the features, or a list of [T_i, O] for a list. A NaN in x affects only
+        the outputs that depend on it.
 
     Raises
     ------
     TypeError, ValueError, IndexError
-        As in ``fit``.
+        As in `fit`.
     """
     first = _first_draw(model, training, draw, "predict")
     data = read_data(model, x, None, "predict")

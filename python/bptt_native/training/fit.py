@@ -1,4 +1,4 @@
-"""Training a model on arrays and on lists of sequences: ``fit``, and going on with ``resume``."""
+"""The training of a model on arrays and lists of sequences: `fit` and `resume`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -37,22 +37,22 @@ __all__ = ["FitResult", "FitTrainer", "Metrics", "evaluate", "fit", "predict", "
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a run did.
+    """The result of a run of `fit` or `resume`.
 
     Attributes
     ----------
     model : Model
-        Trained; with early stopping that restores, as it was at its best measurement, whatever
-        ended the run.
+        The trained model. If early stopping restores, it has the parameters of the best
+        measurement, for whatever reason the run ended.
     rows : list of HistoryRow
-        One per step.
+        The history, one row per step.
     ended : str
         "steps" (all were taken), "early stopping", or "stopped" (by a callback).
-    restored : int or None
-        The step of the best measurement, whose parameters the model has; None where early stopping
-        does not restore, or no measurement was a number: then it has those of the last step.
     gradients : list of GradientRecord
-        What ``watch`` found.
+        The records of ``watch``.
+    restored : int or None
+        The step of the best measurement, whose parameters the model has. None if the model has the
+        parameters of the last step: early stopping does not restore, or all measurements were NaN.
     """
 
     model: Model
@@ -63,7 +63,7 @@ class FitResult:
 
     @property
     def steps(self) -> dict[str, npt.NDArray[Any]]:
-        """The history per step, arrays by the names of ``HistoryRow``."""
+        """The history per step: arrays by the names of ``HistoryRow``."""
         return columns(self.rows)
 
     @property
@@ -72,14 +72,14 @@ class FitResult:
         return epochs(self.rows)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the history per step; ``bptt_native.history.read_history`` reads it."""
+        """Write the history per step as CSV, which ``bptt_native.history.read_history`` reads."""
         open_history(path, self.rows).close()
 
 
 class FitTrainer(Trainer):
-    """A model, sequences to train it on and its place in them.
+    """The trainer of a model on sequences, with its place in them.
 
-    The arguments are those of `fit`; further ones go to ``schedules.schedule_of``.
+    The arguments are those of `fit`; further ones are passed to ``schedules.schedule_of``.
     """
 
     def __init__(
@@ -106,10 +106,10 @@ class FitTrainer(Trainer):
             raise ValueError(message(where, "window", expected, str(window)))
         if early_stopping is not None:
             if held_out is None:
-                expected = "data, which early_stopping looks at"
+                expected = "held-out data, which early_stopping needs"
                 raise ValueError(message(where, "validation", expected, "None"))
             if early_stopping.monitor == "accuracy" and not data.form.classes:
-                expected = "to monitor the loss, as there are no classes"
+                expected = "one that monitors the loss, because there are no classes"
                 raise ValueError(message(where, "early_stopping", expected, "'accuracy'"))
         source = source_of(data, batch_size, window, seed)
         each = -(-source.batches // accumulate)
@@ -121,13 +121,14 @@ class FitTrainer(Trainer):
             self._named = {"name": schedule, "warmup": warmup, **decays}
             rule = schedule_of(steps=steps, where=where, **self._named)
         elif warmup:
-            expected = "0 with a schedule that is no name; use schedules.Warmup"
+            expected = "0, because the schedule is not a name; use schedules.Warmup"
             raise ValueError(message(where, "warmup", expected, str(warmup)))
         else:
             rule = schedule
         after = rule.then if isinstance(rule, Warmup) else rule
         if isinstance(after, Plateau) and held_out is None:
-            raise ValueError(message(where, "validation", "data, which plateau looks at", "None"))
+            expected = "held-out data, which the schedule plateau needs"
+            raise ValueError(message(where, "validation", expected, "None"))
         validate = None
         if held_out is not None:
             measured = source_of(held_out, batch_size, window)
@@ -141,19 +142,19 @@ class FitTrainer(Trainer):
         self._sha256 = _fingerprint(data, held_out)
 
     def set_steps(self, steps: int) -> None:
-        """Change the length of the run, and with it the rates of a schedule given by name.
+        """Change the length of the run, and with it a schedule that was given by name.
 
         Parameters
         ----------
         steps : int
-            More than have been taken.
+            The number of steps of the whole run, above `step`.
         """
         super().set_steps(steps)
         if self._named:
             self.schedule = schedule_of(steps=steps, **self._named)
 
     def describe(self) -> dict[str, Any]:
-        """Give the options and the data's SHA-256."""
+        """Return the options and the SHA-256 of the data."""
         rule = {"by": self._named} if self._named else to_json(self.schedule)
         stopping = self.early_stopping.to_json() if self.early_stopping else None
         options = {**self._options, "steps": self.steps, "schedule": rule,
@@ -165,7 +166,7 @@ class FitTrainer(Trainer):
         cls, path: str | Path, x: Any, targets: Any, *, validation: tuple[Any, Any] | None = None,
         schedule: Schedule | None = None,
     ) -> Self:  # fmt: skip
-        """Go on where a checkpoint was; see the function `resume`."""
+        """Return a trainer that continues from a checkpoint; see the function `resume`."""
         path = path_of(path, "resume", "path")
         path = model_file_of(path)
         return cls.go_on(load(path), path, x, targets, validation=validation, schedule=schedule)
@@ -175,7 +176,7 @@ class FitTrainer(Trainer):
         cls, model: Model, path: Path, x: Any, targets: Any, *,
         validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
     ) -> Self:  # fmt: skip
-        """Go on with the model of a checkpoint, which was loaded from a path."""
+        """Return a trainer for the model of a checkpoint, which was loaded from `path`."""
         expected = "a checkpoint of fit"
         training = read_place(model, path, {"fit": _FORM}, "resume", expected)
         options = dict(training["fit"])
@@ -267,67 +268,70 @@ def fit(
     Parameters
     ----------
     model : Model
-        Trained in place; its learning rate, which stays, is the highest one of the schedule.
+        The model, which is trained in place. Its learning rate is the highest one of the schedule;
+        the run does not change it.
     x : array_like, or list of array_like
         Several sequences: a list of arrays [T_i, I] of any lengths (tokens: integers [T_i]), or an
         array [T, N, I] (tokens: [T, N]; [N, T, ...] for a model with ``batch_first``). One long
-        sequence: an array [T, I] (tokens: [T]). Of the model's dtype.
+        sequence: an array [T, I] (tokens: [T]). The dtype is that of the model.
     targets : array_like, or list of array_like
-        With ``targets="every"`` in the form of x, classes or [..., O] values (for O = 1 the last
-        axis may be missing); with ``targets="last"`` one per sequence, [N] or [N, O]. A batch of
-        which none counts (``ignore_index``) makes no update.
+        With ``targets="every"`` classes in the form of x, or values [..., O] (for O = 1 the last
+        axis may be missing). With ``targets="last"`` one per sequence, [N] or [N, O]. A batch whose
+        targets do not count (``ignore_index``) makes no update.
     epochs, steps : int, optional
-        Length of the run, in passes over the data or in updates; 10 epochs by default.
+        Length of the run in passes over the data or in updates; 10 epochs by default.
     batch_size : int, optional
-        Sequences side by side, 32 by default. One long sequence is cut into so many streams, which
-        are read side by side; 1 by default.
+        Number of sequences per batch, 32 by default. One long sequence is cut into this number of
+        streams, which are read at the same time; 1 by default.
     window : int, optional
-        Truncated BPTT: so many steps at a time, the states carried from window to window. By
-        default sequences are read as a whole.
+        Number of steps of a window of truncated BPTT. States are carried from window to window. By
+        default sequences are not cut.
     accumulate : int
-        Batches per update. The gradient is that of one batch of all their targets.
+        Batches per update. The gradient is that of one batch with all their targets.
     validation : (x, targets), optional
-        Held-out data, measured after each epoch.
+        Held-out data, on which the loss is computed after each epoch.
     early_stopping : EarlyStopping, optional
-        When to stop, by what was measured.
+        The rule by which measurements on the held-out data end the run.
     schedule : str or callable
-        Of the learning rate: "constant", "step", "exponential", "cosine" or "plateau", over the
-        whole run (``schedules.schedule_of``), or a function like those in
+        Schedule of the learning rate: "constant", "step", "exponential", "cosine" or "plateau" over
+        the whole run (``schedules.schedule_of``), or a function like those in
         ``bptt_native.schedules``.
     warmup : int
-        Steps in which the rate rises, for a schedule given by name.
+        Steps at the beginning in which the rate rises, for a schedule given by name.
     seed : int
-        Of the order of the sequences, which changes from epoch to epoch.
+        Seed of the order of the sequences, which is another in each epoch.
     callbacks : sequence of callable
-        Called with the ``HistoryRow`` of each step; one that returns True stops the run.
+        Functions that are called with the ``HistoryRow`` of each step. If one returns True, the run
+        stops.
     out : str or Path, optional
         Folder for checkpoints (``model.safetensors``) and the history (``history.csv``).
     checkpoint_every : int, optional
         Steps between checkpoints; an epoch by default.
     max_skips : int
-        Steps in a row with a gradient that is not finite before giving up.
+        Number of successive gradients that are not finite until `TrainingDiverged` is raised.
     progress : bool
-        Whether to show lines (or with tqdm on a terminal a bar) on the standard error.
+        Whether to show progress on the standard error: lines, or a bar of tqdm on a terminal.
     watch : int or Watch, optional
-        Look at the gradient's flow every so many updates, and warn when it vanishes or explodes;
-        with ``out`` the file ``gradients.jsonl`` takes what is found. The training is the same.
+        Number of updates between records of the gradient's flow, or a `Watch`. A warning is issued
+        if the gradient vanishes or explodes. With ``out`` the records are written to
+        ``gradients.jsonl``. This does not change the training.
 
     Returns
     -------
     FitResult
-        model, history, and why the run ended.
+        The model, its history, and the reason why the run ended.
 
     Raises
     ------
     TypeError, ValueError
-        A dtype, shape or option does not fit, or a number of the data is not finite; nothing has
+        If a dtype, shape or option does not fit, or a number of the data is not finite. Nothing has
         changed then.
     IndexError
-        A token or class is out of range.
+        If a token or class is out of range.
     TrainingDiverged
-        After ``max_skips``.
+        If ``max_skips`` successive gradients were not finite.
     OSError
-        A file cannot be written.
+        If a file cannot be written.
     """
     trainer = FitTrainer(
         model, x, targets, epochs=epochs, steps=steps, batch_size=batch_size, window=window,
@@ -343,32 +347,32 @@ def resume(
     callbacks: Sequence[Callback] = (), checkpoint_every: int | None = None, max_skips: int = 20,
     progress: bool = False, watch: int | Watch | None = None,
 ) -> FitResult:  # fmt: skip
-    """Go on with a run that `fit` began with ``out``: to the same bits as without interruption.
+    """Continue a run of `fit` with ``out``, with the same bits as without a break.
 
     Parameters
     ----------
     path : str or Path
-        The run's folder, or its model file. It is written to.
+        The folder of the run, or its model file. The run is written to the same folder.
     x, targets, validation : array_like
         The data that the run began with.
     epochs, steps : int, optional
-        Another length of the whole run, longer than what is done.
+        A new length of the whole run, above the number of steps taken.
     schedule : callable, optional
-        Needed if the run began with a function of your own.
+        The schedule, if the run began with a function that is not in ``bptt_native.schedules``.
     callbacks, checkpoint_every, max_skips, progress, watch : optional
         As in `fit`.
 
     Returns
     -------
     FitResult
-        As `fit`; ``model`` is a new object.
+        As in `fit`; ``model`` is a new object.
 
     Raises
     ------
     OSError
-        The file cannot be read or written.
+        If a file cannot be read or written.
     ValueError
-        It is no checkpoint of `fit`, or the data are others.
+        If the file is no checkpoint of `fit`, or the data differ.
     TypeError, IndexError, TrainingDiverged
         As in `fit`.
     """
