@@ -1,4 +1,4 @@
-"""Axes (`isa`, `cell`, `dtype`), the records that the summary prints, settings of hypothesis."""
+"""Axes of tests (`isa`, `cell`, `dtype`), records for the summary, and settings of hypothesis."""
 
 import importlib.metadata
 import importlib.util

@@ -1,4 +1,4 @@
-"""Arguments that do not fit cost nothing, and messages say what was wrong with them."""
+"""Arguments that do not fit: refused before they cost memory, with messages that explain them."""
 
 import re
 import tracemalloc
@@ -25,7 +25,7 @@ tape, mse_tape = lstm.forward(x)[2], mse.forward(x)[2]
 adam = bn.Adam(lstm)
 names = list(lstm.state_dict())
 
-# Every argument that takes an array: what it is called in messages, and a call with it.
+# Every argument that takes an array: its name in messages, and a call with it.
 ENTRIES: dict[str, tuple[str, Call]] = {
     "call x": ("x", lambda v: lstm(v)),
     "forward x": ("x", lambda v: lstm.forward(v)),
@@ -68,7 +68,7 @@ ENTRIES: dict[str, tuple[str, Call]] = {
     "predict x": ("x", lambda v: predict(mse, v)),
 }  # fmt: skip
 
-HUGE = (2**20, 2, 2, 2, 2)  # 2^24 elements of one: what copies them takes at least 16 MB
+HUGE = (2**20, 2, 2, 2, 2)  # 2^24 elements over a buffer of one: a copy takes at least 16 MB
 WRONG: dict[str, Any] = {
     dtype: np.broadcast_to(np.ones((), dtype), HUGE)
     for dtype in ("f4", "f8", ">f4", "f2", "i8", "u8", "i4", "?", "c8", "O", "U3")
@@ -106,7 +106,7 @@ class Tensor:
 
 
 class Hidden:
-    """An object that cannot even be asked."""
+    """An object whose attributes raise an exception."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -298,7 +298,7 @@ class Once:
 
 
 def test_diagnostics_read_an_argument_once() -> None:
-    """What the net was given is what they go on with: the tape knows the lengths."""
+    """Diagnostics continue with the lengths of the tape, which the net has read."""
     net, plain = bn.RNN(I, H, seed=1), np.array([3, 5, 2])
     own = np.random.Generator(np.random.Philox(0)).standard_normal((T, N, I)).astype("f4")
     measures: list[Call] = [

@@ -1,4 +1,4 @@
-"""Arrays that layers take: dtypes that lose nothing, every memory order, lists."""
+"""Arrays as arguments of layers: dtypes, memory orders and lists."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Gradients of single outputs side by side: one backward pass each, and the complex step."""
+"""Gradients of single outputs: against one backward pass each, and the complex step."""
 
 import numpy as np
 import pytest

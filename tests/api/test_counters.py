@@ -1,4 +1,4 @@
-"""Counters of steps, moments and draws: whose they are, their bounds, and how files keep them."""
+"""Counters of steps, moments and draws: their owners, bounds and values in model files."""
 
 import copy
 import json

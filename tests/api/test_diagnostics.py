@@ -1,4 +1,4 @@
-"""The verdict on a gradient's flow, clipping, saturation, omega and truncation, each by itself."""
+"""Diagnostics: verdict on the flow, clipping, truncation, saturation and omega."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A thread is inside a public call while another one forks: the child makes every call and ends."""
+"""Forks while another thread is inside a public call: the child makes every call and ends."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Gradient flow: the norms themselves, the decay per step, and the article's vanishing gradient."""
+"""Gradient flow: the norms, the decay per step, and the vanishing gradient of the article."""
 
 import dataclasses
 import math

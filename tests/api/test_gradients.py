@@ -1,4 +1,4 @@
-"""Tapes and gradients: whose they are, what a backward call gives, and clipping."""
+"""Tapes and gradients: their owners, the results of backward calls, and clipping."""
 
 import copy
 import gc

@@ -1,4 +1,4 @@
-"""While a call runs without the GIL, other threads can neither resize its arrays nor mislead it."""
+"""Arrays of a running call: other threads can neither resize them nor change what was checked."""
 
 import textwrap
 
@@ -151,7 +151,7 @@ def test_no_other_thread_resizes_an_array_of_a_running_call() -> None:
 
 
 def test_an_array_changed_during_a_call_does_not_mislead_it() -> None:
-    """What was checked is what is used, and what the tape says."""
+    """A call computes with the values that it has checked, and its tape returns them."""
     seen = run(
         """
         tokens = np.arange(T * N).reshape(T, N) % V

@@ -1,6 +1,6 @@
-"""Ctrl-C in a long native call stops it and changes nothing.
+"""Ctrl-C in a long native call: the call stops and changes nothing.
 
-That a call asks often, and stops at the first no, is counted by tests/capi/cancel.c.
+tests/capi/cancel.c counts how often a call polls for it, and that it stops at the first request.
 """
 
 import os

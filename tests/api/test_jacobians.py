@@ -164,7 +164,7 @@ def test_float32_spectra_agree_with_float64(size, isa):
         net = bn.LSTM(3, size, dtype=dtype, seed=0)
         tape = net.forward(x.astype(dtype))[2]
         found.append(lyapunov(net, tape).exponents)
-    # What a step shrinks by e^-4 against the largest has lost two of seven digits.
+    # An exponent 4 below the largest loses two of seven digits in each step.
     sure = found[1] > found[1][0] - 4
     assert sure.sum() > size
     np.testing.assert_allclose(found[0][sure], found[1][sure], rtol=0, atol=1e-4)

@@ -1,4 +1,4 @@
-"""One target per sequence: what the readout reads, above all of two directions."""
+"""One target per sequence: the states that the readout reads, with one and two directions."""
 
 import itertools
 import warnings

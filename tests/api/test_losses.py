@@ -1,4 +1,4 @@
-"""Losses, their options and target weights: against NumPy in a few lines and against PyTorch."""
+"""Losses, their options and target weights: against NumPy and PyTorch."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Model files: nothing is lost, nothing foreign or altered is taken."""
+"""Model files: round trips, and refusals of foreign and altered files."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Model files at the limits of the reader: both sides of each, repeated keys, large sizes."""
+"""Model files at the limits of the reader: both sides of each limit, repeated keys, large sizes."""
 
 import ctypes
 import hashlib

@@ -1,4 +1,4 @@
-"""Model files and the operating system: the order of the calls, and every call that fails."""
+"""Model files and the operating system: the order of system calls, and the failure of each."""
 
 import errno
 import fcntl
@@ -404,7 +404,7 @@ def test_a_large_file_that_is_no_model_is_not_read(watched, tmp_path) -> None:
 
 
 def test_more_layers_than_tensors_are_refused_at_once(watched, tmp_path) -> None:
-    """The file is large enough for these layers, but not of so many tensors."""
+    """The file is large enough for these layers, but has fewer tensors than they need."""
     m = bn.Model(vocab_size=3, hidden_size=2, output_size=3, optimizer="sgd", num_layers=2)
     header, body = split(m._native.serialize())
     assert len(header) == 11  # ten tensors; the large one comes to them

@@ -1,4 +1,4 @@
-"""Optimisers: every rule against PyTorch or NumPy, groups of parameters, state, model files."""
+"""Optimisers: each rule against PyTorch or NumPy, groups of parameters, state, model files."""
 
 import copy
 import itertools

@@ -1,4 +1,4 @@
-"""The table of options: signatures, model files, the command line and the page agree with it."""
+"""The table of options: signatures, model files, the command line and docs/options.md follow it."""
 
 import copy
 import inspect

@@ -1,4 +1,4 @@
-"""Options of layers, sequences and BPTT: refusals that name both of a pair, and round trips."""
+"""Options of layers, sequences and BPTT: refusals that name both options, and round trips."""
 
 import copy
 import itertools
@@ -72,7 +72,7 @@ def test_options_of_the_other_cells(make):
         assert refusal(lambda: make("gru", reset_after=value))[0] == "reset_after"  # noqa: B023
 
 
-# What only some cells have: a class has no such argument, a model names the cell.
+# Options that the cell does not have: its class has no such argument, and `Model` names the cell.
 FOREIGN = [
     ("lstm", "alpha", 0.5, "rnn"), ("gru", "noise", 0.5, "rnn"), ("lstm", "dale", 0.5, "rnn"),
     ("gru", "nonlinearity", "elu", "rnn"), ("rnn", "proj_size", 2, "lstm"),

@@ -1,4 +1,4 @@
-"""The gradient of a model's loss by its outputs; loss and outputs of one pass."""
+"""The gradient of a model's loss with respect to its outputs; loss and outputs of one pass."""
 
 import math
 

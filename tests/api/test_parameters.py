@@ -1,4 +1,4 @@
-"""Parameters of layers: names, freezing, loading, and how they begin."""
+"""Parameters of layers: names, freezing, loading and initial values."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The package in its process: environment, import, sub-interpreters, signal handlers."""
+"""The package in its process: environment variables, import, sub-interpreters, signal handlers."""
 
 import os
 import re

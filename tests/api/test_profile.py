@@ -1,4 +1,4 @@
-"""The profile: where the engine's time goes, and the command that shows it."""
+"""The profile of the engine's time, and the command that shows it."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Bad arrays, generated: every public call refuses them by name and changes nothing."""
+"""Bad arrays, generated: each public call refuses them by name and changes nothing."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Bad tapes, gradients, streams, metadata and paths: refused by name, and nothing changes."""
+"""Bad tapes, gradients, streams, metadata and paths: they are refused by name, nothing changes."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Bad options and sizes, generated: every constructor refuses them by name."""
+"""Bad options and sizes, generated: each constructor refuses them by name."""
 
 import itertools
 

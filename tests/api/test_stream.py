@@ -1,4 +1,4 @@
-"""Streams: one step at a time, equal to the window, without allocating."""
+"""Streams: single steps, their equality with a whole window, and no allocation."""
 
 import gc
 import sys

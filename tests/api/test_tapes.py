@@ -1,4 +1,4 @@
-"""Tapes after their parameters have changed: bit for bit those of a twin that has not changed."""
+"""Tapes whose parameters have changed: the same bits as those of an unchanged twin."""
 
 import gc
 import itertools
@@ -48,7 +48,7 @@ def gradients_of(net, tape, dy, *given, **options) -> dict:
 
 
 def change(net, seed: int = 0) -> None:
-    """Give all parameters other values and signs."""
+    """Set all parameters to other values and signs."""
     rng = np.random.default_rng(seed)
     other = {name: rng.standard_normal(p.shape) for name, p in net.state_dict().items()}
     net.load_state_dict({name: p.astype(net.dtype) for name, p in other.items()})

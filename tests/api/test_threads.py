@@ -1,4 +1,4 @@
-"""Threads that share layers and models, and many layers at once."""
+"""Layers and models shared by threads, and many layers at once."""
 
 import threading
 

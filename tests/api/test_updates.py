@@ -1,4 +1,4 @@
-"""An update is judged by what it would leave behind: whole, or not made at all."""
+"""Updates: each one is made completely, or not at all."""
 
 import math
 
@@ -170,7 +170,7 @@ def test_what_the_options_say_of_it(nonfinite, raises, dtype):
 
 
 def test_clipping_comes_first():
-    """What is clipped does not overflow."""
+    """A gradient that would overflow without clipping is applied."""
     m = bn.Model(vocab_size=3, hidden_size=4, output_size=3, clip_norm=1.0)
     _, grads = m.gradients(TOKENS[:-1], TOKENS[1:])
     grads.flat[7] = 1e38

@@ -1,4 +1,4 @@
-"""NEON: the C library built for 64-bit Arm, run under emulation, against the reference."""
+"""NEON: the C library for 64-bit Arm, emulated, against the reference."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ def test_neon_multiplies_in_bfloat16(layer_io, tmp_path: Path, errors, compariso
     nets = [replace(n, options=n.options | {"compute": "bfloat16"}) for n in nets_to_run(60)[60:]]
     found = errors_of(layer_io, "neon", tmp_path, nets, "float32", errors)
     largest = sorted(max(each.values()) for each in found)
-    # The same where no factor lies near a tie; one that is rounded otherwise moves the others.
+    # Equal if no factor is near a tie; a factor that is rounded otherwise changes later ones.
     assert largest[len(nets) // 2] <= 2e-5
     assert largest[int(0.95 * len(nets))] <= 1e-2
     comparisons.add("the reference in bfloat16, on emulated NEON", len(nets))

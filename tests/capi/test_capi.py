@@ -1,4 +1,4 @@
-"""The C API, from C and from ctypes."""
+"""The C API, called from C and by ctypes."""
 
 import ctypes
 import re

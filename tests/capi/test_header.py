@@ -1,4 +1,4 @@
-"""The pages of the C API: their first program, their layout, and structs that may grow."""
+"""The headers of the C API: their first program, their layout, and structs that may grow."""
 
 import re
 import subprocess

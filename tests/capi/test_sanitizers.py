@@ -1,4 +1,4 @@
-"""The library under sanitizers: presets that build, and C programs in which they find nothing."""
+"""The library under sanitizers: the presets build, and the C programs run without a report."""
 
 import os
 import subprocess

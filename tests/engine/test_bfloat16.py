@@ -1,4 +1,4 @@
-"""compute="bfloat16": against the reference that rounds the same factors, and against float64."""
+"""compute="bfloat16": against the reference with the same rounding, and against float64."""
 
 import pickle
 from dataclasses import replace
@@ -17,8 +17,8 @@ from helpers.paths import DATA
 
 pytestmark = pytest.mark.usefixtures("best_isa_afterwards")
 
-SAME = 2e-5  # of a net in which no factor lies so near to a tie that float32 rounds it otherwise
-NEAR = 1e-2  # of the others: one such factor moves those of all later steps
+SAME = 2e-5  # tolerance for nets without a factor so near to a tie that float32 rounds it otherwise
+NEAR = 1e-2  # tolerance for other nets: such a factor changes those of all later steps
 FLOAT64 = 5e-3
 
 

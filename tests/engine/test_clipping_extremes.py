@@ -1,4 +1,4 @@
-"""Clipping to the ends of the dtype: norms that float64 does not hold are clipped too."""
+"""Clipping at the limits of the dtype, also with norms that exceed float64."""
 
 import math
 

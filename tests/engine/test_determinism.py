@@ -1,4 +1,4 @@
-"""The same bits from run to run, for any number of threads and any neighbour in the batch."""
+"""The same bits: from run to run, for any number of threads and any neighbours in the batch."""
 
 import multiprocessing
 import os
@@ -42,7 +42,7 @@ def test_any_number_of_threads(cell: str, N: int, isa: str, dtype: str) -> None:
         equal_bits(run_native(net, dtype), one)
 
 
-# How a team divides its work: a step's units, the rows, parts of the batch that wait for nobody.
+# The divisions of work among threads: units of a step, rows, independent parts of the batch.
 DIVISIONS = {
     "units": {"T": 40, "N": 1, "H": 512},
     "units, the last not whole": {"T": 40, "N": 2, "H": 300},

@@ -1,4 +1,4 @@
-"""Functions of the cells and their derivatives in higher precision, on every instruction set."""
+"""The functions of the cells and their derivatives on all instruction sets, to high precision."""
 
 from collections.abc import Callable
 from typing import Any
@@ -278,7 +278,7 @@ def test_derivatives_of_the_reference_agree_with_the_complex_step(name):
     section, f, slope = ref.NONLINEARITIES[name]
     got = slope(a, f(a, section(a)), section(a))
     want = slope_by_complex_step(name, a)
-    # tanh' and sigmoid' are told by h, whose digits end there; softsign's step cancels; silu' is a
-    # sum that is 0 at a = -1.2785.
+    # tanh' and sigmoid' are computed from h, which has no more digits there. The complex step of
+    # softsign cancels. silu' is a sum that is 0 at a = -1.2785.
     absolute = 1e-15 if name in ("tanh", "sigmoid", "silu") else 0
     np.testing.assert_allclose(got, want, rtol=4e-14, atol=absolute)

@@ -1,4 +1,4 @@
-"""Initial parameters: the distributions, and the same bits for the same seed on every platform."""
+"""Initial parameters: their distributions, and the same bits for a seed on every platform."""
 
 import hashlib
 

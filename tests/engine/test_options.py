@@ -1,4 +1,4 @@
-"""Every option of a layer against the reference: alone, in pairs and in random combinations."""
+"""The options of a layer against the reference: alone, in pairs and in random combinations."""
 
 from functools import partial
 from typing import Any

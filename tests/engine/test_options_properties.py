@@ -1,4 +1,4 @@
-"""Nets with options: the same bits for any threads, neighbours, cuts of time and padding."""
+"""Nets with options: the same bits for any threads, neighbours, splits of time and padding."""
 
 from dataclasses import replace
 from typing import Any

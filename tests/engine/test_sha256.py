@@ -1,4 +1,4 @@
-"""SHA-256 of model files: the portable code and the CPU's own instructions against hashlib."""
+"""SHA-256 of model files: the portable code and the CPU's instructions against hashlib."""
 
 import ctypes
 import hashlib

@@ -1,4 +1,4 @@
-"""The engine's spectral radius, of matrices that no start draws."""
+"""The engine's spectral radius, for matrices that no initialiser draws."""
 
 import os
 import shutil

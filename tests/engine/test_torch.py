@@ -1,4 +1,4 @@
-"""Layers and models against PyTorch, where it is installed."""
+"""Layers and models against PyTorch, if it is installed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every option of layers and models against PyTorch in float64, where it is installed."""
+"""The options of layers and models against PyTorch in float64, if it is installed."""
 
 from dataclasses import replace
 
@@ -181,7 +181,7 @@ LOSSES = [
 
 
 def final_states(h_n, bidirectional):
-    """Of the top layer: the forward direction's, and beside it the reverse one's."""
+    """Return the final states of the top layer: forward direction, then reverse direction."""
     return torch.cat([h_n[-2], h_n[-1]], 1) if bidirectional else h_n[-1]
 
 

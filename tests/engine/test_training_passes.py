@@ -1,4 +1,4 @@
-"""Passes without a tape that draw dropout, zoneout and noise: the bits of those with one."""
+"""Random passes without a tape: the same bits as with one."""
 
 import subprocess
 import sys

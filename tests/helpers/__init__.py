@@ -1,4 +1,4 @@
-"""Helpers that test files share; their assertions are explained as those of tests are."""
+"""Helpers that test files share; pytest explains their assertions as it does those of tests."""
 
 from pathlib import Path
 

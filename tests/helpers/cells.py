@@ -1,4 +1,4 @@
-"""Cells by name: their layers, their numbers of gates, and their states as tuples."""
+"""Cells by name: their layers, numbers of gates, and states as tuples."""
 
 import bptt_native as bn
 

@@ -1,4 +1,4 @@
-"""Builds of the library, and the C and C++ programs of the tests linked to them."""
+"""Builds of the library, and the C and C++ programs of the tests that are linked to them."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Small models and data to fit them to, and what a run decides."""
+"""Small models and data to fit them to, and the figures that a run decides."""
 
 import dataclasses
 

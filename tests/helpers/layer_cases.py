@@ -1,4 +1,4 @@
-"""Layers for tests/capi/layer_io.c: cases written, results read and held against the reference."""
+"""Layers for tests/capi/layer_io.c: cases, results and their comparison with the reference."""
 
 import os
 import subprocess

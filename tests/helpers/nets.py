@@ -9,12 +9,12 @@ import numpy as np
 from bptt_native import reference
 from helpers.cells import GATES, LAYERS, RECURRENT
 
-# Of the engine against the reference; see `error_of`.
+# Tolerances of the engine against the reference; see `error_of`.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 NONLINEARITIES = ["tanh", "relu", "sigmoid", "identity"]
 # Where a nonlinearity has kinks: float32 may meet them on the other side.
 KINKS = {"relu": [0.0], "leaky_relu": [0.0], "hard_sigmoid": [-3.0, 3.0]}
-# Around the widths of vectors and panels, and primes.
+# Sizes around the widths of vectors and panels, and primes.
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 23, 29, 31, 32, 33, 37, 47, 48, 49, 61, 63, 64]
 SIZES += [65, 71, 96, 97, 127]
 

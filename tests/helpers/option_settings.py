@@ -1,4 +1,4 @@
-"""The options of a layer and of its passes, one setting each, and which of them go together."""
+"""Settings of the options of a layer and its passes, and which of them can be combined."""
 
 import itertools
 from typing import Any

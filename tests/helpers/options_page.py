@@ -1,4 +1,4 @@
-"""The page docs/options.md, made of the table of options. Run this file to write it."""
+"""The page docs/options.md, written from the table of options. Run this file to write it."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Folders of the tree."""
+"""Folders of the repository."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The command line's program and other Python code, in this process and in others."""
+"""Runs of the command line and of Python code, in this process and in others."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def refused(result, *expected):
 
 
 def program(*arguments, **settings):
-    """Run the program in a process of its own."""
+    """Run the program in a new process."""
     given = [a if isinstance(a, bytes) else os.fsencode(str(a)) for a in arguments]
     command = [sys.executable, "-m", "bptt_native", *given]
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 300} | settings
@@ -43,7 +43,7 @@ def program(*arguments, **settings):
 
 
 def python(code, *arguments, **environment):
-    """Run indented Python code in a process of its own, with more variables of the environment."""
+    """Run indented Python code in a new process, with additional environment variables."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *arguments], capture_output=True, text=True,
         timeout=300, env={**os.environ, **environment}, check=False,

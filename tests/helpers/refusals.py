@@ -1,4 +1,4 @@
-"""Calls that must be refused: their messages, bad arrays, and the nets that they may not change."""
+"""Calls that must be refused: their messages, bad arrays, and nets that must not change."""
 
 import re
 import warnings
@@ -30,7 +30,7 @@ def matrix(a):
         return np.asmatrix(a.reshape(a.shape[0], -1))
 
 
-# What can be wrong with a float32 array `a` of rank >= 2; the value's class decides the exception.
+# Faults of a float32 array `a` of rank >= 2; the class of the value decides the exception.
 BAD_FLOATS = {
     "float64": lambda a: a.astype("f8"),
     "longdouble": lambda a: a.astype("g"),

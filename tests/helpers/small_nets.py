@@ -1,4 +1,4 @@
-"""Sizes, states and models of tests that need only some net."""
+"""Sizes, states and models for tests that need any small net."""
 
 import numpy as np
 

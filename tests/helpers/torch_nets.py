@@ -1,7 +1,7 @@
-"""Nets by PyTorch: its own modules where it has them, else its operations, step by step.
+"""Nets in PyTorch: its modules where they exist, and its operations step by step.
 
-The loop below takes every option of a `nets.Net`. PyTorch's autograd does the way back; only what
-the options themselves do to gradients (clipping, truncation, the regulariser) is written out.
+The loop below takes each option of a `nets.Net`. PyTorch's autograd computes the gradients. Only
+options that change gradients (clipping, truncation, the regulariser) are written out.
 """
 
 import itertools
@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed", exc_type
 F = torch.nn.functional
 EPS = 1e-5  # of layer norm
 
-# F.hardsigmoid has the derivative 1/6 of float32 in float64 too, so its definition stands here.
+# In float64 too, F.hardsigmoid has the derivative 1/6 of float32; so it is defined here.
 NONLINEARITIES = {
     "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda a: a,
     "softplus": F.softplus, "elu": F.elu, "hard_sigmoid": lambda a: F.relu6(a + 3) / 6,
@@ -178,7 +178,7 @@ class Loop:
             if t == cut_before and t > 0:
                 now = [s.detach() for s in now]
             inside = (t < self.lengths)[:, None]
-            boundary = t + d  # a reset here lies between this step and the one walked before
+            boundary = t + d  # a reset here is between this step and the one walked before
             reset = torch.zeros(net.N, dtype=torch.bool)
             if boundary < net.T:
                 reset = self.resets[boundary] & (boundary < self.lengths)

@@ -1,4 +1,4 @@
-"""Rules of optimisers, and what they are given."""
+"""Rules of optimisers with their variants, and gradients for them."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The house: who may include and import whom, what is exported, and what the text may not say."""
+"""The structure of the sources: includes, imports, exported symbols, and forbidden text."""
 
 import ast
 import re

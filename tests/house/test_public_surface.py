@@ -1,4 +1,4 @@
-"""The public surface: the stub of the compiled module, and docstrings."""
+"""The public names: the stub of the compiled module, and docstrings."""
 
 import ast
 import inspect

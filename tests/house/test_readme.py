@@ -1,4 +1,4 @@
-"""The pages: their Python runs in an empty folder, commands parse, links lead somewhere."""
+"""The documentation: its Python runs in an empty folder, its commands parse, its links exist."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The specification itself: its gradients by the complex step, its numbers to 50 digits."""
+"""The specification: its gradients by the complex step, its values to 50 digits."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""The specification: what the forward pass does, and the gradient flow."""
+"""The specification: the forward pass and the gradient flow."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The specification's sequences, variants of cells and random numbers against plainer ways."""
+"""The specification's sequences, cells and random numbers, against simpler computations."""
 
 import itertools
 import math

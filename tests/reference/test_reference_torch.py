@@ -1,4 +1,4 @@
-"""The specification against PyTorch in float64: two independent hands must agree to 1e-10."""
+"""The specification against PyTorch in float64, to 1e-10."""
 
 import itertools
 

@@ -1,13 +1,13 @@
-"""Whether the tests would notice: small changes to the C++ sources, one at a time.
+"""Mutation tests: small changes to the C++ sources, one at a time, which the tests should notice.
 
-    python tests/tools/mutation.py --file model/json.cpp --most 15
+    python tests/tools/mutation.py --file modelfile/json.cpp --most 15
 
-Each mutant is one token or one statement of a source that is changed or removed. The library is
-built with it in a copy of the tree, and the tests that mutation.toml names for the source are run
-against a copy of the installed package that holds that library. A mutant is *killed* if a test
-fails or takes too long, *survived* if none does, or *does not compile*. It is *equivalent* if
-mutation.toml lists it among those that change nothing that can be seen, each with the reason.
-Which mutants are tried depends on the seed and the source only.
+A mutant changes or removes one token or one statement of a source. The library is built with it in
+a copy of the tree. The tests that mutation.toml names for the source are then run against a copy of
+the installed package with that library. A mutant is *killed* if a test fails or takes too long,
+*survived* if none does, or *does not compile*. It is *equivalent* if mutation.toml lists it among
+those that change no result, with the reason. The choice of mutants depends only on the seed and the
+source.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def mutants_of(text: str) -> list[Mutant]:
     code = code_only(text)
     found = []
     for mutant in [*tokens_changed(code), *conditions_negated(code), *statements_removed(code)]:
-        # Text stands in what was blanked.
+        # The blanked code still has its text in `text`.
         new = mutant.new
         if mutant.kind == "condition":
             new = f"!({text[mutant.begin : mutant.end]})"
@@ -225,7 +225,7 @@ class Workshop:
     def outcome(
         self, name: str, mutant: Mutant, tests: list[str], seconds: float
     ) -> tuple[str, str]:
-        """What becomes of a mutant, and the test that killed it."""
+        """Return the fate of a mutant, and the test that killed it."""
         path = self.tree / CPP / name
         text = path.read_text(encoding="utf-8")
         try:
@@ -302,7 +302,7 @@ def main() -> None:
     stems = SETTINGS["tests"]
     every = [f"{stem}{end}" for stem in stems for end in (".cpp", ".h")]
     known = [name for name in every if (ROOT / CPP / name).exists()]
-    text = "a source, such as model/json.cpp; may be repeated; all of mutation.toml by default"
+    text = "a source, such as modelfile/json.cpp; may be repeated; all of mutation.toml by default"
     parser.add_argument("--file", action="append", choices=known, metavar="NAME", help=text)
     parser.add_argument("--most", type=int, default=15, help="mutants per source (15)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (0)")

@@ -1,4 +1,4 @@
-"""The benchmarks: that peers compute what we compute, and that figures are what they say."""
+"""The benchmarks: peers compute the same as this library, and figures mean what they claim."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""The program: what it prints where, its exit codes, and one line for every bad input."""
+"""The program: its output, its exit codes, and one line for each bad input."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The program wherever it is started: streams, environment, names that are no text."""
+"""The environment of the program: streams, variables, and names that are no text."""
 
 import os
 import subprocess

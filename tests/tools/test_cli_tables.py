@@ -1,4 +1,4 @@
-"""``bptt-native train --csv`` and ``predict``: what they print and write, and refuse."""
+"""The commands ``train --csv`` and ``predict``: their output, files and refusals."""
 
 import csv
 import json

@@ -1,6 +1,6 @@
-"""The demonstration: it ends in time, says what it found, and leaves what it promises.
+"""The demonstration: its time limit, its output and its files.
 
-Time is that of a clock which is told how fast it goes, so that no test depends on the machine.
+The tests set the speed of the clock, so that no test depends on the machine.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from bptt_native.training.history import read_history
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Let a training step take so many seconds."""
+    """Return a function that sets the seconds between two readings of the clock."""
 
     def goes(seconds):
         ticks = itertools.count()

@@ -1,4 +1,4 @@
-"""The examples, shortened, where the packages that their data come with are installed."""
+"""The examples, shortened, if the packages that hold their data are installed."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""The experiments of the laboratory, shortened: what they measure, and that their claims hold."""
+"""The experiments of the laboratory, shortened: their measurements and claims."""
 
 import json
 import math

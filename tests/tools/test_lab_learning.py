@@ -1,4 +1,4 @@
-"""The experiments on tasks, shortened: what they share, and that their claims hold."""
+"""The experiments on learning tasks, shortened: their shared parts and claims."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The laboratory's tasks: what defines them, and their baselines."""
+"""The tasks of the laboratory: their definitions and baselines."""
 
 import math
 from collections.abc import Callable

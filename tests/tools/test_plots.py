@@ -1,4 +1,4 @@
-"""Pictures: what they show, read back from the figure, and that they can be written anywhere."""
+"""Plots: their contents, read back from the figure, and their files."""
 
 import subprocess
 import sys
@@ -144,7 +144,7 @@ def records(lengths=(12, 12, 12)):
 
 
 def dressed(figure):
-    """Every plot has a title and both labels, and nothing lies outside the figure."""
+    """Check that every plot has a title and both labels, and nothing is outside the figure."""
     figure.draw_without_rendering()
     for ax in figure.axes:
         bar = hasattr(ax, "_colorbar")

@@ -1,4 +1,4 @@
-"""The report: what it gathers, that no text can break it, and the page itself in a browser."""
+"""The report: its data, the escaping of texts, and the page in a browser."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Arguments of how ``fit`` and ``resume`` run: refused by name before anything changes."""
+"""Arguments of ``fit`` and ``resume``: refused by name before anything changes."""
 
 import json
 

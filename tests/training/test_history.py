@@ -1,4 +1,4 @@
-"""The history of a run: its file, to the bits, and the progress that is printed."""
+"""The history of a run: its file, which keeps all bits, and the progress that is printed."""
 
 import io
 import math

@@ -1,4 +1,4 @@
-"""Going on with a run: that its data and what decides its bits are as they were."""
+"""Resumed runs: their data and options must be those that they began with."""
 
 import csv
 import json

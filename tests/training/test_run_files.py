@@ -1,4 +1,4 @@
-"""The files of a run: what they may be, what a crash leaves of them, and what a new run removes."""
+"""The files of a run: their formats, their state after a crash, and their removal by a new run."""
 
 import dataclasses
 import errno
@@ -195,7 +195,7 @@ def check(result, folder):
 
 @pytest.mark.parametrize("task", list(TRAIN))
 def test_no_companion_and_no_metadata_breaks_the_program(call, runs, tmp_path, task):
-    """Seeded variations of every file beside the model, and of the JSON inside it."""
+    """Random variations of the files of a run and of its metadata are read or refused."""
     rng, folder = random.Random(task), copy(runs, task, tmp_path / "run")
     codes = []
     for name in COMPANIONS:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules and early stopping: functions of the step and of what was measured."""
+"""Learning-rate schedules and early stopping, as functions of the step and the measurements."""
 
 import json
 import math

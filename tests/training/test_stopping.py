@@ -1,4 +1,4 @@
-"""What ends a run and what it leaves: the best parameters; and data that cannot be trained on."""
+"""The ends of a run: early stopping, the best parameters, and data that cannot be trained on."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from helpers.fitting import bits, classifier, figures, regressor, sequences, tag
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
-    """What a callback raises."""
+    """The exception of a callback."""
 
 
 def ways_to_end(trainer, way, step):

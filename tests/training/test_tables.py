@@ -1,4 +1,4 @@
-"""Tables, forecasts of series and labels of sequences: reading, dividing, scaling, simple rules."""
+"""Tables, forecasts and labelled sequences: reading, dividing, scaling and baselines."""
 
 import numpy as np
 import pytest

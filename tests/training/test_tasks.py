@@ -1,4 +1,4 @@
-"""Text as data: reading, vocabulary, streams and windows, the n-gram."""
+"""Texts as data: reading, vocabulary, streams and windows, the n-gram."""
 
 import io
 import math

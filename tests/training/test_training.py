@@ -1,4 +1,4 @@
-"""Training a character language model: schedule, data order, checkpoints, resuming, diverging."""
+"""The training of a character model: schedule, order of data, checkpoints, divergence."""
 
 import dataclasses
 import math
