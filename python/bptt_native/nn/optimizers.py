@@ -1,4 +1,4 @@
-"""Optimisers over the parameters of a layer or model."""
+"""The classes of optimisers: SGD, Adagrad, Adam, RMSprop and Lion."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ RMSPROP_DEFAULTS = {
 class SGD(Optimizer):
     """Gradient descent with momentum, as ``torch.optim.SGD``.
 
-    g += weight_decay * w; v = momentum * v + g; w -= lr * v, or with `nesterov` lr * (g +
-    momentum * v).
+    g += weight_decay * w; v = momentum * v + g; w -= lr * v. With `nesterov` the update is
+    w -= lr * (g + momentum * v).
 
     Parameters
     ----------
     owner : layer or Model
-        Whose parameters to update.
+        Layer or model whose parameters are updated.
     lr : float
         Learning rate, >= 0.
     momentum : float
-        In [0, 1).
+        Factor of the previous v, in [0, 1).
     weight_decay : float
-        L2 penalty of the matrices, >= 0.
+        Factor of the L2 penalty of the matrices, >= 0.
     nesterov : bool
-        Look ahead; needs a momentum.
+        Whether to use Nesterov's momentum, which needs `momentum` > 0.
     decay_biases : bool
-        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+        Whether weight decay also applies to parameters of rank 1, as in PyTorch.
 
     Raises
     ------
@@ -72,15 +72,15 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     owner : layer or Model
-        Whose parameters to update.
+        Layer or model whose parameters are updated.
     lr : float
         Learning rate, >= 0.
     eps : float
-        Keeps the quotient finite, >= 0.
+        Number added to the denominator, >= 0.
     weight_decay : float
-        L2 penalty of the matrices, >= 0.
+        Factor of the L2 penalty of the matrices, >= 0.
     decay_biases : bool
-        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+        Whether weight decay also applies to parameters of rank 1, as in PyTorch.
 
     Raises
     ------
@@ -116,19 +116,19 @@ class Adam(Optimizer):
     Parameters
     ----------
     owner : layer or Model
-        Whose parameters to update.
+        Layer or model whose parameters are updated.
     lr : float
         Learning rate, >= 0.
     betas : (float, float)
-        Decay of the first and second moment, in [0, 1).
+        Decay rates of the first and second moment, in [0, 1).
     eps : float
-        Keeps the quotient finite, >= 0.
+        Number added to the denominator, >= 0.
     weight_decay : float
-        w -= lr * weight_decay * w beside the step, for the matrices, >= 0.
+        Decoupled weight decay of the matrices, >= 0: w -= lr * weight_decay * w in each step.
     amsgrad : bool
-        Divide by the root of the largest second moment so far (Reddi et al. 2018).
+        Whether to divide by the root of the largest second moment so far (Reddi et al. 2018).
     decay_biases : bool
-        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+        Whether weight decay also applies to parameters of rank 1, as in PyTorch.
 
     Raises
     ------
@@ -164,31 +164,31 @@ class Adam(Optimizer):
 class RMSprop(Optimizer):
     """RMSprop, as ``torch.optim.RMSprop`` or in Graves' form.
 
-    With n = alpha * n + (1 - alpha) * g^2 and m = alpha * m + (1 - alpha) * g:
-    "torch": d = momentum * d + g / (sqrt(n) + eps), w -= lr * d, with n - m^2 for n if `centered`;
-    "graves": d = momentum * d - lr * g / sqrt(n - m^2 + eps), w += d.
+    n = alpha * n + (1 - alpha) * g^2; m = alpha * m + (1 - alpha) * g. Form "torch":
+    d = momentum * d + g / (sqrt(n) + eps); w -= lr * d, with n - m^2 in place of n if `centered`.
+    Form "graves": d = momentum * d - lr * g / sqrt(n - m^2 + eps); w += d.
 
     Parameters
     ----------
     owner : layer or Model
-        Whose parameters to update.
+        Layer or model whose parameters are updated.
     lr : float, optional
-        Learning rate, >= 0. For this and the next three None means 1e-2, 0.99, 1e-8 and 0;
-        in Graves' form 1e-4, 0.95, 1e-4 and 0.9.
+        Learning rate, >= 0; 1e-2 by default, in Graves' form 1e-4.
     alpha : float, optional
-        Decay of the averages, in [0, 1).
+        Decay rate of the averages, in [0, 1); 0.99 by default, in Graves' form 0.95.
     eps : float, optional
-        Keeps the quotient finite, >= 0.
+        Number added to the denominator, >= 0; 1e-8 by default, in Graves' form 1e-4.
     momentum : float, optional
-        In [0, 1).
+        Factor of the previous d, in [0, 1); 0 by default, in Graves' form 0.9.
     centered : bool
-        Divide by an estimate of the standard deviation. Not for Graves' form, which always does.
+        Whether to divide by an estimate of the standard deviation. Graves' form always does, and
+        refuses this argument.
     form : str
         "torch" or "graves".
     weight_decay : float
-        L2 penalty of the matrices, >= 0.
+        Factor of the L2 penalty of the matrices, >= 0.
     decay_biases : bool
-        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+        Whether weight decay also applies to parameters of rank 1, as in PyTorch.
 
     Raises
     ------
@@ -229,10 +229,11 @@ class RMSprop(Optimizer):
 
 
 class Lion(Optimizer):
-    """Lion: steps of one size, in the direction of the sign of a mean of the gradients.
+    """Lion: every step has the same size, and the sign of a mean of the gradients.
 
-    c = beta1 * m + (1 - beta1) * g; w -= lr * (sign(c) + weight_decay * w); m = beta2 * m + (1 -
-    beta2) * g, where sign(0) = 0. It keeps one number per parameter, where Adam keeps two.
+    c = beta1 * m + (1 - beta1) * g; w -= lr * (sign(c) + weight_decay * w);
+    m = beta2 * m + (1 - beta2) * g, with sign(0) = 0. Lion keeps one number per parameter; Adam
+    keeps two.
 
     Parameters
     ----------
@@ -242,11 +243,12 @@ class Lion(Optimizer):
         Learning rate, >= 0: the size of every step. Chen et al. recommend a third to a tenth of
         Adam's.
     betas : (float, float)
-        Share of the mean in the direction of a step, and decay of the mean; in [0, 1).
+        Share of the mean m in c, and decay rate of m, both in [0, 1).
     weight_decay : float
-        Decoupled weight decay of the matrices, >= 0; 3 to 10 times Adam's with the smaller `lr`.
+        Decoupled weight decay of the matrices, >= 0. With the smaller `lr`, Chen et al. recommend 3
+        to 10 times Adam's.
     decay_biases : bool
-        Whether weight decay is for parameters of rank 1 too, as PyTorch does.
+        Whether weight decay also applies to parameters of rank 1, as in PyTorch.
 
     Raises
     ------
@@ -295,12 +297,12 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def own_defaults(optimizer: str, form: str) -> dict[str, Any]:
-    """Return the values that None means for the options that each optimiser has its own of.
+    """Return the values that None stands for in the options of an optimiser.
 
     Parameters
     ----------
     optimizer, form : str
-        As of `Model`: `optimizer`, `rmsprop_form`.
+        The arguments `optimizer` and `rmsprop_form` of `Model`.
 
     Returns
     -------
