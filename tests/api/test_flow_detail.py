@@ -244,7 +244,7 @@ def test_policies_for_gradients_that_are_not_finite():
         before = model.state_dict()
         if policy == "raise":
             with pytest.raises(
-                FloatingPointError, match=r"Model\.apply: expected a finite gradient"
+                FloatingPointError, match=r"Model\.apply: the gradient contains (NaN|infinity)"
             ):
                 model.apply(grads)
             with pytest.raises(FloatingPointError, match=r"Model\.train_step"):
@@ -287,7 +287,7 @@ def test_finite_gradients_whose_norm_is_beyond_float64(policy):
     assert (result.grad_norm, result.skipped, result.clipped) == (np.inf, False, False)
     assert all((values == -1e308).all() for values in model.state_dict().values())
     if policy == "raise":
-        with pytest.raises(FloatingPointError, match="leaves parameters and moments finite"):
+        with pytest.raises(FloatingPointError, match="the update would overflow"):
             model.apply(grads)
     else:
         assert model.apply(grads).skipped

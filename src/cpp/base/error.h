@@ -1,4 +1,4 @@
-// error.h: the exception for errors inside the engine, which capi turns into a status and a record.
+// error.h: the exception of the engine, which the C API converts to a status and a record.
 #pragma once
 
 #include <exception>
@@ -9,6 +9,8 @@
 
 namespace bptt {
 
+// A bad argument has an expected and an actual value. If the state is at fault instead, `expected`
+// is empty and `got` is a sentence about the state.
 class Error : public std::exception {
  public:
   Error(bptt_status status_, std::string argument_, std::string expected_, std::string got_,
@@ -18,15 +20,15 @@ class Error : public std::exception {
         expected(std::move(expected_)),
         got(std::move(got_)),
         system_error(system_error_) {}
-  const char* what() const noexcept override { return expected.c_str(); }
+  const char* what() const noexcept override { return got.c_str(); }
 
   bptt_status status;
-  std::string argument;  // "" if no single argument is at fault
+  std::string argument;  // empty if no single argument is at fault
   std::string expected, got;
   int system_error;  // errno, or 0
   struct {
     std::string argument, expected, got;
-  } python;  // the same in the terms of Python; all empty if they do not differ
+  } python;  // the same in the words of Python; empty if the words are the same
 };
 
 }  // namespace bptt

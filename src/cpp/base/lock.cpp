@@ -23,8 +23,8 @@ uint64_t current(uint64_t state) {
   const uint64_t here = fork_generation() * kHere;
   if (state / kHere == here / kHere) return state;
   if (inside(state) == kWriter) {
-    throw Error(BPTT_ERR_BUSY, "", "parameters that no other thread was changing",
-                "ones that another thread was changing when this process was forked");
+    throw Error(BPTT_ERR_BUSY, "", "",
+                "another thread was changing the parameters when this process was forked");
   }
   return here;
 }

@@ -220,18 +220,16 @@ bool cancelled() {
   const bool stop = CallMode::outside(ask_callback) != 0;
   if (process != fork_generation()) {
     callback_threw = false;
-    throw Error(BPTT_ERR_CANCELLED, "",
-                "a return from the cancel callback in the process of the call",
-                "one in a child that it forked");
+    throw Error(BPTT_ERR_CANCELLED, "", "",
+                "the cancel callback returned in a child that it forked");
   }
   return stop;
 }
 
 void stop_call() {
-  const char* const wanted = "a cancel callback that lets the call finish";
   if (!std::exchange(callback_threw, false))
-    throw Error(BPTT_ERR_CANCELLED, "", wanted, "one that stopped it");
-  throw Error(BPTT_ERR_CALLBACK, "", wanted, std::string("one that threw: ") + thrown_text);
+    throw Error(BPTT_ERR_CANCELLED, "", "", "the cancel callback stopped the call");
+  throw Error(BPTT_ERR_CALLBACK, "", "", std::string("the cancel callback threw: ") + thrown_text);
 }
 
 }  // namespace bptt

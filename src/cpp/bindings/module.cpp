@@ -207,7 +207,8 @@ void check(bptt_status status, const Where& where, const char* filename) {
     const bool worded = argument != error.argument;  // in Python's words already
     text += "argument '" + (worded ? error.argument : python_name(error.argument)) + "': ";
   }
-  text = printable(text + "expected " + error.expected + ", got " + error.got);
+  if (*error.expected) text += std::string("expected ") + error.expected + ", got ";
+  text = printable(text + error.got);
   PyObject* type = exception_of(status);
   if (status == BPTT_ERR_IO && error.system_error != 0) {
     const py::object name =

@@ -43,13 +43,10 @@ void write(Record& to, const char* function, bptt_status status, const char* arg
   copy_text(to.argument, argument);
   copy_text(to.expected, expected);
   copy_text(to.got, got);
-  if (argument[0]) {
-    std::snprintf(to.text, sizeof to.text, "%s: argument '%s': expected %s, got %s", function,
-                  to.argument, to.expected, to.got);
-  } else {
-    std::snprintf(to.text, sizeof to.text, "%s: expected %s, got %s", function, to.expected,
-                  to.got);
-  }
+  const bool named = argument[0], state = !expected[0];
+  std::snprintf(to.text, sizeof to.text, "%s: %s%s%s%s%s%s%s", function, named ? "argument '" : "",
+                to.argument, named ? "': " : "", state ? "" : "expected ", to.expected,
+                state ? "" : ", got ", to.got);
 }
 
 bptt_status write_record(const char* function, bptt_status status, const char* argument,
@@ -57,6 +54,12 @@ bptt_status write_record(const char* function, bptt_status status, const char* a
   write(record, function, status, argument, expected, got, system_error);
   python_record = record;
   return status;
+}
+
+bptt_status record_defect(const char* function, const char* what) {
+  char sentence[sizeof record.got];
+  std::snprintf(sentence, sizeof sentence, "internal error: %s", what);
+  return write_record(function, BPTT_ERR_INTERNAL, "", "", sentence, 0);
 }
 
 bptt_status read_record(const Record& from, bptt_error* error, size_t struct_size) {
@@ -87,14 +90,10 @@ bptt_status record_failure(const char* function) noexcept {
     return error.status;
   } catch (const std::bad_alloc&) {
     return write_record(function, BPTT_ERR_MEMORY, "", "sizes that fit into memory",
-                        "more than could be had", ENOMEM);
+                        "sizes for which no memory is available", ENOMEM);
   } catch (const std::exception& error) {
-    return write_record(function, BPTT_ERR_INTERNAL, "", "no defect in the library", error.what(),
-                        0);
-  } catch (...) {
-    return write_record(function, BPTT_ERR_INTERNAL, "", "no defect in the library",
-                        "an unknown exception", 0);
-  }
+    return record_defect(function, error.what());
+  } catch (...) { return record_defect(function, "an unknown exception"); }
 }
 
 void fail(bptt_status status, std::string argument, std::string expected, std::string got) {

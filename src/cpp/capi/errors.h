@@ -27,6 +27,7 @@ bptt_status guard(const char* function, const Body& body) noexcept {
   } catch (...) { return record_failure(function); }
 }
 
+// Throws Error. If the state is at fault, `expected` is empty and `got` is a sentence.
 [[noreturn]] void fail(bptt_status status, std::string argument, std::string expected,
                        std::string got);
 std::string quoted(const char* value);  // 'value', truncated if it is long; or NULL

@@ -92,7 +92,7 @@ void put_back(Slot* slot) {
   } else {
     got = std::string("a ") + type_name(tag);
   }
-  throw Error(BPTT_ERR_HANDLE, argument, std::string("a living ") + type_name(*accepted.begin()),
+  throw Error(BPTT_ERR_HANDLE, argument, std::string("a valid ") + type_name(*accepted.begin()),
               got);
 }
 
@@ -160,9 +160,7 @@ void free_handle(const void* handle, Tag tag, const char* argument) {
   if (!slot->state.compare_exchange_strong(idle, with_tag(id, Tag{0}) & ~kUsers,
                                            std::memory_order_acq_rel)) {
     if (idle >> kUserBits != id >> kUserBits) refuse(id, {tag}, argument);
-    throw Error(BPTT_ERR_BUSY, argument,
-                std::string("a ") + type_name(tag) + " that no call is using",
-                "one that another call is using");
+    throw Error(BPTT_ERR_BUSY, argument, "", "another call is using it");
   }
   const std::unique_ptr<Object> object(slot->object);
   slot->object = nullptr;

@@ -44,7 +44,8 @@ Mapped mapped_function(const char* given) {
     if (name == kActivationTable[i].word) return {i, slope};
     words += std::string(kActivationTable[i].word) + ", ";
   }
-  fail(BPTT_ERR_NAME, "function", "one of " + words + "one of these and ', or exp", quoted(given));
+  fail(BPTT_ERR_NAME, "function", "one of " + words + "one of these followed by ', or exp",
+       quoted(given));
 }
 
 // Computes the function of every element. A result may replace its own argument, but no other one.
@@ -153,7 +154,7 @@ bptt_status bptt_set_cancel(bptt_cancel cancel, void* user) {
 
 bptt_status bptt_profile_start(void) {
   return guard("bptt_profile_start", [&] {
-    if (!profile_start()) fail(BPTT_ERR_STATE, "", "no profile that is on already", "one");
+    if (!profile_start()) fail(BPTT_ERR_STATE, "", "", "a profile is already running");
   });
 }
 

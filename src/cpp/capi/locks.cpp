@@ -13,8 +13,8 @@ thread_local Inside* innermost = nullptr;
 Inside::Inside(const Lock& lock) : lock_(&lock), outer_(innermost) {
   for (const Inside* held = innermost; held; held = held->outer_) {
     if (held->lock_ == lock_) {
-      fail(BPTT_ERR_BUSY, "", "a layer or model that this thread is not inside of",
-           "a call from the cancel callback of a call on the same one");
+      fail(BPTT_ERR_BUSY, "", "",
+           "called from the cancel callback of another call on the same layer or model");
     }
   }
   innermost = this;

@@ -73,8 +73,8 @@ bptt_status bptt_optimizer_free(bptt_optimizer* optimizer) {
   return guard("bptt_optimizer_free", [&] {
     if (optimizer && Use(optimizer, {Tag::optimizer, Tag::model_optimizer}, "optimizer").tag() ==
                          Tag::model_optimizer) {
-      fail(BPTT_ERR_STATE, "optimizer", "one of bptt_optimizer_create",
-           "a model's own, which goes with its model");
+      fail(BPTT_ERR_STATE, "optimizer", "an optimizer of bptt_optimizer_create",
+           "the optimizer of a model, which is freed with the model");
     }
     free_handle(optimizer, Tag::optimizer, "optimizer");
   });

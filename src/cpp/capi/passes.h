@@ -43,7 +43,7 @@ void with_tape(const std::shared_ptr<Network<T>>& network, bptt_tape* tape, cons
   const Use use(tape, {Tag::tape}, "tape");
   const auto* owned = std::get_if<std::shared_ptr<OwnedTape<T>>>(&use.as<TapeObject>().owned);
   if (!owned || (*owned)->network != network) {
-    fail(BPTT_ERR_STATE, "tape", "a tape that a forward pass of this one gave",
+    fail(BPTT_ERR_STATE, "tape", "a tape from a forward pass of this layer or model",
          "a tape of another layer or model");
   }
   const Tape<T>& memory = *(*owned)->tape;

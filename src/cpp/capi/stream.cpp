@@ -27,7 +27,7 @@ bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream) {
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       if (it->config().network.bidirectional) {
         fail(BPTT_ERR_STATE, "model",
-             "one without bidirectional, because a stream cannot see the end",
+             "a model without bidirectional, because a stream has no end to read backward from",
              "a bidirectional one");
       }
       auto object = std::make_unique<StreamObject>();

@@ -629,9 +629,9 @@ typedef struct bptt_error {
   const char* function;
   /* "h0"; empty where no single argument is at fault */
   const char* argument;
-  /* "a finite number > 0" */
+  /* "a finite number > 0"; empty if the state is at fault, not an argument */
   const char* expected;
-  /* "nan" */
+  /* "nan"; or a sentence about the state: "a profile is already running" */
   const char* got;
   /* all of it: "bptt_layer_forward: argument 'h0': expected ..., got ..." */
   const char* text;

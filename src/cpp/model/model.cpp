@@ -131,10 +131,7 @@ double Model<T>::loss_and_gradients(const ForwardCall<T>& call, const Target<T>&
 // the result of the update is not finite.
 template <class T>
 StepResult Model<T>::update() {
-  if (std::max(steps_taken, steps_skipped) >= kMostSteps) {
-    throw Error(BPTT_ERR_STATE, "", "counters of steps below " + std::to_string(kMostSteps),
-                std::to_string(std::max(steps_taken, steps_skipped)));
-  }
+  if (std::max(steps_taken, steps_skipped) >= kMostSteps) refuse_step();
   StepResult result;
   Norm norm;
   double scale = 1;
@@ -153,8 +150,8 @@ StepResult Model<T>::update() {
     return result;
   }
   if (config_.nonfinite == BPTT_NONFINITE_RAISE) {
-    throw Error(BPTT_ERR_NONFINITE, "", "an update that leaves parameters and moments finite",
-                "one that overflows");
+    throw Error(BPTT_ERR_NONFINITE, "", "",
+                "the update would overflow and leave parameters or moments that are not finite");
   }
   result.skipped = true;
   ++steps_skipped;
@@ -170,8 +167,9 @@ bool Model<T>::usable(StepResult& result, Norm& norm) {
   result.grad_norm = result.clipped_norm = norm.value();
   if (norm.finite()) return true;
   if (config_.nonfinite == BPTT_NONFINITE_RAISE)
-    throw Error(BPTT_ERR_NONFINITE, "", "a finite gradient",
-                std::isnan(norm.fraction) ? "NaN in it" : "infinity in it");
+    throw Error(
+        BPTT_ERR_NONFINITE, "", "",
+        std::isnan(norm.fraction) ? "the gradient contains NaN" : "the gradient contains infinity");
   if (config_.nonfinite == BPTT_NONFINITE_SKIP) return false;
   for (int64_t i = 0; i < count; ++i) {
     if (!std::isfinite(gradient_[i])) gradient_[i] = T(0);

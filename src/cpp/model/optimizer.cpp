@@ -1,4 +1,4 @@
-// optimizer.cpp: the update rules, and updates that never leave a number that overflowed.
+// optimizer.cpp: the update rules, and detection of updates that would overflow.
 #include "model/optimizer.h"
 
 #include <algorithm>
@@ -132,12 +132,12 @@ void for_moments(const OptimizerConfig& config, const Body& body) {
   }
 }
 
-[[noreturn]] void refuse_step(int64_t steps) {
-  throw Error(BPTT_ERR_STATE, "", "counters of steps below " + std::to_string(kMostSteps),
-              std::to_string(steps));
-}
-
 }  // namespace
+
+void refuse_step() {
+  throw Error(BPTT_ERR_STATE, "", "",
+              "a step counter has reached its limit, " + std::to_string(kMostSteps));
+}
 
 std::vector<const char*> moment_names_of(const OptimizerConfig& config) {
   std::vector<const char*> names;
@@ -222,7 +222,7 @@ void Optimizer<T>::prepare(double scale) {
   const bool flush = flush_subnormals.load(std::memory_order_relaxed);
   const double least =
       sizeof(T) == sizeof(float) ? (flush ? 0x1p-63 : 0x1p-75) : (flush ? 0x1p-511 : 0x1p-537);
-  if (steps_ >= kMostSteps) refuse_step(steps_);
+  if (steps_ >= kMostSteps) refuse_step();
   UpdateArgs<T> args{};
   args.scale = scale;
   args.momentum = config_.momentum;
@@ -235,7 +235,7 @@ void Optimizer<T>::prepare(double scale) {
   for (size_t i = 0; i < updates_.size(); ++i) {
     const Param& tensor = params_.tensors()[i];
     if (tensor.frozen) continue;
-    if (tensor_steps_[i] >= kMostSteps) refuse_step(tensor_steps_[i]);
+    if (tensor_steps_[i] >= kMostSteps) refuse_step();
     if (tensor_steps_[i] != counted) {
       counted = tensor_steps_[i];
       args.first = counted == 0;

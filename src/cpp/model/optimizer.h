@@ -44,6 +44,8 @@ constexpr bool fits(double factor) {
 
 // Step counters stop at this number: double and JSON represent every integer up to it.
 constexpr int64_t kMostSteps = int64_t{1} << 53;
+// Throws Error (state): a counter has reached kMostSteps.
+[[noreturn]] void refuse_step();
 
 // Bounds of the absolute values of parameters and of moments (by slot).
 struct UpdateBounds {
