@@ -8,6 +8,9 @@
 
 namespace bptt {
 
+// Elements of a flat vector for which another thread is worth its start.
+constexpr int64_t kElementsPerThread = 1 << 16;
+
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}

@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::atomic<int64_t> counted[kPhases];  // ticks; may be negative for a moment
+std::atomic<int64_t> phase_ticks[kPhases];  // ticks; may be negative for a moment
 // Ticks of the last start and stop. Time outside them is not counted.
 std::atomic<uint64_t> first_ticks{0}, last_ticks{0};
 struct Run {
@@ -23,7 +23,7 @@ struct Run {
   // Also runs in a child in which a start or stop was interrupted: no profile then.
   Run() noexcept {
     profile_on.store(false);
-    for (auto& ticks : counted) ticks.store(0, std::memory_order_relaxed);
+    for (auto& ticks : phase_ticks) ticks.store(0, std::memory_order_relaxed);
   }
   double rate() const {
     const double seconds = std::chrono::duration<double>(Clock::now() - first_time).count();
@@ -39,18 +39,18 @@ struct Current {
   Phase phase = Phase::other;
   uint64_t since = 0;
 };
-thread_local Current current;
+thread_local Current running;
 
 void count(Phase phase, int64_t ticks) {
-  counted[int(phase)].fetch_add(ticks, std::memory_order_relaxed);
+  phase_ticks[int(phase)].fetch_add(ticks, std::memory_order_relaxed);
 }
 
 // Adds the current timer's time until now to its phase, within the start and stop of the profile.
 uint64_t settle() {
   const uint64_t now = clock_ticks();
-  const uint64_t from = std::max(current.since, first_ticks.load(std::memory_order_relaxed));
+  const uint64_t from = std::max(running.since, first_ticks.load(std::memory_order_relaxed));
   const uint64_t until = std::min(now, last_ticks.load(std::memory_order_relaxed));
-  if (current.any && from < until) count(current.phase, int64_t(until - from));
+  if (running.any && from < until) count(running.phase, int64_t(until - from));
   return now;
 }
 
@@ -59,7 +59,7 @@ uint64_t settle() {
 bool profile_start() {
   const auto run = last_run.access();
   if (profiling()) return false;
-  for (auto& ticks : counted) ticks.store(0, std::memory_order_relaxed);
+  for (auto& ticks : phase_ticks) ticks.store(0, std::memory_order_relaxed);
   first_ticks.store(clock_ticks());
   last_ticks.store(UINT64_MAX);
   run->first_time = Clock::now();
@@ -77,21 +77,21 @@ void profile_stop() {
 
 double profile_seconds(Phase phase) {
   const auto run = last_run.access();
-  const int64_t ticks = counted[int(phase)].load(std::memory_order_relaxed);
+  const int64_t ticks = phase_ticks[int(phase)].load(std::memory_order_relaxed);
   return ticks > 0 ? double(ticks) * (profiling() ? run->rate() : run->seconds_per_tick) : 0;
 }
 
 void Timed::begin(Phase phase) {
   const uint64_t now = settle();
   began_ = true;
-  outer_ = current.phase;
-  outermost_ = !current.any;
-  current = {true, phase, now};
+  outer_ = running.phase;
+  outermost_ = !running.any;
+  running = {true, phase, now};
 }
 
 void Timed::end() {
   const uint64_t now = settle();
-  current = {!outermost_, outer_, now};
+  running = {!outermost_, outer_, now};
 }
 
 void profile_move(Phase from, Phase to, uint64_t ticks) {

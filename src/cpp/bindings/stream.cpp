@@ -66,7 +66,7 @@ py::object run_step(const Stream& stream, py::handle x, py::handle out) {
 struct StreamStepArguments {
   py::handle x, out;
 };
-Signature<StreamStepArguments> step_arguments(
+Signature<StreamStepArguments> stream_step_arguments(
     "Stream.step: expected arguments (x, out=None)",
     "Stream.step: expected a stream that Model.stream made", 1,
     {{"x", &StreamStepArguments::x}, {"out", &StreamStepArguments::out}});
@@ -107,7 +107,7 @@ void bind_stream(py::module_& module) {
       .def("reset", &reset)
       .def("get_state", &get_state)
       .def("set_state", &set_state, py::arg("state"));
-  def_method<Stream, StreamStepArguments, &step_arguments, step>(type, "step", kStepDoc);
+  def_method<Stream, StreamStepArguments, &stream_step_arguments, step>(type, "step", kStepDoc);
 }
 
 }  // namespace bindings

@@ -12,14 +12,13 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t kChunk = 16384;     // elements per partial sum, for any number of threads
-constexpr int64_t kThread = 1 << 16;  // elements for which one more thread pays
+constexpr int64_t kChunk = 16384;  // elements per partial sum, for any number of threads
 
 // Calls body(chunk, offset, length) for every chunk of a vector, on a team of threads.
 template <class Body>
 void for_chunks(int64_t count, const Body& body) {
   const int64_t chunks = (count + kChunk - 1) / kChunk;
-  run_team(count / kThread, [&](const Team& team) {
+  run_team(count / kElementsPerThread, [&](const Team& team) {
     for (int64_t i = team.begin(chunks); i < team.end(chunks); ++i) {
       body(i, i * kChunk, std::min(kChunk, count - i * kChunk));
     }

@@ -102,7 +102,7 @@ double huber(const LossRow<T>& row) {
   });
 }
 
-constexpr LossKind kLosses[] = {
+constexpr LossKind kLossKinds[] = {
     {.loss = BPTT_CROSS_ENTROPY,
      .title = "cross-entropy, nats",
      .classes = true,
@@ -130,8 +130,8 @@ constexpr LossKind kLosses[] = {
 };
 
 constexpr bool in_order() {
-  for (size_t i = 0; i < std::size(kLosses); ++i) {
-    if (kLosses[i].loss != static_cast<bptt_loss>(BPTT_CROSS_ENTROPY + i)) return false;
+  for (size_t i = 0; i < std::size(kLossKinds); ++i) {
+    if (kLossKinds[i].loss != static_cast<bptt_loss>(BPTT_CROSS_ENTROPY + i)) return false;
   }
   return true;
 }
@@ -139,8 +139,8 @@ static_assert(in_order());
 
 }  // namespace
 
-std::span<const LossKind> loss_kinds() { return kLosses; }
+std::span<const LossKind> loss_kinds() { return kLossKinds; }
 
-const LossKind& kind_of(bptt_loss loss) { return kLosses[loss - BPTT_CROSS_ENTROPY]; }
+const LossKind& kind_of(bptt_loss loss) { return kLossKinds[loss - BPTT_CROSS_ENTROPY]; }
 
 }  // namespace bptt

@@ -13,8 +13,6 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t kThread = 1 << 16;  // elements for which one more thread pays
-
 // The factors of an update as the kernel uses them: absolute values, the largest over all tensors
 // (for `divisor` the smallest).
 struct Factors {
@@ -320,7 +318,7 @@ bool Optimizer<T>::after_update(const UpdateBounds& now, double gradient,
 template <class T>
 void Optimizer<T>::update(T* parameters, std::vector<Buffer<T>>& moments, const T* gradient) const {
   const auto kernel = kernels_of<T>(*active_kernels()).update[size_t(rule_of(config_).update)];
-  run_team(params_.count() / kThread, [&](const Team& team) {
+  run_team(params_.count() / kElementsPerThread, [&](const Team& team) {
     const int64_t begin = team.begin(params_.count()), end = team.end(params_.count());
     for (size_t i = 0; i < updates_.size(); ++i) {
       const Param& tensor = params_.tensors()[i];

@@ -32,7 +32,7 @@ const Extra::Type* extra_type(const std::string& dtype) {
   return type == std::end(kExtraTypes) ? nullptr : type;
 }
 template <class T>
-constexpr Dtype dtype_of() {
+constexpr Dtype dtype_for() {
   return sizeof(T) == sizeof(float) ? Dtype::float32 : Dtype::float64;
 }
 
@@ -337,7 +337,7 @@ std::vector<std::byte> serialize(const Model<T>& model) {
   const Params<T>& params = model.network().params();
   const Optimizer<T>& optimizer = model.optimizer();
   const std::vector<double>& class_weights = model.config().class_weights;
-  constexpr Dtype dtype = dtype_of<T>();
+  constexpr Dtype dtype = dtype_for<T>();
   std::vector<std::pair<std::string, std::string>> metadata{
       {"format", kFormat},
       {"format_version", kFormatVersion},
