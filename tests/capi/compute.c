@@ -149,8 +149,7 @@ int main(void) {
   check_refusals();
   for (i = 0; i < 4; ++i) {
     check_layer(cells[i]);
-    /* the task needs states that remember longer than those of MINGRU do at first */
-    if (cells[i] != BPTT_MINGRU) check_model(cells[i]);
+    check_model(cells[i]);
   }
   printf("%d refusals\n", refusals);
   return 0;
