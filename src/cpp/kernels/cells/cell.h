@@ -210,11 +210,11 @@ class StepForward {
  private:
   using V = typename Vec<T>::V;
   static constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
-  // Panels of units at once; one where the step multiplies the input and has several gates, because
-  // their biases are then in planes.
+  // Panels of units at once: only one if the step multiplies the input and has several gates,
+  // because their biases are then in planes.
   static constexpr int kMost = CellOf::kRecurrent && 4 / kGates > 1 ? 4 / kGates : 1;
-  static constexpr int64_t kTogether = 4;                        // tiles of rows at once
-  static constexpr int64_t kResident = 1 << 17;                  // bytes
+  static constexpr int64_t kTogether = 4;        // tiles of rows at once
+  static constexpr int64_t kResident = 1 << 17;  // bytes
   using Sums = T[kTogether * kTileRows][kMost][kSums][kPanel<T>];
 
   // The panels and rows that are processed together.
