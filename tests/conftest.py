@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
 
 from helpers.cells import LAYERS
 
-# `isa` stays as it is between the examples of one test, so a function-scoped fixture does no harm.
+# `isa` does not change between the examples of a test, so a function-scoped fixture does no harm.
 settings.register_profile(
     "dev", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -67,7 +67,7 @@ def dtype(request: pytest.FixtureRequest) -> str:
 
 
 # ------------------------------------------------------------------------------------------ records
-# Records travel as user properties of the reports, so they arrive from other processes too.
+# Records are user properties of the reports, so those of other processes arrive too.
 
 
 class Comparisons:
@@ -179,7 +179,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs behind
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts background jobs
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(Summary())
     if config.getoption("long_budget") is not None:

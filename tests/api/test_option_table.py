@@ -20,7 +20,7 @@ from helpers.cells import LAYERS
 from helpers.model_files import joined, split
 from helpers.refusals import refusal
 
-INPUTS = ("input_size", "vocab_size", "embedding_size")  # a model has the one or the others
+INPUTS = ("input_size", "vocab_size", "embedding_size")  # a model has the first or the others
 RULES = [rule for rule in _core.option_conflicts() if rule["option"] not in INPUTS]
 CELL, LOSS, OPTIMIZER = (OPTIONS[name] for name in ("cell", "loss", "algorithm"))
 SIZES = {"input_size": 3, "hidden_size": 4, "output_size": 2}
@@ -155,7 +155,7 @@ def test_what_excludes_what(rule) -> None:
         given |= as_argument(other, sample(other))
     if given.get("init") == "chrono":
         given["init"] = bn.Init("chrono", time_scale=5)
-    if option.name == "targets":  # files call it "last", too
+    if option.name == "targets":  # older files call it "last"
         with pytest.raises(ValueError, match="argument 'targets'"):
             bn.Model(**{**SIZES, **given, "targets": value})
     elif rule["option"] == "init" and rule["other"] == "dale":  # older files may have it

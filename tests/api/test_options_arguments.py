@@ -530,6 +530,6 @@ def test_layers_count_their_draws():
     np.testing.assert_array_equal(again[0], runs[1][0])
     with pytest.raises(ValueError, match="lengths"):
         layer.forward(x, lengths=[0, 1, 1])
-    assert layer.forward(x)[2].draw == 3  # neither a chosen draw nor a refused call counts
+    assert layer.forward(x)[2].draw == 3  # chosen draws and refused calls do not count
     assert layer.forward(x, draw=2**64 - 1)[2].draw == 2**64 - 1
     np.testing.assert_array_equal(layer(x)[0], layer_of("lstm", num_layers=2)(x)[0])

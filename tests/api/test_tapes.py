@@ -261,7 +261,7 @@ def test_a_tape_goes_back_while_another_thread_trains():
 
 STATM = Path("/proc/self/statm")
 needs_statm = pytest.mark.skipif(not STATM.exists(), reason="this system has no /proc/self/statm")
-# Blocks above 32 MiB come from the system and go back to it at once, so the process's size tells.
+# Blocks above 32 MiB are returned to the system at once, so the size of the process shows them.
 LARGE = """
     import resource
     import numpy as np
@@ -309,7 +309,7 @@ def test_tapes_share_what_they_keep_and_release_it():
     tapes.clear()
     none = size() - rest
     print(shared, four, three, none)
-    assert shared < 18  # the packing that was there is held, none is added
+    assert shared < 18  # the existing packing is kept, and no other is made
     assert 4 * 36 - 18 < four < 4 * 36 + 18
     assert 3 * 36 - 18 < three < 3 * 36 + 18
     assert none < 18
@@ -324,7 +324,7 @@ def test_a_training_loop_that_still_has_its_tape_needs_no_more_memory():
     def peak():
         with open("/proc/self/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
-    for _ in range(2):  # in this order tapes are gone when the update comes
+    for _ in range(2):  # in this order tapes are freed before the update
         tape = forward()
         layer.backward(tape, dy, accumulate=grads)
         del tape
@@ -335,7 +335,7 @@ def test_a_training_loop_that_still_has_its_tape_needs_no_more_memory():
         layer.backward(tape, dy, accumulate=grads)
         sgd.step(grads)
     loop = peak()
-    other = forward()  # which keeps what the loop would overwrite
+    other = forward()  # it keeps the packing that the loop would overwrite
     sgd.step(grads)
     layer.backward(forward(), dy, accumulate=grads)
     print(before, loop, peak())

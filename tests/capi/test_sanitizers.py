@@ -19,7 +19,7 @@ FLAGS = {
 BEST, *OTHERS = bn.available_isas()
 ISAS = [pytest.param(BEST, marks=pytest.mark.first), *OTHERS]
 # interpose.c and system_calls.c are no programs; layer_io.c reads cases. In forks.c a child uses
-# the sanitizers' allocator, whose own locks another thread may have held when it was forked.
+# the sanitizers' allocator, whose locks another thread may have held during the fork.
 PROGRAMS = sorted(
     {path.stem for path in HERE.glob("*.c")} - {"forks", "interpose", "layer_io", "system_calls"}
 )

@@ -17,7 +17,7 @@ def gradients(values, dtype="float64"):
     return grads
 
 
-# Elements, threshold: the norm is beyond float64, or the factor below its normal numbers, or both.
+# Elements, threshold: the norm exceeds float64, or the factor is below its normal numbers, or both.
 EXTREMES = [
     ([1e308, 1e308, -1e308, 1e308], 1.0),
     ([1.7e308, -1.7e308, 1.7e308, 1.7e308], 1e-300),

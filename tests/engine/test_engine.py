@@ -21,8 +21,8 @@ from helpers.nets import (
 
 pytestmark = pytest.mark.usefixtures("best_isa_afterwards")
 
-# Between instruction sets. A tensor of a few elements can be a sum that nearly cancels, and then
-# has the tolerance of the comparison with the reference.
+# Tolerances between instruction sets. A tensor of a few elements can be a sum that nearly cancels.
+# It then has the tolerance of the comparison with the reference.
 AGREEMENT = {"float32": 4e-6, "float64": 1e-13}
 FEW = 64
 DTYPES = ["float32", "float64"]
@@ -48,7 +48,7 @@ def check(net: Net, errors, comparisons) -> dict[str, list[float]]:
                 )
                 if dtype == "float32":
                     seen.setdefault(isa, []).append(error)
-            if net.nonlinearity not in KINKS:  # a kink may be met on different sides
+            if net.nonlinearity not in KINKS:  # values may be on different sides of a kink
                 first = first or got
                 for name, error in compare(
                     got, {k: v.astype(float) for k, v in first.items()}
@@ -212,4 +212,4 @@ def test_memory_does_not_grow_from_call_to_call() -> None:
             flat = layer.backward(tape, y).flat
             assert first.setdefault(k, flat.tobytes()) == flat.tobytes()
         pages.append(resident_pages())
-    assert pages[-1] - pages[1] < 6000  # three of the longest tapes, of a hundred that were made
+    assert pages[-1] - pages[1] < 6000  # the size of three of the longest tapes, after a hundred

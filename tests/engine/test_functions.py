@@ -193,7 +193,7 @@ def test_subnormal_gradients_are_numbers_or_zeros() -> None:
         assert not flushed.x.any()
         with pytest.raises(ValueError, match="x"):
             single.forward(x[0][..., :4])
-        assert (np.full(40, 1e-39, np.float32) * np.float32(0.5)).all()  # NumPy's are its own
+        assert (np.full(40, 1e-39, np.float32) * np.float32(0.5)).all()  # NumPy's are not flushed
     finally:
         bn.set_flush_subnormals(False)
     assert gradient(single).flat.tobytes() == kept.flat.tobytes()
@@ -201,8 +201,8 @@ def test_subnormal_gradients_are_numbers_or_zeros() -> None:
         bn.set_flush_subnormals(1)  # type: ignore[arg-type]
 
 
-# A derivative that is computed from f(a) may lose its digits where f(a) nears a limit, as those of
-# tanh and sigmoid do. Those of elu and softsign are saved instead; that of softplus loses none.
+# A derivative computed from f(a) may lose its digits where f(a) is near a limit, as those of tanh
+# and sigmoid do. Those of elu and softsign are saved instead. That of softplus loses no digits.
 SLOPES = ["elu", "softsign", "softplus"]
 SLOPE_ULP = 4.0
 SILU_SLOPE_ULP = 5.0
@@ -229,7 +229,7 @@ def test_derivatives_keep_their_digits_far_from_zero(name, alpha, isa, dtype, er
     )
     y, _, tape = net.forward(a[None, :, None])
     slope = net.backward(tape, np.ones_like(y)).x.ravel() / np.dtype(dtype).type(alpha)
-    if name == "softsign":  # whose quotient cancels in the complex step, too
+    if name == "softsign":  # its quotient cancels in the complex step, too
         want = 1 / (1 + np.abs(a.astype(np.longdouble))) ** 2
     else:
         want = slope_by_complex_step(name, a.astype(np.float64)).astype(np.longdouble)

@@ -25,8 +25,8 @@ class Library:
 
     path: Path
     include: Path
-    compiler: str = ""  # of C; empty: this machine's
-    flags: Sequence[str] = ()  # for a program that is linked to it
+    compiler: str = ""  # the C compiler; empty: that of this machine
+    flags: Sequence[str] = ()  # flags of a program that is linked to the library
 
 
 INSTALLED = Library(PACKAGE / "lib" / "libbptt.so.1", PACKAGE / "include")

@@ -9,7 +9,7 @@ IGNORED = -100
 TOLERANCE = 1e-10
 
 CLASS_WEIGHTS = (0.5, 2.0, 0.0, 1.0, 3.0)
-# Name: (loss, options of the model, whether targets are weighted, whether some are ignored).
+# Name -> loss, options of the model, whether targets are weighted, whether some are ignored.
 CASES = {
     "cross_entropy": ("cross_entropy", {}, False, False),
     "weighted": ("cross_entropy", {}, True, False),
@@ -60,7 +60,7 @@ def data(loss, targets="every", weighted=False, ignored=False, seed=0):
         weights.flat[0] = 0
     if loss == "cross_entropy":
         y = rng.integers(0, O, where)
-        y.flat[-1] = 4  # a class that weighs
+        y.flat[-1] = 4  # a class with a weight above 0
         if ignored:
             y.flat[1] = IGNORED
     else:

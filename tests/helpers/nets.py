@@ -12,7 +12,7 @@ from helpers.cells import GATES, LAYERS, RECURRENT
 # Tolerances of the engine against the reference; see `error_of`.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 NONLINEARITIES = ["tanh", "relu", "sigmoid", "identity"]
-# Where a nonlinearity has kinks: float32 may meet them on the other side.
+# Nonlinearities with kinks: float32 may be on the other side of a kink.
 KINKS = {"relu": [0.0], "leaky_relu": [0.0], "hard_sigmoid": [-3.0, 3.0]}
 # Sizes around the widths of vectors and panels, and primes.
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 23, 29, 31, 32, 33, 37, 47, 48, 49, 61, 63, 64]
@@ -39,14 +39,14 @@ class Net:
     state: Any = field(default=None, repr=False)
     dy: Any = field(default=None, repr=False)
     dstate: Any = field(default=None, repr=False)
-    options: dict[str, Any] = field(default_factory=dict)  # further ones of the layer
+    options: dict[str, Any] = field(default_factory=dict)  # other options of the layer
     lengths: Any = None
     resets: Any = field(default=None, repr=False)
     truncation: tuple[int, int] | None = None
     omega: float = 0.0
     seed: int = 0
     draw: int | None = None
-    inside: bool = False  # also look at all states and gates of the tape
+    inside: bool = False  # also compare all states and gates of the tape
 
     @property
     def D(self) -> int:  # noqa: N802

@@ -6,7 +6,7 @@ from typing import Any
 from bptt_native import reference
 from helpers.cells import LAYERS
 
-# Name of a setting -> what `nets.option_net` takes. A setting without "cell" is of every cell.
+# Name of a setting -> arguments of `nets.option_net`. A setting without "cell" is for every cell.
 SETTINGS: dict[str, dict[str, Any]] = {
     **{f: {"cell": "rnn", "nonlinearity": f} for f in reference.NONLINEARITIES if f != "tanh"},
     "alpha": {"cell": "rnn", "alpha": 0.3},

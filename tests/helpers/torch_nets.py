@@ -18,7 +18,7 @@ from helpers.nets import Net
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed", exc_type=ImportError)
 F = torch.nn.functional
-EPS = 1e-5  # of layer norm
+EPS = 1e-5  # the number added to the variance in layer norm
 
 # In float64 too, F.hardsigmoid has the derivative 1/6 of float32; so it is defined here.
 NONLINEARITIES = {

@@ -20,15 +20,15 @@ SIMD_MAY_INCLUDE = {"stddef.h", "stdint.h", "string.h", "immintrin.h", "arm_neon
 
 PUBLIC = tuple(f"include/{path.name}" for path in sorted((CPP / "include").glob("*.h")))
 
-# The rooms of the C++ core, from the top down: a file may include what is in its own room or below.
+# The rooms of the C++ core, from top to bottom: a file may include files of its room or below.
 CPP_ROOMS = (
     "capi modelfile diagnostics model sequence/backward sequence/forward sequence base kernels "
     "include"
 )
-# The bindings see the public header, as any other caller does, and the locks that survive fork().
+# The bindings include the public header, as any caller does, and the locks that survive fork().
 BINDINGS_MAY_INCLUDE = {"bindings", "include"}
 BINDINGS_MAY_INCLUDE_FILES = {"base/fork.h"}
-# Of the kernels' room the others see one header; below it is compiled once per instruction set.
+# Other rooms include one header of the kernels. The code below it is compiled per instruction set.
 KERNELS_DOOR = "kernels/kernels.h"
 
 # The rooms of the package, from the top down: each may import those after it. Only tests import the

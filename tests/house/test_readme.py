@@ -11,7 +11,7 @@ from helpers.paths import ROOT
 
 DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
 PAGES = ["README.md", *DOCS, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
-# How many blocks of Python a page has at least, and what they write.
+# The least number of blocks of Python on a page, and the files that they write.
 EXAMPLES = {
     "README.md": (5, "model.safetensors"),
     "docs/cells.md": (2, None),

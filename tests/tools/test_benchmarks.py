@@ -71,7 +71,7 @@ def test_peers_compute_what_we_compute(workers, tmp_path, name, job, cell, dtype
     for worker in (workers("bptt"), workers(name)):
         worker.setup(item, data)
         assert len(worker.run(3)) == 3
-        if job not in ("lm", "minchar"):  # whose weights have moved on
+        if job not in ("lm", "minchar"):  # their weights have changed
             found.append(worker.result())
             continue
         worker.setup(item, data)

@@ -73,7 +73,7 @@ def test_forecast(run):
     said_again = list(csv.reader(out.splitlines()))
     assert code == 0
     assert said_again[0] == ["row", "v"]
-    assert [int(row[0]) for row in said_again[1:]] == list(range(2, 202))  # one beyond the end
+    assert [int(row[0]) for row in said_again[1:]] == list(range(2, 202))  # one row after the end
     np.testing.assert_allclose([float(r[1]) for r in said_again[150:-1]], said, rtol=1e-6)
     code, out, _ = run("info", "runs/wave")
     assert code == 0

@@ -47,7 +47,7 @@ def test_a_short_demonstration(tmp_path, capsys, clock):
     assert 20 < len(rows) <= 30
     assert rows[-1].seconds <= 1.5 + 0.1  # at most one step and one measurement late
     schedule = demo.RECIPE.schedule_over(len(rows))
-    assert rows[-1].lr == demo.RECIPE.lr * schedule(len(rows) - 1)  # it came to its end
+    assert rows[-1].lr == demo.RECIPE.lr * schedule(len(rows) - 1)  # the schedule was completed
     assert bits(out, "Held-out text") == pytest.approx(rows[-1].bpc, abs=1e-3)
     assert 1.6 < bits(out, "order-4 n-gram") < 2.2
     assert (folder / "gradient.png").read_bytes().startswith(b"\x89PNG")
@@ -70,7 +70,7 @@ def test_a_longer_budget_does_not_shorten_the_run(tmp_path, clock):
     assert trainer.step == trainer.options.steps == 40
     trainer = demo.TextTrainer(demo.pydoc_prose()[:40_000], options)
     assert demo.train_within(trainer, tmp_path, 1e-3, Interruption())
-    assert trainer.step == trainer.options.steps == 21  # the warm-up, from which it knew
+    assert trainer.step == trainer.options.steps == 21  # the warm-up, which measures the speed
 
 
 def test_an_interrupted_demonstration_saves(monkeypatch, tmp_path, capsys):

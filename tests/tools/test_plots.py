@@ -74,7 +74,7 @@ def test_the_figure_shows_the_run(tmp_path):
         for decay in ("0.13", "0.50", "0.90", "0.93", "0.95"):
             assert decay in names
         looks = {(line.get_color(), str(line.get_linestyle())) for line in ax.lines}
-        assert len(looks) == len(ax.lines) == 5  # told apart by colour and by line
+        assert len(looks) == len(ax.lines) == 5  # differing in colour and line style
         for line in ax.lines:
             assert line.get_ydata()[0] == pytest.approx(1)  # relative to the last step
 
@@ -127,7 +127,7 @@ def test_no_window_and_no_global_state(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)
 
 
-# ------------------------------------------------------------------ what watching and looking found
+# ----------------------------------------------------------------- records of watch and diagnostics
 
 
 def look(h, c=None, horizon=(3, 9)):
@@ -277,6 +277,6 @@ def test_a_loss_is_drawn_in_its_own_unit(options, of, name, factor):
     measured = [r.valid_loss * factor for r in rows if r.valid_loss is not None]
     np.testing.assert_allclose(held.get_ydata(), measured)
     ax = plots.new_figure(6, 4).subplots()
-    plots.plot_learning(ax, rows)  # nobody says what they are: as they were recorded
+    plots.plot_learning(ax, rows)  # without a name: as they were recorded
     assert ax.get_ylabel() == "loss, logarithmic"
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [r.loss for r in rows])

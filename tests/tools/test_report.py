@@ -25,7 +25,7 @@ from bptt_native.training.watch import Watch
 NASTY = "</script><b>&\"'`\\ ${x}@data@ שלום عربى e\u0301 \u2028\u2029\u200f\u0000\t\r\n \U0001f600"
 STATUS = "return document.getElementById('status').innerText"
 CHOSEN = "return document.querySelector('#line .chosen').dataset.k"
-SHARES = (0.05, 0.1, 0.25, 0.5)  # that the page's slider offers
+SHARES = (0.05, 0.1, 0.25, 0.5)  # the values of the page's slider
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_a_run_that_was_not_watched_says_so(tmp_path, capsys):
     assert data["flow"] is None
     assert data["memory"] is None
     assert "diagnostics.connectivity" in data["memory_missing"]
-    assert data["spectrum"][0]["before"] is None  # where the weights came from is not known
+    assert data["spectrum"][0]["before"] is None  # the initial weights are not known
     (tmp_path / "history.csv").unlink()
     assert main(["report", str(tmp_path / "model.safetensors")]) == 0
     assert carried((tmp_path / "report.html").read_text())["history"] is None

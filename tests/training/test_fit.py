@@ -79,7 +79,7 @@ def test_windows_of_ragged_sequences(seed):
             carried = batch.carried(state)
             if batch.start == 0:
                 assert carried is None
-            else:  # the states that go on are those of the same sequences
+            else:  # carried states belong to the same sequences
                 np.testing.assert_array_equal(before[carried[0, :, 0]], batch.members)
             before = batch.members
             for n, member in enumerate(batch.members):
@@ -230,7 +230,7 @@ def test_it_learns_classes():
     assert rates[0] == pytest.approx(1e-3)
     assert rates[9] == rates.max() == 1e-2
     assert rates[-1] < 1e-5
-    assert model.lr == 1e-2  # for another run
+    assert model.lr == 1e-2  # unchanged, for another run
     means = [np.mean([r.loss for r in result.rows if r.epoch == e + 1]) for e in range(30)]
     np.testing.assert_allclose(result.epochs["loss"], means)
 
@@ -520,7 +520,7 @@ def test_numbers_of_numpy_are_options_too(tmp_path):
 
 def test_an_update_that_is_skipped_is_counted_and_changes_nothing():
     x, _ = sequences(I=1)
-    y = [np.full(s.shape, 3e38, np.float32) for s in x]  # finite, their gradient is not
+    y = [np.full(s.shape, 3e38, np.float32) for s in x]  # finite, but their gradient is not
     model = regressor(reduction="sum")
     before = bits(model)
     result = fit(model, x, y, epochs=3, batch_size=10)

@@ -129,7 +129,7 @@ def test_a_run_from_before_the_hash_goes_on_and_that_is_said(run):
     assert refused(run("train", *FORECAST, "--resume", "--out", "run"), "the data of the run")
 
 
-# ------------------------------------------------------------------------------- how often it looks
+# ------------------------------------------------------------------- the interval of measurements
 
 PLATEAU = ["--valid-fraction", 0.3, "--schedule", "plateau", "--decay-patience", 0, "--seq-len", 4,
            "--lr", 0.5, "--decay", 0.5]  # fmt: skip
@@ -165,7 +165,7 @@ def test_where_it_decides_nothing_it_may_change(run):
     assert [r.step for r in rows if r.valid_loss is not None] == [2, 4, 6, 9, 12]
 
 
-# ----------------------------------------------------------------- runs of what "last" once meant
+# ------------------------------------------------------------ runs with the old meaning of "last"
 
 
 def test_a_classifier_of_two_directions_from_before_works_as_it_did(run):

@@ -91,7 +91,7 @@ def copy(runs, task, folder):
     return folder
 
 
-# ------------------------------------------------------------------------- what is read, and is not
+# ----------------------------------------------------------------------- files that are read or not
 
 
 @pytest.mark.parametrize("kind", ["pipe", "zero", "folder", "sparse"])
@@ -233,7 +233,7 @@ def test_json_is_bounded():
     for text in ("[" + deep + "]", '{"a":' * 10**6, "[" * 10**6):
         with pytest.raises(ValueError, match="expected at most"):
             documents.parse(text)
-    for text in ('"' + '\\"' * 10**6, '"' * 10**6 + "\\", ""):  # linear also where it is no JSON
+    for text in ('"' + '\\"' * 10**6, '"' * 10**6 + "\\", ""):  # linear time even if it is no JSON
         with pytest.raises(ValueError, match=r"Expecting|Unterminated|Extra"):
             documents.parse(text)
 
@@ -263,7 +263,7 @@ def test_links_and_modes_stay(tmp_path, name):
     (tmp_path / "there").mkdir()
     target, link = tmp_path / "there" / "target", tmp_path / "link"
     link.symlink_to("there/target")
-    write(link)  # also where the link leads to nothing yet
+    write(link)  # even if the target of the link does not exist
     assert link.is_symlink()
     kept = target.read_bytes()
     target.write_bytes(b"old")
@@ -464,7 +464,7 @@ def test_a_kill_at_any_point_leaves_a_run_that_goes_on(tmp_path):
     assert seen == {True, False}
 
 
-# ------------------------------------------------------------------- what goes on, what is replaced
+# --------------------------------------------------------------- runs that continue or are replaced
 
 
 def test_the_last_look_stays_when_a_finished_run_goes_on(tmp_path):

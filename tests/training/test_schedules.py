@@ -35,7 +35,7 @@ def test_cosine():
     whole = [Cosine(10)(s) for s in range(12)]
     assert whole[0] == 1
     assert whole[5] == pytest.approx(0.5)
-    assert whole[10] == whole[11] == 0  # a run that goes on beyond its schedule
+    assert whole[10] == whole[11] == 0  # a run that is longer than its schedule
     assert all(a > b for a, b in pairwise(whole[:11]))
     assert Cosine(10, floor=0.2)(10) == pytest.approx(0.2)
     assert Cosine(10, floor=0.2)(5) == pytest.approx(0.6)
@@ -52,7 +52,7 @@ def test_warmup_before_any_other():
 def test_plateau_by_hand():
     rule = Plateau(0.5, patience=2, threshold=0.1)
     assert rule(0) == rule(0, [5.0, 4.0, 3.0, 2.0]) == 1
-    assert rule(0, [2.0, 1.9, 1.9]) == 1  # not a tenth better, but only twice
+    assert rule(0, [2.0, 1.9, 1.9]) == 1  # less than a tenth better, but only two times
     assert rule(0, [2.0, 1.9, 1.9, 1.9]) == 0.5
     assert rule(0, [2.0, 1.9, 1.7, 1.9, 1.9]) == 1  # 1.7 was better
     assert rule(0, [2.0] + [1.9] * 6) == 0.25

@@ -75,7 +75,7 @@ def test_autoregression_finds_the_recurrence(horizon):
     np.testing.assert_allclose(autoregression(y, 2, horizon, 60), y[60:], rtol=1e-6, atol=1e-8)
     changed = np.concatenate([y[:60], y[60:] + 5 * np.random.default_rng(0).normal(size=60)])
     first = autoregression(changed, 2, horizon, 60)[0]
-    assert first == pytest.approx(y[60], rel=1e-6)  # the test part has no part in the fit
+    assert first == pytest.approx(y[60], rel=1e-6)  # the fit does not depend on the test part
     np.testing.assert_array_equal(persistence(y, horizon, 60), y[60 - horizon : 120 - horizon])
     with pytest.raises(ValueError, match="argument 'first_test': expected at least"):
         autoregression(y, 30, 1, 60)

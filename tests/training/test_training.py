@@ -93,7 +93,7 @@ def test_it_learns_and_evaluates_with_carried_state():
     for row in trainer.history:
         assert row.clipped == (row.grad_norm > 0.4)
 
-    assert len(trainer.valid) < 2000  # so short a text is read in one stream
+    assert len(trainer.valid) < 2000  # a text this short is read in one stream
     out, _ = trainer.model(trainer.valid[:-1, None])
     out = out[:, 0].astype(np.float64)
     log_p = out - np.log(np.exp(out).sum(axis=1, keepdims=True))

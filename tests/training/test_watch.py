@@ -164,7 +164,7 @@ def test_a_resumed_run_has_the_records_of_an_uninterrupted_one(tmp_path):
 
     fit(net(), x, y, steps=12, batch_size=8, watch=quiet(3), out=part, checkpoint_every=4,
         callbacks=[keep])  # fmt: skip
-    for name, content in kept.items():  # as a run that was killed after step 9 left it
+    for name, content in kept.items():  # the state that a run leaves if it is killed after step 9
         (part / name).write_bytes(content)
     with (part / "gradients.jsonl").open("a") as file:
         file.write('{"step": 9, "steps": 1')
@@ -172,7 +172,7 @@ def test_a_resumed_run_has_the_records_of_an_uninterrupted_one(tmp_path):
     result = resume(part, x, y, watch=quiet(3))
     assert read_records(part / "gradients.jsonl") == read_records(whole / "gradients.jsonl")
     assert [r.step for r in result.gradients] == [0, 3, 6, 9, 12]
-    resume(part, x, y, steps=14)  # without watching, what is known of the steps before stays
+    resume(part, x, y, steps=14)  # without watching, earlier records stay
     assert [r.step for r in read_records(part / "gradients.jsonl")] == [0, 3, 6, 9, 12]
     fit(net(), x, y, steps=2, batch_size=8, out=part)
     assert not (part / "gradients.jsonl").exists()
