@@ -64,9 +64,9 @@ class Model(TrainingStep):
     optimizer : str
         "sgd", "adagrad", "adam", "rmsprop" or "lion".
     lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
-        As in the class of the optimiser. For betas and eps, None stands for its default.
+        As in the class of the optimiser. For betas and eps, None means its default.
     rmsprop_alpha, rmsprop_form : float, str
-        `alpha` and `form` of `RMSprop`. For alpha, None stands for the default of the form. The
+        `alpha` and `form` of `RMSprop`. For alpha, None means the default of the form. The
         form does not change lr and momentum.
     clip_norm : float, optional
         Threshold of the gradient's global norm (Pascanu et al. 2013).

@@ -297,7 +297,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def own_defaults(optimizer: str, form: str) -> dict[str, Any]:
-    """Return the values that None stands for in the options of an optimiser.
+    """Return the values that None means in the options of an optimiser.
 
     Parameters
     ----------
