@@ -8,6 +8,7 @@
 
 #include "base/pool.h"
 #include "kernels/kernels.h"
+#include "sequence/norms.h"
 
 namespace bptt {
 namespace {
@@ -39,19 +40,6 @@ std::vector<double> of_chunks(const T* values, int64_t count, const F& f) {
 double sum(const std::vector<double>& values) {
   double total = 0;
   for (const double value : values) total += value;
-  return total;
-}
-
-// Returns the sum of the squares of elements * 2^shift.
-template <class T>
-double shifted_squares(const Kernels<T>& kernels, const T* values, int64_t count, int shift) {
-  T part[512];
-  double total = 0;
-  for (int64_t i = 0; i < count; i += 512) {
-    const int64_t length = std::min<int64_t>(512, count - i);
-    for (int64_t j = 0; j < length; ++j) part[j] = std::ldexp(values[i + j], shift);
-    total += kernels.sum_squares(part, length);
-  }
   return total;
 }
 

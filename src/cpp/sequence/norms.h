@@ -5,21 +5,33 @@
 #include <cmath>
 
 #include "kernels/kernels.h"
-#include "sequence/tape.h"
+#include "sequence/geometry.h"
 
 namespace bptt {
 
-// Returns the norm of a row. If the sum of squares overflows or underflows, it is computed again
-// with the row scaled by its largest element.
+// Returns the sum of the squares of elements * 2^shift.
+template <class T>
+double shifted_squares(const Kernels<T>& kernels, const T* values, int64_t count, int shift) {
+  T part[512];
+  double total = 0;
+  for (int64_t i = 0; i < count; i += 512) {
+    const int64_t length = std::min<int64_t>(512, count - i);
+    for (int64_t j = 0; j < length; ++j) part[j] = std::ldexp(values[i + j], shift);
+    total += kernels.sum_squares(part, length);
+  }
+  return total;
+}
+
+// Returns the norm of a row. If the sum of squares overflows or underflows, it is computed again with
+// the row scaled by the power of two that brings its largest element to between 1 and 2.
 template <class T>
 double row_norm(const Kernels<T>& kernels, const T* row, int64_t n) {
   const double squares = kernels.sum_squares(row, n);
   if ((squares > 1e-280 && squares < 1e280) || std::isnan(squares)) return std::sqrt(squares);
   const double largest = kernels.max_abs(row, n);
   if (largest == 0 || !std::isfinite(largest)) return largest;
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += (double(row[i]) / largest) * (double(row[i]) / largest);
-  return largest * std::sqrt(sum);
+  const int exponent = std::ilogb(largest);
+  return std::ldexp(std::sqrt(shifted_squares(kernels, row, n, -exponent)), exponent);
 }
 
 // Returns the norm of `count` norms, added in order.

@@ -335,15 +335,8 @@ class BackwardSteps {
         std::max(in.kernels.max_abs(h, in.R), c ? in.kernels.max_abs(c, in.H) : 0);
     if (std::isinf(largest)) return {largest, 0};
     const int exponent = std::ilogb(largest);
-    double sum = 0;
-    const auto add = [&](const T* row, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) {
-        const double scaled = std::ldexp(double(row[i]), -exponent);
-        sum += scaled * scaled;
-      }
-    };
-    add(h, in.R);
-    if (c) add(c, in.H);
+    const double sum = shifted_squares(in.kernels, h, in.R, -exponent) +
+                       (c ? shifted_squares(in.kernels, c, in.H, -exponent) : 0);
     return {std::sqrt(sum), exponent};
   }
 
