@@ -9,15 +9,15 @@
 
 namespace bptt {
 
-// In elements.
+// Lengths of internal rows, in elements.
 template <class T>
 struct Geometry {
   CellShape shape;
   int64_t input_row;     // of x of the first layer
   int64_t state_row;     // of h
-  int64_t cell_row;      // of c, and of what the cell itself calls h
+  int64_t cell_row;      // of c, and of the cell's own h before a projection
   int64_t features_row;  // of x of the upper layers: h of all directions
-  int64_t plane;         // between the planes of a row
+  int64_t plane;         // distance between the planes of a row
   int64_t planes_row;    // of the saved planes
   int64_t dz_row;        // of the pre-activation gradients
   explicit Geometry(const StackConfig& config) : shape(config.shape()) {
