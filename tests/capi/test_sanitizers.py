@@ -77,12 +77,11 @@ def test_one_element_beyond_a_buffer_is_seen(sanitized, count, tmp_path) -> None
         "  buffer[buffer.count() - 2 + arguments] = 1;\n"
         "}\n"
     )
-    built = sanitized.path.parent / "CMakeFiles" / "bptt.dir" / "src" / "cpp" / "base"
-    objects = [str(built / "buffer.cpp.o"), str(built / "fork.cpp.o")]
+    built = sanitized.path.parent / "CMakeFiles" / "bptt.dir" / "Unity" / "unity_base_cxx.cxx.o"
     subprocess.run(
         [
             os.environ.get("CXX", "c++"), "-std=c++20", "-g", *sanitized.flags,
-            f"-I{CPP}", f"-I{INCLUDE}", str(source), *objects, "-o", str(program),
+            f"-I{CPP}", f"-I{INCLUDE}", str(source), str(built), "-o", str(program),
         ],
         check=True,
     )  # fmt: skip
