@@ -5,9 +5,11 @@
  *     LSTM   i, f, o = sigmoid(.), g = tanh(.);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
  *     GRU    r, z = sigmoid(.);  n = tanh(W_in x_t + b_in + r (W_hn h_{t-1} + b_hn));
  *            h_t = (1 - z) n + z h_{t-1}
+ *     MINGRU z = sigmoid(W_iz x_t + b_iz);  n = W_in x_t + b_in;  h_t = (1 - z) h_{t-1} + z n
  * A model adds a readout y_t = W_o h_t + b_o, a loss on it and an optimiser. (LSTM: Hochreiter &
  * Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU: Cho et al. 2014 with the reset
- * after the product, arXiv:1406.1078v1; BPTT: Werbos 1990. bptt_layer_options has variants.)
+ * after the product, arXiv:1406.1078v1; MINGRU: Feng et al. 2024, arXiv:2410.01201; BPTT: Werbos
+ * 1990. bptt_layer_options has variants.)
  *
  * GLOSSARY
  *     T    time steps                         I    input size
@@ -15,16 +17,24 @@
  *     L    layers                             O    output size
  *     D    directions: 1, or 2                V    vocabulary size
  *     G    gates: RNN 1; LSTM 4: i f g o;     E    embedding size
- *          GRU 3: r z n                       P    number of parameters
+ *          GRU 3: r z n; MINGRU 2: z n        P    number of parameters
  *     R    elements of h: H, or proj_size     l*D + d  index of layer l, direction d
  *     a_t  pre-activations, the arguments of f, sigmoid and tanh
  *     dX   dL/dX, the gradient of the loss with respect to X
  * All P parameters form one flat vector, in the order that bptt_params_info lists.
  *
  * A FIRST PROGRAM teaches a small LSTM to continue 0 1 2 0 1 2, then prints its next logits.
+ * Command to compile it: cc first.c $(pkg-config --cflags --libs bptt) -o first
  *
  *     #include <bptt.h>
  *     #include <stdio.h>
+ *
+ *     static int failed(void) {
+ *       bptt_error error;
+ *       bptt_last_error(&error, sizeof error);
+ *       fprintf(stderr, "%s\n", error.text);
+ *       return 1;
+ *     }
  *
  *     int main(void) {
  *       int64_t text[] = {0, 1, 2, 0, 1, 2, 0, 1, 2};
@@ -41,12 +51,12 @@
  *       bptt_layer_options_init(&layer, sizeof layer);
  *       options.vocab_size = options.output_size = 3;
  *       layer.hidden_size = 16;
- *       if (bptt_model_create(&options, &layer, NULL, &model) != BPTT_OK) return 1;
+ *       if (bptt_model_create(&options, &layer, NULL, &model)) return failed();
  *       for (int i = 0; i < 500; ++i)
- *         if (bptt_model_train_step(model, &in, &next, NULL, NULL, &step) != BPTT_OK) return 1;
- *       if (bptt_model_forward(model, &in, &out, NULL) != BPTT_OK) return 1;
+ *         if (bptt_model_train_step(model, &in, &next, NULL, NULL, &step)) return failed();
+ *       if (bptt_model_forward(model, &in, &out, NULL)) return failed();
  *       printf("loss %.3f, after 1: %.1f %.1f %.1f\n", step.loss, y[7][0], y[7][1], y[7][2]);
- *       return bptt_model_free(model) != BPTT_OK;
+ *       return bptt_model_free(model) ? failed() : 0;
  *     }
  *
  * ARRAYS. The last axis changes the fastest and is contiguous. A batch of sequences is [T, N, F]:
@@ -65,29 +75,30 @@
  * it and ends with it. A tape remains valid after its layer is freed, but serves no call any more.
  *
  * STRUCTS. Every struct begins with struct_size = sizeof the struct. Options have defaults: call
- * bptt_x_options_init(&options, sizeof options), then change fields. In all other structs that a
- * caller fills the default of every field is 0 or NULL (bptt_spectrum: see there), so bptt_x_init
- * and {.struct_size = sizeof s} are the same. A program that was compiled with an older header has
+ * bptt_x_options_init(&options, sizeof options), then change fields. The comment of an option
+ * begins with its default, then says what other values mean. In all other structs that a caller
+ * fills, the default of every field is 0 or NULL (bptt_spectrum: see there), so bptt_x_init and
+ * {.struct_size = sizeof s} are the same. A program that was compiled with an older header has
  * smaller structs: the library neither reads nor writes beyond struct_size, and the fields that are
  * missing have their defaults. A program that was compiled with a newer header has larger structs:
  * the library accepts them if the fields that it does not know are 0. Other sizes are
  * BPTT_ERR_STRUCT_SIZE. Structs never contain each other. A later version adds a field at the end
  * of its struct, in units of 8 bytes, with a default that means what the library did before.
  *
- * ERRORS. Every function returns a bptt_status; results come through pointers, which may be NULL
- * only where the text says so. The library checks arguments before anything changes.
- * bptt_last_error describes the calling thread's last failure. The library never prints, exits or
- * throws. Any function may return BPTT_ERR_ARGUMENT, BPTT_ERR_MEMORY and BPTT_ERR_INTERNAL; with a
- * handle BPTT_ERR_HANDLE, with a struct BPTT_ERR_STRUCT_SIZE, with a dtype BPTT_ERR_TYPE. "Also:"
- * lists the other statuses of a function.
+ * ERRORS. Every function but bptt_version, bptt_abi_version and bptt_status_name returns a
+ * bptt_status; results come through pointers, which may be NULL only where the text says so. The
+ * library checks arguments before anything changes. bptt_last_error describes the calling thread's
+ * last failure. The library never prints, exits or throws. Any function may return
+ * BPTT_ERR_ARGUMENT, BPTT_ERR_MEMORY and BPTT_ERR_INTERNAL; with a handle BPTT_ERR_HANDLE, with a
+ * struct BPTT_ERR_STRUCT_SIZE, with a dtype BPTT_ERR_TYPE. "Also:" lists the others.
  *
  * THREADS. Any thread may call any function. Calls that only read the parameters (forward,
- * backward, evaluate, gradients, get) may run at the same time on one layer or model. Calls that
- * change them (marked "Changes the parameters") wait until the calls before them on the same layer
- * or model have ended, and run alone. A stream, and the memory that a call reads or writes, belong
- * to one thread at a time. The engine's worker threads start with the first large call; results
- * have the same bits for any number of them. They run until the process ends, so the library stays
- * in memory after dlclose().
+ * backward, evaluate, gradients, bptt_params_get) may run at the same time on one layer or model.
+ * Calls that change them (marked "Changes the parameters") wait until the calls before them on the
+ * same layer or model have ended, and run alone. A stream, and the memory that a call reads or
+ * writes, belong to one thread at a time. The engine's worker threads start with the first large
+ * call; results have the same bits for any number of them. They run until the process ends, so the
+ * library stays in memory after dlclose().
  *
  * FORK. A forked child can use the library and all its handles, and no call waits for a thread that
  * stayed in the parent. An object that such a thread was using during the fork may be BPTT_ERR_BUSY
@@ -99,8 +110,8 @@
  * bptt_stream.h: one step at a time. bptt_diagnostics.h: tapes, gradient flow, Jacobians, profile.
  * bptt_options.h: the options as data, for bindings of other languages.
  *
- * PROMISE. Within ABI 1 no function, field, enumerator or status changes its meaning or goes; new
- * ones are added. Only what is EXPERIMENTAL is exempt: part of bptt_diagnostics.h, and
+ * PROMISE. Within ABI 1 no function, field, enumerator or status changes its meaning or is removed;
+ * new ones are added. Only what is EXPERIMENTAL is exempt: part of bptt_diagnostics.h, and
  * bptt_options.h.
  */
 #ifndef BPTT_H
@@ -162,14 +173,15 @@ typedef enum bptt_status {
 typedef enum bptt_dtype {
   BPTT_FLOAT32 = 1,
   BPTT_FLOAT64 = 2,
-  /* of extra tensors only */
+  /* only for extra tensors (bptt_files.h) */
   BPTT_INT64 = 3
 } bptt_dtype;
 
-/* Handles: a stack of L recurrent layers; a model of (embedding,) layers, readout, loss and
- * optimiser; the record of one forward call, for BPTT. */
+/* A handle of a stack of L recurrent layers. */
 typedef struct bptt_layer_handle bptt_layer;
+/* A handle of a model: layers with a readout, a loss and an optimiser, perhaps an embedding. */
 typedef struct bptt_model_handle bptt_model;
+/* A handle of the record of one forward call, for BPTT. */
 typedef struct bptt_tape_handle bptt_tape;
 
 /* Structs of other chapters: bptt_optimizer.h, bptt_diagnostics.h. */
@@ -240,39 +252,39 @@ typedef struct bptt_layer_options {
   bptt_cell cell;
   /* BPTT_FLOAT32 */
   bptt_dtype dtype;
-  /* I >= 1, no default; of a model with vocab_size 0 */
+  /* I >= 1, no default; 0 in a model with vocab_size > 0 */
   int64_t input_size;
   /* H >= 1, no default */
   int64_t hidden_size;
-  /* L = 1 */
+  /* 1; the number of layers L */
   int64_t num_layers;
-  /* BPTT_TANH; RNN only */
+  /* BPTT_TANH; f, RNN only */
   bptt_nonlinearity nonlinearity;
-  /* 1: b_ih and b_hh; 0: none */
+  /* 1; 0: the layers have no b_ih and no b_hh */
   int32_t bias;
 
   /* Structure */
-  /* 0; 1: D = 2, a second set of layers ("_reverse") reads from the end */
+  /* 0; 1: D = 2, a second set of layers ("_reverse") reads each sequence from its end */
   int32_t bidirectional;
-  /* 0; 1: of W_ih x, of W_hh h and of c_t (Ba et al. 2016) */
+  /* 0; 1: layer normalisation of W_ih x, of W_hh h and of c_t (Ba et al. 2016) */
   int32_t layer_norm;
-  /* 0; LSTM: the gates see the cell state (Gers & Schmidhuber 2000) */
+  /* 0; 1: the gates see the cell state (Gers & Schmidhuber 2000); LSTM only */
   int32_t peephole;
-  /* 0; LSTM: f = 1 - i, gates i g o (Greff et al. 2017) */
+  /* 0; 1: f = 1 - i, and the gates are i g o (Greff et al. 2017); LSTM only */
   int32_t coupled;
-  /* 0; GRU: n = tanh(. + W_hn (r h) + b_hn) (Cho et al. 2014, v3) */
+  /* 0; 1: n = tanh(. + W_hn (r h) + b_hn) (Cho et al. 2014, v3); GRU only */
   int32_t reset_before;
   /* 0; 1: dropout has one mask for all steps (Gal & Ghahramani 2016) */
   int32_t variational;
-  /* 0; LSTM: h_t = W_hr (o tanh(c_t)) has R = proj_size < H elements */
+  /* 0; R < H: h_t = W_hr (o tanh(c_t)), with R elements; LSTM only */
   int64_t proj_size;
-  /* 1; RNN: h_t = (1 - alpha) h_{t-1} + alpha f(a_t), 0 < alpha <= 1 */
+  /* 1; in (0, 1): leaky units, h_t = (1 - alpha) h_{t-1} + alpha f(a_t); RNN only */
   double alpha;
-  /* NaN: off; RNN: the first floor(dale H + 1/2) units excite, the others inhibit: W_hh acts as
-   * |W_hh| with the sign of its column (Song et al. 2016). The promise of init holds for W_hh as it
-   * acts: the inhibitory part of each row is rescaled until the row sums to 0, then the whole to
+  /* NaN: off; in [0, 1]: the first floor(dale H + 1/2) units excite, the others inhibit: W_hh acts
+   * as |W_hh| with the sign of its column (Song et al. 2016). The promise of init holds for W_hh as
+   * it acts: the inhibitory part of each row is rescaled until the row sums to 0, then the whole to
    * the spectral radius, which is |init_gain| with ORTHOGONAL, 1 with XAVIER and KERAS, 1/sqrt(3)
-   * with UNIFORM. Not with IDENTITY and SPARSE, whose zeros would never learn */
+   * with UNIFORM. RNN only; not with IDENTITY and SPARSE, whose zeros would never learn */
   double dale;
 
   /* Initial parameters */
@@ -280,29 +292,29 @@ typedef struct bptt_layer_options {
   bptt_weight_init init;
   /* BPTT_COMPUTE_DTYPE */
   bptt_compute compute;
-  /* 0: of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
+  /* 0; seed of the counter-based generator (Philox4x32-10, Salmon et al. 2011) */
   uint64_t seed;
-  /* 1: of ORTHOGONAL and IDENTITY; 0, or a size from 1e-30 to 1e30 (float64: 1e-300 to 1e300) */
+  /* 1; factor of W_hh with ORTHOGONAL and IDENTITY: 0, or an absolute value from 1e-30 to 1e30
+   * (float64: 1e-300 to 1e300) */
   double init_gain;
-  /* NaN: leave; else LSTM: b_ih of the forget gates = this, b_hh of them = 0; finite in the
-   * dtype */
+  /* NaN: as init sets it; b_ih of the forget gates (b_hh: 0), finite in the dtype; LSTM only */
   double forget_bias;
-  /* 0.95: of NORMAL and SPARSE; from 1e-30 to 1e30 (float64: 1e-300 to 1e300) */
+  /* 0.95; spectral radius of W_hh with NORMAL and SPARSE, > 0 and in the range of init_gain */
   double spectral_radius;
-  /* NaN; of CHRONO, which needs it: the longest dependency, >= 2 and finite in the dtype */
+  /* NaN; with CHRONO, which needs it: the longest dependency in steps, >= 2, finite in the dtype */
   double time_scale;
 
   /* Noise: passes with a tape, training steps and passes with `training` of bptt_sequence draw it;
    * others have zoneout's expectation */
-  /* 0; RNN: a_t += sqrt(2 / alpha) noise xi, xi ~ N(0, 1) */
+  /* 0; > 0: a_t += sqrt(2 / alpha) noise xi, xi ~ N(0, 1); RNN only */
   double noise;
-  /* 0; in [0, 1): of the input of every layer but the first */
+  /* 0; probability in [0, 1) that an input of a layer above the first is dropped */
   double dropout;
-  /* 0; in [0, 1): of h_{t-1} in W_hh h_{t-1}, one mask for all steps */
+  /* 0; probability in [0, 1) that a unit of h is dropped from W_hh h_{t-1}, at all steps alike */
   double recurrent_dropout;
-  /* 0; in [0, 1): units of h keep their value (Krueger et al. 2017) */
+  /* 0; probability in [0, 1) that a unit of h keeps its value (Krueger et al. 2017) */
   double zoneout;
-  /* 0; in [0, 1); LSTM: of c */
+  /* 0; probability in [0, 1) that a unit of c keeps its value; LSTM only */
   double zoneout_c;
 } bptt_layer_options;
 BPTT_API bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size);
@@ -319,7 +331,7 @@ typedef enum bptt_loss {
   BPTT_CROSS_ENTROPY = 1,
   /* squared errors of values */
   BPTT_MSE = 2,
-  /* of the sigmoid of each logit against a value in [0, 1] */
+  /* cross-entropy of the sigmoid of each logit against a value in [0, 1] */
   BPTT_BINARY_CROSS_ENTROPY = 3,
   /* half the squared errors of values, but linear beyond huber_delta (Huber 1964) */
   BPTT_HUBER = 4
@@ -352,9 +364,9 @@ typedef enum bptt_nonfinite {
 
 typedef struct bptt_model_options {
   size_t struct_size;
-  /* 0: dense input; V: tokens 0..V-1, and input_size of the layer is 0 */
+  /* 0: the input is dense; V: it is tokens 0..V-1, and input_size of the layer is 0 */
   int64_t vocab_size;
-  /* 0: tokens are one-hot; E: a table [V, E] in front */
+  /* 0: tokens are one-hot; E: they are rows of a table [V, E], which is trained too */
   int64_t embedding_size;
   /* O >= 1, no default */
   int64_t output_size;
@@ -362,33 +374,33 @@ typedef struct bptt_model_options {
   bptt_loss loss;
   /* BPTT_EVERY_STEP */
   bptt_targets targets;
-  /* BPTT_MEAN: over T*N (last: N) targets for cross-entropy, over all T*N*O elements for the
-   * others; with weights see bptt_target */
+  /* BPTT_MEAN, for cross-entropy over the T*N (last step: N) targets, for the others over all T*N*O
+   * elements; with weights see bptt_target */
   bptt_reduction reduction;
   /* BPTT_NONFINITE_SKIP */
   bptt_nonfinite nonfinite;
-  /* 0; 1: callers lay their arrays out as [N, T, F]. A note for them that travels in files: here
-   * strides decide */
+  /* 0; 1: the caller's arrays are [N, T, F]. This is a note for callers, which files keep: in this
+   * library strides decide */
   int32_t batch_first;
-  /* 0; in [0, 1], cross-entropy (Szegedy et al. 2016): see bptt_target */
+  /* 0; e in [0, 1] (Szegedy et al. 2016), see bptt_target; cross-entropy only */
   double label_smoothing;
-  /* -100; cross-entropy: targets of this class do not count */
+  /* -100; targets of this class do not count; cross-entropy only */
   int64_t ignore_index;
-  /* 1; > 0 and finite in the dtype, Huber: see bptt_target */
+  /* 1; > 0 and finite in the dtype, see bptt_target; Huber only */
   double huber_delta;
-  /* NULL: all 1; else c [O], finite, >= 0 and not all 0: of classes, or of outputs. Copied;
-   * bptt_model_get_options gives a view that lives as long as the model */
+  /* NULL: all 1; c [O], finite, >= 0 and not all 0: weights of the classes or outputs. The library
+   * copies them; those of bptt_model_get_options are valid as long as the model */
   const double* class_weights;
 
-  /* Clipping, in this order; 0: off */
-  /* each element */
+  /* Clipping, in this order */
+  /* 0: off; bound of the absolute value of each element */
   double clip_value;
-  /* norm of each parameter tensor's gradient */
+  /* 0: off; largest norm of each parameter tensor's gradient */
   double clip_tensor_norm;
-  /* global norm of the gradient */
+  /* 0: off; largest global norm of the gradient */
   double clip_norm;
 
-  /* Backpropagation: see bptt_backward; 0: off */
+  /* Backpropagation: 0: off; see bptt_backward */
   double clip_step;
   double clip_step_norm;
   int64_t truncation_k1, truncation_k2;
@@ -423,12 +435,12 @@ typedef struct bptt_sequence {
   /* [T, N, I] */
   const void* x;
   int64_t x_stride_t, x_stride_n;
-  /* [T, N], 0 <= token < I (V): means the one-hot vector of that index */
+  /* [T, N], 0 <= token < I (in a model V), each in place of the one-hot vector of that index */
   const int64_t* tokens;
   int64_t tokens_stride_t, tokens_stride_n;
   /* [L*D, N, R] the states before the first step; NULL: zeros */
   const void* h0;
-  /* [L*D, N, H] LSTM only; NULL: zeros */
+  /* [L*D, N, H] the cell states before it; NULL: zeros; LSTM only */
   const void* c0;
   /* [N], 1 <= length <= T; NULL: all T. Steps beyond are never read; outputs there are 0; final
    * states are those of each sequence's end */
@@ -437,13 +449,13 @@ typedef struct bptt_sequence {
    * direction: between this step and the one before) */
   const uint8_t* resets;
   int64_t resets_stride_t, resets_stride_n;
-  /* number of the random masks and noise that a pass with a tape draws; that of a training step is
-   * the number of steps taken, so that a skipped step uses none up */
+  /* 0; which set of random masks and noise a pass draws. Training steps use their number instead
+   * (the steps taken), so that a skipped step uses none up */
   uint64_t draw;
-  /* 0; 1: a pass without a tape draws them, too, and has the bits of one with a tape. Passes with a
-   * tape and training steps always do */
+  /* 0; 1: a pass without a tape draws masks and noise too, and has the bits of one with a tape.
+   * Passes with a tape and training steps always draw them */
   int32_t training;
-  /* 0 */
+  /* must be 0 */
   int32_t reserved32;
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
@@ -451,23 +463,23 @@ BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_s
 /* The places for the results of a forward pass; every pointer may be NULL. */
 typedef struct bptt_outputs {
   size_t struct_size;
-  /* [T, N, D*R] of a layer; [T, N, O] of a model, without BPTT_EVERY_STEP [N, O] (y_stride_t
-   * unused) */
+  /* [T, N, D*R] of a layer; [T, N, O] of a model, or [N, O] (y_stride_t unused) unless its targets
+   * are BPTT_EVERY_STEP */
   void* y;
   int64_t y_stride_t, y_stride_n;
   /* [L*D, N, R] the states after the last step */
   void* hn;
-  /* [L*D, N, H] LSTM only */
+  /* [L*D, N, H] the cell states after it; LSTM only */
   void* cn;
 } bptt_outputs;
 BPTT_API bptt_status bptt_outputs_init(bptt_outputs* outputs, size_t struct_size);
 
-/* Run forward. outputs NULL: none. tape NULL: nothing is remembered; with one direction only copies
- * of tokens and resets grow with T (two directions: all states, until the call returns). Else *tape
- * serves any number of backward calls; it holds copies, never the caller's arrays. If the parameters
- * change while it exists, it keeps what backward calls need of the former ones: once for all tapes
- * that were made with them, until the last of these is freed. A function that changes the parameters
- * is refused with BPTT_ERR_MEMORY if there is no memory for that.
+/* Run forward. outputs may be NULL. With tape NULL nothing is remembered: with one direction only
+ * copies of tokens and resets grow with T (two directions: all states, until the call returns).
+ * Else *tape serves any number of backward calls; it holds copies, never the caller's arrays. If
+ * the parameters change while it exists, it keeps what backward calls need of the former ones: once
+ * for all tapes that were made with them, until the last of these is freed. A function that changes
+ * the parameters is refused with BPTT_ERR_MEMORY if there is no memory for that.
  * Also: BPTT_ERR_RANGE (tokens), BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK. */
 BPTT_API bptt_status bptt_layer_forward(bptt_layer* layer, const bptt_sequence* sequence,
                                         const bptt_outputs* outputs, bptt_tape** tape);
@@ -484,11 +496,12 @@ BPTT_API bptt_status bptt_tape_bytes(bptt_tape* tape, int64_t* bytes);
  * may be NULL. */
 typedef struct bptt_backward {
   size_t struct_size;
-  /* as y of bptt_outputs: dL/dy; NULL: zeros */
+  /* dL/dy, as y of bptt_outputs; NULL: zeros */
   const void* dy;
   int64_t dy_stride_t, dy_stride_n;
-  /* [L*D, N, R] dL/dhn, and [L*D, N, H] dL/dcn, LSTM only; NULL: zeros */
+  /* dL/dhn [L*D, N, R]; NULL: zeros */
   const void* dhn;
+  /* dL/dcn [L*D, N, H]; NULL: zeros; LSTM only */
   const void* dcn;
 
   /* 0: off. c: clamp each element of da_t to [-c, c] (Graves 2013) */
@@ -499,20 +512,20 @@ typedef struct bptt_backward {
    * go back to step j k1 - k2, k2 >= k1. Both 0: off. k1 = k2: the gradient is cut every k1 steps.
    * k2 > k1: flow must be NULL (windows overlap). Not with bidirectional */
   int64_t truncation_k1, truncation_k2;
-  /* 0: off; RNN: weight of the regulariser of Pascanu et al. (2013, eq. 9), whose immediate
-   * gradient is added to that of W_hh. Not with layer_norm, alpha < 1, noise, dale, zoneout,
+  /* 0: off; weight of the regulariser of Pascanu et al. (2013, eq. 9), whose immediate gradient is
+   * added to that of W_hh. RNN only; not with layer_norm, alpha < 1, noise, dale, zoneout,
    * recurrent_dropout, clip_step, clip_step_norm or truncation */
   double omega;
 
   /* [P] in the order of the parameters: overwritten, or with accumulate = 1 added to */
   void* gradients;
   int32_t accumulate;
-  /* [T, N, I]; must be NULL for tokens */
+  /* dL/dx [T, N, I]; must be NULL for tokens */
   void* dx;
   int64_t dx_stride_t, dx_stride_n;
-  /* [L*D, N, R] */
+  /* dL/dh0 [L*D, N, R] */
   void* dh0;
-  /* [L*D, N, H] LSTM only */
+  /* dL/dc0 [L*D, N, H]; LSTM only */
   void* dc0;
   /* receives the regulariser's value, without its weight */
   double* omega_value;
@@ -557,13 +570,13 @@ BPTT_API bptt_status bptt_target_init(bptt_target* target, size_t struct_size);
 /* The results of a training step, all written by the library. */
 typedef struct bptt_step {
   size_t struct_size;
-  /* of this batch, before the update */
+  /* the loss of this batch, before the update */
   double loss;
   /* the regulariser's value, without its weight (omega of the options); not part of loss */
   double omega;
-  /* global norm before clipping; infinity where it exceeds float64 */
+  /* the gradient's global norm before clipping; infinity where it exceeds float64 */
   double grad_norm;
-  /* global norm after clipping */
+  /* its global norm after clipping */
   double clipped_norm;
   /* angle between the gradient before and after, radians; NaN if zeros took the place of elements
    * that were not finite */
@@ -613,27 +626,30 @@ BPTT_API bptt_status bptt_model_steps(bptt_model* model, int64_t* taken, int64_t
 
 /* ------------------------------------------------------------------------------------- library */
 
-/* "0.1.0"; BPTT_ABI_VERSION of the library; "BPTT_OK", ..., else "BPTT_ERR_UNKNOWN". */
+/* The version of the library, such as "0.1.0". */
 BPTT_API const char* bptt_version(void);
+/* BPTT_ABI_VERSION of the library. */
 BPTT_API int32_t bptt_abi_version(void);
+/* The name of a status, such as "BPTT_OK"; "BPTT_ERR_UNKNOWN" for any other number. */
 BPTT_API const char* bptt_status_name(bptt_status status);
 
-/* The calling thread's last failure; status BPTT_OK if nothing has failed yet. Texts are valid
- * until its next one and never NULL. bptt_last_error itself leaves no record. */
+/* The calling thread's last failure. Texts are never NULL, and valid until this thread's next
+ * failure; those quoted below are examples. bptt_last_error itself leaves no record. */
 typedef struct bptt_error {
   size_t struct_size;
+  /* BPTT_OK if nothing has failed yet */
   bptt_status status;
   /* errno of BPTT_ERR_IO, else 0 */
   int32_t system_error;
-  /* "bptt_layer_forward" */
+  /* the function that failed: "bptt_layer_forward" */
   const char* function;
-  /* "h0"; empty where no single argument is at fault */
+  /* its argument at fault: "h0"; empty where no single argument is */
   const char* argument;
-  /* "a finite number > 0"; empty if the state is at fault, not an argument */
+  /* what the argument must be: "a finite number > 0"; empty if the state is at fault instead */
   const char* expected;
-  /* "nan"; or a sentence about the state: "a profile is already running" */
+  /* the value passed: "nan"; or a sentence about the state: "a profile is already running" */
   const char* got;
-  /* all of it: "bptt_layer_forward: argument 'h0': expected ..., got ..." */
+  /* the whole message: "bptt_layer_forward: argument 'h0': expected ..., got ..." */
   const char* text;
 } bptt_error;
 BPTT_API bptt_status bptt_last_error(bptt_error* error, size_t struct_size);
@@ -667,11 +683,11 @@ BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
  * that read, write or hash a file once per some MiB: non-zero stops the call with
  * BPTT_ERR_CANCELLED before it changes parameters, moments or the file (outputs are then
  * unspecified). NULL: never. It may call this library, but a call that waits for the layer or model
- * that it runs inside of is BPTT_ERR_BUSY. A C++ exception that it throws ends the call in the same
- * way, with BPTT_ERR_CALLBACK. Leaving it by longjmp(), pthread_exit() or the thread's cancellation
- * is not supported. In a child that it forks the call ends with BPTT_ERR_CANCELLED. */
+ * whose call it was made from is BPTT_ERR_BUSY. A C++ exception that it throws ends the call in the
+ * same way, with BPTT_ERR_CALLBACK. Leaving it by longjmp(), pthread_exit() or the thread's
+ * cancellation is not supported. In a child that it forks the call ends with BPTT_ERR_CANCELLED. */
 typedef int (*bptt_cancel)(void* user);
-/* Of the calling thread. */
+/* Set the function of the calling thread, and the argument that it gets. */
 BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
 #ifdef __cplusplus

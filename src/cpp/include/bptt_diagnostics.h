@@ -13,9 +13,9 @@ extern "C" {
 /* --------------------------------------------------------------------------------------- tapes */
 
 typedef enum bptt_tape_part {
-  /* every h_t [T, N, R] */
+  /* h_t of every step [T, N, R] */
   BPTT_TAPE_H = 1,
-  /* every c_t [T, N, H] */
+  /* c_t of every step [T, N, H], LSTM only */
   BPTT_TAPE_C = 2,
   /* a gate after its nonlinearity [T, N, H] (LSTM: 0 i, 1 f, 2 g, 3 o; coupled: 0 i, 1 g, 2 o; GRU:
    * 0 r, 1 z, 2 n; MINGRU: 0 z, 1 n) */
@@ -62,7 +62,8 @@ typedef struct bptt_flow {
 BPTT_API bptt_status bptt_flow_init(bptt_flow* flow, size_t struct_size);
 
 /* ================================================================================================
- * EXPERIMENTAL. All that follows may change or go in a later minor version, without a new ABI number.
+ * EXPERIMENTAL. All that follows may change or be removed in a later minor version, without a new
+ * ABI number.
  * ============================================================================================= */
 
 /* ------------------------------------------------------------------------------ parts of cells */
@@ -83,7 +84,7 @@ typedef enum bptt_flat {
 /* The parts of a cell. Texts live as long as the process. */
 typedef struct bptt_cell_info {
   size_t struct_size;
-  /* "lstm" */
+  /* its name in model files: "lstm" */
   const char* name;
   /* G, and the gates in the order of the weights: "i", "input gate i". Of an RNN, whose gate is its
    * state, the nonlinearity says where it is flat */
@@ -104,7 +105,7 @@ BPTT_API bptt_status bptt_describe_cell(const bptt_layer_options* options, bptt_
 
 typedef struct bptt_nonlinearity_info {
   size_t struct_size;
-  /* "tanh" */
+  /* its name in model files: "tanh" */
   const char* name;
   bptt_flat flat;
   /* 1: f'(a) is computed from a; 0: from f(a) */
@@ -150,7 +151,7 @@ BPTT_API bptt_status bptt_layer_backward_seeds(bptt_layer* layer, bptt_tape* tap
 BPTT_API bptt_status bptt_model_backward_seeds(bptt_model* model, bptt_tape* tape,
                                                const bptt_seeds* seeds);
 
-/* -------------------------------------------------------------------- Jacobians, Lyapunov exponents */
+/* --------------------------------------------------------------- Jacobians, Lyapunov exponents */
 
 /* The state of layer l, direction d (index l*D + d) has S elements: h_t, R of them, of an LSTM
  * followed by c_t, H. J_t = d state_t / d state_{t-1} [S, S] along the tape's trajectory, inputs
@@ -167,18 +168,18 @@ BPTT_API bptt_status bptt_model_jacobian(bptt_model* model, bptt_tape* tape, int
  * the same Lyapunov spectrum (Benettin et al. 1980; Engelken, Wolf & Abbott 2023). */
 typedef struct bptt_spectrum {
   size_t struct_size;
-  /* 0: l*D + d */
+  /* 0; the index l*D + d of layer l, direction d */
   int64_t index;
-  /* 0 */
+  /* 0; the sequence */
   int64_t sample;
-  /* 0, 0; last 0: the sequence's length */
+  /* 0, 0; the steps first <= t < last; last 0: the sequence's length */
   int64_t first, last;
   /* 0: all S exponents; else this number of about the largest */
   int64_t count;
-  /* 1: most steps between factorisations; fewer where rows grow or shrink too far, or by
-   * factors too different for the digits of the dtype */
+  /* 1; the largest number of steps between factorisations: they are closer where rows grow or
+   * shrink too far, or by factors too different for the digits of the dtype */
   int64_t interval;
-  /* 0; this number of the steps walked first (the latest) does not count */
+  /* 0; the number of the steps walked first (the latest) that do not count */
   int64_t discard;
   /* [count, S] rows to begin with, made orthonormal first; NULL: drawn at random, always the
    * same */
@@ -216,7 +217,7 @@ typedef enum bptt_phase {
   BPTT_INPUT_GRADIENTS = 6,
   /* readout and loss, forward and backward */
   BPTT_READOUT = 7,
-  /* the gradient's norm, clipping */
+  /* the gradient's norm, and clipping */
   BPTT_CLIP = 8,
   /* the optimiser */
   BPTT_UPDATE = 9,
@@ -238,8 +239,8 @@ BPTT_API bptt_status bptt_profile_read(bptt_phase phase, double* seconds);
 BPTT_API bptt_status bptt_use_isa(const char* name);
 
 /* out[i] = f(in[i]) exactly as the cells compute f: a nonlinearity by its name ("tanh"), its
- * derivative ("tanh'") from f(a) or a (bptt_describe_nonlinearity), or "exp". out may be in, but not
- * overlap it otherwise. Also: BPTT_ERR_NAME (function), BPTT_ERR_ISA. */
+ * derivative ("tanh'") from f(a) or a (bptt_describe_nonlinearity), or "exp". out may be in, but
+ * not overlap it otherwise. Also: BPTT_ERR_NAME (function), BPTT_ERR_ISA. */
 BPTT_API bptt_status bptt_map(const char* function, bptt_dtype dtype, const void* in, void* out,
                               int64_t count);
 

@@ -22,15 +22,15 @@ extern "C" {
  * deserialize: BPTT_ERR_FORMAT, BPTT_ERR_ISA. */
 BPTT_API bptt_status bptt_model_save(bptt_model* model, const char* path);
 BPTT_API bptt_status bptt_model_load(const char* path, bptt_model** model);
-/* The same bytes in memory. buffer NULL: the size only. */
+/* The same bytes in memory. With buffer NULL, serialize only sets *size. */
 BPTT_API bptt_status bptt_model_serialize(bptt_model* model, void* buffer, size_t capacity,
                                           size_t* size);
 BPTT_API bptt_status bptt_model_deserialize(const void* buffer, size_t size, bptt_model** model);
 
 /* The caller's own text and arrays that travel in the file (a vocabulary, the carried states). Keys
- * and names are 1 to 256 bytes of UTF-8. Set with value NULL removes (BPTT_ERR_NAME if there is
- * nothing of that name). Set changes the parameters; a text or array that get returned is valid
- * until the next set. */
+ * and names are 1 to 256 bytes of UTF-8. Setting the value NULL removes the entry (BPTT_ERR_NAME if
+ * there is none of that name). The set functions change the parameters; a text or
+ * array that the library returned is valid until the next call of one. */
 BPTT_API bptt_status bptt_model_set_metadata(bptt_model* model, const char* key, const char* value);
 /* Also: BPTT_ERR_NAME. */
 BPTT_API bptt_status bptt_model_get_metadata(bptt_model* model, const char* key,
@@ -42,7 +42,7 @@ typedef struct bptt_extra_info {
   size_t struct_size;
   const char* name;
   bptt_dtype dtype;
-  /* from 0 to 8 */
+  /* from 0 to 8: the number of entries of shape that count */
   int64_t rank;
   int64_t shape[8];
   const void* values;

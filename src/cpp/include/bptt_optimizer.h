@@ -10,27 +10,29 @@
 extern "C" {
 #endif
 
-/* Handles: the parameters of a layer or model; moments and step count over them. */
+/* A handle of the parameters of a layer or model. */
 typedef struct bptt_params_handle bptt_params;
+/* A handle of an optimiser: its options, moments and count of steps over such parameters. */
 typedef struct bptt_optimizer_handle bptt_optimizer;
 
 /* ---------------------------------------------------------------------------------- parameters */
 
-/* Names and shapes are PyTorch's. Layer l of a layer: weight_ih_l{l} [G*H, I or D*R],
+/* Names and shapes are PyTorch's. Layer l of a stack: weight_ih_l{l} [G*H, I or D*R],
  * weight_hh_l{l} [G*H, R], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H] (BPTT_MINGRU has no hh); with
- * proj_size weight_hr_l{l} [R, H]; then weight_peephole_l{l} [3*H] (i f o; coupled [2*H]: i o) and the gains of layer_norm
- * weight_ln_ih_l{l}, weight_ln_hh_l{l} [G*H], of an LSTM weight_ln_c_l{l}, bias_ln_c_l{l} [H]. The
- * second direction of a layer follows it: weight_ih_l{l}_reverse ... A model: embedding.weight
- * [V, E], rnn.weight_ih_l0 ..., readout.weight [O, D*R], readout.bias [O]. */
+ * proj_size weight_hr_l{l} [R, H]; then weight_peephole_l{l} [3*H] (i f o; coupled [2*H]: i o) and
+ * the gains of layer_norm weight_ln_ih_l{l}, weight_ln_hh_l{l} [G*H], of an LSTM weight_ln_c_l{l},
+ * bias_ln_c_l{l} [H]. The second direction of a layer follows it: weight_ih_l{l}_reverse ... A
+ * model: embedding.weight [V, E]; rnn.weight_ih_l0 ...; readout.weight [O, D*R], readout.bias [O] */
 typedef struct bptt_param_info {
   size_t struct_size;
-  /* as long as the layer or model */
+  /* valid as long as the layer or model */
   const char* name;
   /* 1 or 2 */
   int64_t rank;
   int64_t shape[2];
-  /* of its first element in the flat vector, and number of elements */
+  /* the position of its first element in the flat vector */
   int64_t offset;
+  /* the number of its elements */
   int64_t count;
   bptt_dtype dtype;
   /* 1: its gradient is 0 and steps leave it alone */
@@ -46,16 +48,16 @@ BPTT_API bptt_status bptt_params_count(bptt_params* params, int64_t* tensors, in
 /* Describe the tensor at an index from 0 on. Also: BPTT_ERR_RANGE past the last. */
 BPTT_API bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info* info,
                                       size_t struct_size);
-/* The flat vector [P]; a view, to read. */
+/* A view of the flat vector [P], to read only. */
 BPTT_API bptt_status bptt_params_data(bptt_params* params, const void** data);
 /* Copy all P elements out. */
 BPTT_API bptt_status bptt_params_get(bptt_params* params, void* values);
 /* Copy all P elements in. NaN and infinity are taken without an error. Changes the parameters. */
 BPTT_API bptt_status bptt_params_set(bptt_params* params, const void* values);
-/* frozen 1 or 0. Changes the parameters. Also: BPTT_ERR_NAME. */
+/* Freeze (1) or thaw (0) the tensor of that name. Changes the parameters. Also: BPTT_ERR_NAME. */
 BPTT_API bptt_status bptt_params_freeze(bptt_params* params, const char* name, int32_t frozen);
 /* *finite = 1 if no element of the tensor of that name, or with NULL of any tensor, is NaN or
- * infinite: a loader that cares calls this. Also: BPTT_ERR_NAME. */
+ * infinite. A file may hold such parameters. Also: BPTT_ERR_NAME. */
 BPTT_API bptt_status bptt_params_finite(bptt_params* params, const char* name, int32_t* finite);
 
 /* -------------------------------------------------------------------------- optimisers: create */
@@ -88,27 +90,28 @@ typedef struct bptt_optimizer_options {
   bptt_rmsprop_form rmsprop_form;
   /* 1e-3: the learning rate */
   double lr;
-  /* 0; SGD and RMSprop, as torch.optim */
+  /* 0; in [0, 1): momentum as in torch.optim; SGD and RMSprop only */
   double momentum;
-  /* 0.9; Adam and Lion */
+  /* 0.9; in [0, 1): decay of Adam's first moment, or Lion's share of its moment in an update */
   double beta1;
-  /* NaN: 0.999 for Adam, 0.99 for Lion */
+  /* NaN: 0.999 for Adam, 0.99 for Lion; in [0, 1): decay of Adam's second and Lion's moment */
   double beta2;
-  /* NaN: 1e-8 for Adam and RMSprop, 1e-10 for Adagrad, 1e-4 in Graves' form. 0, or a value that the
-   * dtype rounds to 0: as written, but 0/0 is 0 */
+  /* NaN: 1e-8 for Adam and RMSprop, 1e-10 for Adagrad, 1e-4 in Graves' form; >= 0: the number that
+   * keeps the quotient finite. With 0, or a value that the dtype rounds to 0, 0/0 is 0 */
   double eps;
-  /* NaN: 0.99, 0.95 in Graves' form; RMSprop: n = alpha n + (1 - alpha) g^2, m likewise of g */
+  /* NaN: 0.99, in Graves' form 0.95; in [0, 1): n = alpha n + (1 - alpha) g^2, and m likewise of g;
+   * RMSprop only */
   double rmsprop_alpha;
-  /* 0; decoupled for Adam (Loshchilov & Hutter 2019) and Lion, added to the gradient for the others;
-   * on matrices only unless decay_biases */
+  /* 0; > 0: decay of matrices, and with decay_biases of the other tensors: decoupled for Adam
+   * (Loshchilov & Hutter 2019) and Lion, added to the gradient for the others */
   double weight_decay;
   /* 0; 1: weight decay on tensors of rank 1 too, as torch.optim */
   int32_t decay_biases;
-  /* 0; 1: SGD with a momentum (Sutskever et al. 2013) */
+  /* 0; 1: Nesterov's momentum (Sutskever et al. 2013); SGD with a momentum only */
   int32_t nesterov;
-  /* 0; 1: Adam (Reddi et al. 2018) */
+  /* 0; 1: the largest second moment so far in place of the last (Reddi et al. 2018); Adam only */
   int32_t amsgrad;
-  /* 0; 1: RMSprop: n - m^2 in place of n; Graves' form always has it */
+  /* 0; 1: n - m^2 in place of n; BPTT_RMSPROP_TORCH only, as Graves' form always has it */
   int32_t centered;
 } bptt_optimizer_options;
 BPTT_API bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options,

@@ -1,6 +1,6 @@
-/* bptt_options.h: the options of layers, models and optimisers as data: names, kinds, defaults and which
- * exclude each other, for bindings of other languages, command lines and documents. A chapter of bptt.h,
- * whose rules hold here too. A C program does without it. */
+/* bptt_options.h: the options of layers, models and optimisers as data: names, kinds, defaults and
+ * which exclude each other, for bindings of other languages, command lines and documents. A chapter
+ * of bptt.h, whose rules hold here too. A C program does without it. */
 #ifndef BPTT_OPTIONS_H
 #define BPTT_OPTIONS_H
 
@@ -11,7 +11,8 @@ extern "C" {
 #endif
 
 /* ================================================================================================
- * EXPERIMENTAL. All that follows may change or go in a later minor version, without a new ABI number.
+ * EXPERIMENTAL. All that follows may change or be removed in a later minor version, without a new
+ * ABI number.
  * ============================================================================================= */
 
 /* A value of an enum. Texts of this chapter are valid as long as the library. */
@@ -51,8 +52,8 @@ typedef struct bptt_option_info {
   /* the values of a choice */
   const bptt_option_word* words;
   int64_t word_count;
-  /* the choice on which it depends whether the option may differ from its default, and the values of
-   * that choice for which it may; NULL: it always may */
+  /* the choice on which it depends whether the option may differ from its default, and the values
+   * of that choice for which it may; NULL: it always may */
   const char* owner;
   uint32_t owners;
   /* 1: model files and Python have the opposite flag */
@@ -61,18 +62,19 @@ typedef struct bptt_option_info {
   int32_t or_none;
   /* the name in model files and on the command line */
   const char* file;
-  /* the argument of Python's classes, and of its class of the optimiser alone if it differs there */
+  /* the argument of Python's classes, and that of its optimiser's class if it differs there */
   const char* python;
   const char* alone;
   /* a line about the option */
   const char* doc;
 } bptt_option_info;
-/* Describe one option, in the order of model files. Also: BPTT_ERR_RANGE (index): there are `index`. */
+/* Describe the option at an index from 0 on, in the order of model files. Also: BPTT_ERR_RANGE past
+ * the last. */
 BPTT_API bptt_status bptt_describe_option(int64_t index, bptt_option_info* info,
                                           size_t struct_size);
 
-/* Two options that do not go together. A choice is set if it is one of the values, a flag if it is 1,
- * any other option if it differs from its default. */
+/* Two options that do not go together. A choice is set if it is one of the values, a flag if it is
+ * 1, any other option if it differs from its default. */
 typedef struct bptt_option_conflict {
   size_t struct_size;
   /* the index of the option that is refused, and, of a choice, its refused values; 0: all but the
@@ -83,10 +85,10 @@ typedef struct bptt_option_conflict {
   int32_t with;
   int64_t other;
   uint32_t other_values;
-  /* NULL, or why */
+  /* why, or NULL */
   const char* reason;
 } bptt_option_conflict;
-/* Describe one conflict. Also: BPTT_ERR_RANGE (index): there are `index`. */
+/* Describe the conflict at an index from 0 on. Also: BPTT_ERR_RANGE past the last. */
 BPTT_API bptt_status bptt_describe_conflict(int64_t index, bptt_option_conflict* conflict,
                                             size_t struct_size);
 
@@ -100,12 +102,12 @@ typedef struct bptt_loss_info {
   /* 1: these values are in [0, 1] */
   int32_t unit_interval;
 } bptt_loss_info;
-/* Describe one loss. Also: BPTT_ERR_RANGE (loss): there is none. */
+/* Describe one loss. Also: BPTT_ERR_RANGE (there is no such loss). */
 BPTT_API bptt_status bptt_describe_loss(bptt_loss loss, bptt_loss_info* info, size_t struct_size);
 
-/* Describe the calling thread's last failure as bptt_last_error does, but with options in the words of
- * Python: argument 'reset_after', "True unless the cell is 'gru'" instead of argument 'reset_before',
- * "0 unless the cell is BPTT_GRU". */
+/* Describe the calling thread's last failure as bptt_last_error does, but with options in the words
+ * of Python: argument 'reset_after', "True unless the cell is 'gru'" instead of argument
+ * 'reset_before', "0 unless the cell is BPTT_GRU". */
 BPTT_API bptt_status bptt_last_error_python(bptt_error* error, size_t struct_size);
 
 #ifdef __cplusplus

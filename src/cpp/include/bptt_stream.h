@@ -17,13 +17,13 @@ typedef struct bptt_stream_handle bptt_stream;
  * BPTT_ERR_STATE (bidirectional). */
 BPTT_API bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream);
 BPTT_API bptt_status bptt_stream_free(bptt_stream* stream);
-/* x [I] without a vocabulary; y [O] (logits or values), or NULL. */
+/* Run one step of a model without a vocabulary: x [I]; y [O] (logits or values) may be NULL. */
 BPTT_API bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y);
-/* The same with a vocabulary. Also: BPTT_ERR_RANGE (token). */
+/* Run one step of a model with a vocabulary. Also: BPTT_ERR_RANGE (token). */
 BPTT_API bptt_status bptt_stream_step_token(bptt_stream* stream, int64_t token, void* y);
 /* Set the states to zero. */
 BPTT_API bptt_status bptt_stream_reset(bptt_stream* stream);
-/* h [L, 1, R]; c [L, 1, H], LSTM only. NULL: not copied out, or left as it is. */
+/* Copy the states h [L, 1, R] and c [L, 1, H] (LSTM only) out or in; NULL: not this one. */
 BPTT_API bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c);
 BPTT_API bptt_status bptt_stream_set_state(bptt_stream* stream, const void* h, const void* c);
 
