@@ -123,6 +123,12 @@ def test_the_first_program_is_as_it_says(tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_are_as_wide_as_the_code_style_says(page):
+    """clang-format does not break comments."""
+    assert not [line for line in page.read_text().split("\n") if len(line) > 100]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_comments_are_above_what_they_describe(page):
     """To the right of it, clang-format breaks them."""
     lines = page.read_text().split("\n")

@@ -19,10 +19,11 @@ KINDS = {
 }  # fmt: skip
 BEGIN = """# Options
 
-Every option of `RNN`, `LSTM`, `GRU`, `Model` and the optimisers, as the engine's table of options
-has it (`src/cpp/model/option_table.cpp`): the same row checks the option in a constructor and in a
-model file, writes and reads it, and makes the flag of `bptt-native train`. The equations are in
-[cells.md](cells.md). This page is made by `python tests/helpers/options_page.py`; a test compares.
+Every option of `RNN`, `LSTM`, `GRU`, `MinGRU`, `Model` and the optimisers, as the engine's table of
+options has it (`src/cpp/model/option_table.cpp`): the same row checks the option in a constructor
+and in a model file, writes and reads it, and makes the flag of `bptt-native train`. The equations
+are in [cells.md](cells.md). This page is made by `python tests/helpers/options_page.py`; a test
+compares.
 
 "Only with" names what an option needs and "not with" what it excludes; where both are empty every
 cell, algorithm or loss has it. A field of the C API is named where it differs from the argument of

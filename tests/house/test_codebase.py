@@ -263,6 +263,17 @@ def test_no_museum() -> None:
             assert not re.search(r"#if 0\b|\bFIXME\b|\bXXX\b|TODO(?!\(|:)", text), path
 
 
+def test_the_design_page_names_each_source() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rooms = page[page.index("## Rooms") : page.index("## Tables")]
+    named = set(re.findall(r"\w+", rooms))
+    folders = [CPP, PYTHON, ROOT / "benchmarks"]
+    found = [p for top in folders for p in top.rglob("*") if p.suffix in {".h", ".cpp", ".py"}]
+    assert len(found) > 200
+    unnamed = {p.name for p in found if p.stem not in {*named, "__init__", "__main__"}}
+    assert not unnamed, "docs/design.md, Rooms: no line names these files"
+
+
 def files_of_tests() -> list[Path]:
     return sorted(p for p in TESTS.rglob("*") if p.suffix in {".py", ".c", ".cpp", ".h"})
 

@@ -1,3 +1,4 @@
+// buffer.cpp: the allocation of aligned blocks, and the lists of spare blocks.
 #include "base/buffer.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// fork.cpp: the lock that a forked child takes over.
 #include "base/fork.h"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+// linalg.cpp: Householder reflections of a matrix, in panels of columns.
 #include "base/linalg.h"
 
 #include <algorithm>

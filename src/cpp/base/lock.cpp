@@ -1,3 +1,4 @@
+// lock.cpp: changes to the lock's state, a word with counts of readers and writers, and the waits.
 #include "base/lock.h"
 
 #include <chrono>

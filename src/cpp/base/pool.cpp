@@ -1,3 +1,4 @@
+// pool.cpp: the worker threads, their jobs and barriers, and the cancel callback of a thread.
 #include "base/pool.h"
 
 #include <sched.h>

@@ -1,3 +1,4 @@
+// random.cpp: streams of uniform and normal numbers, each with a key from a seed and a name.
 #include "base/random.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// random_bits.cpp: the natural logarithm, and the inverse of the normal distribution.
 #include "base/random_bits.h"
 
 #include <bit>
@@ -33,9 +34,8 @@ double quotient(const double (&of)[2][8], double r) {
 
 }  // namespace
 
-// x = m 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 (f + f^3/3 + f^5/5 + ...), f = (m - 1)/(m +
-// 1),
-// f| < 0.172. After twelve terms the error is below 2^-60.
+// x = m 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 (f + f^3/3 + f^5/5 + ...), f = (m - 1) /
+// (m + 1), |f| < 0.172. After twelve terms the error is below 2^-60.
 double natural_logarithm(double x) {
   const auto bits = std::bit_cast<uint64_t>(x);
   int exponent = static_cast<int>(bits >> 52) - 1023;

@@ -21,8 +21,9 @@ typedef struct bptt_optimizer_handle bptt_optimizer;
  * weight_hh_l{l} [G*H, R], bias_ih_l{l} [G*H], bias_hh_l{l} [G*H] (BPTT_MINGRU has no hh); with
  * proj_size weight_hr_l{l} [R, H]; then weight_peephole_l{l} [3*H] (i f o; coupled [2*H]: i o) and
  * the gains of layer_norm weight_ln_ih_l{l}, weight_ln_hh_l{l} [G*H], of an LSTM weight_ln_c_l{l},
- * bias_ln_c_l{l} [H]. The second direction of a layer follows it: weight_ih_l{l}_reverse ... A
- * model: embedding.weight [V, E]; rnn.weight_ih_l0 ...; readout.weight [O, D*R], readout.bias [O] */
+ * bias_ln_c_l{l} [H]. The second direction of a layer follows it, weight_ih_l{l}_reverse ...
+ * A model: embedding.weight [V, E], rnn.weight_ih_l0 ..., readout.weight [O, D*R], readout.bias
+ * [O]. */
 typedef struct bptt_param_info {
   size_t struct_size;
   /* valid as long as the layer or model */

@@ -1,3 +1,4 @@
+// order.cpp: the steps' first rows, parts of a batch, and blocks of steps.
 #include "sequence/order.h"
 
 #include <numeric>

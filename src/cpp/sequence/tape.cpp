@@ -1,3 +1,4 @@
+// tape.cpp: memory of a tape for a sequence, its release, and copies of its parts.
 #include "sequence/tape.h"
 
 #include <algorithm>

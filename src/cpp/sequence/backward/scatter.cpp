@@ -1,3 +1,4 @@
+// scatter.cpp: the sorting of a block's tokens, and the sums of the rows of each.
 #include "sequence/backward/scatter.h"
 
 #include <algorithm>
