@@ -102,7 +102,8 @@ def test_the_first_program_is_as_it_says(tmp_path):
     """The indented lines after its heading, as they are."""
     page = (INCLUDE / "bptt.h").read_text()
     code = []
-    for line in page[page.index(" * A FIRST PROGRAM") :].split("\n")[2:]:
+    _, below = page.split(" * A FIRST PROGRAM")
+    for line in below.partition("\n *\n")[2].split("\n"):
         if line != " *" and not line.startswith(" *     "):
             break
         code.append(line.removeprefix(" *").removeprefix("     "))

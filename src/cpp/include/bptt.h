@@ -24,7 +24,7 @@
  * All P parameters form one flat vector, in the order that bptt_params_info lists.
  *
  * A FIRST PROGRAM teaches a small LSTM to continue 0 1 2 0 1 2, then prints its next logits.
- * Command to compile it: cc first.c $(pkg-config --cflags --libs bptt) -o first
+ * This command compiles it: cc first.c $(pkg-config --cflags --libs bptt) -o first
  *
  *     #include <bptt.h>
  *     #include <stdio.h>
