@@ -8,7 +8,8 @@ SOURCE = (
     "that peer in this run"
 )
 
-# Milliseconds (train) or microseconds (step) in the quoted run: the peer's, oneDNN's.
+# Times in the quoted run, in milliseconds (train) or microseconds (step): pairs (the peer's,
+# oneDNN's) for RNN, LSTM and GRU, in this order.
 _KANN_TRAIN = {
     "tiny": ((0.089, 0.097), (0.34, 0.184), (0.265, 0.210)),
     "small": ((1.38, 1.17), (8.1, 3.95), (5.6, 3.07)),
@@ -28,7 +29,7 @@ _RTNEURAL_STEP = {
     "H=128": (None, (5.15, 7.3), (3.76, 5.5)),
     "H=512": (None, (105, 108), (74.7, 86)),
 }
-# Updates (lm) or characters (minchar) per second in the quoted run: the peer's, JAX's.
+# Updates (lm) or characters (minchar) per second in the quoted run: (the peer's, JAX's).
 _KANN_TEXT = {"lm128": (41, 80.7), "minchar": (152e3, 135e3)}
 _TABLES = {
     "KANN": {"train": _KANN_TRAIN, "train-fixed": _KANN_TRAIN, "step": _KANN_STEP},

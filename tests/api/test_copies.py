@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from helpers.arrays import draw, generator
+from helpers.arrays import assert_same, draw, generator
 from helpers.cells import LAYERS, last_matrix
-from helpers.small_nets import H, I, L, N, T, model, same
+from helpers.small_nets import H, I, L, N, T, model
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_layers_copy_and_pickle(cell, duplicate, dtype):
     assert repr(twin) == repr(layer)
     assert twin.parameters() == layer.parameters()
     x = draw(N, T, I, dtype=dtype)
-    same(twin(x)[0], layer(x)[0])
+    assert_same(twin(x)[0], layer(x)[0])
     twin.load_state_dict({k: v * 0 for k, v in twin.state_dict().items()})
     assert layer(x)[0].any()
 

@@ -9,9 +9,9 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import reference
-from helpers.arrays import draw
+from helpers.arrays import assert_same, draw
 from helpers.cells import GATES, LAYERS, RECURRENT, last_matrix
-from helpers.small_nets import H, I, L, N, T, same
+from helpers.small_nets import H, I, L, N, T
 
 
 def test_a_tape_says_how_much_it_holds():
@@ -29,8 +29,8 @@ def test_a_tape_serves_any_number_of_backward_calls(cell):
     first = layer.backward(tape, dy)
     for _ in range(3):
         again = layer.backward(tape, dy)
-        same(again.flat, first.flat)
-        same(again.x, first.x)
+        assert_same(again.flat, first.flat)
+        assert_same(again.x, first.x)
 
 
 def test_a_tape_of_another_layer_is_refused(cell):
@@ -76,7 +76,7 @@ def test_gradients_add_scale_and_copy(cell):
     assert not np.shares_memory(kept.flat, a.flat)
     again = pickle.loads(pickle.dumps(a))
     np.testing.assert_array_equal(again["weight_ih_l0"], a["weight_ih_l0"])
-    same(again.state, a.state)
+    assert_same(again.state, a.state)
     with pytest.raises(TypeError, match=r"Gradients.__imul__: argument 'factor': expected"):
         a *= "2"
     with pytest.raises(TypeError, match=r"Gradients.__iadd__: argument 'other': expected"):
@@ -93,8 +93,8 @@ def test_accumulate_adds_into_the_earlier_vector(cell):
     result = layer.backward(tape, dy2, accumulate=total)
     assert np.shares_memory(result.flat, total.flat)
     np.testing.assert_allclose(result.flat, first.flat + second.flat, rtol=1e-5, atol=1e-5)
-    same(result.x, second.x)
-    same(total.x, kept_x)
+    assert_same(result.x, second.x)
+    assert_same(total.x, kept_x)
 
 
 def test_flow_is_the_norm_of_the_total_derivative_and_can_be_off(cell):
@@ -109,7 +109,7 @@ def test_flow_is_the_norm_of_the_total_derivative_and_can_be_off(cell):
     off = layer.backward(tape, dy, flow=False)
     assert off.flow is None
     assert off.flow_c is None
-    same(off.flat, grads.flat)
+    assert_same(off.flat, grads.flat)
 
 
 def test_what_is_not_asked_for_is_zero_or_left_out(cell):
@@ -119,7 +119,7 @@ def test_what_is_not_asked_for_is_zero_or_left_out(cell):
     assert not nothing.flat.any()
     assert not nothing.x.any()
     zeros = layer.backward(tape, np.zeros((T, N, H), "f4"))
-    same(nothing.flat, zeros.flat)
+    assert_same(nothing.flat, zeros.flat)
     assert layer.backward(tape, None, state).flat.any()
     assert layer.backward(tape, None, state, input_gradient=False).x is None
 

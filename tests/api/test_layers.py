@@ -5,9 +5,9 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import reference
-from helpers.arrays import draw, generator
+from helpers.arrays import assert_same, draw, generator
 from helpers.cells import LAYERS, arrays_of
-from helpers.small_nets import H, I, L, N, T, draw_state, same
+from helpers.small_nets import H, I, L, N, T, draw_state
 
 
 def swapped(array):
@@ -29,8 +29,8 @@ def test_forward_gives_the_bits_of_call_and_does_not_alias(cell):
     x, before = draw(T, N, I), draw_state(cell, L, N, H)
     y, state = layer(x, before)
     y2, state2, tape = layer.forward(x, before)
-    same(y, y2)
-    same(state, state2)
+    assert_same(y, y2)
+    assert_same(state, state2)
     grads = layer.backward(tape, y)
     y2[:] = np.nan
     x[:] = np.nan
@@ -45,13 +45,13 @@ def test_batch_first_is_another_order_of_the_axes_of_sequences_only(cell):
     y, state, tape = plain.forward(x, before)
     y2, state2, tape2 = other.forward(swapped(x), before)
     assert y2.shape == (N, T, H)
-    same(swapped(y2), y)
-    same(state2, state)
+    assert_same(swapped(y2), y)
+    assert_same(state2, state)
     grads, grads2 = plain.backward(tape, dy), other.backward(tape2, swapped(dy).copy())
-    same(grads2.flat, grads.flat)
-    same(swapped(grads2.x), grads.x)
-    same(grads2.state, grads.state)
-    same(grads2.flow, grads.flow)
+    assert_same(grads2.flat, grads.flat)
+    assert_same(swapped(grads2.x), grads.x)
+    assert_same(grads2.state, grads.state)
+    assert_same(grads2.flow, grads.flow)
 
 
 def test_one_sequence_needs_no_batch_axis(cell):
@@ -62,13 +62,13 @@ def test_one_sequence_needs_no_batch_axis(cell):
     assert all(s.shape == (L, H) for s in arrays_of(state))
     lifted = tuple(s[:, None] for s in arrays_of(before))
     y2, _, tape2 = layer.forward(x[None], lifted if cell == "lstm" else lifted[0])
-    same(y2[0], y)
+    assert_same(y2[0], y)
     grads, grads2 = layer.backward(tape, dy), layer.backward(tape2, dy[None])
     assert grads.x.shape == (T, I)
-    same(grads.flat, grads2.flat)
-    same(grads.x, grads2.x[0])
+    assert_same(grads.flat, grads2.flat)
+    assert_same(grads.x, grads2.x[0])
     for a, b in zip(arrays_of(grads.state), arrays_of(grads2.state), strict=True):
-        same(a, b[:, 0])
+        assert_same(a, b[:, 0])
 
 
 def test_tokens_mean_one_hot_vectors(cell):
@@ -83,7 +83,7 @@ def test_tokens_mean_one_hot_vectors(cell):
     np.testing.assert_allclose(grads.flat, grads2.flat, atol=1e-12)
     assert grads.x is None
     assert grads2.x.shape == (T, N, I)
-    same(layer(tokens[:, 0])[0], layer.forward(tokens[:, :1])[0][:, 0])
+    assert_same(layer(tokens[:, 0])[0], layer.forward(tokens[:, :1])[0][:, 0])
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_tokens_have_any_integer_dtype_and_strides(kind):
     layer = bn.GRU(I, H)
     tokens = generator(4).integers(0, I, (T, N))
     want = layer(tokens)[0]
-    same(layer(tokens.astype(kind))[0], want)
-    same(layer(np.asfortranarray(tokens.astype(kind)))[0], want)
-    same(layer(np.repeat(tokens, 2, 1).astype(kind)[:, ::2])[0], want)
-    same(layer(tokens[::-1].astype(kind)[::-1])[0], want)
-    same(layer(tokens.tolist())[0], want)
+    assert_same(layer(tokens.astype(kind))[0], want)
+    assert_same(layer(np.asfortranarray(tokens.astype(kind)))[0], want)
+    assert_same(layer(np.repeat(tokens, 2, 1).astype(kind)[:, ::2])[0], want)
+    assert_same(layer(tokens[::-1].astype(kind)[::-1])[0], want)
+    assert_same(layer(tokens.tolist())[0], want)
 
 
 def test_the_reference_agrees(cell):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from helpers.arrays import draw, generator
-from helpers.small_nets import H, I, L, N, T, draw_state, model, same
+from helpers.arrays import assert_same, draw, generator
+from helpers.small_nets import H, I, L, N, T, draw_state, model
 
 
 def test_model_parameters_have_prefixes():
@@ -48,7 +48,7 @@ def test_a_step_equals_its_parts(cell, targets, loss, reduction):
     evaluated, state_after = m.evaluate(x, aim, state)
     out, out_state, tape = parts.forward(x, state)
     assert out.shape == (*shape, 3)
-    same(parts(x, state)[0], out)
+    assert_same(parts(x, state)[0], out)
     if loss == "mse":
         value, dout = np.sum((out - aim) ** 2), 2 * (out - aim)
         count = out.size
@@ -63,8 +63,8 @@ def test_a_step_equals_its_parts(cell, targets, loss, reduction):
     r = m.train_step(x, aim, state)
     assert r.loss == pytest.approx(value, rel=1e-12)
     assert evaluated == pytest.approx(r.loss, rel=1e-14)
-    same(r.state, out_state)
-    same(r.state, state_after)
+    assert_same(r.state, out_state)
+    assert_same(r.state, state_after)
     assert r.grad_norm == pytest.approx(grads.norm(), rel=1e-10)
     np.testing.assert_allclose(r.flow, grads.flow, rtol=1e-9)
     assert (r.flow_c is not None) == (cell == "lstm")
@@ -104,7 +104,7 @@ def test_clipping_is_reported_and_changes_the_step():
         )
         loose = model(optimizer="sgd", **{option: 1e3})
         assert not loose.train_step(tokens[:-1], tokens[1:]).clipped
-        same(loose.state_dict()["readout.bias"], free.state_dict()["readout.bias"])
+        assert_same(loose.state_dict()["readout.bias"], free.state_dict()["readout.bias"])
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted():
@@ -133,7 +133,7 @@ def test_the_learning_rate_can_be_changed():
     before = m.state_dict()
     tokens = generator().integers(0, 7, (T + 1, N))
     m.train_step(tokens[:-1], tokens[1:])
-    same(before["readout.bias"], m.state_dict()["readout.bias"])
+    assert_same(before["readout.bias"], m.state_dict()["readout.bias"])
     assert type(m.optimizer) is bn.Adam
     assert m.config["lr"] == 0
 

@@ -1,5 +1,6 @@
-"""Bad tapes, gradients, streams, metadata and paths: they are refused by name, nothing changes."""
+"""Bad tapes, gradients, streams, metadata and paths are refused by name; nothing changes."""
 
+import errno
 import os
 
 import numpy as np
@@ -161,7 +162,7 @@ def test_errors_of_the_system_have_their_number_and_name(tmp_path):
             FileNotFoundError, match=r"argument 'path': expected .+, got "
         ) as caught:
             call()
-        assert caught.value.errno == 2
+        assert caught.value.errno == errno.ENOENT
         assert os.fspath(caught.value.filename) == str(missing)
     with pytest.raises(IsADirectoryError):
         bn.load(tmp_path)

@@ -13,7 +13,7 @@ import pytest
 
 import bptt_native as bn
 from bptt_native.diagnostics import backward_seeds, jacobian, lyapunov
-from helpers.arrays import draw
+from helpers.arrays import assert_same, draw
 from helpers.cells import LAYERS, last_matrix
 from helpers.nets import Net, cast, option_net
 from helpers.option_settings import ALONE, SETTINGS
@@ -24,22 +24,6 @@ T, N, I, H, O = 7, 5, 4, 9, 6  # noqa: E741
 @pytest.fixture(params=LAYERS)
 def cell(request):
     return request.param
-
-
-def same(got, want) -> None:
-    """The same bits in every array, through tuples, mappings and None."""
-    if isinstance(want, dict):
-        assert got.keys() == want.keys()
-        for name in want:
-            same(got[name], want[name])
-    elif isinstance(want, tuple):
-        assert len(got) == len(want)
-        for a, b in zip(got, want, strict=True):
-            same(a, b)
-    elif want is None:
-        assert got is None
-    else:
-        np.testing.assert_array_equal(got, want)
 
 
 def gradients_of(net, tape, dy, *given, **options) -> dict:
@@ -75,10 +59,10 @@ def test_layers_go_back_after_an_update(setting, cell, walked, dtype, isa):
     given, more = way_back(net, dtype)
     want = gradients_of(twin, other, *given, **more)
     if walked:
-        same(gradients_of(layer, tape, *given, **more), want)
+        assert_same(gradients_of(layer, tape, *given, **more), want)
     for seed in range(2):  # later changes do not matter either
         change(layer, seed)
-        same(gradients_of(layer, tape, *given, **more), want)
+        assert_same(gradients_of(layer, tape, *given, **more), want)
 
 
 @pytest.mark.parametrize("walked", [False, True], ids=["first", "again"])
@@ -89,7 +73,7 @@ def test_products_of_bfloat16_go_back_after_an_update(cell, walked, isa):
     if walked:
         layer.backward(tape, dy)
     change(layer)
-    same(gradients_of(layer, tape, dy), want)
+    assert_same(gradients_of(layer, tape, dy), want)
 
 
 def test_every_way_to_update_a_layer_leaves_its_tapes_right(cell):
@@ -105,7 +89,7 @@ def test_every_way_to_update_a_layer_leaves_its_tapes_right(cell):
         layer.load_state_dict(before)
         tape = layer.forward(x)[2]
         way(given)
-        same(gradients_of(layer, tape, dy), want)
+        assert_same(gradients_of(layer, tape, dy), want)
 
 
 def test_a_skipped_update_changes_nothing(cell):
@@ -114,7 +98,7 @@ def test_a_skipped_update_changes_nothing(cell):
     tape, grads = layer.forward(x)[2], layer.backward(layer.forward(x)[2], dy)
     grads.flat[0] = np.nan
     assert not bn.SGD(layer, lr=0.1).step(grads)
-    same(gradients_of(layer, tape, dy), gradients_of(twin, twin.forward(x)[2], dy))
+    assert_same(gradients_of(layer, tape, dy), gradients_of(twin, twin.forward(x)[2], dy))
 
 
 def test_many_tapes_of_many_versions(cell, dtype):
@@ -135,7 +119,7 @@ def test_many_tapes_of_many_versions(cell, dtype):
             for i in rng.permutation(len(kept))[:4]:
                 tape, params, x, dy, number = kept[i]
                 twin.load_state_dict(params)
-                same(
+                assert_same(
                     gradients_of(layer, tape, dy),
                     gradients_of(twin, twin.forward(x, draw=number)[2], dy),
                 )
@@ -153,9 +137,9 @@ def test_frozen_tensors_are_those_of_now(cell):
     layer.freeze(last)
     got = layer.backward(tape, dy)
     assert not got[last].any()
-    same({n: got[n] for n in got if n != last}, {n: want[n] for n in want if n != last})
+    assert_same({n: got[n] for n in got if n != last}, {n: want[n] for n in want if n != last})
     layer.unfreeze(last)
-    same(layer.backward(tape, dy).flat, want.flat)
+    assert_same(layer.backward(tape, dy).flat, want.flat)
 
 
 @pytest.mark.parametrize("walked", [False, True], ids=["first", "again"])
@@ -174,7 +158,7 @@ def test_a_tape_keeps_the_instruction_set_of_the_update(
     want = gradients_of(twin, other, dy)
     change(layer)
     bn._core.use_isa(then)
-    same(gradients_of(layer, tape, dy), want)
+    assert_same(gradients_of(layer, tape, dy), want)
 
 
 # ------------------------------------------------------------------------------------------ models
@@ -231,8 +215,8 @@ def test_models_go_back_after_an_update(cell, inputs, how, walked, isa):
     else:
         change(model)
     assert (model.state_dict()["readout.weight"] != twin.state_dict()["readout.weight"]).any()
-    same(seen(model, tape), want)
-    same(model.forward(x, lengths=lengths)[0], model(x, lengths=lengths)[0])
+    assert_same(seen(model, tape), want)
+    assert_same(model.forward(x, lengths=lengths)[0], model(x, lengths=lengths)[0])
 
 
 def test_a_tape_goes_back_while_another_thread_trains():
@@ -251,7 +235,7 @@ def test_a_tape_goes_back_while_another_thread_trains():
     thread.start()
     rounds = 0
     while not done.is_set() or rounds < 20:
-        same(gradients_of(model, tape, dy), want)
+        assert_same(gradients_of(model, tape, dy), want)
         rounds += 1
     thread.join()
     assert model.step_count == 200

@@ -424,13 +424,13 @@ static void check_changed(net* it) {
 }
 
 int main(void) {
-  static const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU};
+  static const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU, BPTT_MINGRU};
   static const double diagonal[H] = {2, -1.25, 0.8, 0.5};
   int k, type, both;
   for (type = 0; type < 2; ++type) {
     dtype = type ? BPTT_FLOAT64 : BPTT_FLOAT32;
     bound = bounds[type];
-    for (k = 0; k < 3; ++k) {
+    for (k = 0; k < 4; ++k) {
       for (both = 0; both < 2; ++both) {
         net* it = new_net(cells[k], both, both ? BPTT_LAST_STEP : BPTT_EVERY_STEP);
         net* other = new_net(cells[k], both, BPTT_EVERY_STEP);

@@ -7,7 +7,7 @@
 enum { T = 9, N = 4, I = 3, H = 5, MOST = 4000 };
 
 static const int64_t lengths[N] = {6, 9, 1, 4};
-static const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU};
+static const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU, BPTT_MINGRU};
 
 /* The arguments and results of one forward and one backward pass. */
 typedef struct pass {

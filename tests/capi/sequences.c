@@ -225,7 +225,7 @@ static void check_model(bptt_targets targets) {
 
 int main(void) {
   int k;
-  for (k = 0; k < 3; ++k) {
+  for (k = 0; k < 4; ++k) {
     check_lengths(cells[k], 0);
     check_lengths(cells[k], 1);
     check_directions(cells[k]);

@@ -14,9 +14,9 @@ extern long interposed_calls(void) __attribute__((weak));
 
 enum { I = 5, H = 33, O = 7, L = 2, STEPS = 500 };
 
-static double x[I], y[O], h[L * H], c[L * H]; /* large enough for float, too */
+static double x[I], y[O], h[L * H], c[L * H]; /* read as float, too: any bits will do */
 
-static void walk(bptt_stream* stream, bptt_cell cell, int tokens) {
+static void run_steps(bptt_stream* stream, bptt_cell cell, int tokens) {
   int k;
   for (k = 0; k < STEPS; ++k) {
     if (tokens) {
@@ -37,26 +37,26 @@ static int survives_strict_mode(bptt_stream* stream, bptt_cell cell, int tokens)
   REQUIRE(child >= 0);
   if (child == 0) {
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) _exit(77);
-    walk(stream, cell, tokens);
+    run_steps(stream, cell, tokens);
     syscall(SYS_exit, 0);
   }
   REQUIRE(waitpid(child, &status, 0) == child);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-    printf("strict mode cannot be had here\n");
+    printf("seccomp strict mode is not available here; not checked\n");
     return 1;
   }
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-int main(int arguments, char** argument) {
-  const int counts = arguments < 2;
-  const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU};
+int main(int argc, char** argv) {
+  const int counts = argc < 2;
+  const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU, BPTT_MINGRU};
   const bptt_dtype dtypes[] = {BPTT_FLOAT32, BPTT_FLOAT64};
   int cell, dtype, input, counted = 0, i;
-  (void)argument;
+  (void)argv;
   REQUIRE(!counts || interposed_calls);
   for (i = 0; i < I; ++i) x[i] = random_number();
-  for (cell = 0; cell < 3; ++cell) {
+  for (cell = 0; cell < 4; ++cell) {
     for (dtype = 0; dtype < 2; ++dtype) {
       for (input = 0; input < 3; ++input) { /* values, one-hot tokens, an embedding */
         bptt_model_options options;
@@ -79,7 +79,7 @@ int main(int arguments, char** argument) {
         REFUSED(input ? BPTT_ERR_RANGE : BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, I, y));
         REQUIRE(!counts || interposed_calls() > before + 10); /* the counter works */
         before = counts ? interposed_calls() : 0;
-        walk(stream, cells[cell], input);
+        run_steps(stream, cells[cell], input);
         REQUIRE(!counts || interposed_calls() == before);
         REQUIRE(!counts || survives_strict_mode(stream, cells[cell], input));
         OK(bptt_model_free(model));

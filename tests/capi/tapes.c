@@ -8,7 +8,10 @@ static void check_tape(bptt_cell cell, int32_t coupled) {
   bptt_sequence sequence;
   bptt_tape* tape;
   static double h[T * N * H], c[T * N * H], gates[4][T * N * H];
-  const int64_t count = cell == BPTT_RNN ? 0 : cell == BPTT_LSTM && !coupled ? 4 : 3;
+  const int64_t count = cell == BPTT_RNN                ? 0
+                        : cell == BPTT_MINGRU           ? 2
+                        : cell == BPTT_LSTM && !coupled ? 4
+                                                        : 3;
   int64_t walk, gate, t, n, u;
   it.options.coupled = coupled;
   create(&it);
@@ -47,6 +50,10 @@ static void check_tape(bptt_cell cell, int32_t coupled) {
           } else if (cell == BPTT_GRU) {
             const double z = gates[1][at];
             expected = (1 - z) * gates[2][at] + (begins ? 0 : z * h[before]);
+            same(&h[at], &expected, 1, "h of a tape by its gates");
+          } else if (cell == BPTT_MINGRU) {
+            const double z = gates[0][at];
+            expected = z * gates[1][at] + (begins ? 0 : (1 - z) * h[before]);
             same(&h[at], &expected, 1, "h of a tape by its gates");
           }
         }
@@ -108,7 +115,7 @@ static void check_draws(void) {
 
 int main(void) {
   int k;
-  for (k = 0; k < 3; ++k) {
+  for (k = 0; k < 4; ++k) {
     check_tape(cells[k], 0);
     printf("cell %d: tape\n", (int)cells[k]);
   }

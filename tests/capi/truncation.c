@@ -118,7 +118,7 @@ static void check_omega(void) {
 
 int main(void) {
   int k;
-  for (k = 0; k < 3; ++k) {
+  for (k = 0; k < 4; ++k) {
     check_truncation(cells[k]);
     printf("cell %d: truncation\n", (int)cells[k]);
   }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bptt_native as bn
-from helpers.arrays import equal_bits
+from helpers.arrays import assert_same
 from helpers.cells import LAYERS
 from helpers.nets import Net, cast, random_net, run_native
 from helpers.option_settings import refused
@@ -39,7 +39,7 @@ def test_any_number_of_threads(cell: str, N: int, isa: str, dtype: str) -> None:
     one = run_native(net, dtype)
     for threads in THREADS[1:]:
         bn.set_num_threads(threads)
-        equal_bits(run_native(net, dtype), one)
+        assert_same(run_native(net, dtype), one)
 
 
 # The divisions of work among threads: units of a step, rows, independent parts of the batch.
@@ -131,7 +131,7 @@ def test_a_hundred_runs(dtype: str) -> None:
     bn.set_num_threads(2)
     first = run_native(net, dtype)
     for _ in range(99):
-        equal_bits(run_native(net, dtype), first)
+        assert_same(run_native(net, dtype), first)
 
 
 @given(seed=st.integers(0, 10**6))

@@ -106,7 +106,7 @@ def test_orthogonal_per_gate(H: int) -> None:
 
 
 def test_orthogonal_is_uniform_over_the_group() -> None:
-    """The mean of Q is zero and its trace has variance 1 (Haar measure)."""
+    """The trace of Q has mean 0 and variance 1 (Haar measure)."""
     traces = [
         np.trace(bn.RNN(1, 8, init="orthogonal", seed=s).state_dict()["weight_hh_l0"])
         for s in range(400)
@@ -265,7 +265,7 @@ def test_a_chrono_gate_remembers(cell) -> None:
         layer.load_state_dict(only_bias)
         _, h = layer(np.zeros((10, 1, 1)), np.ones((1, 1, H)))
         _, g = layer(np.zeros((10, 1, 1)), np.zeros((1, 1, H)))
-        kept[name] = (h - g).mean()  # z^10
+        kept[name] = (h - g).mean()  # z^10, of MinGRU (1 - z)^10
     assert kept["default"] < 0.01
     assert kept["chrono"] > 0.3
 
@@ -382,8 +382,8 @@ def test_no_element_is_lost_to_dales_law() -> None:
         (lambda **o: bn.LSTM(2, 3, zoneout_c=1 - 1e-12, **o), "zoneout_c"),
     ],
 )
-def test_numbers_that_float32_has_not_are_refused(make, argument: str) -> None:
-    """Infinite, 0 or 1 there, where the option allows none of them."""
+def test_numbers_outside_the_range_of_float32_are_refused(make, argument: str) -> None:
+    """Rounded to float32 they become infinite, 0 or 1, which the option does not allow."""
     said = rf"^\w+: argument '{argument}': expected .+float32.*, got"
     with pytest.raises(ValueError, match=said):
         make(dtype="float32")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from helpers.arrays import equal_bits
+from helpers.arrays import assert_same
 from helpers.nets import Net, cast, fill, option_net, run_native
 from helpers.option_settings import RANDOM, combination, merged
 
@@ -42,7 +42,7 @@ def test_any_number_of_threads_and_run_to_run(seed: int, dtype: str) -> None:
     one = run_native(net, dtype)
     for threads in (1, 2, 3):
         bn.set_num_threads(threads)
-        equal_bits(run_native(net, dtype), one)
+        assert_same(run_native(net, dtype), one)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -112,7 +112,7 @@ def test_padding_changes_no_bit(seed: int, dtype: str) -> None:
     if net.resets is not None:
         other.resets = net.resets ^ padding
     a, b = run_native(net, dtype), run_native(other, dtype)
-    equal_bits(a, b)
+    assert_same(a, b)
     assert not a["y"][padding].any()
     assert not any(a[name][:, padding].any() for name in a if name.startswith(("states", "gate")))
     if not net.tokens:
@@ -125,7 +125,7 @@ def test_a_draw_is_named_by_seed_and_number(name: str, dtype: str) -> None:
     first = run_native(net, dtype)
     for other in (replace(net, seed=net.seed + 1), replace(net, draw=net.draw + 1)):
         assert run_native(other, dtype)["y"].tobytes() != first["y"].tobytes()
-    equal_bits(run_native(net, dtype), first)
+    assert_same(run_native(net, dtype), first)
 
 
 @pytest.mark.parametrize("name", sorted(RANDOM))

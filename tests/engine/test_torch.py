@@ -9,7 +9,8 @@ from helpers.torch_nets import error, smoke, torch
 LIMIT = {"float64": 1e-10, "float32": 2e-5}
 
 
-def pair(cell: str, dtype: str, layers: int, bias: bool, batch_first: bool):
+def equal_layers(cell: str, dtype: str, layers: int, bias: bool, batch_first: bool):
+    """Return our layer and PyTorch's, with the same parameters; an RNN by its nonlinearity."""
     I, H = 5, 12  # noqa: E741
     options = {"num_layers": layers, "bias": bias, "batch_first": batch_first}
     kind = {"relu": "RNN", "tanh": "RNN"}.get(cell, cell)
@@ -27,7 +28,7 @@ def pair(cell: str, dtype: str, layers: int, bias: bool, batch_first: bool):
 @pytest.mark.parametrize("batch_first", smoke(True, False))
 @pytest.mark.parametrize("with_state", smoke(True, False))
 def test_layers(cell, layers, bias, batch_first, with_state, dtype, isa, comparisons) -> None:
-    ours, theirs = pair(cell, dtype, layers, bias, batch_first)
+    ours, theirs = equal_layers(cell, dtype, layers, bias, batch_first)
     rng = np.random.Generator(np.random.Philox(8))
     T, N, H = 9, 4, 12
     x = rng.standard_normal((N, T, 5) if batch_first else (T, N, 5)).astype(dtype)
@@ -66,8 +67,8 @@ def test_layers(cell, layers, bias, batch_first, with_state, dtype, isa, compari
 
 
 @pytest.mark.parametrize("norm_scale", [0.5, 2.0])
-def test_clip_grad_norm_with_its_eps(norm_scale, comparisons) -> None:
-    ours, theirs = pair("LSTM", "float64", 2, True, False)
+def test_clip_grad_norm_with_the_eps_of_pytorch(norm_scale, comparisons) -> None:
+    ours, theirs = equal_layers("LSTM", "float64", 2, True, False)
     x = np.random.Generator(np.random.Philox(9)).standard_normal((4, 3, 5))
     y, _, tape = ours.forward(x)
     grads = ours.backward(tape, np.ones_like(y))
@@ -97,7 +98,7 @@ def test_clip_grad_norm_with_its_eps(norm_scale, comparisons) -> None:
     ids=["sgd", "adagrad", "adam"],
 )
 def test_optimizers(ours, theirs, comparisons) -> None:
-    layer, module = pair("GRU", "float64", 1, True, False)
+    layer, module = equal_layers("GRU", "float64", 1, True, False)
     a, b = ours(layer), theirs(module.parameters())
     x = np.random.Generator(np.random.Philox(10)).standard_normal((4, 3, 5))
     for _ in range(10):

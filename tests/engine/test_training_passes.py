@@ -9,18 +9,12 @@ import pytest
 import bptt_native as bn
 from bptt_native import reference
 from bptt_native.training.evaluation import evaluate, predict
-from helpers.arrays import draw, generator
-from helpers.cells import LAYERS, arrays_of
+from helpers.arrays import assert_same, draw, generator
+from helpers.cells import LAYERS
 from helpers.nets import TOLERANCE, cast, error_of, option_net, reference_forward
 from helpers.option_settings import ALONE, COMPATIBLE, RANDOM, SETTINGS, merged
 
 DRAWN = {"dropout": 0.3, "recurrent_dropout": 0.2, "zoneout": 0.1}
-
-
-def same_bits(got, want):
-    """Assert that an output and a state are those of another pass."""
-    for a, b in zip((got[0], *arrays_of(got[1])), (want[0], *arrays_of(want[1])), strict=True):
-        assert a.tobytes() == b.tobytes()
 
 
 def net_of(names, **sizes):
@@ -34,7 +28,7 @@ def test_a_pass_that_draws_has_the_bits_of_one_with_a_tape(names, divided, isa, 
     net = net_of(names, divided=divided)
     layer, x, state = net.layer(dtype), cast(net.x, dtype), cast(net.state, dtype)
     with_tape = layer.forward(x, state, **net.passage())
-    same_bits(layer(x, state, training=True, **net.passage()), with_tape)
+    assert_same(layer(x, state, training=True, **net.passage()), with_tape)
     passage = {**net.passage(), "draw": None}
     assert layer(x, state, **passage)[0].tobytes() != with_tape[0].tobytes()
 
@@ -53,15 +47,15 @@ def test_a_pass_that_draws_is_the_references(name, cell, both, dtype):
 @pytest.mark.parametrize("cell", LAYERS)
 def test_nothing_is_drawn_where_nothing_is_random(cell):
     layer, x = LAYERS[cell](3, 5), draw(7, 2, 3)
-    same_bits(layer(x, training=True), layer(x))
+    assert_same(layer(x, training=True), layer(x))
 
 
 def test_layers_count_their_draws():
     """A pass that draws uses up one number, with and without a tape."""
     layer, x = bn.LSTM(3, 8, recurrent_dropout=0.5), draw(6, 2, 3)
     first, second = layer(x, training=True), layer(x, training=True)
-    same_bits(first, layer(x, training=True, draw=0))
-    same_bits(second, layer.forward(x, draw=1))
+    assert_same(first, layer(x, training=True, draw=0))
+    assert_same(second, layer.forward(x, draw=1))
     assert layer.forward(x)[2].draw == 2
     layer(x)
     assert layer.forward(x)[2].draw == 3
@@ -83,7 +77,7 @@ def test_evaluate_has_the_loss_of_training(options, dtype):
         loss, state = model.evaluate(x, targets, lengths=lengths, training=True, draw=number)
         step, _ = model.gradients(x, targets, lengths=lengths, draw=number)
         assert loss == step.loss
-        same_bits((np.zeros(0), state), (np.zeros(0), step.state))
+        assert_same((np.zeros(0), state), (np.zeros(0), step.state))
     assert loss != model.evaluate(x, targets, lengths=lengths)[0]
     next_loss, _ = model.evaluate(x, targets, lengths=lengths, training=True)
     assert next_loss == model.train_step(x, targets, lengths=lengths).loss
@@ -92,13 +86,13 @@ def test_evaluate_has_the_loss_of_training(options, dtype):
 def test_a_models_outputs_are_those_of_its_tape_and_the_references():
     model, x = model_of("float64"), draw(12, 3, 3, dtype="float64")
     got = model(x, training=True, draw=5)
-    same_bits(got, model.forward(x, draw=5))
+    assert_same(got, model.forward(x, draw=5))
     config = reference.ModelConfig("lstm", **DRAWN)
     want, _, _ = reference.model_forward(
         config, model.state_dict(), x, training=True, seed=model.config["seed"], draw=5
     )
     assert error_of(got[0], want, 1.0) <= TOLERANCE["float64"]
-    same_bits(model(x, training=True), model.forward(x))
+    assert_same(model(x, training=True), model.forward(x))
 
 
 @pytest.mark.usefixtures("threads_afterwards")
@@ -111,7 +105,7 @@ def test_any_number_of_threads(options, T, N):
         bn.set_num_threads(threads)
         results.append(layer(x, training=True, draw=1))
     for other in results[1:]:
-        same_bits(other, results[0])
+        assert_same(other, results[0])
 
 
 def test_memory_does_not_grow_with_time():

@@ -1,5 +1,7 @@
 """Random arrays, and comparisons of arrays."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 
@@ -30,8 +32,19 @@ def largest_error(got, want, floor=1e-300):
     return max(error(got[name], want[name], floor) for name in want)
 
 
-def equal_bits(got, want, names=None):
-    """Assert that tensors with the same names have the same bits; `names` selects some."""
-    assert got.keys() == want.keys()
-    for name in names or got:
-        assert got[name].tobytes() == want[name].tobytes(), name
+def assert_same(got, want, where=""):
+    """Assert the same shape, type and bits of arrays, through tuples, mappings and None."""
+    if isinstance(want, Mapping):
+        assert got.keys() == want.keys(), where
+        for name in want:
+            assert_same(got[name], want[name], f"{where} {name}")
+    elif isinstance(want, tuple):
+        assert len(got) == len(want), where
+        for a, b in zip(got, want, strict=True):
+            assert_same(a, b, where)
+    elif want is None:
+        assert got is None, where
+    else:
+        got, want = np.asarray(got), np.asarray(want)
+        np.testing.assert_array_equal(got, want, err_msg=where, strict=True)
+        assert got.tobytes() == want.tobytes(), where

@@ -1,10 +1,7 @@
 """Sizes, states and models for tests that need any small net."""
 
-import numpy as np
-
 import bptt_native as bn
 from helpers.arrays import generator
-from helpers.cells import arrays_of
 
 T, N, I, H, L = 5, 3, 4, 6, 2  # noqa: E741
 
@@ -13,12 +10,6 @@ def draw_state(cell, *shape, dtype="float32", seed=1):
     """Return an h, or an (h, c) of an LSTM."""
     h, c = generator(seed).standard_normal((2, *shape)).astype(dtype)
     return (h, c) if cell == "lstm" else h
-
-
-def same(a, b):
-    """Assert that two arrays or states have the same numbers."""
-    for x, y in zip(arrays_of(a), arrays_of(b), strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 def model(**options):

@@ -30,7 +30,7 @@ class Saturation:
     """Shares of activations in the range where their derivative is small.
 
     The keys are "h" for an RNN; "i", "f", "g", "o" (coupled: "i", "g", "o") and "c" (tanh c_t) for
-    an LSTM; "r", "z", "n" for a GRU. The first axis is the walk l*D + d.
+    an LSTM; "r", "z", "n" for a GRU; "z", "n" for a MinGRU. The first axis is the walk l*D + d.
 
     Attributes
     ----------

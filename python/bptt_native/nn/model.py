@@ -105,7 +105,8 @@ class Model(TrainingStep):
     batch_first : bool
         Whether arrays are [N, T, ...] instead of [T, N, ...]. The shape of states does not change.
     bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
-        As in `RNN`, `LSTM` and `GRU`. Dropout, zoneout and noise act in training steps, in
+        As in `RNN`, `LSTM`, `GRU` and `MinGRU`, which has neither layer_norm nor
+        recurrent_dropout. Dropout, zoneout and noise act in training steps, in
         `forward` and in calls with ``training=True``.
     alpha, noise, dale : optional
         As in `RNN`.

@@ -91,7 +91,7 @@ function flow() {
 const factor = (growth) => (growth === null ? "factor per step unknown" : `a factor of ${number(growth)} per step`);
 
 function radii(host, f) {
-  lineChart(host, "Spectral radius of W_hh", "For LSTM and GRU, that of the candidate state's block.", {
+  lineChart(host, "Spectral radius of W_hh", "For LSTM and GRU, that of the candidate state's block. A MinGRU has no W_hh.", {
     series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, x: f.steps, y: l.radius, dots: f.steps.length < 60 })),
     references: [{ y: 1, name: "unit circle" }], x: "update", y: "spectral radius", at: "update" });
 }
@@ -131,7 +131,7 @@ function clipping() {
 function spectrum() {
   const host = section("spectrum");
   const s = DATA.spectrum;
-  if (!s.length) return missing(host, "The weights are not finite, so there are no eigenvalues.");
+  if (!s.length) return missing(host, "There are no eigenvalues: the weights are not finite, or the cell, a MinGRU, has no W_hh.");
   say(host, "Eigenvalues of the recurrent matrix, and the unit circle. In a linear net, eigenvalues inside it make the gradient vanish, those outside make it explode. "
     + "LSTM and GRU have a block for each gate; their memory does not depend on a block alone.");
   const picked = picker(host, "Block:", s.map((b) => b.name));

@@ -9,7 +9,8 @@
 namespace bptt {
 
 // Records that the calling thread uses these parameters. If a cancel callback then calls a function
-// on them, this function fails with BPTT_ERR_BUSY instead of waiting for its own thread.
+// that uses the same parameters, that function fails with BPTT_ERR_BUSY instead of waiting for its
+// own thread.
 class Inside {
  public:
   explicit Inside(const Lock& lock);
@@ -22,16 +23,18 @@ class Inside {
   Inside* outer_;
 };
 
+// Holds the lock of parameters for a call that reads them; other calls may read them, too.
 struct Reading {
-  explicit Reading(Lock& mutex) : inside(mutex), lock(mutex) {}
+  explicit Reading(Lock& lock) : inside(lock), guard(lock) {}
   Inside inside;
-  std::shared_lock<Lock> lock;
+  std::shared_lock<Lock> guard;
 };
 
+// Holds the lock of parameters for a call that changes them; no other call has it meanwhile.
 struct Changing {
-  explicit Changing(Lock& mutex) : inside(mutex), lock(mutex) {}
+  explicit Changing(Lock& lock) : inside(lock), guard(lock) {}
   Inside inside;
-  std::unique_lock<Lock> lock;
+  std::unique_lock<Lock> guard;
 };
 
 }  // namespace bptt

@@ -1,5 +1,5 @@
-// flow_detail.h: details of the gradient's flow: per sample, per unit, and the contribution of each
-// step to the gradients of the weights.
+// flow_detail.h: details of the gradient's flow: per sample, per unit, and the share of each step in
+// the gradients of the weights.
 #pragma once
 
 #include "sequence/calls.h"
@@ -8,13 +8,14 @@ namespace bptt {
 
 // The arrays that receive the detail (bptt_diagnostics.h: bptt_flow); null: not wanted.
 struct FlowDetail {
-  double* samples[3] = {};  // of h, c, a
-  double* units[3] = {};
-  double* share[2] = {};  // of W_ih, W_hh
-  double* weight[2] = {};
+  double* samples[3] = {};  // [L * D, T, N]: norms of dL/dh_t, dL/dc_t, dL/da_t of each sample
+  double* units[3] = {};    // [L * D, T, R | H | G * H]: the same of each unit, over the samples
+  double* share[2] = {};    // [L * D, T, N]: norm of a sample's share in dL/dW_ih, dL/dW_hh
+  double* weight[2] = {};   // [L * D, T]: the same of all samples together
 };
 
-// Throws std::bad_alloc.
+// Writes the wanted arrays of `detail` from the record of a backward pass over `tape`; zeros beyond
+// a sequence's length. Throws std::bad_alloc.
 template <class T>
 void write_flow_detail(const FlowDetail& detail, const FlowRecord<T>& record, const Tape<T>& tape);
 

@@ -12,8 +12,10 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t kRows = 64;           // rows of one backward pass
-constexpr int64_t kKeptRows = 1 << 16;  // with two directions the rows of all steps are kept
+constexpr int64_t kMostRows = 64;  // rows of one backward pass at most
+// With two directions a pass keeps its rows of all steps: rows times steps at most, unless one row
+// alone has more.
+constexpr int64_t kMostKept = 1 << 16;
 
 // Seeds sorted by sequence and by descending time, and the first seed of each backward pass.
 template <class T>
@@ -29,19 +31,22 @@ struct Groups {
     });
     for (int64_t i = 0; i < int64_t(order.size()); ++i) {
       const int64_t first = starts.empty() ? -1 : order[size_t(starts.back())];
-      const int64_t own = order[size_t(i)];
-      const bool opens = first < 0 || sample(own) != sample(first) ||
-                         i - starts.back() >= most(tape, sample(own)) ||
-                         (call.horizon && time(first) - time(own) > call.horizon + kRows);
+      const int64_t seed = order[size_t(i)];
+      // A pass walks all of its rows back to the horizon of the earliest seed. A seed that is long
+      // before the first one would add steps to it whose norms `cut` sets to zero, so it opens a
+      // new pass.
+      const bool opens = first < 0 || sample(seed) != sample(first) ||
+                         i - starts.back() >= rows_at_most(tape, sample(seed)) ||
+                         (call.horizon && time(first) - time(seed) > call.horizon + kMostRows);
       if (opens) starts.push_back(i);
     }
     starts.push_back(int64_t(order.size()));
   }
   int64_t count() const { return int64_t(starts.size()) - 1; }
 
-  static int64_t most(const Tape<T>& tape, int64_t sample) {
-    if (tape.config().directions() == 1) return kRows;
-    return std::clamp(kKeptRows / tape.order().length(sample), int64_t(1), kRows);
+  static int64_t rows_at_most(const Tape<T>& tape, int64_t sample) {
+    if (tape.config().directions() == 1) return kMostRows;
+    return std::clamp(kMostKept / tape.order().length(sample), int64_t(1), kMostRows);
   }
 };
 
@@ -64,13 +69,13 @@ Seeds<T> seeds_of(const SeedsCall<T>& call, const Tape<T>& tape, const Groups<T>
     if (call.flow_c) seeds.flow_c.push_back(call.flow_c + s * steps);
   }
   seeds.dy = own_dy.data();
-  const int64_t last = *std::min_element(seeds.times.begin(), seeds.times.end());
-  if (call.horizon) seeds.begin = std::max(int64_t(0), last - call.horizon + 1);
+  const int64_t earliest = *std::min_element(seeds.times.begin(), seeds.times.end());
+  if (call.horizon) seeds.begin = std::max(int64_t(0), earliest - call.horizon + 1);
   return seeds;
 }
 
-// Writes zeros at distances of `horizon` steps and more. `ends`: the loss also reads the sequence's
-// first step.
+// Writes zeros at steps that are `horizon` or more away from `time`. With `ends` the output also
+// reads the second direction's state at step 0, so the first `horizon` steps keep their values.
 void cut(double* norms, int64_t steps, int64_t time, int64_t horizon, bool ends) {
   for (int64_t t = ends ? horizon : 0; t <= time - horizon; ++t) norms[t] = 0;
   for (int64_t t = std::min(steps, time + horizon); t < steps; ++t) norms[t] = 0;
@@ -84,15 +89,15 @@ Buffer<T> top_gradients(const Network<T>& network, const SeedsCall<T>& call, con
   if (!O && call.dy) return {};
   Buffer<T> scratch, dy = Buffer<T>::zeros(checked_count(S, row));
   for (int64_t s = 0; s < S; ++s) {
-    T* own = dy.data() + s * row;
+    T* dy_row = dy.data() + s * row;
     if (!O) {
-      own[call.outputs[size_t(s)]] = 1;
+      dy_row[call.outputs[size_t(s)]] = 1;
     } else if (!call.dy) {
-      std::copy_n(network.readout_row(tape, call.outputs[size_t(s)], scratch), row, own);
+      std::copy_n(network.readout_row(tape, call.outputs[size_t(s)], scratch), row, dy_row);
     } else {
       for (int64_t o = 0; o < O; ++o) {
         const T* weights = network.readout_row(tape, o, scratch);
-        for (int64_t i = 0; i < row; ++i) own[i] += call.dy[s * O + o] * weights[i];
+        for (int64_t i = 0; i < row; ++i) dy_row[i] += call.dy[s * O + o] * weights[i];
       }
     }
   }
@@ -114,6 +119,7 @@ void walk_seeds(const Network<T>& network, const SeedsCall<T>& call, const Tape<
   if (call.flow_c) std::fill_n(call.flow_c, walks * S * steps, 0.0);
   const Groups<T> groups(call, tape);
   const int64_t together = std::min(num_threads(), groups.count());
+  const Team alone{0, 1, nullptr};
   std::atomic<bool> stop{false};
   std::vector<Buffer<T>> dy(static_cast<size_t>(together));
   for (int64_t first = 0; first < groups.count(); first += together) {
@@ -134,7 +140,7 @@ void walk_seeds(const Network<T>& network, const SeedsCall<T>& call, const Tape<
     }
     run_team(count, [&](const Team& team) {
       for (int64_t i = team.begin(count); i < team.end(count); ++i)
-        backward[size_t(i)]->run(Team{0, 1, nullptr}, team.index == 0);
+        backward[size_t(i)]->run(alone, team.index == 0);
     });
     if (stop.load()) stop_call();
   }

@@ -155,8 +155,7 @@ struct OuterArgs {
   int64_t c_row;
 };
 
-// Options beyond the plain cell. The plain RNN, LSTM and GRU have none, and their steps pay nothing
-// for them.
+// Options beyond the plain cell. Plain cells have none, and their steps pay nothing for them.
 template <class T>
 struct CellOptions {
   bool coupled;       // LSTM: gates i g o, f = 1 - i

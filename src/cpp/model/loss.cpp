@@ -12,7 +12,8 @@ template <class T>
 double plain_cross_entropy(const LossRow<T>& row) {
   const double weight = class_weight(row.class_weights, row.chosen);
   double largest = 0, sum = 0, chosen = 0;
-  row.kernels.softmax_row(row.out, row.n, row.chosen, row.factor * weight, &largest, &sum, &chosen);
+  row.kernels.softmax_row(row.out, row.outputs, row.chosen, row.factor * weight, &largest, &sum,
+                          &chosen);
   return weight * (std::log(sum) + (largest - chosen));
 }
 
@@ -24,7 +25,7 @@ double plain_cross_entropy(const LossRow<T>& row) {
 template <class T>
 double smoothed_cross_entropy(const LossRow<T>& row) {
   T* const out = row.out;
-  const int64_t n = row.n, y = row.chosen;
+  const int64_t n = row.outputs, y = row.chosen;
   const double smoothing = row.options.label_smoothing;
   const double own = (1 - smoothing) * class_weight(row.class_weights, y),
                share = smoothing / double(n);
@@ -59,7 +60,7 @@ struct Element {
 template <class T, class OfOutput>
 double by_outputs(const LossRow<T>& row, const OfOutput& of_output) {
   double sum = 0;
-  for (int64_t i = 0; i < row.n; ++i) {
+  for (int64_t i = 0; i < row.outputs; ++i) {
     const Element element =
         of_output(double(row.out[i]), double(row.values[i]), class_weight(row.class_weights, i));
     sum += element.loss;

@@ -10,9 +10,10 @@
 
 namespace bptt {
 
-// Returns c of an output. `weights` [O] may be null: all are 1.
-inline double class_weight(const double* weights, int64_t output) {
-  return weights ? weights[output] : 1;
+// Returns the weight c of a class or of an output (bptt.h: bptt_target). `weights` [O] may be null:
+// all are 1.
+inline double class_weight(const double* weights, int64_t index) {
+  return weights ? weights[index] : 1;
 }
 
 // One row of outputs and its target.
@@ -20,17 +21,17 @@ template <class T>
 struct LossRow {
   const Kernels<T>& kernels;
   const bptt_model_options& options;
-  const double* class_weights;  // [n], or null
-  T* out;                       // [n]; becomes dL/dout times factor
-  int64_t n;                    // O
+  const double* class_weights;  // [O], or null
+  T* out;                       // [O]; becomes dL/dout times factor
+  int64_t outputs;              // O
   int64_t chosen;               // the target class, for losses of classes
-  const T* values;              // [n], the target values, for other losses
+  const T* values;              // [O], the target values, for other losses
   double factor;                // multiplies the gradient, not the returned loss
 };
 
 struct LossKind {
   bptt_loss loss;
-  const char* title;   // in words, for a mean
+  const char* title;   // name of the mean loss, with its unit, for texts and axes
   bool classes;        // a target is one class; otherwise one value per output
   bool unit_interval;  // these values must be in [0, 1]
   // Return the loss of a row and replace its outputs with the gradient.

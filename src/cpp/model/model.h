@@ -41,8 +41,10 @@ struct Target {
   // targets exist for t < steps, n < batch; steps is 1 with last_only
   int64_t steps = 0, batch = 0;
   const int64_t* lengths = nullptr;  // targets also need t < lengths[n]; null: no such limit
-  double total_weight = 0;           // the divisor of a mean (row_losses.h); > 0 and finite
-  bool all = false;                  // every target counts
+  // sum of the targets' weights (row_losses.h), > 0 and finite; LossKind::divisor computes the
+  // divisor of a mean from it
+  double total_weight = 0;
+  bool all = false;  // every target counts
   bool exists(int64_t step, int64_t sequence) const { return !lengths || step < lengths[sequence]; }
 };
 

@@ -109,12 +109,12 @@ void ReadoutForwardPass<T>::block(const Team& team, const Block<T>& block) {
     each_target(block, targets, [&](int64_t i, int64_t, int64_t t, int64_t n, int64_t index) {
       if (i == 0) first = index;
       if (i < r0 || i >= r1) return;
-      std::memcpy(gathered_.data() + i * gathered_row, block.top_rows(t) + n * block.top_row,
+      std::memcpy(gathered_.data() + i * gathered_row, block.top_rows(t) + n * block.top_row_length,
                   size_t(features) * sizeof(T));
     });
   }
   T* out = readout_.keep ? readout_.keep + first * row : out_.data();
-  const int64_t read_row = all ? block.top_row : gathered_row;
+  const int64_t read_row = all ? block.top_row_length : gathered_row;
   const T* read = (all ? block.top : gathered_.data()) + r0 * read_row;
   ProductArgs<T> p = product_args(kernels_, r1 - r0, features, config.output, {read, read_row},
                                   packed_->weight.data(), {out + r0 * row, row}, operands_.at(r0));
@@ -186,7 +186,7 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
       if (!own(i)) return;
       std::memcpy(dy + r * dy_row, product + i * dy_row, size_t(features) * sizeof(T));
       // Reuse the row for the state that the readout read.
-      std::memcpy(product + i * dy_row, block.top_rows(t) + n * block.top_row,
+      std::memcpy(product + i * dy_row, block.top_rows(t) + n * block.top_row_length,
                   size_t(features) * sizeof(T));
     });
   }
@@ -196,8 +196,8 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
     const bool joined = block.top_order == block.order ||
                         (block.all->uniform() && block.order->batch() == block.all->batch());
     pack_rows(
-        kernels_, team, block, joined, [&](int64_t t) { return block.top_rows(t); }, block.top_row,
-        features, scratch.panels.data());
+        kernels_, team, block, joined, [&](int64_t t) { return block.top_rows(t); },
+        block.top_row_length, features, scratch.panels.data());
   } else {
     team.wait();
     pack_share(team, kernels_,

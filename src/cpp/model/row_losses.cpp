@@ -79,7 +79,7 @@ void RowLosses<T>::row(int64_t index, int64_t time, int64_t n, T* out) {
                             .options = config_,
                             .class_weights = config_.weights(),
                             .out = out,
-                            .n = outputs_,
+                            .outputs = outputs_,
                             .chosen = kind_.classes ? target_.classes[at] : 0,
                             .values = kind_.classes ? nullptr : target_.values + at,
                             .factor = factor};

@@ -1,5 +1,6 @@
 // row_losses.h: the loss of a batch, target by target: which outputs are targets, their weights,
-// losses and gradients, and the sum of the losses in an order that no thread changes.
+// losses and gradients, and the sum of the losses in an order that does not depend on the
+// threads.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +26,10 @@ class RowLosses {
   // Requires target.total_weight.
   RowLosses(const ModelConfig& config, const Target<T>& target);
 
-  // Returns the rows of the order that are targets. row() must be called for each of them, or for
-  // `count` rows that the caller chooses.
+  // Before row(), call one of the next two. rows() returns the rows of the order that are targets;
+  // row() must follow for each of them.
   TargetRows rows(const Order& order);
+  // The caller will call row() for `count` rows of its choice.
   void expect(int64_t count) { losses_ = Buffer<double>::zeros(count); }
 
   // Returns whether (t, n) of the caller's arrays adds to the loss: it has a weight and is not

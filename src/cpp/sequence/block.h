@@ -14,15 +14,17 @@ namespace bptt {
 template <class T>
 struct FlowRecord;  // calls.h
 
+// Parts of the batch in one backward pass.
+constexpr int64_t kMostShards = 4;
+
 // A part of the batch that a backward pass walks separately, sequences [begin, end), and the arrays
 // that it adds to or writes.
-constexpr int64_t kMostShards = 4;
 template <class T>
 struct Shard {
   int64_t index = 0, begin = 0, end = 0;
   T* gradients = nullptr;
   T* table_gradient = nullptr;
-  double* flow[3] = {};             // [L * D, T]: of dL/dh_t, dL/dc_t, dL/da_t; null: not wanted
+  double* flow[3] = {};  // [L * D, T]: norms of dL/dh_t, dL/dc_t, dL/da_t; null: not wanted
   FlowRecord<T>* record = nullptr;  // null: nothing is recorded
   bool shared = false;              // all rows belong to the one sequence `begin` (Seeds)
 
@@ -42,14 +44,14 @@ struct Block {
   // Outputs of the top layer: rows from step `first` on, numbered by top_order; those of the part
   // start at top_begin.
   const T* top;
-  int64_t top_row, top_begin;
+  int64_t top_row_length, top_begin;
   const Order* top_order;
   Shard<T> shard;
 
   int64_t rows() const { return order->first(last) - order->first(first); }
   int64_t row(int64_t t) const { return order->first(t) - order->first(first); }
   const T* top_rows(int64_t t) const {
-    return top + (top_order->first(t) - top_order->first(first) + top_begin) * top_row;
+    return top + (top_order->first(t) - top_order->first(first) + top_begin) * top_row_length;
   }
 };
 
@@ -67,16 +69,16 @@ void for_rows(const Block<T>& block, int64_t begin, int64_t end, const Body& bod
   }
 }
 
-// Packs the rows of a block (unit by unit, `row` apart) as the right-hand side of a product over
+// Packs the rows of a block (unit by unit, `row_length` apart) as the right-hand side of a product over
 // them; a team shares the panels. at(t) is the first row of step t; `joined`: the rows of all steps
 // are contiguous.
 template <class T, class At>
 void pack_rows(const Kernels<T>& kernels, const Team& team, const Block<T>& block, bool joined,
-               const At& at, int64_t row, int64_t units, T* packed) {
+               const At& at, int64_t row_length, int64_t units, T* packed) {
   const int64_t rows = block.rows();
   for (int64_t t = block.first; t < block.last; ++t) {
     const int64_t count = joined ? rows : block.order->live(t);
-    PackArgs<T> args = packing(kernels, {at(t), row}, rows, units, packed);
+    PackArgs<T> args = packing(kernels, {at(t), row_length}, rows, units, packed);
     args.k_begin = block.row(t);
     args.k_count = count;
     pack_share(team, kernels, args);

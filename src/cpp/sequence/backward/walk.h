@@ -129,7 +129,7 @@ class BackwardWalk {
       in.gather.outputs(block, r0, r1, in.call.ends, top_.data() + r0 * in.geometry.features_row);
       team.wait();
       block.top = top_.data();
-      block.top_row = in.geometry.features_row;
+      block.top_row_length = in.geometry.features_row;
       block.top_order = &in.own;
       block.top_begin = 0;
       T* dy = dy_.data() + in.own.first(block.first) * in.geometry.features_row;

@@ -131,7 +131,7 @@ class ForwardWalk {
                         input_.scratch() + r0 * in.geometry.features_row);
       team.wait();
       block.top = input_.scratch();
-      block.top_row = in.geometry.features_row;
+      block.top_row_length = in.geometry.features_row;
       in.call.after_block(team, block);
     }
   }
