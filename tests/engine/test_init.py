@@ -70,6 +70,10 @@ GOLDEN = {
     ("GRU", "sparse"): "c76559fa9e845d12",
     ("GRU", "chrono"): "cd16835f3522d990",
     ("GRU", "keras"): "44f1fc95d40d3a1e",
+    ("MinGRU", "default"): "3d6532fe957fcc84",
+    ("MinGRU", "xavier"): "28f5267c67f02ef5",
+    ("MinGRU", "chrono"): "90210044dad90624",
+    ("MinGRU", "keras"): "bc1b7b3df3f5528f",
 }
 
 

@@ -14,7 +14,7 @@ namespace bptt {
 template <class T>
 struct FlowRecord;  // calls.h
 
-// Parts of the batch in one backward pass.
+// A backward pass divides the batch into at most this number of parts.
 constexpr int64_t kMostShards = 4;
 
 // A part of the batch that a backward pass walks separately, sequences [begin, end), and the arrays
