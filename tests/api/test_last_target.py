@@ -260,6 +260,41 @@ def test_the_reverse_directions_flow_begins_at_the_first_step(cell, ragged):
         assert len(flow.h) == own.min()
 
 
+@pytest.mark.parametrize("direction", [0, 1])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("cell", LAYERS)
+def test_the_flow_of_a_last_row_is_that_of_the_last_of_all_rows(cell, ragged, direction):
+    x, y, lengths = batch()
+    lengths = np.maximum(lengths, 4) if ragged else None
+    row, rows = (net(cell, dtype="float64", targets=t) for t in ("last_row", "every"))
+    for layer, target in itertools.product((0, 1), (y, None)):
+        options = {"layer": layer, "direction": direction, "lengths": lengths}
+        got, want = (gradient_flow(m, x, target, **options) for m in (row, rows))
+        np.testing.assert_allclose(got.h, want.h, rtol=1e-10)
+        assert got.h[0] > 0
+        assert got.floor == want.floor
+    with pytest.raises(ValueError, match="'at': expected -1 .the net gives its last output only"):
+        gradient_flow(row, x, y, at=2, lengths=lengths)
+
+
+@pytest.mark.parametrize("horizon", [None, 3])
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}])
+@pytest.mark.parametrize("cell", LAYERS)
+def test_the_connectivity_of_a_last_row_is_that_of_the_last_of_all_rows(cell, options, horizon):
+    x, _, lengths = batch()
+    x = x.swapaxes(0, 1) if options else x
+    row, rows = (net(cell, dtype="float64", targets=t, **options) for t in ("last_row", "every"))
+    for sample in range(5):
+        last = lengths[sample] - 1
+        got, want = (
+            connectivity(m, x, sample=sample, lengths=lengths, horizon=horizon)
+            for m in (row, rows)
+        )
+        assert got.times.tolist() == [last]
+        assert got.outputs.tolist() == [want.outputs[last]]
+        np.testing.assert_allclose(got.matrix, want.matrix[-1:], rtol=1e-10, atol=1e-15)
+
+
 @pytest.mark.parametrize("options", [{}, {"batch_first": True}])
 @pytest.mark.parametrize("cell", LAYERS)
 def test_a_look_at_ragged_sequences_has_the_loss_that_is_trained(cell, options):

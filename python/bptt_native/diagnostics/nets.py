@@ -35,7 +35,7 @@ def output_width(net: Any) -> int:
 
 def gives_every_step(net: Any) -> bool:
     """Return whether a net has an output at every step, not only at the last one."""
-    return bool(setting(net, "targets") != "last")
+    return setting(net, "targets") in (None, "every")  # a layer has no targets
 
 
 def check_tape(tape: Any, where: str) -> None:
