@@ -1,6 +1,7 @@
 """The watch on the gradient: records, warnings, resuming, and unchanged training."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,14 @@ import pytest
 import bptt_native as bn
 from bptt_native.cli.main import main
 from bptt_native.diagnostics import gradient_flow
-from bptt_native.training.advice import against_vanishing
+from bptt_native.training.advice import (
+    against_exploding,
+    against_vanishing,
+    vanishing_text,
+)
 from bptt_native.training.batches import read_data, source_of
 from bptt_native.training.fit import fit, resume
-from bptt_native.training.gradient_record import open_records, read_records
+from bptt_native.training.gradient_record import LayerRecord, open_records, read_records
 from bptt_native.training.history import HistoryRow, read_history
 from bptt_native.training.watch import (
     GradientWarning,
@@ -229,7 +234,7 @@ def test_a_vanishing_gradient_is_said_once_and_what_helps():
     fit(model, x, y, steps=8, batch_size=8, watch=Watch(2, say=said.append))
     assert len(said) == 1
     assert "vanishes" in said[0]
-    assert "of 40 steps back 1 %" in said[0]
+    assert "steps back (of 40) only 1 %" in said[0]
     assert "cell='lstm'" in said[0]
     with pytest.warns(GradientWarning, match="vanishes"):
         fit(net("rnn", nonlinearity="sigmoid"), x, y, steps=4, batch_size=8, watch=2)
@@ -240,13 +245,52 @@ def test_a_vanishing_gradient_is_said_once_and_what_helps():
     ({"cell": "rnn", "init": "orthogonal", "omega": 1.0}, ("cell='lstm'",), ("'ortho", "omega")),
     ({"cell": "gru"}, ("'orthogonal'", "'chrono'"), ("forget_bias", "cell=")),
     ({"cell": "lstm"}, ("forget_bias", "'chrono'"), ("cell=",)),
-    ({"cell": "lstm", "forget_bias": 1.0}, ("'chrono'",), ("forget_bias",)),
+    ({"cell": "lstm", "forget_bias": 1.0}, ("'chrono'",), ("larger forget_bias",)),
     ({"cell": "lstm", "init": bn.Init("chrono", time_scale=9)}, ("more training",), ("'chrono'",)),
 ])  # fmt: skip
 def test_what_is_to_be_tried_is_not_what_is_there(options, said, unsaid):
     words = against_vanishing(net(**options))
     assert all(word in words for word in said), words
     assert not any(word in words for word in unsaid), words
+
+
+@pytest.mark.parametrize(("options", "said", "unsaid"), [
+    *(({"cell": "rnn", **option}, ("'identity'", "'orthogonal'"), ("omega",)) for option in (
+        {"layer_norm": True}, {"alpha": 0.5}, {"noise": 0.1}, {"zoneout": 0.1},
+        {"recurrent_dropout": 0.1}, {"clip_step": 1.0}, {"clip_step_norm": 1.0},
+        {"truncation": (2, 4)})),
+    ({"cell": "rnn", "dale": 0.5}, ("'orthogonal'",), ("omega", "'identity'")),
+    ({"cell": "gru", "bias": False}, ("'orthogonal'",), ("'chrono'",)),
+    ({"cell": "lstm", "bias": False}, ("more training",), ("forget_bias", "'chrono'")),
+    ({"cell": "lstm", "coupled": True, "proj_size": 3}, ("'chrono'",), ("forget_bias",)),
+    ({"cell": "lstm", "forget_bias": 0.5}, ("dependency) instead of forget_bias",), ()),
+    ({"cell": "mingru"}, ("'chrono'",), ("'orthogonal'", "'identity'", "omega", "forget_bias")),
+])  # fmt: skip
+def test_nothing_is_advised_that_the_options_exclude(options, said, unsaid):
+    model = net(**options)
+    words = against_vanishing(model)
+    assert all(word in words for word in said), words
+    assert not any(word in words for word in unsaid), words
+    ways = {"omega above 0": {"omega": 0.5}, "init='orthogonal'": {"init": "orthogonal"},
+            "init='identity'": {"init": "identity", "nonlinearity": "relu"},
+            "forget_bias (1": {"forget_bias": 1.0},
+            "'chrono'": {"init": bn.Init("chrono", time_scale=9), "forget_bias": None},
+            }  # fmt: skip
+    for way, changes in ways.items():
+        if way in words + against_exploding(model, 1.0):
+            bn.Model(**{**model.config, **changes})
+
+
+def test_the_text_about_vanishing_has_the_distance_if_it_is_known():
+    top = LayerRecord(0, [1.0, 0.1], None, 0.1, (1, None), "vanishing", {}, {}, 0.5)
+    assert vanishing_text(top, 100) == (
+        "the gradient vanishes over 100 steps (a factor of 0.1 per step)"
+    )
+    assert vanishing_text(replace(top, horizon=(1, 7)), 100).startswith(
+        "the gradient vanishes: 7 steps back (of 100) only 1 % of ||dL/dh|| at the last step is "
+    )
+    assert "7 steps" not in vanishing_text(replace(top, horizon=(1, 1)), 100)
+    assert ": 1 step back (of 100)" in vanishing_text(replace(top, horizon=(1, 1)), 100)
 
 
 def test_an_exploding_gradient_is_said_once_and_what_helps():
@@ -257,7 +301,7 @@ def test_an_exploding_gradient_is_said_once_and_what_helps():
     fit(model, x, y, steps=6, batch_size=8, watch=Watch(2, say=said.append))
     assert len(said) == 1
     assert "explodes" in said[0]
-    assert "a factor of 1.6 per step" in said[0]
+    assert "1.6 per step" in said[0]
     assert "clip_norm" in said[0]
 
     said = []
@@ -268,7 +312,7 @@ def test_an_exploding_gradient_is_said_once_and_what_helps():
     assert said == []
     watch.saw(model, HistoryRow(31, 1, 1.0, None, None, 50.0, False, False, 1e-3, 1.0, 1.0))
     assert "step 31: the gradient's norm is 50, 100 times the usual 0.5" in said[0]
-    assert "0.25 to 5 here" in said[0]
+    assert "here 0.25 to 5" in said[0]
 
 
 def test_a_net_that_keeps_its_gradient_is_not_warned_of():

@@ -20,7 +20,7 @@ from ..diagnostics.flow import VANISHED
 from ..diagnostics.nets import reads_ends, shape_of
 from ..diagnostics.norms import safe_norm
 from ..nn.model import Model
-from .advice import against_exploding, against_vanishing, fades, grows
+from .advice import against_exploding, against_vanishing, exploding_text, vanishing_text
 from .batches import Batch, Form
 from .gradient_record import GradientRecord, LayerRecord
 from .history import HistoryRow
@@ -120,11 +120,10 @@ class Watch:
         self.records.append(record)
         top = record.layers[-1]
         if top.verdict == "exploding":
-            self._exploding(model, f"step {step}: {grows(top)}")
+            self._exploding(model, f"step {step}: {exploding_text(top)}")
         if top.verdict == "vanishing" and before and before.layers[-1].verdict == "vanishing":
-            self._once(
-                "vanishing", f"step {step}: {fades(top, record.steps)}. {against_vanishing(model)}"
-            )
+            finding = f"step {step}: {vanishing_text(top, record.steps)}"
+            self._once("vanishing", f"{finding}. {against_vanishing(model)}")
         return record
 
     def saw(self, model: Model, row: HistoryRow) -> None:
