@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 import bptt_native as bn
 from bptt_native.apps.sampling import load_text_model
+from bptt_native.apps.text import TextOptions
+from bptt_native.cli.train import TRAINING
 from bptt_native.training.history import read_history
 from helpers.program import caller, program, refused
 
@@ -131,6 +134,16 @@ def test_help_and_version(run):
         assert code == 0
         assert f"bptt-native {command}" in out
         assert command in run("--help")[1]
+
+
+def test_the_help_tells_which_options_of_training_a_text_does_not_have():
+    of_text = {field.name for field in fields(TextOptions)} | {"epochs"}
+    for name, (_, meaning) in TRAINING.items():
+        elsewhere = meaning.startswith(("not text: ", "forecast: ", "classify: "))
+        assert elsewhere == (name not in of_text), (name, meaning)
+    assert "not text, plateau" in TRAINING["schedule"][1]
+    assert TRAINING["seq_len"][1].startswith("not classify: ")
+
 
 
 # ---------------------------------------------------------------------------------------- bad input

@@ -23,9 +23,17 @@ from .text_data import split
 from .vocabulary import Tokens, Vocabulary
 
 
+HELD_OUT_STREAMS = 8  # largest number of streams in which the held-out part is read
+HELD_OUT_LENGTH = 1000  # smallest length of one of several such streams
+HELD_OUT_WINDOW = 250  # steps
+INTERVALS = 20  # of a run, each followed by a measurement and a checkpoint
+
+
 @dataclass(frozen=True)
 class TextOptions(RunOptions):
-    """Options of a run, with the names of ``bptt-native train``. None switches an option off.
+    """Options of a run, with the names of ``bptt-native train``.
+
+    Where None is allowed, it switches the option off.
 
     Raises
     ------
@@ -89,22 +97,23 @@ class TextTrainer(Trainer):
         self.options, self.vocabulary = options, vocabulary
         self.train, self.valid = split(vocabulary.encode(text), options.valid_fraction)
         self._sha256 = hashlib.sha256(text.encode()).hexdigest()
-        need, what = options.batch * options.seq_len + 1, f"{options.batch} x {options.seq_len}"
+        need = options.batch * options.seq_len + 1
         if len(self.train) < need:
-            expected = f"at least {need} characters to train on, one window of {what} and one more"
+            what = f"{options.batch} streams of {options.seq_len}, and one more"
+            expected = f"at least {need} characters to train on: {what}"
             got = f"{len(self.train)} of {len(text)}: choose a smaller batch or seq_len"
-            raise ValueError(f"TextTrainer: argument 'text': expected {expected}, got {got}")
+            raise ValueError(message("TextTrainer", "text", expected, got))
         if options.valid_fraction and len(self.valid) < 2:
             expected, got = "at least 2 characters held out", f"{len(self.valid)} of {len(text)}"
-            raise ValueError(f"TextTrainer: argument 'text': expected {expected}, got {got}")
+            raise ValueError(message("TextTrainer", "text", expected, got))
         form = Form(model, "TextTrainer")
         source = Streams(_next(form, self.train), options.batch, options.seq_len, options.seed)
         super().__init__(
             model, source, steps=options.steps, schedule=options.schedule_over(options.steps)
         )
         if len(self.valid):
-            streams = max(1, min(8, len(self.valid) // 1000))
-            held_out = Streams(_next(form, self.valid), streams, 250)
+            streams = max(1, min(HELD_OUT_STREAMS, len(self.valid) // HELD_OUT_LENGTH))
+            held_out = Streams(_next(form, self.valid), streams, HELD_OUT_WINDOW)
             self.validate = lambda: measure(model, held_out, accuracy=False)
         model.metadata["vocabulary"] = json.dumps(vocabulary.characters)
 
@@ -126,9 +135,9 @@ class TextTrainer(Trainer):
         return self.validate().loss / math.log(2)
 
     @property
-    def often(self) -> int:
+    def interval(self) -> int:
         """The number of steps between measurements and checkpoints: a twentieth of the run."""
-        return max(1, self.steps // 20)
+        return max(1, self.steps // INTERVALS)
 
     def describe(self) -> dict[str, Any]:
         """Return the options and the SHA-256 of the text."""
@@ -159,7 +168,7 @@ class TextTrainer(Trainer):
         if sha256 != training["data_sha256"]:
             expected = f"the text of the run, SHA-256 {training['data_sha256'][:16]}..."
             got = f"another one, {sha256[:16]}..."
-            raise ValueError(f"TextTrainer.resume: argument 'text': expected {expected}, got {got}")
+            raise ValueError(message("TextTrainer.resume", "text", expected, got))
         try:
             options = TextOptions.read(training["options"])
         except ValueError as error:

@@ -86,28 +86,32 @@ MODEL: Flags = {
     "bidirectional": (bool, "classify: read the sequences backwards too"),
     "embedding": (_size, "text: size of the embedding of a character, 0: one-hot vectors"),
     **_flags_of("layer"),
-    "seed": (int, "seed of the initial parameters, the random masks and the order of the data"),
+    "seed": (int, "seed of the initialisation, the random masks and the order of the data"),
 }
 TRAINING: Flags = {
-    "seq_len": (_size, "steps of a window of truncated BPTT; 0: no truncation"),
-    "batch": (_size, "streams or sequences per batch"),
+    "seq_len": (_size, "not classify: steps of a window of truncated BPTT; forecast: 0, the "
+                "default, for no truncation"),
+    "batch": (_size, "streams of a text or series per batch, or sequences; forecast: 1 by "
+              "default, classify: 32"),
     "accumulate": (int, "not text: batches per update"),
     "steps": (int, "text: steps of training"),
     "epochs": (float, "passes over the data; text: may be given instead of --steps"),
-    "schedule": (str, "learning rates: constant, step, exponential, cosine or plateau"),
+    "schedule": (str, "learning rates: constant, step, exponential, cosine or, not text, "
+                 "plateau"),
     "warmup": (int, "steps at the beginning in which the learning rate rises"),
     "decay": (float, "factor of the learning rate of step, exponential and plateau"),
     "decay_every": (_size, "steps between decays of step and exponential; by default a third of "
                     "all steps"),
-    "decay_patience": (int, "measurements without progress until a decay of plateau"),
+    "decay_patience": (int, "not text: measurements without progress until a decay of plateau"),
     **_flags_of("optimizer", "model"),
     "label_smoothing": (float, "classify: share of the target that is spread over all classes"),
     "loss": (str, f"forecast: loss, {' or '.join(FORECAST_LOSSES)}"),
     "huber_delta": (float, "forecast: error, in standard deviations, above which huber is linear"),
     "valid_fraction": (float, "share of the training part that is held out; it is the end of a "
                        "text or series"),
-    "patience": (_size, "epochs without progress on the held-out share until training stops"),
-    "min_delta": (float, "smallest decrease of the loss that counts as progress"),
+    "patience": (_size, "not text: epochs without progress on the held-out share until training "
+                 "stops"),
+    "min_delta": (float, "not text: smallest decrease of the loss that counts as progress"),
 }  # fmt: skip
 DATA: Flags = {
     "target": (str, "forecast: column to forecast"),
@@ -122,6 +126,7 @@ DATA: Flags = {
     "test_csv": (str, "classify: file of sequences to test on"),
     "test_fraction": (float, "classify: share of the sequences to test on, without --test-csv"),
 }  # fmt: skip
+METAVARS = {"features": "NAMES", "test_from": "ROW", "test_csv": "FILE"}  # where not by type
 KINDS: dict[str, type[RunOptions]] = {
     "text": TextOptions, "forecast": ForecastOptions, "classify": ClassifyOptions,
 }  # fmt: skip
@@ -140,8 +145,9 @@ def _default(name: str) -> str:
     if len(set(shown.values())) < 2:
         only = next(iter(shown.values()), "none")
         return "" if only == "none" else f" ({only})"
-    others = {v for k, v in shown.items() if k != "text"}
-    return f" (text: {shown['text']}, else {', '.join(sorted(others))})"
+    others = {v for k, v in shown.items() if k != "text"} - {"none"}
+    rest = f", else {', '.join(sorted(others))}" if others else ""
+    return f" (text: {shown['text']}{rest})"
 
 
 def add_train(commands: Any) -> None:
@@ -160,11 +166,12 @@ def add_train(commands: Any) -> None:
     data.add_argument("--task", choices=tuple(KINDS),
                       help="task; by default the one that FILE or the columns imply")  # fmt: skip
     model = train.add_argument_group("model")
-    training = train.add_argument_group("training (0 switches a threshold of clipping off)")
+    training = train.add_argument_group("training (a clipping threshold of 0 is off)")
     for group, options in ((data, DATA), (model, MODEL), (training, TRAINING)):
         for name, (kind, meaning) in options.items():
             how: dict[str, Any] = {"type": kind}
-            how["metavar"] = {str: "NAME", int: "N", _size: "N"}.get(kind, "X")
+            of_kind = {str: "NAME", int: "N", _size: "N"}.get(kind, "X")
+            how["metavar"] = METAVARS.get(name, of_kind)
             if kind is bool:
                 how = {"action": argparse.BooleanOptionalAction}
             group.add_argument(

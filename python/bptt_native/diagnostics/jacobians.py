@@ -79,8 +79,9 @@ class Spectrum:
         direction that is lost completely is -inf or, due to rounding, about the logarithm of the
         dtype's epsilon.
     log_singular_values : float64 [S], or None
-        Natural logarithms of the singular values of the product of all Jacobians, descending. NaN
-        if the net or the products between two factorisations are not finite.
+        Natural logarithms of the singular values of the product of all Jacobians, descending. None
+        if only the exponents were measured (`lyapunov`); NaN if the net or the products between two
+        factorisations are not finite.
     steps : int
         Number of steps over which the exponents are averaged.
     size : int
@@ -130,8 +131,8 @@ def lyapunov(
     tape : Tape
         The tape of a ``forward`` of this net. The parameters are those that it was made with.
     layer, direction, sample : int
-        Indices of the layer (-1 is the top one), direction and sequence. (Other layers have no
-        influence: the spectrum of a stack is that of its layers together.)
+        Indices of the layer (-1 is the top one), direction and sequence. (The spectrum of a stack
+        is the union of the spectra of its layers, so each layer is measured alone.)
     first, last : int
         The range of steps [first, last); by default to the end.
     count : int, optional
@@ -142,7 +143,8 @@ def lyapunov(
         fewer than about three digits of the dtype next to the strongest one, the interval is
         repeated with fewer steps, and later intervals have fewer steps too.
     discard : int
-        Number of the latest steps, which come first, that do not count.
+        Number of steps at the end of the range, where the pass begins, that are left out of the
+        averages.
     start : float [count, S], optional
         Initial rows, which are orthonormalised; by default fixed random rows.
 
@@ -210,7 +212,7 @@ def _spectrum(
     interval = integer(interval, where, "interval", 1)
     discard = integer(discard, where, "discard", 0)
     given: Array | None = None
-    held: list[object] = []
+    held: list[object] = []  # keeps the caller's array from being resized until the end of the call
     if start is not None:
         dtype = str(np.dtype(setting(net, "dtype")))
         shape = (rows or state_size(net), state_size(net))
@@ -275,26 +277,27 @@ def gain_bounds(
     TypeError, ValueError, IndexError, RuntimeError
         As `jacobian`.
     """
-    where, size, held = "gain_bounds", state_size(net), list[object]()
+    where, size = "gain_bounds", state_size(net)
+    held: list[object] = []  # keeps the caller's array from being resized until the end of the call
     index = walk_index(net, layer, 0, where)
     check_tape(tape, where)
     expected = f"a float64 array of shape [{size}]"
-    own = convert(gradient, {"float64": [(size,)]}, where, "gradient", expected, held=held)
+    gradient_t = convert(gradient, {"float64": [(size,)]}, where, "gradient", expected, held=held)
     sample = integer(sample, where, "sample", 0, tape.batch - 1)
     end = tape.lengths[sample]
     far = end if steps is None else integer(steps, where, "steps", 1, end)
-    if not (np.isfinite(own).all() and own.any()):
-        got = "zeros" if np.isfinite(own).all() else "numbers that are not finite"
+    if not (np.isfinite(gradient_t).all() and gradient_t.any()):
+        got = "zeros" if np.isfinite(gradient_t).all() else "numbers that are not finite"
         raise ValueError(message(where, "gradient", "finite numbers, not all 0", got))
-    own = direction_of(own).unit
-    gain, bound = [0.0], [0.0]  # logarithms
+    gradient_t = direction_of(gradient_t).unit
+    gain, norms = [0.0], [0.0]  # logarithms
     for back in range(1, far + 1):
         J = jacobian(net, tape, end - back, layer=layer, sample=sample).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            own, norm, scale = direction_of(own @ J)
+            gradient_t, norm, scale = direction_of(gradient_t @ J)
             gain.append(gain[-1] + float(np.log(norm) + np.log(scale)))
-            largest = np.linalg.norm(J, 2) if np.isfinite(J).all() else np.nan
-            bound.append(bound[-1] + float(np.log(largest)))
+            spectral = np.linalg.norm(J, 2) if np.isfinite(J).all() else np.nan
+            norms.append(norms[-1] + float(np.log(spectral)))
     found: SpectrumArrays = net._native.spectrum(
         tape=tape, index=index, sample=sample, first=end - far, last=end, count=0, interval=1,
         discard=0, start=None, singular=False, extremes=True, where=where,
@@ -302,7 +305,7 @@ def gain_bounds(
     high, low = ([0.0, *column] for column in found.log_extremes[:far].T)
     with np.errstate(over="ignore"):
         return GainBounds(
-            np.arange(far + 1), *(np.exp(np.array(logs)) for logs in (gain, high, low, bound))
+            np.arange(far + 1), *(np.exp(np.array(logs)) for logs in (gain, high, low, norms))
         )
 
 

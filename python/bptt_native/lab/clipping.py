@@ -11,7 +11,7 @@ from ..nn.model import Model
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
-from .learning import first_below, runs_of, spelled
+from .learning import adding_error, first_below, runs_of, spelled
 from .tasks import ADDING_BASELINE, adding
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def _task(case: Case, seed: int) -> list[Row]:
             {"update": update + WINDOW, "loss": float(np.mean(losses)), "peak": max(losses),
              "norm": float(np.median(norms)), "largest": max(norms)}
         )  # fmt: skip
-    x, y = adding(TASK_TIME, 2000, np.random.default_rng(2**32 + seed))
-    rows[-1]["held_out"] = float(np.mean((model(x)[0].astype(np.float64) - y) ** 2))
+    rows[-1]["held_out"] = adding_error(model, TASK_TIME, seed)
     return rows
 
 

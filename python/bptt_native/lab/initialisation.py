@@ -10,13 +10,18 @@ from ..options.init import Init
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
-from .learning import ends, first_below, runs_of, spelled
+from .learning import adding_error, ends, first_below, runs_of, spelled, train
 from .tasks import ADDING_BASELINE, adding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TIME, BATCH, UNITS, WINDOW, SOLVED, LEARNT = 100, 32, 64, 100, 0.01, 0.05
+TIME = 100  # steps of a sequence
+BATCH = 32  # sequences per update
+UNITS = 64  # per net
+WINDOW = 100  # updates per row
+SOLVED = 0.01  # mean error of a window below which an LSTM has solved the task
+LEARNT = 0.05  # held-out error below which an RNN has learnt the task
 NETS: dict[str, dict[str, tuple[str, Init]]] = {
     "rnn": {
         "tanh, default": ("tanh", Init("default")),
@@ -61,13 +66,10 @@ def measure(case: Case, seed: int) -> list[Row]:
         nonlinearity=nonlinearity, targets="last", optimizer="adam", lr=float(case["lr"]),
         clip_norm=1.0, seed=seed,
     )  # fmt: skip
-    rng = np.random.default_rng(seed)
-    rows: list[Row] = []
-    for update in range(WINDOW, int(case["updates"]) + 1, WINDOW):
-        losses = [model.train_step(*adding(steps, BATCH, rng)).loss for _ in range(WINDOW)]
-        rows.append({"update": update, "loss": float(np.mean(losses))})
-    x, y = adding(steps, 2000, np.random.default_rng(2**32 + seed))
-    rows[-1]["held_out"] = float(np.mean((model(x)[0].astype(np.float64) - y) ** 2))
+    rng = np.random.default_rng(seed)  # one for all batches, as for the published results
+    updates = int(case["updates"])
+    rows = train(model, lambda _: adding(steps, BATCH, rng), updates, WINDOW, seed)
+    rows[-1]["held_out"] = adding_error(model, steps, seed)
     return rows
 
 
@@ -75,7 +77,7 @@ def _errors(rows: Sequence[Row], cell: str, init: str) -> list[float]:
     return ends(rows, "held_out", cell=cell, init=init)
 
 
-def _when(rows: Sequence[Row], init: str) -> list[float]:
+def _updates_until_solved(rows: Sequence[Row], init: str) -> list[float]:
     return [first_below(run, SOLVED) for run in runs_of(rows, cell="lstm", init=init)]
 
 
@@ -86,15 +88,16 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
     relu = {init: errors for init, errors in rnn.items() if init.startswith("ReLU")}
     learnt = {init: sum(error < LEARNT for error in errors) for init, errors in relu.items()}
     runs = sum(map(len, relu.values()))
-    middle = {init: float(np.median(_when(rows, init))) for init in NETS["lstm"]}
-    others = min(when for init, when in middle.items() if init != "chrono")
-    last = {cell: max(int(r["update"]) for r in rows if r["cell"] == cell) for cell in NETS}
+    solved = {init: _updates_until_solved(rows, init) for init in NETS["lstm"]}
+    middle = {init: float(np.median(updates)) for init, updates in solved.items()}
+    others = min(updates for init, updates in middle.items() if init != "chrono")
+    most = {cell: max(int(r["update"]) for r in rows if r["cell"] == cell) for cell in NETS}
     steps = next(row["steps"] for row in rows if row["cell"] == "rnn")
     return [
         Claim(
             f"A tanh RNN does not learn to add over {steps} steps with any of the initial weights.",
             min(tanh) > 0.1,
-            f"held-out error after {last['rnn']} updates: {min(tanh):.3f} to {max(tanh):.3f} "
+            f"held-out error after {most['rnn']} updates: {min(tanh):.3f} to {max(tanh):.3f} "
             f"(baseline {ADDING_BASELINE:.3f}) over default, Xavier and orthogonal",
         ),
         Claim(
@@ -111,8 +114,8 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
             "An LSTM learns soonest with chrono, which initialises the gates with memories as long "
             "as the task's.",
             middle["chrono"] < others,
-            f"updates until the error is below {SOLVED:g}, by seed (of {last['lstm']}): "
-            + "; ".join(f"{init} {spelled(_when(rows, init), '.0f')}" for init in NETS["lstm"]),
+            f"updates until the error is below {SOLVED:g}, by seed (of {most['lstm']}): "
+            + "; ".join(f"{init} {spelled(updates, '.0f')}" for init, updates in solved.items()),
         ),
     ]  # fmt: skip
 
@@ -120,27 +123,27 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
 def figure(rows: Sequence[Row]) -> "Figure":
     """Draw the losses of all nets, and the final error of each seed."""
     drawn, axes = panels(13, 8.4, 2, 2)
-    for (ax, last), cell in zip(axes, NETS, strict=True):
+    for (ax, right), cell in zip(axes, NETS, strict=True):
         for style, init in zip(LINES, NETS[cell], strict=False):
             runs = runs_of(rows, cell=cell, init=init)
             updates = [int(row["update"]) for row in runs[0]]
             curve(ax, updates, [[float(row["loss"]) for row in run] for run in runs], style, init)
-            _draw_ends(last, style, list(NETS[cell]).index(init), _errors(rows, cell, init))
+            _draw_ends(right, style, list(NETS[cell]).index(init), _errors(rows, cell, init))
         steps = next(row["steps"] for row in rows if row["cell"] == cell)
         level(ax, ADDING_BASELINE, "always answering 1: 1/6")
-        last.set_yticks(range(len(NETS[cell])), list(NETS[cell]))
-        last.invert_yaxis()
-        last.axvline(ADDING_BASELINE, **BASELINE)
-        last.set_xlim(1e-5, 0.5)
+        right.set_yticks(range(len(NETS[cell])), list(NETS[cell]))
+        right.invert_yaxis()
+        right.axvline(ADDING_BASELINE, **BASELINE)
+        right.set_xlim(1e-5, 0.5)
         ax.set_yscale("log")
-        last.set_xscale("log")
+        right.set_xscale("log")
         legend(ax, loc="lower left")
         name = f"{cell.upper()}, {UNITS} units"
         dress(
             ax, f"{name}: adding over {steps} steps", "update",
             f"squared error, mean of {WINDOW} updates",
         )  # fmt: skip
-        dress(last, f"{name}: where each seed ends", "squared error on held-out sequences", "")
+        dress(right, f"{name}: where each seed ends", "squared error on held-out sequences", "")
     return drawn
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..nn.model import Model
 from ..options.init import Init
 from .experiment import Row
+from .tasks import adding
 
 NETS: dict[str, tuple[str, str, Init]] = {
     "tanh RNN": ("rnn", "tanh", Init("default")),
@@ -18,7 +19,7 @@ NETS: dict[str, tuple[str, str, Init]] = {
     "chrono LSTM": ("lstm", "tanh", Init("chrono")),
 }
 GATED = ("LSTM", "GRU", "chrono LSTM")
-HELD_OUT = 2000
+HELD_OUT = 2000  # sequences that training never uses
 Batch = Callable[[np.random.Generator], tuple[Any, Any]]
 
 
@@ -83,6 +84,12 @@ def held_out(model: Model, batch: Callable[[int, np.random.Generator], tuple[Any
     """Return the outputs on sequences that training never uses, and the targets."""
     x, y = batch(count, np.random.default_rng((2**32, seed)))
     return model(x)[0], y
+
+
+def adding_error(model: Model, steps: int, seed: int) -> float:
+    """Return the mean squared error on held-out sequences of the adding problem."""
+    x, y = adding(steps, HELD_OUT, np.random.default_rng(2**32 + seed))
+    return float(np.mean((model(x)[0].astype(np.float64) - y) ** 2))
 
 
 def runs_of(rows: Sequence[Row], **which: object) -> list[list[Row]]:

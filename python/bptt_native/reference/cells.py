@@ -59,7 +59,7 @@ class Options:
 class Step:
     """The random numbers of one step of one layer, and the sides of kinks to take."""
 
-    keep: Array | float = 1.0  # factor of h_{t-1} in its product [N, P]: recurrent dropout
+    keep: Array | float = 1.0  # factor of h_{t-1} in its product [N, R]: recurrent dropout
     zone: Array | float = 0.0  # weight of the old h [N, H]: zoneout
     zone_c: Array | float = 0.0  # weight of the old c [N, H]
     noise: Array | float = 0.0  # joins a_t [N, H]

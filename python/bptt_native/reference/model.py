@@ -51,7 +51,7 @@ def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = Non
     state after the first step]. With "last_row", both are the states at the last step.
 
     The parameters are "embedding.weight" [V, E] (optional), "rnn." + those of ``forward``,
-    "readout.weight" [O, D*P] and "readout.bias" [O]. An embedding is a linear map of one-hot
+    "readout.weight" [O, D*R] and "readout.bias" [O]. An embedding is a linear map of one-hot
     tokens. ``passage`` holds lengths, resets, training, seed, draw and sections, as for `forward`.
     """
     E, x = params.get("embedding.weight"), np.asarray(x)
@@ -61,11 +61,11 @@ def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = Non
     inputs = x if E is None else linear_forward(E.T, 0.0, x)
     rnn = {name[4:]: p for name, p in params.items() if name.startswith("rnn.")}
     y, last, tape = forward(cfg.cell, rnn, inputs, state, options=cfg, **passage)
-    ends, N, P = tape.lengths - 1, np.arange(y.shape[1]), tape.walks[0][0].state[0].shape[-1]
+    ends, N, R = tape.lengths - 1, np.arange(y.shape[1]), tape.walks[0][0].state[0].shape[-1]
     feature = np.arange(y.shape[2])
     places: Any = {
         "every": slice(None),
-        "last": (np.where(feature < P, ends[:, None], 0), N[:, None], feature),
+        "last": (np.where(feature < R, ends[:, None], 0), N[:, None], feature),
         "last_row": (ends, N),
     }
     part = choose("ModelConfig: 'targets'", places, cfg.targets)

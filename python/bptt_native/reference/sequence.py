@@ -12,7 +12,7 @@ from .basics import Array, Limit, Params, Rounding, check, choose, norm
 from .cells import Options, Step
 from .random import Draw
 
-State = Array | tuple[Array, Array] | None  # h [L*D, N, P]; lstm (h, c [L*D, N, H]); None: zeros
+State = Array | tuple[Array, Array] | None  # h [L*D, N, R]; lstm (h, c [L*D, N, H]); None: zeros
 PLAIN = Options()
 
 
@@ -49,7 +49,7 @@ class Tape:
         return np.stack(out)
 
     def states(self) -> tuple[Array, ...]:
-        """Return all h_t [L*D, T, N, P] and, for lstm, c_t [L*D, T, N, H]; zero in the padding."""
+        """Return all h_t [L*D, T, N, R] and, for lstm, c_t [L*D, T, N, H]; zero in the padding."""
         count = len(self.walks[0][0].state)
         return tuple(
             self._gather([[r.state[k] for r in walk] for walk in self.walks]) for k in range(count)
@@ -68,7 +68,7 @@ class Gradients:
     params: Params
     x: Array | None  # [T, N, I]; None for tokens
     state: State  # gradient of the initial state
-    flow: Array | None  # [L*D, T]: norm over (N, P) of the total dL/dh_t; None if windows overlap
+    flow: Array | None  # [L*D, T]: norm over (N, R) of the total dL/dh_t; None if windows overlap
     flow_c: Array | None  # [L*D, T]: the same for the fresh c_t, including the path through h_t
     omega: Any = 0.0  # value of the regulariser without its weight; 0 if omega is 0
 
@@ -93,8 +93,8 @@ def _name(short: str, l: int, d: int) -> str:  # noqa: E741
 def _sizes(p: Params) -> list[int]:  # elements of h, and units
     if "weight_hh" not in p:  # mingru: z n
         return [len(p["weight_ih"]) // 2] * 2
-    P = p["weight_hh"].shape[1]
-    return [P, p["weight_hr"].shape[1] if "weight_hr" in p else P]
+    R = p["weight_hh"].shape[1]
+    return [R, p["weight_hr"].shape[1] if "weight_hr" in p else R]
 
 
 def _states(where: str, state: State, cell: str, walks: int, N: int, sizes: list[int]) -> Any:
@@ -120,8 +120,8 @@ def dale_signs(W: Array, dale: float | None) -> Array | float:
 def _steps(o: Options, draw: Draw | None, place: int, T: int, N: int, sizes: list[int],
            sections: Any) -> list[Step]:  # fmt: skip
     """Return the masks and noise of one walk; outside training, their expectations."""
-    P, H = sizes
-    shape, same = (T, N, H), (1, N, P)
+    R, H = sizes
+    shape, same = (T, N, H), (1, N, R)
     keep: Any = [1.0] * T
     zone, zone_c, noise = [o.zoneout] * T, [o.zoneout_c] * T, [0.0] * T
     if draw is not None and o.recurrent_dropout:
@@ -151,7 +151,7 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
             ) -> tuple[Array, State, Tape]:  # fmt: skip
     """Run stacked layers over x: numbers [T, N, I], or tokens [T, N], each a one-hot of I.
 
-    Return y [T, N, D*P] of the top layer, the last state, and the tape for ``backward``.
+    Return y [T, N, D*R] of the top layer, the last state, and the tape for ``backward``.
 
     ``lengths`` [N] are the lengths of the sequences. ``resets`` [T, N] mark steps before which the
     state is set to zero (in the reverse direction, the boundary to the previous step in time). With
@@ -239,7 +239,7 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
              clip_step: Limit = None, clip_step_norm: Limit = None,
              truncation: tuple[int, int] | None = None, omega: float = 0.0,
              ) -> Gradients:  # fmt: skip
-    """Compute all gradients (Werbos 1990) from dL/dy [T, N, D*P] and dL/d(last state).
+    """Compute all gradients (Werbos 1990) from dL/dy [T, N, D*R] and dL/d(last state).
 
     ``clip_step`` clamps each element of each dL/da_t (Graves, arXiv 1308.0850). ``clip_step_norm``
     limits the norm of the gradient that a sample carries to step t-1, dL/dh and dL/dc together.
@@ -248,9 +248,9 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
     windows. ``omega`` times the immediate gradient of the regulariser (``_regulariser``) is added
     to the gradient of weight_hh.
     """
-    layers, T, (N, P) = _walks(params), tape.T, tape.walks[0][0].state[0].shape
+    layers, T, (N, R) = _walks(params), tape.T, tape.walks[0][0].state[0].shape
     D, sizes = len(layers[0]), _sizes(layers[0][0])
-    dy = check("backward: argument 'dy'", dy, (T, N, D * P))
+    dy = check("backward: argument 'dy'", dy, (T, N, D * R))
     states = _states("backward: argument 'dstate'", dstate, cell, len(tape.walks), N, sizes)
     o, normed = tape.options, "weight_ln_ih" in layers[0][0]
     _refuse("backward", {("truncation", "bidirectional"): truncation is not None and D > 1} | {
@@ -292,7 +292,7 @@ def _add(a: Any, b: Any) -> Any:
 def _window(layers: list[list[Params]], tape: Tape, dy: Array, dstates: list[Array], span: range,
             clips: tuple[Limit, Limit], omega: float) -> list[Any]:  # fmt: skip
     """Return the gradients of parameters, x and initial state, flow [h or c, L*D, T], and omega."""
-    D, P = len(layers[0]), _sizes(layers[0][0])[0]
+    D, R = len(layers[0]), _sizes(layers[0][0])[0]
     grads, value = Params(), np.zeros(())
     dx: Any = dy
     starts: list[Any] = [None] * len(tape.walks)
@@ -302,7 +302,7 @@ def _window(layers: list[list[Params]], tape: Tape, dy: Array, dstates: list[Arr
             dy, dx = dx, None
         place = l * D + d
         sums, dx_d, starts[place], flows[:, place], more = _walk_back(
-            layers[l][d], tape, place, dy[..., d * P : (d + 1) * P], [s[place] for s in dstates],
+            layers[l][d], tape, place, dy[..., d * R : (d + 1) * R], [s[place] for s in dstates],
             span, clips, omega,
         )  # fmt: skip
         grads |= {_name(short, l, d): g for short, g in sums.items()}

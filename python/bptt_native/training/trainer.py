@@ -310,7 +310,7 @@ class Trainer:
                 integer(given, where, name, 1)
         max_skips = integer(max_skips, where, "max_skips", 1)
         callbacks = check_callbacks(callbacks, where)
-        eval_every, checkpoint_every = self._every(eval_every), checkpoint_every or self.often
+        eval_every, checkpoint_every = self._every(eval_every), checkpoint_every or self.interval
         ended = self.over or self.step >= (until or math.inf)
         with ExitStack() as closing:
             history, looks = self._open(place, watch, not ended, closing)
@@ -343,13 +343,13 @@ class Trainer:
         return self.over
 
     @property
-    def often(self) -> int:
+    def interval(self) -> int:
         """Default number of steps between measurements and between checkpoints."""
         return self.steps_per_epoch
 
     def _every(self, given: int | None) -> int:
         """Return the steps between measurements, given now or when the run began."""
-        before = self.eval_every or self.often
+        before = self.eval_every or self.interval
         decides = self.early_stopping is not None or reads_losses(self.schedule)
         begun = self.step > 0 and self.validate is not None and self._every_known
         if begun and decides and given not in (None, before):
