@@ -145,7 +145,6 @@ def test_the_help_tells_which_options_of_training_a_text_does_not_have():
     assert TRAINING["seq_len"][1].startswith("not classify: ")
 
 
-
 # ---------------------------------------------------------------------------------------- bad input
 
 

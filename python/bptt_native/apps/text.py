@@ -22,7 +22,6 @@ from .sampling import load_text_model
 from .text_data import split
 from .vocabulary import Tokens, Vocabulary
 
-
 HELD_OUT_STREAMS = 8  # largest number of streams in which the held-out part is read
 HELD_OUT_LENGTH = 1000  # smallest length of one of several such streams
 HELD_OUT_WINDOW = 250  # steps

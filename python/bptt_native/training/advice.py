@@ -1,7 +1,6 @@
 """Texts of warnings about the gradient: the finding, and advice."""
 
 import math
-
 from typing import Any
 
 from ..diagnostics.nets import shape_of
@@ -27,8 +26,8 @@ def exploding_text(top: LayerRecord) -> str:
     if bad is not None:
         return f"the gradient explodes: ||dL/dh|| is not finite {bad} steps back"
     peak = max(top.h) / top.h[0] if top.h[0] > 0 else math.inf
-    per_step = f"{top.growth:.3g} per step"
-    return f"the gradient explodes: ||dL/dh|| grows by a factor of {peak:.3g} on its way back ({per_step})"
+    rates = f"a factor of {peak:.3g} on its way back ({top.growth:.3g} per step)"
+    return f"the gradient explodes: ||dL/dh|| grows by {rates}"
 
 
 def against_vanishing(model: Model) -> str:
