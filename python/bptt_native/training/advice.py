@@ -80,7 +80,8 @@ def against_exploding(model: Model, mean: float) -> str:
 def _allows(model: Model, **changes: Any) -> bool:
     """Return whether the engine accepts the model's options with some changes."""
     config = model.config
-    small = {"hidden_size": 2, "proj_size": min(config["proj_size"], 1)}
+    small = {"hidden_size": 2, "proj_size": min(config["proj_size"], 1),
+             "embedding_size": config["embedding_size"] and 1}  # fmt: skip
     try:
         Model(**{**config, **small, **changes})
     except ValueError:
