@@ -36,7 +36,7 @@ class RNN(Layer):
         other, forward and backward; everything else stays float32. It needs dtype "float32". None:
         compute in the dtype.
     seed : int
-        Seed of the initial parameters and of the random masks.
+        Seed of the initialisation and of the random masks.
     init : str or Init
         A name that `Init` knows, or an `Init`.
     bidirectional : bool
@@ -136,7 +136,7 @@ class LSTM(Layer):
         other, forward and backward; everything else stays float32. It needs dtype "float32". None:
         compute in the dtype.
     seed : int
-        Seed of the initial parameters and of the random masks.
+        Seed of the initialisation and of the random masks.
     init : str or Init
         A name that `Init` knows, or an `Init`.
     forget_bias : float, optional
@@ -236,7 +236,7 @@ class GRU(Layer):
         other, forward and backward; everything else stays float32. It needs dtype "float32". None:
         compute in the dtype.
     seed : int
-        Seed of the initial parameters and of the random masks.
+        Seed of the initialisation and of the random masks.
     init : str or Init
         A name that `Init` knows, or an `Init`.
     bidirectional : bool
@@ -324,7 +324,7 @@ class MinGRU(Layer):
         other, forward and backward; everything else stays float32. It needs dtype "float32". None:
         compute in the dtype.
     seed : int
-        Seed of the initial parameters and of the random masks.
+        Seed of the initialisation and of the random masks.
     init : str or Init
         A name that `Init` knows, or an `Init`: "default", "xavier", "keras" or "chrono".
     bidirectional : bool

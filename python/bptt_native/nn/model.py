@@ -81,7 +81,7 @@ class Model(TrainingStep):
     compute : str, optional
         "bfloat16": round the factors of products to bfloat16, see `LSTM`; also in the readout.
     seed : int
-        Seed of the initial parameters and of the random masks.
+        Seed of the initialisation and of the random masks.
     init : str or Init
         Initial values of the recurrent layers. Those of the readout are as in ``torch.nn.Linear``,
         those of the table as in ``torch.nn.Embedding``.

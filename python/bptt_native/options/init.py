@@ -1,4 +1,4 @@
-"""The class that describes initial parameters."""
+"""The class that describes the initialisation."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Init(NamedTuple):
-    """The initial parameters; the same seed gives the same bits on every platform.
+    """The initialisation of the parameters; the same seed gives the same bits on every platform.
 
     Attributes
     ----------
     weights : str
-        The name of the initialiser:
+        The name of the initialisation:
 
         - "default": every tensor U(-1/sqrt(H), 1/sqrt(H)), as in PyTorch.
         - "orthogonal": W_hh of each gate is an orthogonal matrix times `gain` (Saxe et al. 2014);
