@@ -137,7 +137,7 @@ constexpr OptionRow kRows[] = {
     {BPTT_LAYER(bias), .kind = OptionKind::flag, .fallback = 1, .in_files = InFiles::always,
      .doc = "biases in the recurrent layers"},
     {BPTT_LAYER(init), .kind = OptionKind::choice, .fallback = BPTT_INIT_UNIFORM, .words = kInits,
-     .in_files = InFiles::always, .doc = "initial parameters of the recurrent layers"},
+     .in_files = InFiles::always, .doc = "initialisation of the recurrent layers"},
     {BPTT_LAYER(init_gain), .kind = OptionKind::number, .fallback = 1, .in_files = InFiles::always,
      .python = "init.gain", .doc = "factor of the initial W_hh (orthogonal, identity)"},
     {BPTT_LAYER(forget_bias), .kind = OptionKind::number, .fallback = kNaN, .or_nan = true,
