@@ -59,7 +59,7 @@ def measure(
     accuracy : bool
         Whether to compute the accuracy.
     first_draw : int, optional
-        Number of the masks and noise of the first batch; each following batch has the next number.
+        Number of the masks and noise of the first batch or window; each following one has the next.
         None: no masks and noise are drawn.
 
     Returns
@@ -126,7 +126,9 @@ def evaluate(
         Ghahramani 2016).
     draw : int, optional
         Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training`. Each
-        following batch has the next number. None: begin with the step count of the model.
+        following batch has the next number, and with `window` each following window: masks that are
+        the same for all steps change from window to window, as they do in training. None: begin with
+        the step count of the model.
 
     Returns
     -------
