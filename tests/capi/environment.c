@@ -115,14 +115,17 @@ static bptt_layer_options options_of(bptt_cell cell, int family) {
       o.peephole = o.coupled = 1;
       o.proj_size = H / 2;
       o.init = BPTT_INIT_ORTHOGONAL;
-    } else {
+    } else if (cell == BPTT_GRU) {
       o.reset_before = 1;
       o.init = BPTT_INIT_NORMAL;
+    } else {
+      o.init = BPTT_INIT_XAVIER;
     }
   }
-  if (family == NORMS) o.layer_norm = 1;
+  if (family == NORMS && cell != BPTT_MINGRU) o.layer_norm = 1;
   if (family == RANDOM) {
-    o.dropout = o.recurrent_dropout = o.zoneout = 0.25;
+    o.dropout = o.zoneout = 0.25;
+    if (cell != BPTT_MINGRU) o.recurrent_dropout = 0.25;
     if (cell == BPTT_LSTM) o.zoneout_c = 0.25;
     if (cell == BPTT_RNN) o.noise = 0.125;
   }
@@ -341,7 +344,7 @@ static void run_functions(void) {
 }
 
 static uint64_t run_all(void) {
-  static const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU};
+  static const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU, BPTT_MINGRU};
   static const bptt_algorithm algorithms[] = {BPTT_ADAM, BPTT_SGD, BPTT_RMSPROP, BPTT_ADAGRAD};
   int k, family, f;
   digest = 0xcbf29ce484222325u;
@@ -349,7 +352,7 @@ static uint64_t run_all(void) {
   fill(x, T * N * I);
   fill(dy, T * N * 2 * H);
   run_functions();
-  for (k = 0; k < 3; ++k) {
+  for (k = 0; k < 4; ++k) {
     for (family = 0; family < FAMILIES; ++family) {
       const bptt_layer_options options = options_of(cells[k], family);
       run_layer(&options, family);
