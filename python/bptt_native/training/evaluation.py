@@ -126,8 +126,8 @@ def evaluate(
         Ghahramani 2016).
     draw : int, optional
         Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training`. Each
-        following batch has the next number, and with `window` each following window: masks that are
-        the same for all steps change from window to window, as they do in training. None: begin with
+        following batch has the next number, and with `window` each following window: masks that
+        are the same for all steps change from window to window, as in training. None: begin with
         the step count of the model.
 
     Returns
