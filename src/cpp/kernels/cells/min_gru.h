@@ -23,7 +23,7 @@ struct MinGru {
     store(plane, z);
     store(plane + s.plane_stride, n);
     const V previous = load(s.h_previous + row * s.state_row + unit);
-    V h = fma(z, n - previous, previous);
+    V h = fma(z, n, (splat<T>(T(1)) - z) * previous);  // finite where n - previous is not
     if constexpr (OPTIONS) {
       const CellOptions<T>& o = *s.options;
       if (o.keep_h) h = zoned(o.keep_h + row * o.keep_row + unit, previous, h);
