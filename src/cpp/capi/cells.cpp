@@ -48,7 +48,7 @@ bptt_status bptt_describe_cell(const bptt_layer_options* options, bptt_cell_info
 bptt_status bptt_describe_nonlinearity(bptt_nonlinearity nonlinearity, bptt_nonlinearity_info* info,
                                        size_t struct_size) {
   return guard("bptt_describe_nonlinearity", [&] {
-    const int32_t index = raw(nonlinearity) - 1;
+    const int64_t index = int64_t{raw(nonlinearity)} - 1;
     if (index < 0 || index >= kActivationCount) {
       fail(BPTT_ERR_ARGUMENT, "nonlinearity",
            "an integer from 1 to " + text(int64_t{kActivationCount}),

@@ -1,6 +1,8 @@
 // options.cpp: checks of the caller's structs of options, and their defaults.
 #include "capi/options.h"
 
+#include <cstring>
+
 #include "capi/errors.h"
 #include "capi/structs.h"
 #include "model/option_rules.h"
@@ -51,9 +53,14 @@ bptt_model_options defaults_of<bptt_model_options>() {
   return default_model_options();
 }
 
+// The dtype of options that have not been checked: float32 where it is no enumerator.
+static Dtype given_dtype(const bptt_layer_options& options) {
+  return raw(options.dtype) == BPTT_FLOAT64 ? Dtype::float64 : Dtype::float32;
+}
+
 NetworkConfig layer_settings(const bptt_layer_options* given) {
   const bptt_layer_options options = read_struct(given, "options");
-  refuse(problem_of({.layer = &options}, dtype_of(options.dtype)));
+  refuse(problem_of({.layer = &options}, given_dtype(options)));
   const NetworkConfig config(options);
   check_parameters(config);
   return config;
@@ -62,7 +69,7 @@ NetworkConfig layer_settings(const bptt_layer_options* given) {
 LayerConfig cell_settings(const bptt_layer_options* given) {
   const bptt_layer_options options = read_struct(given, "options");
   bptt_layer_options own = default_layer_options();
-  own.cell = options.cell;
+  std::memcpy(&own.cell, &options.cell, sizeof own.cell);  // may be no enumerator
   own.coupled = options.coupled;
   own.reset_before = options.reset_before;
   own.input_size = own.hidden_size = 1;
@@ -81,7 +88,7 @@ ModelConfig model_settings(const bptt_model_options* options, const bptt_layer_o
   const ModelOptions all = {
       read_struct(options, "options"), read_struct(layer, "layer"),
       optimizer ? read_struct(optimizer, "optimizer") : default_optimizer_options()};
-  refuse(problem_of(structs_of(all), dtype_of(all.layer.dtype)));
+  refuse(problem_of(structs_of(all), given_dtype(all.layer)));
   ModelConfig config(all);
   check_parameters(config.network);
   return config;
