@@ -214,7 +214,7 @@ def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array], resets: A
 
 
 def _acting(p: Params, o: Options) -> tuple[Params, Array | float]:
-    """Give the parameters with W_hh as it acts, and the factor that made it that."""
+    """Return the parameters with W_hh as it acts, and the factor from W_hh to it."""
     if "weight_hh" not in p:
         return p, 1.0
     signs = dale_signs(p["weight_hh"], o.dale)
