@@ -129,13 +129,14 @@ BPTT_INLINE V expm1(V x) {
   return fma(scale, e.expm1_r, scale - splat<T>(T(1)));
 }
 
-// factor * exp(x), rounded once if exp(x) is subnormal.
+// factor * exp(x), rounded once if exp(x) is subnormal. The factor is multiplied by expm1(r) first,
+// which rounds once where 1 + expm1(r) and then its product would round twice.
 template <class T, class V>
 BPTT_INLINE V exp_times(V x, V factor) {
   using C = MathConstants<T>;
   const Reduced<T> e = reduce<T>(at_most(splat<T>(C::exp_high), at_least(splat<T>(C::exp_low), x)));
   const auto half = (e.exponent >> (C::mantissa_bits + 1)) << C::mantissa_bits;
-  const V y = (splat<T>(T(1)) + e.expm1_r) * V(half + exponent_of<T>(0)) * factor *
+  const V y = fma(e.expm1_r, factor, factor) * V(half + exponent_of<T>(0)) *
               V(e.exponent - half + exponent_of<T>(0));
   return select(x < splat<T>(C::exp_low), V{}, y);
 }
