@@ -7,8 +7,8 @@ Each peer is a separate process with its best settings on the same CPU (on two w
 The peers take turns, after a warm-up. Results are medians with quartiles. A training step is a
 forward pass, a backward pass with the gradients of weights, input and initial state, and clipping
 by the global norm; the weights change from step to step. It counts as
-3 * 2 * T * N * G * H * (I + H) operations per layer. The peak is the rate of multiply-adds,
-measured in the same run.
+3 * 2 * T * N * G * H * (I + H) operations per layer. The peak is the rate of multiply-adds in
+registers, the tile rate that of the inner loop of a matrix product; both are measured in the run.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ class Peer:
     jobs: tuple[str, ...] = ALL_JOBS
     threads: int | None = None
     environment: str = ""  # name of its virtual environment in --env
+    unlimited: tuple[str, ...] = ()  # the instruction sets that it cannot be limited to
 
     @property
     def is_ours(self) -> bool:
@@ -55,12 +56,12 @@ PEERS = {
         "bptt_native, train_step, bfloat16", "model", "bfloat16", jobs=TRAIN
     ),
     "bptt-1": Peer("bptt_native, 1 thread", "ours", threads=1, environment="bptt"),
-    "torch": Peer("torch", "torch", environment="torch"),
+    "torch": Peer("torch", "torch", environment="torch", unlimited=("sse2",)),
     "torch-bf16": Peer("torch, bfloat16", "torch", ("bfloat16",), environment="torch"),
     "jax": Peer("jax", "jax", environment="jax"),
     "numpy": Peer("numpy", "numpy", environment="numpy"),
     "onnxruntime": Peer("onnxruntime", "onnxruntime", jobs=("infer", "step"),
-                        environment="onnxruntime"),
+                        environment="onnxruntime", unlimited=("avx2", "sse2")),
     "onednn": Peer("oneDNN", program=programs.onednn, jobs=LAYER_JOBS, environment="onednn"),
 }  # fmt: skip
 OPTIONS = {
@@ -73,14 +74,17 @@ OPTIONS = {
 DEFAULT = ("bptt", "bptt-model", "bptt-c", "onednn", "torch", "jax", "numpy", "onnxruntime")
 PYTHON_PEERS = ("torch", "jax", "numpy")
 
-# Environment variables that limit the peers to an instruction set.
+# Environment variables that limit the peers to an instruction set. JAX's worker also limits a
+# library of products, see `workers/ynnpack.py`.
 LIMITS = {
     "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
              "MKL_ENABLE_INSTRUCTIONS": "AVX2", "OPENBLAS_CORETYPE": "Haswell",
-             "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"},
+             "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+             "XLA_FLAGS": "--xla_cpu_max_isa=AVX2", "BPTT_BENCH_LIMIT": "avx2"},
     "sse2": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default",
              "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "OPENBLAS_CORETYPE": "Nehalem",
-             "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"},
+             "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+             "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2", "BPTT_BENCH_LIMIT": "sse2"},
 }  # fmt: skip
 
 

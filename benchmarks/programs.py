@@ -8,6 +8,8 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from items import Skip
@@ -64,14 +66,42 @@ def ours(prefix: Path) -> Path:
     return compiled("workers/ours.c", flags, [str(library), f"-Wl,-rpath,{library.parent}"])
 
 
-def peak(isa: str) -> dict[str, float]:
-    """Measure the Gflop/s of this core by type."""
+@dataclass(frozen=True)
+class Rate:
+    """A rate of this core, measured by `peak.cpp`."""
+
+    kind: str  # "peak", of multiply-adds in registers; "tile", of a register tile
+    dtype: str
+    gflops: float
+    shape: str = ""  # of the tile
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.gflops:.1f} Gflop/s" + (self.shape and f" ({self.shape})")
+
+
+def rates(isa: str) -> list[Rate]:
+    """Measure the rates of this core: two for each type."""
     flags = ["-std=c++20", "-O2", "-ffp-contract=fast", *ISA_FLAGS[isa]]
     if isa == "avx512" and "avx512_bf16" in cpu_flags():
         flags.append("-mavx512bf16")
     program = compiled("peak.cpp", flags, [])
-    lines = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split("\n")
-    return {name: float(best) for name, _, best in (line.split() for line in lines if line)}
+    done = subprocess.run([program], capture_output=True, text=True, check=True)
+    found = []
+    for line in done.stdout.splitlines():
+        kind, dtype, _, largest, *tile = line.split()
+        shape = "{} x {} vectors; K = {}".format(*tile) if tile else ""
+        found.append(Rate(kind, dtype, float(largest), shape))
+    return found
+
+
+def fastest(rates: Iterable[Rate]) -> dict[tuple[str, str], Rate]:
+    """Return the largest rate of each kind and type."""
+    best: dict[tuple[str, str], Rate] = {}
+    for rate in rates:
+        key = rate.kind, rate.dtype
+        if key not in best or rate.gflops > best[key].gflops:
+            best[key] = rate
+    return best
 
 
 def cpu_info() -> dict[str, str]:

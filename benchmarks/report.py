@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import quoted
@@ -89,18 +90,23 @@ def means(job: str, table: Table) -> list[str]:
     return [f"{job}: times over ours, geometric means", *(line for line in lines if line)]
 
 
-def shapes(job: str, table: Table) -> list[str]:
-    """Return lines with the percent of peak of each cell and the mean ratio, for each shape."""
-    lines = [f"{job}: percent of peak (best peer's), and best peer's time over ours"]
+def shapes(job: str, table: Table, of: str) -> list[str]:
+    """Return lines with the percentages of each cell and the mean ratio, for each shape.
+
+    The percentages are those of a rate of the core, `of` = "peak" or "tile".
+    """
+    rate = {"peak": "the FMA peak", "tile": "the tile rate"}[of]
+    lines = [f"{job}: percent of {rate} (best peer's), and best peer's time over ours"]
     for shape in dict.fromkeys(key[2] for key in table):
         cells, ratios = [], []
         for key, found in table.items():
             if key[2] != shape:
                 continue
             theirs, ours = best(found), found[OURS]
-            text = f"{key[1]} {ours.percent_of_peak:3.0f}"
+            percent = getattr(ours, f"percent_of_{of}")
+            text = f"{key[1]} {percent:3.0f}"
             if theirs is not None:
-                text += f" ({ours.percent_of_peak * ours.ms / theirs:3.0f})"
+                text += f" ({percent * ours.ms / theirs:3.0f})"
                 ratios.append(theirs / ours.ms)
             cells.append(text)
         mean = f"   {geometric_mean(ratios):6.2f}" if ratios else ""
@@ -144,7 +150,9 @@ def text(rows: list[Row], header: dict[str, str], with_peers: bool) -> str:
         part = {key: found for key, found in table.items() if key[0] == job}
         lines += ["", *means(job, part)]
         if job not in ("lm", "minchar"):
-            lines += ["", *shapes(job, part)]
+            lines += ["", *shapes(job, part, "peak")]
+            if not any(math.isnan(found[OURS].percent_of_tile) for found in part.values()):
+                lines += ["", *shapes(job, part, "tile")]
         else:
             lines += ["", *rates(job, part)]
         several = two_threads(job, part)

@@ -32,6 +32,7 @@ class Row:
     gflops: float
     percent_of_peak: float
     times_ours: float  # this time over ours
+    percent_of_tile: float = math.nan  # of the rate of a register tile; older files lack it
 
     @property
     def key(self) -> Key:
@@ -79,9 +80,10 @@ def read(path: Path) -> tuple[dict[str, str], list[Row]]:
     header = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
     table = csv.DictReader(line for line in lines if not line.startswith("# "))
     names = [f.name for f in fields(Row)]
-    if table.fieldnames != names:
+    if table.fieldnames not in (names, names[:-1]):
         raise ValueError(f"{path}: expected the columns {names}, got {table.fieldnames}")
     kinds = {"int": int, "float": float, "str": str}
     return header, [
-        Row(**{f.name: kinds[str(f.type)](cells[f.name]) for f in fields(Row)}) for cells in table
+        Row(**{f.name: kinds[str(f.type)](cells[f.name]) for f in fields(Row) if f.name in cells})
+        for cells in table
     ]

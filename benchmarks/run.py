@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import datetime as dt
 import itertools
+import math
 import os
 import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,12 @@ def turns(workers: list[Worker], budget: float, rounds: int) -> Times:
     return times
 
 
+def limits(isa: str | None, peers: Iterable[Peer]) -> str:
+    """Return the header's words about peers that are limited to an instruction set."""
+    free = [f", but not {peer.label}" for peer in peers if isa in peer.unlimited]
+    return ", peers limited to it" + "".join(free) if isa else ""
+
+
 class Run:
     """The workers of a run and their results so far."""
 
@@ -87,7 +94,7 @@ class Run:
         )  # fmt: skip
         self.workers: dict[str, Worker] = {}
         self.missing: dict[str, str] = {}
-        self.peaks: dict[str, list[float]] = {}
+        self.rates: list[programs.Rate] = []
         self.rows: list[Row] = []
         self.worst: dict[str, float] = {}
         for name, peer in peers.items():
@@ -116,17 +123,20 @@ class Run:
             "cpu": programs.cpu_name(),
             "system": f"{platform.system()} {platform.release()}, Python "
             f"{platform.python_version()}, NumPy {np.__version__}",
-            "isa": self.isa + (", peers limited to it" if options.limit_peers else ""),
+            "isa": self.isa + limits(options.limit_peers and options.isa,
+                                     [worker.peer for worker in self.workers.values()]),
             "threads": str(options.threads), "dtype": options.dtype,
             "memory": f"{options.memory} by malloc",
-            "peak": ", ".join(f"{k} {v:.1f} Gflop/s" for k, v in self.peak().items()),
+            "peak": self._rates("peak"),
+            "tile": self._rates("tile"),
             "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
             "missing": ", ".join(f"{k} ({v})" for k, v in self.missing.items()) or "none",
         }  # fmt: skip
 
-    def peak(self) -> dict[str, float]:
-        """Return the best peak of one core that was measured so far, by type."""
-        return {name: max(found) for name, found in self.peaks.items()}
+    def _rates(self, kind: str) -> str:
+        """Return the best rates of one core that were measured so far, for the header."""
+        found = programs.fastest(self.rates)
+        return ", ".join(str(rate) for key, rate in found.items() if key[0] == kind)
 
     def items(self) -> Iterator[Item]:
         for job in self.options.jobs:
@@ -145,13 +155,22 @@ class Run:
             if ready:
                 self._measure(item, ready)
         for row in self.rows:
-            row.percent_of_peak = 100 * row.gflops / self._limit(row.who, row.dtype)
+            self._set_percentages(row)
 
-    def _limit(self, name: str, dtype: str) -> float:
-        """Return the peak of all cores that a worker uses, in the type that it computes in."""
-        worker = self.workers[name]
-        kinds = {"bfloat16", "float64"} & set(worker.peer.variants) or {dtype}
-        return self.peak().get(kinds.pop(), float("nan")) * worker.threads
+    def _set_percentages(self, row: Row) -> None:
+        """Compute the percentages of the best rates of the run so far.
+
+        They are the rates of all cores that a worker uses, in the type that it computes in.
+        """
+        worker = self.workers[row.who]
+        kinds = {"bfloat16", "float64"} & set(worker.peer.variants) or {row.dtype}
+        dtype, found = kinds.pop(), programs.fastest(self.rates)
+
+        def percent(kind: str) -> float:
+            rate = found.get((kind, dtype))
+            return 100 * row.gflops / (rate.gflops * worker.threads) if rate else math.nan
+
+        row.percent_of_peak, row.percent_of_tile = percent("peak"), percent("tile")
 
     def _ready(self, item: Item, data: Path) -> list[Worker]:
         ready = []
@@ -201,8 +220,7 @@ class Run:
 
     def _measure(self, item: Item, ready: list[Worker]) -> None:
         with contextlib.suppress(Skip):
-            for name, value in programs.peak(self.isa).items():
-                self.peaks.setdefault(name, []).append(value)
+            self.rates += programs.rates(self.isa)
         times = turns(ready, self.options.budget, self.options.rounds)
         if ready[0].name not in times:
             return
@@ -211,12 +229,12 @@ class Run:
             taken = self._seconds(worker, times)
             median, q1, q3, low, high = (1e3 * t for t in order_statistics(taken))
             rate = item.operations / median / 1e6
-            percent = 100 * rate / self._limit(worker.name, item.dtype)
             self.rows.append(Row(
                 item.job, item.cell, item.shape, item.dtype, self.options.threads, worker.name,
                 median, q1, q3, low, high, len(taken),
-                len(times[worker.name]) - len(taken), rate, percent, median / 1e3 / ours,
+                len(times[worker.name]) - len(taken), rate, math.nan, median / 1e3 / ours,
             ))  # fmt: skip
+            self._set_percentages(self.rows[-1])
             print(line(self.rows[-1], worker.peer.label), flush=True)
         found = {row.who: row for row in self.rows[-len(times) :]}
         for name, ms in quoted_ms(self.rows[-1].key, found).items():
@@ -228,5 +246,6 @@ def line(row: Row, label: str) -> str:
     return (
         f"{row.job:11} {row.shape:7} {row.cell:4} {label:33} {row.ms:10.4g} ms "
         f"({row.q1_ms:.4g} to {row.q3_ms:.4g}, {row.runs} runs) {row.gflops:6.1f} Gflop/s "
-        f"{row.percent_of_peak:3.0f} %  x{row.times_ours:.2f}"
+        f"{row.percent_of_peak:3.0f} % of peak {row.percent_of_tile:3.0f} % of tile  "
+        f"x{row.times_ours:.2f}"
     )

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 from items import (
     CLIP_EPS,
@@ -30,10 +32,16 @@ from items import (
 )
 from jax import lax
 
+from workers import ynnpack
+
 sigmoid = jax.nn.sigmoid
 
 
 def version() -> str:
+    isa = os.environ.get("BPTT_BENCH_LIMIT")
+    library = Path(jaxlib.__file__).parent / "libjax_common.so"
+    if isa and not (library.exists() and ynnpack.limit(library, isa)):
+        return f"{jax.__version__} (products not limited)"
     return jax.__version__
 
 

@@ -1,13 +1,17 @@
 """The benchmarks: peers compute the same as this library, and figures mean what they claim."""
 
 import csv
+import ctypes
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import bptt_native as bn
+from helpers.cprograms import compiler
 from helpers.paths import ROOT
 
 FOLDER = ROOT / "benchmarks"
@@ -18,8 +22,10 @@ import peers  # noqa: E402
 import programs  # noqa: E402
 import report  # noqa: E402
 import results  # noqa: E402
+import run  # noqa: E402
 import serve  # noqa: E402
 from items import JOBS, Item, Skip, Task  # noqa: E402
+from workers import ynnpack  # noqa: E402
 
 BOTH, SINGLE = ("float32", "float64"), ("float32",)
 OTHERS = {"bptt-c": BOTH, "numpy": BOTH, "torch": BOTH, "jax": BOTH, "onnxruntime": SINGLE,
@@ -113,7 +119,7 @@ def test_operations() -> None:
 def row(who: str, ms: float, shape: str = "tiny", threads: int = 1) -> results.Row:
     spread = (round(factor * ms, 4) for factor in (0.95, 1.05, 0.98, 1.02))
     return results.Row(
-        "train", "lstm", shape, "float32", threads, who, ms, *spread, 50, 1, 10.0, 20.0, 1.0
+        "train", "lstm", shape, "float32", threads, who, ms, *spread, 50, 1, 10.0, 20.0, 1.0, 25.0
     )
 
 
@@ -135,6 +141,37 @@ def test_results_are_read_back(tmp_path) -> None:
     assert results.read(path) == ({"date": "today", "peak": "a: b"}, rows)
 
 
+def test_results_of_older_versions_have_no_tile_rate(tmp_path) -> None:
+    path = tmp_path / "r.csv"
+    results.write(path, {}, [row("bptt", 1.25)])
+    lines = path.read_text().splitlines()
+    assert lines[0].endswith(",percent_of_tile")
+    path.write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    (found,) = results.read(path)[1]
+    assert (found.ms, found.percent_of_peak, found.times_ours) == (1.25, 20.0, 1.0)
+    assert np.isnan(found.percent_of_tile)
+    assert "percent of the FMA peak" in report.text([found], {}, True)
+    assert "tile" not in report.text([found], {}, True)
+
+
+def test_rates_of_a_core() -> None:
+    isa = bn.available_isas()[0]
+    try:
+        rates = programs.rates(isa)
+    except Skip as why:
+        pytest.skip(str(why))
+    found = programs.fastest([*rates, programs.Rate("peak", "float32", 1e-3)])
+    assert {("peak", "float32"), ("tile", "float32"), ("peak", "float64"), ("tile", "float64")} <= (
+        found.keys()
+    )
+    assert all(rate.gflops > 0.1 for rate in found.values())
+    assert re.fullmatch(
+        r"float32 [\d.]+ Gflop/s \(\d+ x \d vectors; K = (64|256)\)",
+        str(found["tile", "float32"]),
+    )
+    assert re.fullmatch(r"float64 [\d.]+ Gflop/s", str(found["peak", "float64"]))
+
+
 def test_the_summary_compares_with_the_best_peer() -> None:
     rows = [row("bptt", 1.0), row("bptt-c", 0.5), row("onednn", 2.0), row("torch", 9.0),
             row("numpy", 3.0), row("bptt", 1.0, "large"), row("onednn", 8.0, "large"),
@@ -145,7 +182,15 @@ def test_the_summary_compares_with_the_best_peer() -> None:
     assert lines["best of the Python packages"][:4] == ["3.46", "without", "large", "3.00"]
     assert lines["torch alone"][0] == "6.00"
     assert lines["bptt_native from C"][0] == "0.50"
-    assert "tiny     lstm  20 ( 10)     2.00" in text
+    assert (
+        "the FMA peak (best peer's), and best peer's time over ours\n  tiny     lstm  20 ( 10)"
+        in (text)
+    )
+    assert (
+        "the tile rate (best peer's), and best peer's time over ours\n  tiny     lstm  25 ( 12)"
+        in (text)
+    )
+    assert text.count("( 10)     2.00") == text.count("( 12)     2.00") == 1
     assert "INCOMPLETE" not in text
     assert "quoted: KANN" in text
     without = report.text([r for r in rows if r.who != "onednn"], {}, True)
@@ -204,10 +249,57 @@ def test_a_whole_run(tmp_path) -> None:
     assert (tmp_path / "float32-1.txt").read_text() in done.stdout
     assert (tmp_path / "float32-1-train.png").stat().st_size > 10_000
     if header.get("peak"):
-        peak = float(header["peak"].split()[1])
-        assert all(r.percent_of_peak == pytest.approx(100 * r.gflops / peak, 0.02) for r in rows)
+        for kind in ("peak", "tile"):
+            rate = float(header[kind].split()[1])
+            for r in rows:
+                assert getattr(r, f"percent_of_{kind}") == pytest.approx(
+                    100 * r.gflops / rate, 0.02
+                )
     with (tmp_path / "float32-1.csv").open() as file:
         assert next(csv.reader(line for line in file if line[0] != "#"))[0] == "job"
+
+
+def test_limited_peers_get_their_variables_and_the_header_names_the_others() -> None:
+    for isa, name in (("avx2", "AVX2"), ("sse2", "SSE4_2")):
+        limited = peers.Setting(1, isa, True, True, {}).environment(peers.PEERS["jax"])
+        assert limited["XLA_FLAGS"].endswith(f"--xla_cpu_max_isa={name}")
+        assert limited["BPTT_BENCH_LIMIT"] == limited["BPTT_ISA"] == isa
+        assert {"X86_V4"} <= set(limited["NPY_DISABLE_CPU_FEATURES"].split())
+    free = peers.Setting(1, "avx2", False, True, {}).environment(peers.PEERS["jax"])
+    assert not {"BPTT_BENCH_LIMIT", "ONEDNN_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES"} & free.keys()
+    assert "isa" not in free["XLA_FLAGS"]
+    found = {
+        isa: run.limits(isa, [peers.PEERS[name] for name in ("jax", "torch", "onnxruntime")])
+        for isa in ("avx2", "sse2")
+    }
+    assert found == {
+        "avx2": ", peers limited to it, but not onnxruntime",
+        "sse2": ", peers limited to it, but not torch, but not onnxruntime",
+    }
+
+
+YNNPACK = """
+unsigned long found __asm__("_ZZN3ynn24get_supported_arch_flagsEvE5flags");
+unsigned long find(void) __asm__("_ZN3ynn24get_supported_arch_flagsEv");
+unsigned long find(void) { return found = found ? found : 0x3fff; }
+unsigned long now(void) { return found; }
+"""
+
+
+def test_ynnpack_is_limited_in_memory(tmp_path) -> None:
+    def library(name: str, text: str) -> tuple[ctypes.CDLL, Path]:
+        source, path = tmp_path / f"{name}.c", tmp_path / f"{name}.so"
+        source.write_text(text)
+        subprocess.run([compiler(), "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
+        return ctypes.CDLL(str(path)), path
+
+    loaded, path = library("ynnpack", YNNPACK)
+    assert ynnpack.limit(path, "avx2")
+    assert loaded.now() == 0xFF
+    assert ynnpack.limit(path, "sse2")
+    assert loaded.now() == 0x07
+    _, other = library("other", YNNPACK.replace("arch_flags", "other_flags"))
+    assert not ynnpack.limit(other, "avx2")
 
 
 def test_diagnostics_without_torch() -> None:
