@@ -123,7 +123,7 @@ class Run:
             "cpu": programs.cpu_name(),
             "system": f"{platform.system()} {platform.release()}, Python "
             f"{platform.python_version()}, NumPy {np.__version__}",
-            "isa": self.isa + limits(options.limit_peers and options.isa,
+            "isa": self.isa + limits(options.isa if options.limit_peers else None,
                                      [worker.peer for worker in self.workers.values()]),
             "threads": str(options.threads), "dtype": options.dtype,
             "memory": f"{options.memory} by malloc",
