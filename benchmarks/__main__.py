@@ -2,6 +2,7 @@
 
     python benchmarks [options]     measure and print; with --save, write files
     python benchmarks compare A B   compare two folders of results
+    python benchmarks guard         name what is slower than the kept results of this CPU
 
 Each peer is a separate process with its best settings on the same CPU (on two with --threads 2).
 The peers take turns, after a warm-up. Results are medians with quartiles. A training step is a
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import re
 import sys
 from pathlib import Path
 
@@ -28,8 +28,6 @@ import report
 import results
 from items import GATES, JOBS, SHAPES
 from run import Run, pin
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def environment(text: str) -> tuple[str, Path]:
@@ -121,6 +119,10 @@ def main(given: list[str]) -> int:
     """Run the benchmarks, or compare results."""
     if given[:1] == ["compare"]:
         return compare.main(given[1:])
+    if given[:1] == ["guard"]:
+        import guard
+
+        return guard.main(arguments([*guard.OPTIONS, *given[1:]]))
     options = arguments(given)
     pin(options.threads)
     if options.diagnostics:
@@ -141,8 +143,8 @@ def main(given: list[str]) -> int:
         print("\nlargest difference of a result from ours, relative to its largest element:",
               ", ".join(f"{who} {error:.1e}" for who, error in run.worst.items()))  # fmt: skip
     if options.save:
-        slug = re.sub(r"[^a-z0-9]+", "-", f"{programs.cpu_name()}-{run.isa}".lower()).strip("-")
-        save(run, RESULTS / slug if options.save is True else options.save, summary)
+        kept = results.folder_of(programs.cpu_name(), run.isa)
+        save(run, kept if options.save is True else options.save, summary)
     return 0
 
 

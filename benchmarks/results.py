@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+KEPT = Path(__file__).parent / "results"
 Key = tuple[str, str, str, str, int]  # job, cell, shape, dtype, threads
 
 
@@ -59,6 +61,11 @@ def undisturbed(times: list[tuple[float, float]]) -> list[float]:
 
 def geometric_mean(values: Iterable[float]) -> float:
     return statistics.geometric_mean(values)
+
+
+def folder_of(cpu: str, isa: str) -> Path:
+    """Return the folder of the kept results of a CPU and an instruction set."""
+    return KEPT / re.sub(r"[^a-z0-9]+", "-", f"{cpu}-{isa}".lower()).strip("-")
 
 
 def write(path: Path, header: dict[str, str], rows: list[Row]) -> None:

@@ -3,21 +3,24 @@
 import csv
 import ctypes
 import re
+import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import bptt_native as bn
-from helpers.cprograms import compiler
+from helpers.cprograms import compiler, cpp_compiler
 from helpers.paths import ROOT
 
 FOLDER = ROOT / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 
 import compare  # noqa: E402
+import guard  # noqa: E402
 import peers  # noqa: E402
 import programs  # noqa: E402
 import report  # noqa: E402
@@ -227,6 +230,40 @@ def test_compare(tmp_path, capsys) -> None:
     (tmp_path / "c" / "r.csv").write_text("job,ms\ntrain,1\n")
     with pytest.raises(SystemExit, match=r"expected the columns .*, got \['job', 'ms'\]"):
         compare.main([str(tmp_path / "a"), str(tmp_path / "c")])
+
+
+def test_the_guard_names_losses_of_percentages_beyond_their_interval() -> None:
+    def found(shape: str, ms: float, percent: float) -> results.Row:
+        return replace(row("bptt", ms, shape), percent_of_peak=percent)
+
+    pairs = [
+        (found("tiny", 1.0, 50.0), found("tiny", 2.0, 40.0)),  # of another peak: 25 % slower
+        (found("small", 1.0, 50.0), found("small", 1.04, 48.0)),  # the interval begins below 3 %
+        (found("deep", 1.0, 50.0), found("deep", 2.0, 50.0)),
+    ]
+    assert guard.losses(pairs) == [
+        "train tiny lstm: 50.0 -> 40.0 % of the FMA peak, 25 % slower (22 to 29 %)"
+    ]
+
+
+def test_the_guard_measures_only_where_results_are_kept(tmp_path, monkeypatch, capsys) -> None:
+    cpp_compiler()  # for the peak
+    monkeypatch.setattr(results, "KEPT", tmp_path)
+    monkeypatch.setattr(programs, "cpu_name", lambda: "Some CPU, 3rd")
+    monkeypatch.setattr(guard, "pin", lambda threads: [])
+    options = ["guard", "--shapes", "tiny", "--cells", "rnn", "--budget", "0", "--rounds", "2"]
+    main = runpy.run_path(str(FOLDER / "__main__.py"))["main"]
+    folder = results.folder_of("Some CPU, 3rd", bn.isa())
+    assert folder.name == f"some-cpu-3rd-{bn.isa()}"
+    assert main(options) == 0
+    none = f"benchmarks guard: there are no kept results of this CPU, {folder.name}\n"
+    assert capsys.readouterr().out == none
+    kept = replace(row("bptt", 1.0), cell="rnn", percent_of_peak=1e6)
+    results.write(folder / "float32-1.csv", {"date": "2026-01-02"}, [kept])
+    assert main(options) == 0
+    printed = capsys.readouterr().out
+    assert "benchmarks guard: 1 of 1 items are slower" in printed
+    assert "SLOWER than 2026-01-02: train tiny rnn: 1000000.0 -> " in printed
 
 
 def test_a_whole_run(tmp_path) -> None:
