@@ -70,6 +70,11 @@ def arguments(given: list[str]) -> argparse.Namespace:
         "--diagnostics", action="store_true",
         help="connectivity and Lyapunov spectra, ours and torch, and the cost of flow=True",
     )  # fmt: skip
+    parser.add_argument(
+        "--phases", action="store_true",
+        help="only ours: the phases of training steps and the least times of their products, as a "
+        "table for docs/speed.md",
+    )  # fmt: skip
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each peer and item")
     parser.add_argument("--rounds", type=int, default=10, help="turns of each peer, if time allows")
     parser.add_argument("--check", action="store_true", help="compare the peers' results with ours")
@@ -129,6 +134,10 @@ def main(given: list[str]) -> int:
         import diagnostics
 
         return diagnostics.run(options)
+    if options.phases:
+        import phases
+
+        return phases.run(options)
     run = Run(options, chosen(options))
     try:
         run.measure()

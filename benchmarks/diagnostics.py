@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from items import Item
-from peers import KEPT_MEMORY
+from peers import restart_with_kept_memory
 from results import order_statistics
 
 import bptt_native as bn
@@ -193,8 +191,7 @@ def flow(item: Item, options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run all benchmarks of the diagnostics."""
-    if options.memory == "kept" and any(os.environ.get(n) != v for n, v in KEPT_MEMORY.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEPT_MEMORY})
+    restart_with_kept_memory(options)
     bn.set_num_threads(1)
     print(f"bptt_native {bn.__version__} ({bn.isa()}), one thread: medians (quartiles)")
     if "torch" in options.peers and importlib.util.find_spec("torch"):

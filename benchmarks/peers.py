@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -91,6 +92,12 @@ LIMITS = {
 # With these variables glibc keeps freed memory. By default it returns large blocks to the system,
 # which zeroes the pages again at each step; this costs some peers a quarter of their time.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+
+
+def restart_with_kept_memory(options: argparse.Namespace) -> None:
+    """Start this program again with these variables, unless `--memory` says otherwise."""
+    if options.memory == "kept" and any(os.environ.get(n) != v for n, v in KEPT_MEMORY.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEPT_MEMORY})
 
 
 def prefix_of(text: str) -> tuple[str, Path]:

@@ -22,6 +22,7 @@ sys.path.insert(0, str(FOLDER))
 import compare  # noqa: E402
 import guard  # noqa: E402
 import peers  # noqa: E402
+import phases  # noqa: E402
 import programs  # noqa: E402
 import report  # noqa: E402
 import results  # noqa: E402
@@ -230,6 +231,39 @@ def test_compare(tmp_path, capsys) -> None:
     (tmp_path / "c" / "r.csv").write_text("job,ms\ntrain,1\n")
     with pytest.raises(SystemExit, match=r"expected the columns .*, got \['job', 'ms'\]"):
         compare.main([str(tmp_path / "a"), str(tmp_path / "c")])
+
+
+def test_phases_have_the_operations_of_the_step_and_add_up_to_it() -> None:
+    item = Item.named("train", "gru", "deep")
+    assert sum(phases.operations(item).values()) == item.operations
+    seconds = dict.fromkeys(phases.PRODUCTS, 2.0) | {"pointwise": 1.0, "packing": 0.5}
+    rows = phases.rows_of(item, 10.0, seconds)
+    assert [row.measured for row in rows] == [2.0, 2.0, 2.0, 2.0, 1.0, 0.5, 0.5, 10.0]
+    rates = [programs.Rate("peak", "float32", 500.0), programs.Rate("tile", "float32", 250.0)]
+    least = [item.operations / rate / 1e6 for rate in (500, 250)]
+    lines = phases.table("avx2", [(item, rows)], rates).splitlines()
+    assert len(lines) == 10
+    assert lines[6] == "| avx2 | deep gru | pointwise | 0 | 1 | 1 | - | - | 0 |"
+    assert lines[7] == "| avx2 | deep gru | packing | 0 | 0 | 0.5 | - | - | 0.5 |"
+    assert lines[9] == (
+        f"| avx2 | deep gru | whole step | {least[0]:.4g} | {least[1] + 1:.4g} | 10 "
+        f"| {10 * least[0]:.0f} % | {10 * least[1]:.0f} % | {9 - least[1]:.4g} |"
+    )
+
+
+def test_the_command_of_phases_prints_the_table_of_the_page() -> None:
+    cpp_compiler()  # for the rates
+    isa = bn.available_isas()[0]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER), "--phases", "--shapes", "tiny", "--cells", "rnn",
+         "--isa", isa, "--budget", "0"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert phases.HEAD in done.stdout
+    assert phases.HEAD in (ROOT / "docs" / "speed.md").read_text()
+    found = re.findall(rf"^\| {isa} \| tiny rnn \| ([\w ]+) \| .* \|$", done.stdout, re.MULTILINE)
+    assert found == [*phases.PRODUCTS, "pointwise", "packing", "rest", "whole step"]
 
 
 def test_the_guard_names_losses_of_percentages_beyond_their_interval() -> None:
