@@ -67,7 +67,7 @@ static void make_stream(bptt_layer_options layer) {
   memcpy(values, w.weights[0], w.item.parameters * w.width); /* the readout follows */
   must(bptt_params_set(params, values));
   free(values);
-  must(bptt_stream_create(w.model, &w.stream));
+  must(bptt_stream_create(w.model, NULL, &w.stream));
 }
 
 static void make_layer(bptt_layer_options options) {

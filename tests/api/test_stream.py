@@ -10,25 +10,7 @@ import bptt_native as bn
 from helpers.cells import GATES, arrays_of
 from helpers.cprograms import build, build_shim, run
 from helpers.nets import TOLERANCE
-
-T, I, H, O = 12, 5, 17, 7  # noqa: E741
-INPUTS = {
-    "values": {"input_size": I},
-    "one-hot": {"vocab_size": I},
-    "table": {"vocab_size": I, "embedding_size": 3},
-}
-
-
-def make(cell="lstm", inputs="values", dtype="float32", **options):
-    settings = {"hidden_size": H, "output_size": O, "num_layers": 2, "seed": 3}
-    return bn.Model(cell, dtype=dtype, **INPUTS[inputs], **(settings | options))
-
-
-def sequence(inputs, dtype="float32", seed=0):
-    rng = np.random.Generator(np.random.Philox(seed))
-    return (
-        rng.standard_normal((T, I)).astype(dtype) if inputs == "values" else rng.integers(0, I, T)
-    )
+from helpers.streams import INPUTS, OPTIONS, H, I, O, T, make, sequence
 
 
 @pytest.mark.parametrize("cell", GATES)
@@ -43,19 +25,6 @@ def test_a_stream_equals_the_window(cell, inputs, dtype, isa):
     for a, b in zip(arrays_of(stream.state), arrays_of(state), strict=True):
         assert a.shape == (2, 1, H)
         np.testing.assert_allclose(a[:, 0], b, atol=TOLERANCE[dtype])
-
-
-RANDOM = {"dropout": 0.5, "recurrent_dropout": 0.5}  # in training only
-OPTIONS = [
-    ("rnn", {"nonlinearity": "softplus", "alpha": 0.3, "dale": 0.8, "noise": 0.5, "zoneout": 0.4}),
-    ("rnn", {"nonlinearity": "hard_sigmoid", "layer_norm": True, **RANDOM}),
-    ("rnn", {"nonlinearity": "leaky_relu", "bias": False, "layer_norm": True, "alpha": 0.6}),
-    ("lstm", {"proj_size": 3, "peephole": True, "layer_norm": True, **RANDOM}),
-    ("lstm", {"coupled": True, "peephole": True, "zoneout": 0.1, "zoneout_c": 0.6}),
-    ("lstm", {"coupled": True, "proj_size": 16, "bias": False}),
-    ("gru", {"reset_after": False, "zoneout": 0.3, **RANDOM}),
-    ("gru", {"layer_norm": True, "zoneout": 0.3}),
-]
 
 
 @pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=str)
@@ -175,4 +144,4 @@ def test_a_step_is_one_call_of_c():
 def test_a_step_allocates_nothing_takes_no_lock_and_makes_no_system_call(tmp_path, isa):
     shim = build_shim(tmp_path)
     printed = run(build("stream", tmp_path), LD_PRELOAD=str(shim), BPTT_ISA=isa)
-    assert "24 streams of 500 steps: no allocation, no lock, no system call" in printed
+    assert "48 streams of 500 steps: no allocation, no lock, no system call" in printed

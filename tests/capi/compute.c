@@ -132,7 +132,7 @@ static void check_model(bptt_cell cell) {
   REQUIRE(kept.compute == BPTT_COMPUTE_BFLOAT16);
   outputs = outputs_to(out, N, V);
   OK(bptt_model_evaluate(copy, &sequence, &target, &outputs, &loss));
-  OK(bptt_stream_create(model, &stream));
+  OK(bptt_stream_create(model, NULL, &stream));
   for (i = 0; i < T; ++i) {
     OK(bptt_stream_step_token(stream, tokens[i * N], step_out));
     REQUIRE(distance(step_out, out + i * N * V, V) < 1e-2);

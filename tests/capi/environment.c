@@ -304,7 +304,7 @@ static void run_model(const bptt_layer_options* layer, int family, bptt_algorith
   add(&loss, sizeof loss);
   add(y, (size_t)(T * N * O) * width());
   if (family != BOTH_WAYS) {
-    CALL(bptt_stream_create(model, &stream));
+    CALL(bptt_stream_create(model, NULL, &stream));
     for (k = 0; k < 3; ++k) {
       if (family == RAGGED) {
         CALL(bptt_stream_step_token(stream, tokens[k], y));

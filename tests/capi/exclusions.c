@@ -77,7 +77,7 @@ int main(void) {
   l.hidden_size = H;
   m.output_size = 2;
   OK(bptt_model_create(&m, &l, NULL, &model));
-  REFUSED(BPTT_ERR_STATE, bptt_stream_create(model, &stream));
+  REFUSED(BPTT_ERR_STATE, bptt_stream_create(model, NULL, &stream));
   OK(bptt_model_free(model));
   printf("%d refusals\n", refusals);
   return 0;

@@ -145,7 +145,7 @@ static void stream_steps(void) {
   float y[O], h[H], c[H];
   int k;
   bptt_stream* stream;
-  if (!MAY(bptt_stream_create(model, &stream))) return;
+  if (!MAY(bptt_stream_create(model, NULL, &stream))) return;
   for (k = 0; k < 10; ++k) OK(bptt_stream_step(stream, x, y));
   OK(bptt_stream_get_state(stream, h, c));
   OK(bptt_stream_set_state(stream, h, c));

@@ -73,7 +73,7 @@ static void begin(void) {
   OK(bptt_model_optimizer(model, &model_optimizer));
   OK(bptt_optimizer_options_init(&rule, sizeof rule));
   OK(bptt_optimizer_create(&rule, layer_params, &optimizer));
-  OK(bptt_stream_create(model, &stream));
+  OK(bptt_stream_create(model, NULL, &stream));
   OK(bptt_layer_forward(layer, &sequence, &outputs, &tape));
   outputs.y = NULL;
   OK(bptt_model_forward(model, &sequence, &outputs, &model_tape));

@@ -27,7 +27,7 @@ static void collect_suspects(void) {
   bptt_tape* dead_tape;
   OK(bptt_layer_params(dead_layer, &dead_params));
   OK(bptt_model_optimizer(dead_model, &dead_optimizer));
-  OK(bptt_stream_create(dead_model, &dead_stream));
+  OK(bptt_stream_create(dead_model, NULL, &dead_stream));
   OK(bptt_layer_forward(dead_layer, &sequence, &outputs, &dead_tape));
   OK(bptt_layer_free(dead_layer));
   OK(bptt_model_free(dead_model));
@@ -162,7 +162,7 @@ static void check_handles(void) {
   EVERY_SUSPECT(bptt_model, model, model,
                 bptt_model_set_extra(handle, "k", BPTT_FLOAT32, 0, NULL, x));
   EVERY_SUSPECT(bptt_model, model, model, bptt_model_extra(handle, 0, &extra, sizeof extra));
-  EVERY_SUSPECT(bptt_model, model, model, bptt_stream_create(handle, &made_stream));
+  EVERY_SUSPECT(bptt_model, model, model, bptt_stream_create(handle, NULL, &made_stream));
   EVERY_SUSPECT(bptt_stream, stream, stream, bptt_stream_step(handle, x, out));
   EVERY_SUSPECT(bptt_stream, stream, stream, bptt_stream_step_token(handle, 0, out));
   EVERY_SUSPECT(bptt_stream, stream, stream, bptt_stream_reset(handle));

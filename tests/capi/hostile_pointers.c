@@ -103,7 +103,7 @@ static void check_null_pointers(void) {
   REFUSED(BPTT_ERR_NAME, bptt_model_get_metadata(model, "k", &text));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_metadata_key(model, 0, NULL));
   REFUSED(BPTT_ERR_RANGE, bptt_model_metadata_key(model, 0, &text));
-  REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, NULL));
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, NULL, NULL));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_step(stream, NULL, out));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_step(stream, x, x));
   REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, 0, out)); /* the model reads values */

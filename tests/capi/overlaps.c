@@ -390,7 +390,7 @@ int main(void) {
   OK(bptt_optimizer_options_init(&rule, sizeof rule));
   OK(bptt_optimizer_create(&rule, params, &optimizer));
   OK(bptt_model_optimizer(model, &model_optimizer));
-  OK(bptt_stream_create(model, &stream));
+  OK(bptt_stream_create(model, NULL, &stream));
   layer_options = layer_of(BPTT_GRU, BPTT_FLOAT32, I, H);
   OK(bptt_layer_create(&layer_options, &layer));
   sequence = sequence_at(x, NULL, NULL, NULL);

@@ -48,11 +48,35 @@ static int survives_strict_mode(bptt_stream* stream, bptt_cell cell, int tokens)
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+static void check_refusals(bptt_model* model, bptt_dtype dtype) {
+  bptt_stream_options options;
+  bptt_stream* stream;
+  bptt_error error;
+  OK(bptt_stream_options_init(&options, sizeof options));
+  REQUIRE(options.weights == BPTT_WEIGHTS_MODEL && options.reserved32 == 0);
+  options.weights = (bptt_weights)3;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, &options, &stream));
+  options.weights = (bptt_weights)-1;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, &options, &stream));
+  options.weights = BPTT_WEIGHTS_MODEL;
+  options.reserved32 = 1;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, &options, &stream));
+  if (dtype == BPTT_FLOAT32) return;
+  options.reserved32 = 0;
+  options.weights = BPTT_WEIGHTS_INT8;
+  REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, &options, &stream));
+  OK(bptt_last_error(&error, sizeof error));
+  REQUIRE(!strcmp(error.text,
+                  "bptt_stream_create: argument 'weights': expected "
+                  "BPTT_WEIGHTS_MODEL, because the model is float64, got "
+                  "BPTT_WEIGHTS_INT8"));
+}
+
 int main(int argc, char** argv) {
   const int counts = argc < 2;
   const bptt_cell cells[] = {BPTT_RNN, BPTT_LSTM, BPTT_GRU, BPTT_MINGRU};
   const bptt_dtype dtypes[] = {BPTT_FLOAT32, BPTT_FLOAT64};
-  int cell, dtype, input, counted = 0, i;
+  int cell, dtype, input, weights, counted = 0, i;
   (void)argv;
   REQUIRE(!counts || interposed_calls);
   for (i = 0; i < I; ++i) x[i] = random_number();
@@ -61,11 +85,11 @@ int main(int argc, char** argv) {
       for (input = 0; input < 3; ++input) { /* values, one-hot tokens, an embedding */
         bptt_model_options options;
         bptt_layer_options layers;
+        bptt_stream_options reading;
         bptt_model* model;
-        bptt_stream* stream;
-        long before = counts ? interposed_calls() : 0;
         OK(bptt_model_options_init(&options, sizeof options));
         OK(bptt_layer_options_init(&layers, sizeof layers));
+        OK(bptt_stream_options_init(&reading, sizeof reading));
         layers.cell = cells[cell];
         layers.dtype = dtypes[dtype];
         layers.hidden_size = H;
@@ -75,16 +99,22 @@ int main(int argc, char** argv) {
         options.embedding_size = input == 2 ? 3 : 0;
         options.output_size = O;
         OK(bptt_model_create(&options, &layers, NULL, &model));
-        OK(bptt_stream_create(model, &stream));
-        REFUSED(input ? BPTT_ERR_RANGE : BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, I, y));
-        REQUIRE(!counts || interposed_calls() > before + 10); /* the counter works */
-        before = counts ? interposed_calls() : 0;
-        run_steps(stream, cells[cell], input);
-        REQUIRE(!counts || interposed_calls() == before);
-        REQUIRE(!counts || survives_strict_mode(stream, cells[cell], input));
+        check_refusals(model, dtypes[dtype]);
+        for (weights = 0; weights < (dtype ? 1 : 3); ++weights) {
+          bptt_stream* stream;
+          long before = counts ? interposed_calls() : 0;
+          reading.weights = (bptt_weights)weights;
+          OK(bptt_stream_create(model, &reading, &stream));
+          REFUSED(input ? BPTT_ERR_RANGE : BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, I, y));
+          REQUIRE(!counts || interposed_calls() > before + 10); /* the counter works */
+          before = counts ? interposed_calls() : 0;
+          run_steps(stream, cells[cell], input);
+          REQUIRE(!counts || interposed_calls() == before);
+          REQUIRE(!counts || survives_strict_mode(stream, cells[cell], input));
+          OK(bptt_stream_free(stream));
+          ++counted;
+        }
         OK(bptt_model_free(model));
-        OK(bptt_stream_free(stream));
-        ++counted;
       }
     }
   }

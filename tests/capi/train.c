@@ -269,7 +269,7 @@ static void check_file_and_stream(bptt_model* model, const char* path) {
 
   outputs = outputs_to(y, N, V);
   OK(bptt_model_forward(loaded, &sequence, &outputs, NULL));
-  OK(bptt_stream_create(loaded, &stream));
+  OK(bptt_stream_create(loaded, NULL, &stream));
   OK(bptt_model_free(loaded)); /* the stream still works */
   for (t = 0; t < T; ++t) {
     for (i = V; i < V + 16; ++i) step_y[i] = 7;

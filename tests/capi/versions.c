@@ -57,6 +57,7 @@ int main(void) {
   bptt_params* params;
   bptt_optimizer* rule;
   bptt_tape* tape;
+  bptt_stream* stream;
   double loss;
   int k;
   NEW(model_options);
@@ -70,6 +71,7 @@ int main(void) {
   NEW(backward);
   NEW(seeds);
   NEW(spectrum);
+  NEW(stream_options);
   NEW(param_info);
   NEW(extra_info);
   for (k = 0; k < T * N * I; ++k) x[k] = random_number();
@@ -153,6 +155,12 @@ int main(void) {
   UNKNOWN(spectrum, bptt_model_spectrum(model, tape, spectrum));
   OK(bptt_model_spectrum(model, tape, spectrum));
   show("spectrum", exponents, 2 * H);
+  BEGIN(stream_options);
+  UNKNOWN(stream_options, bptt_stream_create(model, stream_options, &stream));
+  OK(bptt_stream_create(model, stream_options, &stream));
+  OK(bptt_stream_step(stream, x, y));
+  OK(bptt_stream_free(stream));
+  show("step", y, O);
 
   OK(bptt_params_info(params, 1, param_info, sizeof *param_info));
   printf("%s %d %d\n", param_info->name, (int)param_info->offset, (int)param_info->count);

@@ -67,7 +67,7 @@ def text_of(model: Model, path: str | Path) -> tuple[Vocabulary, dict[str, Any]]
 
 def sample(
     model: Model, vocabulary: Vocabulary, prime: str = "\n", length: int = 500,
-    temperature: float = 0.8, seed: int = 0,
+    temperature: float = 0.8, seed: int = 0, weights: str = "model",
 ) -> Iterator[str]:  # fmt: skip
     """Sample text from a character language model.
 
@@ -83,6 +83,8 @@ def sample(
         Divisor of the logits; 0 always selects the most likely character.
     seed : int
         The same seed produces the same text.
+    weights : {"model", "bfloat16", "int8"}
+        The weights that the model's stream reads (`Model.stream`).
 
     Yields
     ------
@@ -103,7 +105,7 @@ def sample(
     if not (math.isfinite(temperature) and temperature >= 0):
         expected = "a finite number of at least 0"
         raise ValueError(message("sample", "temperature", expected, str(temperature)))
-    stream, random = model.stream(), np.random.Generator(np.random.Philox(key=seed % 2**64))
+    stream, random = model.stream(weights), np.random.Generator(np.random.Philox(key=seed % 2**64))
     logits = np.zeros(len(vocabulary))
     for token in tokens:
         logits = stream.step(int(token))

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from ..apps.sampling import load_text_model, sample
+from ..nn.stream import WEIGHTS
 from ..training.run_files import model_file_of
 
 
@@ -30,13 +31,20 @@ def add_sample(commands: Any) -> None:
     command.add_argument(
         "--seed", type=int, metavar="N", default=0, help="seed of the text (%(default)s)"
     )
+    command.add_argument(
+        "--weights", choices=WEIGHTS, default="model",
+        help="weights that each step reads: those of the model, or rounded to fewer bits, which "
+        "makes large models faster (%(default)s)",
+    )  # fmt: skip
     command.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
 
 
 def run_sample(args: argparse.Namespace) -> int:
     """Print the text that a model generates."""
     model, vocabulary, _ = load_text_model(model_file_of(args.model))
-    characters = sample(model, vocabulary, args.prime, args.length, args.temperature, args.seed)
+    characters = sample(
+        model, vocabulary, args.prime, args.length, args.temperature, args.seed, args.weights
+    )
     first = next(characters, "")
     print(args.prime, first, sep="", end="")
     for character in characters:

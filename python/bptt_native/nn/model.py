@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from .. import _core
-from ..arguments.values import Array, file_name, flag
+from ..arguments.values import Array, choice, file_name, flag
 from ..options.constructor import from_arguments
 from ..options.from_engine import DEFAULTS, model_config
 from ..options.init import Init
@@ -18,7 +18,7 @@ from .gradients import Gradients, State
 from .optimizer import Optimizer
 from .optimizers import OPTIMIZERS, own_defaults
 from .parameters import draw_of
-from .stream import Stream
+from .stream import WEIGHTS, Stream
 from .training_step import TrainingStep
 
 
@@ -362,15 +362,38 @@ class Model(TrainingStep):
             settings=self._backward_settings(clip_step, clip_step_norm, truncation, omega),
         )
 
-    def stream(self) -> Stream:
+    def stream(self, weights: str = "model") -> Stream:
         """Return a stream, which reads one sequence step by step with the current weights.
+
+        Parameters
+        ----------
+        weights : {"model", "bfloat16", "int8"}
+            The weights that the products of a step read. "model": those of the model. "bfloat16"
+            and "int8" round them once, now, for a model in float32. Their products take a half and
+            a quarter of the memory, and less time from H = 128 or so on. "int8" has one scale for
+            the weights of each unit and gate, and rounds the vectors that they multiply to 16 bits.
+            Biases, gains, peepholes, embeddings and the input weights of one-hot tokens are not
+            rounded.
 
         Returns
         -------
         Stream
             The stream, with zero states.
+
+        Raises
+        ------
+        ValueError
+            The model is bidirectional, or in float64 and `weights` is not "model".
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=3, hidden_size=256, output_size=1, loss="mse")
+        >>> exact, small = model.stream(), model.stream(weights="int8")
+        >>> x = np.ones(3, np.float32)
+        >>> bool(np.abs(small.step(x) - exact.step(x)).max() < 0.01)
+        True
         """
-        return Stream(self._native)
+        return Stream(self._native, choice(weights, WEIGHTS, "Model.stream", "weights"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that is needed to continue training into a safetensors file.

@@ -9,14 +9,18 @@ import numpy as np
 from .. import _core
 from .gradients import State
 
+# The weights that a stream reads, with the values of the engine's enumeration.
+WEIGHTS = {"model": 0, "bfloat16": 1, "int8": 2}
+
 
 class Stream(_core.Stream):
     """A model's forward pass over one sequence, one step per call; made by `Model.stream`.
 
     A stream keeps the weights that the model had when the stream was made, so the model may go on
     training. A step takes no lock and makes no system call, and allocates nothing if it is given
-    `out`. Its output equals that of a call of the model within rounding. Only one thread may use a
-    stream at a time.
+    `out`. Its output equals that of a call of the model within rounding; the argument `weights` of
+    `Model.stream` makes the rounding coarser and the step faster. Streams of the same model can
+    exchange their states, whatever their weights. Only one thread may use a stream at a time.
     """
 
     def reset(self) -> None:

@@ -81,15 +81,17 @@ class Buffer {
   std::unique_ptr<T[], Release> data_;
 };
 
-// Scratch for products that round the rows they read to bfloat16 (kernels.h); every thread uses its
-// own rows. Empty for other products.
+// Scratch for products that convert the rows they read (kernels.h); every thread uses its own rows.
+// Empty for other products.
 template <class T>
 class OperandRows {
  public:
   OperandRows() = default;
   // Makes rows for products of the given depth, or of two depths at the same time.
   OperandRows(const Kernels<T>& kernels, int64_t rows, int64_t depth, int64_t second = 0)
-      : row_(kernels.pairs ? pairs_row(depth) + pairs_row(second) : 0),
+      : row_(kernels.weights != Weights::as_computed ? narrow_row(depth) + narrow_row(second)
+             : kernels.pairs                         ? pairs_row(depth) + pairs_row(second)
+                                                     : 0),
         rows_(checked_count(rows, row_)) {}
   T* at(int64_t row) const { return rows_.data() + row * row_; }
 

@@ -7,8 +7,10 @@ namespace bindings {
 namespace {
 
 struct Stream {
-  explicit Stream(const Model& model) : net(model.net()) {
-    run([&] { return bptt_stream_create(model.handle(), handle.put()); }, {"Model", "stream"});
+  Stream(const Model& model, int weights) : net(model.net()) {
+    const bptt_stream_options options = {sizeof options, bptt_weights(weights), 0};
+    run([&] { return bptt_stream_create(model.handle(), &options, handle.put()); },
+        {"Model", "stream"});
     net.owner = "Stream";
   }
   Owned<bptt_stream, bptt_stream_free> handle;
@@ -103,7 +105,7 @@ IndexError
 
 void bind_stream(py::module_& module) {
   py::class_<Stream> type(module, "Stream");
-  type.def(py::init<const Model&>(), py::arg("model"))
+  type.def(py::init<const Model&, int>(), py::arg("model"), py::arg("weights"))
       .def("reset", &reset)
       .def("get_state", &get_state)
       .def("set_state", &set_state, py::arg("state"));

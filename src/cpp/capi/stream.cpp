@@ -4,6 +4,7 @@
 #include "capi/environment.h"
 #include "capi/locks.h"
 #include "capi/objects.h"
+#include "capi/structs.h"
 
 namespace bptt {
 namespace {
@@ -14,12 +15,41 @@ void with_stream(bptt_stream* stream, const Body& body) {
   on(use.as<StreamObject>().stream, [&](const auto& it) { body(*it); });
 }
 
+Weights checked_weights(const bptt_stream_options* given, bool float32) {
+  if (!given) return Weights::as_computed;
+  const bptt_stream_options options = read_struct(given, "options");
+  const int32_t weights = raw(options.weights);
+  if (weights < BPTT_WEIGHTS_MODEL || weights > BPTT_WEIGHTS_INT8) {
+    fail(BPTT_ERR_ARGUMENT, "weights",
+         "BPTT_WEIGHTS_MODEL, BPTT_WEIGHTS_BFLOAT16 or BPTT_WEIGHTS_INT8", text(int64_t{weights}));
+  }
+  if (weights != BPTT_WEIGHTS_MODEL && !float32) {
+    Error error(BPTT_ERR_ARGUMENT, "weights", "BPTT_WEIGHTS_MODEL, because the model is float64",
+                weights == BPTT_WEIGHTS_INT8 ? "BPTT_WEIGHTS_INT8" : "BPTT_WEIGHTS_BFLOAT16");
+    error.python = {"weights", "'model', because the model is float64",
+                    weights == BPTT_WEIGHTS_INT8 ? "'int8'" : "'bfloat16'"};
+    throw error;
+  }
+  if (options.reserved32)
+    fail(BPTT_ERR_ARGUMENT, "reserved32", "0", text(int64_t{options.reserved32}));
+  return Weights(weights);
+}
+static_assert(int(Weights::bfloat16) == BPTT_WEIGHTS_BFLOAT16 &&
+              int(Weights::int8) == BPTT_WEIGHTS_INT8);
+
 }  // namespace
 }  // namespace bptt
 
 using namespace bptt;
 
-bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream) {
+bptt_status bptt_stream_options_init(bptt_stream_options* options, size_t struct_size) {
+  return guard("bptt_stream_options_init", [&] {
+    write_struct(options, struct_size, defaults_of<bptt_stream_options>(), "options");
+  });
+}
+
+bptt_status bptt_stream_create(bptt_model* model, const bptt_stream_options* options,
+                               bptt_stream** stream) {
   return guard("bptt_stream_create", [&] {
     not_null(stream, "stream");
     const Use use(model, {Tag::model}, "model");
@@ -30,10 +60,11 @@ bptt_status bptt_stream_create(bptt_model* model, bptt_stream** stream) {
              "a model without bidirectional, because a stream has no end to read backward from",
              "a bidirectional one");
       }
+      const Weights weights = checked_weights(options, sizeof(T) == sizeof(float));
       auto object = std::make_unique<StreamObject>();
       {
         const Reading reading(it->network().params().lock);
-        object->stream = std::make_shared<Stream<T>>(*it);
+        object->stream = std::make_shared<Stream<T>>(*it, weights);
       }
       *stream = static_cast<bptt_stream*>(new_handle(Tag::stream, std::move(object)));
     });

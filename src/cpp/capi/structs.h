@@ -10,6 +10,7 @@
 #include "bptt_files.h"
 #include "bptt_optimizer.h"
 #include "bptt_options.h"
+#include "bptt_stream.h"
 
 namespace bptt {
 
@@ -43,6 +44,7 @@ BPTT_STRUCT(bptt_spectrum, exponents)
 BPTT_STRUCT(bptt_option_info, doc)
 BPTT_STRUCT(bptt_option_conflict, reason)
 BPTT_STRUCT(bptt_loss_info, unit_interval)
+BPTT_STRUCT(bptt_stream_options, reserved32)
 #undef BPTT_STRUCT
 
 // Zeros, except for structs with a specialisation.

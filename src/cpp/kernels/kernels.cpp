@@ -9,6 +9,7 @@
 #include "kernels/cells/rnn.h"
 #include "kernels/simd/bf16.h"
 #include "kernels/simd/gemm.h"
+#include "kernels/simd/narrow.h"
 #include "kernels/simd/update.h"
 
 #ifndef BPTT_KERNEL_ISA
@@ -28,6 +29,7 @@ constexpr Kernels<T> table_of() {
   return {
       .lanes = kLanes<T>,
       .pairs = false,
+      .weights = Weights::as_computed,
       .pack = pack<T>,
       .product = product<T>,
       .outer = outer<T>,
@@ -60,10 +62,22 @@ constexpr Kernels<float> bf16_table() {
   return table;
 }
 
+template <class W>
+constexpr Kernels<float> narrow_table() {
+  Kernels<float> table = table_of<float>();
+  set_narrow<W, rnn_forward<float>, lstm_forward<float>, gru_forward<float>,
+             min_gru_forward<float>>(table);
+  return table;
+}
+
 }  // namespace
 
 extern const KernelTable BPTT_TABLE(BPTT_KERNEL_ISA);
-const KernelTable BPTT_TABLE(BPTT_KERNEL_ISA) = {BPTT_TEXT(BPTT_KERNEL_ISA), table_of<float>(),
-                                                 table_of<double>(), bf16_table()};
+const KernelTable BPTT_TABLE(BPTT_KERNEL_ISA) = {.name = BPTT_TEXT(BPTT_KERNEL_ISA),
+                                                 .f32 = table_of<float>(),
+                                                 .f64 = table_of<double>(),
+                                                 .bf16 = bf16_table(),
+                                                 .bf16_weights = narrow_table<Halves>(),
+                                                 .int8_weights = narrow_table<Bytes>()};
 
 }  // namespace bptt

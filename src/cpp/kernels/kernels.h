@@ -12,6 +12,8 @@
 // bfloat16 operands that follow each other along k share the space of one float, the depth of a
 // packed matrix counts such pairs, an odd k is padded with zero, and operands that are not packed
 // are rounded into `scratch`. Sums and everything outside products stay float.
+// Narrow weights (Weights): float operands meet packed matrices of bfloat16 or int8
+// (simd/narrow.h); scratch has narrow_row(depth) elements per operand, and products have one row.
 // Determinism: the sum over k of an element is one chain k = 0, 1, ... of fused multiply-adds
 // (multiply, then add, if the set has no fma), whichever tile it belongs to. It depends only on the
 // instruction set, never on rows, threads or batch. One exception: recurrent products of a batch of
@@ -57,6 +59,12 @@ constexpr int64_t padded_plane(int64_t n) {
 // vector store at its end.
 constexpr int64_t pairs_row(int64_t depth) {
   return padded_row<float>((depth + 1) / 2 + kAlignment / int64_t(2 * sizeof(float)));
+}
+
+// The length in floats of the row that a product with narrow weights (Weights) makes of `depth`
+// operands, with room for a whole vector store at its end.
+constexpr int64_t narrow_row(int64_t depth) {
+  return padded_row<float>(depth + 2 * kAlignment / int64_t(sizeof(float)));
 }
 
 enum class Cell { rnn, lstm, gru, min_gru };
@@ -296,10 +304,14 @@ struct UpdateArgs {
   bool first;                       // SGD: the momentum buffer is empty
 };
 
+// The form of packed weights: that of the other operands or, in products of one row, narrower.
+enum class Weights { as_computed, bfloat16, int8 };
+
 template <class T>
 struct Kernels {
-  int64_t lanes;  // elements of a vector; a panel is up to 2 * lanes units
-  bool pairs;     // operands of products are rounded to bfloat16
+  int64_t lanes;    // elements of a vector; a panel is up to 2 * lanes units
+  bool pairs;       // operands of products are rounded to bfloat16
+  Weights weights;  // narrow: `outer` is null, and packings are transposed and of a whole matrix
 
   void (*pack)(const PackArgs<T>&);
   void (*product)(const ProductArgs<T>&);
@@ -353,19 +365,25 @@ struct KernelTable {
   Kernels<float> f32;
   Kernels<double> f64;
   Kernels<float> bf16;  // f32 except for pack, product, outer and step_forward
+  Kernels<float> bf16_weights, int8_weights;  // the same, for one row
 };
 
 // The operands of products: the elements as stored, or rounded to bfloat16.
 enum class Compute { as_stored, bfloat16 };
 
+// Narrow weights (float only) take the place of `compute`.
 template <class T>
-const Kernels<T>& kernels_of(const KernelTable& table, Compute compute = Compute::as_stored);
+const Kernels<T>& kernels_of(const KernelTable& table, Compute compute = Compute::as_stored,
+                             Weights weights = Weights::as_computed);
 template <>
-inline const Kernels<float>& kernels_of<float>(const KernelTable& table, Compute compute) {
+inline const Kernels<float>& kernels_of<float>(const KernelTable& table, Compute compute,
+                                               Weights weights) {
+  if (weights == Weights::bfloat16) return table.bf16_weights;
+  if (weights == Weights::int8) return table.int8_weights;
   return compute == Compute::bfloat16 ? table.bf16 : table.f32;
 }
 template <>
-inline const Kernels<double>& kernels_of<double>(const KernelTable& table, Compute) {
+inline const Kernels<double>& kernels_of<double>(const KernelTable& table, Compute, Weights) {
   return table.f64;
 }
 
@@ -377,7 +395,9 @@ inline int64_t panel_count(const Kernels<T>& kernels, int64_t units) {
 template <class T>
 inline int64_t packed_size(const Kernels<T>& kernels, int64_t depth, int64_t units,
                            int64_t groups) {
-  const int64_t steps = kernels.pairs ? (depth + 1) / 2 : depth;
+  int64_t steps = depth;
+  if (kernels.pairs || kernels.weights == Weights::bfloat16) steps = (depth + 1) / 2;
+  if (kernels.weights == Weights::int8) steps = (depth + 3) / 4 + 1;  // and a step of scales
   return steps * groups * ((units + kernels.lanes - 1) / kernels.lanes * kernels.lanes);
 }
 

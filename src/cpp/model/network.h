@@ -99,11 +99,13 @@ class Network {
 
   // The layers, and the packed current parameters that a step reads.
   const Stack<T>& stack() const { return stack_; }
-  std::shared_ptr<const Packed<T>> packed_forward() const {
-    return bptt::packed_forward(stack_, params_.data(), params_.version(), one_hot());
+  std::shared_ptr<const Packed<T>> packed_forward(Weights weights = Weights::as_computed) const {
+    return bptt::packed_forward(stack_, params_.data(), params_.version(), one_hot(), weights);
   }
   bool one_hot() const { return config_.tokens_only && !config_.embedding; }
-  std::shared_ptr<const PackedReadout<T>> packed_readout(Way way) const;
+  // Back: weights as computed only.
+  std::shared_ptr<const PackedReadout<T>> packed_readout(
+      Way way, Weights weights = Weights::as_computed) const;
   const Param* readout_weight() const { return readout_weight_; }
   const Param* readout_bias() const { return readout_bias_; }
 
@@ -128,7 +130,7 @@ class Network {
   const Param* readout_weight_ = nullptr;
   const Param* readout_bias_ = nullptr;
   Stack<T> stack_;
-  mutable PackCache<PackedReadout<T>> readout_forth_, readout_back_;
+  mutable PackCache<PackedReadout<T>> readout_forth_, readout_back_, readout_narrow_;
   // shared with the tapes of the current parameters; replaced when these change
   std::shared_ptr<Snapshot<T>> snapshot_;
 };

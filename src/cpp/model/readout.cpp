@@ -57,12 +57,14 @@ TargetRows target_rows(const Order& order, bool last_only,
 }
 
 template <class T>
-std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout(Way way) const {
+std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout(Way way, Weights weights) const {
   const bool back = way == Way::back;
   const KernelTable* table = active_kernels();
-  PackCache<PackedReadout<T>>& cache = back ? readout_back_ : readout_forth_;
-  return cache.get({params_.version(), table}, [&](PackedReadout<T>& packed) {
-    const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute);
+  PackCache<PackedReadout<T>>& cache = weights != Weights::as_computed ? readout_narrow_
+                                       : back                          ? readout_back_
+                                                                       : readout_forth_;
+  return cache.get({params_.version(), table, false, weights}, [&](PackedReadout<T>& packed) {
+    const Kernels<T>& kernels = kernels_of<T>(*table, config_.compute, weights);
     const int64_t H = config_.features(), O = config_.output;
     const int64_t depth = back ? O : H, units = back ? H : O;
     packed.weight.reserve(packed_size(kernels, depth, units, 1));
@@ -213,9 +215,9 @@ bool ReadoutBackwardPass<T>::block(const Team& team, const Block<T>& block, T* d
   return true;
 }
 
-#define BPTT_READOUT_OF(T)                                                                \
-  template std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout(Way) const; \
-  template class ReadoutForwardPass<T>;                                                   \
+#define BPTT_READOUT_OF(T)                                                                         \
+  template std::shared_ptr<const PackedReadout<T>> Network<T>::packed_readout(Way, Weights) const; \
+  template class ReadoutForwardPass<T>;                                                            \
   template class ReadoutBackwardPass<T>;
 BPTT_READOUT_OF(float)
 BPTT_READOUT_OF(double)

@@ -9,17 +9,17 @@
 namespace bptt {
 
 template <class T>
-Stream<T>::Stream(const Model<T>& model)
+Stream<T>::Stream(const Model<T>& model, Weights weights)
     : config_(model.network().config()),
       stack_(model.network().stack().config()),
       geometry_(stack_),
-      weights_(model.network().packed_forward()),
-      stepper_(stack_, geometry_, kernels_of<T>(*weights_->key.table, stack_.compute)),
-      operands_(kernels_of<T>(*weights_->key.table, stack_.compute), 1, stack_.hidden,
-                std::max(stack_.input, stack_.hidden)) {
+      weights_(model.network().packed_forward(weights)),
+      kernels_(kernels_of<T>(*weights_->key.table, stack_.compute, weights)),
+      stepper_(stack_, geometry_, kernels_),
+      operands_(kernels_, 1, stack_.hidden, std::max(stack_.input, stack_.hidden)) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
-  readout_ = network.packed_readout(Way::forth);
+  readout_ = network.packed_readout(Way::forth, weights);
   if (config_.embedding) {
     const Param& table = *params.find("embedding.weight");
     table_ = Buffer<T>(table.count);
@@ -38,7 +38,6 @@ Stream<T>::Stream(const Model<T>& model)
 
 template <class T>
 void Stream<T>::run(const T* x, int64_t token, T* y) {
-  const Kernels<T>& kernels = kernels_of<T>(*weights_->key.table, stack_.compute);
   const CellShape& shape = stepper_.shape();
   const int64_t R = config_.state(), next = 1 - now_;
   for (int64_t l = 0; l < config_.layers; ++l) {
@@ -75,10 +74,10 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
   now_ = next;
   if (!y) return;
   ProductArgs<T> p =
-      product_args<T>(kernels, 1, R, config_.output, {h(config_.layers - 1, now_), 0},
+      product_args<T>(kernels_, 1, R, config_.output, {h(config_.layers - 1, now_), 0},
                       readout_->weight.data(), {y, 0}, operands_.at(0));
   p.bias = readout_->bias.data();
-  kernels.product(p);
+  kernels_.product(p);
 }
 
 template <class T>

@@ -1,5 +1,5 @@
 // stream.h: inference on one sequence, one step at a time, with the weights at the time of
-// creation. A step allocates no memory and takes no lock.
+// creation, which may be rounded to fewer bits. A step allocates no memory and takes no lock.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ namespace bptt {
 template <class T>
 class Stream {
  public:
-  explicit Stream(
-      const Model<T>& model);  // copies and packs the weights; the caller holds the lock (shared)
+  // Copies and packs the weights. The caller holds the lock (shared).
+  Stream(const Model<T>& model, Weights weights);
 
   void step(const T* x, T* y);  // x [I], y [O] or null
   void step_token(int64_t token, T* y);
@@ -35,6 +35,7 @@ class Stream {
   const StackConfig stack_;
   const Geometry<T> geometry_;
   std::shared_ptr<const Packed<T>> weights_;
+  const Kernels<T>& kernels_;
   const Stepper<T> stepper_;
   const OperandRows<T> operands_;
   std::shared_ptr<const PackedReadout<T>> readout_;

@@ -183,10 +183,13 @@ void pack_backward(const Stack<T>& stack, const T* parameters, const Kernels<T>&
 
 template <class T>
 std::shared_ptr<const Packed<T>> packed_forward(const Stack<T>& stack, const T* parameters,
-                                                uint64_t version, bool one_hot) {
+                                                uint64_t version, bool one_hot, Weights weights) {
   const KernelTable* table = active_kernels();
-  return stack.forward_weights().get({version, table, one_hot}, [&](Packed<T>& packed) {
-    pack_forward(stack, parameters, one_hot, kernels_of<T>(*table, stack.config().compute), packed);
+  PackCache<Packed<T>>& cache =
+      weights == Weights::as_computed ? stack.forward_weights() : stack.narrow_weights();
+  return cache.get({version, table, one_hot, weights}, [&](Packed<T>& packed) {
+    pack_forward(stack, parameters, one_hot, kernels_of<T>(*table, stack.config().compute, weights),
+                 packed);
   });
 }
 
@@ -211,7 +214,7 @@ int64_t Stack<T>::team_size(int64_t rows) const {
 
 #define BPTT_INSTANTIATE(T)                                                                       \
   template std::shared_ptr<const Packed<T>> packed_forward(const Stack<T>&, const T*, uint64_t,   \
-                                                           bool);                                 \
+                                                           bool, Weights);                        \
   template std::shared_ptr<const Packed<T>> packed_backward(const Stack<T>&, const T*, uint64_t); \
   template int64_t Stack<T>::team_size(int64_t) const;
 BPTT_INSTANTIATE(float)

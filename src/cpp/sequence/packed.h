@@ -35,10 +35,11 @@ template <class T>
 class Stack;
 
 // Both return everything that a pass reads of the parameters, packed for the instruction set in
-// use. They throw std::bad_alloc.
+// use. They throw std::bad_alloc. Streams may want narrow weights.
 template <class T>
 std::shared_ptr<const Packed<T>> packed_forward(const Stack<T>& stack, const T* parameters,
-                                                uint64_t version, bool one_hot);
+                                                uint64_t version, bool one_hot,
+                                                Weights weights = Weights::as_computed);
 template <class T>
 std::shared_ptr<const Packed<T>> packed_backward(const Stack<T>& stack, const T* parameters,
                                                  uint64_t version);

@@ -18,6 +18,7 @@ struct PackKey {
   uint64_t version = 0;  // of the parameters
   const KernelTable* table = nullptr;
   bool one_hot = false;  // the input is one-hot tokens
+  Weights weights = Weights::as_computed;
   bool operator==(const PackKey&) const = default;
 };
 

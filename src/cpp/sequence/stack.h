@@ -51,13 +51,14 @@ class Stack {
   const std::shared_ptr<Shelf>& shelf() const { return shelf_; }  // memory of its tapes
   PackCache<Packed<T>>& forward_weights() const { return forward_weights_; }
   PackCache<Packed<T>>& backward_weights() const { return backward_weights_; }
+  PackCache<Packed<T>>& narrow_weights() const { return narrow_weights_; }  // of streams
 
  private:
   StackConfig config_;
   Geometry<T> geometry_;
   std::vector<LayerOffsets> offsets_;
   std::shared_ptr<Shelf> shelf_ = std::make_shared<Shelf>();
-  mutable PackCache<Packed<T>> forward_weights_, backward_weights_;
+  mutable PackCache<Packed<T>> forward_weights_, backward_weights_, narrow_weights_;
 };
 
 // Returns a tape for all of T (remember), or for as few steps at a time as possible.

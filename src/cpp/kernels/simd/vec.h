@@ -35,6 +35,7 @@ typedef double DoubleV __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef int32_t Int32V __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef int64_t Int64V __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef uint32_t PairV __attribute__((vector_size(BPTT_VECTOR_BYTES)));
+typedef int16_t Int16V __attribute__((vector_size(BPTT_VECTOR_BYTES)));
 typedef uint16_t HalfV __attribute__((vector_size(BPTT_VECTOR_BYTES / 2)));
 
 // Two bfloat16 numbers that are adjacent along the k of a product, the first in the low half: an
@@ -173,6 +174,10 @@ BPTT_INLINE DoubleV fma(DoubleV a, DoubleV b, DoubleV c) {
 #endif
 }
 
+// The first and the second number of each pair.
+BPTT_INLINE FloatV first_half(PairV pairs) { return FloatV(pairs << 16); }
+BPTT_INLINE FloatV second_half(PairV pairs) { return FloatV(pairs & 0xffff0000u); }
+
 // One step of a product's sum.
 template <class V>
 BPTT_INLINE V multiply_add(V a, V b, V sum) {
@@ -184,8 +189,8 @@ BPTT_INLINE FloatV multiply_add(PairV a, PairV b, FloatV sum) {
 #if defined(__AVX512BF16__)
   return FloatV(_mm512_dpbf16_ps(__m512(sum), __m512bh(a), __m512bh(b)));
 #else
-  sum = fma(FloatV(a << 16), FloatV(b << 16), sum);
-  return fma(FloatV(a & 0xffff0000u), FloatV(b & 0xffff0000u), sum);
+  sum = fma(first_half(a), first_half(b), sum);
+  return fma(second_half(a), second_half(b), sum);
 #endif
 }
 
@@ -333,6 +338,51 @@ BPTT_INLINE void store_some(double* p, DoubleV v, int64_t n) {
   _mm256_maskstore_pd(p, __m256i(lane < n), __m256d(v));
 #else
   memcpy(p, &v, size_t(n) * sizeof *p);
+#endif
+}
+
+// Half a vector of bytes, widened to 16 bits.
+BPTT_INLINE Int16V widen_bytes(const int8_t* p) {
+#if defined(__AVX512F__)
+  return Int16V(_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#elif defined(__AVX2__)
+  return Int16V(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif defined(__x86_64__)
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return Int16V(_mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8));
+#else
+  return Int16V(vmovl_s8(vld1_s8(p)));
+#endif
+}
+// a[0] b[0] + a[1] b[1], a[2] b[2] + a[3] b[3], ...
+BPTT_INLINE Int32V multiply_pairs(Int16V a, Int16V b) {
+#if defined(__AVX512F__)
+  return Int32V(_mm512_madd_epi16(__m512i(a), __m512i(b)));
+#elif defined(__AVX2__)
+  return Int32V(_mm256_madd_epi16(__m256i(a), __m256i(b)));
+#elif defined(__x86_64__)
+  return Int32V(_mm_madd_epi16(__m128i(a), __m128i(b)));
+#else
+  return Int32V(vpaddq_s32(vmull_s16(vget_low_s16(int16x8_t(a)), vget_low_s16(int16x8_t(b))),
+                           vmull_high_s16(int16x8_t(a), int16x8_t(b))));
+#endif
+}
+BPTT_INLINE int32_t largest_lane(Int32V v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_epi32(__m512i(v));
+#elif defined(__AVX2__)
+  __m128i m =
+      _mm_max_epi32(_mm256_castsi256_si128(__m256i(v)), _mm256_extracti128_si256(__m256i(v), 1));
+  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+  return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+#elif defined(__x86_64__)
+  const Int32V half = Int32V(_mm_shuffle_epi32(__m128i(v), 0x4e));
+  v = select(v > half, v, half);
+  const Int32V quarter = Int32V(_mm_shuffle_epi32(__m128i(v), 0xb1));
+  v = select(v > quarter, v, quarter);
+  return v[0];
+#else
+  return vmaxvq_s32(int32x4_t(v));
 #endif
 }
 
