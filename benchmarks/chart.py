@@ -17,6 +17,7 @@ COLOURS = {
     "bptt": "#c1121f", "bptt-bf16": "#6a040f", "bptt-1": "#e5989b", "onednn": "#1d3557",
     "torch": "#457b9d", "jax": "#2a9d8f", "numpy": "#e9c46a", "onnxruntime": "#8d99ae",
     "torch-bf16": "#a8c5da", "bptt-c": "#f4a261", "bptt-model": "#e76f51",
+    "bptt-narrow-bf16": "#b5838d", "bptt-narrow-int8": "#6d6875",
 }  # fmt: skip
 TITLES = {
     "train": "Training step", "train-fixed": "Training step, weights fixed", "infer": "Inference",

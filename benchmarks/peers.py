@@ -41,6 +41,11 @@ class Peer:
         """Whether it computes something other than the item, so that results differ."""
         return bool({"model", "lengths", "sorted", "bidirectional"} & set(self.variants))
 
+    @property
+    def rounds(self) -> bool:
+        """Whether factors of products have fewer bits than the item's dtype."""
+        return bool({"bfloat16", "narrow-bfloat16", "narrow-int8"} & set(self.variants))
+
 
 def _ours(label: str, *variants: str, jobs: tuple[str, ...] = ALL_JOBS) -> Peer:
     return Peer(label, "ours", variants, jobs=jobs, environment="bptt")
@@ -56,6 +61,10 @@ PEERS = {
     "bptt-model-bf16": _ours(
         "bptt_native, train_step, bfloat16", "model", "bfloat16", jobs=TRAIN
     ),
+    "bptt-narrow-bf16": _ours(
+        "bptt_native, bfloat16 weights", "narrow-bfloat16", jobs=("step",)
+    ),
+    "bptt-narrow-int8": _ours("bptt_native, int8 weights", "narrow-int8", jobs=("step",)),
     "bptt-1": Peer("bptt_native, 1 thread", "ours", threads=1, environment="bptt"),
     "torch": Peer("torch", "torch", environment="torch", unlimited=("sse2",)),
     "torch-bf16": Peer("torch, bfloat16", "torch", ("bfloat16",), environment="torch"),

@@ -204,7 +204,7 @@ class Run:
                 expected = found
                 continue
             error = float(np.abs(found - expected).max() / np.abs(expected).max())
-            rounding = "bfloat16" if "bfloat16" in worker.peer.variants else item.dtype
+            rounding = "bfloat16" if worker.peer.rounds else item.dtype
             label = f"{item.job} {item.cell} {item.shape} {worker.name}"
             self.worst[worker.name] = max(self.worst.get(worker.name, 0.0), error)
             if not error < LIMIT_OF_ERROR[rounding]:

@@ -1,8 +1,9 @@
 """Worker for bptt_native's Python package.
 
 The variants are `model` (the training step is `Model.train_step` with a readout to one value, its
-squared error and SGD, but without dL/dx), `bfloat16` (compute="bfloat16"), and those of
-`--options`: `lengths`, `sorted`, `bidirectional`, `float64`.
+squared error and SGD, but without dL/dx), `bfloat16` (compute="bfloat16"), `narrow-bfloat16` and
+`narrow-int8` (streams with these weights), and those of `--options`: `lengths`, `sorted`,
+`bidirectional`, `float64`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def make(item: Item, variants: list[str]) -> Task:
     if "float64" in variants:
         options["dtype"] = "float64"
     if item.job == "step":
-        return step(item, options)
+        return step(item, variants, options)
     if item.job in ("lm", "minchar"):
         return text(item, options)
     if "model" in variants:
@@ -117,14 +118,15 @@ def model(item: Item, options: dict[str, Any]) -> Task:
     return Task(train, lambda: [np.array(train())])
 
 
-def step(item: Item, options: dict[str, Any]) -> Task:
+def step(item: Item, variants: list[str], options: dict[str, Any]) -> Task:
     """Return the task of a stream's single steps. The stream has a readout to one value."""
     net = bn.Model(
         item.cell, input_size=item.I, hidden_size=item.H, output_size=1, loss="mse", **options
     )
     names = {f"rnn.{name}": value for name, value in item.weights().items()}
     net.load_state_dict({**net.state_dict(), **names})
-    stream = net.stream()
+    narrow = [name.removeprefix("narrow-") for name in variants if name.startswith("narrow-")]
+    stream = net.stream(*narrow)
     state = item.inputs["h0"], item.inputs["c0"]
     rows = [np.ascontiguousarray(row[0]) for row in item.inputs["x"]]
     out = np.empty(1, item.dtype)

@@ -66,6 +66,11 @@ def test_neon_multiplies_in_bfloat16(layer_io, tmp_path: Path, errors, compariso
     comparisons.add("the reference in bfloat16, on emulated NEON", len(nets))
 
 
+def test_neon_multiplies_narrow_weights(arm: Arm, tmp_path: Path) -> None:
+    program = build("narrow", tmp_path, of=arm.library)
+    assert run(program, under=arm.emulator).count("narrow weights") == 2
+
+
 @pytest.mark.long
 def test_the_callers_floating_point_environment_changes_no_bit_on_arm(arm: Arm, tmp_path) -> None:
     program = build("environment", tmp_path, of=arm.library)

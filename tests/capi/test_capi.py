@@ -68,6 +68,10 @@ def test_a_c_program_multiplies_in_bfloat16(isa, tmp_path):
     assert "3 refusals" in printed
 
 
+def test_a_c_program_multiplies_narrow_weights(isa, tmp_path):
+    assert run(build("narrow", tmp_path), BPTT_ISA=isa).count("narrow weights") == 2
+
+
 def test_a_c_program_flushes_subnormal_numbers(isa, tmp_path):
     assert "flush ok" in run(build("flush", tmp_path), BPTT_ISA=isa)
 

@@ -48,6 +48,9 @@ def test_train_sample_info(run, tmp_path):
     assert one.startswith("the ")
     assert len(one) == len("the ") + 50 + 1
     assert one == run("sample", "runs/text", *arguments)[1]  # the folder names its model
+    code, narrow, err = run("sample", "runs/text", *arguments, "--weights", "int8")
+    assert (code, err, len(narrow)) == (0, "", len(one))
+    assert refused(run("sample", "runs/text", "--weights", "int4"), "--weights")
 
     code, out, err = run("info", "runs/text")
     assert (code, err) == (0, "")

@@ -30,6 +30,14 @@ def test_samples_follow_the_seed(trained):
     assert sum(word in known for word in one.split()) > 0.6 * len(one.split())
 
 
+@pytest.mark.parametrize("weights", ["bfloat16", "int8"])
+def test_narrow_weights_write_nearly_the_same(trained, weights):
+    written = {
+        "".join(sample(*trained, "Anna ", 40, 0.0, weights=kind)) for kind in ("model", weights)
+    }
+    assert len({text[:10] for text in written}) == 1
+
+
 def test_temperature(trained):
     greedy = {"".join(sample(*trained, "O", 60, 0.0, seed)) for seed in range(3)}
     assert len(greedy) == 1
