@@ -17,7 +17,8 @@
 // Determinism: the sum over k of an element is one chain k = 0, 1, ... of fused multiply-adds
 // (multiply, then add, if the set has no fma), whichever tile it belongs to. It depends only on the
 // instruction set, never on rows, threads or batch. One exception: recurrent products of a batch of
-// one sequence with few units use four chains each (simd/tile.h: lone_tile).
+// one sequence with few units use four chains each (simd/tile.h: lone_tile). The chains of narrow
+// weights depend on the place of the unit among the panels.
 #pragma once
 
 #include <stddef.h>
