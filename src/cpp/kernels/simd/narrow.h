@@ -62,11 +62,12 @@ struct Halves {
     return scratch;
   }
 
-  // Sums are chains over k mod 1, 2 or 4, so that there are at least four.
+  // Sums are chains over k mod 1, 2 or 4: as many as the registers allow for eight vectors, and
+  // eight, or four for a single vector, otherwise.
   template <int PANELS, int VECTORS>
   static void tile(const Tile<float>& t) {
     constexpr int kVectors = PANELS * VECTORS, kWidth = VECTORS * kLanes<float>;
-    constexpr int kChains = kVectors >= 8 ? 1 : kVectors >= 4 ? 2 : 4;
+    constexpr int kChains = kVectors >= 8 ? kRegisters / 16 : kVectors >= 4 ? 2 : 4;
     FloatV sum[kChains][kVectors] = {};
     const auto step = [&](int64_t pair, int chain) {
       fetch_later<PANELS, VECTORS>(t, t.b + pair * kWidth);
