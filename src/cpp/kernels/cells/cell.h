@@ -225,7 +225,7 @@ class StepForward {
   // Panels are processed one at a time; with few rows up to four, to have enough independent sums.
   BPTT_INLINE int64_t panels_from(int64_t index, const Panel<T>& panel) const {
     int64_t panels = 1;
-    if (s_.rows > 3 || panel.vectors != 2) return panels;
+    if (s_.rows > kPairRows || panel.vectors != 2) return panels;
     while (panels < kMost && index + panels < s_.panel_end &&
            s_.units - (panel.unit + panels * kPanel<T>) > kLanes<T>) {
       ++panels;

@@ -119,7 +119,7 @@ BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
   FetchPlan<T> plan(p.ahead, depth);
   // For few rows, a chunk of adjacent panels; else one panel, so that its part of B stays in cache
   // for all rows.
-  const int64_t chunk = p.rows <= 3 ? 4 : 1;
+  const int64_t chunk = p.rows <= kPairRows ? 4 : 1;
   for (int64_t index = p.panel_begin; index < p.panel_end;) {
     const Panel<T> panel(p.b, depth, p.units, p.groups, index);
     int64_t side_by_side = 1;  // panels of units; contiguous in memory only if they are full and

@@ -58,12 +58,16 @@ constexpr int kTileRows = 6;
 constexpr int kTileRows = 5;
 #endif
 
-// The number of panels computed together for few rows: eight chains of multiply-adds hide their
-// latency.
+// The most rows for which two panels are computed together: their sums, a vector of B and one of A
+// per row fill the registers.
+constexpr int kPairRows = kRegisters == 32 ? 6 : 3;
+
+// The number of panels computed together for few rows: more than eight chains of multiply-adds hide
+// their latency.
 constexpr int panels_at_once(int64_t rows) {
   if (rows == 1) return 4;
   if (rows == 2) return kRegisters == 32 ? 4 : 2;
-  if (rows == 3) return kRegisters == 32 ? 2 : 1;
+  if (rows <= kPairRows) return 2;
   return 1;
 }
 
@@ -117,7 +121,7 @@ BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS
     }
   } else {
     V av[ROWS];
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int r = 0; r < ROWS; ++r) {
       av[r] = splat<O>(a(r));
       pin(av[r]);
@@ -126,37 +130,58 @@ BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS
     for (int p = 0; p < PANELS * VECTORS; ++p) {
       V bv = load(b + (p / VECTORS) * b_panel + (p % VECTORS) * kLanes<O>);
       if constexpr (ROWS > 1) pin(bv);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
       for (int r = 0; r < ROWS; ++r) sum[r][p] = multiply_add(av[r], bv, sum[r][p]);
     }
   }
 }
 
-// Stores the sum of row r and vector p to C, with the bias and the previous value of C if required.
-template <int VECTORS, class T>
-BPTT_INLINE void put_sum(const Tile<T>& t, int r, int p, typename Vec<T>::V value) {
-  const int64_t panel = p / VECTORS, lane = (p % VECTORS) * kLanes<T>;
-  const bool whole = p % VECTORS < VECTORS - 1 || t.last_units == kLanes<T>;
-  T* c = t.c + r * t.c_row + panel * t.c_panel + lane;
-  if (t.bias) value = value + load(t.bias + panel * t.bias_panel + lane);
-  if (whole) {
-    if (t.accumulate) value = value + load(c);
-    store(c, value);
+// Stores the sums of a tile to C: `adds` to its previous value, with a bias, or for some units of
+// the last vector of each panel only. The usual cases have no test per vector.
+template <int VECTORS, bool USUAL, class T, int ROWS, int SUMS>
+BPTT_INLINE void put_sums(const Tile<T>& t, bool adds, bool bias, bool whole,
+                          const typename Vec<T>::V (&sum)[ROWS][SUMS]) {
+  T* row = t.c;
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < SUMS; ++p) {
+      const int64_t panel = p / VECTORS, lane = (p % VECTORS) * kLanes<T>;
+      T* c = row + panel * t.c_panel + lane;
+      typename Vec<T>::V value = sum[r][p];
+      if (!USUAL && bias) value = value + load(t.bias + panel * t.bias_panel + lane);
+      if (USUAL || whole || p % VECTORS < VECTORS - 1) {
+        store(c, adds ? value + load(c) : value);
+      } else {
+        if (adds) value = value + load_some(c, t.last_units);
+        store_some(c, value, t.last_units);
+      }
+    }
+    row += t.c_row;
+  }
+}
+template <int VECTORS, class T, int ROWS, int SUMS>
+BPTT_INLINE void put_sums(const Tile<T>& t, const typename Vec<T>::V (&sum)[ROWS][SUMS]) {
+  const bool whole = t.last_units == kLanes<T>;
+  if (t.bias || !whole) {
+    put_sums<VECTORS, false>(t, t.accumulate, t.bias != nullptr, whole, sum);
+  } else if (t.accumulate) {
+    put_sums<VECTORS, true>(t, true, false, true, sum);
   } else {
-    if (t.accumulate) value = value + load_some(c, t.last_units);
-    store_some(c, value, t.last_units);
+    put_sums<VECTORS, true>(t, false, false, true, sum);
   }
 }
 
 // By rows and with few rows, the loads of B alone keep the load units busy: then `ahead` is not
 // read and need not be set.
 constexpr bool fetches_ahead(Layout layout, int panels, int rows) {
-  return layout == Layout::by_columns || (panels == 1 && rows > 3);
+  return layout == Layout::by_columns || (panels <= 2 && rows > 3);
 }
 
 template <class O, Layout LAYOUT, int ROWS, int PANELS, int VECTORS>
-void tile(const Tile<Sum<O>>& t) {
+void tile(const Tile<Sum<O>>& given) {
   using T = Sum<O>;
+  const Tile<T> t = given;  // a copy, which stores to C cannot change
   using V = typename Vec<T>::V;
   constexpr int kWidth = VECTORS * kLanes<T>;
   V sum[ROWS][PANELS * VECTORS];
@@ -230,11 +255,7 @@ void tile(const Tile<Sum<O>>& t) {
     }
   }
 
-#pragma GCC unroll 8
-  for (int p = 0; p < PANELS * VECTORS; ++p) {
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r) put_sum<VECTORS>(t, r, p, sum[r][p]);
-  }
+  put_sums<VECTORS>(t, sum);
 }
 
 // Returns whether one row of a product has too few vectors of sums to hide the latency of a
@@ -273,9 +294,11 @@ void lone_tile(const Tile<Sum<O>>& t) {
     }
     b += left * kWidth;
   }
+  typename Vec<T>::V total[1][VECTORS];
 #pragma GCC unroll 2
   for (int v = 0; v < VECTORS; ++v)
-    put_sum<VECTORS>(t, 0, v, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
+    total[0][v] = (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]);
+  put_sums<VECTORS>(t, total);
 }
 
 // tiles[rows - 1] for one layout, number of panels and vectors. It is filled by recursion because
@@ -296,7 +319,7 @@ constexpr TileTable<O, LAYOUT, PANELS, VECTORS, MAX_ROWS> kTileTable{};
 template <class O>
 constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Layout::by_rows, 1, 1, kTileRows>.of,
                                   kTileTable<O, Layout::by_rows, 1, 2, kTileRows>.of,
-                                  kTileTable<O, Layout::by_rows, 2, 2, 3>.of,
+                                  kTileTable<O, Layout::by_rows, 2, 2, kPairRows>.of,
                                   kTileTable<O, Layout::by_rows, 4, 2, 2>.of,
                                   kTileTable<O, Layout::by_columns, 1, 1, kTileRows>.of,
                                   kTileTable<O, Layout::by_columns, 1, 2, kTileRows>.of,
@@ -326,6 +349,7 @@ BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64
       tiles.four_panels[rows - 1](t);
       now = 4;
     } else if (two_vectors && left >= 2 && panels_at_once(rows) >= 2) {
+      prepare(t, panel, int64_t(0), rows);
       tiles.two_panels[rows - 1](t);
       now = 2;
     } else {
