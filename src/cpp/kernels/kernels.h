@@ -103,7 +103,7 @@ constexpr ActivationRow kActivationTable[] = {
 constexpr int kActivationCount = int(sizeof kActivationTable / sizeof kActivationTable[0]);
 constexpr bool saves_slope(Activation f) { return kActivationTable[int(f)].saves_slope; }
 
-// Memory that will be needed soon: `count` pieces of 128 bytes, `stride` bytes apart. A product
+// Memory that will be needed soon: `count` pieces of fetched_bytes(), `stride` bytes apart. A product
 // prefetches it into the caches while it multiplies and does not use its values.
 struct Ahead {
   const void* from;
@@ -386,6 +386,13 @@ inline const Kernels<float>& kernels_of<float>(const KernelTable& table, Compute
 template <>
 inline const Kernels<double>& kernels_of<double>(const KernelTable& table, Compute, Weights) {
   return table.f64;
+}
+
+// The bytes of a piece of an Ahead: a row of a panel, and a cache line at least.
+template <class T>
+inline int64_t fetched_bytes(const Kernels<T>& kernels) {
+  const int64_t bytes = 2 * kernels.lanes * int64_t(sizeof(T));
+  return bytes > 64 ? bytes : 64;
 }
 
 // The geometry of packed matrices.

@@ -82,19 +82,12 @@ BPTT_INLINE typename Vec<T>::V zoned(const T* keep, typename Vec<T>::V previous,
   return fma(k, previous, (splat<T>(T(1)) - k) * fresh);
 }
 
-// Adds the input parts to the products with W_hh, if any, to form the pre-activations. The input
-// parts are in the planes (plain RNN: in h).
+// The input parts of the pre-activations, unless the step computes them: in the planes, gate by gate
+// (plain RNN: in h).
 template <class CellOf, class T>
-BPTT_INLINE void add_input(const StepForwardArgs<T>& s, int64_t row, int64_t unit,
-                           typename Vec<T>::V* a) {
-  constexpr int kGates = CellOf::kGates;
+BPTT_INLINE const T* input_part(const StepForwardArgs<T>& s, int64_t row, int64_t unit, int gate) {
   const T* planes = CellOf::kSavesGates ? s.planes + row * s.planes_row : s.h + row * s.h_row;
-  if constexpr (CellOf::kApart) a[kGates] = a[kGates - 1];
-  for (int g = 0; g < kGates; ++g) {
-    const auto input = load(planes + (CellOf::kFirstPlane + g) * s.plane_stride + unit);
-    constexpr bool kAlone = !CellOf::kRecurrent;
-    a[g] = kAlone || (CellOf::kApart && g == kGates - 1) ? input : input + a[g];
-  }
+  return planes + (CellOf::kFirstPlane + gate) * s.plane_stride + unit;
 }
 
 // dL/dh_t in two shares: that of the fresh state, and that which zoneout passes to the previous
@@ -119,11 +112,14 @@ void point_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
   using V = typename Vec<T>::V;
   for (int64_t row = 0; row < s.rows; ++row) {
     for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
+      constexpr int kJoint = CellOf::kGates - CellOf::kApart;
       V a[CellOf::kGates + 1];
       for (int g = 0; g < CellOf::kGates; ++g) {
-        a[g] = load(s.options->z + row * s.options->z_row + g * s.plane_stride + unit);
+        const V product = load(s.options->z + row * s.options->z_row + g * s.plane_stride + unit);
+        const V input = load(input_part<CellOf>(s, row, unit, g));
+        a[g] = g < kJoint ? input + product : input;
+        a[g + 1] = product;
       }
-      add_input<CellOf>(s, row, unit, a);
       cell.forward(s, row, unit, a);
     }
     if constexpr (CellOf::kTwoPasses) {
@@ -137,23 +133,23 @@ void point_forward(const StepForwardArgs<T>& s, const CellOf& cell) {
 // and half of k.
 template <class CellOf, class T>
 BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t rows, int64_t unit,
-                            int64_t gate, Ahead (&ahead)[2]) {
+                            int64_t gate, Ahead& first, Ahead& second) {
   const auto piece = [&](const T* array, int64_t stride) {
     return Ahead{array + row * stride + unit, stride * int64_t(sizeof(T)), rows};
   };
   const Ahead h = piece(s.h, s.h_row), y = s.y ? piece(s.y, s.y_row) : h;
   if constexpr (!CellOf::kSavesGates) {
-    ahead[0] = h;
-    ahead[1] = y;
+    first = h;
+    second = y;
   } else {
-    ahead[0] = piece(s.planes + gate * s.plane_stride, s.planes_row);
+    first = piece(s.planes + gate * s.plane_stride, s.planes_row);
     if constexpr (CellOf::kHasC) {
-      ahead[1] = gate == 0   ? piece(s.c_previous, s.state_row)
+      second = gate == 0   ? piece(s.c_previous, s.state_row)
                  : gate == 1 ? piece(s.c, s.state_row)
                  : gate == 2 ? h
                              : y;
     } else {
-      ahead[1] = gate == 0 ? h : gate == 1 ? y : piece(s.planes + 3 * s.plane_stride, s.planes_row);
+      second = gate == 0 ? h : gate == 1 ? y : piece(s.planes + 3 * s.plane_stride, s.planes_row);
     }
   }
 }
@@ -199,8 +195,7 @@ class StepForward {
       for (int64_t row = 0, rows = 0; row < s_.rows; row += rows) {
         rows = rows_from(row);
         const Part part{index, panels, row, rows};
-        if (fused_) multiply_input(panel, part, sums);
-        if constexpr (CellOf::kRecurrent) multiply_states(panel, part, sums);
+        multiply(panel, part, sums);
         apply_cell(panel, part, sums);
       }
       index += panels;
@@ -210,6 +205,7 @@ class StepForward {
  private:
   using V = typename Vec<T>::V;
   static constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
+  static constexpr int kJoint = kGates - CellOf::kApart;  // gates whose two products are one sum
   // Panels of units at once: only one if the step multiplies the input and has several gates,
   // because their biases are then in planes.
   static constexpr int kMost = CellOf::kRecurrent && 4 / kGates > 1 ? 4 / kGates : 1;
@@ -243,57 +239,81 @@ class StepForward {
     return rows;
   }
 
-  BPTT_INLINE Tile<T> tile_of(const Panel<T>& panel, Sums& sums) const {
+  // A tile without runs whose sums of gates from `place` on begin with zero.
+  BPTT_INLINE Tile<T> tile_of(Sums& sums, int place) const {
     Tile<T> t;
-    t.segments = 1;
-    t.segment_stride = 0;
-    t.b = panel.packed;
-    t.b_panel = panel.size;
-    t.c = &sums[0][0][0][0];
+    t.runs = 0;
+    t.c = &sums[0][0][place][0];
     t.c_row = kMost * kSums * kPanel<T>;
     t.c_panel = (kGates == 1 ? kSums : 1) * kPanel<T>;  // with one gate, to the next panel
     t.last_units = kLanes<T>;
+    t.accumulate = t.lone = false;
+    t.from = kZeros<T>;
+    t.from_row = t.from_panel = 0;
     return t;
   }
+  static BPTT_INLINE void add_run(Tile<T>& t, const T* a, int64_t a_row, int64_t depth,
+                                  const Panel<T>& panel, int gate, int64_t k = 0) {
+    Run<T>& run = t.run[t.runs++];
+    run = {a + k, a_row, panel.packed + gate * panel.size + k * panel.width, panel.size, depth, {}};
+    run.ahead = nothing_ahead(run.b);
+  }
 
-  // sums = W_ih x_t + bias
-  BPTT_INLINE void multiply_input(const Panel<T>& panel, const Part& part, Sums& sums) const {
-    const Counted<T> counted(s_, kInputTicks);
-    Tile<T> t = tile_of({s_.input_weights, s_.x_depth, s_.units, kGates, part.index}, sums);
-    t.a = s_.x + part.row * s_.x_row;
-    t.a_row = s_.x_row;
-    t.segment_length = s_.x_depth;
-    t.accumulate = false;
-    t.lone = false;
-    t.bias = s_.bias + panel.unit;
-    t.bias_panel = kGates == 1 ? kPanel<T> : s_.plane_stride;
-    run_tiles(tiles_, t, part.rows, part.panels * kGates, panel.vectors == 2,
-              [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
-                if constexpr (CellOf::kRecurrent) {
-                  now.ahead[0] = now.ahead[1] = nothing_ahead(now.b);
-                } else {
-                  fetch_rows<CellOf>(s_, part.row + from, height, panel.unit, gate, now.ahead);
-                }
+  // Begins the sums with the biases and W_ih x_t.
+  BPTT_INLINE void add_input(Tile<T>& t, const Part& part, int gate) const {
+    const Panel<T> panel(s_.input_weights, s_.x_depth, s_.units, kGates, part.index);
+    t.from = s_.bias + panel.unit + gate * s_.plane_stride;
+    t.from_panel = kGates == 1 ? kPanel<T> : s_.plane_stride;
+    add_run(t, s_.x + part.row * s_.x_row, s_.x_row, s_.x_depth, panel, gate);
+  }
+
+  // Adds W_hh h_{t-1}, in two runs, which prefetch from two places.
+  BPTT_INLINE void add_states(Tile<T>& t, const Panel<T>& panel, const Part& part, int gate) const {
+    const T* a = operands_ + part.row * operands_row_;
+    const int64_t half = s_.depth / 8 * 4;
+    t.lone = lone_;
+    add_run(t, a, operands_row_, half, panel, gate);
+    add_run(t, a, operands_row_, s_.depth - half, panel, gate, half);
+  }
+
+  // Runs the tiles of `gates` gates from `gate` on, which prefetch what the cell will access.
+  BPTT_INLINE void run(Tile<T>& t, const Panel<T>& panel, const Part& part, int gate,
+                       int gates) const {
+    run_tiles(tiles_, t, part.rows, part.panels * gates, panel.vectors == 2,
+              [&](Tile<T>& now, int64_t height) {
+                fetch_rows<CellOf>(s_, part.row + now.row, height, panel.unit, gate + now.panel,
+                                   now.run[now.runs - 2].ahead, now.run[now.runs - 1].ahead);
               });
   }
 
-  // sums (+)= W_hh h_{t-1}
-  BPTT_INLINE void multiply_states(const Panel<T>& panel, const Part& part, Sums& sums) const {
-    Tile<T> t = tile_of(panel, sums);
-    t.a = operands_ + part.row * operands_row_;
-    t.a_row = operands_row_;
-    t.segment_length = s_.depth;
-    t.accumulate = fused_;
-    t.lone = lone_;
-    t.bias = nullptr;
-    run_tiles(tiles_, t, part.rows, part.panels * kGates, panel.vectors == 2,
-              [&](Tile<T>& now, int64_t gate, int64_t from, int64_t height) {
-                fetch_rows<CellOf>(s_, part.row + from, height, panel.unit, gate, now.ahead);
-                if (CellOf::kApart && fused_ && gate == kGates - 1) {
-                  now.accumulate = false;
-                  now.c += kPanel<T>;
-                }
-              });
+  // sums = W_ih x_t + bias + W_hh h_{t-1}; kApart: the last gate's input part and its W_hh h_{t-1}
+  // are separate.
+  BPTT_INLINE void multiply(const Panel<T>& panel, const Part& part, Sums& sums) const {
+    if constexpr (CellOf::kRecurrent && kJoint > 0) {
+      Tile<T> t = tile_of(sums, 0);
+      if (fused_) {
+        add_input(t, part, 0);
+      } else {
+        t.from = input_part<CellOf>(s_, part.row, panel.unit, 0);
+        t.from_row = CellOf::kSavesGates ? s_.planes_row : s_.h_row;
+        t.from_panel = kGates == 1 ? kPanel<T> : s_.plane_stride;
+      }
+      add_states(t, panel, part, 0);
+      run(t, panel, part, 0, kJoint);
+    }
+    if constexpr (CellOf::kApart) {
+      Tile<T> t = tile_of(sums, kGates);
+      add_states(t, panel, part, kGates - 1);
+      run(t, panel, part, kGates - 1, 1);
+    }
+    if ((CellOf::kApart || !CellOf::kRecurrent) && fused_) {
+      const Counted<T> counted(s_, kInputTicks);
+      constexpr int kFirst = CellOf::kApart ? kGates - 1 : 0;
+      Tile<T> t = tile_of(sums, kFirst);
+      add_input(t, part, kFirst);
+      run_tiles(tiles_, t, part.rows, part.panels * (kGates - kFirst), panel.vectors == 2,
+                [](Tile<T>&, int64_t) {});
+    }
   }
 
   BPTT_INLINE void apply_cell(const Panel<T>& panel, const Part& part, const Sums& sums) const {
@@ -303,10 +323,11 @@ class StepForward {
         for (int64_t v = 0; v < panel.vectors; ++v) {
           const int64_t unit = panel.unit + p * kPanel<T> + v * kLanes<T>;
           V a[kGates + 1];
-          if (CellOf::kRecurrent || fused_) {
-            for (int g = 0; g < kSums; ++g) a[g] = load(&sums[r][p][g][v * kLanes<T>]);
+          for (int g = 0; g < kSums; ++g) {
+            const bool computed = fused_ || (CellOf::kRecurrent && (g < kJoint || g == kGates));
+            a[g] = load(computed ? &sums[r][p][g][v * kLanes<T>]
+                                 : input_part<CellOf>(s_, part.row + r, unit, g));
           }
-          if (!fused_) add_input<CellOf>(s_, part.row + r, unit, a);
           cell_.forward(s_, part.row + r, unit, a);
         }
       }

@@ -73,33 +73,52 @@ void pack(const PackArgs<T>& p) {
   }
 }
 
-// Distributes the memory that a product prefetches over its tiles, as much to each as its k loop
-// has time for. After that, each tile prefetches its own part of C.
+// Sets the runs of a tile for `segments` pieces of a row of A, `stride` apart, and one panel of B. A
+// single segment becomes two runs, which may prefetch from two places; the sums are the same.
+template <class T>
+BPTT_INLINE void set_runs(Tile<T>& t, const T* a, int64_t a_row, int64_t segments, int64_t length,
+                          int64_t stride, const T* b, int64_t width) {
+  const int64_t size = segments * length * width;
+  const int64_t half = segments == 1 && length > 7 ? length / 8 * 4 : length;
+  t.runs = half < length ? 2 : segments;
+  for (int64_t i = 0; i < t.runs; ++i) {
+    Run<T>& run = t.run[i];
+    run.a = a + (half < length ? i * half : i * stride);
+    run.a_row = a_row;
+    run.b = b + i * half * width;
+    run.b_step = size;
+    run.depth = half < length && i == 1 ? length - half : half;
+  }
+}
+
+// Distributes the memory that a product prefetches over its tiles, as much to each as its runs of k
+// have time for. After that, each tile prefetches its own part of C.
 template <class T>
 class FetchPlan {
  public:
-  BPTT_INLINE FetchPlan(const Ahead* ranges, int64_t depth) : ranges_(ranges), room_(depth / 4) {
-    skip_empty();
-  }
+  BPTT_INLINE explicit FetchPlan(const Ahead* ranges) : ranges_(ranges) { skip_empty(); }
   BPTT_INLINE void operator()(Tile<T>& t, int64_t rows) {
-    if (range_ == kRanges) {
-      const int64_t row = t.c_row * int64_t(sizeof(T)), half = rows < room_ ? rows : room_;
-      t.ahead[0] = {t.c, row, half};
-      t.ahead[1] = rows > half ? Ahead{t.c + half * t.c_row, row, rows - half} : nothing_ahead(t.b);
-      return;
-    }
-    for (Ahead& ahead : t.ahead) {
-      ahead = nothing_ahead(t.b);
-      if (range_ == kRanges) continue;
-      const Ahead& range = ranges_[range_];
-      const int64_t left = range.count - done_, count = left < room_ ? left : room_;
-      if (count > 0)
+    int64_t row = 0;  // of C
+    for (int64_t i = 0; i < t.runs; ++i) {
+      const int64_t room = t.run[i].depth / 2;
+      Ahead& ahead = t.run[i].ahead;
+      if (range_ < kRanges) {
+        const Ahead& range = ranges_[range_];
+        const int64_t left = range.count - done_, count = left < room ? left : room;
         ahead = {static_cast<const char*>(range.from) + done_ * range.stride, range.stride, count};
-      done_ += count;
-      if (done_ < range.count) continue;
-      done_ = 0;
-      ++range_;
-      skip_empty();
+        done_ += count;
+        if (done_ < range.count) continue;
+        done_ = 0;
+        ++range_;
+        skip_empty();
+      } else if (row < rows) {
+        const int64_t count = rows - row < room ? rows - row : room;
+        ahead = {t.c + (t.row + row) * t.c_row + t.panel * t.c_panel, t.c_row * int64_t(sizeof(T)),
+                 count};
+        row += count;
+      } else {
+        ahead = nothing_ahead(t.run[i].b);
+      }
     }
   }
 
@@ -109,14 +128,14 @@ class FetchPlan {
     while (range_ < kRanges && ranges_[range_].count <= 0) ++range_;
   }
   const Ahead* ranges_;
-  int64_t room_, done_ = 0;
+  int64_t done_ = 0;
   int range_ = 0;
 };
 
 template <class T>
 BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
   const int64_t depth = p.segments * p.segment_length;
-  FetchPlan<T> plan(p.ahead, depth);
+  FetchPlan<T> plan(p.ahead);
   // For few rows, a chunk of adjacent panels; else one panel, so that its part of B stays in cache
   // for all rows.
   const int64_t chunk = p.rows <= kPairRows ? 4 : 1;
@@ -130,24 +149,21 @@ BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
         ++side_by_side;
       }
     }
+    const bool one_group = p.groups == 1;
     Tile<T> t;
-    t.a = p.a;
-    t.a_row = p.a_row;
-    t.segments = p.segments;
-    t.segment_length = p.segment_length;
-    t.segment_stride = p.segment_stride;
-    t.b = panel.packed;
-    t.b_panel = panel.size;
+    set_runs(t, p.a, p.a_row, p.segments, p.segment_length, p.segment_stride, panel.packed,
+             panel.width);
     t.c = p.c + panel.unit;
     t.c_row = p.c_row;
-    t.c_panel = p.groups == 1 ? kPanel<T> : p.c_group;
-    t.bias = p.bias ? p.bias + panel.unit : nullptr;
-    t.bias_panel = p.groups == 1 ? kPanel<T> : p.bias_group;
+    t.c_panel = one_group ? kPanel<T> : p.c_group;
+    t.from = p.bias ? p.bias + panel.unit : kZeros<T>;
+    t.from_row = 0;
+    t.from_panel = !p.bias ? 0 : one_group ? kPanel<T> : p.bias_group;
     t.accumulate = p.accumulate;
     t.lone = p.lone && few_chains<T>(p.units, p.groups);
     t.last_units = panel.last_units;
-    run_tiles(tiles, t, p.rows, p.groups == 1 ? side_by_side : p.groups, panel.vectors == 2,
-              [&plan](Tile<T>& now, int64_t, int64_t, int64_t rows) { plan(now, rows); });
+    run_tiles(tiles, t, p.rows, one_group ? side_by_side : p.groups, panel.vectors == 2,
+              [&plan](Tile<T>& now, int64_t rows) { plan(now, rows); });
     index += side_by_side;
   }
 }
@@ -165,33 +181,31 @@ BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_
   for (int64_t unit = 0; unit < o.units; unit += kPanel<T>) {
     const Panel<T> panel(o.b, o.depth, o.units, 1, unit / kPanel<T>);
     Tile<T> t;
-    t.a = a;
-    t.a_row = a_row;
+    Run<T>& run = t.run[0];
+    run.a = a;
+    run.a_row = a_row;
     if (o.b_row == 0) {
-      t.segments = 1;
-      t.segment_length = count;
-      t.segment_stride = 0;
-      t.b = panel.packed + k * panel.width;
-      t.b_row = panel.width;
-      t.b_run = 0;
+      t.repeats = 1;
+      t.a_repeat = t.b_repeat = 0;
+      run.b = panel.packed + k * panel.width;
+      run.b_step = panel.width;
+      run.depth = count;
     } else {
-      t.segments = count / o.run_length;
-      t.segment_length = o.run_length;
-      t.segment_stride = o.run_length * a_row;
-      t.b = o.b + unit;
-      t.b_row = o.b_row;
-      t.b_run = o.b_run - o.run_length * o.b_row;
+      t.repeats = count / o.run_length;
+      t.a_repeat = o.run_length * a_row;
+      t.b_repeat = o.b_run;
+      run.b = o.b + unit;
+      run.b_step = o.b_row;
+      run.depth = o.run_length;
     }
-    t.b_panel = 0;
+    t.row = t.panel = 0;
     t.c = o.c + m * o.c_row + unit;
     t.c_row = o.c_row;
     t.c_panel = 0;
-    t.bias = nullptr;
-    t.bias_panel = 0;
     t.accumulate = true;
-    t.lone = false;
     t.last_units = panel.last_units;
-    t.ahead[0] = t.ahead[1] = {t.c, t.c_row * int64_t(sizeof(T)), height};
+    // C, which the tile would otherwise wait for (3-5 % of products with a large C).
+    run.ahead = {t.c, t.c_row * int64_t(sizeof(T)), height};
     (panel.vectors == 2 ? tiles.outer_two : tiles.outer_one)[height - 1](t);
   }
 }

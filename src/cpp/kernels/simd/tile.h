@@ -7,26 +7,35 @@
 
 namespace bptt {
 
-// The operands of a tile and the destination of its sums. Rows of C are c_row apart, panels
-// c_panel. a and b point to operands of the size of T.
+// A run of k with its operands, each of the size of T, and memory to prefetch meanwhile (by_rows
+// with few rows: none).
 template <class T>
-struct Tile {
+struct Run {
   const T* a;
   int64_t a_row;  // between rows of the tile (by_rows) or between k (by_columns)
-  int64_t segments, segment_length, segment_stride;
   const T* b;
-  int64_t b_panel;
+  int64_t b_step;  // between panels (by_rows) or between k (by_columns)
+  int64_t depth;
+  Ahead ahead;
+};
+
+// The sums of a tile over its runs, added or stored to C. Addresses are those of the first row and
+// panel of a group of tiles; `row` and `panel` are the tile's own.
+template <class T>
+struct Tile {
+  static constexpr int kMostRuns = 4;
+  int64_t row, panel;
+  int64_t runs;
+  Run<T> run[kMostRuns];
   T* c;
   int64_t c_row, c_panel;
-  const T* bias;  // indexed as C, without rows; null: none
-  int64_t bias_panel;
-  bool accumulate;       // C += instead of C =
-  bool lone;             // a batch of one sequence
-  int64_t last_units;    // number of units of the last vector to store
-  int64_t b_row, b_run;  // by_columns: between k of B, and between its segments
-  // Memory to prefetch while k runs. by_rows (one panel): during the first and the second half of
-  // k. by_columns: C, which each tile would otherwise wait for (3-5 % of products with a large C).
-  Ahead ahead[2];
+  const T* from;  // by_rows: the beginning of the sums
+  int64_t from_row, from_panel;
+  bool accumulate;     // C += instead of C =
+  bool lone;           // a batch of one sequence
+  int64_t last_units;  // number of units of the last vector to store
+  // by_columns: run[0] is repeated, its operands so far apart.
+  int64_t repeats, a_repeat, b_repeat;
 };
 
 template <class T>
@@ -59,8 +68,12 @@ constexpr int kTileRows = 5;
 #endif
 
 // The most rows for which two panels are computed together: their sums, a vector of B and one of A
-// per row fill the registers.
+// per row fill the registers. SSE2 needs one more register for the product.
+#if defined(__AVX2__) || defined(__aarch64__)
 constexpr int kPairRows = kRegisters == 32 ? 6 : 3;
+#else
+constexpr int kPairRows = 2;
+#endif
 
 // The number of panels computed together for few rows: more than eight chains of multiply-adds hide
 // their latency.
@@ -77,7 +90,8 @@ constexpr int kPanel = 2 * kLanes<T>;  // units of a full panel
 // An empty prefetch, of one line that is in use anyway.
 BPTT_INLINE Ahead nothing_ahead(const void* line) { return {line, 0, 1}; }
 
-// Prefetches two lines per call.
+// Prefetches a piece per call, the lines of a row of a panel.
+template <class T>
 class Fetch {
  public:
   Fetch() = default;
@@ -87,7 +101,7 @@ class Fetch {
         stride_(ahead.stride) {}
   BPTT_INLINE void next() {
     __builtin_prefetch(at_);
-    __builtin_prefetch(at_ + 64);
+    if constexpr (kPanel<T> * sizeof(T) > 64) __builtin_prefetch(at_ + 64);
     at_ = at_ < last_ ? at_ + stride_ : at_;
   }
 
@@ -136,12 +150,12 @@ BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS
   }
 }
 
-// Stores the sums of a tile to C: `adds` to its previous value, with a bias, or for some units of
-// the last vector of each panel only. The usual cases have no test per vector.
-template <int VECTORS, bool USUAL, class T, int ROWS, int SUMS>
-BPTT_INLINE void put_sums(const Tile<T>& t, bool adds, bool bias, bool whole,
+// Stores the sums of a tile to C or adds them to it; !WHOLE: only some units of the last vector of
+// each panel.
+template <int VECTORS, bool WHOLE, class T, int ROWS, int SUMS>
+BPTT_INLINE void put_sums(const Tile<T>& t, bool adds,
                           const typename Vec<T>::V (&sum)[ROWS][SUMS]) {
-  T* row = t.c;
+  T* row = t.c + t.row * t.c_row + t.panel * t.c_panel;
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r) {
 #pragma GCC unroll 8
@@ -149,8 +163,7 @@ BPTT_INLINE void put_sums(const Tile<T>& t, bool adds, bool bias, bool whole,
       const int64_t panel = p / VECTORS, lane = (p % VECTORS) * kLanes<T>;
       T* c = row + panel * t.c_panel + lane;
       typename Vec<T>::V value = sum[r][p];
-      if (!USUAL && bias) value = value + load(t.bias + panel * t.bias_panel + lane);
-      if (USUAL || whole || p % VECTORS < VECTORS - 1) {
+      if (WHOLE || p % VECTORS < VECTORS - 1) {
         store(c, adds ? value + load(c) : value);
       } else {
         if (adds) value = value + load_some(c, t.last_units);
@@ -162,95 +175,97 @@ BPTT_INLINE void put_sums(const Tile<T>& t, bool adds, bool bias, bool whole,
 }
 template <int VECTORS, class T, int ROWS, int SUMS>
 BPTT_INLINE void put_sums(const Tile<T>& t, const typename Vec<T>::V (&sum)[ROWS][SUMS]) {
-  const bool whole = t.last_units == kLanes<T>;
-  if (t.bias || !whole) {
-    put_sums<VECTORS, false>(t, t.accumulate, t.bias != nullptr, whole, sum);
+  if (t.last_units != kLanes<T>) {
+    put_sums<VECTORS, false>(t, t.accumulate, sum);
   } else if (t.accumulate) {
-    put_sums<VECTORS, true>(t, true, false, true, sum);
+    put_sums<VECTORS, true>(t, true, sum);
   } else {
-    put_sums<VECTORS, true>(t, false, false, true, sum);
+    put_sums<VECTORS, true>(t, false, sum);
   }
 }
 
-// By rows and with few rows, the loads of B alone keep the load units busy: then `ahead` is not
-// read and need not be set.
-constexpr bool fetches_ahead(Layout layout, int panels, int rows) {
-  return layout == Layout::by_columns || (panels <= 2 && rows > 3);
-}
+// The beginning of sums without any.
+template <class T>
+alignas(64) constexpr T kZeros[2 * kLanes<T>] = {};
+
+// With few rows, the loads of B alone keep the load units busy: then `ahead` is not read and need
+// not be set.
+constexpr bool fetches_ahead(int panels, int rows) { return panels <= 2 && rows > 3; }
 
 template <class O, Layout LAYOUT, int ROWS, int PANELS, int VECTORS>
-void tile(const Tile<Sum<O>>& given) {
+void tile(const Tile<Sum<O>>& t) {
   using T = Sum<O>;
-  const Tile<T> t = given;  // a copy, which stores to C cannot change
   using V = typename Vec<T>::V;
-  constexpr int kWidth = VECTORS * kLanes<T>;
-  V sum[ROWS][PANELS * VECTORS];
+  constexpr int kWidth = VECTORS * kLanes<T>, kSums = PANELS * VECTORS;
+  V sum[ROWS][kSums];
+  if constexpr (LAYOUT == Layout::by_columns) {
 #pragma GCC unroll 16
-  for (int r = 0; r < ROWS; ++r) {
+    for (int r = 0; r < ROWS; ++r) {
 #pragma GCC unroll 8
-    for (int p = 0; p < PANELS * VECTORS; ++p) sum[r][p] = V{};
-  }
-
-  constexpr bool kFetches = fetches_ahead(LAYOUT, PANELS, ROWS);
-  const O* b = reinterpret_cast<const O*>(t.b);
-  Fetch fetches[2];
-  int64_t fetching = 0;  // by_columns
-  if constexpr (kFetches) {
-    fetches[0] = Fetch(t.ahead[0]);
-    fetches[1] = Fetch(t.ahead[1]);
-    fetching = t.ahead[0].count;
-  }
-  for (int64_t segment = 0; segment < t.segments; ++segment) {
-    const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
-    if constexpr (LAYOUT == Layout::by_columns) {
+      for (int p = 0; p < kSums; ++p) sum[r][p] = V{};
+    }
+    const Run<T>& run = t.run[0];
+    Fetch<T> fetch(run.ahead);
+    int64_t fetching = run.ahead.count;
+    for (int64_t i = 0; i < t.repeats; ++i) {
+      const O* a = reinterpret_cast<const O*>(run.a) + i * t.a_repeat;
+      const O* b = reinterpret_cast<const O*>(run.b) + i * t.b_repeat;
       const auto step = [&] {
-        tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel, [a](int r) { return a[r]; });
-        a += t.a_row;
-        b += t.b_row;
+        tile_step<O, ROWS, PANELS, VECTORS>(sum, b, 0, [a](int r) { return a[r]; });
+        a += run.a_row;
+        b += run.b_step;
       };
       int64_t k = 0;
-      for (; fetching > 0 && k < t.segment_length; ++k, --fetching) {
-        fetches[0].next();
+      for (; fetching > 0 && k < run.depth; ++k, --fetching) {
+        fetch.next();
         step();
       }
-      for (; k < t.segment_length; ++k) step();
-      b += t.b_run;
-    } else {
+      for (; k < run.depth; ++k) step();
+    }
+  } else {
+    const T* from = t.from + t.row * t.from_row + t.panel * t.from_panel;
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
+      for (int p = 0; p < kSums; ++p)
+        sum[r][p] = load(from + p / VECTORS * t.from_panel + p % VECTORS * kLanes<T>);
+      from += t.from_row;
+    }
+    constexpr bool kFetches = fetches_ahead(PANELS, ROWS);
+    for (const Run<T>* run = t.run; run < t.run + t.runs; ++run) {
+      const int64_t row = run->a_row, b_panel = run->b_step;
+      const O* a = reinterpret_cast<const O*>(run->a) + t.row * row;
+      const O* b = reinterpret_cast<const O*>(run->b) + t.panel * b_panel;
       // Use one pointer for three rows: x86 can address base, base + row and base + 2 * row without
       // another register.
       constexpr int kBases = (ROWS + 2) / 3;
       const O* base[kBases];
 #pragma GCC unroll 8
       for (int i = 0; i < kBases; ++i) {
-        base[i] = a + 3 * i * t.a_row;
+        base[i] = a + 3 * i * row;
         asm("" : "+r"(base[i]));
       }
-      const int64_t row = t.a_row;
-      int64_t k = 0;
-      for (int half = kFetches ? 0 : 1; half < 2; ++half) {
-        const int64_t stop = half ? t.segment_length : t.segment_length / 2;
-        Fetch fetch = fetches[half];
-        for (; k + 2 <= stop; k += 2) {
-          if constexpr (kFetches) fetch.next();
+      Fetch<T> fetch;
+      if constexpr (kFetches) fetch = Fetch<T>(run->ahead);
+      int64_t left = run->depth;
+      for (; left >= 2; left -= 2) {
+        if constexpr (kFetches) fetch.next();
 #pragma GCC unroll 2
-          for (int unroll = 0; unroll < 2; ++unroll) {
-            tile_step<O, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, t.b_panel, [&](int r) {
-              return base[r / 3][(r % 3) * row + unroll];
-            });
-          }
-#pragma GCC unroll 8
-          for (int i = 0; i < kBases; ++i) {
-            base[i] += 2;
-            asm("" : "+r"(base[i]));
-          }
-          b += 2 * kWidth;
+        for (int unroll = 0; unroll < 2; ++unroll) {
+          tile_step<O, ROWS, PANELS, VECTORS>(sum, b + unroll * kWidth, b_panel, [&](int r) {
+            return base[r / 3][(r % 3) * row + unroll];
+          });
         }
-        fetches[half] = fetch;
+#pragma GCC unroll 8
+        for (int i = 0; i < kBases; ++i) {
+          base[i] += 2;
+          asm("" : "+r"(base[i]));
+        }
+        b += 2 * kWidth;
       }
-      if (k < t.segment_length) {
-        tile_step<O, ROWS, PANELS, VECTORS>(sum, b, t.b_panel,
+      if (left > 0) {
+        tile_step<O, ROWS, PANELS, VECTORS>(sum, b, b_panel,
                                             [&](int r) { return base[r / 3][(r % 3) * row]; });
-        b += kWidth;
       }
     }
   }
@@ -272,32 +287,31 @@ void lone_tile(const Tile<Sum<O>>& t) {
   using T = Sum<O>;
   constexpr int kWidth = VECTORS * kLanes<T>, kChains = 4;
   typename Vec<T>::V sum[kChains][VECTORS] = {};
-  const O* b = reinterpret_cast<const O*>(t.b);
-  const auto step = [&](int chain, const O* a) {
-    const auto av = splat<O>(*a);
+  for (const Run<T>* run = t.run; run < t.run + t.runs; ++run) {
+    const O* a = reinterpret_cast<const O*>(run->a);
+    const O* b = reinterpret_cast<const O*>(run->b) + t.panel * run->b_step;
+    const auto step = [&](int chain) {
+      const auto av = splat<O>(a[chain]);
 #pragma GCC unroll 2
-    for (int v = 0; v < VECTORS; ++v)
-      sum[chain][v] = multiply_add(av, load(b + chain * kWidth + v * kLanes<O>), sum[chain][v]);
-  };
-  for (int64_t segment = 0; segment < t.segments; ++segment) {
-    const O* a = reinterpret_cast<const O*>(t.a) + segment * t.segment_stride;
-    int64_t k = 0;
-    for (; k + kChains <= t.segment_length; k += kChains) {
+      for (int v = 0; v < VECTORS; ++v)
+        sum[chain][v] = multiply_add(av, load(b + chain * kWidth + v * kLanes<O>), sum[chain][v]);
+    };
+    int64_t left = run->depth;
+    for (; left >= kChains; left -= kChains) {
 #pragma GCC unroll 4
-      for (int chain = 0; chain < kChains; ++chain) step(chain, a + k + chain);
+      for (int chain = 0; chain < kChains; ++chain) step(chain);
+      a += kChains;
       b += kChains * kWidth;
     }
-    const int64_t left = t.segment_length - k;
 #pragma GCC unroll 4
     for (int chain = 0; chain < kChains - 1; ++chain) {
-      if (chain < left) step(chain, a + k + chain);
+      if (chain < left) step(chain);
     }
-    b += left * kWidth;
   }
   typename Vec<T>::V total[1][VECTORS];
 #pragma GCC unroll 2
   for (int v = 0; v < VECTORS; ++v)
-    total[0][v] = (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]);
+    total[0][v] = load(t.from + t.panel * t.from_panel + v * kLanes<T>) + ((sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
   put_sums<VECTORS>(t, total);
 }
 
@@ -335,41 +349,32 @@ BPTT_INLINE int64_t tile_height(int64_t left) {
 
 // Computes `panels` full or single-vector panels for some rows. With few rows it takes as many
 // panels at once as the registers allow; else it goes tile by tile down one panel of B, which stays
-// in cache for all rows. prepare(tile, panel, row, rows) sets what each tile prefetches.
+// in cache for all rows. prepare(tile, rows) sets what each tile prefetches.
 template <class T, class Prepare>
-BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T> t, int64_t rows, int64_t panels,
+BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T>& t, int64_t rows, int64_t panels,
                            bool two_vectors, const Prepare& prepare) {
-  for (int64_t panel = 0; panel < panels;) {
-    const int64_t left = panels - panel;
-    int64_t now = 1;
+  for (t.panel = 0; t.panel < panels;) {
+    const int64_t left = panels - t.panel;
+    t.row = 0;
     if (t.lone) {
-      prepare(t, panel, int64_t(0), rows);
       (two_vectors ? tiles.lone_two : tiles.lone_one)(t);
+      t.panel += 1;
     } else if (two_vectors && left >= 4 && panels_at_once(rows) == 4) {
       tiles.four_panels[rows - 1](t);
-      now = 4;
+      t.panel += 4;
     } else if (two_vectors && left >= 2 && panels_at_once(rows) >= 2) {
-      prepare(t, panel, int64_t(0), rows);
+      prepare(t, rows);
       tiles.two_panels[rows - 1](t);
-      now = 2;
+      t.panel += 2;
     } else {
-      const T* const a = t.a;
-      T* const c = t.c;
-      for (int64_t row = 0; row < rows;) {
-        const int64_t height = tile_height(rows - row);
-        t.a = a + row * t.a_row;
-        t.c = c + row * t.c_row;
-        prepare(t, panel, row, height);
+      while (t.row < rows) {
+        const int64_t height = tile_height(rows - t.row);
+        prepare(t, height);
         (two_vectors ? tiles.two : tiles.one)[height - 1](t);
-        row += height;
+        t.row += height;
       }
-      t.a = a;
-      t.c = c;
+      t.panel += 1;
     }
-    t.b += now * t.b_panel;
-    t.c += now * t.c_panel;
-    if (t.bias) t.bias += now * t.bias_panel;
-    panel += now;
   }
 }
 

@@ -170,10 +170,11 @@ class BackwardSteps {
 
   // Prefetches the data that step t - 1 will read, as far as they may stay in the caches.
   void fetch_ahead(Common& common, int64_t walk, int64_t t, int64_t n0) const {
-    constexpr int64_t kMost = 1 << 17, kPiece = 128;  // bytes
+    constexpr int64_t kMost = 1 << 17;  // bytes
+    const int64_t piece = fetched_bytes(in.kernels);
     ProductArgs<T>& p = common.product;
     const auto rows = [&](const T* from, int64_t row) {
-      return Ahead{from, kPiece, std::min(p.rows * row * int64_t(sizeof(T)), kMost) / kPiece};
+      return Ahead{from, piece, std::min(p.rows * row * int64_t(sizeof(T)), kMost) / piece};
     };
     const StepBackwardArgs<T>& s = common.step;
     const auto& layer = in.tape.layer(walk);
