@@ -206,9 +206,8 @@ class StepForward {
   using V = typename Vec<T>::V;
   static constexpr int kGates = CellOf::kGates, kSums = kGates + CellOf::kApart;
   static constexpr int kJoint = kGates - CellOf::kApart;  // gates whose two products are one sum
-  // Panels of units at once: only one if the step multiplies the input and has several gates,
-  // because their biases are then in planes.
-  static constexpr int kMost = CellOf::kRecurrent && 4 / kGates > 1 ? 4 / kGates : 1;
+  // Panels of units at once: one if there are several gates, whose input parts are in planes.
+  static constexpr int kMost = kGates == 1 ? 4 : 1;
   static constexpr int64_t kTogether = 4;        // tiles of rows at once
   static constexpr int64_t kResident = 1 << 17;  // bytes
   using Sums = T[kTogether * kTileRows][kMost][kSums][kPanel<T>];
