@@ -24,11 +24,12 @@ class BackwardNorms {
     if (in.D == 2 && of_dx()) dx_ = Buffer<T>(checked_count(kept, in.geometry.input_row));
   }
 
-  // The destinations for norms that a cell computes itself, for rows from `row` of a block or
-  // sequences from n on; null if they are not required.
+  // The destinations for norms that a cell computes itself, for rows from `row` of a block or, for
+  // put_c, sequences from n on; null if they are not required.
   double* cell_h(int64_t row) { return h_.count() ? h_.data() + row : nullptr; }
   double* cell_a(int64_t row) { return a_.count() ? a_.data() + row : nullptr; }
-  double* cell_c(int64_t n) { return step_c_.count() ? step_c_.data() + n : nullptr; }
+  double* cell_c(int64_t row) { return c_.count() ? c_.data() + row : nullptr; }
+  double* step_c(int64_t n) { return step_c_.count() ? step_c_.data() + n : nullptr; }
   bool of_a() const { return a_.count() > 0; }
   // Returns whether norms of dL/dx are required for seeds.
   bool of_dx() const { return in.call.seeds && !in.call.seeds->dx_norms.empty(); }
@@ -41,7 +42,7 @@ class BackwardNorms {
   void put_a(int64_t walk, const Block<T>& block, int64_t t, int64_t n, const T* dz) {
     if (a_.count()) a_[place(walk, block, t, n)] = planes_norm(in.kernels, in.geometry, in.H, dz);
   }
-  // Stores the norms that the cell left in cell_c.
+  // Stores the norms that the cell left in step_c.
   void put_c(int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1) {
     for (int64_t n = n0; step_c_.count() && n < n1; ++n) {
       double* to = in.call.seeds ? of_seed(in.call.seeds->flow_c, walk, t, n)

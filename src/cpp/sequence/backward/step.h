@@ -121,6 +121,54 @@ class BackwardSteps {
     if (sharers) sharers->wait();
   }
 
+  // Runs steps [first, last) of a plain cell backward for sequences [n0, n1). dy: dL/dy_t of the last
+  // of them, dy_t and dy_n apart, or null. The norms are those of run, for the rows of that step.
+  void run_evenly(Common& common, int64_t walk, const Block<T>& block, int64_t first, int64_t last,
+                  int64_t n0, int64_t n1, const T* dy, int64_t dy_t, int64_t dy_n, double* norms_h,
+                  double* norms_c, double* norms_a) {
+    StepBackwardArgs<T>& s = common.step;
+    ProductArgs<T>& p = common.product;
+    set_step(s, walk, block, last - 1, n0, n1, norms_c);
+    s.flow_h = norms_h;
+    s.flow_a = norms_a;
+    s.dy = dy;
+    s.dy_row = dy_n;
+    p.rows = n1 - n0;
+    p.scratch = in.operands.at(n0);
+    p.a = s.dz + in.shape.dz_hidden * in.geometry.plane;
+    p.c = s.dh;
+    const int64_t N = in.all.batch(), state = N * s.saved_row, planes = N * s.planes_row,
+                  dz = in.count * s.dz_row;
+    const auto kernel = in.kernels.step_backward[int(in.config.cell)];
+    const auto back = [](auto*& pointer, int64_t distance) {
+      if (pointer) pointer -= distance;
+    };
+    for (int64_t t = last; t-- > first;) {
+      {
+        const Timed timed(Phase::pointwise);
+        kernel(s);
+      }
+      if (in.shape.recurrent()) {
+        const Timed timed(Phase::recurrent);
+        if (p.rows > 3) fetch_ahead(common, walk, t, n0);
+        in.kernels.product(p);
+      }
+      if (t == first) break;
+      s.h_previous -= state;
+      s.h -= state;
+      s.input -= state;
+      back(s.c_previous, state);
+      back(s.c, state);
+      back(s.planes, planes);
+      back(s.dy, dy_t);
+      back(s.flow_h, in.count);
+      back(s.flow_c, in.count);
+      back(s.flow_a, in.count);
+      s.dz -= dz;
+      p.a -= dz;
+    }
+  }
+
   // Cuts and rescales the gradient that goes on to step t - 1.
   void finish(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
     for (int64_t n = n0; in.cuts && n < n1; ++n) {

@@ -50,6 +50,8 @@ class BackwardWalk {
     }
     direct_dy_ =
         !both && in.own.uniform() && !in.extended && !shard.record && !call.seeds && !omega_.on();
+    even_ = direct_dy_ && !in.cuts && !tape.layer(0).recurrent_mask &&
+            !(call.settings.clip_step_norm > 0) && (in.shape.gates == 1 || !norms_.of_a());
     direct_dx_ = !both && in.own.uniform() && !in.truncated() && call.dx && !shard.table_gradient;
   }
 
@@ -165,7 +167,8 @@ class BackwardWalk {
     const bool shares = !in.cuts && !in.tape.layer(0).recurrent_mask &&
                         shares_units(team, in.config, in.kernels, in.count);
     typename BackwardSteps<T>::Common common = steps_.begin(walk);
-    for (int64_t t = block.last; t-- > block.first;) {
+    if (even_ && !shares && n0 < n1) walk_evenly(common, walk, block, end, n0, n1, has_dy);
+    for (int64_t t = block.last; t-- > block.first && (!even_ || shares);) {
       const int64_t own = in.own.uniform() ? n1 : std::min(n1, in.own.live(t));
       step(common, walk, block, t, end, n0, own, has_dy, shares ? &team : nullptr);
     }
@@ -259,7 +262,7 @@ class BackwardWalk {
     }
     const bool noted = direct_dy_ && in.shape.gates == 1;  // the cell computes the norms of dL/da
     steps_.run(common, walk, block, t, n0, n1, direct_dy_ ? norms_.cell_h(at) : nullptr,
-               norms_.cell_c(n0), noted ? norms_.cell_a(at) : nullptr, sharers);
+               norms_.step_c(n0), noted ? norms_.cell_a(at) : nullptr, sharers);
     for (int64_t n = n0; n < n1 && !noted && (norms_.of_a() || in.shard.record); ++n) {
       const T* dz = s.dz + (n - n0) * in.geometry.dz_row;
       norms_.put_a(walk, block, t, n, dz);
@@ -272,6 +275,28 @@ class BackwardWalk {
                   s.h_previous + own * row);
     }
     steps_.finish(walk, t, n0, n1);
+  }
+
+  // Walks the steps of a block for sequences [n0, n1): those whose losses count, then those before.
+  void walk_evenly(typename BackwardSteps<T>::Common& common, int64_t walk, const Block<T>& block,
+                   int64_t end, int64_t n0, int64_t n1, bool has_dy) {
+    const bool top = walk == in.config.walks() - 1;
+    if (block.last == end) enter(walk, block, end - 1, end, n0, n1);
+    const bool given = top && in.call.dy;
+    const int64_t dy_n = given ? in.call.dy_n : in.geometry.features_row;
+    const int64_t dy_t = given ? in.call.dy_t : in.count * dy_n;
+    const int64_t without = !has_dy ? block.last
+                            : top   ? std::clamp(block.counted, block.first, block.last)
+                                    : block.first;
+    const auto run = [&](int64_t first, int64_t last, bool adds_dy) {
+      if (first == last) return;
+      const int64_t at = block.row(last - 1) + n0;
+      steps_.run_evenly(common, walk, block, first, last, n0, n1,
+                        adds_dy ? dy_row(walk, block, last - 1, n0) : nullptr, dy_t, dy_n,
+                        norms_.cell_h(at), norms_.cell_c(at), norms_.cell_a(at));
+    };
+    run(without, block.last, true);
+    run(block.first, without, false);
   }
 
   // Returns the time of the output that reads h of the top layer after step s of a walk.
@@ -367,6 +392,7 @@ class BackwardWalk {
   Buffer<T> dx_[2], dy_;        // [rows, D * R]: dL/dx of the layers between; dL/dy of the outputs
   Buffer<T> block_dx_;          // [rows of a block, I or D * R]
   Buffer<T> top_;               // [rows of a block, D * R]
+  bool even_;  // a step is the kernel of its cell, the product with W_hh and nothing else
   bool direct_dy_, direct_dx_;  // the cell reads dL/dy itself; the product writes the caller's dx
 };
 

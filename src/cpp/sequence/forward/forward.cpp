@@ -29,6 +29,7 @@ class ForwardWalk {
         blocks_(in.order.blocks(0, in.order.steps())),
         cuts_(tape.cuts()),
         direct_y_(in.order.uniform() && in.config.directions() == 1 && !in.stepper.extended()),
+        even_(direct_y_ && !cuts_ && !tape.layer(0).recurrent_mask),
         first_of_top_((in.config.layers - 1) * in.config.directions()) {
     const StackConfig& config = in.config;
     const int64_t N = in.order.batch();
@@ -190,7 +191,11 @@ class ForwardWalk {
       args.panel_end = team.end(args.panel_end);
     }
     const Rows input = input_.fuses(walk) ? input_.rows_of(walk, block, 0, nullptr) : Rows{};
-    for (int64_t t = block.first; t < block.last; ++t) {
+    if (even_ && n0 < n1 && !share.units) {
+      if (input.rows) set_input(args, input, n0);
+      walk_evenly(walk, block, share, n0, n1, args);
+    }
+    for (int64_t t = block.first; t < block.last && !(even_ && !share.units); ++t) {
       if (input.rows) set_input(args, input, block.row(t) + n0);
       step(walk, block, t, share, n0, std::min(n1, in.order.live(t)), args);
       if (share.units) team.wait();
@@ -243,10 +248,11 @@ class ForwardWalk {
     s.x_depth = input.depth;
   }
 
-  // Walks one step for sequences [n0, n1).
-  void step(int64_t walk, const Block<T>& block, int64_t t, const Share& share, int64_t n0,
-            int64_t n1, StepForwardArgs<T>& s) {
-    if (n0 >= n1) return;
+  bool puts_y(int64_t walk) const { return in.call.y && walk >= first_of_top_; }
+
+  // Sets the arguments of step t for sequences [n0, n1).
+  void set_step(int64_t walk, const Block<T>& block, int64_t t, int64_t n0, int64_t n1,
+                StepForwardArgs<T>& s) const {
     const auto& layer = in.tape.layer(walk);
     s.rows = n1 - n0;
     s.scratch = input_.operands(n0);
@@ -257,11 +263,30 @@ class ForwardWalk {
       s.c = in.after(layer.c, block, t, n0, in.geometry.cell_row);
     }
     if (layer.planes) s.planes = in.planes(layer, block, t, n0);
-    const bool puts_y = in.call.y && walk >= first_of_top_;
-    if (puts_y && direct_y_)
+    if (puts_y(walk) && direct_y_)
       s.y = in.call.y + t * in.call.y_t + in.order.sequence(n0) * in.call.y_n;
-    if (cuts_) cut(walk % in.config.directions(), t, n0, n1, s);
     s.input = s.h_previous;
+  }
+
+  // Walks the steps of a block for sequences [n0, n1). From one step to the next, all arguments
+  // move by the rows of a step.
+  void walk_evenly(int64_t walk, const Block<T>& block, const Share& share, int64_t n0, int64_t n1,
+                   StepForwardArgs<T>& s) const {
+    set_step(walk, block, block.first, n0, n1, s);
+    in.stepper.forward_steps(s, block.last - block.first, in.order.batch(), in.call.y_t);
+    if (block.last == in.order.steps()) copy_ends(walk, block.last - 1, share, n0, n1, s);
+  }
+
+  // Walks one step for sequences [n0, n1).
+  void step(int64_t walk, const Block<T>& block, int64_t t, const Share& share, int64_t n0,
+            int64_t n1, StepForwardArgs<T>& s) {
+    if (n0 >= n1) return;
+    const auto& layer = in.tape.layer(walk);
+    set_step(walk, block, t, n0, n1, s);
+    if (cuts_) {
+      cut(walk % in.config.directions(), t, n0, n1, s);
+      s.input = s.h_previous;
+    }
     if (layer.recurrent_mask) {
       T* masked = masked_.data() + n0 * in.geometry.state_row;
       in.gather.mask_recurrent(walk, n0, n1, s.h_previous, masked);
@@ -275,7 +300,7 @@ class ForwardWalk {
       if (z_.count()) extras.z = z_.data() + n0 * in.stepper.z_row();
     }
     in.stepper.forward(in.packed.layers[size_t(walk)], s, extras);
-    if (puts_y && !direct_y_) copy_outputs(walk, t, share, n0, n1, s.h);
+    if (puts_y(walk) && !direct_y_) copy_outputs(walk, t, share, n0, n1, s.h);
     if (t + 1 == in.order.steps() || !in.order.uniform()) copy_ends(walk, t, share, n0, n1, s);
   }
 
@@ -352,6 +377,7 @@ class ForwardWalk {
   const Blocks blocks_;
   const bool cuts_;
   const bool direct_y_;                // the cell itself writes the caller's outputs
+  const bool even_;                    // a step is the kernel of its cell and nothing else
   const int64_t first_of_top_;         // first walk of the top layer
   Buffer<T> cut_h_, cut_c_, masked_;   // [N, R | H]
   Buffer<T> keep_h_, keep_c_;          // [N or 1, H]

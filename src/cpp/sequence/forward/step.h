@@ -110,6 +110,31 @@ class Stepper {
     profile_move(Phase::recurrent, Phase::pointwise, ticks[1]);
   }
 
+  // Runs `steps` steps of a plain cell. The arguments are those of the first step, whose rows are
+  // part of `batch` rows, and on return those of the last; y_t: the distance between steps of y.
+  void forward_steps(StepForwardArgs<T>& s, int64_t steps, int64_t batch, int64_t y_t) const {
+    const Timed timed(Phase::recurrent);
+    uint64_t ticks[2]{};
+    s.ticks = profiling() ? ticks : nullptr;
+    const auto kernel = kernels_.step_forward[int(config_.cell)];
+    const int64_t h = batch * s.h_row, c = s.c ? batch * s.state_row : 0,
+                  planes = s.planes ? batch * s.planes_row : 0, x = s.x ? batch * s.x_row : 0,
+                  y = s.y ? y_t : 0;
+    for (; kernel(s), --steps > 0;) {
+      s.h_previous += h;
+      s.input += h;
+      s.h += h;
+      s.c_previous += c;
+      s.c += c;
+      s.planes += planes;
+      s.x += x;
+      s.y += y;
+    }
+    s.ticks = nullptr;
+    profile_move(Phase::recurrent, Phase::input, ticks[0]);
+    profile_move(Phase::recurrent, Phase::pointwise, ticks[1]);
+  }
+
   // Returns arguments for the layer normalisation of saved planes; backward, of `gates` dz planes.
   NormArgs<T> norm(T* planes, const T* gain, int64_t rows, int64_t hats, int64_t which) const {
     NormArgs<T> a{};
