@@ -16,9 +16,9 @@
 // (simd/narrow.h); scratch has narrow_row(depth) elements per operand, and products have one row.
 // Determinism: the sum over k of an element is one chain k = 0, 1, ... of fused multiply-adds
 // (multiply, then add, if the set has no fma), whichever tile it belongs to. It depends only on the
-// instruction set, never on rows, threads or batch. One exception: recurrent products of a batch of
-// one sequence with few units use four chains each (simd/tile.h: lone_tile). The chains of narrow
-// weights depend on the place of the unit among the panels.
+// instruction set, never on rows, threads or batch. One exception: products of a batch of one
+// sequence with few units use two or four chains each (simd/tile.h: lone_tile).
+// The chains of narrow weights depend on the place of the unit among the panels.
 #pragma once
 
 #include <stddef.h>
@@ -144,7 +144,7 @@ struct ProductArgs {
   const T* bias;  // [groups] rows, bias_group apart, or null
   int64_t bias_group;
   bool accumulate;
-  bool lone;                       // one row of a batch of one sequence; few units use four chains
+  bool lone;                       // one row of a batch of one sequence; few units use more chains
   int64_t panel_begin, panel_end;  // which panels of units to compute
   Ahead ahead[4];
 };

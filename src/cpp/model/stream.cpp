@@ -77,6 +77,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
       product_args<T>(kernels_, 1, R, config_.output, {h(config_.layers - 1, now_), 0},
                       readout_->weight.data(), {y, 0}, operands_.at(0));
   p.bias = readout_->bias.data();
+  p.lone = !kernels_.pairs;  // as for the input (cell.h)
   kernels_.product(p);
 }
 

@@ -184,7 +184,8 @@ class StepForward {
         operands_(s.tiles ? s.operands : s.input),
         operands_row_(s.tiles ? s.operands_row : s.input_row),
         fused_(!CellOf::kOptions && s.x != nullptr),
-        lone_(s.lone && few_chains<T>(s.units, kGates)),
+        lone_(s.lone && few_chains<T>(s.depth, s.units, kGates)),
+        apart_(lone_ && s.tiles),
         large_(s.depth * kGates * kPanel<T> * int64_t(sizeof(T)) > kResident) {}
 
   BPTT_INLINE void run() const {
@@ -251,28 +252,21 @@ class StepForward {
     t.from_row = t.from_panel = 0;
     return t;
   }
-  static BPTT_INLINE void add_run(Tile<T>& t, const T* a, int64_t a_row, int64_t depth,
-                                  const Panel<T>& panel, int gate, int64_t k = 0) {
-    Run<T>& run = t.run[t.runs++];
-    run = {a + k, a_row, panel.packed + gate * panel.size + k * panel.width, panel.size, depth, {}};
-    run.ahead = nothing_ahead(run.b);
-  }
-
   // Begins the sums with the biases and W_ih x_t.
   BPTT_INLINE void add_input(Tile<T>& t, const Part& part, int gate) const {
     const Panel<T> panel(s_.input_weights, s_.x_depth, s_.units, kGates, part.index);
     t.from = s_.bias + panel.unit + gate * s_.plane_stride;
     t.from_panel = kGates == 1 ? kPanel<T> : s_.plane_stride;
-    add_run(t, s_.x + part.row * s_.x_row, s_.x_row, s_.x_depth, panel, gate);
+    add_run(t, s_.x + part.row * s_.x_row, s_.x_row, panel.packed + gate * panel.size, panel.size,
+            panel.width, s_.x_depth, false);
   }
 
-  // Adds W_hh h_{t-1}, in two runs, which prefetch from two places.
+  // Adds W_hh h_{t-1}.
   BPTT_INLINE void add_states(Tile<T>& t, const Panel<T>& panel, const Part& part, int gate) const {
-    const T* a = operands_ + part.row * operands_row_;
-    const int64_t half = s_.depth / 8 * 4;
     t.lone = lone_;
-    add_run(t, a, operands_row_, half, panel, gate);
-    add_run(t, a, operands_row_, s_.depth - half, panel, gate, half);
+    add_run(t, operands_ + part.row * operands_row_, operands_row_,
+            panel.packed + gate * panel.size, panel.size, panel.width, s_.depth,
+            fetches_ahead(part.rows));
   }
 
   // Runs the tiles of `gates` gates from `gate` on, which prefetch what the cell will access.
@@ -290,7 +284,14 @@ class StepForward {
   BPTT_INLINE void multiply(const Panel<T>& panel, const Part& part, Sums& sums) const {
     if constexpr (CellOf::kRecurrent && kJoint > 0) {
       Tile<T> t = tile_of(sums, 0);
-      if (fused_) {
+      if (fused_ && apart_) {
+        Tile<T> input = tile_of(sums, 0);
+        add_input(input, part, 0);
+        run_tiles(tiles_, input, part.rows, part.panels * kJoint, panel.vectors == 2,
+                  [](Tile<T>&, int64_t) {});
+        t.from = t.c;
+        t.from_panel = t.c_panel;
+      } else if (fused_) {
         add_input(t, part, 0);
       } else {
         t.from = input_part<CellOf>(s_, part.row, panel.unit, 0);
@@ -310,6 +311,7 @@ class StepForward {
       constexpr int kFirst = CellOf::kApart ? kGates - 1 : 0;
       Tile<T> t = tile_of(sums, kFirst);
       add_input(t, part, kFirst);
+      t.lone = lone_ && !apart_;
       run_tiles(tiles_, t, part.rows, part.panels * (kGates - kFirst), panel.vectors == 2,
                 [](Tile<T>&, int64_t) {});
     }
@@ -346,7 +348,9 @@ class StepForward {
   const Tiles<T>& tiles_;
   const T* const operands_;
   const int64_t operands_row_;
-  const bool fused_, lone_, large_;
+  // In streams, the order of a sum may differ from that in windows of time. Where states are rounded
+  // to bfloat16 it does not (apart_), because the rounding would magnify the difference.
+  const bool fused_, lone_, apart_, large_;
 };
 
 template <class T, class CellOf>

@@ -73,22 +73,14 @@ void pack(const PackArgs<T>& p) {
   }
 }
 
-// Sets the runs of a tile for `segments` pieces of a row of A, `stride` apart, and one panel of B. A
-// single segment becomes two runs, which may prefetch from two places; the sums are the same.
+// Adds a run of `depth` steps of k to a tile. If it prefetches, it becomes two, which do so from two
+// places; the sums are the same.
 template <class T>
-BPTT_INLINE void set_runs(Tile<T>& t, const T* a, int64_t a_row, int64_t segments, int64_t length,
-                          int64_t stride, const T* b, int64_t width) {
-  const int64_t size = segments * length * width;
-  const int64_t half = segments == 1 && length > 7 ? length / 8 * 4 : length;
-  t.runs = half < length ? 2 : segments;
-  for (int64_t i = 0; i < t.runs; ++i) {
-    Run<T>& run = t.run[i];
-    run.a = a + (half < length ? i * half : i * stride);
-    run.a_row = a_row;
-    run.b = b + i * half * width;
-    run.b_step = size;
-    run.depth = half < length && i == 1 ? length - half : half;
-  }
+BPTT_INLINE void add_run(Tile<T>& t, const T* a, int64_t a_row, const T* b, int64_t b_panel,
+                         int64_t width, int64_t depth, bool in_two) {
+  const int64_t half = in_two ? depth / 8 * 4 : 0;
+  if (in_two) t.run[t.runs++] = {a, a_row, b, b_panel, half, nothing_ahead(b)};
+  t.run[t.runs++] = {a + half, a_row, b + half * width, b_panel, depth - half, nothing_ahead(b)};
 }
 
 // Distributes the memory that a product prefetches over its tiles, as much to each as its runs of k
@@ -151,8 +143,12 @@ BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
     }
     const bool one_group = p.groups == 1;
     Tile<T> t;
-    set_runs(t, p.a, p.a_row, p.segments, p.segment_length, p.segment_stride, panel.packed,
-             panel.width);
+    t.runs = 0;
+    for (int64_t i = 0; i < p.segments; ++i) {
+      add_run(t, p.a + i * p.segment_stride, p.a_row,
+              panel.packed + i * p.segment_length * panel.width, panel.size, panel.width,
+              p.segment_length, p.segments == 1 && fetches_ahead(p.rows));
+    }
     t.c = p.c + panel.unit;
     t.c_row = p.c_row;
     t.c_panel = one_group ? kPanel<T> : p.c_group;
@@ -160,7 +156,7 @@ BPTT_INLINE void multiply(const Tiles<T>& tiles, const ProductArgs<T>& p) {
     t.from_row = 0;
     t.from_panel = !p.bias ? 0 : one_group ? kPanel<T> : p.bias_group;
     t.accumulate = p.accumulate;
-    t.lone = p.lone && few_chains<T>(p.units, p.groups);
+    t.lone = p.lone && few_chains<T>(depth, p.units, p.groups);
     t.last_units = panel.last_units;
     run_tiles(tiles, t, p.rows, one_group ? side_by_side : p.groups, panel.vectors == 2,
               [&plan](Tile<T>& now, int64_t rows) { plan(now, rows); });

@@ -35,14 +35,14 @@ struct NarrowTiles {
 // in small ones it would cost more than it gains.
 constexpr int64_t kDeep = 128;  // steps
 template <int PANELS, int VECTORS>
-BPTT_INLINE void fetch_later(const Tile<float>& t, const float* b) {
-  if (t.segment_length < kDeep) return;
+BPTT_INLINE void fetch_later(const Run<float>& run, const float* b) {
+  if (run.depth < kDeep) return;
   constexpr int64_t kLater = 512, kStep = VECTORS * BPTT_VECTOR_BYTES;  // bytes
 #pragma GCC unroll 4
   for (int panel = 0; panel < PANELS; ++panel) {
 #pragma GCC unroll 2
     for (int64_t line = 0; line < kStep; line += kAlignment)
-      __builtin_prefetch(reinterpret_cast<const char*>(b + panel * t.b_panel) + kLater + line);
+      __builtin_prefetch(reinterpret_cast<const char*>(b + panel * run.b_step) + kLater + line);
   }
 }
 
@@ -69,34 +69,40 @@ struct Halves {
     constexpr int kVectors = PANELS * VECTORS, kWidth = VECTORS * kLanes<float>;
     constexpr int kChains = kVectors >= 8 ? kRegisters / 16 : kVectors >= 4 ? 2 : 4;
     FloatV sum[kChains][kVectors] = {};
-    const auto step = [&](int64_t pair, int chain) {
-      fetch_later<PANELS, VECTORS>(t, t.b + pair * kWidth);
-      const FloatV first = splat(t.a[2 * pair]), second = splat(t.a[2 * pair + 1]);
+    for (const Run<float>* run = t.run; run < t.run + t.runs; ++run) {
+      const float* const panels = run->b + t.panel * run->b_step;
+      const auto step = [&](int64_t pair, int chain) {
+        fetch_later<PANELS, VECTORS>(*run, panels + pair * kWidth);
+        const FloatV first = splat(run->a[2 * pair]), second = splat(run->a[2 * pair + 1]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const PairV weights = PairV(
-            load(t.b + (v / VECTORS) * t.b_panel + pair * kWidth + (v % VECTORS) * kLanes<float>));
-        FloatV& even = sum[chain % kChains][v];
-        even = fma(first, first_half(weights), even);
-        FloatV& odd = sum[(chain + 1) % kChains][v];
-        odd = fma(second, second_half(weights), odd);
+        for (int v = 0; v < kVectors; ++v) {
+          const float* b = panels + (v / VECTORS) * run->b_step + pair * kWidth;
+          const PairV weights = PairV(load(b + (v % VECTORS) * kLanes<float>));
+          FloatV& even = sum[chain % kChains][v];
+          even = fma(first, first_half(weights), even);
+          FloatV& odd = sum[(chain + 1) % kChains][v];
+          odd = fma(second, second_half(weights), odd);
+        }
+      };
+      int64_t pair = 0;
+      if constexpr (kChains == 4) {
+        for (; pair + 2 <= run->depth; pair += 2) {
+          step(pair, 0);
+          step(pair + 1, 2);
+        }
       }
-    };
-    int64_t pair = 0;
-    if constexpr (kChains == 4) {
-      for (; pair + 2 <= t.segment_length; pair += 2) {
-        step(pair, 0);
-        step(pair + 1, 2);
-      }
+      for (; pair < run->depth; ++pair) step(pair, 0);
     }
-    for (; pair < t.segment_length; ++pair) step(pair, 0);
+    FloatV total[1][kVectors];
+    load_from<VECTORS>(t, total);
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      FloatV total = sum[0][v];
-      if constexpr (kChains >= 2) total = total + sum[1][v];
-      if constexpr (kChains == 4) total = total + (sum[2][v] + sum[3][v]);
-      put_sum<VECTORS>(t, 0, v, total);
+      FloatV whole = sum[0][v];
+      if constexpr (kChains >= 2) whole = whole + sum[1][v];
+      if constexpr (kChains == 4) whole = whole + (sum[2][v] + sum[3][v]);
+      total[0][v] = total[0][v] + whole;
     }
+    put_sums<VECTORS>(t, total);
   }
 };
 
@@ -190,37 +196,44 @@ struct Bytes {
   template <int PANELS, int VECTORS>
   static void tile(const Tile<float>& t) {
     constexpr int kVectors = PANELS * VECTORS, kWidth = VECTORS * kLanes<float>;
-    const int64_t quads = t.segment_length - 1;
-    const float* const a = t.a + kHead;
-    FloatV sum[kVectors] = {};
-    for (int64_t begin = 0; begin < quads; begin += kBlock) {
-      const int64_t end = quads - begin < kBlock ? quads : begin + kBlock;
-      Int32V part[kVectors] = {};
-      for (int64_t quad = begin; quad < end; ++quad) {
-        fetch_later<PANELS, VECTORS>(t, t.b + quad * kWidth);
+    FloatV total[1][kVectors];
+    load_from<VECTORS>(t, total);
+    for (const Run<float>* run = t.run; run < t.run + t.runs; ++run) {
+      const int64_t quads = run->depth - 1;
+      const float* const a = run->a + kHead;
+      const float* const panels = run->b + t.panel * run->b_step;
+      FloatV sum[kVectors] = {};
+      for (int64_t begin = 0; begin < quads; begin += kBlock) {
+        const int64_t end = quads - begin < kBlock ? quads : begin + kBlock;
+        Int32V part[kVectors] = {};
+        for (int64_t quad = begin; quad < end; ++quad) {
+          fetch_later<PANELS, VECTORS>(*run, panels + quad * kWidth);
 #pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half) {
-          int32_t pair;
-          memcpy(&pair, a + 2 * quad + half, sizeof pair);
-          const Int16V two = Int16V(Int32V{} + pair);
+          for (int half = 0; half < 2; ++half) {
+            int32_t pair;
+            memcpy(&pair, a + 2 * quad + half, sizeof pair);
+            const Int16V two = Int16V(Int32V{} + pair);
 #pragma GCC unroll 8
-          for (int v = 0; v < kVectors; ++v) {
-            const float* b = t.b + (v / VECTORS) * t.b_panel + quad * kWidth;
-            part[v] += multiply_pairs(
-                two, widen_bytes(reinterpret_cast<const int8_t*>(b) +
-                                 (half * VECTORS + v % VECTORS) * 2 * kLanes<float>));
+            for (int v = 0; v < kVectors; ++v) {
+              const float* b = panels + (v / VECTORS) * run->b_step + quad * kWidth;
+              part[v] += multiply_pairs(
+                  two, widen_bytes(reinterpret_cast<const int8_t*>(b) +
+                                   (half * VECTORS + v % VECTORS) * 2 * kLanes<float>));
+            }
           }
         }
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v)
+          sum[v] = sum[v] + __builtin_convertvector(part[v], FloatV);
       }
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sum[v] = sum[v] + __builtin_convertvector(part[v], FloatV);
+      for (int v = 0; v < kVectors; ++v) {
+        const float* scales = panels + (v / VECTORS) * run->b_step + quads * kWidth;
+        total[0][v] = total[0][v] + sum[v] * splat(run->a[0]) *
+                                        load(scales + (v % VECTORS) * kLanes<float>);
+      }
     }
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const float* scales = t.b + (v / VECTORS) * t.b_panel + quads * kWidth;
-      put_sum<VECTORS>(t, 0, v,
-                       sum[v] * splat(t.a[0]) * load(scales + (v % VECTORS) * kLanes<float>));
-    }
+    put_sums<VECTORS>(t, total);
   }
 };
 

@@ -46,7 +46,8 @@ template <class T>
 struct Tiles {
   const TileFunction<T>*one, *two, *two_panels, *four_panels;  // vectors; panels of two vectors
   const TileFunction<T>*outer_one, *outer_two;
-  TileFunction<T> lone_one, lone_two;  // for a batch of one sequence
+  // For a batch of one sequence, indexed by [panels - 1].
+  const TileFunction<T>*lone_one, *lone_two;
 };
 
 }  // namespace bptt
@@ -150,6 +151,19 @@ BPTT_INLINE void tile_step(typename Vec<Sum<O>>::V (&sum)[ROWS][PANELS * VECTORS
   }
 }
 
+// Loads the beginning of a tile's sums.
+template <int VECTORS, class T, int ROWS, int SUMS>
+BPTT_INLINE void load_from(const Tile<T>& t, typename Vec<T>::V (&sum)[ROWS][SUMS]) {
+  const T* from = t.from + t.row * t.from_row + t.panel * t.from_panel;
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < SUMS; ++p)
+      sum[r][p] = load(from + p / VECTORS * t.from_panel + p % VECTORS * kLanes<T>);
+    from += t.from_row;
+  }
+}
+
 // Stores the sums of a tile to C or adds them to it; !WHOLE: only some units of the last vector of
 // each panel.
 template <int VECTORS, bool WHOLE, class T, int ROWS, int SUMS>
@@ -188,9 +202,9 @@ BPTT_INLINE void put_sums(const Tile<T>& t, const typename Vec<T>::V (&sum)[ROWS
 template <class T>
 alignas(64) constexpr T kZeros[2 * kLanes<T>] = {};
 
-// With few rows, the loads of B alone keep the load units busy: then `ahead` is not read and need
-// not be set.
-constexpr bool fetches_ahead(int panels, int rows) { return panels <= 2 && rows > 3; }
+// Whether tiles of a product of so many rows prefetch. With few rows, the loads of B alone keep the
+// load units busy: then `ahead` is not read and need not be set.
+constexpr bool fetches_ahead(int64_t rows) { return rows > 3; }
 
 template <class O, Layout LAYOUT, int ROWS, int PANELS, int VECTORS>
 void tile(const Tile<Sum<O>>& t) {
@@ -223,15 +237,8 @@ void tile(const Tile<Sum<O>>& t) {
       for (; k < run.depth; ++k) step();
     }
   } else {
-    const T* from = t.from + t.row * t.from_row + t.panel * t.from_panel;
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r) {
-#pragma GCC unroll 8
-      for (int p = 0; p < kSums; ++p)
-        sum[r][p] = load(from + p / VECTORS * t.from_panel + p % VECTORS * kLanes<T>);
-      from += t.from_row;
-    }
-    constexpr bool kFetches = fetches_ahead(PANELS, ROWS);
+    load_from<VECTORS>(t, sum);
+    constexpr bool kFetches = fetches_ahead(ROWS);
     for (const Run<T>* run = t.run; run < t.run + t.runs; ++run) {
       const int64_t row = run->a_row, b_panel = run->b_step;
       const O* a = reinterpret_cast<const O*>(run->a) + t.row * row;
@@ -273,45 +280,69 @@ void tile(const Tile<Sum<O>>& t) {
   put_sums<VECTORS>(t, sum);
 }
 
-// Returns whether one row of a product has too few vectors of sums to hide the latency of a
-// multiply-add.
+// Returns whether the panels of a product of one row that are left over from groups of four have too
+// few vectors of sums to hide the latency of a multiply-add. In a batch of one sequence they then go
+// through lone_tile: all gates of a panel, or the last one to three panels of a product that is too
+// small to be divided between threads (sequence/stack.h: shares_units).
 template <class T>
-BPTT_INLINE bool few_chains(int64_t units, int64_t groups) {
-  return groups * ((units + kPanel<T> - 1) / kPanel<T>) < 4;
+BPTT_INLINE bool few_chains(int64_t depth, int64_t units, int64_t groups) {
+  return groups > 1 || depth * units < kUndivided;
 }
 
-// The tile for such a product in a batch of one sequence: each sum is four chains, over k mod 4. No
-// other tile sums in this way, so the choice may depend on the batch only.
-template <class O, int VECTORS>
+// The number of panels that lone_tile computes at once, at most, by their vectors. Four panels of
+// two vectors have enough sums without it.
+constexpr int kLonePanels[] = {4, 3};
+// With this number of sums and fewer, loads limit it: A is then loaded four elements at a time.
+constexpr int kSumsOfFours = 4;
+
+// The tile for such a product. Each sum is four chains, over k mod 4, or two if there are more than
+// two vectors. No other tile sums in this way, so the choice may depend on the batch and the sizes
+// only, not on threads.
+template <class O, int PANELS, int VECTORS>
 void lone_tile(const Tile<Sum<O>>& t) {
   using T = Sum<O>;
-  constexpr int kWidth = VECTORS * kLanes<T>, kChains = 4;
-  typename Vec<T>::V sum[kChains][VECTORS] = {};
+  constexpr int kWidth = VECTORS * kLanes<T>, kSums = PANELS * VECTORS;
+  constexpr int kChains = kSums > 2 ? 2 : 4;
+  typename Vec<T>::V sum[kChains][kSums] = {};
   for (const Run<T>* run = t.run; run < t.run + t.runs; ++run) {
+    const int64_t panel = run->b_step;
     const O* a = reinterpret_cast<const O*>(run->a);
-    const O* b = reinterpret_cast<const O*>(run->b) + t.panel * run->b_step;
-    const auto step = [&](int chain) {
-      const auto av = splat<O>(a[chain]);
-#pragma GCC unroll 2
-      for (int v = 0; v < VECTORS; ++v)
-        sum[chain][v] = multiply_add(av, load(b + chain * kWidth + v * kLanes<O>), sum[chain][v]);
+    const O* b = reinterpret_cast<const O*>(run->b) + t.panel * panel;
+    const auto step = [&](int k, typename Vec<O>::V av) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kSums; ++i) {
+        const O* at = b + i / VECTORS * panel + k * kWidth + i % VECTORS * kLanes<O>;
+        sum[k % kChains][i] = multiply_add(av, load(at), sum[k % kChains][i]);
+      }
     };
     int64_t left = run->depth;
-    for (; left >= kChains; left -= kChains) {
+    for (; left >= 4; left -= 4) {
+      if constexpr (kSums <= kSumsOfFours) {
+        const Four<O> four(a);
+        step(0, four.template splat_of<0>());
+        step(1, four.template splat_of<1>());
+        step(2, four.template splat_of<2>());
+        step(3, four.template splat_of<3>());
+      } else {
 #pragma GCC unroll 4
-      for (int chain = 0; chain < kChains; ++chain) step(chain);
-      a += kChains;
-      b += kChains * kWidth;
+        for (int i = 0; i < 4; ++i) step(i, splat<O>(a[i]));
+      }
+      a += 4;
+      b += 4 * kWidth;
     }
 #pragma GCC unroll 4
-    for (int chain = 0; chain < kChains - 1; ++chain) {
-      if (chain < left) step(chain);
+    for (int i = 0; i < 3; ++i) {
+      if (i < left) step(i, splat<O>(a[i]));
     }
   }
-  typename Vec<T>::V total[1][VECTORS];
-#pragma GCC unroll 2
-  for (int v = 0; v < VECTORS; ++v)
-    total[0][v] = load(t.from + t.panel * t.from_panel + v * kLanes<T>) + ((sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
+  typename Vec<T>::V total[1][kSums];
+  load_from<VECTORS>(t, total);
+#pragma GCC unroll 8
+  for (int i = 0; i < kSums; ++i) {
+    auto whole = sum[0][i] + sum[1][i];
+    if constexpr (kChains == 4) whole = whole + (sum[2][i] + sum[3][i]);
+    total[0][i] = total[0][i] + whole;
+  }
   put_sums<VECTORS>(t, total);
 }
 
@@ -330,6 +361,10 @@ struct TileTable {
 
 template <class O, Layout LAYOUT, int PANELS, int VECTORS, int MAX_ROWS>
 constexpr TileTable<O, LAYOUT, PANELS, VECTORS, MAX_ROWS> kTileTable{};
+template <class O, int VECTORS>
+constexpr TileFunction<Sum<O>> kLoneTiles[] = {lone_tile<O, 1, VECTORS>, lone_tile<O, 2, VECTORS>,
+                                               lone_tile<O, 3, VECTORS>,
+                                               VECTORS == 1 ? lone_tile<O, 4, 1> : nullptr};
 template <class O>
 constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Layout::by_rows, 1, 1, kTileRows>.of,
                                   kTileTable<O, Layout::by_rows, 1, 2, kTileRows>.of,
@@ -337,8 +372,8 @@ constexpr Tiles<Sum<O>> kTiles = {kTileTable<O, Layout::by_rows, 1, 1, kTileRows
                                   kTileTable<O, Layout::by_rows, 4, 2, 2>.of,
                                   kTileTable<O, Layout::by_columns, 1, 1, kTileRows>.of,
                                   kTileTable<O, Layout::by_columns, 1, 2, kTileRows>.of,
-                                  lone_tile<O, 1>,
-                                  lone_tile<O, 2>};
+                                  kLoneTiles<O, 1>,
+                                  kLoneTiles<O, 2>};
 
 // The height of the next tile when `left` rows remain. Heights are as even as possible, so that no
 // tile has very few rows.
@@ -356,20 +391,20 @@ BPTT_INLINE void run_tiles(const Tiles<T>& tiles, Tile<T>& t, int64_t rows, int6
   for (t.panel = 0; t.panel < panels;) {
     const int64_t left = panels - t.panel;
     t.row = 0;
-    if (t.lone) {
-      (two_vectors ? tiles.lone_two : tiles.lone_one)(t);
-      t.panel += 1;
+    if (t.lone && left <= kLonePanels[two_vectors]) {
+      (two_vectors ? tiles.lone_two : tiles.lone_one)[left - 1](t);
+      t.panel += left;
     } else if (two_vectors && left >= 4 && panels_at_once(rows) == 4) {
       tiles.four_panels[rows - 1](t);
       t.panel += 4;
     } else if (two_vectors && left >= 2 && panels_at_once(rows) >= 2) {
-      prepare(t, rows);
+      if (fetches_ahead(rows)) prepare(t, rows);
       tiles.two_panels[rows - 1](t);
       t.panel += 2;
     } else {
       while (t.row < rows) {
         const int64_t height = tile_height(rows - t.row);
-        prepare(t, height);
+        if (fetches_ahead(height)) prepare(t, height);
         (two_vectors ? tiles.two : tiles.one)[height - 1](t);
         t.row += height;
       }

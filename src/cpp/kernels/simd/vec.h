@@ -127,6 +127,43 @@ BPTT_INLINE typename Vec<T>::V load(const T* p) {
   return v;
 }
 
+// Four consecutive elements, each of which can be copied to all lanes. Copies of floats are made in
+// registers from a single load.
+template <class T>
+struct Four {
+  const T* at;
+  BPTT_INLINE explicit Four(const T* p) : at(p) {}
+  template <int I>
+  BPTT_INLINE typename Vec<T>::V splat_of() const {
+    return splat<T>(at[I]);
+  }
+};
+#if defined(__x86_64__)
+template <>
+struct Four<float> {
+  FloatV quads;
+  BPTT_INLINE explicit Four(const float* p) {
+#if defined(__AVX512F__)
+    quads = FloatV(_mm512_broadcast_f32x4(_mm_loadu_ps(p)));
+#elif defined(__AVX2__)
+    quads = FloatV(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)));
+#else
+    quads = FloatV(_mm_loadu_ps(p));
+#endif
+  }
+  template <int I>
+  BPTT_INLINE FloatV splat_of() const {
+#if defined(__AVX512F__)
+    return FloatV(_mm512_permute_ps(__m512(quads), I * 0x55));
+#elif defined(__AVX2__)
+    return FloatV(_mm256_permute_ps(__m256(quads), I * 0x55));
+#else
+    return FloatV(_mm_shuffle_ps(__m128(quads), __m128(quads), I * 0x55));
+#endif
+  }
+};
+#endif
+
 template <class V, class T>
 BPTT_INLINE void store(T* p, V v) {
   memcpy(p, &v, sizeof v);
