@@ -38,6 +38,7 @@ constexpr Kernels<T> table_of() {
       .norm_forward = norm_forward<T>,
       .norm_backward = norm_backward<T>,
       .add_column_sums = add_column_sums<T>,
+      .add_transposed = add_transposed<T>,
       .add = add<T>,
       .add_products = add_products<T>,
       .multiply = multiply<T>,

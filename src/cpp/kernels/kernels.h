@@ -324,6 +324,9 @@ struct Kernels {
 
   // total[n] += the sum over rows of a[rows, n]
   void (*add_column_sums)(const T* a, int64_t a_row, int64_t rows, int64_t n, T* total);
+  // b[c, r] += a[r, c]
+  void (*add_transposed)(const T* a, int64_t a_row, int64_t rows, int64_t columns, T* b,
+                         int64_t b_row);
   // a[n] += b[n]
   void (*add)(T* a, const T* b, int64_t n);
   // a[n] += b[n] * c[n]

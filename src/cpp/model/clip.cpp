@@ -46,6 +46,19 @@ double sum(const std::vector<double>& values) {
 }  // namespace
 
 template <class T>
+double gradient_largest(const T* gradient, int64_t count) {
+  double largest = 0;
+  for (const double value :
+       of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
+         return kernels.max_abs(values, length);
+       })) {
+    if (std::isnan(value)) return value;
+    largest = std::max(largest, value);
+  }
+  return largest;
+}
+
+template <class T>
 Norm gradient_norm(const T* gradient, int64_t count) {
   const double plain = sum(
       of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
@@ -53,15 +66,8 @@ Norm gradient_norm(const T* gradient, int64_t count) {
       }));
   // Within this range no term that matters overflowed or underflowed.
   if (plain > 1e-280 && plain < 1e300) return {std::sqrt(plain), 0};
-  double largest = 0;
-  for (const double value :
-       of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
-         return kernels.max_abs(values, length);
-       })) {
-    if (std::isnan(value)) return {value, 0};
-    largest = std::max(largest, value);
-  }
-  if (largest == 0 || std::isinf(largest)) return {largest, 0};
+  const double largest = gradient_largest(gradient, count);
+  if (largest == 0 || !std::isfinite(largest)) return {largest, 0};
   const int exponent = std::ilogb(largest);
   const double shifted = sum(
       of_chunks(gradient, count, [&](const Kernels<T>& kernels, const T* values, int64_t length) {
@@ -113,23 +119,28 @@ bool clip_tensor_norm(const Params<T>& params, T* gradient, double max_norm) {
 template <class T>
 double angle(const T* a, const Norm& norm_a, const T* b, const Norm& norm_b, int64_t count) {
   if (!(norm_a.fraction > 0 && norm_b.fraction > 0)) return 0;
-  // Returns element / norm, computed in two factors if float64 cannot represent the norm.
-  const auto unit = [](T element, const Norm& norm, double value) {
-    return std::isnormal(value) ? double(element) / value
-                                : std::ldexp(double(element), -norm.exponent) / norm.fraction;
+  // Differences and sums of the two vectors at length 1, squared and summed in four chains. An
+  // element is divided by the norm in two factors if float64 cannot represent the norm.
+  const double factor_a = 1 / norm_a.value(), factor_b = 1 / norm_b.value();
+  const bool plain = std::isnormal(factor_a) && std::isnormal(factor_b);
+  const auto unit = [plain](T element, double factor, const Norm& norm) {
+    return plain ? double(element) * factor
+                 : std::ldexp(double(element), -norm.exponent) / norm.fraction;
   };
-  const double length_a = norm_a.value(), length_b = norm_b.value();
-  double difference = 0, sum = 0;
+  double differences[4] = {}, sums[4] = {};
   for (int64_t i = 0; i < count; ++i) {
-    const double u = unit(a[i], norm_a, length_a), v = unit(b[i], norm_b, length_b);
-    difference += (u - v) * (u - v);
-    sum += (u + v) * (u + v);
+    const double u = unit(a[i], factor_a, norm_a), v = unit(b[i], factor_b, norm_b);
+    differences[i % 4] += (u - v) * (u - v);
+    sums[i % 4] += (u + v) * (u + v);
   }
+  const auto total = [](const double(&of)[4]) { return (of[0] + of[1]) + (of[2] + of[3]); };
+  const double difference = total(differences), sum = total(sums);
   return 2 * std::atan2(std::sqrt(difference), std::sqrt(sum));
 }
 
 #define BPTT_INSTANTIATE(T)                                                     \
   template double angle(const T*, const Norm&, const T*, const Norm&, int64_t); \
+  template double gradient_largest(const T*, int64_t);                          \
   template Norm gradient_norm(const T*, int64_t);                               \
   template int64_t clip_value(T*, int64_t, double);                             \
   template void rescale(T*, int64_t, double);                                   \

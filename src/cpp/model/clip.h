@@ -13,6 +13,10 @@ namespace bptt {
 template <class T>
 Norm gradient_norm(const T* gradient, int64_t count);  // finite() if all elements are finite
 
+// Returns the largest magnitude of an element; NaN if any is NaN.
+template <class T>
+double gradient_largest(const T* gradient, int64_t count);
+
 // Returns the number of elements changed.
 template <class T>
 int64_t clip_value(T* gradient, int64_t count, double value);

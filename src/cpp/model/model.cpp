@@ -189,12 +189,13 @@ double Model<T>::clip(StepResult& result, Norm& norm) {
   const Params<T>& params = network_.params();
   T* gradient = gradient_.data();
   const int64_t count = params.count();
-  const bool turns = config_.clip_value > 0 || config_.clip_tensor_norm > 0;
-  if (turns) {
+  const bool by_value =
+      config_.clip_value > 0 && gradient_largest(gradient, count) > config_.clip_value;
+  if (by_value || config_.clip_tensor_norm > 0) {
     unclipped_.reserve(count);
     std::memcpy(unclipped_.data(), gradient, size_t(count) * sizeof(T));
   }
-  bool turned = config_.clip_value > 0 && clip_value(gradient, count, config_.clip_value) > 0;
+  bool turned = by_value && clip_value(gradient, count, config_.clip_value) > 0;
   if (config_.clip_tensor_norm > 0 && clip_tensor_norm(params, gradient, config_.clip_tensor_norm))
     turned = true;
   if (turned) {

@@ -121,14 +121,18 @@ void pack_forward(const Stack<T>& stack, const T* parameters, bool one_hot,
         pack(w_ih, I, H, G, layer.input);
         continue;
       }
-      for (int64_t token = team.begin(I); token < team.end(I); ++token) {
-        for (int64_t g = 0; g < G; ++g) {
-          T* row = layer.token_rows.data() + (token * G + g) * plane;
-          for (int64_t u = 0; u < H; ++u) {
-            row[u] = w_ih[(g * H + u) * I + token];
-            if (!config.layer_norm) row[u] += layer.bias[g * plane + u];
-          }
+      const int64_t begin = team.begin(I), end = team.end(I), row = G * plane;
+      for (int64_t token = begin; token < end; ++token) {
+        T* const to = layer.token_rows.data() + token * row;
+        if (config.layer_norm) {
+          std::fill_n(to, row, T(0));
+        } else {
+          std::copy_n(layer.bias.data(), row, to);
         }
+      }
+      for (int64_t g = 0; g < G; ++g) {
+        kernels.add_transposed(w_ih + g * H * I + begin, I, H, end - begin,
+                               layer.token_rows.data() + begin * row + g * plane, row);
       }
     }
   });

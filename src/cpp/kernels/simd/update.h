@@ -3,6 +3,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/simd/math.h"
+#include "kernels/simd/transpose.h"
 
 namespace bptt {
 namespace {
@@ -85,17 +86,42 @@ void scale(T* a, int64_t n, double factor) {
 
 template <class T>
 int64_t clamp_all(T* a, int64_t n, double bound) {
-  int64_t changed = 0;
+  using V = typename Vec<T>::V;
   constexpr T kLeast = sizeof(T) == 4 ? T(0x1p-149) : T(0x1p-1074);  // keeps a bound above 0
-  const T limit = T(bound) == 0 && bound > 0 ? kLeast : T(bound);
-  for (int64_t i = 0; i < n; ++i) {
-    const T v = a[i];
-    if (v > limit || v < -limit) {
-      a[i] = v > 0 ? limit : -limit;
-      ++changed;
-    }
+  constexpr int64_t kPart = 1 << 20;  // elements whose numbers of changes a lane can count
+  const V most = splat<T>(T(bound) == 0 && bound > 0 ? kLeast : T(bound)), least = -most;
+  int64_t changed = 0;
+  for (int64_t from = 0; from < n; from += kPart) {
+    typename Vec<T>::Ints changes{};
+    for_vectors<T>(n - from < kPart ? n - from : kPart, [&](int64_t i, int64_t width) {
+      const V v = load_up_to(a + from + i, width);
+      changes = changes + (v > most) + (v < least);  // -1 for each
+      store_up_to<T>(a + from + i, select(v > most, most, select(v < least, least, v)), width);
+    });
+    changed -= int64_t(sum_lanes(changes));
   }
   return changed;
+}
+
+// b[c, r] += a[r, c]
+template <class T>
+void add_transposed(const T* a, int64_t a_row, int64_t rows, int64_t columns, T* b, int64_t b_row) {
+  constexpr int64_t lanes = kLanes<T>;
+  for (int64_t r = 0; r < rows; r += lanes) {
+    const int64_t height = rows - r < lanes ? rows - r : lanes;
+    for (int64_t c = 0; c < columns; c += lanes) {
+      const int64_t width = columns - c < lanes ? columns - c : lanes;
+      typename Vec<T>::V square[lanes];
+      for (int64_t i = 0; i < lanes; ++i) {
+        square[i] = i < height ? load_up_to(a + (r + i) * a_row + c, width) : typename Vec<T>::V{};
+      }
+      transpose<T>(square);
+      for (int64_t i = 0; i < width; ++i) {
+        T* to = b + (c + i) * b_row + r;
+        store_up_to<T>(to, load_up_to(to, height) + square[i], height);
+      }
+    }
+  }
 }
 
 template <class T>
@@ -157,21 +183,46 @@ void add_scaled(T* a, const T* b, int64_t n, double factor) {
 
 template <class T>
 double max_abs(const T* a, int64_t n) {
-  T largest = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const T v = a[i] < 0 ? -a[i] : a[i];
-    if (!(v <= largest)) largest = v;
-    if (v != v) return double(v);
+  using V = typename Vec<T>::V;
+  V largest{}, spoilt{};  // spoilt: NaN where an element is NaN
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    const V v = load_up_to(a + i, width);
+    largest = at_least(largest, magnitude<T>(v));
+    spoilt = select(v == v, spoilt, v);
+  });
+  T of_lane[kLanes<T>], spoilt_lane[kLanes<T>];
+  store(of_lane, largest);
+  store(spoilt_lane, spoilt);
+  T most = 0;
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if (spoilt_lane[i] != spoilt_lane[i]) return double(spoilt_lane[i]);
+    most = of_lane[i] > most ? of_lane[i] : most;
   }
-  return double(largest);
+  return double(most);
+}
+
+// The largest of n numbers, n > 0; any of them if one is NaN.
+template <class T>
+BPTT_INLINE T largest_of(const T* a, int64_t n) {
+  constexpr int64_t lanes = kLanes<T>;
+  T top = a[0];
+  if (n < lanes) {
+    for (int64_t i = 1; i < n; ++i) top = top < a[i] ? a[i] : top;
+    return top;
+  }
+  auto most = load(a + n - lanes);
+  for (int64_t i = 0; i + lanes <= n; i += lanes) most = at_least(most, load(a + i));
+  T of_lane[lanes];
+  store(of_lane, most);
+  for (int64_t i = 0; i < lanes; ++i) top = top < of_lane[i] ? of_lane[i] : top;
+  return top;
 }
 
 template <class T>
 void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* largest, double* sum,
                  double* chosen) {
   using V = typename Vec<T>::V;
-  T top = logits[0];
-  for (int64_t i = 1; i < n; ++i) top = top < logits[i] ? logits[i] : top;
+  const T top = largest_of(logits, n);
   *largest = double(top);
   *chosen = double(logits[target]);
   const V shift = splat<T>(top);
@@ -195,7 +246,8 @@ void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* la
 // The gradient that an update uses: scaled, plus the weight decay of rules that do not decouple it.
 template <class T, class V>
 BPTT_INLINE V decayed_gradient(const UpdateArgs<T>& u, int64_t i, int64_t width, V p) {
-  const V g = scaled(load_up_to(u.gradient + i, width), u.scale);
+  V g = load_up_to(u.gradient + i, width);
+  if (u.scale != 1) g = scaled(g, u.scale);
   return u.weight_decay != 0 ? fma(splat(T(u.weight_decay)), p, g) : g;
 }
 

@@ -265,11 +265,11 @@ class WeightGradients {
   void finish_tokens(const Team& team, int64_t d, const LayerOffsets& at) {
     const int64_t V = in.config.input, columns = token_columns(), H = in.H;
     for (int64_t p = 0; p < in.shape.gates; ++p) {
-      for (int64_t u = team.begin(H); u < team.end(H); ++u) {
-        T* gradient = in.shard.gradients + at.weight_ih + (in.shape.dz_input[p] * H + u) * V;
-        const T* column = token_gradient_.data() + d * V * columns + p * in.geometry.plane + u;
-        for (int64_t token = 0; token < V; ++token) gradient[token] += column[token * columns];
-      }
+      const int64_t begin = team.begin(H), end = team.end(H);
+      in.kernels.add_transposed(
+          token_gradient_.data() + d * V * columns + p * in.geometry.plane + begin, columns, V,
+          end - begin, in.shard.gradients + at.weight_ih + (in.shape.dz_input[p] * H + begin) * V,
+          V);
     }
   }
 
