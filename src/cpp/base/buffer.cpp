@@ -65,7 +65,7 @@ class Spares {
   }
   void give(void* memory, size_t size) noexcept {
     const auto kept = kept_.try_access();
-    if (!kept || size < kSmallest || size > kLargest) return to_system(memory, size);
+    if (!kept || size > kLargest) return to_system(memory, size);
     while (kept->count == kMost || (kept->count > 0 && kept->total + size > kTotal))
       kept->drop_oldest();
     kept->blocks[kept->count++] = {memory, size};
@@ -73,7 +73,7 @@ class Spares {
   }
 
  private:
-  static constexpr size_t kSmallest = size_t(1) << 12, kLargest = size_t(1) << 23,
+  static constexpr size_t kLargest = size_t(1) << 23,
                           kTotal = size_t(1) << 25, kMost = 64;
   struct Block {
     void* memory = nullptr;

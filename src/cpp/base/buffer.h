@@ -34,7 +34,7 @@ int64_t checked_count(int64_t first, Sizes... rest) {
   return product;
 }
 
-// Memory on a 64-byte boundary; throws std::bad_alloc. Released blocks of 4 KiB to 8 MiB, at most
+// Memory on a 64-byte boundary; throws std::bad_alloc. Released blocks of up to 8 MiB, at most
 // 32 MiB in all, are kept for reuse: a pass needs the same sizes each time, and the system may
 // return fresh pages instead (up to a tenth of a small training step). Neither function waits:
 // while another thread uses the kept blocks, memory comes from the system and returns to it.

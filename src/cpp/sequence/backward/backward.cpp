@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <vector>
+#include <optional>
+#include <span>
 
 #include "sequence/backward/walk.h"
 #include "sequence/norms.h"
@@ -25,7 +26,7 @@ namespace {
 // Sums Omega over all parts and adds its gradient to that of W_hh.
 template <class T>
 void add_omega(const Kernels<T>& kernels, const Stack<T>& stack, const BackwardCall<T>& call,
-               const std::vector<std::unique_ptr<BackwardWalk<T>>>& walks) {
+               std::span<const std::optional<BackwardWalk<T>>> walks) {
   const StackConfig& config = stack.config();
   double total = 0;
   const int64_t size = config.hidden * config.hidden;
@@ -70,7 +71,7 @@ void walk_backward(const Stack<T>& stack, const BackwardCall<T>& call, const Tap
     if (parts > 1 && to[k]) norms[k] = Buffer<double>::zeros(checked_count(parts, flows));
     if (to[k]) std::fill_n(to[k], flows, 0.0);
   }
-  std::vector<std::unique_ptr<BackwardWalk<T>>> walks;
+  std::optional<BackwardWalk<T>> walks[kMostShards];
   for (int64_t i = 0; i < parts; ++i) {
     T* own =
         i == 0 || !call.gradients ? call.gradients : sums.data() + (i - 1) * call.parameter_count;
@@ -83,8 +84,7 @@ void walk_backward(const Stack<T>& stack, const BackwardCall<T>& call, const Tap
                    .record = record.get()};
     for (int k = 0; k < 3; ++k)
       shard.flow[k] = norms[k].count() ? norms[k].data() + i * flows : to[k];
-    walks.push_back(
-        std::make_unique<BackwardWalk<T>>(stack, call, tape, *call.packed, shard, stop));
+    walks[i].emplace(stack, call, tape, *call.packed, shard, stop);
   }
   if (parts == 1) {
     run_team(stack.team_size(order.block_rows()),
@@ -93,7 +93,7 @@ void walk_backward(const Stack<T>& stack, const BackwardCall<T>& call, const Tap
     run_team(std::min(parts, stack.team_size(std::min(order.rows(), kBlockRows))),
              [&](const Team& team) {
                for (int64_t i = team.begin(parts); i < team.end(parts); ++i) {
-                 walks[size_t(i)]->run(Team{0, 1, nullptr}, team.index == 0);
+                 walks[i]->run(Team{0, 1, nullptr}, team.index == 0);
                }
                team.wait();
                if (stop.load()) return;
@@ -114,7 +114,9 @@ void walk_backward(const Stack<T>& stack, const BackwardCall<T>& call, const Tap
              });
   }
   if (stop.load()) stop_call();
-  if (call.settings.omega > 0) add_omega(kernels, stack, call, walks);
+  if (call.settings.omega > 0) {
+    add_omega<T>(kernels, stack, call, {walks, size_t(parts)});
+  }
   if (record) call.flow.detail(*record, tape);
 }
 
