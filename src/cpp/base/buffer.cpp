@@ -73,8 +73,7 @@ class Spares {
   }
 
  private:
-  static constexpr size_t kLargest = size_t(1) << 23,
-                          kTotal = size_t(1) << 25, kMost = 64;
+  static constexpr size_t kLargest = size_t(1) << 23, kTotal = size_t(1) << 25, kMost = 64;
   struct Block {
     void* memory = nullptr;
     size_t size = 0;

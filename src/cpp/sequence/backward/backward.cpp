@@ -114,9 +114,7 @@ void walk_backward(const Stack<T>& stack, const BackwardCall<T>& call, const Tap
              });
   }
   if (stop.load()) stop_call();
-  if (call.settings.omega > 0) {
-    add_omega<T>(kernels, stack, call, {walks, size_t(parts)});
-  }
+  if (call.settings.omega > 0) add_omega<T>(kernels, stack, call, {walks, size_t(parts)});
   if (record) call.flow.detail(*record, tape);
 }
 

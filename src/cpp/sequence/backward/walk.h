@@ -167,10 +167,13 @@ class BackwardWalk {
     const bool shares = !in.cuts && !in.tape.layer(0).recurrent_mask &&
                         shares_units(team, in.config, in.kernels, in.count);
     typename BackwardSteps<T>::Common common = steps_.begin(walk);
-    if (even_ && !shares && n0 < n1) walk_evenly(common, walk, block, end, n0, n1, has_dy);
-    for (int64_t t = block.last; t-- > block.first && (!even_ || shares);) {
-      const int64_t own = in.own.uniform() ? n1 : std::min(n1, in.own.live(t));
-      step(common, walk, block, t, end, n0, own, has_dy, shares ? &team : nullptr);
+    if (!even_ || shares) {
+      for (int64_t t = block.last; t-- > block.first;) {
+        const int64_t own = in.own.uniform() ? n1 : std::min(n1, in.own.live(t));
+        step(common, walk, block, t, end, n0, own, has_dy, shares ? &team : nullptr);
+      }
+    } else if (n0 < n1) {
+      walk_evenly(common, walk, block, end, n0, n1, has_dy);
     }
     const bool tokens = walk < in.D && in.tape.tokens();
     if (tokens && team.index == 0 && (in.shard.gradients || in.shard.table_gradient))

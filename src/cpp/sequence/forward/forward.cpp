@@ -191,14 +191,15 @@ class ForwardWalk {
       args.panel_end = team.end(args.panel_end);
     }
     const Rows input = input_.fuses(walk) ? input_.rows_of(walk, block, 0, nullptr) : Rows{};
-    if (even_ && n0 < n1 && !share.units) {
+    if (!even_ || share.units) {
+      for (int64_t t = block.first; t < block.last; ++t) {
+        if (input.rows) set_input(args, input, block.row(t) + n0);
+        step(walk, block, t, share, n0, std::min(n1, in.order.live(t)), args);
+        if (share.units) team.wait();
+      }
+    } else if (n0 < n1) {
       if (input.rows) set_input(args, input, n0);
       walk_evenly(walk, block, share, n0, n1, args);
-    }
-    for (int64_t t = block.first; t < block.last && !(even_ && !share.units); ++t) {
-      if (input.rows) set_input(args, input, block.row(t) + n0);
-      step(walk, block, t, share, n0, std::min(n1, in.order.live(t)), args);
-      if (share.units) team.wait();
     }
     team.wait();
     return true;

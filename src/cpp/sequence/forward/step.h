@@ -98,41 +98,33 @@ class Stepper {
     return s;
   }
 
-  void forward(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& step,
+  void forward(const typename Packed<T>::Layer& weights, StepForwardArgs<T>& s,
                const StepExtras<T>& extras) const {
-    const Timed timed(Phase::recurrent);
-    if (!profiling()) return forward_untimed(weights, step, extras);
-    uint64_t ticks[2]{};
-    StepForwardArgs<T> counted = step;
-    counted.ticks = ticks;
-    forward_untimed(weights, counted, extras);
-    profile_move(Phase::recurrent, Phase::input, ticks[0]);
-    profile_move(Phase::recurrent, Phase::pointwise, ticks[1]);
+    counted(s, [&] {
+      if (extended_) return forward_extended(weights, s, extras);
+      kernels_.step_forward[int(config_.cell)](s);
+    });
   }
 
   // Runs `steps` steps of a plain cell. The arguments are those of the first step, whose rows are
   // part of `batch` rows, and on return those of the last; y_t: the distance between steps of y.
   void forward_steps(StepForwardArgs<T>& s, int64_t steps, int64_t batch, int64_t y_t) const {
-    const Timed timed(Phase::recurrent);
-    uint64_t ticks[2]{};
-    s.ticks = profiling() ? ticks : nullptr;
     const auto kernel = kernels_.step_forward[int(config_.cell)];
     const int64_t h = batch * s.h_row, c = s.c ? batch * s.state_row : 0,
                   planes = s.planes ? batch * s.planes_row : 0, x = s.x ? batch * s.x_row : 0,
                   y = s.y ? y_t : 0;
-    for (; kernel(s), --steps > 0;) {
-      s.h_previous += h;
-      s.input += h;
-      s.h += h;
-      s.c_previous += c;
-      s.c += c;
-      s.planes += planes;
-      s.x += x;
-      s.y += y;
-    }
-    s.ticks = nullptr;
-    profile_move(Phase::recurrent, Phase::input, ticks[0]);
-    profile_move(Phase::recurrent, Phase::pointwise, ticks[1]);
+    counted(s, [&] {
+      for (; kernel(s), --steps > 0;) {
+        s.h_previous += h;
+        s.input += h;
+        s.h += h;
+        s.c_previous += c;
+        s.c += c;
+        s.planes += planes;
+        s.x += x;
+        s.y += y;
+      }
+    });
   }
 
   // Returns arguments for the layer normalisation of saved planes; backward, of `gates` dz planes.
@@ -150,10 +142,17 @@ class Stepper {
   }
 
  private:
-  void forward_untimed(const typename Packed<T>::Layer& weights, const StepForwardArgs<T>& step,
-                       const StepExtras<T>& extras) const {
-    if (!extended_) return kernels_.step_forward[int(config_.cell)](step);
-    forward_extended(weights, step, extras);
+  // Calls run, whose kernels count the times of their parts if profiling is on.
+  template <class Run>
+  static void counted(StepForwardArgs<T>& s, const Run& run) {
+    const Timed timed(Phase::recurrent);
+    if (!profiling()) return run();
+    uint64_t ticks[2]{};
+    s.ticks = ticks;
+    run();
+    s.ticks = nullptr;
+    profile_move(Phase::recurrent, Phase::input, ticks[0]);
+    profile_move(Phase::recurrent, Phase::pointwise, ticks[1]);
   }
 
   void forward_extended(const typename Packed<T>::Layer& weights, StepForwardArgs<T> s,
