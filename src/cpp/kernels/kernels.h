@@ -68,6 +68,9 @@ constexpr int64_t narrow_row(int64_t depth) {
   return padded_row<float>(depth + 2 * kAlignment / int64_t(sizeof(float)));
 }
 
+// Multiply-adds of a product below which a team never divides its panels.
+constexpr int64_t kUndivided = 1 << 16;
+
 enum class Cell { rnn, lstm, gru, min_gru };
 constexpr int kCellCount = 4;
 

@@ -81,7 +81,7 @@ int64_t shard_count(int64_t batch, int64_t parameters);
 template <class T>
 bool shares_units(const Team& team, const StackConfig& config, const Kernels<T>& kernels,
                   int64_t batch) {
-  constexpr double kWorth = 1 << 15;  // multiply-adds of a member
+  constexpr double kWorth = double(kUndivided / 2);  // multiply-adds of a member
   const double step = double(batch) * double(config.hidden) * double(config.hidden) *
                       double(config.shape().product_gates);
   return team.size > 1 && batch < 2 * team.size && !config.extended() && !kernels.pairs &&
