@@ -46,20 +46,26 @@ struct Lstm {
     if constexpr (OPTIONS) {
       if (s.options->peephole) a_o = fma(peephole(*s.options, next, kO - 1, unit), c, a_o);
     }
-    const V o = sigmoid<T>(a_o);
     store(plane, i);
     if constexpr (!COUPLED) store(plane + next, f);
     store(plane + kG * next, g);
-    store(plane + kO * next, o);
+    store(plane + kO * next, a_o);  // open computes o
     store(s.c + at, c);
+  }
+
+  // Computes o, which c_t does not wait for, and returns it.
+  BPTT_INLINE V open(const StepForwardArgs<T>& s, int64_t row, int64_t unit) const {
+    T* plane = s.planes + row * s.planes_row + kO * s.plane_stride + unit;
+    const V o = sigmoid<T>(load(plane));
+    store(plane, o);
+    return o;
   }
 
   BPTT_INLINE void forward_output(const StepForwardArgs<T>& s, int64_t row, int64_t unit) const {
     if constexpr (OPTIONS) {
       if (s.options->norm) return;  // forward_row computes h_t
     }
-    const V c = load(s.c + row * s.state_row + unit);
-    const V o = load(s.planes + row * s.planes_row + kO * s.plane_stride + unit);
+    const V c = load(s.c + row * s.state_row + unit), o = open(s, row, unit);
     if constexpr (OPTIONS) {
       put(s, row, unit, c, o * tanh<T>(c));
     } else {
@@ -85,8 +91,7 @@ struct Lstm {
     for (int64_t unit = 0; unit < s.units; unit += kLanes<T>) {
       const V fresh = load(c + unit);
       const V a = fma(load(o.gain_c + unit), of.normalised(fresh), load(o.bias_c + unit));
-      const V gate = load(s.planes + row * s.planes_row + kO * s.plane_stride + unit);
-      put(s, row, unit, fresh, gate * tanh<T>(a));
+      put(s, row, unit, fresh, open(s, row, unit) * tanh<T>(a));
     }
   }
 
