@@ -133,7 +133,7 @@ double angle(const T* a, const Norm& norm_a, const T* b, const Norm& norm_b, int
     differences[i % 4] += (u - v) * (u - v);
     sums[i % 4] += (u + v) * (u + v);
   }
-  const auto total = [](const double(&of)[4]) { return (of[0] + of[1]) + (of[2] + of[3]); };
+  const auto total = [](const double (&of)[4]) { return (of[0] + of[1]) + (of[2] + of[3]); };
   const double difference = total(differences), sum = total(sums);
   return 2 * std::atan2(std::sqrt(difference), std::sqrt(sum));
 }
