@@ -385,8 +385,11 @@ BPTT_INLINE typename Vec<T>::V total_dh(const StepBackwardArgs<T>& s, int64_t ro
   return dh + (left >= kLanes<T> ? load(dy) : load_some(dy, left));
 }
 
+// The arguments are copied, because a store of numbers could otherwise change them, so far as the
+// compiler can tell, and every access would read them again.
 template <class T, class CellOf>
-void step_backward(const StepBackwardArgs<T>& s, const CellOf& cell) {
+void step_backward(const StepBackwardArgs<T>& args, const CellOf& cell) {
+  const StepBackwardArgs<T> s = args;
   for (int64_t row = 0; row < s.rows; ++row) {
     RowNorm<T> flow, flow_h;
     if constexpr (CellOf::kOptions) cell.backward_row(s, row);
