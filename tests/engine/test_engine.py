@@ -162,6 +162,21 @@ def test_exact_zeros_stay_zero(isa: str, dtype: str) -> None:
     assert not grads.state.any()
 
 
+@pytest.mark.parametrize("share", [1.02, 3.0])
+def test_gradients_vanish_where_output_gates_are_shut(share: float, isa: str, dtype: str) -> None:
+    """The gates o are subnormal, or 0: h_t / o has few digits there, or is 0 / 0."""
+    H, tiny = 5, np.finfo(dtype).tiny
+    layer = bn.LSTM(3, H, dtype=dtype)
+    params = layer.state_dict()
+    params["bias_ih_l0"][3 * H :] = share * np.log(tiny)
+    layer.load_state_dict(params)
+    y, _, tape = layer.forward(np.ones((4, 2, 3), dtype))
+    assert np.all(np.abs(y) < tiny)
+    grads = layer.backward(tape, np.ones_like(y))
+    for part in (grads.flat, grads.x, *grads.state):
+        assert np.all(np.abs(part) < 100 * tiny)
+
+
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "sigmoid", "identity"])
 def test_nan_stays_in_its_own_row(nonlinearity: str, isa: str, dtype: str) -> None:
     layer = bn.RNN(3, 5, nonlinearity=nonlinearity, dtype=dtype)

@@ -235,7 +235,7 @@ class BackwardSteps {
       p.ahead[1] = rows(in.before(layer.h, layer.planes ? t - 1 : t, n0, in.geometry.state_row),
                         in.geometry.state_row);
     }
-    if (layer.c && in.shard.gradients)  // which only its weight gradient reads
+    if (layer.c)
       p.ahead[3] = rows(in.before(layer.h, t, n0, in.geometry.state_row), in.geometry.state_row);
     if (s.dy && walk == in.config.walks() - 1 && in.call.dy)
       p.ahead[2] = rows(s.dy - in.call.dy_t, in.call.dy_n);
