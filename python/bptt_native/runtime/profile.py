@@ -24,8 +24,9 @@ class profile:  # noqa: N801
         Total seconds of all threads: "packing" (of weights), "input" (products with W_ih),
         "recurrent" (products with W_hh, forward and backward), "pointwise" (activations and their
         gradients), "weight_gradients", "input_gradients", "readout" (with the loss), "clip" (with
-        the norm), "optimizer", "other" (copies, and waiting for other threads during passes). All
-        are zero until the block ends.
+        the norm), "optimizer", "other" (copies, and waiting for other threads during passes). Where
+        one product multiplies input and state, its time is divided by their sizes. All are zero
+        until the block ends.
     elapsed : float
         Wall-clock seconds from the start of the block to its end.
 

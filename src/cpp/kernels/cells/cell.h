@@ -145,29 +145,34 @@ BPTT_INLINE void fetch_rows(const StepForwardArgs<T>& s, int64_t row, int64_t ro
     first = piece(s.planes + gate * s.plane_stride, s.planes_row);
     if constexpr (CellOf::kHasC) {
       second = gate == 0   ? piece(s.c_previous, s.state_row)
-                 : gate == 1 ? piece(s.c, s.state_row)
-                 : gate == 2 ? h
-                             : y;
+               : gate == 1 ? piece(s.c, s.state_row)
+               : gate == 2 ? h
+                           : y;
     } else {
       second = gate == 0 ? h : gate == 1 ? y : piece(s.planes + 3 * s.plane_stride, s.planes_row);
     }
   }
 }
 
-// Adds the time that a scope takes to one of a step's counters, if the step has counters.
+// Adds the time that a scope takes, or a part of it, to one of a step's counters, if the step has
+// counters.
 template <class T>
 class Counted {
  public:
-  BPTT_INLINE Counted(const StepForwardArgs<T>& s, int counter)
-      : ticks_(s.ticks ? s.ticks + counter : nullptr), start_(ticks_ ? clock_ticks() : 0) {}
+  BPTT_INLINE Counted(const StepForwardArgs<T>& s, int counter, int64_t part = 1, int64_t whole = 1)
+      : ticks_(s.ticks ? s.ticks + counter : nullptr),
+        part_(part),
+        whole_(whole),
+        start_(ticks_ ? clock_ticks() : 0) {}
   BPTT_INLINE ~Counted() {
-    if (ticks_) *ticks_ += clock_ticks() - start_;
+    if (ticks_) *ticks_ += (clock_ticks() - start_) * uint64_t(part_) / uint64_t(whole_);
   }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
 
  private:
   uint64_t* const ticks_;
+  const int64_t part_, whole_;
   const uint64_t start_;
 };
 constexpr int kInputTicks = 0, kCellTicks = 1;
@@ -252,13 +257,14 @@ class StepForward {
     t.from_row = t.from_panel = 0;
     return t;
   }
+
   // Begins the sums with the biases and W_ih x_t.
   BPTT_INLINE void add_input(Tile<T>& t, const Part& part, int gate) const {
     const Panel<T> panel(s_.input_weights, s_.x_depth, s_.units, kGates, part.index);
     t.from = s_.bias + panel.unit + gate * s_.plane_stride;
     t.from_panel = kGates == 1 ? kPanel<T> : s_.plane_stride;
     add_run(t, s_.x + part.row * s_.x_row, s_.x_row, panel.packed + gate * panel.size, panel.size,
-            panel.width, s_.x_depth, false);
+            panel.width, s_.x_depth, !CellOf::kRecurrent && fetches_ahead(part.rows));
   }
 
   // Adds W_hh h_{t-1}.
@@ -279,6 +285,13 @@ class StepForward {
               });
   }
 
+  // Runs the tiles of `gates` gates, which prefetch nothing.
+  BPTT_INLINE void run_plainly(Tile<T>& t, const Panel<T>& panel, const Part& part,
+                               int gates) const {
+    run_tiles(tiles_, t, part.rows, part.panels * gates, panel.vectors == 2,
+              [](Tile<T>&, int64_t) {});
+  }
+
   // sums = W_ih x_t + bias + W_hh h_{t-1}; kApart: the last gate's input part and its W_hh h_{t-1}
   // are separate.
   BPTT_INLINE void multiply(const Panel<T>& panel, const Part& part, Sums& sums) const {
@@ -287,8 +300,7 @@ class StepForward {
       if (fused_ && apart_) {
         Tile<T> input = tile_of(sums, 0);
         add_input(input, part, 0);
-        run_tiles(tiles_, input, part.rows, part.panels * kJoint, panel.vectors == 2,
-                  [](Tile<T>&, int64_t) {});
+        run_plainly(input, panel, part, kJoint);
         t.from = t.c;
         t.from_panel = t.c_panel;
       } else if (fused_) {
@@ -299,6 +311,8 @@ class StepForward {
         t.from_panel = kGates == 1 ? kPanel<T> : s_.plane_stride;
       }
       add_states(t, panel, part, 0);
+      const int64_t x_depth = fused_ && !apart_ ? s_.x_depth : 0;
+      const Counted<T> counted(s_, kInputTicks, x_depth, x_depth + s_.depth);
       run(t, panel, part, 0, kJoint);
     }
     if constexpr (CellOf::kApart) {
@@ -312,8 +326,7 @@ class StepForward {
       Tile<T> t = tile_of(sums, kFirst);
       add_input(t, part, kFirst);
       t.lone = lone_ && !apart_;
-      run_tiles(tiles_, t, part.rows, part.panels * (kGates - kFirst), panel.vectors == 2,
-                [](Tile<T>&, int64_t) {});
+      CellOf::kApart ? run_plainly(t, panel, part, 1) : run(t, panel, part, 0, kGates);
     }
   }
 

@@ -229,8 +229,8 @@ struct Bytes {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const float* scales = panels + (v / VECTORS) * run->b_step + quads * kWidth;
-        total[0][v] = total[0][v] + sum[v] * splat(run->a[0]) *
-                                        load(scales + (v % VECTORS) * kLanes<float>);
+        total[0][v] =
+            total[0][v] + sum[v] * splat(run->a[0]) * load(scales + (v % VECTORS) * kLanes<float>);
       }
     }
     put_sums<VECTORS>(t, total);
