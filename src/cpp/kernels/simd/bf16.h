@@ -109,7 +109,7 @@ void outer_of_pairs(const OuterArgs<float>& o) {
           store(strip + i * kWidth + column, pair_up(first, second));
         }
       }
-      outer_rows(kTiles<BfPair>, own, m, height, strip, kWidth, begin, count);
+      outer_rows(kTiles<BfPair>, own, m, height, 0, own.units, strip, kWidth, begin, count);
     }
     m += height;
   }

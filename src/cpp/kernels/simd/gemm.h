@@ -169,12 +169,13 @@ void product(const ProductArgs<T>& p) {
   multiply(kTiles<T>, p);
 }
 
-// Computes rows [m, m + height) of C from steps [k, k + count) of their sums (not packed: all
-// steps). a: the left operands of these steps.
+// Computes rows [m, m + height) and units [first, end) of C from steps [k, k + count) of their sums
+// (not packed: all steps). a: the left operands of these steps.
 template <class T>
 BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_t m, int64_t height,
-                            const T* a, int64_t a_row, int64_t k, int64_t count) {
-  for (int64_t unit = 0; unit < o.units; unit += kPanel<T>) {
+                            int64_t first, int64_t end, const T* a, int64_t a_row, int64_t k,
+                            int64_t count) {
+  for (int64_t unit = first; unit < end; unit += kPanel<T>) {
     const Panel<T> panel(o.b, o.depth, o.units, 1, unit / kPanel<T>);
     Tile<T> t;
     Run<T>& run = t.run[0];
@@ -206,12 +207,20 @@ BPTT_INLINE void outer_rows(const Tiles<T>& tiles, const OuterArgs<T>& o, int64_
   }
 }
 
+// All rows of C go through some units before the next ones, so that their part of B stays in the
+// second-level cache: 5 to 7 % of a product with 1 MB of B.
 template <class T>
 void outer(const OuterArgs<T>& o) {
-  for (int64_t m = 0; m < o.columns_a;) {
-    const int64_t height = tile_height(o.columns_a - m);
-    outer_rows(kTiles<T>, o, m, height, o.a + m, o.a_row, 0, o.depth);
-    m += height;
+  constexpr int64_t kPart = (1 << 18) / int64_t(sizeof(T));
+  const int64_t panels = kPart / (o.depth * kPanel<T>);
+  const int64_t part = (panels > 0 ? panels : 1) * kPanel<T>;
+  for (int64_t first = 0; first < o.units; first += part) {
+    const int64_t end = o.units - first < part ? o.units : first + part;
+    for (int64_t m = 0; m < o.columns_a;) {
+      const int64_t height = tile_height(o.columns_a - m);
+      outer_rows(kTiles<T>, o, m, height, first, end, o.a + m, o.a_row, 0, o.depth);
+      m += height;
+    }
   }
 }
 
