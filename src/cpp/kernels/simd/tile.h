@@ -69,12 +69,8 @@ constexpr int kTileRows = 5;
 #endif
 
 // The most rows for which two panels are computed together: their sums, a vector of B and one of A
-// per row fill the registers. SSE2 needs one more register for the product.
-#if defined(__AVX2__) || defined(__aarch64__)
-constexpr int kPairRows = kRegisters == 32 ? 6 : 3;
-#else
-constexpr int kPairRows = 2;
-#endif
+// per row fill the registers, and without a fused multiply-add one for the product.
+constexpr int kPairRows = kRegisters == 32 ? 6 : kFused ? 3 : 2;
 
 // The number of panels computed together for few rows: more than eight chains of multiply-adds hide
 // their latency.

@@ -86,6 +86,13 @@ constexpr int kRegisters = 32;
 constexpr int kRegisters = 16;
 #endif
 
+// Whether a multiply-add is one instruction: with all but SSE2, where the product needs a register.
+#if defined(__FMA__) || defined(__aarch64__)
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
+
 #define BPTT_INLINE inline __attribute__((always_inline))
 
 template <class T>
