@@ -13,9 +13,9 @@
 //                                    kRecurrent. kApart: a of the last gate is W_ih x_t + b, and
 //                                    the next element is its W_hh h_{t-1}
 //     forward_output(s, row, unit)   kTwoPasses: computes what depends on the gates, after forward
-//                                    has processed some hundred units; one chain of dependent
-//                                    operations directly after another would leave the processor
-//                                    too little to overlap
+//                                    has processed all rows and units of a tile; one chain of
+//                                    dependent operations directly after another would leave the
+//                                    processor too little to overlap
 //     forward_row(s, row)            kOptions: work on the whole row, after its units
 //     backward_row(s, row)           kOptions: the same backward, before its units
 //     backward(s, row, unit)         computes one vector of units of one row
