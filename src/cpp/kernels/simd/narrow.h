@@ -226,11 +226,15 @@ struct Bytes {
         for (int v = 0; v < kVectors; ++v)
           sum[v] = sum[v] + __builtin_convertvector(part[v], FloatV);
       }
+      // The scale of the row comes first if it is at most 1, and last otherwise. Then no product
+      // overflows unless the result does.
+      const FloatV row = splat(run->a[0]);
+      const bool first = run->a[0] <= 1;
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const float* scales = panels + (v / VECTORS) * run->b_step + quads * kWidth;
-        total[0][v] =
-            total[0][v] + sum[v] * splat(run->a[0]) * load(scales + (v % VECTORS) * kLanes<float>);
+        const FloatV scale = load(scales + (v % VECTORS) * kLanes<float>);
+        total[0][v] = total[0][v] + (first ? sum[v] * row * scale : sum[v] * scale * row);
       }
     }
     put_sums<VECTORS>(t, total);
