@@ -87,6 +87,7 @@ int main(int argc, char** argv) {
         bptt_layer_options layers;
         bptt_stream_options reading;
         bptt_model* model;
+        long before;
         OK(bptt_model_options_init(&options, sizeof options));
         OK(bptt_layer_options_init(&layers, sizeof layers));
         OK(bptt_stream_options_init(&reading, sizeof reading));
@@ -98,15 +99,15 @@ int main(int argc, char** argv) {
         options.vocab_size = input ? I : 0;
         options.embedding_size = input == 2 ? 3 : 0;
         options.output_size = O;
+        before = counts ? interposed_calls() : 0;
         OK(bptt_model_create(&options, &layers, NULL, &model));
+        REQUIRE(!counts || interposed_calls() > before + 10); /* the counter works */
         check_refusals(model, dtypes[dtype]);
         for (weights = 0; weights < (dtype ? 1 : 3); ++weights) {
           bptt_stream* stream;
-          long before = counts ? interposed_calls() : 0;
           reading.weights = (bptt_weights)weights;
           OK(bptt_stream_create(model, &reading, &stream));
           REFUSED(input ? BPTT_ERR_RANGE : BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, I, y));
-          REQUIRE(!counts || interposed_calls() > before + 10); /* the counter works */
           before = counts ? interposed_calls() : 0;
           run_steps(stream, cells[cell], input);
           REQUIRE(!counts || interposed_calls() == before);
