@@ -35,7 +35,7 @@ class Row:
     phase: str
     operations: float  # of products
     measured: float  # milliseconds
-    besides: float = 0.0  # milliseconds of work that is not products, part of the least time
+    other: float = 0.0  # milliseconds of work outside products, part of the least time
 
     def text(self, isa: str, item: Item, peak: float, tile: float) -> str:
         """Return the line, with the rates in Gflop/s.
@@ -43,7 +43,7 @@ class Row:
         The difference is that of the measured time and the time at the tile rate.
         """
         ideal = [self.operations / rate / 1e6 for rate in (peak, tile)]
-        least = ideal[1] + self.besides
+        least = ideal[1] + self.other
         shares = [f"{100 * t / self.measured:.0f} %" if self.operations else "-" for t in ideal]
         cells = [isa, f"{item.shape} {item.cell}", self.phase, f"{ideal[0]:.4g}", f"{least:.4g}",
                  f"{self.measured:.4g}", *shares, f"{self.measured - least:.4g}"]  # fmt: skip

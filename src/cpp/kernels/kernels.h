@@ -68,6 +68,9 @@ constexpr int64_t narrow_row(int64_t depth) {
   return padded_row<float>(depth + 2 * kAlignment / int64_t(sizeof(float)));
 }
 
+// The rows from which on a product prefetches (Ahead).
+constexpr int64_t kFetchingRows = 4;
+
 // Multiply-adds of a product below which a team never divides its panels.
 constexpr int64_t kUndivided = 1 << 16;
 

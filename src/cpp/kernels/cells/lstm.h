@@ -109,7 +109,8 @@ struct Lstm {
     V dh = total_dh(s, row, unit), carried = load(s.dc + at);
     V da_o, dc, kept{}, c{};
     if constexpr (!OPTIONS) {
-      // Where o is below the normal numbers, the error of tanh(c_t) vanishes in products with o.
+      // Where o is below the normal numbers, the error of tanh(c_t) vanishes in products with o,
+      // unless dh is near the largest number.
       const V h = load(s.h + saved), tanh_c = h / at_least(splat<T>(kLeastNormal), o);
       dc = fma(dh * o, fma(-tanh_c, tanh_c, one), carried);
       da_o = dh * h * (one - o);

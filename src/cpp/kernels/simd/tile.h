@@ -198,9 +198,9 @@ BPTT_INLINE void put_sums(const Tile<T>& t, const typename Vec<T>::V (&sum)[ROWS
 template <class T>
 alignas(64) constexpr T kZeros[2 * kLanes<T>] = {};
 
-// Whether tiles of a product of so many rows prefetch. With few rows, the loads of B alone keep the
-// load units busy: then `ahead` is not read and need not be set.
-constexpr bool fetches_ahead(int64_t rows) { return rows > 3; }
+// Returns whether tiles of a product of `rows` rows prefetch. With few rows, the loads of B alone keep
+// the load units busy: `ahead` is then neither read nor set.
+constexpr bool fetches_ahead(int64_t rows) { return rows >= kFetchingRows; }
 
 template <class O, Layout LAYOUT, int ROWS, int PANELS, int VECTORS>
 void tile(const Tile<Sum<O>>& t) {

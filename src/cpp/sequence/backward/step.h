@@ -110,7 +110,7 @@ class BackwardSteps {
       p.panel_end = sharers->end(panels);
       n0 = 0;
       sharers->wait();
-    } else if (p.rows > 3 && !in.shard.shared) {
+    } else if (p.rows >= kFetchingRows && !in.shard.shared) {
       fetch_ahead(common, walk, t, n0);
     }
     p.scratch = in.operands.at(n0);
@@ -150,7 +150,7 @@ class BackwardSteps {
       }
       if (in.shape.recurrent()) {
         const Timed timed(Phase::recurrent);
-        if (p.rows > 3) fetch_ahead(common, walk, t, n0);
+        if (p.rows >= kFetchingRows) fetch_ahead(common, walk, t, n0);
         in.kernels.product(p);
       }
       if (t == first) break;
