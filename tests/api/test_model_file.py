@@ -140,7 +140,8 @@ def test_a_start_that_is_refused_now_still_loads():
     m = bn.load(DATA / "model_dale_identity.safetensors")
     assert m.config["init"] == "identity"
     assert m.config["dale"] == 0.67
-    assert np.array_equal(m(m.tensors["x"])[0], m.tensors["out"])
+    # Versions may round sums in another order.
+    np.testing.assert_allclose(m(m.tensors["x"])[0], m.tensors["out"], rtol=2e-6, atol=2e-7)
     m.train_step(m.tensors["x"], m.tensors["x"])
     with pytest.raises(
         ValueError, match=r"argument 'init': expected a value other than 'identity'"
