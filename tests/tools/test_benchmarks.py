@@ -273,7 +273,8 @@ def test_the_guard_names_losses_of_percentages_beyond_their_interval() -> None:
     pairs = [
         (found("tiny", 1.0, 50.0), found("tiny", 2.0, 40.0)),  # of another peak: 25 % slower
         (found("small", 1.0, 50.0), found("small", 1.04, 48.0)),  # the interval begins below 3 %
-        (found("deep", 1.0, 50.0), found("deep", 2.0, 50.0)),
+        (found("deep", 1.0, 50.0), found("deep", 2.0, 50.0)),  # the peak is lower, too
+        (found("long", 1.0, 50.0), found("long", 1.0, 40.0)),  # only the peak is higher
     ]
     assert guard.losses(pairs) == [
         "train tiny lstm: 50.0 -> 40.0 % of the FMA peak, 25 % slower (22 to 29 %)"
@@ -292,7 +293,7 @@ def test_the_guard_measures_only_where_results_are_kept(tmp_path, monkeypatch, c
     assert main(options) == 0
     none = f"benchmarks guard: there are no kept results of this CPU, {folder.name}\n"
     assert capsys.readouterr().out == none
-    kept = replace(row("bptt", 1.0), cell="rnn", percent_of_peak=1e6)
+    kept = replace(row("bptt", 1e-3), cell="rnn", percent_of_peak=1e6)
     results.write(folder / "float32-1.csv", {"date": "2026-01-02"}, [kept])
     assert main(options) == 0
     printed = capsys.readouterr().out
