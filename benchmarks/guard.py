@@ -2,9 +2,9 @@
 that are kept for this CPU and instruction set.
 
 It measures training steps of this library alone, in about a minute. An item counts as slower if
-both its time and its percentage of the FMA peak say so: times depend on the clock of the moment, and
-the peak, measured in short bursts, may rise without them. It never fails because of a loss: the
-machine may be shared.
+both its time and its percentage of the FMA peak say so: times depend on the clock of the moment,
+and the peak, measured in short bursts, may rise without them. It never fails because of a loss:
+the machine may be shared.
 """
 
 from __future__ import annotations
