@@ -223,7 +223,8 @@ class StepForward {
     int64_t index, panels, row, rows;
   };
 
-  // Panels are processed one at a time; with few rows up to four, to have enough independent sums.
+  // Panels are processed one at a time; with one gate and few rows up to four, to have enough
+  // independent sums.
   BPTT_INLINE int64_t panels_from(int64_t index, const Panel<T>& panel) const {
     int64_t panels = 1;
     if (s_.rows > kPairRows || panel.vectors != 2) return panels;
