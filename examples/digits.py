@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import bptt_native as bn
-from bptt_native.training.fit import evaluate, fit
+from bptt_native import evaluate, fit
 
 CHOSEN = {"cell": "gru", "hidden": 128, "lr": 1e-2}  # the best of --search
 GRID = {"cell": ("lstm", "gru"), "hidden": (64, 128), "lr": (2e-3, 5e-3, 1e-2)}

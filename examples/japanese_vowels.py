@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import bptt_native as bn
+from bptt_native import fit, predict
 from bptt_native.apps.tables import Scaling
-from bptt_native.training.fit import fit, predict
 
 CHOSEN = {"cell": "gru", "num_layers": 2, "recurrent_dropout": 0.0}  # the best of --search
 GRID = {"cell": ("lstm", "gru"), "num_layers": (1, 2), "recurrent_dropout": (0.0, 0.3)}

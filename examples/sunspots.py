@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import bptt_native as bn
+from bptt_native import fit
 from bptt_native.apps.forecast import Forecast, autoregression, persistence
-from bptt_native.training.fit import fit
 
 CHOSEN = {"cell": "gru", "hidden": 32, "epochs": 100}  # the best of --search
 GRID = {"cell": ("rnn", "gru", "lstm"), "hidden": (8, 16, 32, 64), "epochs": (50, 100, 200)}

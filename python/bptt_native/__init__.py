@@ -1,6 +1,7 @@
 """Recurrent networks trained by backpropagation through time, in a SIMD engine of their own."""
 
 import sys
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if sys.version_info < (3, 12):
     # Later versions refuse by themselves; before, the import of the engine would never return.
@@ -24,6 +25,8 @@ finally:
     del _startup
 
 from ._core import Tape, __version__
+from .models.model import Model
+from .models.model_file import load
 from .nn.cells import GRU, LSTM, RNN, MinGRU
 from .nn.gradients import (
     Gradients,
@@ -33,10 +36,8 @@ from .nn.gradients import (
     clip_grad_tensor_norm_,
     clip_grad_value_,
 )
-from .nn.model import Model
-from .nn.model_file import load
 from .nn.optimizers import SGD, Adagrad, Adam, Lion, RMSprop
-from .nn.parameters import Parameter
+from .nn.parameter import Parameter
 from .nn.stream import Stream
 from .options.init import Init
 from .runtime.profile import profile
@@ -49,6 +50,29 @@ from .runtime.settings import (
     set_num_threads,
 )
 
+fit, evaluate, predict = Model.fit, Model.evaluate, Model.predict
+
+if _TYPE_CHECKING:
+    from . import diagnostics, plots
+    from .models.resume import resume
+    from .training import schedules
+    from .training.fit import FitResult
+    from .training.schedules import EarlyStopping
+    from .training.trainer import TrainingDiverged
+    from .training.watch import Watch
+
+# The names that are imported when they are first used, and the modules that have them.
+_LATER = {
+    "EarlyStopping": "training.schedules",
+    "FitResult": "training.fit",
+    "TrainingDiverged": "training.trainer",
+    "Watch": "training.watch",
+    "diagnostics": "",
+    "plots": "",
+    "resume": "models.resume",
+    "schedules": "training",
+}
+
 __all__ = [
     "GRU",
     "LSTM",
@@ -56,6 +80,8 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
+    "EarlyStopping",
+    "FitResult",
     "Gradients",
     "Init",
     "Lion",
@@ -66,19 +92,44 @@ __all__ = [
     "StepResult",
     "Stream",
     "Tape",
+    "TrainingDiverged",
     "UpdateResult",
+    "Watch",
     "__version__",
     "available_isas",
     "clip_grad_norm_",
     "clip_grad_tensor_norm_",
     "clip_grad_value_",
+    "diagnostics",
+    "evaluate",
+    "fit",
     "get_flush_subnormals",
     "get_num_threads",
     "isa",
     "load",
+    "plots",
+    "predict",
     "profile",
+    "resume",
+    "schedules",
     "set_flush_subnormals",
     "set_num_threads",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module("." + (_LATER[name] or name), __name__)
+    value = getattr(module, name) if _LATER[name] else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 del sys

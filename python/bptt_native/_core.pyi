@@ -145,7 +145,7 @@ class Model:
         draw: int | None,
     ) -> tuple[StepResult, Gradients]: ...
     def apply(self, gradients: npt.ArrayLike) -> UpdateResult: ...
-    def evaluate(
+    def eval_step(
         self,
         x: npt.ArrayLike,
         targets: npt.ArrayLike,

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native import diagnostics
-from bptt_native.training.evaluation import evaluate, predict
-from bptt_native.training.fit import fit
+from bptt_native import diagnostics, evaluate, fit, predict
 
 T, N, I, H, O, V = 5, 3, 4, 6, 3, 7  # noqa: E741
 Call = Callable[[Any], Any]
@@ -42,7 +40,7 @@ ENTRIES: dict[str, tuple[str, Call]] = {
     "values": ("targets", lambda v: mse.train_step(x, v)),
     "weights": ("weights", lambda v: mse.train_step(x, values, weights=v)),
     "gradients x": ("x", lambda v: mse.gradients(v, values)),
-    "evaluate targets": ("targets", lambda v: mse.evaluate(x, v)),
+    "eval_step targets": ("targets", lambda v: mse.eval_step(x, v)),
     "class_weights": ("class_weights", lambda v: bn.Model(
         vocab_size=V, hidden_size=H, output_size=V, class_weights=v)),
     "parameters": (names[0], lambda v: lstm.load_state_dict({**lstm.state_dict(), names[0]: v})),

@@ -364,7 +364,7 @@ def test_skipped_steps_use_up_no_draw(options, tmp_path):
 
 
 def test_skipped_updates_of_several_batches_use_up_no_draw():
-    from bptt_native.training.fit import fit
+    from bptt_native import fit
 
     x = np.random.default_rng(0).standard_normal((5, 8, 2)).astype("f4")
     y = np.arange(8) % 3

@@ -41,7 +41,7 @@ class Bench:
         self.model.apply(self.model.gradients(x, classes)[1])
 
     def evaluate(self) -> None:
-        self.model.evaluate(x, classes)
+        self.model.eval_step(x, classes)
         self.model(x)
 
     def passes(self) -> None:

@@ -94,10 +94,10 @@ def test_no_other_thread_resizes_an_array_of_a_running_call() -> None:
             "model call": (x, lambda a: mse(a)),
             "model state": (gh, lambda a: model(tokens, a)),
             "model backward": (dout, lambda a: mse.backward(mse_tape, a).flat),
-            "evaluate x": (tokens, lambda a: model.evaluate(a, goals)),
-            "evaluate targets": (goals, lambda a: model.evaluate(tokens, a)),
-            "evaluate values": (values, lambda a: mse.evaluate(x, a)),
-            "evaluate weights": (weights, lambda a: mse.evaluate(x, values, weights=a)),
+            "evaluate x": (tokens, lambda a: model.eval_step(a, goals)),
+            "evaluate targets": (goals, lambda a: model.eval_step(tokens, a)),
+            "evaluate values": (values, lambda a: mse.eval_step(x, a)),
+            "evaluate weights": (weights, lambda a: mse.eval_step(x, values, weights=a)),
             "gradients x": (x, lambda a: mse.gradients(a, values, draw=0)[1].flat),
             "gradients targets": (values, lambda a: mse.gradients(x, a, draw=0)[1].flat),
             "gradients classes": (goals, lambda a: model.gradients(tokens, a, draw=0)[1].flat),
@@ -193,7 +193,7 @@ def test_no_other_thread_resizes_an_array_that_python_checks_and_converts() -> N
         """
         import gc, os
         from bptt_native import diagnostics
-        from bptt_native.training.fit import evaluate, fit, predict
+        from bptt_native import evaluate, fit, predict
 
         PACKAGE = os.path.dirname(bn.__file__)
 
@@ -260,7 +260,6 @@ def test_no_other_thread_resizes_an_array_that_python_checks_and_converts() -> N
             "fit targets": (y.copy(), lambda a: fit(last, x, a, epochs=1)),
             "fit, a list": (x[:, 0].copy(), lambda a: fit(last, [x[:, 1], a], y[:2], epochs=1)),
             "validation": (x.copy(), lambda a: fit(last, x, y, validation=(a, y), epochs=1)),
-            "predict": (x.copy(), lambda a: predict(last, a)),
             "evaluate": (y.copy(), lambda a: evaluate(last, x, a)),
             "tensors": (np.zeros(9, "f4"), attach),
             "tensors, converted": (np.zeros(9, "f2"), attach),
@@ -278,6 +277,7 @@ def test_no_other_thread_resizes_an_array_that_python_checks_and_converts() -> N
                 layer, draw(6, 2, 3), outputs=a)),
         }
         copied = {  # until they are copied
+            "predict": (x.copy(), lambda a: predict(last, a)),
             "class weights": (np.ones(4), weigh),
             "class weights, converted": (np.ones(4, "f4"), weigh),
             "a list": (draw(2, 3), lambda a: layer.forward([a, a])),

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import fit, predict
 from bptt_native import reference as ref
 from bptt_native.diagnostics import backward_seeds, connectivity, gradient_flow
 from bptt_native.training.batches import read_data, source_of
-from bptt_native.training.fit import fit, predict
 from bptt_native.training.watch import look
 from helpers.arrays import generator, largest_error
 from helpers.cells import LAYERS
@@ -96,7 +96,7 @@ def test_a_pass_is_the_reference(cell, options, masked, targets, isa, dtype, com
     assert reverse.any() == (targets == "last")
     plain = by_reference(model, x, y, **passage)  # without random masks and without a tape
     np.testing.assert_allclose(model(x, **passage)[0], plain.out, atol=TOLERANCE[dtype])
-    value, _ = model.evaluate(x, y, **passage)
+    value, _ = model.eval_step(x, y, **passage)
     assert value == pytest.approx(plain.loss, rel=TOLERANCE[dtype])
     comparisons.add("the reference, one target per sequence", len(gradients))
 

@@ -41,7 +41,7 @@ def test_every_loss_is_its_formula(case, targets, reduction, isa, comparisons):
     by_hand = m.backward(tape, dout)
     result, gradients = m.gradients(x, y, weights=weights)
     assert abs(result.loss - want) <= TOLERANCE * abs(want)
-    assert m.evaluate(x, y, weights=weights)[0] == result.loss
+    assert m.eval_step(x, y, weights=weights)[0] == result.loss
     assert all(close(gradients[name], by_hand[name]) for name in by_hand)
     np.testing.assert_allclose(result.flow, by_hand.flow, rtol=1e-9)
     comparisons.add("NumPy, losses")
@@ -272,7 +272,7 @@ def test_what_stands_where_a_weight_is_zero_is_not_read(loss):
     wanted, gradients = m.gradients(x, y, weights=weights)
     y[weights == 0] = 10**6 if loss == "cross_entropy" else np.nan
     got, same = m.gradients(x, y, weights=weights)
-    assert got.loss == wanted.loss == m.evaluate(x, y, weights=weights > 0)[0]
+    assert got.loss == wanted.loss == m.eval_step(x, y, weights=weights > 0)[0]
     assert np.array_equal(same.flat, gradients.flat)
 
 
@@ -308,7 +308,7 @@ def test_the_same_bits_for_any_number_of_threads(case, isa):
         m = model(loss, dtype="float32", **options)
         steps = [m.train_step(x, y, weights=weights).loss for _ in range(3)]
         _, gradients = m.gradients(x, y, weights=weights)
-        seen.add((*steps, m.evaluate(x, y, weights=weights)[0], gradients.flat.tobytes()))
+        seen.add((*steps, m.eval_step(x, y, weights=weights)[0], gradients.flat.tobytes()))
     assert len(seen) == 1
 
 
@@ -334,8 +334,8 @@ def test_options_are_kept(tmp_path):
         assert twin.config == m.config
         assert twin.config["class_weights"] == CLASS_WEIGHTS
         assert "class_weights=(0.5, 2.0, 0.0, 1.0, 3.0)" in repr(twin)
-    loss = m.evaluate(x, y, weights=weights)[0]
-    assert [twin.evaluate(x, y, weights=weights)[0] for twin in twins[:2]] == [loss, loss]
+    loss = m.eval_step(x, y, weights=weights)[0]
+    assert [twin.eval_step(x, y, weights=weights)[0] for twin in twins[:2]] == [loss, loss]
     assert model("mse").config["class_weights"] is None
 
 
@@ -472,7 +472,7 @@ HOSTILE_TARGETS = [
 def test_impossible_targets_are_refused(loss, y, weights, kind, argument, got):
     m = model(loss)
     x, before = np.ones((T, N, I)), m.state_dict()
-    for name in ("train_step", "gradients", "evaluate"):
+    for name in ("train_step", "gradients", "eval_step"):
         pattern = rf"^Model\.{name}: argument '{argument}': expected .*got .+"
         with pytest.raises(kind, match=pattern) as caught:
             getattr(m, name)(x, y, weights=weights)

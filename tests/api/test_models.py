@@ -45,7 +45,7 @@ def test_a_step_equals_its_parts(cell, targets, loss, reduction):
         if loss == "cross_entropy"
         else draw(*shape, 3, dtype="f8")
     )
-    evaluated, state_after = m.evaluate(x, aim, state)
+    evaluated, state_after = m.eval_step(x, aim, state)
     out, out_state, tape = parts.forward(x, state)
     assert out.shape == (*shape, 3)
     assert_same(parts(x, state)[0], out)
@@ -79,15 +79,15 @@ def test_a_step_equals_its_parts(cell, targets, loss, reduction):
 def test_models_take_one_sequence_without_a_batch_axis():
     m = model()
     tokens = generator().integers(0, 7, T + 1)
-    loss, state = m.evaluate(tokens[:-1], tokens[1:])
+    loss, state = m.eval_step(tokens[:-1], tokens[1:])
     assert state[0].shape == (1, H)
-    batched, _ = m.evaluate(tokens[:-1, None], tokens[1:, None])
+    batched, _ = m.eval_step(tokens[:-1, None], tokens[1:, None])
     assert loss == batched
     out, _, tape = m.forward(tokens[:-1], state)
     assert out.shape == (T, 7)
     assert m.backward(tape, out).state[1].shape == (1, H)
     last = model(targets="last")
-    assert last.evaluate(tokens[:-1], tokens[-1])[0] > 0
+    assert last.eval_step(tokens[:-1], tokens[-1])[0] > 0
     assert last(tokens)[0].shape == (7,)
 
 

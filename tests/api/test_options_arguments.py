@@ -205,7 +205,7 @@ ENTRIES = {
     "Model.forward": lambda **named: model.forward(x, **named),
     "Model.train_step": lambda **named: model.train_step(x, goal, **named),
     "Model.gradients": lambda **named: model.gradients(x, goal, **named),
-    "Model.evaluate": lambda **named: model.evaluate(x, goal, **named),
+    "Model.eval_step": lambda **named: model.eval_step(x, goal, **named),
 }
 BAD_LENGTHS = {
     "zero": [0, T, T], "above T": [T, T, T + 1], "negative": [T, -1, T], "a fraction": [1, 2.5, 3],
@@ -302,23 +302,23 @@ def test_padding_is_never_read():
         assert (one.loss, one.grad_norm) == (two.loss, two.grad_norm)
     assert not two.skipped
     assert (
-        a.evaluate(x, goal, lengths=lengths)[0]
-        == b.evaluate(spoilt, spoilt_goal, lengths=lengths)[0]
+        a.eval_step(x, goal, lengths=lengths)[0]
+        == b.eval_step(spoilt, spoilt_goal, lengths=lengths)[0]
     )
     tokens = rng.integers(0, 7, (T, N))
     words = bn.Model("gru", vocab_size=7, hidden_size=H, output_size=7)
-    want = words.evaluate(tokens, tokens, lengths=lengths)[0]
+    want = words.eval_step(tokens, tokens, lengths=lengths)[0]
     wrong = np.where(beyond, -(2**60), tokens)
-    assert words.evaluate(wrong, wrong, lengths=lengths)[0] == want
+    assert words.eval_step(wrong, wrong, lengths=lengths)[0] == want
     with pytest.raises(IndexError, match=r"at step 1 of sequence 1"):
         words(wrong)
 
 
 def test_weights_may_say_which_targets_count():
     mask = rng.random((T, N)) < 0.5
-    wanted = model.evaluate(x, goal, weights=mask.astype("f4"))[0]
-    assert model.evaluate(x, goal, weights=mask)[0] == wanted != model.evaluate(x, goal)[0]
-    assert model.evaluate(x, goal, weights=mask.tolist())[0] == wanted
+    wanted = model.eval_step(x, goal, weights=mask.astype("f4"))[0]
+    assert model.eval_step(x, goal, weights=mask)[0] == wanted != model.eval_step(x, goal)[0]
+    assert model.eval_step(x, goal, weights=mask.tolist())[0] == wanted
 
 
 def test_an_unbatched_sequence_has_one_length():
@@ -466,8 +466,8 @@ def test_a_model_with_the_batch_first(loss, targets):
     outs = models[0](x, state)[0], models[1](x.swapaxes(0, 1).copy(), state)[0]
     np.testing.assert_array_equal(outs[0], swap(outs[1]))
     assert (
-        models[0].evaluate(x, aim, state, **named)[0]
-        == models[1].evaluate(x.swapaxes(0, 1), swap(aim), state, **turned)[0]
+        models[0].eval_step(x, aim, state, **named)[0]
+        == models[1].eval_step(x.swapaxes(0, 1), swap(aim), state, **turned)[0]
     )
     tape = models[1].forward(x.swapaxes(0, 1))[2]
     assert models[1].backward(tape, outs[1]).x.shape == (N, T, I)

@@ -114,15 +114,15 @@ def test_one_pass_gives_loss_and_outputs(case, targets):
             if targets == "every":
                 y, weights = (v if v is None else v.swapaxes(0, 1) for v in (y, weights))
         given = {"lengths": lengths, "weights": weights}
-        alone, last = m.evaluate(x, y, **given)
-        total, state, outputs = m.evaluate(x, y, return_outputs=True, **given)
+        alone, last = m.eval_step(x, y, **given)
+        total, state, outputs = m.eval_step(x, y, return_outputs=True, **given)
         assert total == alone
         assert all(np.array_equal(a, b) for a, b in zip(last, state, strict=True))
         assert outputs.tobytes() == m(x, lengths=lengths)[0].tobytes()
-    single, _, own = m.evaluate(
+    single, _, own = m.eval_step(
         x[2], y[2], return_outputs=True, weights=None if weights is None else weights[2]
     )
     assert own.shape == ((T, O) if targets == "every" else (O,))
     assert math.isfinite(single)
-    with pytest.raises(TypeError, match=r"^Model\.evaluate: argument 'return_outputs': expected"):
-        m.evaluate(x, y, return_outputs="yes")
+    with pytest.raises(TypeError, match=r"^Model\.eval_step: argument 'return_outputs': expected"):
+        m.eval_step(x, y, return_outputs="yes")

@@ -71,14 +71,14 @@ FLOAT_ENTRIES = {
         np.ones((T, N), "f4"),
         lambda v: mse_model.train_step(x, values, weights=v),
     ),
-    "Model.evaluate targets": ("targets", values, lambda v: mse_model.evaluate(x, v)),
+    "Model.eval_step targets": ("targets", values, lambda v: mse_model.eval_step(x, v)),
     "Model.__call__ x": ("x", x, lambda v: mse_model(v)),
     "Model.backward dout": ("dout", out, lambda v: mse_model.backward(mse_tape, v)),
 }
 TOKEN_ENTRIES = {
     "Model.train_step x": ("x", ids, lambda v: tokens_model.train_step(v, ids)),
     "Model.train_step targets": ("targets", ids, lambda v: tokens_model.train_step(ids, v)),
-    "Model.evaluate x": ("x", ids, lambda v: tokens_model.evaluate(v, ids)),
+    "Model.eval_step x": ("x", ids, lambda v: tokens_model.eval_step(v, ids)),
     "Model.forward x": ("x", ids, lambda v: tokens_model.forward(v)),
     "Model.__call__ x, embedding": ("x", ids, lambda v: last_model(v)),
     "LSTM.__call__ x": ("x", ids % I, lambda v: lstm(v)),

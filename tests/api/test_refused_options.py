@@ -208,6 +208,6 @@ def test_two_directions_need_memory_for_all_steps_without_a_tape_too():
         bidirectional=True, dtype="float64",
     )  # fmt: skip
     tokens = np.broadcast_to(np.zeros((1, 1), np.int64), (2**23, 1))
-    for call in (lambda: both(tokens), lambda: both.evaluate(tokens, [0])):
+    for call in (lambda: both(tokens), lambda: both.eval_step(tokens, [0])):
         with pytest.raises(MemoryError, match="sizes that fit into this machine"):
             call()

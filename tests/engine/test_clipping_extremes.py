@@ -125,7 +125,7 @@ def test_clipping_inside_bptt(cell, value, most, isa):
 
 def test_gradients_of_several_batches_overflow_no_sooner_than_their_mean():
     """Two sequences of 200 steps count 400 targets: a gradient of 1e36 times that is too much."""
-    from bptt_native.training.fit import fit
+    from bptt_native import fit
 
     m = bn.Model(input_size=1, hidden_size=3, output_size=1, loss="mse", clip_norm=1.0)
     x = np.ones((200, 8, 1), "f4")

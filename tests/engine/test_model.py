@@ -101,7 +101,7 @@ def test_evaluate_and_a_loss_of_your_own(cell, inputs, loss, targets, dtype) -> 
     x = x.astype(dtype) if x.dtype.kind == "f" else x
     y = y.astype(dtype) if y.dtype.kind == "f" else y
     out, state = m(x)
-    value, last = m.evaluate(x, y)
+    value, last = m.eval_step(x, y)
     out2, _, tape = m.forward(x)
     np.testing.assert_array_equal(out, out2)
     np.testing.assert_array_equal(np.asarray(state), np.asarray(last))

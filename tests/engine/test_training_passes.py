@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native import reference
-from bptt_native.training.evaluation import evaluate, predict
+from bptt_native import evaluate, predict, reference
 from helpers.arrays import assert_same, draw, generator
 from helpers.cells import LAYERS
 from helpers.nets import TOLERANCE, cast, error_of, option_net, reference_forward
@@ -74,12 +73,12 @@ def test_evaluate_has_the_loss_of_training(options, dtype):
     targets = targets[-1] if options.get("targets") else targets
     lengths = generator(2).integers(1, 41, 17)
     for number in (0, 3):
-        loss, state = model.evaluate(x, targets, lengths=lengths, training=True, draw=number)
+        loss, state = model.eval_step(x, targets, lengths=lengths, training=True, draw=number)
         step, _ = model.gradients(x, targets, lengths=lengths, draw=number)
         assert loss == step.loss
         assert_same(state, step.state)
-    assert loss != model.evaluate(x, targets, lengths=lengths)[0]
-    next_loss, _ = model.evaluate(x, targets, lengths=lengths, training=True)
+    assert loss != model.eval_step(x, targets, lengths=lengths)[0]
+    next_loss, _ = model.eval_step(x, targets, lengths=lengths, training=True)
     assert next_loss == model.train_step(x, targets, lengths=lengths).loss
 
 
@@ -115,9 +114,9 @@ def test_memory_does_not_grow_with_time():
         layer = dict(hidden_size=32, num_layers=2, dropout=0.2, recurrent_dropout=0.2, zoneout=0.1)
         model = bn.Model("lstm", vocab_size=3, output_size=2, targets="last", **layer)
         x = np.zeros((160_000, 1), np.int64)
-        model.evaluate(x[:1000], [0], training=True)
+        model.eval_step(x[:1000], [0], training=True)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        model.evaluate(x, [0], training=True)
+        model.eval_step(x, [0], training=True)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -126,14 +125,14 @@ def test_memory_does_not_grow_with_time():
 
 def test_predictions_are_drawn_batch_by_batch():
     model, x = model_of(batch_first=True), draw(5, 8, 3)
-    got = predict(model, x, batch_size=2, training=True, draw=4)
+    got = predict(model, x, kind="outputs", batch_size=2, training=True, draw=4)
     for index, start in enumerate((0, 2, 4)):
         want, _ = model(x[start : start + 2], training=True, draw=4 + index)
         np.testing.assert_array_equal(got[start : start + 2], want)
     targets = generator(3).integers(0, 4, (5, 8))
     metrics = evaluate(model, x, targets, batch_size=5, training=True, draw=6)
     assert metrics.loss == pytest.approx(
-        model.evaluate(x, targets, training=True, draw=6)[0], rel=1e-12
+        model.eval_step(x, targets, training=True, draw=6)[0], rel=1e-12
     )
     assert metrics.accuracy == (got_classes(model, x, 6) == targets).mean()
     again = evaluate(model, x, targets, batch_size=5, training=True)
@@ -167,7 +166,7 @@ def test_bad_arguments_are_refused(arguments, kind, text):
     calls = {
         "LSTM.__call__": lambda: layer(x, **arguments),
         "Model.__call__": lambda: model(x, **arguments),
-        "Model.evaluate": lambda: model.evaluate(x, targets, **arguments),
+        "Model.eval_step": lambda: model.eval_step(x, targets, **arguments),
         "evaluate": lambda: evaluate(model, [x[:, 0]], [targets[:, 0]], **arguments),
         "predict": lambda: predict(model, [x[:, 0]], **arguments),
     }

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import fit
 from bptt_native.apps.sampling import load_text_model
 from bptt_native.cli.main import main
-from bptt_native.training.fit import fit
 from helpers.paths import DATA
 from helpers.program import program
 

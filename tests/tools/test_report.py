@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import Watch, fit
 from bptt_native.apps.sampling import load_text_model
 from bptt_native.apps.tables import Table
 from bptt_native.apps.text import TextOptions, TextTrainer
@@ -17,10 +18,8 @@ from bptt_native.cli.main import main
 from bptt_native.diagnostics import connectivity, lyapunov
 from bptt_native.report import collect, page
 from bptt_native.report.data import _short as short
-from bptt_native.training.fit import fit
 from bptt_native.training.gradient_record import GradientRecord, LayerRecord, read_records
 from bptt_native.training.history import LOSS, HistoryRow, read_history
-from bptt_native.training.watch import Watch
 
 NASTY = "</script><b>&\"'`\\ ${x}@data@ שלום عربى e\u0301 \u2028\u2029\u200f\u0000\t\r\n \U0001f600"
 STATUS = "return document.getElementById('status').innerText"

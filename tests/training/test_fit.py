@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import EarlyStopping, TrainingDiverged, evaluate, fit, predict, resume
 from bptt_native.training.batches import Sequences, Streams, read_data, source_of
-from bptt_native.training.fit import evaluate, fit, predict, resume
 from bptt_native.training.history import read_history
-from bptt_native.training.schedules import Cosine, EarlyStopping, Plateau, StepDecay, Warmup
-from bptt_native.training.trainer import TrainingDiverged
+from bptt_native.training.schedules import Cosine, Plateau, StepDecay, Warmup
 from helpers.fitting import bits, classifier, figures, regressor, sequences, series, tagger
 
 # ------------------------------------------------------------------------------------------ batches
@@ -271,10 +270,10 @@ def test_tokens_and_values():
 def test_evaluation_is_the_mean_over_all_targets():
     x, y = sequences(10)
     model = classifier()
-    whole, _ = model.evaluate(np.stack(x, axis=1), y)
+    whole, _ = model.eval_step(np.stack(x, axis=1), y)
     assert evaluate(model, x, y, batch_size=3).loss == pytest.approx(whole, rel=1e-6)
     total = classifier(reduction="sum")
-    whole, _ = total.evaluate(np.stack(x, axis=1), y)
+    whole, _ = total.eval_step(np.stack(x, axis=1), y)
     assert evaluate(total, x, y, batch_size=3).loss == pytest.approx(whole, rel=1e-6)
 
 
@@ -285,9 +284,9 @@ def test_ragged_sequences_are_what_they_are_alone(window):
     model = tagger(dtype="float64")
     x = [s.astype(np.float64) for s in x]
     alone = [model(s)[0] for s in x]
-    for a, b in zip(alone, predict(model, x, batch_size=4, window=window), strict=True):
+    for a, b in zip(alone, predict(model, x, kind="outputs", batch_size=4, window=window), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
-    losses = [model.evaluate(s, t)[0] * len(s) for s, t in zip(x, y, strict=True)]
+    losses = [model.eval_step(s, t)[0] * len(s) for s, t in zip(x, y, strict=True)]
     got = evaluate(model, x, y, batch_size=4, window=window)
     assert got.loss == pytest.approx(sum(losses) / sum(map(len, x)), rel=1e-12)
     right = sum((a.argmax(axis=1) == t).sum() for a, t in zip(alone, y, strict=True))
@@ -308,10 +307,10 @@ def test_the_accuracy_is_that_of_the_pass_of_the_loss(monkeypatch):
 
         return call
 
-    for name in ("__call__", "evaluate", "forward"):
+    for name in ("__call__", "eval_step", "forward"):
         monkeypatch.setattr(bn.Model, name, counted(name, getattr(bn.Model, name)))
     assert evaluate(model, x, y, batch_size=5).accuracy == right
-    assert calls == ["evaluate"] * 4
+    assert calls == ["eval_step"] * 4
 
 
 def test_ragged_sequences_are_learnt():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native.training.fit import FitTrainer, fit, resume
+from bptt_native import fit, resume
+from bptt_native.training.fit import FitTrainer
 from helpers.fitting import bits, classifier, sequences
 
 WRONG = [

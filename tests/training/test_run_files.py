@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import EarlyStopping, Watch, fit, resume
 from bptt_native.apps.tables import write_table
 from bptt_native.apps.text_data import read_text
 from bptt_native.cli.main import main
 from bptt_native.runtime import documents, files
-from bptt_native.training.fit import fit, resume
 from bptt_native.training.gradient_record import open_records, read_records
 from bptt_native.training.history import open_history, read_history
 from bptt_native.training.run_files import (
@@ -33,8 +33,6 @@ from bptt_native.training.run_files import (
     RESULTS,
     clear,
 )
-from bptt_native.training.schedules import EarlyStopping
-from bptt_native.training.watch import Watch
 from helpers.fitting import bits, figures
 from helpers.program import caller, refused
 

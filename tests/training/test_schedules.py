@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from bptt_native import EarlyStopping
 from bptt_native.training.schedules import (
     SCHEDULES,
     Constant,
     Cosine,
-    EarlyStopping,
     Exponential,
     Plateau,
     StepDecay,

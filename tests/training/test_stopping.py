@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import EarlyStopping, TrainingDiverged, evaluate, fit, predict, resume
 from bptt_native.training import fit as fit_module
 from bptt_native.training.evaluation import Metrics
-from bptt_native.training.fit import FitTrainer, evaluate, fit, predict, resume
-from bptt_native.training.schedules import EarlyStopping
-from bptt_native.training.trainer import TrainingDiverged
+from bptt_native.training.fit import FitTrainer
 from helpers.fitting import bits, classifier, figures, regressor, sequences, tagger
 
 

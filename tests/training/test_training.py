@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import TrainingDiverged
 from bptt_native.apps.sampling import load_text_model
 from bptt_native.apps.text import TextTrainer
 from bptt_native.apps.vocabulary import Vocabulary
@@ -14,7 +15,7 @@ from bptt_native.training.history import (
     read_history,
     summary,
 )
-from bptt_native.training.trainer import HISTORY_FILE, MODEL_FILE, TrainingDiverged
+from bptt_native.training.trainer import HISTORY_FILE, MODEL_FILE
 from helpers.fitting import figures
 from helpers.texts import SMALL, TEXT, small
 

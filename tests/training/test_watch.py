@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import Watch, fit, resume
 from bptt_native.cli.main import main
 from bptt_native.diagnostics import gradient_flow
 from bptt_native.training.advice import (
@@ -15,16 +16,9 @@ from bptt_native.training.advice import (
     vanishing_text,
 )
 from bptt_native.training.batches import read_data, source_of
-from bptt_native.training.fit import fit, resume
 from bptt_native.training.gradient_record import LayerRecord, open_records, read_records
 from bptt_native.training.history import HistoryRow, read_history
-from bptt_native.training.watch import (
-    GradientWarning,
-    Watch,
-    look,
-    radius,
-    recurrent_blocks,
-)
+from bptt_native.training.watch import GradientWarning, look, radius, recurrent_blocks
 from helpers.fitting import bits, figures
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.values import message
-from ..nn.model import Model
+from ..models.model import Model
 from ..nn.probabilities import softmax
 from ..training.batches import random_words
-from ..training.evaluation import predict
+from ..training.evaluation import outputs
 from ..training.fit import FitTrainer
 from ..training.run_files import LABELS_FILE, LABELS_NAMES
 from .run_options import SequenceOptions
@@ -259,7 +259,7 @@ class ClassifyTask:
         if not self.test.names:
             return lines
         x, y = self._test_pairs
-        said = np.asarray(predict(model, x)).argmax(axis=1)
+        said = np.asarray(outputs(model, x)).argmax(axis=1)
         right = int((said == y).sum())
         usual = Counter(self.train.labels).most_common(1)[0][0]
         share = self.test.labels.count(usual) / len(y)
@@ -296,6 +296,6 @@ def apply_classify(model: Model, task: dict[str, Any], table: Table) -> tuple[li
     unlabelled = Labelled.read(table, options.sequence, options.sequence, task["features"])
     scaling, classes = Scaling(**task["scaling"]), task["classes"]
     x = [scaling(values, options.dtype) for values in unlabelled.sequences]
-    p = softmax(np.asarray(predict(model, x)))
+    p = softmax(np.asarray(outputs(model, x)))
     said = [classes[k] for k in p.argmax(axis=1)]
     return ["sequence", "predicted", "probability"], [unlabelled.names, said, p.max(axis=1)]

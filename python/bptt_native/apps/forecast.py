@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.values import integer, message
-from ..nn.model import Model
+from ..models.model import Model
 from ..options.losses import LOSSES
-from ..training.evaluation import predict
+from ..training.evaluation import outputs
 from ..training.fit import FitTrainer
 from ..training.run_files import FORECAST_FILE
 from .run_options import SequenceOptions
@@ -138,7 +138,7 @@ class Forecast:
     def predict(self, model: Model) -> Floats:
         """Forecast the test rows. The model reads the series from its beginning."""
         n, dtype = len(self.target), str(model.config["dtype"])
-        said: Any = predict(model, self.pairs(self.horizon, n, dtype)[0])
+        said: Any = outputs(model, self.pairs(self.horizon, n, dtype)[0])
         return self.target_scaling.back(said[self.first_test - self.horizon :])[:, 0]
 
     def error(self, forecasts: npt.ArrayLike) -> float:
@@ -315,7 +315,7 @@ def apply_forecast(model: Model, task: dict[str, Any], table: Table) -> tuple[li
     """
     options = ForecastOptions(**task["options"])
     features = table.numbers(features_of(options), "features")
-    said: Any = predict(model, Scaling(**task["scaling"])(features, options.dtype))
+    said: Any = outputs(model, Scaling(**task["scaling"])(features, options.dtype))
     forecasts = Scaling(**task["target_scaling"]).back(said)[:, 0].tolist()
     rows = [row + 1 + options.horizon for row in range(len(forecasts))]
     return ["row", options.target], [rows, forecasts]

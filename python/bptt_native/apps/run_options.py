@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any, Self
 
-from ..nn.model import Model
+from ..models.model import Model
 from ..options.from_engine import arguments_of
 from ..options.table import OPTIONS
 from ..training.fit import FitTrainer

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments.values import message
-from ..nn.model import Model
-from ..nn.model_file import load
+from ..models.model import Model
+from ..models.model_file import load
+from ..nn.network import Network
 from ..runtime.documents import SIZE, TEXT
 from ..training.metadata import read_metadata, read_place
 from .vocabulary import Vocabulary
@@ -66,7 +67,7 @@ def text_of(model: Model, path: str | Path) -> tuple[Vocabulary, dict[str, Any]]
 
 
 def sample(
-    model: Model, vocabulary: Vocabulary, prime: str = "\n", length: int = 500,
+    model: Network, vocabulary: Vocabulary, prime: str = "\n", length: int = 500,
     temperature: float = 0.8, seed: int = 0, weights: str = "model",
 ) -> Iterator[str]:  # fmt: skip
     """Sample text from a character language model.

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments.values import message
-from ..nn.model import Model
-from ..nn.model_file import load
+from ..models.model import Model
+from ..models.model_file import load
 from ..runtime.documents import COUNT, HASH, NUMBER, OBJECT, TEXT, Missing, one_of
 from ..training.metadata import read_metadata
 from ..training.run_files import model_file_of

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..arguments.values import message
-from ..nn.model import Model
+from ..models.model import Model
 from ..training.batches import Data, Form, Streams
 from ..training.evaluation import measure
 from ..training.run_files import HISTORY_FILE

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments.values import integer
+from ..models.model import Model
 from ..nn.cells import LAYERS
 from ..nn.gradients import clip_grad_norm_
-from ..nn.model import Model
 from ..options.cell_shape import cell_shape
 from ..options.table import OPTIONS
 from ..runtime.profile import profile

@@ -21,7 +21,7 @@ from .._core import __version__
 from ..apps import demo
 from ..apps.sampling import text_of
 from ..apps.saved_tasks import task_of
-from ..nn.model_file import load
+from ..models.model_file import load
 from ..runtime.settings import available_isas, get_num_threads, isa, set_num_threads
 from ..runtime.standard_error import discard
 from ..training.run_files import model_file_of

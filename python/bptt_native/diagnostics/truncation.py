@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.values import integer, refuse_type
-from ..nn.model import Model
+from ..nn.network import Network
 from .norms import Norms, direction_of
 
 
@@ -40,7 +40,7 @@ class TruncationBias:
 
 
 def truncation_bias(
-    model: Model, x: npt.ArrayLike, target: npt.ArrayLike, windows: Iterable[int], *,
+    model: Network, x: npt.ArrayLike, target: npt.ArrayLike, windows: Iterable[int], *,
     k1: int | None = None, state: Any = None, lengths: npt.ArrayLike | None = None,
 ) -> TruncationBias:  # fmt: skip
     """Compare the gradient of truncated BPTT with the full one, on one batch.
@@ -74,15 +74,14 @@ def truncation_bias(
     networks", section 2.8.6; Tallec & Ollivier 2017, arXiv:1705.08209, on the bias.
     """
     where = "truncation_bias"
-    if not isinstance(model, Model):
+    if not isinstance(model, Network):
         refuse_type(model, where, "model", "a Model")
     step = None if k1 is None else integer(k1, where, "k1", 1)
     spans = [integer(w, where, "windows", step or 1) for w in windows]
 
     def gradient(truncation: tuple[int, int] | None) -> Norms:
         off = {"dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "zoneout_c": 0.0}
-        settings = model.config | off | {"noise": 0.0, "omega": 0.0, "truncation": truncation}
-        twin = Model(**settings)
+        twin = model.with_options(**off, noise=0.0, omega=0.0, truncation=truncation)
         twin.load_state_dict(model.state_dict())
         grads = twin.gradients(x, target, state, lengths=lengths, flow=False)[1]
         return grads.flat.astype(np.float64)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models.model import Model
 from ..nn.cells import RNN
-from ..nn.model import Model
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..nn.model import Model
+from ..models.model import Model
 from ..options.init import Init
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels

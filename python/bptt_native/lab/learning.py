@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.model import Model
+from ..models.model import Model
 from ..options.init import Init
 from .experiment import Row
 from .tasks import adding

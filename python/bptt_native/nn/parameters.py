@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -19,26 +20,10 @@ from ..arguments.values import (
     positive,
     refuse_type,
 )
+from ..options.table import ARGUMENTS
 from ..options.to_engine import truncation_of
 from .gradients import Gradients, Layout, like
-
-
-class Parameter(NamedTuple):
-    """One named parameter tensor.
-
-    Attributes
-    ----------
-    name : str
-        The name that PyTorch uses: "weight_hh_l0".
-    shape : tuple of int
-        Its shape.
-    frozen : bool
-        Whether its gradient is kept at zero, so that optimisers do not change it.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    frozen: bool
+from .parameter import Parameter, Parameters
 
 
 def draw_of(draw: object, where: str, training: bool = True) -> int:
@@ -68,8 +53,17 @@ def draw_of(draw: object, where: str, training: bool = True) -> int:
     return integer(draw, where, "draw", 0, 2**64 - 1)
 
 
+def _option(name: str) -> property:
+    """Return the property that reads an option of a layer or model."""
+    row = ARGUMENTS.get(name)
+    return property(lambda self: self._config[name], doc=f"{row.doc}." if row else f"As `{name}`.")
+
+
 class Parameterised:
-    """Base class of layers and models, which hands out copies of their parameters by name."""
+    """Base class of layers and models: their options as attributes, and their parameters.
+
+    The arguments of a subclass's constructor are read-only attributes of its objects.
+    """
 
     __slots__ = ("__weakref__", "_dtype", "_layout", "_params")
 
@@ -78,6 +72,14 @@ class Parameterised:
     _layout: Layout
     _dtype: np.dtype[Any]
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" not in vars(cls):
+            return
+        for name in list(inspect.signature(cls.__init__).parameters)[1:]:
+            if not hasattr(cls, name):
+                setattr(cls, name, _option(name))
+
     def _adopt(self, params: _core.Params, dtype: object) -> None:
         self._params = params
         self._dtype = np.dtype(dtype)  # type: ignore[call-overload]
@@ -85,6 +87,11 @@ class Parameterised:
             name: (offset, offset + count, shape)
             for name, shape, offset, count, _ in params.table()
         }
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments of the constructor by name, with which another one like it can be made."""
+        return dict(self._config)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -96,16 +103,14 @@ class Parameterised:
         """The number of elements of all parameters."""
         return max(stop for _, stop, _ in self._layout.values())
 
-    def parameters(self) -> list[Parameter]:
-        """Return the list of parameter tensors.
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters by name, see `Parameters`; as in PyTorch, it can also be called."""
+        return Parameters(self)
 
-        Returns
-        -------
-        list of Parameter
-            The name and shape of each and whether it is frozen, in the order of the flat vector.
-        """
-        rows = self._params.table()
-        return [Parameter(name, shape, frozen) for name, shape, _, _, frozen in rows]
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Return an iterator over the names and parameters, in the order of the flat vector."""
+        return iter(self.parameters.items())
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the parameters by name.
@@ -212,7 +217,7 @@ class Parameterised:
             self._params.freeze(name, frozen)
 
     def _frozen_names(self) -> list[str]:
-        return [parameter.name for parameter in self.parameters() if parameter.frozen]
+        return [name for name, *_, frozen in self._params.table() if frozen]
 
     def _flat_of(self, accumulate: Gradients | None, method: str) -> Array | None:
         """Return the vector of the gradients to add to."""

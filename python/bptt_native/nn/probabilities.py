@@ -1,4 +1,4 @@
-"""The softmax of a model's outputs and its logarithm."""
+"""The softmax of a model's outputs, its logarithm, and their sigmoid."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def log_softmax(logits: Array) -> Probabilities:
     """Return the logarithms of the softmax over the last axis, without overflow."""
     shifted = _shifted(logits)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def sigmoid(logits: Array) -> Probabilities:
+    """Return 1 / (1 + exp(-logits)) of each element, without overflow."""
+    small = np.exp(-np.abs(logits.astype(np.float64)))
+    return np.asarray(np.where(logits >= 0, 1.0, small) / (1.0 + small))

@@ -84,7 +84,7 @@ class TrainingStep(Parameterised):
         )
 
     @overload
-    def evaluate(
+    def eval_step(
         self,
         x: npt.ArrayLike,
         targets: npt.ArrayLike,
@@ -99,7 +99,7 @@ class TrainingStep(Parameterised):
     ) -> tuple[float, State]: ...
 
     @overload
-    def evaluate(
+    def eval_step(
         self,
         x: npt.ArrayLike,
         targets: npt.ArrayLike,
@@ -113,7 +113,7 @@ class TrainingStep(Parameterised):
         draw: int | None = None,
     ) -> tuple[float, State, Array]: ...
 
-    def evaluate(
+    def eval_step(
         self,
         x: npt.ArrayLike,
         targets: npt.ArrayLike,
@@ -153,9 +153,9 @@ class TrainingStep(Parameterised):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        wanted = flag(return_outputs, "Model.evaluate", "return_outputs")
-        draws = flag(training, "Model.evaluate", "training")
-        return self._native.evaluate(
+        wanted = flag(return_outputs, "Model.eval_step", "return_outputs")
+        draws = flag(training, "Model.eval_step", "training")
+        return self._native.eval_step(
             x=x,
             targets=targets,
             state=state,
@@ -163,7 +163,7 @@ class TrainingStep(Parameterised):
             resets=resets,
             weights=weights,
             outputs=wanted,
-            draw=None if draw is None else draw_of(draw, "Model.evaluate", draws),
+            draw=None if draw is None else draw_of(draw, "Model.eval_step", draws),
             training=draws,
         )
 

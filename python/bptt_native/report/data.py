@@ -15,8 +15,8 @@ from ..apps.tables import Table
 from ..apps.vocabulary import Vocabulary
 from ..arguments.values import message
 from ..diagnostics.nets import shape_of
-from ..nn.model import Model
-from ..nn.model_file import load
+from ..models.model import Model
+from ..models.model_file import load
 from ..runtime.documents import OBJECT, judge, parse
 from ..runtime.files import csv_rows, refuse_line
 from ..training.gradient_record import GradientRecord, read_records

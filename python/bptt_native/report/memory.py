@@ -12,9 +12,9 @@ from ..apps.tables import Scaling, Table
 from ..apps.vocabulary import Vocabulary
 from ..diagnostics import connectivity, lyapunov
 from ..diagnostics.nets import state_size
-from ..nn.model import Model
+from ..models.model import Model
 from ..nn.probabilities import softmax
-from ..training.evaluation import predict
+from ..training.evaluation import outputs
 from .figures import rounded, rounded_all
 
 Floats = npt.NDArray[np.float64]
@@ -152,7 +152,7 @@ def label_memory(model: Model, task: dict[str, Any], table: Table) -> dict[str, 
     scaling, quiet, series = Scaling(**task["scaling"]), without_noise(model), []
     for name, values in list(zip(found.names, found.sequences, strict=True))[:SHOWN]:
         x = scaling(values, options.dtype)
-        k = int(np.asarray(predict(model, [x]))[0].argmax())
+        k = int(np.asarray(outputs(model, [x]))[0].argmax())
         norms = connectivity(quiet, x[:, None], np.array([k])).matrix[0]
         series.append({"name": f"{name}: {task['classes'][k]}",
                        "x": list(range(1, len(norms) + 1)), "y": rounded_all(norms)})  # fmt: skip

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from ..diagnostics.nets import shape_of
-from ..nn.model import Model
+from ..nn.network import Network
 from ..options.init import Init
 from .gradient_record import LayerRecord
 
@@ -30,7 +30,7 @@ def exploding_text(top: LayerRecord) -> str:
     return f"the gradient explodes: ||dL/dh|| grows by {rates}"
 
 
-def against_vanishing(model: Model) -> str:
+def against_vanishing(model: Network) -> str:
     """Return advice against vanishing, without what the model has or its options exclude."""
     config = model.config
     kind = getattr(config["init"], "weights", config["init"])
@@ -61,7 +61,7 @@ def against_vanishing(model: Model) -> str:
     )
 
 
-def against_exploding(model: Model, mean: float) -> str:
+def against_exploding(model: Network, mean: float) -> str:
     """Return advice against exploding; `mean` is the mean norm of the gradient so far."""
     config = model.config
     ways = ["a lower learning rate", "a shorter window"]
@@ -77,13 +77,13 @@ def against_exploding(model: Model, mean: float) -> str:
     return f"Try {_either(ways)}"
 
 
-def _allows(model: Model, **changes: Any) -> bool:
+def _allows(model: Network, **changes: Any) -> bool:
     """Return whether the engine accepts the model's options with some changes."""
     config = model.config
     small = {"hidden_size": 2, "proj_size": min(config["proj_size"], 1),
              "embedding_size": config["embedding_size"] and 1}  # fmt: skip
     try:
-        Model(**{**config, **small, **changes})
+        model.with_options(**(small | changes))
     except ValueError:
         return False
     return True

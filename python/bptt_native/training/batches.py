@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..arguments.arrays import convert
 from ..arguments.values import Array, describe, integer, message
-from ..nn.model import Model
+from ..nn.network import Network
 from ..options.losses import loss_of
 
 Integers = npt.NDArray[np.int64]
@@ -82,7 +82,7 @@ class Form:
         The function, for messages.
     """
 
-    def __init__(self, model: Model, where: str) -> None:
+    def __init__(self, model: Network, where: str) -> None:
         config = model.config
         self.where = where
         self.dtype = str(config["dtype"])
@@ -172,7 +172,7 @@ class Data:
 
 
 def read_data(
-    model: Model, x: object, targets: object, where: str, names: Sequence[str] = ("x", "targets"),
+    model: Network, x: object, targets: object, where: str, names: Sequence[str] = ("x", "targets"),
     finite: bool = False,
 ) -> Data:  # fmt: skip
     """Check sequences and targets, and split them into single sequences.

@@ -1,13 +1,15 @@
 """The evaluation of a model on sequences: loss, accuracy and outputs."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arguments.values import Array, flag
-from ..nn.model import Model
+from ..arguments.values import Array, choice, flag, refuse_type
+from ..nn.network import Network
 from ..nn.parameters import draw_of
+from ..nn.probabilities import sigmoid, softmax
 from ..options.losses import loss_of
 from .batches import Batch, Source, read_data, source_of
 
@@ -27,7 +29,7 @@ class Metrics(NamedTuple):
     accuracy: float | None
 
 
-def _first_draw(model: Model, training: bool, draw: int | None, where: str) -> int | None:
+def _first_draw(model: Network, training: bool, draw: int | None, where: str) -> int | None:
     """Return the number of the first batch's masks and noise, or None if nothing is drawn."""
     draws = flag(training, where, "training")
     if draw is not None:
@@ -43,7 +45,7 @@ def _options(batch: Batch, index: int, first_draw: int | None) -> dict[str, Any]
 
 
 def measure(
-    model: Model,
+    model: Network,
     source: Source,
     accuracy: bool = True,
     first_draw: int | None = None,
@@ -80,7 +82,7 @@ def measure(
             _, state = model(batch.x, begin, **options)
             continue
         outputs: dict[str, Any] = {"return_outputs": True} if classes else {}
-        loss, state, *out = model.evaluate(batch.x, batch.targets, begin, **outputs, **options)
+        loss, state, *out = model.eval_step(batch.x, batch.targets, begin, **outputs, **options)
         weight = batch.mass if mean else 1.0
         total, mass = total + loss * weight, mass + weight
         if classes:
@@ -98,7 +100,7 @@ def measure(
 
 
 def evaluate(
-    model: Model,
+    model: Network,
     x: Any,
     targets: Any,
     *,
@@ -107,78 +109,27 @@ def evaluate(
     training: bool = False,
     draw: int | None = None,
 ) -> Metrics:
-    """Compute the loss and accuracy of a model on sequences.
-
-    Parameters
-    ----------
-    model : Model
-        The model, which does not change.
-    x, targets : array_like, or lists of them
-        The sequences and their targets, as in `fit`.
-    batch_size : int, optional
-        Number of sequences per batch, 32 by default. One long sequence is cut into this number of
-        streams; by default it is not cut.
-    window : int, optional
-        Number of steps per pass, with states carried to the next. The result is the same; it takes
-        less memory.
-    training : bool
-        Whether to draw dropout, zoneout and noise as in training (Monte-Carlo dropout: Gal &
-        Ghahramani 2016).
-    draw : int, optional
-        Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training`. Each
-        following batch has the next number, and with `window` each following window: masks that
-        are the same for all steps change from window to window, as in training. None: begin with
-        the step count of the model.
-
-    Returns
-    -------
-    Metrics
-        The loss and accuracy. If numbers of the data are not finite, the loss is NaN or infinite.
-
-    Raises
-    ------
-    TypeError, ValueError, IndexError
-        As in ``fit``.
-    """
+    """Compute the loss and accuracy of a model on sequences; see `Model.evaluate`."""
+    _check_model(model, "evaluate")
     first = _first_draw(model, training, draw, "evaluate")
     data = read_data(model, x, targets, "evaluate")
     return measure(model, source_of(data, batch_size, window), first_draw=first)
 
 
-def predict(
-    model: Model,
+def outputs(
+    model: Network,
     x: Any,
     *,
     batch_size: int = 32,
     window: int | None = None,
     training: bool = False,
     draw: int | None = None,
+    where: str = "predict",
 ) -> Array | list[Array]:
-    """Compute the outputs of a model for sequences.
-
-    Parameters
-    ----------
-    model : Model
-        The model, which does not change.
-    x : array_like, or list of array_like
-        The sequences, as in `fit`.
-    batch_size, window, training, draw : optional
-        As in `evaluate`.
-
-    Returns
-    -------
-    ndarray or list of ndarray
-        With ``targets="last"`` [N, O], or [O] for one sequence. Otherwise an array like x with O
-        outputs in place of the features, or a list of [T_i, O] for a list. A NaN in x affects only
-        the outputs that depend on it.
-
-    Raises
-    ------
-    TypeError, ValueError, IndexError
-        As in `fit`.
-    """
-    first = _first_draw(model, training, draw, "predict")
-    data = read_data(model, x, None, "predict")
+    """Compute the outputs of a model for sequences; see `Model.predict`."""
+    _check_model(model, where)
+    first = _first_draw(model, training, draw, where)
+    data = read_data(model, x, None, where)
     form = data.form
     pieces: list[list[Array]] = [[] for _ in data.x]
     state: Any = None
@@ -199,3 +150,35 @@ def predict(
     if isinstance(x, list | tuple):
         return results
     return np.stack(results, axis=0 if form.batch_first else 1)
+
+
+def predict(model: Network, x: Any, kind: str | None = None, **options: Any) -> Array | list[Array]:
+    """Compute predictions of a model for sequences; see `Model.predict`."""
+    _check_model(model, "predict")
+    kinds = _kinds_of(model)
+    convert = choice(next(iter(kinds)) if kind is None else kind, kinds, "predict", "kind")
+    found = outputs(model, x, **options)
+    return [convert(out) for out in found] if isinstance(found, list) else convert(found)
+
+
+def _kinds_of(model: Network) -> dict[str, Callable[[Array], Array]]:
+    """Return the conversions of a model's outputs by the kind of prediction, the default first."""
+    loss = loss_of(model.config)
+    if loss.classes:
+        return {
+            "probabilities": lambda out: softmax(out).astype(out.dtype),
+            "labels": lambda out: np.asarray(out.argmax(axis=-1)),
+            "outputs": np.asarray,
+        }
+    if loss.unit_interval:
+        return {
+            "probabilities": lambda out: sigmoid(out).astype(out.dtype),
+            "labels": lambda out: (out > 0).astype(np.int64),
+            "outputs": np.asarray,
+        }
+    return {"outputs": np.asarray}
+
+
+def _check_model(model: object, where: str) -> None:
+    if not isinstance(model, Network):
+        refuse_type(model, where, "model", "a Model")

@@ -1,4 +1,4 @@
-"""The training of a model on arrays and lists of sequences: `fit` and `resume`."""
+"""The training of a model on arrays and lists of sequences."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,17 +9,15 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments.values import describe, integer, message
-from ..nn.model import Model
-from ..nn.model_file import load
+from ..arguments.values import describe, integer, message, refuse_type
+from ..nn.network import Network
 from ..runtime.documents import OBJECT, SIZE, TEXT, Kind, judge, optional
-from ..runtime.files import path_of
 from .batches import Data, read_data, source_of
-from .evaluation import Metrics, evaluate, measure, predict
+from .evaluation import measure
 from .gradient_record import GradientRecord
 from .history import HistoryRow, Progress, columns, epochs, open_history
 from .metadata import read_place
-from .run_files import HISTORY_FILE, model_file_of
+from .run_files import HISTORY_FILE
 from .schedules import (
     EarlyStopping,
     Plateau,
@@ -32,12 +30,10 @@ from .schedules import (
 from .trainer import Callback, Trainer, check_callbacks
 from .watch import Watch
 
-__all__ = ["FitResult", "FitTrainer", "Metrics", "evaluate", "fit", "predict", "resume"]
-
 
 @dataclass(frozen=True)
 class FitResult:
-    """The result of a run of `fit` or `resume`.
+    """The result of `Model.fit` or `resume`.
 
     Attributes
     ----------
@@ -55,7 +51,7 @@ class FitResult:
         parameters of the last step: early stopping does not restore, or all measurements were NaN.
     """
 
-    model: Model
+    model: Network
     rows: list[HistoryRow]
     ended: str
     gradients: list[GradientRecord]
@@ -79,16 +75,18 @@ class FitResult:
 class FitTrainer(Trainer):
     """The trainer of a model on sequences, with its place in them.
 
-    The arguments are those of `fit`; further ones are passed to ``schedules.schedule_of``.
+    The arguments are those of `Model.fit`; further ones are passed to ``schedules.schedule_of``.
     """
 
     def __init__(
-        self, model: Model, x: Any, targets: Any, *, epochs: int | None = None,
+        self, model: Network, x: Any, targets: Any, *, epochs: int | None = None,
         steps: int | None = None, batch_size: int | None = None, window: int | None = None,
         accumulate: int = 1, validation: tuple[Any, Any] | None = None,
         early_stopping: EarlyStopping | None = None, schedule: str | Schedule = "constant",
         warmup: int = 0, seed: int = 0, where: str = "fit", **decays: Any,
     ) -> None:  # fmt: skip
+        if not isinstance(model, Network):
+            refuse_type(model, where, "model", "a Model")
         data = read_data(model, x, targets, where, finite=True)
         held_out = None
         pair: Any = validation
@@ -162,18 +160,8 @@ class FitTrainer(Trainer):
         return {"fit": options, "data_sha256": self._sha256}
 
     @classmethod
-    def resume(
-        cls, path: str | Path, x: Any, targets: Any, *, validation: tuple[Any, Any] | None = None,
-        schedule: Schedule | None = None,
-    ) -> Self:  # fmt: skip
-        """Return a trainer that continues from a checkpoint; see the function `resume`."""
-        path = path_of(path, "resume", "path")
-        path = model_file_of(path)
-        return cls.go_on(load(path), path, x, targets, validation=validation, schedule=schedule)
-
-    @classmethod
     def go_on(
-        cls, model: Model, path: Path, x: Any, targets: Any, *,
+        cls, model: Network, path: Path, x: Any, targets: Any, *,
         validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
     ) -> Self:  # fmt: skip
         """Return a trainer for the model of a checkpoint, which was loaded from `path`."""
@@ -231,10 +219,11 @@ def _fingerprint(*parts: Data | None) -> str:
     return sha256.hexdigest()
 
 
-def _run(
+def run(
     trainer: FitTrainer, out: str | Path | None, callbacks: Sequence[Callback], progress: bool,
     checkpoint_every: int | None, max_skips: int, watch: int | Watch | None, where: str,
 ) -> FitResult:  # fmt: skip
+    """Run a trainer to its end, with the options of `Model.fit`, and return the result."""
     calls = check_callbacks(callbacks, where)
     if watch is not None and not isinstance(watch, Watch):
         watch = Watch(watch)
@@ -255,131 +244,10 @@ def _run(
 
 
 def fit(
-    model: Model, x: Any, targets: Any, *, epochs: int | None = None, steps: int | None = None,
-    batch_size: int | None = None, window: int | None = None, accumulate: int = 1,
-    validation: tuple[Any, Any] | None = None, early_stopping: EarlyStopping | None = None,
-    schedule: str | Schedule = "constant", warmup: int = 0, seed: int = 0,
-    callbacks: Sequence[Callback] = (), out: str | Path | None = None,
-    checkpoint_every: int | None = None, max_skips: int = 20, progress: bool = False,
-    watch: int | Watch | None = None,
+    model: Network, x: Any, targets: Any, *, callbacks: Sequence[Callback] = (),
+    out: str | Path | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
+    progress: bool = False, watch: int | Watch | None = None, **options: Any,
 ) -> FitResult:  # fmt: skip
-    """Train a model on sequences.
-
-    Parameters
-    ----------
-    model : Model
-        The model, which is trained in place. Its learning rate is the highest one of the schedule;
-        the run does not change it.
-    x : array_like, or list of array_like
-        Several sequences: a list of arrays [T_i, I] of any lengths (tokens: integers [T_i]), or an
-        array [T, N, I] (tokens: [T, N]; [N, T, ...] for a model with ``batch_first``). One long
-        sequence: an array [T, I] (tokens: [T]). The dtype is that of the model.
-    targets : array_like, or list of array_like
-        With ``targets="every"`` classes in the form of x, or values [..., O] (for O = 1 the last
-        axis may be missing). With ``targets="last"`` one per sequence, [N] or [N, O]. A batch whose
-        targets do not count (``ignore_index``) makes no update.
-    epochs, steps : int, optional
-        Length of the run in passes over the data or in updates; 10 epochs by default.
-    batch_size : int, optional
-        Number of sequences per batch, 32 by default. One long sequence is cut into this number of
-        streams, which are read at the same time; 1 by default.
-    window : int, optional
-        Number of steps of a window of truncated BPTT. States are carried from window to window. By
-        default sequences are not cut.
-    accumulate : int
-        Batches per update. The gradient is that of one batch with all their targets.
-    validation : (x, targets), optional
-        Held-out data, on which the loss is computed after each epoch.
-    early_stopping : EarlyStopping, optional
-        The rule by which measurements on the held-out data end the run.
-    schedule : str or callable
-        Schedule of the learning rate: "constant", "step", "exponential", "cosine" or "plateau" over
-        the whole run (``schedules.schedule_of``), or a function like those in
-        ``bptt_native.schedules``.
-    warmup : int
-        Steps at the beginning in which the rate rises, for a schedule given by name.
-    seed : int
-        Seed of the order of the sequences, which is another in each epoch.
-    callbacks : sequence of callable
-        Functions that are called with the ``HistoryRow`` of each step. If one returns True, the run
-        stops.
-    out : str or Path, optional
-        Folder for checkpoints (``model.safetensors``) and the history (``history.csv``).
-    checkpoint_every : int, optional
-        Steps between checkpoints; an epoch by default.
-    max_skips : int
-        Number of successive gradients that are not finite until `TrainingDiverged` is raised.
-    progress : bool
-        Whether to show progress on the standard error: lines, or a bar of tqdm on a terminal.
-    watch : int or Watch, optional
-        Number of updates between records of the gradient's flow, or a `Watch`. A warning is issued
-        if the gradient vanishes or explodes. With ``out`` the records are written to
-        ``gradients.jsonl``. This does not change the training.
-
-    Returns
-    -------
-    FitResult
-        The model, its history, and the reason why the run ended.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a dtype, shape or option does not fit, or a number of the data is not finite. Nothing has
-        changed then.
-    IndexError
-        If a token or class is out of range.
-    TrainingDiverged
-        If ``max_skips`` successive gradients were not finite.
-    OSError
-        If a file cannot be written.
-    """
-    trainer = FitTrainer(
-        model, x, targets, epochs=epochs, steps=steps, batch_size=batch_size, window=window,
-        accumulate=accumulate, validation=validation, early_stopping=early_stopping,
-        schedule=schedule, warmup=warmup, seed=seed,
-    )  # fmt: skip
-    return _run(trainer, out, callbacks, progress, checkpoint_every, max_skips, watch, "fit")
-
-
-def resume(
-    path: str | Path, x: Any, targets: Any, *, epochs: int | None = None, steps: int | None = None,
-    validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
-    callbacks: Sequence[Callback] = (), checkpoint_every: int | None = None, max_skips: int = 20,
-    progress: bool = False, watch: int | Watch | None = None,
-) -> FitResult:  # fmt: skip
-    """Continue a run of `fit` with ``out``, with the same bits as without a break.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder of the run, or its model file. The run is written to the same folder.
-    x, targets, validation : array_like
-        The data that the run began with.
-    epochs, steps : int, optional
-        A new length of the whole run, above the number of steps taken.
-    schedule : callable, optional
-        The schedule, if the run began with a function that is not in ``bptt_native.schedules``.
-    callbacks, checkpoint_every, max_skips, progress, watch : optional
-        As in `fit`.
-
-    Returns
-    -------
-    FitResult
-        As in `fit`; ``model`` is a new object.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read or written.
-    ValueError
-        If the file is no checkpoint of `fit`, or the data differ.
-    TypeError, IndexError, TrainingDiverged
-        As in `fit`.
-    """
-    trainer = FitTrainer.resume(path, x, targets, validation=validation, schedule=schedule)
-    if epochs is not None:
-        steps = integer(epochs, "resume", "epochs", 1) * trainer.steps_per_epoch
-    if steps is not None:
-        trainer.set_steps(steps)
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    return _run(trainer, folder, callbacks, progress, checkpoint_every, max_skips, watch, "resume")
+    """Train a model on sequences; see `Model.fit`. The other options are those of `FitTrainer`."""
+    trainer = FitTrainer(model, x, targets, **options)
+    return run(trainer, out, callbacks, progress, checkpoint_every, max_skips, watch, "fit")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.values import message
-from ..nn.model import Model
+from ..nn.network import Network
 from ..options.losses import loss_of
 from ..runtime.files import Growing, csv_bytes, csv_rows, refuse_line
 from ..runtime.standard_error import messages
@@ -36,7 +36,7 @@ class Unit(NamedTuple):
 BITS, LOSS = Unit("bits per character", 1 / math.log(2)), Unit("loss")
 
 
-def unit_of(model: Model, of: str = "") -> Unit:
+def unit_of(model: Network, of: str = "") -> Unit:
     """Return the unit of the losses of a model's training.
 
     Parameters

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments.values import message
-from ..nn.model import Model
+from ..nn.network import Network
 from ..runtime.documents import COUNT, HASH, NUMBER, SIZE, TIME, Missing, judge, optional, parse
 
 PLACE = {
@@ -15,7 +15,7 @@ PLACE = {
 
 
 def read_metadata(
-    model: Model, path: str | Path, name: str, form: Any, where: str, expected: str
+    model: Network, path: str | Path, name: str, form: Any, where: str, expected: str
 ) -> Any:
     """Return the JSON that a model file holds under a name.
 
@@ -46,7 +46,7 @@ def read_metadata(
     return value
 
 
-def read_place(model: Model, path: str | Path, options: Any, where: str, expected: str) -> Any:
+def read_place(model: Network, path: str | Path, options: Any, where: str, expected: str) -> Any:
     """Read a trainer's progress and options from the model's metadata.
 
     Raises

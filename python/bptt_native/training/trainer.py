@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments.values import integer, message, refuse_type
-from ..nn.model import Model
+from ..nn.network import Network
 from ..runtime.files import Growing, check, path_of
 from .batches import Batch, Source
 from .evaluation import Metrics
@@ -95,8 +95,9 @@ class Trainer:
     """
 
     def __init__(
-        self, model: Model, source: Source, *, steps: int, schedule: Schedule, accumulate: int = 1,
-        validate: Callable[[], Metrics] | None = None, early_stopping: EarlyStopping | None = None,
+        self, model: Network, source: Source, *, steps: int, schedule: Schedule,
+        accumulate: int = 1, validate: Callable[[], Metrics] | None = None,
+        early_stopping: EarlyStopping | None = None,
     ) -> None:  # fmt: skip
         self.model, self.source, self.steps, self.schedule = model, source, steps, schedule
         self.lr, self.accumulate, self.validate = model.lr, accumulate, validate

@@ -19,7 +19,7 @@ from ..diagnostics.activity import gate_flatness, gate_values, saturated
 from ..diagnostics.flow import VANISHED
 from ..diagnostics.nets import reads_ends, shape_of
 from ..diagnostics.norms import safe_norm
-from ..nn.model import Model
+from ..nn.network import Network
 from .advice import against_exploding, against_vanishing, exploding_text, vanishing_text
 from .batches import Batch, Form
 from .gradient_record import GradientRecord, LayerRecord
@@ -94,7 +94,7 @@ class Watch:
         self.records[:] = kept
         return kept
 
-    def look(self, model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
+    def look(self, model: Network, batch: Batch, state: Any, step: int) -> GradientRecord:
         """Look at the flow of a loss at the last step of a batch.
 
         Parameters
@@ -126,7 +126,7 @@ class Watch:
             self._once("vanishing", f"{finding}. {against_vanishing(model)}")
         return record
 
-    def saw(self, model: Model, row: HistoryRow) -> None:
+    def saw(self, model: Network, row: HistoryRow) -> None:
         """Note the gradient's norm of an update, and warn if it is far larger than usual.
 
         Parameters
@@ -144,7 +144,7 @@ class Watch:
         if row.grad_norm > 0 and math.isfinite(row.grad_norm):
             self._norms.append(row.grad_norm)
 
-    def _exploding(self, model: Model, finding: str) -> None:
+    def _exploding(self, model: Network, finding: str) -> None:
         mean = float(np.mean(self._norms)) if self._norms else math.nan
         self._once("exploding", f"{finding}. {against_exploding(model, mean)}")
 
@@ -154,7 +154,7 @@ class Watch:
             self.say(text)
 
 
-def look(model: Model, batch: Batch, state: Any, step: int) -> GradientRecord:
+def look(model: Network, batch: Batch, state: Any, step: int) -> GradientRecord:
     """Look at the flow of a loss at the last step of a batch; see `Watch.look`."""
     config, time = model.config, 1 if model.config["batch_first"] else 0
     ends = _ends_together(model, batch, state)
@@ -200,7 +200,7 @@ class _Ends(NamedTuple):
         return values[:, times, np.arange(len(self.lengths))]
 
 
-def _ends_together(model: Model, batch: Batch, state: Any) -> _Ends:
+def _ends_together(model: Network, batch: Batch, state: Any) -> _Ends:
     """Return a batch's sequences shifted so that all of them end at the last step.
 
     If the lengths differ, the longer half of the sequences is used; if the sequences continue from
@@ -237,7 +237,7 @@ def _of_samples(ends: _Ends, norms: Array | None) -> npt.NDArray[np.float64] | N
     return None if norms is None else safe_norm(ends.last_steps(norms), axis=2)
 
 
-def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:
+def _loss_gradient(model: Network, out: Array, targets: Array) -> Array:
     """Return dL/d(last output) [N, O] of the model's loss, as a mean over the last targets."""
     config, form = model.config, Form(model, "Watch.look")
     goal = targets if form.classes else np.asarray(targets).reshape(out.shape)
@@ -254,7 +254,7 @@ def _loss_gradient(model: Model, out: Array, targets: Array) -> Array:
 
 
 def _layer(
-    model: Model, layer: int, directions: int, flow: npt.NDArray[np.float64],
+    model: Network, layer: int, directions: int, flow: npt.NDArray[np.float64],
     flow_c: npt.NDArray[np.float64] | None, values: dict[str, Array], floor: float,
 ) -> LayerRecord:  # fmt: skip
     walk = layer * directions  # the layer's forward direction
@@ -274,7 +274,7 @@ def _layer(
     )  # fmt: skip
 
 
-def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
+def recurrent_blocks(model: Network, layer: int) -> dict[str, Array]:
     """Return the square blocks of W_hh by the names of their gates (RNN: "h"; MinGRU: none).
 
     Parameters
@@ -294,7 +294,7 @@ def recurrent_blocks(model: Model, layer: int) -> dict[str, Array]:
     return blocks
 
 
-def radius(model: Model, layer: int) -> float:
+def radius(model: Network, layer: int) -> float:
     """Return the spectral radius of a layer's W_hh (LSTM, GRU: of the candidate state's block).
 
     It is NaN if a weight is not finite or the cell has no W_hh.

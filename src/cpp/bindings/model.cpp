@@ -214,8 +214,8 @@ py::object Model::apply(py::handle gradients) const {
 // Returns whether a pass without a tape uses random draws.
 static bool draws(const SequenceArguments& in) { return in.training.ptr() == Py_True; }
 
-py::object Model::evaluate(const StepArguments& in) const {
-  const Where where = {"Model", "evaluate"};
+py::object Model::eval_step(const StepArguments& in) const {
+  const Where where = {"Model", "eval_step"};
   const GivenSequence given = take_drawn(in, draws(in), where);
   GivenTarget target_given;
   const bptt_target target = take_target(in.targets, in.weights, given.extent, target_given, where);
@@ -297,10 +297,10 @@ std::vector<Field<StepArguments, py::handle>> step_fields() {
   return fields;
 }
 Signature<StepArguments> step_arguments(
-    "train_step, gradients, evaluate: expected arguments (targets, weights, flow, accumulate, "
+    "train_step, gradients, eval_step: expected arguments (targets, weights, flow, accumulate, "
     "layout, outputs, x, "
     "state, lengths, resets, draw, training)",
-    "train_step, gradients, evaluate: expected a model that was made", 1, step_fields());
+    "train_step, gradients, eval_step: expected a model that was made", 1, step_fields());
 
 // Calls a member function of Model; methods are bound as free functions.
 template <class Struct, py::object (Model::*body)(const Struct&) const>
@@ -337,8 +337,8 @@ void bind_model(py::module_& module) {
       type, "train_step");
   def_method<Model, StepArguments, &step_arguments, of_model<StepArguments, &Model::gradients>>(
       type, "gradients");
-  def_method<Model, StepArguments, &step_arguments, of_model<StepArguments, &Model::evaluate>>(
-      type, "evaluate");
+  def_method<Model, StepArguments, &step_arguments, of_model<StepArguments, &Model::eval_step>>(
+      type, "eval_step");
   def_method<Model, SequenceArguments, &forward_arguments,
              of_model<SequenceArguments, &Model::call>>(type, "call");
   def_method<Model, SequenceArguments, &forward_arguments,

@@ -32,7 +32,7 @@ class Model {
   py::object train_step(const StepArguments& in) const;
   py::object gradients(const StepArguments& in) const;  // (StepResult, Gradients)
   py::object apply(py::handle gradients) const;
-  py::object evaluate(const StepArguments& in) const;  // (loss, state) or (loss, state, outputs)
+  py::object eval_step(const StepArguments& in) const;  // (loss, state) or (loss, state, outputs)
   void output_gradient(const py::array& outputs, py::handle targets, py::handle lengths,
                        py::handle weights) const;  // in place
   py::object call(const SequenceArguments& in) const;

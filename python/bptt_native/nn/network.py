@@ -1,17 +1,15 @@
-"""The class of models: recurrent layers with a readout, a loss and an optimiser."""
+"""The base class of models: recurrent layers with a readout, a loss and an optimiser."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Self
 
 import numpy.typing as npt
 
 from .. import _core
 from ..arguments.values import Array, choice, file_name, flag
-from ..options.constructor import from_arguments
 from ..options.from_engine import DEFAULTS, model_config
-from ..options.init import Init
 from ..options.to_engine import model_options
 from .extras import Metadata, Tensors
 from .gradients import Gradients, State
@@ -22,107 +20,10 @@ from .stream import WEIGHTS, Stream
 from .training_step import TrainingStep
 
 
-class Model(TrainingStep):
-    """Recurrent layers with a linear readout, a loss on it and an optimiser.
+class Network(TrainingStep):
+    """Base class of `Model`: its passes, its optimiser and its file.
 
-    The outputs are W_o h_t + b_o at every step, or one per sequence, computed from its final state.
-
-    Parameters
-    ----------
-    cell : str
-        "rnn", "lstm", "gru" or "mingru".
-    input_size : int, optional
-        Features I of a dense input. Exactly one of `input_size` and `vocab_size` must be given.
-    vocab_size : int, optional
-        Number V of tokens 0 ... V - 1, if the input is tokens.
-    embedding_size : int, optional
-        Size E of the rows of a table ``embedding.weight`` [V, E] that tokens are looked up in.
-        None: tokens are one-hot vectors.
-    hidden_size : int
-        Units H of each layer.
-    num_layers : int
-        Layers L.
-    output_size : int
-        Outputs O: the number of classes for cross-entropy, of values for the other losses.
-    nonlinearity : str
-        The function f of an RNN, see `RNN`.
-    bias : bool
-        Whether the recurrent layers have biases.
-    loss : str
-        "cross_entropy" (softmax of the outputs against integer classes), "mse",
-        "binary_cross_entropy" (sigmoid of each output against a value in [0, 1]) or "huber"
-        (quadratic for errors up to `huber_delta` and linear beyond it; Huber 1964).
-    targets : str
-        "every": a target at every step. "last": one target per sequence, for the final state. With
-        two directions this is the forward direction's state after the last step and the reverse
-        one's after the first step, so both have read the whole sequence. "last_row" (only with
-        `bidirectional`) reads both directions at the last step, where the reverse one has read a
-        single step; older model files are loaded with it.
-    reduction : str
-        "mean" or "sum". The mean of cross-entropy is over all targets, that of the other losses
-        over all elements of the targets. Norms and thresholds of gradients refer to this loss.
-    optimizer : str
-        "sgd", "adagrad", "adam", "rmsprop" or "lion".
-    lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
-        As in the class of the optimiser. For betas and eps, None means its default.
-    rmsprop_alpha, rmsprop_form : float, str
-        `alpha` and `form` of `RMSprop`. For alpha, None means the default of the form. The
-        form does not change lr and momentum.
-    clip_norm : float, optional
-        Threshold of the gradient's global norm (Pascanu et al. 2013).
-    clip_tensor_norm : float, optional
-        Threshold of each parameter tensor's norm.
-    clip_value : float, optional
-        Bound of each element. Clipping is by value first, then by tensor norm, then by global norm.
-    clip_step, clip_step_norm : float, optional
-        Thresholds inside BPTT, see `LSTM.backward`.
-    dtype : str or dtype
-        "float32" or "float64".
-    compute : str, optional
-        "bfloat16": round the factors of products to bfloat16, see `LSTM`; also in the readout.
-    seed : int
-        Seed of the initialisation and of the random masks.
-    init : str or Init
-        Initial values of the recurrent layers. Those of the readout are as in ``torch.nn.Linear``,
-        those of the table as in ``torch.nn.Embedding``.
-    forget_bias : float, optional
-        Initial bias of the forget gates, for LSTM only.
-    label_smoothing : float
-        Share e, in [0, 1], of a target that is spread over all classes, for cross-entropy only
-        (Szegedy et al. 2016).
-    class_weights : array_like [O], optional
-        Weights of the classes (cross-entropy) or of the outputs, finite and >= 0. They also count
-        in the divisor of the mean of cross-entropy, but not in that of the other losses.
-    ignore_index : int
-        Class of targets that do not count, for cross-entropy only.
-    huber_delta : float
-        The size delta of an error up to which Huber's loss is quadratic: d^2 / 2 for
-        d = |output - target| <= delta, else delta (d - delta / 2), as in ``torch.nn.HuberLoss``.
-        Above 0 and finite in the dtype.
-    nonfinite : str
-        How an update treats a gradient that is not finite: "skip" the update, replace elements that
-        are not finite by "zero", or "raise" FloatingPointError.
-    batch_first : bool
-        Whether arrays are [N, T, ...] instead of [T, N, ...]. The shape of states does not change.
-    bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
-        As in `RNN`, `LSTM`, `GRU` and `MinGRU`, which has neither layer_norm nor
-        recurrent_dropout. Dropout, zoneout and noise act in training steps, in
-        `forward` and in calls with ``training=True``.
-    alpha, noise, dale : optional
-        As in `RNN`.
-    zoneout_c, peephole, coupled, proj_size : optional
-        As in `LSTM`.
-    reset_after : bool
-        As in `GRU`.
-    truncation, omega : optional
-        Settings of training steps, as in `LSTM.backward`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not allowed.
-    MemoryError
-        If the sizes do not fit into memory.
+    The training of whole data, which `Model` adds, is built on these.
     """
 
     __slots__ = ("_config", "metadata", "tensors")
@@ -133,68 +34,6 @@ class Model(TrainingStep):
     """Texts by name that the model file holds too, a mutable mapping."""
     tensors: Tensors
     """Arrays by name that the model file holds too, a mutable mapping."""
-
-    @from_arguments
-    def __init__(
-        self,
-        cell: str = "lstm",
-        *,
-        input_size: int | None = None,
-        vocab_size: int | None = None,
-        embedding_size: int | None = None,
-        hidden_size: int,
-        num_layers: int = 1,
-        output_size: int,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        loss: str = "cross_entropy",
-        targets: str = "every",
-        reduction: str = "mean",
-        optimizer: str = "adam",
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        betas: tuple[float, float | None] | None = None,
-        eps: float | None = None,
-        weight_decay: float = 0.0,
-        decay_biases: bool = False,
-        nesterov: bool = False,
-        amsgrad: bool = False,
-        centered: bool = False,
-        rmsprop_alpha: float | None = None,
-        rmsprop_form: str = "torch",
-        clip_norm: float | None = None,
-        clip_tensor_norm: float | None = None,
-        clip_value: float | None = None,
-        clip_step: float | None = None,
-        clip_step_norm: float | None = None,
-        dtype: npt.DTypeLike = "float32",
-        compute: str | None = None,
-        seed: int = 0,
-        init: str | Init = "default",
-        forget_bias: float | None = None,
-        label_smoothing: float = 0.0,
-        class_weights: npt.ArrayLike | None = None,
-        ignore_index: int = -100,
-        huber_delta: float = 1.0,
-        nonfinite: str = "skip",
-        batch_first: bool = False,
-        bidirectional: bool = False,
-        layer_norm: bool = False,
-        dropout: float = 0.0,
-        variational: bool = False,
-        recurrent_dropout: float = 0.0,
-        zoneout: float = 0.0,
-        zoneout_c: float = 0.0,
-        alpha: float = 1.0,
-        noise: float = 0.0,
-        dale: float | None = None,
-        peephole: bool = False,
-        coupled: bool = False,
-        proj_size: int = 0,
-        reset_after: bool = True,
-        truncation: tuple[int, int] | None = None,
-        omega: float = 0.0,
-    ) -> None: ...
 
     def _construct(self, given: dict[str, Any]) -> None:
         self._build(_core.Model(model_options(type(self).__name__, given)))
@@ -209,6 +48,32 @@ class Model(TrainingStep):
     def config(self) -> dict[str, Any]:
         """The arguments of the constructor; ``Model(**m.config)`` makes a new model like it."""
         return {**self._config, "lr": self.lr}
+
+    def with_options(self, **changes: Any) -> Self:
+        """Return a new model with the options of this one, but for some changes.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `Model` by name.
+
+        Returns
+        -------
+        Model
+            A model with new parameters, from the seed in its options.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not allowed.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=3, hidden_size=8, output_size=2)
+        >>> model.with_options(cell="lstm").cell
+        'lstm'
+        """
+        return type(self)(**{**self.config, **changes})
 
     @property
     def optimizer(self) -> Optimizer:
@@ -425,7 +290,7 @@ class Model(TrainingStep):
         return f"{type(self).__name__}({', '.join(given)})"
 
 
-def _restore(cls: type[Model], data: bytes) -> Model:
+def _restore(cls: type[Network], data: bytes) -> Network:
     model = cls.__new__(cls)
     model._build(_core.Model.deserialize(data))
     return model

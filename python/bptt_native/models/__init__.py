@@ -1,0 +1,1 @@
+"""Models: networks that are trained on whole data sets, and their files."""

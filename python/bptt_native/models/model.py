@@ -1,0 +1,419 @@
+"""The class of models: networks that are trained and evaluated on whole data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy.typing as npt
+
+from ..nn.network import Network
+from ..options.constructor import from_arguments
+from ..options.init import Init
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..training.evaluation import Metrics
+    from ..training.fit import FitResult
+    from ..training.schedules import EarlyStopping, Schedule
+    from ..training.trainer import Callback
+    from ..training.watch import Watch
+
+# The methods import the training of models when they are called: it would double the time that the
+# import of the package takes.
+
+
+class Model(Network):
+    """Recurrent layers with a linear readout, a loss on it and an optimiser.
+
+    The outputs are W_o h_t + b_o at every step, or one per sequence, computed from its final state.
+
+    Parameters
+    ----------
+    cell : str
+        "rnn", "lstm", "gru" or "mingru".
+    input_size : int, optional
+        Features I of a dense input. Exactly one of `input_size` and `vocab_size` must be given.
+    vocab_size : int, optional
+        Number V of tokens 0 ... V - 1, if the input is tokens.
+    embedding_size : int, optional
+        Size E of the rows of a table ``embedding.weight`` [V, E] that tokens are looked up in.
+        None: tokens are one-hot vectors.
+    hidden_size : int
+        Units H of each layer.
+    num_layers : int
+        Layers L.
+    output_size : int
+        Outputs O: the number of classes for cross-entropy, of values for the other losses.
+    nonlinearity : str
+        The function f of an RNN, see `RNN`.
+    bias : bool
+        Whether the recurrent layers have biases.
+    loss : str
+        "cross_entropy" (softmax of the outputs against integer classes), "mse",
+        "binary_cross_entropy" (sigmoid of each output against a value in [0, 1]) or "huber"
+        (quadratic for errors up to `huber_delta` and linear beyond it; Huber 1964).
+    targets : str
+        "every": a target at every step. "last": one target per sequence, for the final state. With
+        two directions this is the forward direction's state after the last step and the reverse
+        one's after the first step, so both have read the whole sequence. "last_row" (only with
+        `bidirectional`) reads both directions at the last step, where the reverse one has read a
+        single step; older model files are loaded with it.
+    reduction : str
+        "mean" or "sum". The mean of cross-entropy is over all targets, that of the other losses
+        over all elements of the targets. Norms and thresholds of gradients refer to this loss.
+    optimizer : str
+        "sgd", "adagrad", "adam", "rmsprop" or "lion".
+    lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
+        As in the class of the optimiser. For betas and eps, None means its default.
+    rmsprop_alpha, rmsprop_form : float, str
+        `alpha` and `form` of `RMSprop`. For alpha, None means the default of the form. The
+        form does not change lr and momentum.
+    clip_norm : float, optional
+        Threshold of the gradient's global norm (Pascanu et al. 2013).
+    clip_tensor_norm : float, optional
+        Threshold of each parameter tensor's norm.
+    clip_value : float, optional
+        Bound of each element. Clipping is by value first, then by tensor norm, then by global norm.
+    clip_step, clip_step_norm : float, optional
+        Thresholds inside BPTT, see `LSTM.backward`.
+    dtype : str or dtype
+        "float32" or "float64".
+    compute : str, optional
+        "bfloat16": round the factors of products to bfloat16, see `LSTM`; also in the readout.
+    seed : int
+        Seed of the initialisation and of the random masks.
+    init : str or Init
+        Initial values of the recurrent layers. Those of the readout are as in ``torch.nn.Linear``,
+        those of the table as in ``torch.nn.Embedding``.
+    forget_bias : float, optional
+        Initial bias of the forget gates, for LSTM only.
+    label_smoothing : float
+        Share e, in [0, 1], of a target that is spread over all classes, for cross-entropy only
+        (Szegedy et al. 2016).
+    class_weights : array_like [O], optional
+        Weights of the classes (cross-entropy) or of the outputs, finite and >= 0. They also count
+        in the divisor of the mean of cross-entropy, but not in that of the other losses.
+    ignore_index : int
+        Class of targets that do not count, for cross-entropy only.
+    huber_delta : float
+        The size delta of an error up to which Huber's loss is quadratic: d^2 / 2 for
+        d = |output - target| <= delta, else delta (d - delta / 2), as in ``torch.nn.HuberLoss``.
+        Above 0 and finite in the dtype.
+    nonfinite : str
+        How an update treats a gradient that is not finite: "skip" the update, replace elements that
+        are not finite by "zero", or "raise" FloatingPointError.
+    batch_first : bool
+        Whether arrays are [N, T, ...] instead of [T, N, ...]. The shape of states does not change.
+    bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
+        As in `RNN`, `LSTM`, `GRU` and `MinGRU`, which has neither layer_norm nor
+        recurrent_dropout. Dropout, zoneout and noise act in training steps, in
+        `forward` and in calls with ``training=True``.
+    alpha, noise, dale : optional
+        As in `RNN`.
+    zoneout_c, peephole, coupled, proj_size : optional
+        As in `LSTM`.
+    reset_after : bool
+        As in `GRU`.
+    truncation, omega : optional
+        Settings of training steps, as in `LSTM.backward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+    MemoryError
+        If the sizes do not fit into memory.
+    """
+
+    __slots__ = ()
+
+    @from_arguments
+    def __init__(
+        self,
+        cell: str = "lstm",
+        *,
+        input_size: int | None = None,
+        vocab_size: int | None = None,
+        embedding_size: int | None = None,
+        hidden_size: int,
+        num_layers: int = 1,
+        output_size: int,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        loss: str = "cross_entropy",
+        targets: str = "every",
+        reduction: str = "mean",
+        optimizer: str = "adam",
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        betas: tuple[float, float | None] | None = None,
+        eps: float | None = None,
+        weight_decay: float = 0.0,
+        decay_biases: bool = False,
+        nesterov: bool = False,
+        amsgrad: bool = False,
+        centered: bool = False,
+        rmsprop_alpha: float | None = None,
+        rmsprop_form: str = "torch",
+        clip_norm: float | None = None,
+        clip_tensor_norm: float | None = None,
+        clip_value: float | None = None,
+        clip_step: float | None = None,
+        clip_step_norm: float | None = None,
+        dtype: npt.DTypeLike = "float32",
+        compute: str | None = None,
+        seed: int = 0,
+        init: str | Init = "default",
+        forget_bias: float | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: npt.ArrayLike | None = None,
+        ignore_index: int = -100,
+        huber_delta: float = 1.0,
+        nonfinite: str = "skip",
+        batch_first: bool = False,
+        bidirectional: bool = False,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_c: float = 0.0,
+        alpha: float = 1.0,
+        noise: float = 0.0,
+        dale: float | None = None,
+        peephole: bool = False,
+        coupled: bool = False,
+        proj_size: int = 0,
+        reset_after: bool = True,
+        truncation: tuple[int, int] | None = None,
+        omega: float = 0.0,
+    ) -> None: ...
+
+    def fit(
+        self,
+        x: Any,
+        targets: Any,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        window: int | None = None,
+        accumulate: int = 1,
+        validation: tuple[Any, Any] | None = None,
+        early_stopping: EarlyStopping | None = None,
+        schedule: str | Schedule = "constant",
+        warmup: int = 0,
+        seed: int = 0,
+        callbacks: Sequence[Callback] = (),
+        out: str | Path | None = None,
+        checkpoint_every: int | None = None,
+        max_skips: int = 20,
+        progress: bool = False,
+        watch: int | Watch | None = None,
+    ) -> FitResult:
+        """Train the model on sequences, in place.
+
+        The learning rate of the model is the highest one of the schedule; the run does not change
+        it.
+
+        Parameters
+        ----------
+        x : array_like, or list of array_like
+            Several sequences: a list of arrays [T_i, I] of any lengths (tokens: integers [T_i]), or
+            an array [T, N, I] (tokens: [T, N]; [N, T, ...] for a model with ``batch_first``). One
+            long sequence: an array [T, I] (tokens: [T]). The dtype is that of the model.
+        targets : array_like, or list of array_like
+            With ``targets="every"`` classes in the form of x, or values [..., O] (for O = 1 the
+            last axis may be missing). With ``targets="last"`` one per sequence, [N] or [N, O]. A
+            batch whose targets do not count (``ignore_index``) makes no update.
+        epochs, steps : int, optional
+            Length of the run in passes over the data or in updates; 10 epochs by default.
+        batch_size : int, optional
+            Number of sequences per batch, 32 by default. One long sequence is cut into this number
+            of streams, which are read at the same time; 1 by default.
+        window : int, optional
+            Number of steps of a window of truncated BPTT. States are carried from window to window.
+            By default sequences are not cut.
+        accumulate : int
+            Batches per update. The gradient is that of one batch with all their targets.
+        validation : (x, targets), optional
+            Held-out data, on which the loss is computed after each epoch.
+        early_stopping : EarlyStopping, optional
+            The rule by which measurements on the held-out data end the run.
+        schedule : str or callable
+            Schedule of the learning rate: "constant", "step", "exponential", "cosine" or "plateau"
+            over the whole run (``schedules.schedule_of``), or a function like those in
+            ``bptt_native.schedules``.
+        warmup : int
+            Steps at the beginning in which the rate rises, for a schedule given by name.
+        seed : int
+            Seed of the order of the sequences, which is another in each epoch.
+        callbacks : sequence of callable
+            Functions that are called with the ``HistoryRow`` of each step. If one returns True, the
+            run stops.
+        out : str or Path, optional
+            Folder for checkpoints (``model.safetensors``) and the history (``history.csv``).
+        checkpoint_every : int, optional
+            Steps between checkpoints; an epoch by default.
+        max_skips : int
+            Number of successive gradients that are not finite until `TrainingDiverged` is raised.
+        progress : bool
+            Whether to show progress on the standard error: lines, or a bar of tqdm on a terminal.
+        watch : int or Watch, optional
+            Number of updates between records of the gradient's flow, or a `Watch`. A warning is
+            issued if the gradient vanishes or explodes. With ``out`` the records are written to
+            ``gradients.jsonl``. This does not change the training.
+
+        Returns
+        -------
+        FitResult
+            The model, its history, and the reason why the run ended.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a dtype, shape or option does not fit, or a number of the data is not finite. Nothing
+            has changed then.
+        IndexError
+            If a token or class is out of range.
+        TrainingDiverged
+            If ``max_skips`` successive gradients were not finite.
+        OSError
+            If a file cannot be written.
+        """
+        from ..training.fit import fit
+
+        return fit(
+            self,
+            x,
+            targets,
+            epochs=epochs,
+            steps=steps,
+            batch_size=batch_size,
+            window=window,
+            accumulate=accumulate,
+            validation=validation,
+            early_stopping=early_stopping,
+            schedule=schedule,
+            warmup=warmup,
+            seed=seed,
+            callbacks=callbacks,
+            out=out,
+            checkpoint_every=checkpoint_every,
+            max_skips=max_skips,
+            progress=progress,
+            watch=watch,
+        )
+
+    def evaluate(
+        self,
+        x: Any,
+        targets: Any,
+        *,
+        batch_size: int | None = None,
+        window: int | None = None,
+        training: bool = False,
+        draw: int | None = None,
+    ) -> Metrics:
+        """Compute the loss and accuracy on sequences. The model does not change.
+
+        Parameters
+        ----------
+        x, targets : array_like, or lists of them
+            The sequences and their targets, as in `fit`.
+        batch_size : int, optional
+            Number of sequences per batch, 32 by default. One long sequence is cut into this number
+            of streams; by default it is not cut.
+        window : int, optional
+            Number of steps per pass, with states carried to the next. The result is the same; it
+            takes less memory.
+        training : bool
+            Whether to draw dropout, zoneout and noise as in training (Monte-Carlo dropout: Gal &
+            Ghahramani 2016).
+        draw : int, optional
+            Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training`.
+            Each following batch has the next number, and with `window` each following window: masks
+            that are the same for all steps change from window to window, as in training. None:
+            begin with the step count of the model.
+
+        Returns
+        -------
+        Metrics
+            The loss and accuracy. If numbers of the data are not finite, the loss is NaN or
+            infinite.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in ``fit``.
+        """
+        from ..training.evaluation import evaluate
+
+        return evaluate(
+            self,
+            x,
+            targets,
+            batch_size=batch_size,
+            window=window,
+            training=training,
+            draw=draw,
+        )
+
+    def predict(
+        self,
+        x: Any,
+        *,
+        kind: Literal["probabilities", "labels", "outputs"] | None = None,
+        batch_size: int = 32,
+        window: int | None = None,
+        training: bool = False,
+        draw: int | None = None,
+    ) -> Any:
+        """Compute predictions for sequences. The model does not change.
+
+        Parameters
+        ----------
+        x : array_like, or list of array_like
+            The sequences, as in `fit`.
+        kind : {"probabilities", "labels", "outputs"}, optional
+            "outputs": W_o h_t + b_o. "probabilities": those of the classes with the loss
+            "cross_entropy" (softmax of the outputs), or of each output with "binary_cross_entropy"
+            (sigmoid). "labels": the most probable class, or 1 where the probability is above one
+            half. None: "probabilities" with these losses, and "outputs" with others, which have no
+            probabilities.
+        batch_size, window, training, draw : optional
+            As in `evaluate`.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            With ``targets="last"`` [N, O], or [O] for one sequence. Otherwise an array like x with
+            O outputs in place of the features, or a list of [T_i, O] for a list. Labels of
+            "cross_entropy" have no last axis. A NaN in x affects only the outputs that depend on
+            it.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As in `fit`.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3, targets="last")
+        >>> x = [np.ones((5, 2)).astype("f4"), np.ones((7, 2)).astype("f4")]
+        >>> model.predict(x).shape, model.predict(x, kind="labels").shape
+        ((2, 3), (2,))
+        """
+        from ..training.evaluation import predict
+
+        return predict(
+            self,
+            x,
+            kind=kind,
+            batch_size=batch_size,
+            window=window,
+            training=training,
+            draw=draw,
+        )

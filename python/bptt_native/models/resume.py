@@ -1,0 +1,72 @@
+"""The continuation of a run of `Model.fit` from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..arguments.values import integer
+from ..runtime.files import path_of
+from ..training.fit import FitResult, FitTrainer, run
+from ..training.run_files import model_file_of
+from ..training.schedules import Schedule
+from ..training.trainer import Callback
+from ..training.watch import Watch
+from .model_file import load
+
+
+def resume(
+    path: str | Path,
+    x: Any,
+    targets: Any,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    validation: tuple[Any, Any] | None = None,
+    schedule: Schedule | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint_every: int | None = None,
+    max_skips: int = 20,
+    progress: bool = False,
+    watch: int | Watch | None = None,
+) -> FitResult:
+    """Continue a run of `Model.fit` with ``out``, with the same bits as without a break.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder of the run, or its model file. The run is written to the same folder.
+    x, targets, validation : array_like
+        The data that the run began with.
+    epochs, steps : int, optional
+        A new length of the whole run, above the number of steps taken.
+    schedule : callable, optional
+        The schedule, if the run began with a function that is not in ``bptt_native.schedules``.
+    callbacks, checkpoint_every, max_skips, progress, watch : optional
+        As in `Model.fit`.
+
+    Returns
+    -------
+    FitResult
+        As in `Model.fit`; ``model`` is a new object.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read or written.
+    ValueError
+        If the file is no checkpoint of `Model.fit`, or the data differ.
+    TypeError, IndexError, TrainingDiverged
+        As in `Model.fit`.
+    """
+    file = model_file_of(path_of(path, "resume", "path"))
+    trainer = FitTrainer.go_on(
+        load(file), file, x, targets, validation=validation, schedule=schedule
+    )
+    if epochs is not None:
+        steps = integer(epochs, "resume", "epochs", 1) * trainer.steps_per_epoch
+    if steps is not None:
+        trainer.set_steps(steps)
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    return run(trainer, folder, callbacks, progress, checkpoint_every, max_skips, watch, "resume")
