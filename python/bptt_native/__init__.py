@@ -61,16 +61,18 @@ if _TYPE_CHECKING:
     from .training.trainer import TrainingDiverged
     from .training.watch import Watch
 
-# The names that are imported when they are first used, and the modules that have them.
-_LATER = {
-    "EarlyStopping": "training.schedules",
-    "FitResult": "training.fit",
-    "TrainingDiverged": "training.trainer",
-    "Watch": "training.watch",
-    "diagnostics": "",
-    "plots": "",
-    "resume": "models.resume",
-    "schedules": "training",
+# The modules and names that are imported when they are first used, and where they are.
+_MODULES = {
+    "diagnostics": ".diagnostics",
+    "plots": ".plots",
+    "schedules": ".training.schedules",
+}
+_NAMES = {
+    "EarlyStopping": ".training.schedules",
+    "FitResult": ".training.fit",
+    "TrainingDiverged": ".training.trainer",
+    "Watch": ".training.watch",
+    "resume": ".models.resume",
 }
 
 __all__ = [
@@ -118,12 +120,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    path = _MODULES.get(name) or _NAMES.get(name)
+    if path is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    module = import_module("." + (_LATER[name] or name), __name__)
-    value = getattr(module, name) if _LATER[name] else module
+    module = import_module(path, __name__)
+    value = module if name in _MODULES else getattr(module, name)
     globals()[name] = value
     return value
 

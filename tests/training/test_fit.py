@@ -284,7 +284,8 @@ def test_ragged_sequences_are_what_they_are_alone(window):
     model = tagger(dtype="float64")
     x = [s.astype(np.float64) for s in x]
     alone = [model(s)[0] for s in x]
-    for a, b in zip(alone, predict(model, x, kind="outputs", batch_size=4, window=window), strict=True):
+    together = predict(model, x, kind="outputs", batch_size=4, window=window)
+    for a, b in zip(alone, together, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
     losses = [model.eval_step(s, t)[0] * len(s) for s, t in zip(x, y, strict=True)]
     got = evaluate(model, x, y, batch_size=4, window=window)
