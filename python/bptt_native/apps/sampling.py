@@ -11,6 +11,7 @@ from ..arguments.values import message
 from ..models.model import Model
 from ..models.model_file import load
 from ..nn.network import Network
+from ..options.words import StreamWeights
 from ..runtime.documents import SIZE, TEXT
 from ..training.metadata import read_metadata, read_place
 from .vocabulary import Vocabulary
@@ -68,7 +69,7 @@ def text_of(model: Model, path: str | Path) -> tuple[Vocabulary, dict[str, Any]]
 
 def sample(
     model: Network, vocabulary: Vocabulary, prime: str = "\n", length: int = 500,
-    temperature: float = 0.8, seed: int = 0, weights: str = "model",
+    temperature: float = 0.8, seed: int = 0, weights: StreamWeights = "model",
 ) -> Iterator[str]:  # fmt: skip
     """Sample text from a character language model.
 

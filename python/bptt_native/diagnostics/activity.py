@@ -13,6 +13,7 @@ from ..arguments.values import Array, message, number
 from ..nn.cells import RNN
 from ..options.cell_shape import flatness, told_by_value
 from ..options.table import OPTIONS
+from ..options.words import DType
 from .flow import gradient_at
 from .nets import gives_every_step, setting, shape_of
 from .norms import Norms
@@ -294,7 +295,7 @@ def _preactivations(
     A layer whose f is the identity gives them, with all steps side by side as sequences of one.
     """
     compute = setting(net, "compute")
-    dtype = "float32" if compute == "bfloat16" else "float64"
+    dtype: DType = "float32" if compute == "bfloat16" else "float64"
     for layer, previous in enumerate(before):
         end = f"_l{layer}"
         own = {

@@ -1,12 +1,13 @@
 """Experiment: initial weights and learning, on the adding problem over a hundred steps."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..models.model import Model
 from ..options.init import Init
+from ..options.words import Cell, Nonlinearity
 from ..plots.base import dress, legend
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
@@ -22,7 +23,7 @@ UNITS = 64  # per net
 WINDOW = 100  # updates per row
 SOLVED = 0.01  # mean error of a window below which an LSTM has solved the task
 LEARNT = 0.05  # held-out error below which an RNN has learnt the task
-NETS: dict[str, dict[str, tuple[str, Init]]] = {
+NETS: dict[str, dict[str, tuple[Nonlinearity, Init]]] = {
     "rnn": {
         "tanh, default": ("tanh", Init("default")),
         "tanh, Xavier": ("tanh", Init("xavier")),
@@ -62,9 +63,9 @@ def measure(case: Case, seed: int) -> list[Row]:
     if init.weights == "chrono":
         init = init._replace(time_scale=float(steps))
     model = Model(
-        str(case["cell"]), input_size=2, hidden_size=UNITS, output_size=1, loss="mse", init=init,
-        nonlinearity=nonlinearity, targets="last", optimizer="adam", lr=float(case["lr"]),
-        clip_norm=1.0, seed=seed,
+        cast(Cell, case["cell"]), input_size=2, hidden_size=UNITS, output_size=1, loss="mse",
+        init=init, nonlinearity=nonlinearity, targets="last", optimizer="adam",
+        lr=float(case["lr"]), clip_norm=1.0, seed=seed,
     )  # fmt: skip
     rng = np.random.default_rng(seed)  # one for all batches, as for the published results
     updates = int(case["updates"])

@@ -8,10 +8,11 @@ import numpy as np
 
 from ..models.model import Model
 from ..options.init import Init
+from ..options.words import Cell, Nonlinearity
 from .experiment import Row
 from .tasks import adding
 
-NETS: dict[str, tuple[str, str, Init]] = {
+NETS: dict[str, tuple[Cell, Nonlinearity, Init]] = {
     "tanh RNN": ("rnn", "tanh", Init("default")),
     "IRNN": ("rnn", "relu", Init("identity")),
     "LSTM": ("lstm", "tanh", Init("default", forget_bias=1.0)),

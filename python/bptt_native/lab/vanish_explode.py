@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..nn.cells import GRU, LSTM, RNN
 from ..options.init import Init
+from ..options.words import Nonlinearity
 from ..plots.base import dress, legend
 from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
@@ -49,7 +50,14 @@ def measure(case: Case, seed: int) -> list[Row]:
         net = GATED[name](seed=seed)
     else:
         init = Init("normal", spectral_radius=float(case["radius"]))
-        net = RNN(INPUTS, UNITS, nonlinearity=name, dtype="float64", init=init, seed=seed)
+        net = RNN(
+            INPUTS,
+            UNITS,
+            nonlinearity=cast(Nonlinearity, name),
+            dtype="float64",
+            init=init,
+            seed=seed,
+        )
     rng = np.random.default_rng(seed)
     y, _, tape = net.forward(rng.standard_normal((STEPS, SEQUENCES, INPUTS)))
     dy = np.zeros_like(y)

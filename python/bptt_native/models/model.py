@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy.typing as npt
 
 from ..nn.network import Network
+from ..options.attribute import OptionOf
 from ..options.constructor import from_arguments
 from ..options.init import Init
+from ..options.words import (
+    Algorithm,
+    Cell,
+    Compute,
+    DType,
+    InitName,
+    LossName,
+    Nonfinite,
+    Nonlinearity,
+    PredictionKind,
+    Reduction,
+    RMSpropForm,
+    Targets,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,10 +144,53 @@ class Model(Network):
 
     __slots__ = ()
 
+    cell = OptionOf[Cell]()
+    input_size = OptionOf[int | None]()
+    vocab_size = OptionOf[int | None]()
+    embedding_size = OptionOf[int | None]()
+    output_size = OptionOf[int]()
+    nonlinearity = OptionOf[Nonlinearity]()
+    loss = OptionOf[LossName]()
+    targets = OptionOf[Targets]()
+    reduction = OptionOf[Reduction]()
+    momentum = OptionOf[float]()
+    betas = OptionOf[tuple[float, float | None] | None]()
+    eps = OptionOf[float | None]()
+    weight_decay = OptionOf[float]()
+    decay_biases = OptionOf[bool]()
+    nesterov = OptionOf[bool]()
+    amsgrad = OptionOf[bool]()
+    centered = OptionOf[bool]()
+    rmsprop_alpha = OptionOf[float | None]()
+    rmsprop_form = OptionOf[RMSpropForm]()
+    clip_norm = OptionOf[float | None]()
+    clip_tensor_norm = OptionOf[float | None]()
+    clip_value = OptionOf[float | None]()
+    clip_step = OptionOf[float | None]()
+    clip_step_norm = OptionOf[float | None]()
+    forget_bias = OptionOf[float | None]()
+    label_smoothing = OptionOf[float]()
+    class_weights = OptionOf[list[float] | None]()
+    ignore_index = OptionOf[int]()
+    huber_delta = OptionOf[float]()
+    nonfinite = OptionOf[Nonfinite]()
+    layer_norm = OptionOf[bool]()
+    recurrent_dropout = OptionOf[float]()
+    zoneout_c = OptionOf[float]()
+    alpha = OptionOf[float]()
+    noise = OptionOf[float]()
+    dale = OptionOf[float | None]()
+    peephole = OptionOf[bool]()
+    coupled = OptionOf[bool]()
+    proj_size = OptionOf[int]()
+    reset_after = OptionOf[bool]()
+    truncation = OptionOf[tuple[int, int] | None]()
+    omega = OptionOf[float]()
+
     @from_arguments
     def __init__(
         self,
-        cell: str = "lstm",
+        cell: Cell = "lstm",
         *,
         input_size: int | None = None,
         vocab_size: int | None = None,
@@ -140,12 +198,12 @@ class Model(Network):
         hidden_size: int,
         num_layers: int = 1,
         output_size: int,
-        nonlinearity: str = "tanh",
+        nonlinearity: Nonlinearity = "tanh",
         bias: bool = True,
-        loss: str = "cross_entropy",
-        targets: str = "every",
-        reduction: str = "mean",
-        optimizer: str = "adam",
+        loss: LossName = "cross_entropy",
+        targets: Targets = "every",
+        reduction: Reduction = "mean",
+        optimizer: Algorithm = "adam",
         lr: float = 1e-3,
         momentum: float = 0.0,
         betas: tuple[float, float | None] | None = None,
@@ -156,22 +214,22 @@ class Model(Network):
         amsgrad: bool = False,
         centered: bool = False,
         rmsprop_alpha: float | None = None,
-        rmsprop_form: str = "torch",
+        rmsprop_form: RMSpropForm = "torch",
         clip_norm: float | None = None,
         clip_tensor_norm: float | None = None,
         clip_value: float | None = None,
         clip_step: float | None = None,
         clip_step_norm: float | None = None,
-        dtype: npt.DTypeLike = "float32",
-        compute: str | None = None,
+        dtype: DType = "float32",
+        compute: Compute | None = None,
         seed: int = 0,
-        init: str | Init = "default",
+        init: InitName | Init = "default",
         forget_bias: float | None = None,
         label_smoothing: float = 0.0,
         class_weights: npt.ArrayLike | None = None,
         ignore_index: int = -100,
         huber_delta: float = 1.0,
-        nonfinite: str = "skip",
+        nonfinite: Nonfinite = "skip",
         batch_first: bool = False,
         bidirectional: bool = False,
         layer_norm: bool = False,
@@ -212,7 +270,7 @@ class Model(Network):
         max_skips: int = 20,
         progress: bool = False,
         watch: int | Watch | None = None,
-    ) -> FitResult:
+    ) -> FitResult[Self]:
         """Train the model on sequences, in place.
 
         The learning rate of the model is the highest one of the schedule; the run does not change
@@ -365,7 +423,7 @@ class Model(Network):
         self,
         x: Any,
         *,
-        kind: Literal["probabilities", "labels", "outputs"] | None = None,
+        kind: PredictionKind | None = None,
         batch_size: int = 32,
         window: int | None = None,
         training: bool = False,

@@ -13,6 +13,7 @@ from ..training.run_files import model_file_of
 from ..training.schedules import Schedule
 from ..training.trainer import Callback
 from ..training.watch import Watch
+from .model import Model
 from .model_file import load
 
 
@@ -30,7 +31,7 @@ def resume(
     max_skips: int = 20,
     progress: bool = False,
     watch: int | Watch | None = None,
-) -> FitResult:
+) -> FitResult[Model]:
     """Continue a run of `Model.fit` with ``out``, with the same bits as without a break.
 
     Parameters

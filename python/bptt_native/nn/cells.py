@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import numpy.typing as npt
-
+from ..arguments.values import Array
+from ..options.attribute import OptionOf
 from ..options.constructor import from_arguments
 from ..options.init import Init
+from ..options.words import Cell, Compute, DType, InitName, Nonlinearity
 from .layer import Layer
 
 
-class RNN(Layer):
+class RNN(Layer[Array]):
     """Simple recurrent layers: h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh).
 
     Parameters
@@ -79,6 +80,13 @@ class RNN(Layer):
     __slots__ = ()
     _cell = "rnn"
 
+    nonlinearity = OptionOf[Nonlinearity]()
+    layer_norm = OptionOf[bool]()
+    recurrent_dropout = OptionOf[float]()
+    alpha = OptionOf[float]()
+    noise = OptionOf[float]()
+    dale = OptionOf[float | None]()
+
     @from_arguments
     def __init__(
         self,
@@ -86,13 +94,13 @@ class RNN(Layer):
         hidden_size: int,
         num_layers: int = 1,
         *,
-        nonlinearity: str = "tanh",
+        nonlinearity: Nonlinearity = "tanh",
         bias: bool = True,
         batch_first: bool = False,
-        dtype: npt.DTypeLike = "float32",
-        compute: str | None = None,
+        dtype: DType = "float32",
+        compute: Compute | None = None,
         seed: int = 0,
-        init: str | Init = "default",
+        init: InitName | Init = "default",
         bidirectional: bool = False,
         layer_norm: bool = False,
         dropout: float = 0.0,
@@ -104,13 +112,8 @@ class RNN(Layer):
         dale: float | None = None,
     ) -> None: ...
 
-    @property
-    def nonlinearity(self) -> str:
-        """The name of f."""
-        return str(self._config["nonlinearity"])
 
-
-class LSTM(Layer):
+class LSTM(Layer[tuple[Array, Array]]):
     """Long short-term memory layers, with the gates in PyTorch's order i, f, g, o.
 
     i, f, o = sigmoid(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), g = tanh(the same),
@@ -183,6 +186,14 @@ class LSTM(Layer):
     __slots__ = ()
     _cell = "lstm"
 
+    forget_bias = OptionOf[float | None]()
+    layer_norm = OptionOf[bool]()
+    recurrent_dropout = OptionOf[float]()
+    zoneout_c = OptionOf[float]()
+    peephole = OptionOf[bool]()
+    coupled = OptionOf[bool]()
+    proj_size = OptionOf[int]()
+
     @from_arguments
     def __init__(
         self,
@@ -192,10 +203,10 @@ class LSTM(Layer):
         *,
         bias: bool = True,
         batch_first: bool = False,
-        dtype: npt.DTypeLike = "float32",
-        compute: str | None = None,
+        dtype: DType = "float32",
+        compute: Compute | None = None,
         seed: int = 0,
-        init: str | Init = "default",
+        init: InitName | Init = "default",
         forget_bias: float | None = None,
         bidirectional: bool = False,
         layer_norm: bool = False,
@@ -210,7 +221,7 @@ class LSTM(Layer):
     ) -> None: ...
 
 
-class GRU(Layer):
+class GRU(Layer[Array]):
     """Gated recurrent units, with the gates in PyTorch's order r, z, n.
 
     r, z = sigmoid(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),
@@ -274,6 +285,10 @@ class GRU(Layer):
     __slots__ = ()
     _cell = "gru"
 
+    layer_norm = OptionOf[bool]()
+    recurrent_dropout = OptionOf[float]()
+    reset_after = OptionOf[bool]()
+
     @from_arguments
     def __init__(
         self,
@@ -283,10 +298,10 @@ class GRU(Layer):
         *,
         bias: bool = True,
         batch_first: bool = False,
-        dtype: npt.DTypeLike = "float32",
-        compute: str | None = None,
+        dtype: DType = "float32",
+        compute: Compute | None = None,
         seed: int = 0,
-        init: str | Init = "default",
+        init: InitName | Init = "default",
         bidirectional: bool = False,
         layer_norm: bool = False,
         dropout: float = 0.0,
@@ -297,7 +312,7 @@ class GRU(Layer):
     ) -> None: ...
 
 
-class MinGRU(Layer):
+class MinGRU(Layer[Array]):
     """Minimal gated recurrent units, whose gates z, n read the input alone.
 
     z = sigmoid(W_iz x_t + b_iz), n = W_in x_t + b_in, h_t = (1 - z) h_{t-1} + z n. There is no W_hh
@@ -363,10 +378,10 @@ class MinGRU(Layer):
         *,
         bias: bool = True,
         batch_first: bool = False,
-        dtype: npt.DTypeLike = "float32",
-        compute: str | None = None,
+        dtype: DType = "float32",
+        compute: Compute | None = None,
         seed: int = 0,
-        init: str | Init = "default",
+        init: InitName | Init = "default",
         bidirectional: bool = False,
         dropout: float = 0.0,
         variational: bool = False,
@@ -374,6 +389,6 @@ class MinGRU(Layer):
     ) -> None: ...
 
 
-LAYERS: dict[str, type[RNN | LSTM | GRU | MinGRU]] = {
+LAYERS: dict[Cell, type[RNN | LSTM | GRU | MinGRU]] = {
     layer._cell: layer for layer in (RNN, LSTM, GRU, MinGRU)
 }

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy.typing as npt
 
 from .. import _core
 from ..arguments.values import Array, dtype_name, flag, integer
+from ..options.attribute import OptionOf
 from ..options.from_engine import DEFAULTS
 from ..options.table import OPTIONS
 from ..options.to_engine import layer_options
-from .gradients import Gradients, State
+from ..options.words import Cell, FlowLevel
+from .gradients import Gradients
 from .parameters import Parameterised, draw_of
 
+S = TypeVar("S")  # the states: an array, or (h, c)
 
-class Layer(Parameterised):
+
+class Layer(Parameterised, Generic[S]):
     """Base class of `RNN`, `LSTM`, `GRU` and `MinGRU`, which are the classes to use."""
 
     __slots__ = ("_config", "_draws", "_native")
 
-    _cell = ""
+    input_size = OptionOf[int]()
+
+    _cell: Cell
     _config: dict[str, Any]
     _native: _core.Layer
     _draws: int  # the number of random passes so far: each draws new masks
@@ -35,36 +41,6 @@ class Layer(Parameterised):
         self._config = {**given, "dtype": str(self._dtype), "compute": compute}
         self._draws = 0
 
-    @property
-    def input_size(self) -> int:
-        """The number I of features of the input, or of tokens."""
-        return int(self._config["input_size"])
-
-    @property
-    def hidden_size(self) -> int:
-        """The number of hidden units H."""
-        return int(self._config["hidden_size"])
-
-    @property
-    def num_layers(self) -> int:
-        """The number of layers L."""
-        return int(self._config["num_layers"])
-
-    @property
-    def bias(self) -> bool:
-        """Whether there are biases b_ih and b_hh."""
-        return bool(self._config["bias"])
-
-    @property
-    def batch_first(self) -> bool:
-        """Whether sequences are [N, T, ...] instead of [T, N, ...]."""
-        return bool(self._config["batch_first"])
-
-    @property
-    def bidirectional(self) -> bool:
-        """Whether a second set of layers reads the sequences backwards (D = 2)."""
-        return bool(self._config["bidirectional"])
-
     def __call__(
         self,
         x: npt.ArrayLike,
@@ -74,7 +50,7 @@ class Layer(Parameterised):
         resets: npt.ArrayLike | None = None,
         training: bool = False,
         draw: int | None = None,
-    ) -> tuple[Array, State]:
+    ) -> tuple[Array, S]:
         """Compute the states of all steps, without a tape for `backward`.
 
         Parameters
@@ -142,7 +118,7 @@ class Layer(Parameterised):
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
         draw: int | None = None,
-    ) -> tuple[Array, State, _core.Tape]:
+    ) -> tuple[Array, S, _core.Tape]:
         """Compute the states of all steps as in training, and record a tape for `backward`.
 
         Parameters
@@ -177,7 +153,7 @@ class Layer(Parameterised):
         tape: _core.Tape,
         dy: npt.ArrayLike | None,
         dstate: Any = None,
-        flow: bool | str = True,
+        flow: FlowLevel = True,
         accumulate: Gradients | None = None,
         *,
         input_gradient: bool = True,
@@ -266,8 +242,8 @@ class Layer(Parameterised):
 
 
 def _restore(
-    cls: type[Layer], config: dict[str, Any], flat: Array, frozen: list[str], draws: int
-) -> Layer:
+    cls: type[Layer[S]], config: dict[str, Any], flat: Array, frozen: list[str], draws: int
+) -> Layer[S]:
     layer = cls.__new__(cls)
     layer._construct(config)
     layer._draws = draws

@@ -11,6 +11,7 @@ from .. import _core
 from ..arguments.values import Array, choice, file_name, flag
 from ..options.from_engine import DEFAULTS, model_config
 from ..options.to_engine import model_options
+from ..options.words import FlowLevel, StreamWeights
 from .extras import Metadata, Tensors
 from .gradients import Gradients, State
 from .optimizer import Optimizer
@@ -184,7 +185,7 @@ class Network(TrainingStep):
         tape: _core.Tape,
         dout: npt.ArrayLike | None,
         dstate: Any = None,
-        flow: bool | str = True,
+        flow: FlowLevel = True,
         accumulate: Gradients | None = None,
         *,
         input_gradient: bool = True,
@@ -227,7 +228,7 @@ class Network(TrainingStep):
             settings=self._backward_settings(clip_step, clip_step_norm, truncation, omega),
         )
 
-    def stream(self, weights: str = "model") -> Stream:
+    def stream(self, weights: StreamWeights = "model") -> Stream:
         """Return a stream, which reads one sequence step by step with the current weights.
 
         Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,8 +19,10 @@ from ..arguments.values import (
     positive,
     refuse_type,
 )
-from ..options.table import ARGUMENTS
+from ..options.attribute import OptionOf
+from ..options.init import Init
 from ..options.to_engine import truncation_of
+from ..options.words import Compute, InitName
 from .gradients import Gradients, Layout, like
 from .parameter import Parameter, Parameters
 
@@ -53,32 +54,27 @@ def draw_of(draw: object, where: str, training: bool = True) -> int:
     return integer(draw, where, "draw", 0, 2**64 - 1)
 
 
-def _option(name: str) -> property:
-    """Return the property that reads an option of a layer or model."""
-    row = ARGUMENTS.get(name)
-    return property(lambda self: self._config[name], doc=f"{row.doc}." if row else f"As `{name}`.")
-
-
 class Parameterised:
-    """Base class of layers and models: their options as attributes, and their parameters.
-
-    The arguments of a subclass's constructor are read-only attributes of its objects.
-    """
+    """Base class of layers and models, which hands out copies of their parameters by name."""
 
     __slots__ = ("__weakref__", "_dtype", "_layout", "_params")
+
+    seed = OptionOf[int]()
+    bias = OptionOf[bool]()
+    hidden_size = OptionOf[int]()
+    num_layers = OptionOf[int]()
+    batch_first = OptionOf[bool]()
+    compute = OptionOf[Compute | None]()
+    init = OptionOf[InitName | Init]()
+    bidirectional = OptionOf[bool]()
+    dropout = OptionOf[float]()
+    variational = OptionOf[bool]()
+    zoneout = OptionOf[float]()
 
     _config: dict[str, Any]
     _params: _core.Params
     _layout: Layout
     _dtype: np.dtype[Any]
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "__init__" not in vars(cls):
-            return
-        for name in list(inspect.signature(cls.__init__).parameters)[1:]:
-            if not hasattr(cls, name):
-                setattr(cls, name, _option(name))
 
     def _adopt(self, params: _core.Params, dtype: object) -> None:
         self._params = params

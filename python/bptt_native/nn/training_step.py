@@ -9,6 +9,7 @@ import numpy.typing as npt
 from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.values import Array, flag
+from ..options.words import FlowLevel
 from .gradients import Gradients, State, StepResult, UpdateResult, like
 from .parameters import Parameterised, draw_of
 
@@ -29,7 +30,7 @@ class TrainingStep(Parameterised):
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
-        flow: bool | str = True,
+        flow: FlowLevel = True,
     ) -> StepResult:
         """Make one training step: forward pass, loss, BPTT, clipping and update.
 
@@ -231,7 +232,7 @@ class TrainingStep(Parameterised):
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
         accumulate: Gradients | None = None,
-        flow: bool | str = True,
+        flow: FlowLevel = True,
         draw: int | None = None,
     ) -> tuple[StepResult, Gradients]:
         """Compute loss and gradient as `train_step` does, without clipping and update.

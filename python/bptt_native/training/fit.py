@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,11 @@ from .schedules import (
 from .trainer import Callback, Trainer, check_callbacks
 from .watch import Watch
 
+M = TypeVar("M", bound=Network)
+
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Generic[M]):
     """The result of `Model.fit` or `resume`.
 
     Attributes
@@ -51,7 +53,7 @@ class FitResult:
         parameters of the last step: early stopping does not restore, or all measurements were NaN.
     """
 
-    model: Network
+    model: M
     rows: list[HistoryRow]
     ended: str
     gradients: list[GradientRecord]
@@ -222,7 +224,7 @@ def _fingerprint(*parts: Data | None) -> str:
 def run(
     trainer: FitTrainer, out: str | Path | None, callbacks: Sequence[Callback], progress: bool,
     checkpoint_every: int | None, max_skips: int, watch: int | Watch | None, where: str,
-) -> FitResult:  # fmt: skip
+) -> FitResult[Any]:  # fmt: skip
     """Run a trainer to its end, with the options of `Model.fit`, and return the result."""
     calls = check_callbacks(callbacks, where)
     if watch is not None and not isinstance(watch, Watch):
@@ -244,10 +246,10 @@ def run(
 
 
 def fit(
-    model: Network, x: Any, targets: Any, *, callbacks: Sequence[Callback] = (),
+    model: M, x: Any, targets: Any, *, callbacks: Sequence[Callback] = (),
     out: str | Path | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
     progress: bool = False, watch: int | Watch | None = None, **options: Any,
-) -> FitResult:  # fmt: skip
+) -> FitResult[M]:  # fmt: skip
     """Train a model on sequences; see `Model.fit`. The other options are those of `FitTrainer`."""
     trainer = FitTrainer(model, x, targets, **options)
     return run(trainer, out, callbacks, progress, checkpoint_every, max_skips, watch, "fit")

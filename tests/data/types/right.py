@@ -1,0 +1,42 @@
+"""A program that type checkers accept: the types of results by cell, and the words of choices."""
+
+import numpy as np
+
+import bptt_native as bn
+
+x = np.zeros((5, 2, 3), np.float32)
+
+gru = bn.GRU(3, 4, dtype=np.float32)
+y, h = gru(x)
+shapes: tuple[tuple[int, ...], tuple[int, ...]] = (y.shape, h.shape)
+y, h, tape = gru.forward(x, h)
+gradients = gru.backward(tape, np.ones_like(y), flow="units")
+size: int = gru.hidden_size * gru.num_layers
+kept: float = gru.zoneout
+
+lstm = bn.LSTM(3, 4, init=bn.Init("orthogonal"))
+y, (h, c) = lstm(x, (np.zeros((1, 2, 4), np.float32), np.zeros((1, 2, 4), np.float32)))
+_ = c.shape
+weights = lstm.parameters["weight_hh_l0"]
+weights[...] = 2.0 * weights.value
+names: list[str] = [name for name, _ in lstm.named_parameters()]
+
+optimizer = bn.Adam(lstm, lr=1e-3, betas=(0.9, 0.99))
+optimizer.lr *= 0.5
+
+model = bn.Model("gru", input_size=3, hidden_size=4, output_size=2, targets="last", loss="mse")
+result = model.train_step(x, np.zeros((2, 2), np.float32))
+loss: float = result.loss
+step, state = model.eval_step(x, np.zeros((2, 2), np.float32))
+step, state, outputs = model.eval_step(x, np.zeros((2, 2), np.float32), return_outputs=True)
+_ = outputs.shape
+
+run = model.fit(x, np.zeros((2, 2), np.float32), epochs=2, early_stopping=None)
+history = run.epochs["loss"].mean()
+run.model.predict(x)
+loss, accuracy = model.evaluate(x, np.zeros((2, 2), np.float32))
+model.predict(x, kind="outputs")
+stream = model.stream(weights="int8")
+again = bn.load("model.safetensors")
+again.fit(x, np.zeros((2, 2), np.float32), schedule=bn.schedules.Cosine(10))
+spectrum = bn.diagnostics.recurrent_matrices(gru)
