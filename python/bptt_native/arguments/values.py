@@ -15,6 +15,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .names import nearest
+
 Array = npt.NDArray[Any]
 Choice = TypeVar("Choice")
 
@@ -403,10 +405,8 @@ def choice(value: object, choices: Mapping[str, Choice], where: str, argument: s
     if not isinstance(value, str):
         refuse_type(value, where, argument, expected)
     if value not in choices:
-        from difflib import get_close_matches
-
-        near = get_close_matches(value.lower(), choices, 1)
-        got = f"{value!r:.80}" + (f" (did you mean {near[0]!r}?)" if near else "")
+        near = nearest(value, choices)
+        got = f"{value!r:.80}" + (f" (did you mean {near!r}?)" if near else "")
         raise ValueError(message(where, argument, expected, got))
     return choices[value]
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol
 
+from ..arguments.names import refuse_unknown
+
 
 class Built(Protocol):
     """A class whose objects are built from arguments by name."""
@@ -36,7 +38,11 @@ def from_arguments(
 
     @wraps(init)
     def construct(self: Built, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        init(self, *args, **kwargs)  # Python refuses unknown and missing arguments
+        try:
+            init(self, *args, **kwargs)
+        except TypeError:  # unknown or missing arguments
+            refuse_unknown(type(self).__name__, init, kwargs)
+            raise
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         given = dict(bound.arguments)

@@ -1,0 +1,424 @@
+"""Names that people type for those of this package: misspelt ones, and those of other libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache, wraps
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+MOST_LISTED = 24  # names in an error without a suggestion
+
+# Own names, each with the names that PyTorch, Keras, scikit-learn, ONNX and others have for the
+# same or the nearest thing. Where a name has several meanings, the first own name that exists in
+# the place in question is suggested.
+FOREIGN = {
+    # sizes and options of layers
+    "input_size": "input_dim n_inputs in_features num_features n_features features in_channels",
+    "vocab_size": "num_embeddings n_tokens num_tokens n_vocab vocabulary_size input_dim",
+    "embedding_size": "embedding_dim output_dim emb_dim embed_dim emb_size d_model",
+    "hidden_size": "units n_units num_units hidden n_hidden num_hidden hidden_dim hidden_units "
+    "hidden_layer_sizes nhid state_size rnn_units cell_size num_hiddens hid_size",
+    "num_layers": "n_layers layers depth num_rnn_layers nlayers stacks n_hidden_layers",
+    "output_size": "outputs n_outputs num_outputs output_dim out_features n_classes num_classes "
+    "classes num_labels n_targets out_size",
+    "nonlinearity": "activation activations activation_function activation_fn act transfer",
+    "bias": "use_bias biases has_bias fit_intercept",
+    "batch_first": "time_major layout batch_major",
+    "bidirectional": "direction bidir bi two_way",
+    "dropout": "drop_out dropout_rate drop dropout_prob p_dropout keep_prob p",
+    "recurrent_dropout": "hidden_dropout weight_drop wdrop dropout_hh state_dropout",
+    "variational": "variational_dropout locked_dropout shared_mask",
+    "layer_norm": "layernorm layer_normalization normalize use_layer_norm",
+    "proj_size": "num_proj projection proj projection_size",
+    "peephole": "use_peepholes peepholes use_peephole",
+    "coupled": "input_forget coupled_gates cifg coupled_input_forget",
+    "reset_after": "linear_before_reset",
+    "forget_bias": "unit_forget_bias forget_gate_bias bias_forget",
+    "init": "initializer initialization initialisation kernel_initializer weight_init "
+    "recurrent_initializer bias_initializer init_method",
+    "time_scale": "t_max tmax timescale memory",
+    "gain": "scale stddev",
+    "dale": "ei_ratio exc_fraction excitatory dales_law e_prop",
+    "alpha": "leak leaky tau dt leak_rate rho smoothing",
+    "noise": "sigma sigma_rec noise_std recurrent_noise",
+    "cell": "rnn_type cell_type model_type mode kind rnn",
+    "dtype": "precision float_type data_type",
+    # loss
+    "loss": "criterion loss_fn loss_function objective loss_func cost",
+    "targets": "y labels target label y_true y_train expected return_sequences ys",
+    "reduction": "size_average reduce",
+    "label_smoothing": "smoothing smooth label_smooth",
+    "class_weights": "class_weight",
+    "ignore_index": "pad_token_id padding_idx ignore_label mask_value ignore_value pad",
+    "huber_delta": "delta beta huber_beta",
+    # optimisers
+    "optimizer": "optim solver optimiser opt optimizer_class algorithm",
+    "lr": "learning_rate learning_rate_init eta eta0 step_size rate lr0 base_lr alpha",
+    "momentum": "mom nesterov_momentum",
+    "betas": "beta_1 beta_2 beta1 beta2 beta b1 b2",
+    "eps": "epsilon adam_epsilon",
+    "weight_decay": "l2 decay wd weight_decay_rate l2_reg l2_penalty regularization alpha "
+    "kernel_regularizer recurrent_regularizer lambda_ reg_lambda decoupled_weight_decay penalty",
+    "rmsprop_alpha": "rho rms_decay alpha",
+    "form": "variant rmsprop_form",
+    "clip_norm": "grad_clip gradient_clip clipnorm global_clipnorm max_norm max_grad_norm clip "
+    "gradient_clip_val grad_norm_clip clip_gradient clip_gradients clip_grad grad_clipping "
+    "gradient_clipping clip_grad_norm cell_clip grad_clip_norm clipping_threshold",
+    "clip_value": "clipvalue max_value grad_clip_value clip_grad_value",
+    "max_norm": "clip_norm threshold max_grad_norm",
+    "truncation": "tbptt bptt tbptt_steps truncate truncated_bptt k1 k2 bptt_steps",
+    "nonfinite": "nan nan_policy detect_anomaly skip_nan",
+    "accumulate": "accumulate_grad_batches gradient_accumulation accumulation_steps "
+    "gradient_accumulation_steps grad_accum",
+    # passes
+    "x": "input inputs X data x_train features sequence sequences",
+    "state": "hx h0 h_0 hidden initial_state init_state initial_h hidden_state states hc",
+    "lengths": "mask masks sequence_length sequence_lengths seq_lengths seq_lens seq_len "
+    "sequence_lens input_length input_lengths lens length",
+    "resets": "done dones reset episode_starts is_first starts",
+    "weights": "sample_weight sample_weights weight loss_weights",
+    "training": "train is_training",
+    "draw": "seed generator",
+    "flow": "record_flow gradient_flow return_flow",
+    "tape": "cache ctx",
+    "dy": "grad_output grad_y dout dh grad",
+    "dout": "grad_output dy dlogits grad",
+    "dstate": "grad_state dh dhn grad_hidden",
+    "owner": "params parameters model layer module",
+    # fitting
+    "epochs": "n_epochs num_epochs max_epochs nb_epoch epoch max_iter n_iter iterations n_steps",
+    "batch_size": "batch bs n_batch batchsize minibatch_size mini_batch_size batches",
+    "seed": "random_state random_seed rng manual_seed rand_seed",
+    "validation": "validation_data valid val eval_set val_data valid_data dev eval_data "
+    "validation_set x_val",
+    "validation_split": "validation_fraction val_split valid_fraction test_size",
+    "early_stopping": "patience early_stop earlystopping n_iter_no_change",
+    "patience": "n_iter_no_change",
+    "schedule": "lr_schedule scheduler lr_scheduler learning_rate_schedule",
+    "warmup": "warmup_steps num_warmup_steps warm_up",
+    "callbacks": "callback hooks on_epoch_end",
+    "metrics": "metric scoring scorer",
+    "verbose": "verbosity progress quiet show_progress progress_bar disp",
+    "progress": "verbose verbosity",
+    "shuffle": "shuffled random_order",
+    "window": "bptt seq_len seq_length tbptt chunk_size max_len sequence_length block_size unroll",
+    "streams": "n_streams parallel",
+    "checkpoint": "save_path checkpoint_dir ckpt model_dir log_dir filepath",
+    "out": "output output_dir out_dir save_dir outdir",
+    "path": "filename file filepath fname file_name f",
+    "threads": "n_jobs num_threads n_threads workers num_workers jobs",
+    "jobs": "n_jobs num_workers workers threads",
+    "steps": "n_steps iterations iters num_steps max_steps max_iter epochs",
+    "time": "seq_len seq_length bptt window block_size sequence_length steps",
+    "hidden": "hidden_size units n_units num_units n_hidden hidden_dim rnn_size nhid",
+    "layers": "num_layers n_layers nlayers depth",
+    "embed": "embedding_size embedding embedding_dim emsize emb_size embed_dim",
+    "valid_fraction": "validation_split validation_fraction val_fraction val_split test_size",
+    "test_fraction": "test_size test_split",
+    "horizon": "ahead forecast_horizon lead steps_ahead",
+    "length": "n max_new_tokens num_chars max_length n_chars characters count",
+    "prompt": "prime start prime_str seed_text context prefix start_string",
+    "temperature": "temp t",
+    "top_k": "topk k",
+    "top_p": "topp nucleus p",
+    # attributes and methods
+    "parameters": "weights weight params trainable_weights trainable_variables variables coefs_",
+    "state_dict": "get_weights coefs_ weights",
+    "load_state_dict": "set_weights set_state_dict load_weights",
+    "num_parameters": "count_params n_params num_params numel nparams parameter_count",
+    "config": "get_config get_params hparams options",
+    "train_step": "train_on_batch partial_fit training_step train_batch",
+    "eval_step": "test_on_batch evaluate_batch validation_step eval_batch",
+    "fit": "train learn train_model fit_generator",
+    "predict": "predict_proba predict_log_proba predict_classes inference decision_function "
+    "transform infer predict_on_batch",
+    "evaluate": "score test evaluate_model",
+    "summary": "describe info",
+    "forward": "call apply run",
+    "freeze": "trainable requires_grad requires_grad_",
+    "save": "save_model dump to_file export",
+    "load": "load_model from_file from_pretrained read restore",
+    "step": "update minimize apply_gradients",
+    "Model": "Module Sequential Network RNNModel Estimator RNNClassifier",
+    "RNN": "SimpleRNN Elman ElmanRNN VanillaRNN LeakyRNN CTRNN",
+    "LSTM": "LSTMCell CuDNNLSTM LSTMLayer",
+    "GRU": "GRUCell CuDNNGRU GRULayer",
+    "Adam": "NAdam AdamOptimizer Adamax",
+    "RMSprop": "RMSProp RMSPropOptimizer",
+    "clip_grad_norm_": "clip_grad_norm clip_by_global_norm clip_by_norm clip_gradients",
+    "clip_grad_value_": "clip_grad_value clip_by_value",
+    "set_num_threads": "set_threads threads num_threads n_jobs",
+    "schedules": "lr_scheduler optim_schedules scheduler",
+    # parameters
+    "weight_ih_l0": "kernel weight_ih W_ih w_ih W weight_xh W_in Wx weight_input",
+    "weight_hh_l0": "recurrent_kernel weight_hh W_hh w_hh U R W_rec Wh weight_recurrent",
+    "bias_ih_l0": "bias_ih b_ih b bias_input",
+    "bias_hh_l0": "bias_hh b_hh recurrent_bias",
+    "rnn.weight_ih_l0": "weight_ih_l0 kernel weight_ih W_ih w_ih W W_in Wx lstm.weight_ih_l0 "
+    "gru.weight_ih_l0",
+    "rnn.weight_hh_l0": "weight_hh_l0 recurrent_kernel weight_hh W_hh w_hh U R W_rec Wh "
+    "lstm.weight_hh_l0 gru.weight_hh_l0",
+    "rnn.bias_ih_l0": "bias_ih_l0 bias_ih b_ih lstm.bias_ih_l0 gru.bias_ih_l0",
+    "rnn.bias_hh_l0": "bias_hh_l0 bias_hh b_hh lstm.bias_hh_l0 gru.bias_hh_l0",
+    "readout.weight": "fc.weight linear.weight out.weight output.weight dense.weight "
+    "decoder.weight head.weight W_out weight_ho proj.weight W_o",
+    "readout.bias": "fc.bias linear.bias out.bias output.bias dense.bias decoder.bias head.bias "
+    "b_out b_o",
+    "embedding.weight": "embedding emb.weight embeddings encoder.weight embed.weight "
+    "embedding_weight",
+    # values of options
+    "cross_entropy": "categorical_crossentropy sparse_categorical_crossentropy nll nll_loss "
+    "crossentropyloss softmax log_loss ce xent cross_entropy_loss",
+    "binary_cross_entropy": "bce bce_with_logits bcewithlogitsloss binary_crossentropy bceloss",
+    "mse": "mean_squared_error mseloss l2 squared_error rmse mse_loss",
+    "huber": "smooth_l1 smoothl1loss huberloss mae l1 mean_absolute_error huber_loss",
+    "silu": "swish gelu",
+    "identity": "linear none id",
+    "xavier": "glorot glorot_uniform xavier_uniform glorot_normal xavier_normal",
+    "orthogonal": "orthogonal_ orth",
+    "normal": "gaussian random_normal",
+    "last": "final last_step many_to_one sequence",
+    "every": "all each many_to_many steps",
+}
+
+# Names of other libraries for which there is no name here, with what to do instead.
+ADVICE = {
+    "return_sequences": "layers return the states of all steps; Model has targets='every' or "
+    "'last'",
+    "return_state": "layers return all states and the final ones",
+    "stateful": "pass the state of one call to the next",
+    "recurrent_activation": "the gates are sigmoid functions",
+    "device": "everything runs on the CPU",
+    "to": "everything runs on the CPU",
+    "cuda": "everything runs on the CPU",
+    "eval": "there are no modes: layer(x) and model.evaluate draw no dropout, layer.forward does",
+    "train": "there are no modes: layer.forward and model.train_step draw dropout",
+    "zero_grad": "every backward pass returns new gradients",
+    "grad": "gradients are returned by backward and gradients",
+    "compile": "loss and optimizer are arguments of Model",
+    "n_jobs": "bptt_native.set_num_threads sets the number of threads",
+    "x_test": "pass it to evaluate or predict",
+    "optimizer_state": "model.optimizer.state_dict() returns the state of the optimiser",
+    "Linear": "Model has a linear readout",
+    "Dense": "Model has a linear readout",
+    "Embedding": "Model has an embedding: its argument embedding_size",
+    "Dropout": "layers and Model have an argument dropout",
+    "nn": "layers are attributes of bptt_native itself",
+    "optim": "optimisers are attributes of bptt_native itself",
+    "optimizers": "optimisers are attributes of bptt_native itself",
+    "losses": "the loss is an argument of Model",
+}
+
+
+def _bare(name: str) -> str:
+    """Return a name without the differences of spelling between libraries."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+@lru_cache(1)
+def _own_names() -> dict[str, list[str]]:
+    """Return the own names for each bare foreign one, in the order of the table."""
+    own: dict[str, list[str]] = {}
+    for name, foreign in FOREIGN.items():
+        for other in foreign.split():
+            own.setdefault(_bare(other), []).append(name)
+    return own
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the name that someone probably means.
+
+    Parameters
+    ----------
+    name : str
+        The name that was typed.
+    known : iterable of str
+        The names that exist in its place. Underscores, hyphens and case do not matter.
+
+    Returns
+    -------
+    str or None
+        One of `known`: the same but for case, underscores and hyphens; or the one for which other
+        libraries have this name; or the most similar one. None if there is no such name.
+
+    Examples
+    --------
+    >>> from bptt_native.arguments.names import nearest
+    >>> nearest("learning_rate", ["lr", "momentum"]), nearest("momentun", ["lr", "momentum"])
+    ('lr', 'momentum')
+    """
+    from difflib import get_close_matches
+
+    typed, bare = _bare(name), {_bare(own): own for own in known}
+    if not typed:
+        return None
+    if typed in bare:
+        return bare[typed]
+    meant = {
+        foreign: next(bare[_bare(own)] for own in owns if _bare(own) in bare)
+        for foreign, owns in _own_names().items()
+        if any(_bare(own) in bare for own in owns)
+    }
+    if typed in meant:
+        return meant[typed]
+    if typed in _own_names() or typed in map(_bare, ADVICE):
+        return None  # something that does not exist here, rather than a misspelt name
+    for table, cutoff in ((bare, 0.7), (meant, 0.85), (bare, 0.6)):
+        near = get_close_matches(typed, table, 1, cutoff)
+        if near:
+            return table[near[0]]
+    longer = [own for other, own in bare.items() if len(typed) > 2 and other.startswith(typed)]
+    return longer[0] if len(longer) == 1 else None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: "; did you mean 'lr'?", or advice.
+
+    Parameters
+    ----------
+    name : str
+        The name that was typed.
+    known : iterable of str
+        The names that exist in its place.
+
+    Returns
+    -------
+    str
+        Empty if there is nothing to suggest.
+    """
+    near = nearest(name, known)
+    if near is not None:
+        return f"; did you mean {near!r}?"
+    advice = [text for other, text in ADVICE.items() if _bare(other) == _bare(name)]
+    return f"; {advice[0]}" if advice else ""
+
+
+def unexpected_argument(where: str, name: str, known: Iterable[str]) -> TypeError:
+    """Return the error about an argument that a function does not have.
+
+    Parameters
+    ----------
+    where : str
+        The function.
+    name : str
+        The argument that was passed.
+    known : iterable of str
+        The arguments of the function.
+
+    Returns
+    -------
+    TypeError
+        For example "GRU: unexpected argument 'drop_out'; did you mean 'dropout'?".
+    """
+    known = list(known)
+    end = suggestion(name, known)
+    if not end and known and len(known) <= MOST_LISTED:
+        end = f"; the arguments are {', '.join(known)}"
+    return TypeError(f"{where}: unexpected argument {name!r}{end}")
+
+
+def missing_attribute(owner: object, name: str, known: Iterable[str] | None = None) -> Any:
+    """Return the error about an attribute that an object or module does not have.
+
+    Parameters
+    ----------
+    owner : object
+        The object or module.
+    name : str
+        The attribute that was looked up.
+    known : iterable of str, optional
+        The names of its public attributes; by default those of ``dir(owner)``.
+
+    Returns
+    -------
+    AttributeError
+        For example "'Model' object has no attribute 'learning_rate'; did you mean 'lr'?".
+    """
+    module = isinstance(owner, ModuleType)
+    kind = f"module {owner.__name__!r}" if module else f"{type(owner).__name__!r} object"
+    end = ""
+    if not name.startswith("_"):
+        known = dir(owner) if known is None else known
+        end = suggestion(name, [own for own in known if not own.startswith("_")])
+    # Without `obj`, Python adds no suggestion of its own to a traceback.
+    return AttributeError(f"{kind} has no attribute {name!r}{end}", name=name)
+
+
+class Guided:
+    """A base class whose objects suggest an attribute for one that they do not have."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # for type checkers, only the attributes in the class exist
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_") or hasattr(type(self), name):
+                object.__getattribute__(self, name)  # raises the error of the property again
+            raise missing_attribute(self, name)
+
+
+def refuse_unknown(where: str, function: Callable[..., Any], given: Iterable[str]) -> None:
+    """Refuse the first of some arguments by name that a function does not have.
+
+    Parameters
+    ----------
+    where : str
+        The function, for the message.
+    function : callable
+        The function itself.
+    given : iterable of str
+        The names of the arguments that were passed.
+
+    Raises
+    ------
+    TypeError
+        If there is one.
+    """
+    from inspect import Parameter, signature
+
+    kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    parameters = signature(function).parameters.values()
+    known = [p.name for p in parameters if p.kind in kinds and p.name != "self"]
+    for name in given:
+        if name not in known:
+            raise unexpected_argument(where, name, known) from None
+
+
+def _place(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """Return the name of a function for messages: methods by the class of the object."""
+    owner, dot, name = function.__qualname__.rpartition(".")
+    if not dot or owner.endswith("<locals>"):
+        return name
+    owner = type(args[0]).__name__ if args and not isinstance(args[0], type) else owner
+    return owner if name == "__init__" else f"{owner}.{name}"
+
+
+def guided(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Make a function suggest an argument for one by name that it does not have.
+
+    Parameters
+    ----------
+    function : callable
+        A function without ``**kwargs``. It is called as before, in a ``try`` block.
+
+    Returns
+    -------
+    callable
+        The function, with the same signature.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            trace = error.__traceback__
+            if kwargs and trace is not None and trace.tb_next is None:  # the function did not begin
+                refuse_unknown(_place(function, args), function, kwargs)
+            raise
+
+    return call
