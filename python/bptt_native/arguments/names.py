@@ -321,7 +321,9 @@ def unexpected_argument(where: str, name: str, known: Iterable[str]) -> TypeErro
     return TypeError(f"{where}: unexpected argument {name!r}{end}")
 
 
-def missing_attribute(owner: object, name: str, known: Iterable[str] | None = None) -> Any:
+def missing_attribute(
+    owner: object, name: str, known: Iterable[str] | None = None
+) -> AttributeError:
     """Return the error about an attribute that an object or module does not have.
 
     Parameters
@@ -338,8 +340,9 @@ def missing_attribute(owner: object, name: str, known: Iterable[str] | None = No
     AttributeError
         For example "'Model' object has no attribute 'learning_rate'; did you mean 'lr'?".
     """
-    module = isinstance(owner, ModuleType)
-    kind = f"module {owner.__name__!r}" if module else f"{type(owner).__name__!r} object"
+    kind = f"{type(owner).__name__!r} object"
+    if isinstance(owner, ModuleType):
+        kind = f"module {owner.__name__!r}"
     end = ""
     if not name.startswith("_"):
         known = dir(owner) if known is None else known
