@@ -53,7 +53,7 @@ from .runtime.settings import (
 fit, evaluate, predict = Model.fit, Model.evaluate, Model.predict
 
 if _TYPE_CHECKING:
-    from . import diagnostics, plots
+    from . import diagnostics, plots, tasks
     from .models.resume import resume
     from .training import schedules
     from .training.fit import FitResult
@@ -66,6 +66,7 @@ _MODULES = {
     "diagnostics": ".diagnostics",
     "plots": ".plots",
     "schedules": ".training.schedules",
+    "tasks": ".tasks",
 }
 _NAMES = {
     "EarlyStopping": ".training.schedules",
@@ -116,6 +117,7 @@ __all__ = [
     "schedules",
     "set_flush_subnormals",
     "set_num_threads",
+    "tasks",
 ]
 
 

@@ -33,7 +33,9 @@ KERNELS_DOOR = "kernels/kernels.h"
 
 # The rooms of the package, from the top down: each may import those after it. Only tests import the
 # specification, which is in reference/.
-PYTHON_ROOMS = "cli report lab apps plots models training diagnostics nn options runtime arguments"
+PYTHON_ROOMS = (
+    "cli report lab apps plots models training diagnostics nn tasks options runtime arguments"
+)
 
 
 def room_of(path: Path) -> str:

@@ -13,7 +13,7 @@ import bptt_native as bn
 from bptt_native import lab
 from bptt_native.lab import clipping, vanish_explode
 from bptt_native.lab.results import duration
-from bptt_native.lab.tasks import ADDING_BASELINE, adding
+from bptt_native.tasks import ADDING_BASELINE, adding
 from helpers.paths import ROOT
 
 

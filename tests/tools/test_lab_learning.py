@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bptt_native import lab
-from bptt_native.lab import learning, long_range, pascanu, tasks
+from bptt_native import lab, tasks
+from bptt_native.lab import learning, long_range, pascanu
 
 
 def shortened(name: str, seeds: int, nets: dict[str, dict[str, Any]], key: str) -> lab.Experiment:

@@ -10,6 +10,17 @@ import numpy as np
 from ..nn.probabilities import log_softmax
 from ..options.losses import LOSSES, loss_of
 from ..plots.base import dress, legend
+from ..tasks import (
+    ADDING_BASELINE,
+    COPIED,
+    COPY_WORDS,
+    ORDER_CLASSES,
+    ORDER_WORDS,
+    adding,
+    copy_memory,
+    copy_memory_baseline,
+    temporal_order,
+)  # fmt: skip
 from .drawing import BASELINE, LINES, curve, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import (
@@ -24,17 +35,6 @@ from .learning import (
     spelled,
     train,
 )
-from .tasks import (
-    ADDING_BASELINE,
-    COPIED,
-    COPY_WORDS,
-    ORDER_CLASSES,
-    ORDER_WORDS,
-    adding,
-    copy_memory,
-    copy_memory_baseline,
-    temporal_order,
-)  # fmt: skip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ import numpy as np
 from ..models.model import Model
 from ..nn.cells import RNN
 from ..plots.base import dress, legend
+from ..tasks import ADDING_BASELINE, adding
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import adding_error, first_below, runs_of, spelled
-from .tasks import ADDING_BASELINE, adding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

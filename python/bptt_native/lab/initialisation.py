@@ -9,10 +9,10 @@ from ..models.model import Model
 from ..options.init import Init
 from ..options.words import Cell, Nonlinearity
 from ..plots.base import dress, legend
+from ..tasks import ADDING_BASELINE, adding
 from .drawing import BASELINE, LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import adding_error, ends, first_below, runs_of, spelled, train
-from .tasks import ADDING_BASELINE, adding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

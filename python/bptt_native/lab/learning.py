@@ -9,8 +9,8 @@ import numpy as np
 from ..models.model import Model
 from ..options.init import Init
 from ..options.words import Cell, Nonlinearity
+from ..tasks import adding
 from .experiment import Row
-from .tasks import adding
 
 NETS: dict[str, tuple[Cell, Nonlinearity, Init]] = {
     "tanh RNN": ("rnn", "tanh", Init("default")),

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..plots.base import dress, legend
+from ..tasks import LANGUAGES, SENTENCE, TEXT_WORDS, agreement_text
 from .drawing import LINES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import GATED, NETS, build, ends, spelled, train
-from .tasks import LANGUAGES, SENTENCE, TEXT_WORDS, agreement_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,7 +127,7 @@ EXPERIMENT = Experiment(
     verdict=verdict,
     minutes=(0.75, 0.93),
     published=(
-        "The texts follow a grammar of this project (`lab.tasks.agreement_text`) with eight "
+        "The texts follow a grammar of this project (`tasks.agreement_text`) with eight "
         "countries. One in four of the sentences in the gap names a random country, and only the "
         "last word is the target. The gap of each training batch is random."
     ),

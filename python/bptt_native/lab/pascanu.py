@@ -7,10 +7,10 @@ import numpy as np
 
 from ..models.model import Model
 from ..plots.base import dress, legend
+from ..tasks import ORDER_CLASSES, ORDER_WORDS, temporal_order
 from .drawing import BASELINE, LINES, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import ends, held_out, train
-from .tasks import ORDER_CLASSES, ORDER_WORDS, temporal_order
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,13 +1,12 @@
-"""Synthetic tasks that measure recurrent learning. Each function generates a new batch."""
+"""Sequences that test memory over many steps: adding, copying, and the order of two symbols."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments.values import integer, message
+from ..arguments.values import integer
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -24,6 +23,7 @@ def adding(T: int, N: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     T, N : int
         Number of steps, at least 2, and of sequences.
     rng : numpy.random.Generator
+        The source of the random numbers.
 
     Returns
     -------
@@ -32,9 +32,24 @@ def adding(T: int, N: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     y : float32 [N, 1]
         The sum of the two marked numbers.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is no integer, or is too small.
+
     References
     ----------
     Hochreiter & Schmidhuber 1997; in this form Arjovsky et al. 2016 (arXiv:1511.06464).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bptt_native import tasks
+    >>> x, y = tasks.adding(100, 32, np.random.default_rng(0))
+    >>> x.shape, y.shape
+    ((100, 32, 2), (32, 1))
+    >>> np.allclose((x[..., 0] * x[..., 1]).sum(axis=0), y[:, 0])
+    True
     """
     integer(T, "adding", "T", 2)
     integer(N, "adding", "N", 1)
@@ -63,6 +78,7 @@ def copy_memory(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
     T, N : int
         Number of steps between the symbols and the answer, at least 1, and of sequences.
     rng : numpy.random.Generator
+        The source of the random numbers.
 
     Returns
     -------
@@ -71,9 +87,25 @@ def copy_memory(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
     y : int64 [T+20, N]
         T + 10 blanks, the ten symbols.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is no integer, or is too small.
+
     References
     ----------
     Hochreiter & Schmidhuber 1997; in this form Arjovsky et al. 2016 (arXiv:1511.06464).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bptt_native import tasks
+    >>> x, y = tasks.copy_memory(3, 1, np.random.default_rng(0))
+    >>> x[:, 0]
+    array([6, 5, 4, 2, 2, 0, 0, 0, 1, 6, 8, 8, 9, 8, 8, 8, 8, 8, 8, 8, 8, 8,
+           8])
+    >>> y[13:, 0]
+    array([6, 5, 4, 2, 2, 0, 0, 0, 1, 6])
     """
     integer(T, "copy_memory", "T", 1)
     integer(N, "copy_memory", "N", 1)
@@ -86,7 +118,29 @@ def copy_memory(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
 
 
 def copy_memory_baseline(T: int) -> float:
-    """Return the loss (nats per step) of a net that knows the blanks and guesses the symbols."""
+    """Return the loss of `copy_memory` for a net that knows the blanks and guesses the symbols.
+
+    Parameters
+    ----------
+    T : int
+        Number of steps between the symbols and the answer, at least 1.
+
+    Returns
+    -------
+    float
+        The cross-entropy in nats per step: 10 ln 8 / (T + 20).
+
+    Raises
+    ------
+    TypeError, ValueError
+        The number is no integer, or is too small.
+
+    Examples
+    --------
+    >>> from bptt_native import tasks
+    >>> round(tasks.copy_memory_baseline(500), 4)
+    0.04
+    """
     return COPIED * math.log(BLANK) / (integer(T, "copy_memory_baseline", "T", 1) + 2 * COPIED)
 
 
@@ -102,6 +156,7 @@ def temporal_order(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
     T, N : int
         Number of steps, at least 10, and of sequences.
     rng : numpy.random.Generator
+        The source of the random numbers.
 
     Returns
     -------
@@ -111,9 +166,24 @@ def temporal_order(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
     y : int64 [N]
         2 * the first symbol + the second one: four classes, equally likely.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is no integer, or is too small.
+
     References
     ----------
     Hochreiter & Schmidhuber 1997; in this form Pascanu et al. 2013 (arXiv:1211.5063).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bptt_native import tasks
+    >>> x, y = tasks.temporal_order(20, 1, np.random.default_rng(0))
+    >>> x[:, 0]
+    array([5, 4, 4, 0, 3, 2, 2, 2, 2, 5, 1, 5, 4, 4, 5, 4, 4, 4, 4, 5])
+    >>> y
+    array([1])
     """
     integer(T, "temporal_order", "T", 10)
     integer(N, "temporal_order", "N", 1)
@@ -123,66 +193,3 @@ def temporal_order(T: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
     for symbols, (low, high) in zip(pairs, ((1, 2), (5, 6)), strict=True):
         x[rng.integers(low * T // 10, high * T // 10, N), each] = symbols
     return x, 2 * pairs[0] + pairs[1]
-
-
-COUNTRIES = ("Spain", "France", "Italy", "Germany", "Poland", "Finland", "Japan", "Greece")
-LANGUAGES = ("Spanish", "French", "Italian", "German", "Polish", "Finnish", "Japanese", "Greek")
-_SLOTS = (
-    ("the", "a", "my", "our", "one"), ("house", "garden", "dog", "teacher", "river"),
-    ("was", "seemed", "became", "stayed", "is"), ("quiet", "old", "green", "large", "happy"),
-)  # fmt: skip
-SENTENCE = len(_SLOTS) + 1
-"""Number of words of a sentence in the gap, including the full stop."""
-TEXT_WORDS = tuple(
-    dict.fromkeys(
-        (
-            *["I", "grew", "up", "in", ".", "speak", "fluent", "friends", "live"],
-            *COUNTRIES,
-            *sum(_SLOTS, ()),
-        )
-    )
-)
-"""Vocabulary of `agreement_text`. The classes of the answer are `LANGUAGES`."""
-
-
-def _ids(words: Sequence[str]) -> Ids:
-    return np.array([TEXT_WORDS.index(word) for word in words], np.int64)
-
-
-def agreement_text(gap: int, N: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
-    """Generate texts whose next word depends on a distant one: "I grew up in Spain ... fluent".
-
-    Parameters
-    ----------
-    gap, N : int
-        Number of words between the two sentences, a multiple of `SENTENCE`, and of texts.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    x : int64 [gap + 9, N]
-        Indices into `TEXT_WORDS`: "I grew up in COUNTRY .", irrelevant sentences, one in four of
-        which names a random country ("friends live in COUNTRY ."), then "I speak fluent".
-    y : int64 [N]
-        The next word, an index into `LANGUAGES`; chance is 1/8.
-    """
-    integer(gap, "agreement_text", "gap", 0)
-    if gap % SENTENCE:
-        raise ValueError(message("agreement_text", "gap", f"a multiple of {SENTENCE}", str(gap)))
-    integer(N, "agreement_text", "N", 1)
-    countries, sentences = _ids(COUNTRIES), gap // SENTENCE
-    country = rng.integers(0, len(COUNTRIES), N)
-    between = np.empty((sentences, SENTENCE, N), np.int64)
-    for place, words in enumerate(_SLOTS):
-        between[:, place] = rng.choice(_ids(words), (sentences, N))
-    between[:, -1] = _ids(["."])
-    friends = np.repeat(_ids(["friends", "live", "in", "Spain", "."])[None, :, None], sentences, 0)
-    friends = np.repeat(friends, N, 2)
-    friends[:, 3] = rng.choice(countries, (sentences, N))
-    between = np.where(rng.random((sentences, 1, N)) < 0.25, friends, between)
-    x = np.empty((gap + 9, N), np.int64)
-    x[:6] = _ids(["I", "grew", "up", "in", "Spain", "."])[:, None]
-    x[4] = countries[country]
-    x[6:-3] = between.reshape(gap, N)
-    x[-3:] = _ids(["I", "speak", "fluent"])[:, None]
-    return x, country

@@ -1,4 +1,4 @@
-"""The tasks of the laboratory: their definitions and baselines."""
+"""The synthetic tasks: their definitions and baselines."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bptt_native.lab import tasks
+from bptt_native import tasks
 
 Maker = Callable[[int, int, np.random.Generator], tuple[Any, Any]]
 
@@ -51,6 +51,22 @@ def test_temporal_order() -> None:
     assert set(x.ravel()) == set(range(6))
 
 
+def test_flip_flop() -> None:
+    x, y = tasks.flip_flop(50, 400, rng(), bits=4, probability=0.2)
+    assert x.shape == y.shape == (50, 400, 4)
+    assert x.dtype == y.dtype == np.float32
+    assert set(x.ravel()) == {-1, 0, 1}
+    assert x[0].all(), "all channels have a first pulse"
+    kept = x[0]
+    for pulses, target in zip(x, y, strict=True):
+        kept = np.where(pulses == 0, kept, pulses)
+        assert np.array_equal(target, kept)
+    assert (x[1:] != 0).mean() == pytest.approx(0.2, abs=0.01)
+    assert x[x != 0].mean() == pytest.approx(0, abs=0.03)
+    channels = np.corrcoef(y.reshape(-1, 4).T) - np.eye(4)
+    assert np.abs(channels).max() < 0.1, "the channels are independent"
+
+
 def test_agreement_text() -> None:
     x, y = tasks.agreement_text(20, 800, rng())
     text = [" ".join(tasks.TEXT_WORDS[word] for word in words) for words in x.T]
@@ -67,7 +83,9 @@ def test_agreement_text() -> None:
     assert tasks.agreement_text(0, 3, rng())[0].shape == (9, 3)
 
 
-@pytest.mark.parametrize("make", [tasks.copy_memory, tasks.temporal_order, tasks.agreement_text])
+@pytest.mark.parametrize(
+    "make", [tasks.copy_memory, tasks.flip_flop, tasks.temporal_order, tasks.agreement_text]
+)
 def test_a_seed_makes_the_same_batch(make: Maker) -> None:
     x, y = make(20, 5, rng(3))
     again = make(20, 5, rng(3))
@@ -86,3 +104,7 @@ def test_refusals() -> None:
         tasks.temporal_order(9, 2, rng())
     with pytest.raises(ValueError, match="copy_memory: argument 'N': expected an integer >= 1"):
         tasks.copy_memory(9, 0, rng())
+    with pytest.raises(ValueError, match="flip_flop: argument 'probability': expected a number"):
+        tasks.flip_flop(9, 1, rng(), probability=0.0)
+    with pytest.raises(ValueError, match="flip_flop: argument 'bits': expected an integer >= 1"):
+        tasks.flip_flop(9, 1, rng(), bits=0)
