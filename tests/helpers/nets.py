@@ -47,6 +47,8 @@ class Net:
     seed: int = 0
     draw: int | None = None
     inside: bool = False  # also compare all states and gates of the tape
+    masked: bool = False  # draw masks of the matrices
+    masks: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def D(self) -> int:  # noqa: N802
@@ -91,6 +93,8 @@ class Net:
         make = LAYERS[self.cell]
         layer = make(self.I, self.H, **options, **self.options)
         layer.load_state_dict({k: v.astype(dtype) for k, v in self.params.items()})
+        for name, mask in self.masks.items():
+            layer.set_mask(name, mask)
         return layer
 
     def passage(self) -> dict[str, Any]:
@@ -187,6 +191,9 @@ def fill(net: Net, rng: np.random.Generator) -> Net:
 
     net.state = state(0.5) if rng.integers(2) else None
     net.dstate = state(1.0) if rng.integers(2) else None
+    if net.masked:
+        net.masks = {n: rng.random(p.shape) < 0.6 for n, p in net.params.items() if p.ndim == 2}
+        reference.constrain(net.params, net.masks)
     return net
 
 
@@ -195,15 +202,16 @@ def option_net(
 ) -> Net:
     """Return a net with these options: those of a layer, and of a Net.
 
-    `lengths` and `resets` that are True are drawn. `small` is for derivatives element by element.
-    `divided` batches make two or four shards and more than two blocks of time each.
+    `lengths`, `resets` and `masks` that are True are drawn. `small` is for derivatives element by
+    element. `divided` batches make two or four shards and more than two blocks of time each.
     Others are drawn anew until float32 can be held to its tolerance: until no unit is near a kink,
     and rounding the parameters alone moves no result by more than a fifth of it.
     """
     options = dict(options)
     cell = options.pop("cell", None) or str(rng.choice(["rnn", "lstm", "gru"]))
     nonlinearity = options.pop("nonlinearity", "tanh")
-    own = {name: options.pop(name, None) for name in ("lengths", "resets", "tokens", "bias", "T")}
+    names = ("lengths", "resets", "masks", "tokens", "bias", "T")
+    own = {name: options.pop(name, None) for name in names}
     back = {n: options.pop(n) for n in ("clip_step", "clip_step_norm") if n in options}
     back |= {n: options.pop(n) for n in ("truncation", "omega") if n in options}
     while True:
@@ -218,6 +226,7 @@ def option_net(
         tokens = not rng.integers(4) if own["tokens"] is None else own["tokens"]
         net = Net(cell, nonlinearity, I, H, L, bias, T, N, bool(tokens), options=options, **back)
         net.seed, net.draw, net.inside = int(rng.integers(2**40)), int(rng.integers(2**40)), True
+        net.masked = bool(own["masks"])
         fill(net, rng)
         if own["lengths"]:
             net.lengths = rng.integers(1, T + 1, N)
@@ -300,7 +309,7 @@ def run_reference(net: Net, sections: list[np.ndarray] | None = None) -> dict[st
     """Return the same in float64 by the reference."""
     y, state, tape = reference_forward(net, sections)
     grads = reference.backward(net.cell, net.params, tape, net.dy, net.dstate, **net.way_back())
-    return flatten(net, y, state, grads, grads.params, tape)
+    return flatten(net, y, state, grads, reference.restrict(grads.params, net.masks), tape)
 
 
 def flatten(

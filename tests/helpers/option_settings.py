@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "zoneout": {"zoneout": 0.2},
     "lengths": {"lengths": True},
     "resets": {"resets": True},
+    "masks": {"masks": True},
     "truncation": {"truncation": (2, 5), "T": 11},
     "chunks": {"truncation": (3, 3), "T": 9},
     "clip_step": {"clip_step": 0.02},

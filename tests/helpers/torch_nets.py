@@ -96,6 +96,11 @@ class Loop:
         xi = torch.special.ndtri(torch.from_numpy((words + 0.5) / 2**32))
         return np.sqrt(2 / self.o.get("alpha", 1.0)) * sigma * xi
 
+    def used(self, name: str) -> Any:
+        """Return a parameter times its mask, as ``torch.nn.utils.prune`` does."""
+        mask = self.net.masks.get(name)
+        return self.leaves[name] if mask is None else self.leaves[name] * torch.from_numpy(mask)
+
     # -------------------------------------------------------------------------------------- cells
     def affine(self, p: dict[str, Any], kind: str, v: Any) -> Any:
         """Return W v + b, with layer norm if there is a gain."""
@@ -164,7 +169,7 @@ class Loop:
         """Return the outputs [T, N, P] and final states of one direction of one layer."""
         net, d = self.net, place % self.net.D
         suffix = self.suffix(place)
-        p = {n.removesuffix(suffix): v for n, v in self.leaves.items() if n.endswith(suffix)}
+        p = {n.removesuffix(suffix): self.used(n) for n in self.leaves if n.endswith(suffix)}
         cell = getattr(self, net.cell)
         keep, noise = torch.ones(()), self.noise(place)
         if self.o.get("recurrent_dropout"):
@@ -224,7 +229,7 @@ class Loop:
         """Add eq. 9 and 10 of Pascanu et al. 2013, with all between two steps held constant."""
         total = torch.zeros(())
         for place, steps in enumerate(self.steps):
-            W, terms = self.leaves["weight_hh" + self.suffix(place)], []
+            W, terms = self.used("weight_hh" + self.suffix(place)), []
             for (a, inside, _), (later, inside_later, reset) in itertools.pairwise(steps):
                 told = inside & inside_later & ~reset
                 at = a.detach().requires_grad_()

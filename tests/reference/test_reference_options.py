@@ -37,7 +37,7 @@ def tensors_of(net: Net) -> dict[str, np.ndarray]:
 
 def run(net: Net, z: dict[str, np.ndarray]):
     state = (z["h0"], z["c0"]) if "c0" in z else z["h0"]
-    params = {name: z[name] for name in net.params}
+    params = {name: z[name] * net.masks.get(name, 1) for name in net.params}
     return reference_forward(net, params=params, x=z.get("x", net.x), state=state)
 
 
@@ -49,7 +49,9 @@ def loss_of(net: Net, z: dict[str, np.ndarray]):
 
 def gradients_of(net: Net, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     g = ref.backward(net.cell, net.params, run(net, tensors)[2], net.dy, net.dstate)
-    got = g.params | dict(zip(["h0", "c0"], arrays_of(g.state), strict=False))
+    got = ref.restrict(g.params, net.masks) | dict(
+        zip(["h0", "c0"], arrays_of(g.state), strict=False)
+    )
     return got | ({} if net.tokens else {"x": g.x})
 
 

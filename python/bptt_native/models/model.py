@@ -133,6 +133,11 @@ class Model(Network):
         As in `GRU`.
     truncation, omega : optional
         Settings of training steps, as in `LSTM.backward`.
+    weight_l1, weight_l2 : float
+        Regularisers of the weights: training minimises loss + weight_l1 sum |w| +
+        weight_l2 sum w^2 over the matrices that are not frozen. Unlike `weight_decay`, which is
+        part of the update, their gradient passes through clipping and the moments of the optimiser.
+        `StepResult.weight_penalty` reports their value; the loss is without it.
 
     Raises
     ------
@@ -247,6 +252,8 @@ class Model(Network):
         reset_after: bool = True,
         truncation: tuple[int, int] | None = None,
         omega: float = 0.0,
+        weight_l1: float = 0.0,
+        weight_l2: float = 0.0,
     ) -> None: ...
 
     def fit(

@@ -47,6 +47,9 @@ class StepResult(NamedTuple):
     clip_angle : float
         Angle between the gradient before and after clipping, in radians: 0 if it was only rescaled,
         NaN if elements that were not finite were replaced by zeros.
+    weight_penalty : float
+        The value of the regularisers `weight_l1` and `weight_l2` before the update, which is not
+        part of `loss`.
     """
 
     loss: float
@@ -61,6 +64,7 @@ class StepResult(NamedTuple):
     omega: float = 0.0
     clipped_norm: float = 0.0
     clip_angle: float = 0.0
+    weight_penalty: float = 0.0
 
     def __repr__(self) -> str:
         """Return the numbers of the result, without its arrays."""

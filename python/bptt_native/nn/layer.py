@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy.typing as npt
@@ -232,6 +234,8 @@ class Layer(Parameterised, Generic[S]):
             self._params.get(),
             self._frozen_names(),
             self._draws,
+            dict(self.masks),
+            self._nonnegative_names(),
         )
 
     def __repr__(self) -> str:
@@ -242,11 +246,20 @@ class Layer(Parameterised, Generic[S]):
 
 
 def _restore(
-    cls: type[Layer[S]], config: dict[str, Any], flat: Array, frozen: list[str], draws: int
+    cls: type[Layer[S]],
+    config: dict[str, Any],
+    flat: Array,
+    frozen: list[str],
+    draws: int,
+    masks: Mapping[str, Array] = MappingProxyType({}),  # earlier pickles end here
+    nonnegative: Sequence[str] = (),
 ) -> Layer[S]:
     layer = cls.__new__(cls)
     layer._construct(config)
     layer._draws = draws
     layer._params.set(flat)
     layer.freeze(*frozen)
+    for name, mask in masks.items():
+        layer.set_mask(name, mask)
+    layer.set_nonnegative(*nonnegative)
     return layer

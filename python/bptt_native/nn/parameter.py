@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,23 @@ from ..arguments.values import Array, flag, refuse_type
 from .gradients import Layout
 
 
+class Row(NamedTuple):
+    """The engine's description of a parameter tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+    count: int
+    frozen: bool
+    masked: bool
+    nonnegative: bool
+
+
+def rows_of(params: _core.Params) -> list[Row]:
+    """Return the descriptions of all tensors, in the order of the flat vector."""
+    return [Row(*row) for row in params.table()]
+
+
 class Owner(Protocol):
     """A layer or model as its parameters know it."""
 
@@ -23,6 +40,7 @@ class Owner(Protocol):
     _dtype: np.dtype[Any]
 
     def _set_frozen(self, method: str, names: tuple[str, ...], frozen: bool) -> None: ...
+    def _set_mask(self, method: str, name: str, mask: npt.ArrayLike | None) -> None: ...
     def _warn_of_nonfinite(self, where: str, flat: Array) -> None: ...
 
 
@@ -80,12 +98,39 @@ class Parameter(NDArrayOperatorsMixin):
     @property
     def frozen(self) -> bool:
         """Whether its gradient is kept at zero, so that optimisers do not change it."""
-        return any(name == self.name and row[-1] for name, *row in self._owner._params.table())
+        return self._row.frozen
 
     @frozen.setter
     def frozen(self, value: bool) -> None:
         frozen = flag(value, self._where, "frozen")
         self._owner._set_frozen("parameters", (self.name,), frozen)
+
+    @property
+    def _row(self) -> Row:
+        return next(row for row in rows_of(self._owner._params) if row.name == self.name)
+
+    @property
+    def mask(self) -> Array | None:
+        """The elements that are not fixed at 0, a read-only bool array, or None; see `set_mask`."""
+        if not self._row.masked:
+            return None
+        mask = self._owner._params.get_mask(self.name).reshape(self.shape)
+        mask.flags.writeable = False
+        return mask
+
+    @mask.setter
+    def mask(self, value: npt.ArrayLike | None) -> None:
+        self._owner._set_mask("parameters", self.name, value)
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether its elements are kept at 0 or above, as by `set_nonnegative`."""
+        return self._row.nonnegative
+
+    @nonnegative.setter
+    def nonnegative(self, value: bool) -> None:
+        on = flag(value, self._where, "nonnegative")
+        self._owner._params.set_nonnegative(self.name, on)
 
     @property
     def value(self) -> Array:
@@ -138,8 +183,10 @@ class Parameter(NDArrayOperatorsMixin):
         self.value = changed
 
     def __repr__(self) -> str:
-        frozen = ", frozen" if self.frozen else ""
-        return f"Parameter({self.name!r}, shape={list(self.shape)}, {self.dtype}{frozen})"
+        row = self._row
+        words = [word for word in ("frozen", "masked", "nonnegative") if getattr(row, word)]
+        text = ", ".join([f"shape={list(self.shape)}", str(self.dtype), *words])
+        return f"Parameter({self.name!r}, {text})"
 
 
 class Parameters(Mapping[str, Parameter]):

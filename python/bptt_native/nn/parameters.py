@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
-from ..arguments.arrays import convert
+from ..arguments.arrays import convert, read
 from ..arguments.values import (
     Array,
     describe,
+    flag,
     integer,
     message,
     number,
@@ -24,7 +27,7 @@ from ..options.init import Init
 from ..options.to_engine import truncation_of
 from ..options.words import Compute, InitName
 from .gradients import Gradients, Layout, like
-from .parameter import Parameter, Parameters
+from .parameter import Parameter, Parameters, rows_of
 
 
 def draw_of(draw: object, where: str, training: bool = True) -> int:
@@ -81,7 +84,7 @@ class Parameterised:
         self._dtype = np.dtype(dtype)  # type: ignore[call-overload]
         self._layout = {
             name: (offset, offset + count, shape)
-            for name, shape, offset, count, _ in params.table()
+            for name, shape, offset, count, *_ in params.table()
         }
 
     @property
@@ -129,7 +132,8 @@ class Parameterised:
         ----------
         state_dict : mapping of str to array_like
             An array for each name of `state_dict`, with its shape, and no other names. The
-            ``state_dict()`` of a PyTorch module can be passed as it is.
+            ``state_dict()`` of a PyTorch module can be passed as it is. Masked elements become 0,
+            and so do negative ones of non-negative parameters.
 
         Raises
         ------
@@ -203,17 +207,130 @@ class Parameterised:
         self._set_frozen("unfreeze", names, False)
 
     def _set_frozen(self, method: str, names: tuple[str, ...], frozen: bool) -> None:
-        where, expected = f"{type(self).__name__}.{method}", f"one of {', '.join(self._layout)}"
-        for name in names:
-            if not isinstance(name, str):
-                refuse_type(name, where, "names", expected)
-            if name not in self._layout:
-                raise ValueError(message(where, "names", expected, repr(name)))
+        self._check_names(method, "names", names)
         for name in names:
             self._params.freeze(name, frozen)
 
+    def _check_names(self, method: str, argument: str, names: Iterable[object]) -> None:
+        """Refuse names that are not those of parameters."""
+        where, expected = f"{type(self).__name__}.{method}", f"one of {', '.join(self._layout)}"
+        for name in names:
+            if not isinstance(name, str):
+                refuse_type(name, where, argument, expected)
+            if name not in self._layout:
+                raise ValueError(message(where, argument, expected, repr(name)))
+
     def _frozen_names(self) -> list[str]:
-        return [name for name, *_, frozen in self._params.table() if frozen]
+        return [row.name for row in rows_of(self._params) if row.frozen]
+
+    def set_mask(self, name: str, mask: npt.ArrayLike | None) -> None:
+        """Fix some elements of a parameter at zero, so that these connections do not exist.
+
+        Where the mask is False, the element becomes 0 and stays 0: in every update by any
+        optimiser, with momentum and weight decay, and in `load_state_dict`. Its gradient is 0, so
+        norms and clipping do not count it. Masks are saved in model files and pickles.
+
+        Parameters
+        ----------
+        name : str
+            The name of the parameter.
+        mask : array_like of bool, or None
+            True where a connection may exist. Its shape is that of the parameter, or broadcasts to
+            it. For a parameter of the recurrent layers with the rows of several gates,
+            [G*H, columns] or [G*H], it may be that of one gate, [H, columns] or [H], and then holds
+            for each gate. Numbers 0 and 1 are taken too. None: remove the mask; the elements stay 0
+            until they are trained or set.
+
+        Raises
+        ------
+        TypeError
+            If the name is no string, or the mask is not array-like or of another dtype.
+        ValueError
+            If the name is unknown, the shape does not fit, or there are other numbers than 0 and 1.
+
+        See Also
+        --------
+        masks : The masks by name.
+
+        Examples
+        --------
+        A leaky RNN whose units have 20 % of all connections, and none to themselves:
+
+        >>> net = bn.RNN(3, 50, alpha=0.1)
+        >>> exists = np.random.default_rng(0).random((50, 50)) < 0.2
+        >>> net.set_mask("weight_hh_l0", exists & ~np.eye(50, dtype=bool))
+        >>> W = net.parameters["weight_hh_l0"].value
+        >>> bool((W[~net.masks["weight_hh_l0"]] == 0).all())
+        True
+        """
+        self._check_names("set_mask", "name", [name])
+        self._set_mask("set_mask", name, mask)
+
+    def _set_mask(self, method: str, name: str, mask: npt.ArrayLike | None) -> None:
+        flat = None if mask is None else self._mask_of(method, name, mask)
+        self._params.set_mask(name, flat)
+
+    def _mask_of(self, method: str, name: str, mask: npt.ArrayLike) -> Array:
+        """Return a mask as a flat bool array after checking it."""
+        where, shape = f"{type(self).__name__}.{method}", self._layout[name][2]
+        shapes, H = [shape], int(self._config["hidden_size"])
+        if "_l" in name and shape[0] > H and shape[0] % H == 0:
+            shapes.append((H, *shape[1:]))
+        wanted = " or ".join(str(list(s)) for s in shapes)
+        expected = f"a bool array of shape {wanted}, or one that broadcasts to it"
+        array = read(mask, where, "mask", expected)
+        if array.dtype.kind not in "biuf":
+            refuse_type(mask, where, "mask", expected)
+        wrong = array[(array != 0) & (array != 1)]
+        if wrong.size:
+            raise ValueError(message(where, "mask", f"{expected} (or of 0 and 1)", str(wrong[0])))
+        for one in shapes:
+            try:
+                block = np.broadcast_to(array, one)
+            except ValueError:
+                continue
+            return np.tile(block.reshape(-1) != 0, shape[0] // one[0])
+        raise ValueError(message(where, "mask", expected, describe(mask)))
+
+    @property
+    def masks(self) -> Mapping[str, Array]:
+        """The masks of `set_mask` by parameter, bool arrays of its shape; read-only copies."""
+        found = {name: parameter.mask for name, parameter in self.parameters.items()}
+        return MappingProxyType({name: mask for name, mask in found.items() if mask is not None})
+
+    def set_nonnegative(self, *names: str, on: bool = True) -> None:
+        """Keep parameters at zero or above: every element w is max(w, 0) from now on.
+
+        The parameters are projected now, after every update by any optimiser and in
+        `load_state_dict`. Their gradients do not change. A NaN stays NaN. The setting is saved in
+        model files and pickles; `Parameter.nonnegative` shows it.
+
+        Parameters
+        ----------
+        *names : str
+            Names of parameters; all of them must exist.
+        on : bool
+            False: allow negative elements again.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is no string or unknown, or `on` is no bool; then nothing changes.
+
+        Examples
+        --------
+        >>> net = bn.RNN(3, 5, nonlinearity="relu")
+        >>> net.set_nonnegative("weight_ih_l0", "weight_hh_l0")
+        >>> bool(net.parameters["weight_hh_l0"].value.min() >= 0)
+        True
+        """
+        self._check_names("set_nonnegative", "names", names)
+        nonnegative = flag(on, f"{type(self).__name__}.set_nonnegative", "on")
+        for name in names:
+            self._params.set_nonnegative(name, nonnegative)
+
+    def _nonnegative_names(self) -> list[str]:
+        return [row.name for row in rows_of(self._params) if row.nonnegative]
 
     def _flat_of(self, accumulate: Gradients | None, method: str) -> Array | None:
         """Return the vector of the gradients to add to."""

@@ -39,6 +39,7 @@ from .model import (
     model_forward,
     model_loss,
     model_loss_and_gradients,
+    weight_penalty,
 )
 from .optimizers import (
     SGD,
@@ -49,6 +50,8 @@ from .optimizers import (
     clip_grad_norm,
     clip_grad_tensor_norm,
     clip_grad_value,
+    constrain,
+    restrict,
 )
 from .random import Draw, philox4x32_10
 from .sequence import Gradients, Tape, backward, forward
@@ -71,6 +74,7 @@ __all__ = [
     "clip_grad_norm",
     "clip_grad_tensor_norm",
     "clip_grad_value",
+    "constrain",
     "forward",
     "huber",
     "linear_backward",
@@ -81,6 +85,8 @@ __all__ = [
     "model_loss",
     "model_loss_and_gradients",
     "philox4x32_10",
+    "restrict",
     "sigmoid",
     "softmax_cross_entropy",
+    "weight_penalty",
 ]

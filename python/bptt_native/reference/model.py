@@ -1,5 +1,6 @@
 """The model: embedding (optional), recurrent layers, readout, loss."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from . import losses
 from .basics import Array, Limit, Params, check, choose, linear_backward, linear_forward
 from .cells import Options
+from .optimizers import restrict
 from .sequence import State, backward, forward
 
 
@@ -27,11 +29,13 @@ class ModelConfig(Options):
     label_smoothing: float = 0.0  # cross_entropy
     ignore_index: int = -100  # cross_entropy
     huber_delta: float = 1.0  # huber
+    weight_l1: float = 0.0
+    weight_l2: float = 0.0
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """Loss, outputs, last state, gradients by parameter name, the gradient flow and omega."""
+    """Loss, outputs, last state, gradients by parameter name, gradient flow, regularisers."""
 
     loss: Any
     out: Array
@@ -40,6 +44,7 @@ class ModelResult:
     flow: Array | None
     flow_c: Array | None
     omega: Any = 0.0
+    weight_penalty: Any = 0.0
 
 
 def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = None,
@@ -101,15 +106,30 @@ def model_loss(cfg: ModelConfig, out: Array, targets: Array, weights: Array | No
     return compute(out, targets, cfg.reduction, **how)
 
 
+def weight_penalty(cfg: ModelConfig, params: Params, frozen: Collection[str] = ()) -> Any:
+    """Return weight_l1 sum |w| + weight_l2 sum w^2 of the free matrices, and its gradients."""
+    free = {name: w for name, w in params.items() if w.ndim > 1 and name not in frozen}
+    signs = {name: np.sign(w.real) for name, w in free.items()}
+    value = sum(
+        np.sum(cfg.weight_l1 * signs[n] * w + cfg.weight_l2 * w * w) for n, w in free.items()
+    )
+    return value, {n: cfg.weight_l1 * signs[n] + 2 * cfg.weight_l2 * w for n, w in free.items()}
+
+
 def model_loss_and_gradients(cfg: ModelConfig, params: Params, x: Array, targets: Array,
                              state: State = None, *, weights: Array | None = None,
+                             masks: Params | None = None, frozen: Collection[str] = (),
                              **passage: Any) -> ModelResult:  # fmt: skip
     """Return the loss and the gradients of one window.
 
     Targets are classes [T, N] or [N], or values with a last axis O. Their ``weights`` are [T, N] or
-    [N]. ``passage`` is that of `model_forward`.
+    [N]. ``passage`` is that of `model_forward`. The gradients are those of loss + omega's
+    regulariser + `weight_penalty`; they are 0 for ``frozen`` parameters and where a mask is.
     """
     out, last, tape = model_forward(cfg, params, x, state, **passage)
     loss, dout = model_loss(cfg, out, targets, weights, passage.get("lengths"))
     grads, g = model_backward(cfg, params, tape, dout)
-    return ModelResult(loss, out, last, grads, g.flow, g.flow_c, g.omega)
+    penalty, of_penalty = weight_penalty(cfg, params, frozen)
+    grads = {name: d * (name not in frozen) + of_penalty.get(name, 0) for name, d in grads.items()}
+    grads = restrict(grads, masks or {})
+    return ModelResult(loss, out, last, grads, g.flow, g.flow_c, g.omega, penalty)

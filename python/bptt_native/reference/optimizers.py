@@ -1,5 +1,7 @@
 """The clipping of whole gradients, and the optimisers, whose step() changes parameters in place."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from .basics import Array, Params, choose, clamp
@@ -33,6 +35,23 @@ def clip_grad_norm(grads: Params, max_norm: float, eps: float = 0.0) -> tuple[Pa
     clipped = {name: np.ldexp(g.astype(np.float64), -power) for name, g in grads.items()}
     scale = max_norm / (norm + float(np.ldexp(eps, -power)))
     return {name: (g * scale).astype(grads[name].dtype) for name, g in clipped.items()}, before
+
+
+# --- constraints ---------------------------------------------------------------------------------
+def restrict(grads: Params, masks: Params) -> Params:
+    """Return gradients that are 0 where the mask of their parameter is."""
+    return {name: np.where(masks.get(name, True), g, 0) for name, g in grads.items()}
+
+
+def constrain(params: Params, masks: Params, nonnegative: Collection[str] = ()) -> None:
+    """Zero masked elements and the negative ones of non-negative tensors, in place.
+
+    Call it after every step.
+    """
+    for name, p in params.items():
+        p[...] = np.where(masks.get(name, True), p, 0)
+        if name in nonnegative:
+            np.maximum(p, 0, out=p)
 
 
 # --- optimisers: step() changes the parameters that have a gradient, in place --------------------

@@ -130,7 +130,7 @@ py::tuple describe_nonlinearity(int nonlinearity) {
   return py::make_tuple(info.name, flat_name(info.flat), info.slope_of_a != 0);
 }
 
-// Returns a list of (name, shape, offset, count, frozen).
+// Returns a list of (name, shape, offset, count, frozen, masked, nonnegative).
 py::list table(const Params& params) {
   int64_t tensors = 0;
   py::list rows;
@@ -143,7 +143,8 @@ py::list table(const Params& params) {
     py::tuple shape(static_cast<size_t>(info.rank));
     for (int64_t axis = 0; axis < info.rank; ++axis)
       shape[static_cast<size_t>(axis)] = info.shape[axis];
-    rows.append(py::make_tuple(info.name, shape, info.offset, info.count, info.frozen != 0));
+    rows.append(py::make_tuple(info.name, shape, info.offset, info.count, info.frozen != 0,
+                               info.masked != 0, info.nonnegative != 0));
   }
   return rows;
 }
@@ -164,6 +165,51 @@ void set_values(const Params& params, py::handle values) {
 void freeze(const Params& params, const std::string& name, bool frozen) {
   run([&] { return bptt_params_freeze(params.handle, name.c_str(), frozen); },
       {params.net.owner.c_str(), frozen ? "freeze" : "unfreeze"});
+}
+
+// Returns the number of elements of a tensor; 0 if there is none with this name.
+int64_t elements_of(const Params& params, const std::string& name) {
+  int64_t tensors = 0;
+  bptt_params_count(params.handle, &tensors, nullptr);
+  for (int64_t i = 0; i < tensors; ++i) {
+    bptt_param_info info = {};
+    bptt_params_info(params.handle, i, &info, sizeof info);
+    if (name == info.name) return info.count;
+  }
+  return 0;
+}
+
+constexpr int kBool = 0;  // NPY_BOOL
+
+// `mask` is None or a bool vector.
+void set_mask(const Params& params, const std::string& name, const py::object& mask) {
+  const Where where = {params.net.owner.c_str(), "set_mask"};
+  Flat given;
+  if (!mask.is_none()) given = take_flat(kBool, mask, elements_of(params, name), where, "mask");
+  run(
+      [&] {
+        return bptt_params_set_mask(params.handle, name.c_str(),
+                                    static_cast<const uint8_t*>(given.data));
+      },
+      where);
+}
+
+// Returns a bool vector.
+py::object get_mask(const Params& params, const std::string& name) {
+  const int64_t count = elements_of(params, name);
+  const py::object mask = new_array(kBool, &count, 1);
+  run(
+      [&] {
+        return bptt_params_get_mask(params.handle, name.c_str(),
+                                    static_cast<uint8_t*>(data_of(mask)));
+      },
+      {params.net.owner.c_str(), "masks"});
+  return mask;
+}
+
+void set_nonnegative(const Params& params, const std::string& name, bool nonnegative) {
+  run([&] { return bptt_params_set_nonnegative(params.handle, name.c_str(), nonnegative); },
+      {params.net.owner.c_str(), "set_nonnegative"});
 }
 
 }  // namespace
@@ -218,7 +264,10 @@ void bind_layer(py::module_& module) {
       .def("table", &table)
       .def("get", &get_values)
       .def("set", &set_values, py::arg("values"))
-      .def("freeze", &freeze, py::arg("name"), py::arg("frozen"));
+      .def("freeze", &freeze, py::arg("name"), py::arg("frozen"))
+      .def("set_mask", &set_mask, py::arg("name"), py::arg("mask"))
+      .def("get_mask", &get_mask, py::arg("name"))
+      .def("set_nonnegative", &set_nonnegative, py::arg("name"), py::arg("nonnegative"));
   py::class_<Layer> layer(module, "Layer");
   bind_diagnostics<Layer, bptt_layer_backward_seeds, bptt_layer_jacobian, bptt_layer_spectrum>(
       layer);

@@ -161,6 +161,7 @@ StepResult Model::step(const Where& where, const StepArguments& in, const GivenS
   result.flow_a = flow.a_array;
   result.flow_detail = flow.detail_arrays;
   result.omega = py::float_(step.omega);
+  result.weight_penalty = py::float_(step.weight_penalty);
   result.clipped_norm = py::float_(step.clipped_norm);
   result.clip_angle = py::float_(step.clip_angle);
   return result;

@@ -26,6 +26,7 @@ Package::Package()
                    {"flow_a", &StepResult::flow_a},
                    {"flow_detail", &StepResult::flow_detail},
                    {"omega", &StepResult::omega},
+                   {"weight_penalty", &StepResult::weight_penalty},
                    {"clipped_norm", &StepResult::clipped_norm},
                    {"clip_angle", &StepResult::clip_angle}}),
       update_result({{"grad_norm", &UpdateResult::grad_norm},

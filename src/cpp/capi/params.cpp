@@ -8,6 +8,17 @@
 
 using namespace bptt;
 
+// Returns the tensor with this name.
+template <class T>
+static Param& tensor_named(Params<T>& params, const char* name) {
+  std::string names;
+  for (Param& tensor : params.tensors()) {
+    if (tensor.name == name) return tensor;
+    names += (names.empty() ? "" : ", ") + tensor.name;
+  }
+  fail(BPTT_ERR_NAME, "name", "one of " + names, quoted(name));
+}
+
 bptt_status bptt_params_count(bptt_params* params, int64_t* tensors, int64_t* elements) {
   return guard("bptt_params_count", [&] {
     with_params(params, [&](const auto& network) {
@@ -40,7 +51,9 @@ bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_param_info
                     tensor.offset,
                     tensor.count,
                     dtype_of(T()),
-                    tensor.frozen},
+                    tensor.frozen,
+                    !tensor.mask.empty(),
+                    tensor.nonnegative},
                    "info");
     });
   });
@@ -78,8 +91,10 @@ bptt_status bptt_params_set(bptt_params* params, const void* values) {
     not_null(values, "values");
     with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
       const Changing changing(network->params().lock);
-      std::copy_n(static_cast<const T*>(values), network->params().count(),
-                  network->params().change());
+      Params<T>& all = network->params();
+      T* const to = all.change();
+      std::copy_n(static_cast<const T*>(values), all.count(), to);
+      all.constrain(to);
     });
   });
 }
@@ -90,15 +105,60 @@ bptt_status bptt_params_freeze(bptt_params* params, const char* name, int32_t fr
     const bool on_or_off = flag_argument(frozen, "frozen");
     with_params(params, [&](const auto& network) {
       const Changing changing(network->params().lock);
-      std::string names;
-      for (Param& tensor : network->params().tensors()) {
-        if (tensor.name == name) {
-          tensor.frozen = on_or_off;
-          return;
-        }
-        names += (names.empty() ? "" : ", ") + tensor.name;
+      tensor_named(network->params(), name).frozen = on_or_off;
+    });
+  });
+}
+
+bptt_status bptt_params_set_mask(bptt_params* params, const char* name, const uint8_t* mask) {
+  return guard("bptt_params_set_mask", [&] {
+    not_null(name, "name");
+    with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
+      Params<T>& all = network->params();
+      const Changing changing(all.lock);
+      Param& tensor = tensor_named(all, name);
+      std::vector<uint8_t> kept;
+      if (mask) kept.assign(mask, mask + tensor.count);
+      const auto bad = std::find_if(kept.begin(), kept.end(), [](uint8_t k) { return k > 1; });
+      if (bad != kept.end()) {
+        fail(BPTT_ERR_ARGUMENT, "mask", "0 or 1 for each element",
+             text(int64_t{*bad}) + " at " + text(int64_t(bad - kept.begin())));
       }
-      fail(BPTT_ERR_NAME, "name", "one of " + names, quoted(name));
+      T* const values = all.change() + tensor.offset;
+      tensor.mask = std::move(kept);
+      all.constrain(tensor, 0, tensor.count, values);
+    });
+  });
+}
+
+bptt_status bptt_params_get_mask(bptt_params* params, const char* name, uint8_t* mask) {
+  return guard("bptt_params_get_mask", [&] {
+    not_null(name, "name");
+    not_null(mask, "mask");
+    with_params(params, [&](const auto& network) {
+      const Reading reading(network->params().lock);
+      const Param& tensor = tensor_named(network->params(), name);
+      if (tensor.mask.empty()) {
+        std::fill_n(mask, tensor.count, uint8_t{1});
+      } else {
+        std::copy(tensor.mask.begin(), tensor.mask.end(), mask);
+      }
+    });
+  });
+}
+
+bptt_status bptt_params_set_nonnegative(bptt_params* params, const char* name,
+                                        int32_t nonnegative) {
+  return guard("bptt_params_set_nonnegative", [&] {
+    not_null(name, "name");
+    const bool on_or_off = flag_argument(nonnegative, "nonnegative");
+    with_params(params, [&]<class T>(const std::shared_ptr<Network<T>>& network) {
+      Params<T>& all = network->params();
+      const Changing changing(all.lock);
+      Param& tensor = tensor_named(all, name);
+      T* const values = all.change() + tensor.offset;
+      tensor.nonnegative = on_or_off;
+      all.constrain(tensor, 0, tensor.count, values);
     });
   });
 }

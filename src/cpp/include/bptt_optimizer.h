@@ -38,6 +38,10 @@ typedef struct bptt_param_info {
   bptt_dtype dtype;
   /* 1: its gradient is 0 and steps leave it alone */
   int32_t frozen;
+  /* 1: it has a mask (bptt_params_set_mask) */
+  int32_t masked;
+  /* 1: its elements are never negative (bptt_params_set_nonnegative) */
+  int32_t nonnegative;
 } bptt_param_info;
 
 /* The parameters of a layer or model, a view that is never freed. */
@@ -53,10 +57,25 @@ BPTT_API bptt_status bptt_params_info(bptt_params* params, int64_t index, bptt_p
 BPTT_API bptt_status bptt_params_data(bptt_params* params, const void** data);
 /* Copy all P elements out. */
 BPTT_API bptt_status bptt_params_get(bptt_params* params, void* values);
-/* Copy all P elements in. NaN and infinity are taken without an error. Changes the parameters. */
+/* Copy all P elements in. NaN and infinity are taken without an error, masked elements become 0,
+ * and so do negative ones of non-negative tensors. Changes the parameters. */
 BPTT_API bptt_status bptt_params_set(bptt_params* params, const void* values);
 /* Freeze (1) or thaw (0) the tensor of that name. Changes the parameters. Also: BPTT_ERR_NAME. */
 BPTT_API bptt_status bptt_params_freeze(bptt_params* params, const char* name, int32_t frozen);
+/* Constraints of the tensor of that name, kept in model files.
+ *
+ * A mask [count], in row-major order, has 1 for an element that is free, and 0 for one that is 0 from
+ * now on: its gradient is 0 too, so that norms and clipping do not count it, and after every step
+ * of any optimiser the element and its moments are 0. NULL removes the mask. A tensor that is not
+ * negative (1) has max(w, 0) in place of each element w, now, after every step and whenever values
+ * are set; its gradient is not changed. Backward passes use the masks of the moment. These functions
+ * change the parameters. Also: BPTT_ERR_NAME. */
+BPTT_API bptt_status bptt_params_set_mask(bptt_params* params, const char* name,
+                                          const uint8_t* mask);
+/* Copy the mask out, all 1 if there is none. Also: BPTT_ERR_NAME. */
+BPTT_API bptt_status bptt_params_get_mask(bptt_params* params, const char* name, uint8_t* mask);
+BPTT_API bptt_status bptt_params_set_nonnegative(bptt_params* params, const char* name,
+                                                 int32_t nonnegative);
 /* *finite = 1 if no element of the tensor of that name, or with NULL of any tensor, is NaN or
  * infinite. A file may hold such parameters. Also: BPTT_ERR_NAME. */
 BPTT_API bptt_status bptt_params_finite(bptt_params* params, const char* name, int32_t* finite);
@@ -133,7 +152,8 @@ BPTT_API bptt_status bptt_optimizer_get_options(bptt_optimizer* optimizer,
 
 /* Update the parameters with gradients [P]. *skipped = 1 and nothing changed if the gradient has a
  * value that is not finite, or if the update would turn a finite parameter or moment into one that
- * is not. The gradient of a frozen tensor is not used, but has to be finite. skipped may be NULL.
+ * is not. The gradients of frozen tensors and masked elements are not used, but have to be finite.
+ * skipped may be NULL.
  * Changes the parameters. Also: BPTT_ERR_STATE (2^53 steps). */
 BPTT_API bptt_status bptt_optimizer_step(bptt_optimizer* optimizer, const void* gradients,
                                          int32_t* skipped);

@@ -339,6 +339,10 @@ struct Kernels {
   void (*add_products)(T* a, const T* b, const T* c, int64_t n);
   // a[n] = b[n] * c[n]
   void (*multiply)(T* a, const T* b, const T* c, int64_t n);
+  // a[n] = kept[n] ? a[n] : 0; kept[n] is 0 or 1
+  void (*keep)(T* a, const uint8_t* kept, int64_t n);
+  // a[n] = max(a[n], 0); NaN stays
+  void (*raise_to_zero)(T* a, int64_t n);
   // a[n] *= factor, computed in double precision
   void (*scale)(T* a, int64_t n, double factor);
   // Clamps to [-bound, bound]; NaN stays NaN. Returns the number of elements changed.
@@ -346,10 +350,14 @@ struct Kernels {
   // The sum of squares in double precision: four chains, added at the end. It may overflow or
   // underflow for double input.
   double (*sum_squares)(const T* a, int64_t n);
+  // The sum of |a| in double precision, likewise.
+  double (*sum_magnitudes)(const T* a, int64_t n);
   // The sum of a[i] b[i]: four chains, added at the end.
   double (*dot)(const T* a, const T* b, int64_t n);
   // a[n] += factor * b[n]
   void (*add_scaled)(T* a, const T* b, int64_t n, double factor);
+  // g[n] += l1 sign(w[n]) + 2 l2 w[n], with sign(0) = 0
+  void (*add_penalty)(T* g, const T* w, int64_t n, double l1, double l2);
   // The largest |a|; NaN if any element is NaN.
   double (*max_abs)(const T* a, int64_t n);
 

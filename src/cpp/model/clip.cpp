@@ -4,53 +4,30 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <vector>
 
-#include "base/pool.h"
 #include "kernels/kernels.h"
+#include "model/chunks.h"
 #include "sequence/norms.h"
 
 namespace bptt {
 namespace {
 
-constexpr int64_t kChunk = 16384;  // elements per partial sum, for any number of threads
-
-// Calls body(chunk, offset, length) for every chunk of a vector, on a team of threads.
-template <class Body>
-void for_chunks(int64_t count, const Body& body) {
-  const int64_t chunks = (count + kChunk - 1) / kChunk;
-  run_team(count / kElementsPerThread, [&](const Team& team) {
-    for (int64_t i = team.begin(chunks); i < team.end(chunks); ++i) {
-      body(i, i * kChunk, std::min(kChunk, count - i * kChunk));
-    }
-  });
-}
-
-// Returns f(kernels, elements, length) of every chunk, in order.
+// Returns the sum of f(kernels, elements, length) of all chunks.
 template <class T, class F>
-std::vector<double> of_chunks(const T* values, int64_t count, const F& f) {
+double sum_over(const T* values, int64_t count, const F& f) {
   const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
-  std::vector<double> results(static_cast<size_t>((count + kChunk - 1) / kChunk));
-  for_chunks(count, [&](int64_t chunk, int64_t offset, int64_t length) {
-    results[static_cast<size_t>(chunk)] = f(kernels, values + offset, length);
-  });
-  return results;
-}
-
-double sum(const std::vector<double>& values) {
-  double total = 0;
-  for (const double value : values) total += value;
-  return total;
+  return sum_of_chunks(
+      count, [&](int64_t offset, int64_t length) { return f(kernels, values + offset, length); });
 }
 
 }  // namespace
 
 template <class T>
 double gradient_largest(const T* gradient, int64_t count) {
+  const Kernels<T>& kernels = kernels_of<T>(*active_kernels());
   double largest = 0;
-  for (const double value :
-       of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
-         return kernels.max_abs(values, length);
+  for (const double value : of_chunks(count, [&](int64_t offset, int64_t length) {
+         return kernels.max_abs(gradient + offset, length);
        })) {
     if (std::isnan(value)) return value;
     largest = std::max(largest, value);
@@ -60,19 +37,19 @@ double gradient_largest(const T* gradient, int64_t count) {
 
 template <class T>
 Norm gradient_norm(const T* gradient, int64_t count) {
-  const double plain = sum(
-      of_chunks(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
+  const double plain =
+      sum_over(gradient, count, [](const Kernels<T>& kernels, const T* values, int64_t length) {
         return kernels.sum_squares(values, length);
-      }));
+      });
   // Within this range no term that matters overflowed or underflowed.
   if (plain > 1e-280 && plain < 1e300) return {std::sqrt(plain), 0};
   const double largest = gradient_largest(gradient, count);
   if (largest == 0 || !std::isfinite(largest)) return {largest, 0};
   const int exponent = std::ilogb(largest);
-  const double shifted = sum(
-      of_chunks(gradient, count, [&](const Kernels<T>& kernels, const T* values, int64_t length) {
+  const double shifted =
+      sum_over(gradient, count, [&](const Kernels<T>& kernels, const T* values, int64_t length) {
         return shifted_squares(kernels, values, length, -exponent);
-      }));
+      });
   return {std::sqrt(shifted), exponent};
 }
 

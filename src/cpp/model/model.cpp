@@ -12,6 +12,7 @@
 #include "base/pool.h"
 #include "base/profile.h"
 #include "model/row_losses.h"
+#include "model/weight_penalty.h"
 
 namespace bptt {
 
@@ -59,8 +60,10 @@ StepResult Model<T>::train_step(ForwardCall<T> call, const Target<T>& target,
   backward.omega_value = &omega;
   backward.flow = flow;
   const double loss = loss_and_gradients(call, target, backward, *tape_, kept_);
+  const double penalty = add_weight_penalty(config_, params, gradient_.data());
   StepResult result = update();
   result.loss = loss;
+  result.weight_penalty = penalty;
   result.omega = omega;
   return result;
 }
@@ -73,6 +76,7 @@ StepResult Model<T>::gradients(const ForwardCall<T>& call, const Target<T>& targ
   StepResult result;
   backward.omega_value = &result.omega;
   result.loss = loss_and_gradients(call, target, backward, *tape, kept);
+  result.weight_penalty = add_weight_penalty(config_, network_.params(), backward.gradients);
   result.grad_norm = gradient_norm(backward.gradients, network_.params().count()).value();
   result.clipped_norm = result.grad_norm;
   return result;
@@ -84,9 +88,7 @@ StepResult Model<T>::apply(const T* gradients) {
   const std::unique_lock<Lock> guard(network_.params().lock);
   gradient_.reserve(params.count());
   std::memcpy(gradient_.data(), gradients, size_t(params.count()) * sizeof(T));
-  for (const Param& tensor : params.tensors()) {
-    if (tensor.frozen) std::fill_n(gradient_.data() + tensor.offset, tensor.count, T(0));
-  }
+  params.restrict_gradient(gradient_.data());
   return update();
 }
 

@@ -169,10 +169,7 @@ void Network<T>::backward(const BackwardCall<T>& wanted, const ReadoutBackward<T
     };
   }
   walk_backward(stack_, call, tape);
-  if (!call.gradients) return;
-  for (const Param& tensor : params_.tensors()) {
-    if (tensor.frozen) std::fill_n(call.gradients + tensor.offset, tensor.count, T(0));
-  }
+  if (call.gradients) params_.restrict_gradient(call.gradients);
 }
 
 template <class T>

@@ -242,7 +242,7 @@ void Optimizer<T>::prepare(double scale) {
       if (T(config_.eps) == T(0))
         args.least = least / (rule_of(config_).corrected ? std::sqrt(args.correction2) : 1);
     }
-    const bool decays = tensor.shape.size() > 1 || config_.decay_biases;
+    const bool decays = tensor.is_matrix() || config_.decay_biases;
     args.lr = config_.lr * groups_[i].lr_scale;
     args.weight_decay = !std::isnan(groups_[i].weight_decay) ? groups_[i].weight_decay
                         : decays                             ? config_.weight_decay
@@ -332,6 +332,9 @@ void Optimizer<T>::update(T* parameters, std::vector<Buffer<T>>& moments, const 
         part.moments[slots_[k]] = moments[k].data() + first;
       part.count = last - first;
       kernel(part);
+      params_.constrain(tensor, first - tensor.offset, part.count, part.parameter);
+      for (Buffer<T>& moment : moments)
+        params_.mask(tensor, first - tensor.offset, part.count, moment.data() + first);
     }
   });
 }

@@ -82,7 +82,8 @@ class Optimizer {
   int64_t first_impossible(size_t moment, const T* values) const;
   void set_moment(size_t moment, const T* values);  // requires possible values
 
-  // Updates with gradient * scale and leaves frozen tensors unchanged. Returns false, with no bit
+  // Updates with gradient * scale and leaves frozen tensors unchanged. Parameters then obey their
+  // constraints (params.h), and moments of masked elements are 0. Returns false, with no bit
   // changed, if a finite parameter or moment would become non-finite. The caller holds params.lock
   // exclusively and has checked that the gradient is finite and that no element exceeds `largest`.
   // Threads share the work; since elements are independent, the bits do not depend on the threads.

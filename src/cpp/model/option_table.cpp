@@ -255,6 +255,10 @@ constexpr OptionRow kRows[] = {
      .doc = "round the factors of products to this type; bfloat16 needs dtype float32"},
     {BPTT_MODEL(nonfinite), .kind = OptionKind::choice, .fallback = BPTT_NONFINITE_SKIP,
      .words = kNonfinite, .doc = "treatment of a gradient that is not finite"},
+    {BPTT_MODEL(weight_l1), .kind = OptionKind::not_negative, .held = true,
+     .doc = "weight of the sum of |w| over the matrices, which is added to the loss"},
+    {BPTT_MODEL(weight_l2), .kind = OptionKind::not_negative, .held = true,
+     .doc = "weight of the sum of w^2 over the matrices, which is added to the loss"},
     {BPTT_MODEL(class_weights), .kind = OptionKind::weights, .in_files = InFiles::never,
      .or_none = true, .doc = "weights of the classes, or of the outputs; not all 0"},
 };

@@ -24,6 +24,10 @@ struct Param {
   std::vector<int64_t> shape;  // rank 1 or 2
   int64_t offset = 0, count = 0;
   bool frozen = false;
+  bool nonnegative = false;   // an update or assignment that makes an element negative makes it 0
+  std::vector<uint8_t> mask;  // [count], 0: the element and its gradient are 0; empty: all 1
+
+  bool is_matrix() const { return shape.size() > 1; }
 };
 
 template <class T>
@@ -39,6 +43,16 @@ class Params {
   int64_t count() const { return count_; }
   const T* data() const { return data_.data(); }
   const T* data(const Param& tensor) const { return data_.data() + tensor.offset; }
+
+  // Zeroes the gradients [P] of frozen tensors and masked elements.
+  void restrict_gradient(T* gradient) const;
+  // Zeroes masked elements, and negative ones of non-negative tensors, in values [P] of the
+  // parameters.
+  void constrain(T* values) const;
+  // The same for elements [from, from + count) of one tensor, to which `values` points.
+  void constrain(const Param& tensor, int64_t from, int64_t count, T* values) const;
+  // Zeroes the masked ones among these elements.
+  void mask(const Param& tensor, int64_t from, int64_t count, T* values) const;
 
   // Runs before every change. If it throws, the values stay unchanged.
   std::function<void()> before_change;

@@ -19,6 +19,8 @@ namespace bptt {
 namespace {
 
 constexpr char kClassWeights[] = "loss.class_weights";
+const std::string kMaskPrefix = "mask.";
+constexpr char kMaskType[] = "BOOL";
 constexpr Extra::Type kExtraTypes[] = {Extra::Type::float32, Extra::Type::float64,
                                        Extra::Type::int64};
 constexpr const char* dtype_text(Extra::Type type) {
@@ -44,10 +46,11 @@ std::vector<std::string> moment_prefixes(const OptimizerConfig& config) {
   return prefixes;
 }
 
-std::string frozen_to_json(const std::vector<Param>& tensors) {
+// Returns the names of the tensors that are frozen, or that are non-negative.
+std::string names_to_json(const std::vector<Param>& tensors, bool Param::* which) {
   std::string json = "[";
   for (const Param& tensor : tensors) {
-    if (!tensor.frozen) continue;
+    if (!(tensor.*which)) continue;
     if (json.size() > 1) json += ',';
     json += json_string(tensor.name);
   }
@@ -222,18 +225,21 @@ void check_size(const ModelConfig& config, Dtype dtype, const SafetensorsHeader&
 // Indices of parameters by name.
 using ByName = std::map<std::string_view, size_t>;
 
-void read_frozen(const std::string& text, const ByName& by_name, std::vector<Param>& tensors) {
+// Sets the flag of the tensors that a list names; `list` is its metadata, for messages.
+void read_names(const std::string& text, const ByName& by_name, const char* list,
+                bool Param::* which, std::vector<Param>& tensors) {
   try {
     JsonReader json(text);
     json.array(by_name.size(), [&] {
       const std::string name = json.string(kLongestTensorName);
       const auto found = by_name.find(name);
       if (found == by_name.end()) json.fail("an unknown tensor '" + name + "'");
-      tensors[found->second].frozen = true;
+      tensors[found->second].*which = true;
     });
     json.end();
   } catch (const JsonError& error) {
-    refuse_file("a model file whose list of frozen tensors is not right at " + error.reason);
+    refuse_file("a model file whose list of " + std::string(list) + " tensors is not right at " +
+                error.reason);
   }
 }
 
@@ -285,6 +291,27 @@ void read_tensor_steps(const std::string& text, const ByName& by_name,
   }
 }
 
+void read_mask(TensorData& data, Param& tensor) {
+  const std::string name = kMaskPrefix + tensor.name;
+  if (!data.has(name)) return;
+  tensor.mask.resize(size_t(tensor.count));
+  data.copy(name, tensor.mask.data());
+  for (const uint8_t kept : tensor.mask) {
+    if (kept > 1) refuse_file("a model file whose tensor '" + name + "' is not of 0 and 1");
+  }
+}
+
+// Refuses parameters that do not obey the constraints of their tensor.
+template <class T>
+void check_constraints(const Param& tensor, const T* values) {
+  for (int64_t i = 0; i < tensor.count; ++i) {
+    const bool masked = !tensor.mask.empty() && !tensor.mask[size_t(i)] && values[i] != 0;
+    if (!masked && !(tensor.nonnegative && values[i] < 0)) continue;
+    refuse_file("a model file whose tensor '" + tensor.name + "' has a number that is " +
+                (masked ? "not 0 where its mask is" : "negative"));
+  }
+}
+
 // Refuses moments that no update can produce.
 template <class T>
 void read_moments(TensorData& data, const std::vector<std::string>& prefixes,
@@ -316,7 +343,10 @@ AnyModel read_model(const Contents& contents, const std::byte* bytes) {
   for (size_t i = 0; i < params.tensors().size(); ++i) {
     Param& tensor = params.tensors()[i];
     tensor.frozen = contents.tensors[i].frozen;
+    tensor.nonnegative = contents.tensors[i].nonnegative;
     data.copy(tensor.name, values + tensor.offset);
+    read_mask(data, tensor);
+    check_constraints(tensor, values + tensor.offset);
   }
   read_moments(data, contents.moments, params, optimizer);
   optimizer.groups() = contents.groups;
@@ -347,10 +377,12 @@ std::vector<std::byte> serialize(const Model<T>& model) {
       {"steps_taken", std::to_string(model.steps_taken)},
       {"steps_skipped", std::to_string(model.steps_skipped)},
       {"optimizer_steps", std::to_string(optimizer.steps())},
-      {"frozen", frozen_to_json(params.tensors())},
+      {"frozen", names_to_json(params.tensors(), &Param::frozen)},
       {"groups", groups_to_json(params.tensors(), optimizer.groups())}};
   const std::string counters = tensor_steps_to_json(params.tensors(), optimizer);
   if (counters != "{}") metadata.emplace_back("tensor_steps", counters);
+  const std::string nonnegative = names_to_json(params.tensors(), &Param::nonnegative);
+  if (nonnegative != "[]") metadata.emplace_back("nonnegative", nonnegative);
   for (const auto& [key, value] : model.metadata) metadata.emplace_back("user." + key, value);
 
   std::vector<TensorToStore> tensors;
@@ -363,6 +395,11 @@ std::vector<std::byte> serialize(const Model<T>& model) {
   store("", params.data());
   const std::vector<std::string> prefixes = moment_prefixes(optimizer.config());
   for (size_t i = 0; i < prefixes.size(); ++i) store(prefixes[i], optimizer.moments()[i].data());
+  for (const Param& tensor : params.tensors()) {
+    if (tensor.mask.empty()) continue;
+    tensors.push_back({kMaskPrefix + tensor.name, kMaskType, tensor.shape, tensor.mask.data(),
+                       tensor.mask.size()});
+  }
   if (!class_weights.empty()) {
     tensors.push_back({kClassWeights,
                        dtype_text(Dtype::float64),
@@ -406,8 +443,14 @@ Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size) 
   }
   if (tensors.has(kClassWeights))
     tensors.expect(kClassWeights, dtype_text(Dtype::float64), {config.network.output});
+  for (const Param& tensor : contents.tensors) {
+    if (tensors.has(kMaskPrefix + tensor.name))
+      tensors.expect(kMaskPrefix + tensor.name, kMaskType, tensor.shape);
+  }
   tensors.expect_extras();
-  read_frozen(metadata.text("frozen"), by_name, contents.tensors);
+  read_names(metadata.text("frozen"), by_name, "frozen", &Param::frozen, contents.tensors);
+  read_names(metadata.text_or("nonnegative", "[]"), by_name, "nonnegative", &Param::nonnegative,
+             contents.tensors);
   contents.groups.resize(contents.tensors.size());
   read_groups(metadata.text_or("groups", "{}"), by_name, contents.groups);
   contents.steps_taken = metadata.count("steps_taken");

@@ -4,11 +4,13 @@
 // A model file is a safetensors file. Its header begins with
 //     {"__metadata__":{"format":"bptt_native.model","format_version":"1","sha256":"<64 digits>",
 // and contains as metadata: "config" (a JSON object of all options), "steps_taken",
-// "steps_skipped", "optimizer_steps", "frozen" (a JSON array of names), "groups" (optional; a JSON
+// "steps_skipped", "optimizer_steps", "frozen" (a JSON array of names), "nonnegative" (optional; the
+// same), "groups" (optional; a JSON
 // object {name: [factor of the learning rate, weight decay or null]} for tensors with their own
 // settings), "tensor_steps" (optional; a JSON object {name: number of updates} for tensors whose
 // number differs from "optimizer_steps") and "user.<key>". Tensors: the parameters by name,
-// "optimizer.<moment>.<parameter>", "loss.class_weights" if there are any, and "extra.<name>". The
+// "optimizer.<moment>.<parameter>", "mask.<parameter>" (BOOL) for parameters with a mask,
+// "loss.class_weights" if there are any, and "extra.<name>". The
 // SHA-256 is that of the whole file with its own 64 digits replaced by zeros ('0').
 #pragma once
 

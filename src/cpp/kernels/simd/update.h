@@ -78,6 +78,20 @@ void multiply(T* a, const T* b, const T* c, int64_t n) {
 }
 
 template <class T>
+void keep(T* a, const uint8_t* kept, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) a[i] = kept[i] ? a[i] : T(0);
+}
+
+template <class T>
+void raise_to_zero(T* a, int64_t n) {
+  using V = typename Vec<T>::V;
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    const V v = load_up_to(a + i, width);
+    store_up_to<T>(a + i, select(v < V{}, V{}, v), width);
+  });
+}
+
+template <class T>
 void scale(T* a, int64_t n, double factor) {
   for_vectors<T>(n, [&](int64_t i, int64_t width) {
     store_up_to<T>(a + i, scaled(load_up_to(a + i, width), factor), width);
@@ -124,18 +138,30 @@ void add_transposed(const T* a, int64_t a_row, int64_t rows, int64_t columns, T*
   }
 }
 
-template <class T>
-double sum_squares(const T* a, int64_t n) {
+// The sum of f(a, sum) over vectors of a, in four chains.
+template <class T, class F>
+BPTT_INLINE double sum_of(const T* a, int64_t n, F f) {
   DoubleV sum[4] = {};
   int64_t i = 0;
   for (; i + 4 * kLanes<T> <= n; i += 4 * kLanes<T>) {
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) sum[j] = add_squares(load(a + i + j * kLanes<T>), sum[j]);
+    for (int j = 0; j < 4; ++j) sum[j] = f(load(a + i + j * kLanes<T>), sum[j]);
   }
   for (; i < n; i += kLanes<T>) {
-    sum[0] = add_squares(load_up_to(a + i, n - i < kLanes<T> ? n - i : kLanes<T>), sum[0]);
+    sum[0] = f(load_up_to(a + i, n - i < kLanes<T> ? n - i : kLanes<T>), sum[0]);
   }
   return sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+template <class T>
+double sum_squares(const T* a, int64_t n) {
+  return sum_of(a, n, [](typename Vec<T>::V v, DoubleV sum) { return add_squares(v, sum); });
+}
+
+template <class T>
+double sum_magnitudes(const T* a, int64_t n) {
+  return sum_of(a, n,
+                [](typename Vec<T>::V v, DoubleV sum) { return add_wide(magnitude<T>(v), sum); });
 }
 
 template <class T>
@@ -179,6 +205,17 @@ void add_scaled(T* a, const T* b, int64_t n, double factor) {
     const int64_t width = n - i < kLanes<T> ? n - i : kLanes<T>;
     store_up_to<T>(a + i, fma(f, load_up_to(b + i, width), load_up_to(a + i, width)), width);
   }
+}
+
+template <class T>
+void add_penalty(T* g, const T* w, int64_t n, double l1, double l2) {
+  using V = typename Vec<T>::V;
+  const V one = splat(T(l1)), two = splat(T(l2));
+  for_vectors<T>(n, [&](int64_t i, int64_t width) {
+    const V v = load_up_to(w + i, width), sign = select(v > V{}, one, select(v < V{}, -one, V{}));
+    const V sum = load_up_to(g + i, width) + sign;
+    store_up_to<T>(g + i, l2 != 0 ? fma(two, v + v, sum) : sum, width);
+  });
 }
 
 template <class T>
@@ -231,12 +268,7 @@ void softmax_row(T* logits, int64_t n, int64_t target, double factor, double* la
     V e = exp<T>(load_up_to(logits + i, width) - shift);
     store_up_to<T>(logits + i, e, width);
     if (width < kLanes<T>) e = load_some(logits + i, width);
-    if constexpr (sizeof(T) == 4) {
-      const Doubles d = widen(e);
-      total = total + d.low + d.high;
-    } else {
-      total = total + e;
-    }
+    total = add_wide(e, total);
   });
   *sum = sum_lanes(total);
   scale(logits, n, factor / *sum);

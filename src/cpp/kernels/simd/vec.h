@@ -470,6 +470,13 @@ BPTT_INLINE DoubleV add_squares(FloatV v, DoubleV sum) {
 }
 BPTT_INLINE DoubleV add_squares(DoubleV v, DoubleV sum) { return fma(v, v, sum); }
 
+// sum + v, in double precision.
+BPTT_INLINE DoubleV add_wide(FloatV v, DoubleV sum) {
+  const Doubles d = widen(v);
+  return sum + d.low + d.high;
+}
+BPTT_INLINE DoubleV add_wide(DoubleV v, DoubleV sum) { return sum + v; }
+
 // The sum of all lanes in a fixed order: halves are added until one lane is left.
 template <class V>
 BPTT_INLINE auto sum_lanes(V v) {
