@@ -397,7 +397,7 @@ def train(out, seed=1):
 def what_counts(folder):
     """The bits of a run's files; the clock decides the rest."""
     model = bn.load(folder / "model.safetensors")
-    training = json.loads(model.metadata["training"]) | {"seconds": 0}
+    training = json.loads(model.metadata["training"]) | {"seconds": 0, "run": {}}
     rows = read_history(folder / "history.csv")
     return (
         bits(model), training, figures(rows),

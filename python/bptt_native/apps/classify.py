@@ -203,8 +203,11 @@ class ClassifyTask:
             expected, got = "columns of numbers", "none except sequence and label"
             raise ValueError(message(table.path, "features", expected, got))
         train = Labelled.read(table, *fixed, self.features)
+        self._sources = [table.source]
         if options.test_csv is not None:
-            test = Labelled.read(Table.read(options.test_csv), *fixed, self.features)
+            test_table = Table.read(options.test_csv)
+            self._sources.append(test_table.source)
+            test = Labelled.read(test_table, *fixed, self.features)
         else:
             train, test = train.divide(options.test_fraction, options.seed)
         train, valid = train.divide(options.valid_fraction, options.seed + 1)
@@ -241,28 +244,43 @@ class ClassifyTask:
             "classes": self.classes, "scaling": asdict(self.scaling),
             "data": self.content.to_json(),
         })  # fmt: skip
-        return options.trainer(model, *self._pairs(self.train), self.validation)
+        return self._with_origin(options.trainer(model, *self._pairs(self.train), self.validation))
 
     def resume(self, model: Model, path: Path) -> FitTrainer:
         """Return a trainer that continues a run, whose model was loaded from `path`."""
         x, y = self._pairs(self.train)
-        return FitTrainer.go_on(model, path, x, y, validation=self.validation)
+        return self._with_origin(FitTrainer.go_on(model, path, x, y, validation=self.validation))
 
-    def report(self, model: Model, out: Path) -> list[str]:
-        """Classify the test part, write ``labels.csv`` and return lines of text about it."""
+    def _with_origin(self, trainer: FitTrainer) -> FitTrainer:
+        """Return the trainer, which records the tables and the baseline."""
+        origin, (usual, share) = trainer.provenance, self._majority()
+        origin.data, origin.size = self._sources, self._size()
+        origin.tested = len(self.test.names)
+        origin.baselines = {f"always {usual!r}": share} if origin.tested else {}
+        return trainer
+
+    def _majority(self) -> tuple[str, float]:
+        """Return the most frequent label of the training part, and its share of the test part."""
+        usual = Counter(self.train.labels).most_common(1)[0][0]
+        return usual, self.test.labels.count(usual) / max(1, len(self.test.labels))
+
+    def _size(self) -> str:
         steps = [len(s) for s in (*self.train.sequences, *self.test.sequences)]
-        lines = [
+        return (
             f"{len(self.train.names)} sequences to train on, {len(self.valid.names)} to validate, "
             f"{len(self.test.names)} to test; {min(steps)} to {max(steps)} steps of "
             f"{len(self.features)} features, {len(self.classes)} classes"
-        ]
+        )
+
+    def report(self, model: Model, out: Path) -> list[str]:
+        """Classify the test part, write ``labels.csv`` and return lines of text about it."""
+        lines = [self._size()]
         if not self.test.names:
             return lines
         x, y = self._test_pairs
         said = np.asarray(outputs(model, x)).argmax(axis=1)
         right = int((said == y).sum())
-        usual = Counter(self.train.labels).most_common(1)[0][0]
-        share = self.test.labels.count(usual) / len(y)
+        usual, share = self._majority()
         columns = [self.test.names, self.test.labels, [self.classes[k] for k in said]]
         write_table(out / LABELS_FILE, LABELS_NAMES, columns)
         return [

@@ -96,7 +96,9 @@ def say(*lines: str) -> None:
     sys.stdout.flush()
 
 
-def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> bool:
+def run(
+    out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0, command: str | None = None
+) -> bool:
     """Run the demonstration and write model, history and picture.
 
     Parameters
@@ -107,6 +109,8 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
     seconds : float
         Time limit of the training, including measurements of the held-out text.
     seed : int
+    command : str, optional
+        Command line, which the model file records.
 
     Returns
     -------
@@ -127,6 +131,10 @@ def run(out: str | Path = "runs/demo", seconds: float = 55.0, seed: int = 0) -> 
         f"{o.seq_len} steps; {isa()}, {get_num_threads()} thread(s).",
     )
     ngram = ngram_bits(trainer.train, trainer.valid, len(trainer.vocabulary), order=4)
+    origin = trainer.provenance
+    source = f"language reference of CPython {platform.python_version()}"
+    origin.data, origin.command = [(source, trainer.describe()["data_sha256"])], command
+    origin.baselines, origin.tested = {"order-4 n-gram": ngram}, len(trainer.valid) - 1
     picture = out / "gradient.png"
     remove(picture)
     with Interruption() as stop:

@@ -244,7 +244,11 @@ class ForecastTask:
             "rows",
         )
         self._held_out = round(options.valid_fraction * first)
-        self._linear = autoregression(target, options.ar, options.horizon, first)
+        simple = persistence(target, options.horizon, first)
+        linear = autoregression(target, options.ar, options.horizon, first)
+        self.baselines = {"persistence": self.series.error(simple),
+                          f"linear AR({options.ar})": self.series.error(linear)}  # fmt: skip
+        self._source = table.source
 
     def start(self) -> FitTrainer:
         """Return the trainer of a new model, whose file will hold the task."""
@@ -255,12 +259,20 @@ class ForecastTask:
             "target_scaling": asdict(series.target_scaling), "data": self.content.to_json(),
         })  # fmt: skip
         x, y = series.training(options.dtype, self._held_out)
-        return options.trainer(model, x, y, self.validation)
+        return self._with_origin(options.trainer(model, x, y, self.validation))
 
     def resume(self, model: Model, path: Path) -> FitTrainer:
         """Return a trainer that continues a run, whose model was loaded from `path`."""
         x, y = self.series.training(self.options.dtype, self._held_out)
-        return FitTrainer.go_on(model, path, x, y, validation=self.validation)
+        return self._with_origin(FitTrainer.go_on(model, path, x, y, validation=self.validation))
+
+    def _with_origin(self, trainer: FitTrainer) -> FitTrainer:
+        """Return the trainer, which records the table and the baselines."""
+        origin, first, tested = trainer.provenance, self.series.first_test, self.content.tested
+        origin.data, origin.baselines, origin.tested = [self._source], self.baselines, tested
+        held_out = f", of which the last {self._held_out:,} held out" * bool(self._held_out)
+        origin.size = f"{first:,} rows to train on{held_out}; {tested:,} to test"
+        return trainer
 
     @property
     def validation(self) -> tuple[Any, Any] | None:
@@ -273,15 +285,13 @@ class ForecastTask:
         """Forecast the test part, write ``forecast.csv`` and return lines of text about it."""
         series, options = self.series, self.options
         said = series.predict(model)
-        simple = persistence(series.target, options.horizon, series.first_test)
         rows = range(series.first_test, len(series.target))
         actual = series.target[series.first_test :].tolist()
         columns = [[row + 1 for row in rows], actual, said.tolist()]
         write_table(out / FORECAST_FILE, ("row", options.target, "forecast"), columns)
         errors = {
             f"{options.cell} network": series.error(said),
-            "persistence": series.error(simple),
-            f"linear AR({options.ar})": series.error(self._linear),
+            **self.baselines,
         }
         lines = [f"{series.first_test} rows to train on, {len(rows)} to test; {options.horizon} "
                  f"ahead; mean squared error on the test rows:"]  # fmt: skip

@@ -32,12 +32,15 @@ class Table:
         The last line of each row in the file.
     path : str
         The file.
+    sha256 : str
+        SHA-256 of the file.
     """
 
     names: tuple[str, ...]
     rows: list[list[str]]
     lines: list[int]
     path: str
+    sha256: str
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -50,7 +53,8 @@ class Table:
         ValueError
             It is not UTF-8, has no names or no rows, or a row has another number of columns.
         """
-        text = read_text(path).removeprefix("\ufeff")
+        whole = read_text(path)
+        text = whole.removeprefix("\ufeff")
         first = text.split("\n", 1)[0]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
         rows, lines = list[list[str]](), list[int]()
@@ -75,7 +79,12 @@ class Table:
         if got:
             expected = f"{len(names)} columns with different names in {str(path)!r}"
             raise ValueError(message("read_csv", "path", expected, got))
-        return cls(names, rows, lines, str(path))
+        return cls(names, rows, lines, str(path), hashlib.sha256(whole.encode()).hexdigest())
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """The name of the file without its folders, and its SHA-256."""
+        return Path(self.path).name, self.sha256
 
     def texts(self, name: str, argument: str) -> list[str]:
         """Return a column as texts.

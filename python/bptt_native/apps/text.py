@@ -114,6 +114,10 @@ class TextTrainer(Trainer):
             streams = max(1, min(HELD_OUT_STREAMS, len(self.valid) // HELD_OUT_LENGTH))
             held_out = Streams(_next(form, self.valid), streams, HELD_OUT_WINDOW)
             self.validate = lambda: measure(model, held_out, accuracy=False)
+        self.provenance.size = (
+            f"{len(text):,} characters, {len(vocabulary)} different ones; the last "
+            f"{len(self.valid):,} held out"
+        )
         model.metadata["vocabulary"] = json.dumps(vocabulary.characters)
 
     def set_steps(self, steps: int) -> None:

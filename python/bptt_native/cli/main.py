@@ -11,6 +11,7 @@ output is full, the run is saved, and the program ends with 2 when it writes its
 import argparse
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -126,7 +127,7 @@ def run_info(args: argparse.Namespace) -> int:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Run the demonstration."""
-    return 0 if demo.run(args.out, args.seconds, args.seed) else INTERRUPTED
+    return 0 if demo.run(args.out, args.seconds, args.seed, args.typed) else INTERRUPTED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,6 +151,7 @@ def _run(argv: Sequence[str] | None) -> int:
     program = "bptt-native"
     try:
         args = build_parser().parse_args(argv)
+        args.typed = shlex.join([program, *(sys.argv[1:] if argv is None else argv)])
         program += f" {args.command}"
         with warnings_as_lines(args.command):
             if getattr(args, "threads", None) is not None:

@@ -269,6 +269,7 @@ def run_train(args: argparse.Namespace) -> int:
 def _loop(trainer: Trainer, args: argparse.Namespace, out: Path, text: bool) -> bool:
     """Train and show progress; return whether the run ended without an interruption."""
     progress, watch = Progress(trainer.steps, text=text), None
+    trainer.provenance.command = args.typed
     if args.watch_gradients is not None:
         watch = Watch(args.watch_gradients, say=partial(warn, "train"))
     with Interruption() as stop:
@@ -295,6 +296,8 @@ def _train_text(args: argparse.Namespace, given: dict[str, Any], out: Path) -> i
     else:
         trainer = TextTrainer(read_text(args.file), TextOptions(**given))
         steps = trainer.steps
+    source = "the standard input" if args.file == "-" else Path(args.file).name
+    trainer.provenance.data = [(source, trainer.describe()["data_sha256"])]
     if epochs is not None:
         if not 0 < epochs < 1e9:
             raise ValueError(f"argument '--epochs': expected a number above 0, got {epochs}")

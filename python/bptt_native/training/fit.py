@@ -140,6 +140,7 @@ class FitTrainer(Trainer):
         self._options = {"batch_size": batch_size, "window": window, "accumulate": accumulate,
                          "seed": seed}  # fmt: skip
         self._sha256 = _fingerprint(data, held_out)
+        self.provenance.size = _size(data, held_out)
 
     def set_steps(self, steps: int) -> None:
         """Change the length of the run, and with it a schedule that was given by name.
@@ -208,6 +209,15 @@ _FORM = {
     "steps": SIZE,
     "schedule": optional(OBJECT), "early_stopping": optional(OBJECT),
 }  # fmt: skip
+
+
+def _size(data: Data, held_out: Data | None) -> str:
+    """Return the size of the data in words."""
+    steps = sorted(len(x) for x in data.x)
+    length = f"{steps[0]:,}" if steps[0] == steps[-1] else f"{steps[0]:,} to {steps[-1]:,}"
+    count = "one sequence" if len(steps) == 1 else f"{len(steps):,} sequences"
+    rest = "" if held_out is None else f"; {len(held_out.x):,} held out"
+    return f"{count} of {length} step{'s' * (steps[-1] > 1)}{rest}"
 
 
 def _fingerprint(*parts: Data | None) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 from ..arguments.values import message
 from ..nn.network import Network
 from ..runtime.documents import COUNT, HASH, NUMBER, SIZE, TIME, Missing, judge, optional, parse
+from .provenance import FORM
 
 PLACE = {
     "step": COUNT, "seconds": TIME, "skips": COUNT, "measured": [(NUMBER, optional(NUMBER))],
     "data_sha256": HASH, "eval_every": Missing(optional(SIZE)),
+    "run": Missing(FORM),
 }  # fmt: skip
 """The form of the progress that every trainer saves."""
 

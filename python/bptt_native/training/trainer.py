@@ -22,6 +22,7 @@ from .batches import Batch, Source
 from .evaluation import Metrics
 from .gradient_record import GradientRecord, open_records, read_records
 from .history import HistoryRow, open_history, read_history
+from .provenance import Provenance
 from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
 from .schedules import EarlyStopping, Schedule, reads_losses
 from .watch import Watch
@@ -92,6 +93,8 @@ class Trainer:
         Results of ``validate``.
     eval_every : int or None
         Steps between measurements, if they were given to `fit`.
+    provenance : Provenance
+        Origin of the run, which the model file records.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class Trainer:
         self.step, self.seconds, self.history = 0, 0.0, list[HistoryRow]()
         self.measured = list[Metrics]()
         self.eval_every: int | None = None
+        self.provenance = Provenance()
         self._every_known = True
         self._state: Any = None
         self._skips = 0
@@ -383,6 +387,8 @@ class Trainer:
             check(out / name, f"{type(self).__name__}.fit")
         if watch is not None:
             kept = watch.keep(kept, self.step, goes_on)
+        if goes_on:
+            self.provenance.begin(self.step)
         stale: tuple[str, ...] = () if looked else (GRADIENTS_FILE,)
         if begun and goes_on:
             stale += RESULTS
@@ -445,6 +451,7 @@ class Trainer:
         place = {
             "step": self.step, "seconds": self.seconds, "skips": self._skips,
             "measured": self.measured, "eval_every": self.eval_every,
+            "run": self.provenance.to_json(),
         }  # fmt: skip
         whole = self.describe() | place
         model.metadata["training"] = json.dumps(whole, default=lambda number: number.item())
@@ -477,6 +484,8 @@ class Trainer:
         self.step, self.seconds = training["step"], training["seconds"]
         self._skips, self.eval_every = training["skips"], training.get("eval_every")
         self._every_known = "eval_every" in training  # older files lack it
+        if "run" in training:  # older files lack it
+            self.provenance = Provenance.from_json(training["run"])
         self.measured = [Metrics(*metrics) for metrics in training["measured"]]
         tensors = dict(self.model.tensors)
         if "training.state.h" in tensors:
