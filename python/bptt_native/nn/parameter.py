@@ -21,7 +21,7 @@ class Row(NamedTuple):
     name: str
     shape: tuple[int, ...]
     offset: int
-    count: int
+    size: int
     frozen: bool
     masked: bool
     nonnegative: bool
