@@ -1,9 +1,9 @@
 """Recurrent networks trained by backpropagation through time, in a SIMD engine of their own."""
 
-import sys
+import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-if sys.version_info < (3, 12):
+if _sys.version_info < (3, 12):
     # Later versions refuse by themselves; before, the import of the engine would never return.
     try:
         import _xxsubinterpreters as _interpreters  # type: ignore[import-not-found]
@@ -124,7 +124,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     path = _MODULES.get(name) or _NAMES.get(name)
     if path is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .arguments.names import missing_attribute
+
+        raise missing_attribute(_sys.modules[__name__], name, __all__)
     from importlib import import_module
 
     module = import_module(path, __name__)
@@ -136,5 +138,3 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     return sorted(__all__)
 
-
-del sys

@@ -191,6 +191,8 @@ class Model(Network):
     reset_after = OptionOf[bool]()
     truncation = OptionOf[tuple[int, int] | None]()
     omega = OptionOf[float]()
+    weight_l1 = OptionOf[float]()
+    weight_l2 = OptionOf[float]()
 
     @from_arguments
     def __init__(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert, read
+from ..arguments.names import Guided
 from ..arguments.values import (
     Array,
     describe,
@@ -57,7 +58,7 @@ def draw_of(draw: object, where: str, training: bool = True) -> int:
     return integer(draw, where, "draw", 0, 2**64 - 1)
 
 
-class Parameterised:
+class Parameterised(Guided):
     """Base class of layers and models, which hands out copies of their parameters by name."""
 
     __slots__ = ("__weakref__", "_dtype", "_layout", "_params")
