@@ -80,12 +80,12 @@ class RNN(Layer[Array]):
     __slots__ = ()
     _cell = "rnn"
 
-    nonlinearity = OptionOf[Nonlinearity]()
-    layer_norm = OptionOf[bool]()
-    recurrent_dropout = OptionOf[float]()
-    alpha = OptionOf[float]()
-    noise = OptionOf[float]()
-    dale = OptionOf[float | None]()
+    nonlinearity: OptionOf[Nonlinearity] = OptionOf()
+    layer_norm: OptionOf[bool] = OptionOf()
+    recurrent_dropout: OptionOf[float] = OptionOf()
+    alpha: OptionOf[float] = OptionOf()
+    noise: OptionOf[float] = OptionOf()
+    dale: OptionOf[float | None] = OptionOf()
 
     @from_arguments
     def __init__(
@@ -186,13 +186,13 @@ class LSTM(Layer[tuple[Array, Array]]):
     __slots__ = ()
     _cell = "lstm"
 
-    forget_bias = OptionOf[float | None]()
-    layer_norm = OptionOf[bool]()
-    recurrent_dropout = OptionOf[float]()
-    zoneout_c = OptionOf[float]()
-    peephole = OptionOf[bool]()
-    coupled = OptionOf[bool]()
-    proj_size = OptionOf[int]()
+    forget_bias: OptionOf[float | None] = OptionOf()
+    layer_norm: OptionOf[bool] = OptionOf()
+    recurrent_dropout: OptionOf[float] = OptionOf()
+    zoneout_c: OptionOf[float] = OptionOf()
+    peephole: OptionOf[bool] = OptionOf()
+    coupled: OptionOf[bool] = OptionOf()
+    proj_size: OptionOf[int] = OptionOf()
 
     @from_arguments
     def __init__(
@@ -285,9 +285,9 @@ class GRU(Layer[Array]):
     __slots__ = ()
     _cell = "gru"
 
-    layer_norm = OptionOf[bool]()
-    recurrent_dropout = OptionOf[float]()
-    reset_after = OptionOf[bool]()
+    layer_norm: OptionOf[bool] = OptionOf()
+    recurrent_dropout: OptionOf[float] = OptionOf()
+    reset_after: OptionOf[bool] = OptionOf()
 
     @from_arguments
     def __init__(

@@ -134,6 +134,14 @@ class Gradients(Mapping[str, Array]):
         "x",
     )
 
+    x: Array | None
+    state: State | None
+    flow: Flow
+    flow_c: Flow
+    flow_a: Flow
+    flow_detail: FlowDetail | None
+    omega: float
+
     def __init__(
         self,
         flat: Array,

@@ -26,7 +26,7 @@ class Layer(Parameterised, Generic[S]):
 
     __slots__ = ("_config", "_draws", "_native")
 
-    input_size = OptionOf[int]()
+    input_size: OptionOf[int] = OptionOf()
 
     _cell: Cell
     _config: dict[str, Any]

@@ -63,17 +63,17 @@ class Parameterised(Guided):
 
     __slots__ = ("__weakref__", "_dtype", "_layout", "_params")
 
-    seed = OptionOf[int]()
-    bias = OptionOf[bool]()
-    hidden_size = OptionOf[int]()
-    num_layers = OptionOf[int]()
-    batch_first = OptionOf[bool]()
-    compute = OptionOf[Compute | None]()
-    init = OptionOf[InitName | Init]()
-    bidirectional = OptionOf[bool]()
-    dropout = OptionOf[float]()
-    variational = OptionOf[bool]()
-    zoneout = OptionOf[float]()
+    seed: OptionOf[int] = OptionOf()
+    bias: OptionOf[bool] = OptionOf()
+    hidden_size: OptionOf[int] = OptionOf()
+    num_layers: OptionOf[int] = OptionOf()
+    batch_first: OptionOf[bool] = OptionOf()
+    compute: OptionOf[Compute | None] = OptionOf()
+    init: OptionOf[InitName | Init] = OptionOf()
+    bidirectional: OptionOf[bool] = OptionOf()
+    dropout: OptionOf[float] = OptionOf()
+    variational: OptionOf[bool] = OptionOf()
+    zoneout: OptionOf[float] = OptionOf()
 
     _config: dict[str, Any]
     _params: _core.Params

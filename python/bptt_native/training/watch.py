@@ -60,8 +60,8 @@ class Watch:
     """
 
     def __init__(self, every: int = 50, *, say: Callable[[str], object] = _warn) -> None:
-        self.every = integer(every, "Watch", "every", 1)
-        self.say = say
+        self.every: int = integer(every, "Watch", "every", 1)
+        self.say: Callable[[str], object] = say
         self.records: list[GradientRecord] = []
         self._said: set[str] = set()
         self._norms: list[float] = []
