@@ -166,7 +166,8 @@ def run(
     files = [out / MODEL_FILE, out / HISTORY_FILE]
     if find_spec("matplotlib"):
         files.append(picture)
-        figure = training_figure(rows, o.clip_norm, before, after, {"order-4 n-gram": ngram}, BITS)
+        references = {"order-4 n-gram": ngram}
+        figure = training_figure(rows, o.clip_norm, before, after, references, BITS)
         save_figure(figure, files[-1])
     else:
         say("No figure: matplotlib is missing (pip install 'bptt_native[plot]').")

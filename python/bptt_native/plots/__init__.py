@@ -1,6 +1,7 @@
 """Figures of training runs and gradients (they need matplotlib: extra "plot").
 
-Functions ``plot_*`` draw into axes, functions ``*_figure`` return figures. None opens a window.
+Functions ``plot_*`` draw into axes, by default those of a new figure, and return the axes.
+Functions ``*_figure`` return figures. None opens a window.
 """
 
 from .base import (
@@ -8,11 +9,13 @@ from .base import (
     GREEN,
     GREY,
     INK,
+    ONE_COLUMN,
     ORANGE,
     PALE,
     PURPLE,
     SKY,
     STYLES,
+    TWO_COLUMNS,
     VERMILION,
     new_figure,
     save_figure,
@@ -30,9 +33,10 @@ from .spectrum import plot_eigenvalues, plot_lyapunov, spectrum_figure
 from .training import plot_learning, training_figure
 
 __all__ = [
-    "BLUE", "GREEN", "GREY", "INK", "ORANGE", "PALE", "PURPLE", "SKY", "STYLES", "VERMILION",
-    "activity", "clipping_figure", "connectivity_figure", "flow_figure", "gates_figure",
-    "new_figure", "plot_clipping_angle", "plot_connectivity", "plot_eigenvalues", "plot_flow_map",
-    "plot_gate_units", "plot_gates", "plot_gradient_flow", "plot_gradient_norm", "plot_learning",
-    "plot_lyapunov", "plot_norm_quantiles", "save_figure", "spectrum_figure", "training_figure",
+    "BLUE", "GREEN", "GREY", "INK", "ONE_COLUMN", "ORANGE", "PALE", "PURPLE", "SKY", "STYLES",
+    "TWO_COLUMNS", "VERMILION", "activity", "clipping_figure", "connectivity_figure",
+    "flow_figure", "gates_figure", "new_figure", "plot_clipping_angle", "plot_connectivity",
+    "plot_eigenvalues", "plot_flow_map", "plot_gate_units", "plot_gates", "plot_gradient_flow",
+    "plot_gradient_norm", "plot_learning", "plot_lyapunov", "plot_norm_quantiles", "save_figure",
+    "spectrum_figure", "training_figure",
 ]  # fmt: skip

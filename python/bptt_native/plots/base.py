@@ -1,69 +1,251 @@
-"""Colours, axes, legends and heat maps that the figures share.
+"""The style of all figures: sizes, colours, axes, legends, labels of lines and heat maps.
 
-The colours are those of Okabe & Ito, which can be distinguished without colour vision. Every curve
-also has a distinct line style and a label. The colour maps are viridis and cividis.
+The colours are those of Okabe & Ito, which can be distinguished without colour vision. Lines also
+differ in line style or have a label at their end, so that they can be told apart in grey. The
+colour maps are viridis for positive numbers and a diverging one for numbers with a middle.
 """
 
 import io
+import re
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments.values import refuse_type
 from ..diagnostics import Norms
 from ..runtime.files import replace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-INK, GREY, PALE = "#222222", "#6b6b6b", "#c9c9c9"
+ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2  # widths of figures in inches, as journals print them
+DPI = 140  # with it the pages show a figure of two columns pixel by pixel
+TITLE, LABEL, NOTE = 8.5, 8.0, 7.5  # sizes of titles, of axis labels, and of ticks and notes
+
+INK, GREY, PALE = "#222222", "#5f5f5f", "#c9c9c9"
 VERMILION, ORANGE, GREEN, BLUE, SKY, PURPLE = (
     "#d55e00", "#e69f00", "#009e73", "#0072b2", "#56b4e9", "#cc79a7"
 )  # fmt: skip
-STYLES: tuple[tuple[str, Any], ...] = (
-    (VERMILION, "-"), (ORANGE, (0, (6, 1.5))), (GREEN, (0, (6, 1.5, 1, 1.5))), (BLUE, "-"),
-    (PURPLE, (0, (2, 1))), (SKY, (0, (1, 1))),
-)  # fmt: skip
-BOX = {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
+"""The colours of the curves of a figure, in their order."""
+DASH, DOT, DASH_DOT = (0, (4, 1.4)), (0, (1, 1.2)), (0, (5, 1.4, 1, 1.4))
+LINES: tuple[Any, ...] = ("-", DASH, DASH_DOT, DOT, (0, (8, 2)), (0, (2, 1.2)))
+"""The line styles of the curves of a figure, in their order."""
+STYLES: tuple[tuple[str, Any], ...] = tuple(zip(COLOURS, (*LINES, "-"), strict=True))
+"""A colour and a line style for each curve. Either of them distinguishes most curves."""
+REFERENCE: Mapping[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (4, 2))}
+"""Style of lines that are not measurements."""
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of a size in inches, without a window."""
+def new_figure(width: float = TWO_COLUMNS, height: float = 2.6) -> "Figure":
+    """Return an empty figure, without a window.
+
+    Parameters
+    ----------
+    width, height : float
+        The size in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from bptt_native import plots
+    >>> figure = plots.new_figure(plots.ONE_COLUMN, 2.4)
+    >>> axes = figure.subplots()
+    >>> figure.get_size_inches().tolist()
+    [3.5, 2.4]
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         text = "bptt_native.plots needs matplotlib: pip install 'bptt_native[plot]'"
         raise ImportError(text) from error
-    return Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
-def save_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure in the format of the file name's suffix (see ``files.replace``)."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format=Path(path).suffix[1:] or "png")
+def axes_of(ax: "Axes | None", where: str, width: float = ONE_COLUMN, height: float = 2.6) -> Any:
+    """Return given axes, or those of a new figure.
+
+    If the caller has imported matplotlib.pyplot, the new figure is one of pyplot's, so that
+    ``pyplot.show()`` shows it.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+    where : str
+        The function, for messages.
+    width, height : float
+        The size of a new figure in inches.
+    """
+    if ax is None:
+        figure, pyplot = new_figure(width, height), sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None:
+            figure = pyplot.figure(
+                figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white"
+            )
+        return figure.subplots()
+    if not hasattr(ax, "plot") or not hasattr(ax, "set_xlabel"):
+        refuse_type(ax, where, "ax", "matplotlib axes, or None for a new figure")
+    return ax
+
+
+def save_figure(figure: "Figure", path: str | Path, *, colours: int | None = None) -> None:
+    """Write a figure in the format of the file name's suffix.
+
+    An existing file is replaced once the new one is complete.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or Path
+        A name that ends in .png, .svg or .pdf; without a suffix it is written as PNG.
+    colours : int, optional
+        For PNG, the number of colours, at most 256, which makes the file much smaller. The default
+        are all.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from bptt_native import plots
+    >>> figure = plots.new_figure(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plots.save_figure(figure, f"{folder}/empty.svg")
+    ...     Path(f"{folder}/empty.svg").read_text()[:5]
+    '<?xml'
+    """
+    picture, kind = io.BytesIO(), Path(path).suffix[1:].lower() or "png"
+    figure.savefig(picture, format=kind)
+    if colours is not None and kind == "png":
+        from PIL import Image  # a dependency of matplotlib
+
+        image, picture = Image.open(picture).convert("RGB"), io.BytesIO()
+        small = image.quantize(colours, dither=Image.Dither.NONE)
+        small.save(picture, format="PNG", optimize=True)
     replace(path, picture.getvalue(), "save_figure")
 
 
 def dress(ax: "Axes", title: str, x: str, y: str) -> None:
-    """Set the title and labels of axes, add a grid, and remove needless lines."""
-    ax.set_title(title, loc="left", fontsize=12.5, fontweight="bold", color=INK, pad=10)
-    ax.set_xlabel(x, fontsize=10.5, color=INK)
-    ax.set_ylabel(y, fontsize=10.5, color=INK)
-    ax.grid(visible=True, color="#ececec", linewidth=0.8)
+    """Set the title and the labels of axes, add a grid, and remove needless lines.
+
+    Title and labels are wrapped at words to the sides of the axes.
+    """
+    across, up = inches_of(ax)
+    look: Any = {"fontsize": TITLE, "fontweight": "bold", "color": INK, "pad": 6}
+    ax.set_title(wrapped(title, 1.05 * across, TITLE, "bold"), loc="left", **look)
+    ax.set_xlabel(wrapped(x, 1.05 * across, LABEL), fontsize=LABEL, color=INK)
+    ax.set_ylabel(wrapped(y, 0.98 * up, LABEL), fontsize=LABEL, color=INK)
+    ax.grid(visible=True, color="#ececec", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(PALE)
-    ax.tick_params(colors=GREY, labelsize=9.5)
+    ax.tick_params(which="both", colors=GREY, labelsize=NOTE)
+    ax.tick_params(which="minor", length=1.5)
+    ax.tick_params(which="major", length=3)
 
 
-def tick(ax: "Axes", at: tuple[float, ...]) -> None:
-    """Set plain numbers as ticks of a logarithmic axis: ``at`` times the powers of ten."""
-    from matplotlib.ticker import LogLocator, NullLocator
+def inches_of(ax: "Axes") -> tuple[float, float]:
+    """Return the width and the height of axes in inches, before the layout makes them larger."""
+    place, whole, dpi = ax.get_position(), ax.figure.bbox, ax.figure.dpi
+    return place.width * whole.width / dpi, place.height * whole.height / dpi
 
-    ax.yaxis.set_major_locator(LogLocator(subs=at))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.yaxis.set_minor_locator(NullLocator())
+
+def wrapped(text: str, inches: float, size: float, weight: str = "normal") -> str:
+    """Break the lines of a text at words, but not within formulas, to a width.
+
+    Parameters
+    ----------
+    text : str
+    inches : float
+        The width.
+    size, weight : float, str
+        The size of the font in points, and its weight.
+    """
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    font, measure = FontProperties(size=size, weight=weight), TextToPath()
+
+    def fits(line: str) -> bool:
+        math = "$" in line and line.count("$") % 2 == 0
+        return bool(measure.get_text_width_height_descent(line, font, math)[0] <= 72 * inches)
+
+    lines: list[str] = []
+    for part in text.split("\n"):
+        lines.append("")
+        for word in re.findall(r"(?:\$[^$]*\$|\S)+", part):
+            longer = f"{lines[-1]} {word}".strip()
+            if lines[-1] and not fits(longer):
+                lines.append(word)
+            else:
+                lines[-1] = longer
+    return "\n".join(lines)
+
+
+def log_axis(ax: "Axes", name: str = "y") -> None:
+    """Make an axis logarithmic, with plain numbers where they are short, else powers of ten.
+
+    The limits have to be set before.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    name : str
+        "x" or "y".
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    limits = ax.get_xlim() if name == "x" else ax.get_ylim()
+    axis: Any = ax.xaxis if name == "x" else ax.yaxis
+    (ax.set_xscale if name == "x" else ax.set_yscale)("log")
+    (ax.set_xlim if name == "x" else ax.set_ylim)(limits)
+    low, high = sorted(limits)
+    decades = np.log10(high / low)
+    subs: tuple[float, ...] = (1,)
+    if decades < 0.75:
+        subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    elif decades < 1.3:
+        subs = (1, 2, 3, 5)
+    elif decades < 2.5:
+        subs = (1, 3)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12 if len(subs) > 1 else 7))
+    if low >= 1e-4 and high <= 2e6:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_minor_locator(LogLocator(subs=range(2, 10)) if 1.3 < decades < 8 else NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def few_ticks(axis: Any, bins: int = 5, *, integer: bool = False) -> None:
+    """Set at most ``bins`` intervals on a linear axis; with ``integer`` only whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10], integer=integer))
+
+
+def plain_numbers(ax: "Axes") -> None:
+    """Write large numbers on a linear x axis with commas, as in 40,000, and not too many."""
+    from matplotlib.ticker import FuncFormatter
+
+    few_ticks(ax.xaxis, max(2, round(inches_of(ax)[0] / 0.6)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
 def smooth(values: Norms) -> Norms:
@@ -76,9 +258,118 @@ def smooth(values: Norms) -> Norms:
 
 
 def legend(ax: "Axes", **options: Any) -> None:
-    """Add a legend to axes, in the common style."""
-    look = {"framealpha": 0.85, "edgecolor": "none", "facecolor": "white", "fontsize": 9.5}
-    ax.legend(**{**look, "labelcolor": INK, **options})
+    """Add a legend below axes and their label, where it covers no data; after `dress`.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    **options
+        Further options of ``Axes.legend``, such as ``ncols``.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    points = 29 + 1.2 * LABEL * ax.get_xlabel().count("\n")
+    below = ax.transAxes + ScaledTranslation(0, -points / 72, ax.figure.dpi_scale_trans)
+    look = {
+        "loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": below, "frameon": False,
+        "fontsize": NOTE, "borderaxespad": 0, "borderpad": 0, "handlelength": 2.4,
+        "columnspacing": 1.4, "labelcolor": INK,
+    }  # fmt: skip
+    ax.legend(**{**look, **options})
+
+
+def figure_legend(figure: "Figure", lines: Sequence[Any], ncols: int) -> None:
+    """Add a legend below all axes of a figure, for lines that have labels."""
+    figure.legend(
+        handles=list(lines), loc="outside lower center", ncols=ncols, frameon=False,
+        fontsize=NOTE, handlelength=3, labelcolor=INK, columnspacing=1.6,
+    )  # fmt: skip
+
+
+def ink_of(colour: str) -> str:
+    """Return a colour darkened until text in it has a contrast of 4.5 with white (WCAG 2)."""
+    parts = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    while True:
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        if 1.05 / (float(linear @ (0.2126, 0.7152, 0.0722)) + 0.05) >= 4.5:
+            return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
+        parts *= 0.96
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in words: "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def label_lines(
+    ax: "Axes", lines: Sequence["Line2D"], levels: Mapping[float, tuple[str, str]] | None = None,
+    leaving: Sequence["Line2D"] = (),
+) -> None:  # fmt: skip
+    """Label lines at their right ends, outside the axes.
+
+    Labels that would overlap are moved apart and get leader lines. Lines that coincide share a
+    label that says so. The limits of the axes have to be set before.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    lines : sequence of matplotlib.lines.Line2D
+        Their labels are written; lines without a point within the limits are left out.
+    levels : mapping of float to (str, str), optional
+        Text and colour of further labels, by their height.
+    leaving : sequence of matplotlib.lines.Line2D
+        Lines that leave the axes at the bottom, from the left to the right. Their labels are below
+        the others, with a sample of the line.
+    """
+    from .labels import End, place_labels
+
+    groups: list[list[Line2D]] = []
+    for line in lines:
+        same = next((group for group in groups if _coincide(ax, group[0], line)), None)
+        if same is None:
+            groups.append([line])
+        else:
+            same.append(line)
+    ends = []
+    for group in groups:
+        end = _end(ax, group[0])
+        if end is not None:
+            text = listed([str(line.get_label()) for line in group])
+            if len(group) > 1:
+                text = textwrap.fill(f"{text} coincide", 22, break_on_hyphens=False)
+            colour = str(group[0].get_color())
+            ends.append(End(text, *end, colour, ink_of(colour)))
+    for height, (text, colour) in (levels or {}).items():
+        ends.append(End(text, None, height, colour, ink_of(colour)))
+    for line in leaving:
+        colour = str(line.get_color())
+        ends.append(End(str(line.get_label()), None, ax.get_ylim()[0], colour, ink_of(colour),
+                        line.get_linestyle()))  # fmt: skip
+    place_labels(ax, ends, NOTE)
+
+
+def _seen(ax: "Axes", line: "Line2D") -> Any:
+    """Return the points of a line in fractions of the axes' sides."""
+    points = np.column_stack([line.get_xdata(), line.get_ydata()]).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return ax.transAxes.inverted().transform(ax.transData.transform(points))
+
+
+def _coincide(ax: "Axes", one: "Line2D", other: "Line2D") -> bool:
+    a, b = _seen(ax, one), _seen(ax, other)
+    if a.shape != b.shape:
+        return False
+    return bool(np.all((np.abs(a - b) < 0.008) | (np.isnan(a) & np.isnan(b))))
+
+
+def _end(ax: "Axes", line: "Line2D") -> tuple[float, float] | None:
+    """Return the last point of a line within the axes, in data coordinates."""
+    seen = _seen(ax, line)
+    inside = np.flatnonzero(((seen > -0.01) & (seen < 1.01)).all(axis=1))
+    if not len(inside):
+        return None
+    x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+    return float(x[inside[-1]]), float(y[inside[-1]])
 
 
 def heat_map(
@@ -110,7 +401,18 @@ def heat_map(
         shown, aspect="auto", origin="lower" if origin == "lower" else "upper", extent=extent,
         norm=scale, cmap="viridis", interpolation="nearest",
     )  # fmt: skip
-    bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
-    bar.set_label(label, fontsize=10.5, color=INK)
-    bar.ax.tick_params(colors=GREY, labelsize=9.5)
+    colour_bar(ax, image, label)
+
+
+def colour_bar(ax: "Axes", image: Any, label: str) -> None:
+    """Add a colour bar that touches the right of axes."""
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.015, 0, 0.03, 1)))
+    bar.set_label(label, fontsize=LABEL, color=INK)
+    bar.ax.tick_params(which="both", colors=GREY, labelsize=NOTE)
+    bar.ax.tick_params(which="minor", length=1.5)
     bar.outline.set_edgecolor(PALE)
+
+
+def characters(text: str) -> list[str]:
+    """Return the characters of a text as marks for an axis: one for a space, one for a line end."""
+    return [c if c.isprintable() and c != " " else "␣" if c == " " else "·" for c in text]

@@ -1,15 +1,30 @@
 """Figures of a training run: the loss, and an overview."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..diagnostics import GradientFlow
-from ..training.history import LOSS, HistoryRow, Unit
-from .base import BLUE, BOX, GREY, PALE, VERMILION, dress, legend, new_figure, smooth, tick
+from ..training.history import Unit
+from .base import (
+    BLUE,
+    GREY,
+    PALE,
+    REFERENCE,
+    TWO_COLUMNS,
+    VERMILION,
+    axes_of,
+    dress,
+    label_lines,
+    log_axis,
+    new_figure,
+    plain_numbers,
+    smooth,
+)
 from .clipping import plot_gradient_norm
 from .flow import plot_gradient_flow
+from .runs import history_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,23 +32,23 @@ if TYPE_CHECKING:
 
 
 def training_figure(
-    history: Sequence[HistoryRow], clip_norm: float | None, before: Mapping[str, GradientFlow],
-    after: Mapping[str, GradientFlow], references: Mapping[str, float] | None = None,
-    unit: Unit = LOSS,
+    run: Any, clip_norm: float | None = None, before: Mapping[str, GradientFlow] | None = None,
+    after: Mapping[str, GradientFlow] | None = None,
+    references: Mapping[str, float] | None = None, unit: Unit | None = None,
 ) -> "Figure":  # fmt: skip
-    """Draw a training run and the gradient flow of some networks before and after training.
+    """Draw a training run: the loss, the gradient's norm, and the flow of the gradient.
 
     Parameters
     ----------
-    history : sequence of HistoryRow
-    clip_norm : float or None
-        The threshold of the global norm.
-    before, after : mapping of str to GradientFlow
-        Gradient flows by the name of the network.
-    references : mapping of str to float, optional
-        Losses of other models, in ``unit``.
-    unit : Unit
-        Unit of the losses: ``history.unit_of(model)``, for a text ``history.BITS``.
+    run : FitResult, str, Path or sequence of HistoryRow
+        As in `plot_learning`.
+    clip_norm : float, optional
+        The threshold of the global norm; by default that of the run's model.
+    before, after : mapping of str to GradientFlow, optional
+        Gradient flows before and after training, by the name of the network. Without them these
+        panels are left out.
+    references, unit
+        As in `plot_learning`.
 
     Returns
     -------
@@ -43,58 +58,107 @@ def training_figure(
     ------
     ImportError
         matplotlib is not installed.
+    TypeError, ValueError, OSError
+        The run cannot be drawn; see `plot_learning`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bptt_native as bn
+    >>> from bptt_native import plots
+    >>> from bptt_native.training.fit import fit
+    >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=2, targets="last")
+    >>> result = fit(model, np.ones((5, 8, 1), np.float32), np.zeros(8, np.int64), epochs=2)
+    >>> figure = plots.training_figure(result)
+    >>> len(figure.axes)
+    2
     """
-    figure = new_figure(13, 9.6)
-    rows = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.3), hspace=0.04)
-    above, below = rows[:, 0]
-    left, right = above.subplots(1, 2)
-    plot_learning(left, history, references, unit)
-    plot_gradient_norm(right, history, clip_norm)
-    left, right = below.subplots(1, 2)
-    plot_gradient_flow(left, before, "before training")
-    plot_gradient_flow(right, after, "after training")
+    flows = {"before training": before, "after training": after}
+    shown = {when: given for when, given in flows.items() if given}
+    figure = new_figure(TWO_COLUMNS, 5.2 if shown else 2.6)
+    rows = figure.subfigures(2 if shown else 1, 1, squeeze=False, hspace=0.02)[:, 0]
+    left, right = rows[0].subplots(1, 2)
+    plot_learning(run, references, unit, ax=left)
+    plot_gradient_norm(run, clip_norm, ax=right)
+    if shown:
+        axes = rows[1].subplots(1, len(shown), squeeze=False)[0]
+        for ax, (when, given) in zip(axes, shown.items(), strict=True):
+            plot_gradient_flow(given, when, ax=ax)
     return figure
 
 
 def plot_learning(
-    ax: "Axes", history: Sequence[HistoryRow], references: Mapping[str, float] | None = None,
-    unit: Unit = LOSS,
-) -> None:  # fmt: skip
-    """Draw the losses of training and of the held-out data by step, and those of other models.
+    run: Any, references: Mapping[str, float] | None = None, unit: Unit | None = None, *,
+    ax: "Axes | None" = None,
+) -> "Axes":  # fmt: skip
+    """Draw the losses of training and of the held-out data by update, and those of other models.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-    history : sequence of HistoryRow
+    run : FitResult, str, Path or sequence of HistoryRow
+        The result of ``fit``; the folder of a run, its model file or its ``history.csv``; or the
+        rows of a history.
     references : mapping of str to float, optional
-        Losses of other models, in ``unit``.
-    unit : Unit
-        Unit of the losses: ``history.unit_of(model)``, for a text ``history.BITS``. By default the
-        recorded numbers are drawn.
+        Losses of other models by name, in ``unit``.
+    unit : Unit, optional
+        Unit of the losses. By default it is that of the run's model, which is "bits per character"
+        for a model of characters only; for rows or a history file, the recorded numbers are drawn.
+    ax : matplotlib.axes.Axes, optional
+        By default, those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    TypeError
+        The run is of another type.
+    ValueError
+        The run has no updates, or a file is not as expected.
+    OSError
+        A file cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bptt_native as bn
+    >>> from bptt_native import plots
+    >>> from bptt_native.training.fit import fit
+    >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=1, loss="mse")
+    >>> x = np.ones((5, 8, 1), np.float32)
+    >>> result = fit(model, x, x, epochs=3)
+    >>> plots.plot_learning(result).get_ylabel()
+    'mean squared error, logarithmic'
     """
-    step = np.array([row.step for row in history])
-    loss = np.array([row.loss for row in history]) * unit.factor
-    ax.plot(step, loss, color=PALE, linewidth=0.7)
-    ax.plot(step, smooth(loss), color=GREY, linewidth=1.6, label="training window")
-    held = [(r.step, r.valid_loss * unit.factor) for r in history if r.valid_loss is not None]
-    levels = dict(references or {})
+    found = history_of(run, "plot_learning")
+    ax = axes_of(ax, "plot_learning")
+    unit = unit or found.unit
+    update = np.array([row.step for row in found.rows])
+    loss = np.array([row.loss for row in found.rows]) * unit.factor
+    ax.plot(update, loss, color=PALE, linewidth=0.5)
+    lines = ax.plot(update, smooth(loss), color=GREY, linewidth=1.3)
+    held = [(r.step, r.valid_loss * unit.factor) for r in found.rows if r.valid_loss is not None]
+    levels = {
+        level: (f"{name}: {level:#.3g}", VERMILION) for name, level in (references or {}).items()
+    }
+    lines[0].set_label(f"training: {smooth(loss)[-1]:#.3g}")
+    title = f"Training loss: {smooth(loss)[-1]:#.3g} after {update[-1]:,} updates"
     if held:
         x, y = zip(*held, strict=True)
-        ax.plot(x, y, "o-", color=BLUE, linewidth=1.8, markersize=4.5, label="held-out data")
-        ax.annotate(
-            f"{y[-1]:#.3g}", (x[-1], y[-1]), (7, 0), textcoords="offset points", va="center",
-            color=BLUE, fontsize=11, fontweight="bold", annotation_clip=False,
-        )  # fmt: skip
-    for name, level in levels.items():
-        ax.axhline(level, color=VERMILION, linewidth=1.3, linestyle=(0, (5, 2)))
-        ax.annotate(
-            f"{name}: {level:#.3g}", (0.99, level), (0, 3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", color=VERMILION, fontsize=9.5, bbox=BOX,
-        )  # fmt: skip
-    values = [*smooth(loss), *(y for _, y in held), *levels.values()]
+        label = f"held-out: {y[-1]:#.3g}"
+        lines += ax.plot(x, y, "o-", color=BLUE, linewidth=1.3, markersize=2.5, label=label)
+        title = f"Held-out loss: {y[-1]:#.3g} after {x[-1]:,} updates"
+    for level in levels:
+        ax.axhline(level, **{**REFERENCE, "color": VERMILION})
+    values = [*smooth(loss), *(y for _, y in held), *levels]
     good = [v for v in values if np.isfinite(v) and v > 0] or [1.0]
-    ax.set_yscale("log")
-    ax.set_ylim(0.93 * min(good), 1.05 * max(good))
-    tick(ax, (1, 1.5, 2, 3, 4, 5, 6, 8) if max(good) < 30 * min(good) else (1,))
-    legend(ax)
-    dress(ax, "Loss", "step of training", f"{unit.name}, logarithmic")
+    ax.set_ylim(0.93 * min(good), 1.07 * max(good))
+    ax.set_xlim(min(0, update[0]), max(update[-1], update[0] + 1))
+    log_axis(ax)
+    plain_numbers(ax)
+    label_lines(ax, lines, levels)
+    dress(ax, title, "update", f"{unit.name}, logarithmic")
+    return ax
