@@ -71,6 +71,7 @@ class Layer:
         resets: _Given,
         draw: int | None = ...,
         training: bool | None = ...,
+        noise: bool | None = ...,
     ) -> tuple[_Array, Any]: ...
     def forward(
         self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int
@@ -159,6 +160,7 @@ class Model:
         outputs: bool,
         draw: int | None,
         training: bool,
+        noise: bool,
     ) -> tuple[float, _State] | tuple[float, _State, _Array]: ...
     def output_gradient(
         self, outputs: _Array, targets: npt.ArrayLike, lengths: _Given, weights: _Given
@@ -171,6 +173,7 @@ class Model:
         resets: _Given,
         draw: int | None = ...,
         training: bool | None = ...,
+        noise: bool | None = ...,
     ) -> tuple[_Array, _State]: ...
     def forward(
         self, x: npt.ArrayLike, state: Any, lengths: _Given, resets: _Given, draw: int | None
@@ -241,7 +244,7 @@ class Optimizer:
     def set_moment(self, index: int, values: _Array) -> None: ...
 
 class Stream:
-    def __init__(self, model: Model, weights: int) -> None: ...
+    def __init__(self, model: Model, weights: int, noise: bool, draw: int) -> None: ...
     def step(self, x: npt.ArrayLike, out: _Array | None = None) -> _Array: ...
     def reset(self) -> None: ...
     def get_state(self) -> _State: ...

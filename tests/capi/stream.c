@@ -53,16 +53,16 @@ static void check_refusals(bptt_model* model, bptt_dtype dtype) {
   bptt_stream* stream;
   bptt_error error;
   OK(bptt_stream_options_init(&options, sizeof options));
-  REQUIRE(options.weights == BPTT_WEIGHTS_MODEL && options.reserved32 == 0);
+  REQUIRE(options.weights == BPTT_WEIGHTS_MODEL && options.noise == 0 && options.draw == 0);
   options.weights = (bptt_weights)3;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, &options, &stream));
   options.weights = (bptt_weights)-1;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, &options, &stream));
   options.weights = BPTT_WEIGHTS_MODEL;
-  options.reserved32 = 1;
+  options.noise = 2;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, &options, &stream));
   if (dtype == BPTT_FLOAT32) return;
-  options.reserved32 = 0;
+  options.noise = 0;
   options.weights = BPTT_WEIGHTS_INT8;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_stream_create(model, &options, &stream));
   OK(bptt_last_error(&error, sizeof error));
@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
         layers.cell = cells[cell];
         layers.dtype = dtypes[dtype];
         layers.hidden_size = H;
+        layers.noise = cells[cell] == BPTT_RNN ? 0.1 : 0;
         layers.num_layers = L;
         layers.input_size = input ? 0 : I;
         options.vocab_size = input ? I : 0;
@@ -106,6 +107,7 @@ int main(int argc, char** argv) {
         for (weights = 0; weights < (dtype ? 1 : 3); ++weights) {
           bptt_stream* stream;
           reading.weights = (bptt_weights)weights;
+          reading.noise = 1;
           OK(bptt_stream_create(model, &reading, &stream));
           REFUSED(input ? BPTT_ERR_RANGE : BPTT_ERR_ARGUMENT, bptt_stream_step_token(stream, I, y));
           before = counts ? interposed_calls() : 0;

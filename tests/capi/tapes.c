@@ -101,14 +101,46 @@ static void check_draws(void) {
   sequence.training = 2;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
   sequence.training = 0;
-  sequence.reserved32 = 1;
+  sequence.noise = 2;
   REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
-  sequence.reserved32 = 0;
+  sequence.noise = 1; /* a GRU has none */
   OK(bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
   OK(bptt_tape_free(forward(&plain, second, &sequence)));
   REQUIRE(!memcmp(first->y, second->y, size));
   OK(bptt_layer_free(it.layer));
   OK(bptt_layer_free(plain.layer));
+  free(first);
+  free(second);
+}
+
+/* With `noise`, a pass without a tape draws the noise and no mask: it equals a pass with a tape of a
+ * layer that has noise alone. */
+static void check_noise(void) {
+  net it = new_net(BPTT_RNN, 2, 1), noisy = new_net(BPTT_RNN, 2, 1);
+  pass *first = new_pass(), *second = new_pass();
+  bptt_sequence sequence;
+  bptt_outputs outputs;
+  const size_t size = sizeof first->y;
+  it.options.noise = noisy.options.noise = 0.5;
+  it.options.recurrent_dropout = 0.3;
+  create(&it);
+  create(&noisy);
+  sequence = sequence_of(first, T);
+  sequence.draw = 7;
+  OK(bptt_tape_free(forward(&noisy, first, &sequence)));
+  outputs = outputs_of(&it, second);
+  sequence.noise = 1;
+  OK(bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
+  REQUIRE(!memcmp(first->y, second->y, size));
+  sequence.noise = 0;
+  OK(bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
+  REQUIRE(memcmp(first->y, second->y, size));
+  sequence.noise = sequence.training = 1; /* training draws everything */
+  OK(bptt_tape_free(forward(&it, first, &sequence)));
+  OK(bptt_layer_forward(it.layer, &sequence, &outputs, NULL));
+  REQUIRE(!memcmp(first->y, second->y, size));
+  OK(bptt_layer_free(it.layer));
+  OK(bptt_layer_free(noisy.layer));
   free(first);
   free(second);
 }
@@ -121,6 +153,7 @@ int main(void) {
   }
   check_tape(BPTT_LSTM, 1);
   check_draws();
+  check_noise();
   printf("worst difference %.1e, %d refusals\n", worst_difference, refusals);
   return 0;
 }

@@ -1,4 +1,4 @@
-"""Random passes without a tape: the same bits as with one."""
+"""Random passes without a tape: the same bits as with one, or the noise alone."""
 
 import subprocess
 import sys
@@ -12,6 +12,7 @@ from helpers.arrays import assert_same, draw, generator
 from helpers.cells import LAYERS
 from helpers.nets import TOLERANCE, cast, error_of, option_net, reference_forward
 from helpers.option_settings import ALONE, COMPATIBLE, RANDOM, SETTINGS, merged
+from helpers.streams import INPUTS, make, sequence
 
 DRAWN = {"dropout": 0.3, "recurrent_dropout": 0.2, "zoneout": 0.1}
 
@@ -43,10 +44,92 @@ def test_a_pass_that_draws_is_the_references(name, cell, both, dtype):
     assert error_of(got, want, 1.0) <= TOLERANCE[dtype]
 
 
+NOISE = [("noise",), ("noise", "alpha"), ("noise", "dale"), ("noise", "bidirectional"),
+         ("noise", "dropout"), ("noise", "recurrent_dropout"), ("noise", "zoneout"),
+         ("noise", "lengths", "resets"), ("noise", "tokens", "layer_norm")]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", NOISE, ids=" and ".join)
+def test_the_noise_alone_is_the_references(names, isa, dtype):
+    """Outside training, noise is drawn on request, and masks are not."""
+    net = option_net(generator(3), merged(*names))
+    layer, x, state = net.layer(dtype), cast(net.x, dtype), cast(net.state, dtype)
+    got, last = layer(x, state, noise=True, **net.passage())
+    want, want_last, _ = reference_forward(net, training=False, noise=True)
+    assert error_of(got, want, 1.0) <= TOLERANCE[dtype]
+    assert error_of(last, want_last, 1.0) <= TOLERANCE[dtype]
+    quiet, _, _ = reference_forward(net, training=False)
+    assert error_of(quiet, want, 1.0) > 0.01
+    if not {*names} & (RANDOM - {"noise"}):
+        assert_same((got, last), layer.forward(x, state, **net.passage())[:2])
+
+
+def test_noise_has_the_deviation_of_its_definition():
+    """In a net without inputs and with W_hh = 0, h_t is the noise itself."""
+    layer = bn.RNN(1, 100, nonlinearity="identity", noise=0.25, alpha=0.5, dtype="float64")
+    layer.load_state_dict({name: np.zeros_like(p) for name, p in layer.state_dict().items()})
+    y, _ = layer(np.zeros((400, 2, 1)), noise=True)
+    fresh = (y[1:] - 0.5 * y[:-1]) / 0.5
+    assert abs(fresh.std() / (2 * 0.25) - 1) < 0.01
+    assert not layer(np.zeros((400, 2, 1)))[0].any()
+
+
+def noisy_model(**options):
+    """Return a model with noise and dropout."""
+    sizes = {"input_size": 3, "hidden_size": 9, "num_layers": 2, "output_size": 4}
+    return bn.Model("rnn", noise=0.3, **sizes, **options)
+
+
+def test_models_draw_the_noise_alone_on_request():
+    """It is the noise of a training pass of the same model without dropout, which has no other."""
+    model, plain = noisy_model(recurrent_dropout=0.5), noisy_model()
+    x, targets = draw(20, 5, 3), generator(1).integers(0, 4, (20, 5))
+    assert_same(model(x, noise=True), plain.forward(x)[:2])
+    loss, state = model.eval_step(x, targets, noise=True, draw=3)
+    step, _ = plain.gradients(x, targets, draw=3)
+    assert loss == step.loss
+    assert_same(state, step.state)
+    loss, _, out = model.eval_step(x, targets, noise=True, draw=3, return_outputs=True)
+    assert_same(out, model(x, noise=True, draw=3)[0])
+    both = model(x, training=True, noise=True, draw=3)
+    assert_same(both, model(x, training=True, draw=3))
+
+
+def test_evaluations_of_all_data_draw_the_noise_alone():
+    model, plain = noisy_model(recurrent_dropout=0.5), noisy_model()
+    x, targets = draw(8, 5, 3), generator(3).integers(0, 4, (8, 5))
+    got = predict(model, x, batch_size=2, noise=True, draw=4)
+    assert_same(got, predict(plain, x, batch_size=2, training=True, draw=4))
+    metrics = evaluate(model, x, targets, batch_size=2, noise=True, draw=4)
+    assert metrics == evaluate(plain, x, targets, batch_size=2, training=True, draw=4)
+    assert metrics != evaluate(model, x, targets, batch_size=2)
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_streams_draw_the_noise_of_a_window(inputs, dtype, isa):
+    """Each reset begins a sequence with the next draw."""
+    model = make("rnn", inputs, dtype, noise=0.5, alpha=0.7, dropout=0.5)
+    x = sequence(inputs, dtype)
+    stream = model.stream(noise=True, draw=2**64 - 1)
+    for number in (2**64 - 1, 0, 1):
+        want, _ = model(x, noise=True, draw=number)
+        got = np.array([stream.step(step) for step in x])
+        np.testing.assert_allclose(got, want, atol=TOLERANCE[dtype])
+        stream.reset()
+    first, again = model.stream(noise=True), model.stream(noise=True, draw=0)
+    assert_same(first.step(x[0]), again.step(x[0]))
+    assert first.step(x[0]).tobytes() != model.stream().step(x[0]).tobytes()
+    with pytest.raises(ValueError, match=r"Model.stream: argument 'draw': expected None without"):
+        model.stream(draw=3)
+    with pytest.raises(TypeError, match=r"Model.stream: argument 'noise': expected True or False"):
+        model.stream(noise=0.5)
+
+
 @pytest.mark.parametrize("cell", LAYERS)
 def test_nothing_is_drawn_where_nothing_is_random(cell):
     layer, x = LAYERS[cell](3, 5), draw(7, 2, 3)
     assert_same(layer(x, training=True), layer(x))
+    assert_same(layer(x, noise=True), layer(x))
 
 
 def test_layers_count_their_draws():
@@ -58,6 +141,8 @@ def test_layers_count_their_draws():
     assert layer.forward(x)[2].draw == 2
     layer(x)
     assert layer.forward(x)[2].draw == 3
+    layer(x, noise=True)
+    assert layer.forward(x)[2].draw == 5
 
 
 def model_of(dtype="float32", **options):
@@ -153,7 +238,13 @@ def got_classes(model, x, number):
             "argument 'training': expected True or False, got the number 1",
         ),
         ({"training": "yes"}, TypeError, "argument 'training': expected True or False"),
-        ({"draw": 3}, ValueError, "'draw': expected None without training=True, got the number 3"),
+        (
+            {"draw": 3},
+            ValueError,
+            "'draw': expected None without training=True or noise=True, got the number 3",
+        ),
+        ({"noise": 0.1}, TypeError, "argument 'noise': expected True or False, got the number 0.1"),
+        ({"noise": True, "draw": -1}, ValueError, "argument 'draw': expected an integer from 0"),
         ({"training": False, "draw": 0}, ValueError, "argument 'draw': expected None without"),
         ({"training": True, "draw": -1}, ValueError, "argument 'draw': expected an integer from 0"),
         ({"training": True, "draw": 1.0}, TypeError, "argument 'draw': expected an integer from 0"),

@@ -286,11 +286,11 @@ def reference_options(net: Net) -> reference.Options:
 
 
 def reference_forward(net: Net, sections: list[np.ndarray] | None = None, **changed: Any) -> Any:
-    """Run the forward pass of a training step by the reference; `changed`: params, x or state."""
-    given = {"params": net.params, "x": net.x, "state": net.state} | changed
+    """Run the forward pass of a training step by the reference; `changed`: other arguments."""
+    given = {"params": net.params, "x": net.x, "state": net.state, "training": True} | changed
     return reference.forward(
         net.cell, **given, options=reference_options(net), sections=sections,
-        lengths=net.lengths, resets=net.resets, training=True, seed=net.seed, draw=net.draw or 0,
+        lengths=net.lengths, resets=net.resets, seed=net.seed, draw=net.draw or 0,
     )  # fmt: skip
 
 

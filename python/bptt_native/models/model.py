@@ -124,7 +124,7 @@ class Model(Network):
     bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
         As in `RNN`, `LSTM`, `GRU` and `MinGRU`, which has neither layer_norm nor
         recurrent_dropout. Dropout, zoneout and noise act in training steps, in
-        `forward` and in calls with ``training=True``.
+        `forward` and in calls with ``training=True``; noise also in calls with ``noise=True``.
     alpha, noise, dale : optional
         As in `RNN`.
     zoneout_c, peephole, coupled, proj_size : optional
@@ -382,6 +382,7 @@ class Model(Network):
         batch_size: int | None = None,
         window: int | None = None,
         training: bool = False,
+        noise: bool = False,
         draw: int | None = None,
     ) -> Metrics:
         """Compute the loss and accuracy on sequences. The model does not change.
@@ -399,11 +400,13 @@ class Model(Network):
         training : bool
             Whether to draw dropout, zoneout and noise as in training (Monte-Carlo dropout: Gal &
             Ghahramani 2016).
+        noise : bool
+            Whether to draw the noise of the option `noise`, even without `training`.
         draw : int, optional
-            Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training`.
-            Each following batch has the next number, and with `window` each following window: masks
-            that are the same for all steps change from window to window, as in training. None:
-            begin with the step count of the model.
+            Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training` or
+            `noise`. Each following batch has the next number, and with `window` each following
+            window: masks that are the same for all steps change from window to window, as in
+            training. None: begin with the step count of the model.
 
         Returns
         -------
@@ -425,6 +428,7 @@ class Model(Network):
             batch_size=batch_size,
             window=window,
             training=training,
+            noise=noise,
             draw=draw,
         )
 
@@ -436,6 +440,7 @@ class Model(Network):
         batch_size: int = 32,
         window: int | None = None,
         training: bool = False,
+        noise: bool = False,
         draw: int | None = None,
     ) -> Any:
         """Compute predictions for sequences. The model does not change.
@@ -450,7 +455,7 @@ class Model(Network):
             (sigmoid). "labels": the most probable class, or 1 where the probability is above one
             half. None: "probabilities" with these losses, and "outputs" with others, which have no
             probabilities.
-        batch_size, window, training, draw : optional
+        batch_size, window, training, noise, draw : optional
             As in `evaluate`.
 
         Returns
@@ -482,5 +487,6 @@ class Model(Network):
             batch_size=batch_size,
             window=window,
             training=training,
+            noise=noise,
             draw=draw,
         )

@@ -51,6 +51,7 @@ class Layer(Parameterised, Generic[S]):
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
         training: bool = False,
+        noise: bool = False,
         draw: int | None = None,
     ) -> tuple[Array, S]:
         """Compute the states of all steps, without a tape for `backward`.
@@ -74,9 +75,12 @@ class Layer(Parameterised, Generic[S]):
         training : bool
             Whether to draw dropout, zoneout and noise as `forward` does. False: leave dropout and
             noise out, and use the expectation of zoneout.
+        noise : bool
+            Whether to draw the noise of the option `noise`, even without `training`: noise that is
+            part of the net and not a means of training it.
         draw : int, optional
             Number of the random masks and noise, 0 to 2**64 - 1, as in `forward`; only with
-            `training`.
+            `training` or `noise`.
 
         Returns
         -------
@@ -91,7 +95,7 @@ class Layer(Parameterised, Generic[S]):
         TypeError
             If a dtype cannot be converted without loss.
         ValueError
-            If a shape does not fit, or `draw` is given without `training`.
+            If a shape does not fit, or `draw` is given without `training` and `noise`.
         IndexError
             If a token is out of range.
 
@@ -101,14 +105,15 @@ class Layer(Parameterised, Generic[S]):
         Python's numbers, also in lists, have no dtype: floats are rounded to the layer's dtype, and
         integers that it cannot represent exactly are refused.
         """
-        if training is False and draw is None:  # the usual way, and quick
+        if training is False and noise is False and draw is None:  # the usual way, and quick
             return self._native.call(x=x, state=state, lengths=lengths, resets=resets)
         where = f"{type(self).__name__}.__call__"
-        draws = flag(training, where, "training")
-        chosen = self._draws if draw is None else draw_of(draw, where, draws)
+        masks, noisy = flag(training, where, "training"), flag(noise, where, "noise")
+        chosen = self._draws if draw is None else draw_of(draw, where, masks or noisy)
         result = self._native.call(
-            x=x, state=state, lengths=lengths, resets=resets, draw=chosen, training=draws
-        )
+            x=x, state=state, lengths=lengths, resets=resets,
+            draw=chosen, training=masks, noise=noisy,
+        )  # fmt: skip
         self._draws += draw is None  # a call that is refused uses none up
         return result
 

@@ -110,6 +110,7 @@ class Network(TrainingStep):
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
         training: bool = False,
+        noise: bool = False,
         draw: int | None = None,
     ) -> tuple[Array, State]:
         """Compute the outputs, without a tape for `backward`.
@@ -121,9 +122,11 @@ class Network(TrainingStep):
         training : bool
             Whether to draw dropout, zoneout and noise as `train_step` does. False: leave dropout
             and noise out, and use the expectation of zoneout.
+        noise : bool
+            Whether to draw the noise of the option `noise`, even without `training`.
         draw : int, optional
-            Number of the random masks and noise, 0 to 2**64 - 1; only with `training`. None: those
-            that the next `train_step` draws.
+            Number of the random masks and noise, 0 to 2**64 - 1; only with `training` or `noise`.
+            None: those that the next `train_step` draws.
 
         Returns
         -------
@@ -138,11 +141,13 @@ class Network(TrainingStep):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
-        draws = flag(training, "Model.__call__", "training")
-        chosen = None if draw is None else draw_of(draw, "Model.__call__", draws)
+        where = "Model.__call__"
+        masks, noisy = flag(training, where, "training"), flag(noise, where, "noise")
         return self._native.call(
-            x=x, state=state, lengths=lengths, resets=resets, draw=chosen, training=draws
-        )
+            x=x, state=state, lengths=lengths, resets=resets,
+            draw=None if draw is None else draw_of(draw, where, masks or noisy),
+            training=masks, noise=noisy,
+        )  # fmt: skip
 
     def forward(
         self,
@@ -228,7 +233,9 @@ class Network(TrainingStep):
             settings=self._backward_settings(clip_step, clip_step_norm, truncation, omega),
         )
 
-    def stream(self, weights: StreamWeights = "model") -> Stream:
+    def stream(
+        self, weights: StreamWeights = "model", *, noise: bool = False, draw: int | None = None
+    ) -> Stream:
         """Return a stream, which reads one sequence step by step with the current weights.
 
         Parameters
@@ -240,6 +247,11 @@ class Network(TrainingStep):
             the weights of each unit and gate, and rounds the vectors that they multiply to 16 bits.
             Biases, gains, peepholes, embeddings and the input weights of one-hot tokens are not
             rounded.
+        noise : bool
+            Whether each step draws the noise of the option `noise`.
+        draw : int, optional
+            Number of the noise until the first `Stream.reset`, 0 to 2**64 - 1; only with `noise`.
+            Each reset goes to the next number. None: begin with the step count of the model.
 
         Returns
         -------
@@ -259,7 +271,10 @@ class Network(TrainingStep):
         >>> bool(np.abs(small.step(x) - exact.step(x)).max() < 0.01)
         True
         """
-        return Stream(self._native, choice(weights, WEIGHTS, "Model.stream", "weights"))
+        where = "Model.stream"
+        noisy = flag(noise, where, "noise")
+        first = self.step_count if draw is None else draw_of(draw, where, noisy)
+        return Stream(self._native, choice(weights, WEIGHTS, where, "weights"), noisy, first)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that is needed to continue training into a safetensors file.

@@ -31,7 +31,7 @@ from .gradients import Gradients, Layout, like
 from .parameter import Parameter, Parameters, rows_of
 
 
-def draw_of(draw: object, where: str, training: bool = True) -> int:
+def draw_of(draw: object, where: str, random: bool = True) -> int:
     """Return the number of the random masks and noise of a pass after checking it.
 
     Parameters
@@ -40,8 +40,8 @@ def draw_of(draw: object, where: str, training: bool = True) -> int:
         The value of the argument `draw`.
     where : str
         The function, for messages.
-    training : bool
-        Whether the pass is random.
+    random : bool
+        Whether the pass draws masks or noise.
 
     Returns
     -------
@@ -53,8 +53,9 @@ def draw_of(draw: object, where: str, training: bool = True) -> int:
     TypeError, ValueError
         If it is no integer from 0 to 2**64 - 1, or the pass is not random.
     """
-    if not training:
-        raise ValueError(message(where, "draw", "None without training=True", describe(draw)))
+    if not random:
+        expected = "None without training=True or noise=True"
+        raise ValueError(message(where, "draw", expected, describe(draw)))
     return integer(draw, where, "draw", 0, 2**64 - 1)
 
 

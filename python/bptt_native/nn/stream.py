@@ -24,7 +24,7 @@ class Stream(_core.Stream):
     """
 
     def reset(self) -> None:
-        """Set the states to zero."""
+        """Set the states to zero and begin a new sequence, with the next noise."""
         super().reset()
 
     @property

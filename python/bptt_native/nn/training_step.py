@@ -96,6 +96,7 @@ class TrainingStep(Parameterised):
         weights: npt.ArrayLike | None = None,
         return_outputs: Literal[False] = False,
         training: bool = False,
+        noise: bool = False,
         draw: int | None = None,
     ) -> tuple[float, State]: ...
 
@@ -111,6 +112,7 @@ class TrainingStep(Parameterised):
         weights: npt.ArrayLike | None = None,
         return_outputs: Literal[True],
         training: bool = False,
+        noise: bool = False,
         draw: int | None = None,
     ) -> tuple[float, State, Array]: ...
 
@@ -125,6 +127,7 @@ class TrainingStep(Parameterised):
         weights: npt.ArrayLike | None = None,
         return_outputs: bool = False,
         training: bool = False,
+        noise: bool = False,
         draw: int | None = None,
     ) -> tuple[float, State] | tuple[float, State, Array]:
         """Compute the loss, without a tape and without changing the model.
@@ -137,6 +140,8 @@ class TrainingStep(Parameterised):
             Whether to return the outputs of this pass too.
         training : bool
             Whether to draw dropout, zoneout and noise, as in `Model.__call__`.
+        noise : bool
+            Whether to draw the noise alone, as in `Model.__call__`.
         draw : int, optional
             Number of the random masks and noise, as in `Model.__call__`.
 
@@ -155,7 +160,8 @@ class TrainingStep(Parameterised):
             As in `train_step`.
         """
         wanted = flag(return_outputs, "Model.eval_step", "return_outputs")
-        draws = flag(training, "Model.eval_step", "training")
+        masks = flag(training, "Model.eval_step", "training")
+        noisy = flag(noise, "Model.eval_step", "noise")
         return self._native.eval_step(
             x=x,
             targets=targets,
@@ -164,8 +170,9 @@ class TrainingStep(Parameterised):
             resets=resets,
             weights=weights,
             outputs=wanted,
-            draw=None if draw is None else draw_of(draw, "Model.eval_step", draws),
-            training=draws,
+            draw=None if draw is None else draw_of(draw, "Model.eval_step", masks or noisy),
+            training=masks,
+            noise=noisy,
         )
 
     def output_gradient(

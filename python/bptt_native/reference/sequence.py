@@ -117,8 +117,8 @@ def dale_signs(W: Array, dale: float | None) -> Array | float:
     return np.asarray(np.sign(W.real) * np.where(np.arange(H) < np.floor(dale * H + 0.5), 1, -1))
 
 
-def _steps(o: Options, draw: Draw | None, place: int, T: int, N: int, sizes: list[int],
-           sections: Any) -> list[Step]:  # fmt: skip
+def _steps(o: Options, draw: Draw | None, noisy: Draw | None, place: int, T: int, N: int,
+           sizes: list[int], sections: Any) -> list[Step]:  # fmt: skip
     """Return the masks and noise of one walk; outside training, their expectations."""
     R, H = sizes
     shape, same = (T, N, H), (1, N, R)
@@ -130,8 +130,8 @@ def _steps(o: Options, draw: Draw | None, place: int, T: int, N: int, sizes: lis
         zone = [*draw.zoned(o.zoneout, "zoneout", place, *shape)]
     if draw is not None and o.zoneout_c:
         zone_c = [*draw.zoned(o.zoneout_c, "zoneout_c", place, *shape)]
-    if draw is not None and o.noise:
-        xi = draw.normal("noise", place, *shape)
+    if noisy is not None and o.noise:
+        xi = noisy.normal("noise", place, *shape)
         noise = [*(np.sqrt(2 / o.alpha) * o.noise * xi)]
     return [
         Step(*each, None if sections is None else sections[place][t])
@@ -147,7 +147,8 @@ def _refuse(where: str, clashes: dict[tuple[str, str], Any]) -> None:
 
 def forward(cell: str, params: Params, x: Array, state: State = None, *, options: Options = PLAIN,
             lengths: Array | None = None, resets: Array | None = None, training: bool = False,
-            seed: int = 0, draw: int = 0, sections: Sequence[Array] | None = None,
+            noise: bool = False, seed: int = 0, draw: int = 0,
+            sections: Sequence[Array] | None = None,
             ) -> tuple[Array, State, Tape]:  # fmt: skip
     """Run stacked layers over x: numbers [T, N, I], or tokens [T, N], each a one-hot of I.
 
@@ -156,8 +157,9 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
     ``lengths`` [N] are the lengths of the sequences. ``resets`` [T, N] mark steps before which the
     state is set to zero (in the reverse direction, the boundary to the previous step in time). With
     ``training``, masks and noise are those of ``seed`` and ``draw``; otherwise their expectations
-    are used. ``sections``, for each walk l*D + d integers or bool [T, N, H], determine the side of
-    its kinks on which f is evaluated, instead of the pre-activations.
+    are used, except that ``noise`` draws the noise alone. ``sections``, for each walk l*D + d
+    integers or bool [T, N, H], determine the side of its kinks on which f is evaluated, instead of
+    the pre-activations.
     """
     choose("forward: argument 'cell'", cells.FORWARD, cell)
     layers, y = _walks(params), np.asarray(x)
@@ -182,13 +184,14 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
     inside = np.arange(T)[:, None] < ends
     y = np.where(inside if y.ndim == 2 else inside[..., None], y, 0)  # padding is never read
     tape, chance = Tape(cell, options, ends, T), Draw(seed, draw) if training else None
+    noisy = Draw(seed, draw) if training or noise else None
     last = []
     for l, directions in enumerate(layers):  # noqa: E741
         tape.keeps.append(_keep(options, chance if l else None, l * D, T, N, y.shape[-1]))
         y, outputs = y if l == 0 else y * tape.keeps[l], []
         for d, p in enumerate(directions):
             place = l * D + d
-            steps = _steps(options, chance, place, T, N, sizes, sections)
+            steps = _steps(options, chance, noisy, place, T, N, sizes, sections)
             walk = _walk(tape, p, d, y, [s[place] for s in states], zeroed, steps)
             tape.walks.append(walk)
             last.append(walk[-1].state)

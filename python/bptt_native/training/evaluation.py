@@ -29,26 +29,35 @@ class Metrics(NamedTuple):
     accuracy: float | None
 
 
-def _first_draw(model: Network, training: bool, draw: int | None, where: str) -> int | None:
-    """Return the number of the first batch's masks and noise, or None if nothing is drawn."""
-    draws = flag(training, where, "training")
-    if draw is not None:
-        return draw_of(draw, where, draws)
-    return model.step_count if draws else None
+class Chance(NamedTuple):
+    """The random masks and noise that the passes of an evaluation draw."""
+
+    training: bool = False  # masks and noise
+    noise: bool = False  # noise, even without training
+    first: int = 0  # number of the masks and noise of the first batch or window
+
+    def options(self, batch: Batch, index: int) -> dict[str, Any]:
+        """Return the keyword arguments of a pass over a batch; each batch has another draw."""
+        if not (self.training or self.noise):
+            return batch.options
+        draw = (self.first + index) % 2**64
+        return {**batch.options, "training": self.training, "noise": self.noise, "draw": draw}
 
 
-def _options(batch: Batch, index: int, first_draw: int | None) -> dict[str, Any]:
-    """Return the keyword arguments of a pass over a batch; each batch has another draw."""
-    if first_draw is None:
-        return batch.options
-    return {**batch.options, "training": True, "draw": (first_draw + index) % 2**64}
+NONE = Chance()
+
+
+def _chance(model: Network, training: bool, noise: bool, draw: int | None, where: str) -> Chance:
+    masks, noisy = flag(training, where, "training"), flag(noise, where, "noise")
+    first = model.step_count if draw is None else draw_of(draw, where, masks or noisy)
+    return Chance(masks, noisy, first)
 
 
 def measure(
     model: Network,
     source: Source,
     accuracy: bool = True,
-    first_draw: int | None = None,
+    chance: Chance = NONE,
 ) -> Metrics:
     """Compute the loss, and for classes the accuracy, over the batches of one epoch.
 
@@ -60,9 +69,8 @@ def measure(
         The batches. States are carried from window to window.
     accuracy : bool
         Whether to compute the accuracy.
-    first_draw : int, optional
-        Number of the masks and noise of the first batch or window; each following one has the next.
-        None: no masks and noise are drawn.
+    chance : Chance
+        The masks and noise that are drawn; none by default.
 
     Returns
     -------
@@ -77,7 +85,7 @@ def measure(
     state: Any = None
     for index in range(source.batches):
         batch = source.batch(0, index)
-        begin, options = batch.carried(state), _options(batch, index, first_draw)
+        begin, options = batch.carried(state), chance.options(batch, index)
         if batch.mass == 0:
             _, state = model(batch.x, begin, **options)
             continue
@@ -107,13 +115,14 @@ def evaluate(
     batch_size: int | None = None,
     window: int | None = None,
     training: bool = False,
+    noise: bool = False,
     draw: int | None = None,
 ) -> Metrics:
     """Compute the loss and accuracy of a model on sequences; see `Model.evaluate`."""
     _check_model(model, "evaluate")
-    first = _first_draw(model, training, draw, "evaluate")
+    chance = _chance(model, training, noise, draw, "evaluate")
     data = read_data(model, x, targets, "evaluate")
-    return measure(model, source_of(data, batch_size, window), first_draw=first)
+    return measure(model, source_of(data, batch_size, window), chance=chance)
 
 
 def outputs(
@@ -123,12 +132,13 @@ def outputs(
     batch_size: int = 32,
     window: int | None = None,
     training: bool = False,
+    noise: bool = False,
     draw: int | None = None,
     where: str = "predict",
 ) -> Array | list[Array]:
     """Compute the outputs of a model for sequences; see `Model.predict`."""
     _check_model(model, where)
-    first = _first_draw(model, training, draw, where)
+    chance = _chance(model, training, noise, draw, where)
     data = read_data(model, x, None, where)
     form = data.form
     pieces: list[list[Array]] = [[] for _ in data.x]
@@ -137,7 +147,7 @@ def outputs(
     source = source_of(whole, batch_size, window)
     for index in range(source.batches):
         batch = source.batch(0, index)
-        out, state = model(batch.x, batch.carried(state), **_options(batch, index, first))
+        out, state = model(batch.x, batch.carried(state), **chance.options(batch, index))
         steps = form.laid_out(out) if form.every else out
         for n, member in enumerate(batch.members):
             end = None if batch.lengths is None else batch.lengths[n]

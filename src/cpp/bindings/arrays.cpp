@@ -427,7 +427,8 @@ std::vector<Field<SequenceArguments, py::handle>> sequence_fields() {
           {"lengths", &SequenceArguments::lengths},
           {"resets", &SequenceArguments::resets},
           {"draw", &SequenceArguments::draw},
-          {"training", &SequenceArguments::training}};
+          {"training", &SequenceArguments::training},
+          {"noise", &SequenceArguments::noise}};
 }
 
 std::vector<int64_t> take_lengths(py::handle lengths, const Extent& extent, const Where& where) {
@@ -478,6 +479,7 @@ GivenSequence take_sequence(const Net& net, const SequenceArguments& in, const W
   call.resets_stride_n = given.resets.stride_n;
   if (!in.draw.is_none()) call.draw = PyLong_AsUnsignedLongLong(in.draw.ptr());
   call.training = in.training.ptr() == Py_True;
+  call.noise = in.noise.ptr() == Py_True;
   return given;
 }
 

@@ -111,7 +111,7 @@ struct GivenStates {
 
 // A batch of sequences, as passed from Python.
 struct SequenceArguments {
-  py::handle x, state, lengths, resets, draw, training;
+  py::handle x, state, lengths, resets, draw, training, noise;
 };
 // Returns the names of these, for signatures of methods that take them.
 std::vector<Field<SequenceArguments, py::handle>> sequence_fields();

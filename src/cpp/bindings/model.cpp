@@ -213,7 +213,9 @@ py::object Model::apply(py::handle gradients) const {
 }
 
 // Returns whether a pass without a tape uses random draws.
-static bool draws(const SequenceArguments& in) { return in.training.ptr() == Py_True; }
+static bool draws(const SequenceArguments& in) {
+  return in.training.ptr() == Py_True || in.noise.ptr() == Py_True;
+}
 
 py::object Model::eval_step(const StepArguments& in) const {
   const Where where = {"Model", "eval_step"};
@@ -300,7 +302,7 @@ std::vector<Field<StepArguments, py::handle>> step_fields() {
 Signature<StepArguments> step_arguments(
     "train_step, gradients, eval_step: expected arguments (targets, weights, flow, accumulate, "
     "layout, outputs, x, "
-    "state, lengths, resets, draw, training)",
+    "state, lengths, resets, draw, training, noise)",
     "train_step, gradients, eval_step: expected a model that was made", 1, step_fields());
 
 // Calls a member function of Model; methods are bound as free functions.

@@ -7,8 +7,8 @@ namespace bindings {
 namespace {
 
 struct Stream {
-  Stream(const Model& model, int weights) : net(model.net()) {
-    const bptt_stream_options options = {sizeof options, bptt_weights(weights), 0};
+  Stream(const Model& model, int weights, bool noise, uint64_t draw) : net(model.net()) {
+    const bptt_stream_options options = {sizeof options, bptt_weights(weights), noise, draw};
     run([&] { return bptt_stream_create(model.handle(), &options, handle.put()); },
         {"Model", "stream"});
     net.owner = "Stream";
@@ -105,7 +105,8 @@ IndexError
 
 void bind_stream(py::module_& module) {
   py::class_<Stream> type(module, "Stream");
-  type.def(py::init<const Model&, int>(), py::arg("model"), py::arg("weights"))
+  type.def(py::init<const Model&, int, bool, uint64_t>(), py::arg("model"), py::arg("weights"),
+           py::arg("noise"), py::arg("draw"))
       .def("reset", &reset)
       .def("get_state", &get_state)
       .def("set_state", &set_state, py::arg("state"));

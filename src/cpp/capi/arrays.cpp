@@ -61,7 +61,7 @@ Sequence<T> check_sequence(const NetworkConfig& config, const bptt_sequence* giv
   sequence.resets_n = known.resets_stride_n;
   sequence.draw = known.draw;
   sequence.training = flag_argument(known.training, "training");
-  if (known.reserved32) fail(BPTT_ERR_ARGUMENT, "reserved32", "0", text(int64_t{known.reserved32}));
+  sequence.noise = flag_argument(known.noise, "noise");
   const int64_t steps = sequence.steps, batch = sequence.batch;
   arrays.strided("x", sequence.x, steps, batch, config.input, sequence.x_t, sequence.x_n, false);
   arrays.strided("tokens", sequence.tokens, steps, batch, 1, sequence.tokens_t, sequence.tokens_n,

@@ -15,9 +15,7 @@ void with_stream(bptt_stream* stream, const Body& body) {
   on(use.as<StreamObject>().stream, [&](const auto& it) { body(*it); });
 }
 
-Weights checked_weights(const bptt_stream_options* given, bool float32) {
-  if (!given) return Weights::as_computed;
-  const bptt_stream_options options = read_struct(given, "options");
+Weights checked_weights(const bptt_stream_options& options, bool float32) {
   const int32_t weights = raw(options.weights);
   if (weights < BPTT_WEIGHTS_MODEL || weights > BPTT_WEIGHTS_INT8) {
     fail(BPTT_ERR_ARGUMENT, "weights",
@@ -30,8 +28,6 @@ Weights checked_weights(const bptt_stream_options* given, bool float32) {
                     weights == BPTT_WEIGHTS_INT8 ? "'int8'" : "'bfloat16'"};
     throw error;
   }
-  if (options.reserved32)
-    fail(BPTT_ERR_ARGUMENT, "reserved32", "0", text(int64_t{options.reserved32}));
   return Weights(weights);
 }
 static_assert(int(Weights::bfloat16) == BPTT_WEIGHTS_BFLOAT16 &&
@@ -60,11 +56,14 @@ bptt_status bptt_stream_create(bptt_model* model, const bptt_stream_options* opt
              "a model without bidirectional, because a stream has no end to read backward from",
              "a bidirectional one");
       }
-      const Weights weights = checked_weights(options, sizeof(T) == sizeof(float));
+      const bptt_stream_options known =
+          options ? read_struct(options, "options") : defaults_of<bptt_stream_options>();
+      const Weights weights = checked_weights(known, sizeof(T) == sizeof(float));
+      const bool noise = flag_argument(known.noise, "noise");
       auto object = std::make_unique<StreamObject>();
       {
         const Reading reading(it->network().params().lock);
-        object->stream = std::make_shared<Stream<T>>(*it, weights);
+        object->stream = std::make_shared<Stream<T>>(*it, weights, noise, known.draw);
       }
       *stream = static_cast<bptt_stream*>(new_handle(Tag::stream, std::move(object)));
     });

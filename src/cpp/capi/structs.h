@@ -44,7 +44,7 @@ BPTT_STRUCT(bptt_spectrum, exponents)
 BPTT_STRUCT(bptt_option_info, doc)
 BPTT_STRUCT(bptt_option_conflict, reason)
 BPTT_STRUCT(bptt_loss_info, unit_interval)
-BPTT_STRUCT(bptt_stream_options, reserved32)
+BPTT_STRUCT(bptt_stream_options, noise)
 #undef BPTT_STRUCT
 
 // Zeros, except for structs with a specialisation.

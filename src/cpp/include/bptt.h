@@ -305,7 +305,7 @@ typedef struct bptt_layer_options {
   double time_scale;
 
   /* Noise: passes with a tape, training steps and passes with `training` of bptt_sequence draw it;
-   * others have zoneout's expectation */
+   * others have zoneout's expectation, and a_t has noise if `noise` of bptt_sequence is 1 */
   /* 0; > 0: a_t += sqrt(2 / alpha) noise xi, xi ~ N(0, 1); RNN only */
   double noise;
   /* 0; probability in [0, 1) that an input of a layer above the first is dropped */
@@ -463,8 +463,9 @@ typedef struct bptt_sequence {
   /* 0; 1: a pass without a tape draws masks and noise too, and has the bits of one with a tape.
    * Passes with a tape and training steps always draw them */
   int32_t training;
-  /* must be 0 */
-  int32_t reserved32;
+  /* 0; 1: a pass without a tape and without training draws the noise alone: no mask of dropout, and
+   * the expectation of zoneout */
+  int32_t noise;
 } bptt_sequence;
 BPTT_API bptt_status bptt_sequence_init(bptt_sequence* sequence, size_t struct_size);
 

@@ -32,8 +32,11 @@ typedef struct bptt_stream_options {
   size_t struct_size;
   /* BPTT_WEIGHTS_MODEL */
   bptt_weights weights;
-  /* must be 0 */
-  int32_t reserved32;
+  /* 0; 1: each step draws the noise of the layers' option of that name, as a pass over a batch of
+   * one sequence with `noise` of bptt_sequence does */
+  int32_t noise;
+  /* 0; the set of noise until the first reset (draw of bptt_sequence); each reset goes to the next */
+  uint64_t draw;
 } bptt_stream_options;
 BPTT_API bptt_status bptt_stream_options_init(bptt_stream_options* options, size_t struct_size);
 
@@ -49,7 +52,7 @@ BPTT_API bptt_status bptt_stream_free(bptt_stream* stream);
 BPTT_API bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y);
 /* Run one step of a model with a vocabulary. Also: BPTT_ERR_RANGE (token). */
 BPTT_API bptt_status bptt_stream_step_token(bptt_stream* stream, int64_t token, void* y);
-/* Set the states to zero. */
+/* Set the states to zero and begin a new sequence. */
 BPTT_API bptt_status bptt_stream_reset(bptt_stream* stream);
 /* Copy the states h [L, 1, R] and c [L, 1, H] (LSTM only) out or in; NULL: not this one. */
 BPTT_API bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c);

@@ -9,14 +9,16 @@
 namespace bptt {
 
 template <class T>
-Stream<T>::Stream(const Model<T>& model, Weights weights)
+Stream<T>::Stream(const Model<T>& model, Weights weights, bool noise, uint64_t draw)
     : config_(model.network().config()),
       stack_(model.network().stack().config()),
       geometry_(stack_),
       weights_(model.network().packed_forward(weights)),
       kernels_(kernels_of<T>(*weights_->key.table, stack_.compute, weights)),
       stepper_(stack_, geometry_, kernels_),
-      operands_(kernels_, 1, stack_.hidden, std::max(stack_.input, stack_.hidden)) {
+      operands_(kernels_, 1, stack_.hidden, std::max(stack_.input, stack_.hidden)),
+      noisy_(noise && stack_.noise > 0),
+      draw_(draw) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
   readout_ = network.packed_readout(Way::forth, weights);
@@ -56,6 +58,10 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
       step.x = in;
       step.x_depth = l ? R : stack_.input;
     }
+    if (noisy_) {
+      const Masks masks(stack_.seed, draw_, MaskKind::noise, l);
+      masks.add_noise(out, stack_.hidden, time_, 0, stack_.noise_scale());
+    }
     step.rows = 1;
     step.scratch = operands_.at(0);
     step.input = step.h_previous = h(l, now_);
@@ -72,6 +78,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
     stepper_.forward(weights, step, extras);
   }
   now_ = next;
+  ++time_;
   if (!y) return;
   ProductArgs<T> p =
       product_args<T>(kernels_, 1, R, config_.output, {h(config_.layers - 1, now_), 0},
@@ -95,6 +102,8 @@ template <class T>
 void Stream<T>::reset() {
   std::memset(h_.data(), 0, size_t(h_.count()) * sizeof(T));
   if (c_.count()) std::memset(c_.data(), 0, size_t(c_.count()) * sizeof(T));
+  time_ = 0;
+  ++draw_;
 }
 
 template <class T>

@@ -12,8 +12,9 @@ namespace bptt {
 template <class T>
 class Stream {
  public:
-  // Copies and packs the weights. The caller holds the lock (shared).
-  Stream(const Model<T>& model, Weights weights);
+  // Copies and packs the weights. The caller holds the lock (shared). `noise`: add the noise of this
+  // draw, and after each reset that of the next.
+  Stream(const Model<T>& model, Weights weights, bool noise, uint64_t draw);
 
   void step(const T* x, T* y);  // x [I], y [O] or null
   void step_token(int64_t token, T* y);
@@ -45,6 +46,9 @@ class Stream {
   Buffer<T> z_;                // [gates, plane], for layer normalisation
   Buffer<T> keep_h_, keep_c_;  // [H], for the expectation of zoneout
   int64_t now_ = 0;            // index of the current state, 0 or 1
+  const bool noisy_;
+  uint64_t draw_;
+  int64_t time_ = 0;  // steps since the last reset
 };
 
 }  // namespace bptt

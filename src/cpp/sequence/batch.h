@@ -19,7 +19,8 @@ struct Sequence {
   const uint8_t* resets = nullptr;   // 1: the states are zero before this step
   int64_t resets_t = 0, resets_n = 0;
   uint64_t draw = 0;      // number of the set of random masks
-  bool training = false;  // draw masks in a pass without a tape, too
+  bool training = false;  // draw masks and noise in a pass without a tape, too
+  bool noise = false;     // draw noise, but no masks, in a pass without a tape
 };
 
 }  // namespace bptt

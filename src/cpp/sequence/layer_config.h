@@ -41,6 +41,8 @@ struct LayerConfig : bptt_layer_options {
     return cell_shape({cell, extended(), coupled != 0, peephole != 0, projection > 0, !reset_after,
                        layer_norm != 0});
   }
+  // Returns the factor of the random numbers N(0, 1) that are added to a_t.
+  double noise_scale() const { return std::sqrt(2 / alpha) * noise; }
   int64_t directions() const { return bidirectional ? 2 : 1; }
   int64_t state() const { return projection ? projection : hidden; }  // elements of h
   int64_t walks() const { return layers * directions(); }             // L * D

@@ -5,7 +5,7 @@
 // as an uninterrupted one.
 //
 // key = philox((draw, kind + 8 * index), seed); element (t, n, u) has word u mod 4 of
-// philox((u / 4, n, t, 0), key).
+// philox((u / 4, n, t mod 2^32, t / 2^32), key).
 #pragma once
 
 #include <array>
@@ -63,7 +63,8 @@ class Masks {
   template <class Use>
   void each(int64_t count, int64_t t, int64_t n, const Use& use) const {
     for (int64_t u = 0; u < count; u += 4) {
-      const auto words = philox4x32_10({uint32_t(u / 4), uint32_t(n), uint32_t(t), 0}, key_);
+      const auto words = philox4x32_10(
+          {uint32_t(u / 4), uint32_t(n), low_word(uint64_t(t)), high_word(uint64_t(t))}, key_);
       for (int64_t i = 0; i < 4 && u + i < count; ++i) use(u + i, words[size_t(i)]);
     }
   }

@@ -15,6 +15,7 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geo
       order_(sequence.steps, sequence.batch, sequence.lengths),
       whole_(whole),
       training_(training),
+      noisy_(training || sequence.noise),
       seed_(config.seed),
       draw_(sequence.draw) {
   const CellShape& shape = geometry.shape;

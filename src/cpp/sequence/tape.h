@@ -52,6 +52,7 @@ class Tape {
   const StackConfig& config() const { return config_; }
   bool whole() const { return whole_; }
   bool training() const { return training_; }
+  bool noisy() const { return noisy_; }  // noise is drawn
   uint64_t draw() const { return draw_; }
   int64_t bytes() const { return bytes_; }
   bool dense() const { return x_ != nullptr; }
@@ -85,7 +86,7 @@ class Tape {
   StackConfig config_;
   int64_t steps_;
   Order order_;
-  bool whole_, training_;
+  bool whole_, training_, noisy_;
   uint64_t seed_, draw_;
   int64_t bytes_ = 0;
   Buffer<std::byte> block_;

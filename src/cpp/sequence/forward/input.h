@@ -160,9 +160,9 @@ class ForwardInput {
       in.stepper.input_part(weights, input.rows, input.row, input.depth, out, out_row, r1 - r0,
                             operands_.at(operands_row));
     }
-    if (in.config.noise > 0 && in.tape.training()) {
+    if (in.config.noise > 0 && in.tape.noisy()) {
       const Masks noise = in.tape.masks(MaskKind::noise, walk);
-      const double scale = std::sqrt(2 / in.config.alpha) * in.config.noise;
+      const double scale = in.config.noise_scale();
       for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
         noise.add_noise(out + (r - r0) * out_row, in.config.hidden, in.order.time(d, s, n),
                         in.order.sequence(n), scale);
