@@ -35,6 +35,7 @@ enum {
   VARIATIONAL,
   PROJ_SIZE,
   COMPUTE,
+  LEARN_INITIAL_STATE,
   LENGTHS,
   RESETS,
   K1,
@@ -106,6 +107,7 @@ static bptt_layer* create(const int64_t* c, const double* v) {
   options.variational = (int32_t)c[VARIATIONAL];
   options.proj_size = c[PROJ_SIZE];
   options.compute = (bptt_compute)c[COMPUTE];
+  options.learn_initial_state = (int32_t)c[LEARN_INITIAL_STATE];
   options.alpha = v[ALPHA];
   options.dale = v[DALE];
   options.noise = v[NOISE];

@@ -1,4 +1,4 @@
-/* sequences.c: lengths, resets and both directions, compared with passes that do not use them. */
+/* sequences.c: lengths, resets, initial states and both directions, compared with passes that do not use them. */
 #include "passes.h"
 
 /* Inputs beyond a length are not read, and a padded batch has the same results as its sequences
@@ -117,8 +117,75 @@ static void check_directions(bptt_cell cell) {
   free(half);
 }
 
-/* A reset of every sequence at one step equals two passes that start from zero. */
-static void check_resets(bptt_cell cell, int32_t bidirectional) {
+/* Give all parameters, initial states included, random values. */
+static void set_random(const net* it) {
+  static double values[MOST];
+  int64_t k;
+  for (k = 0; k < it->count; ++k) values[k] = random_number();
+  OK(bptt_params_set(it->params, values));
+}
+
+/* The gradient of a learnt initial state is the sum of the gradients of the sequences' initial
+ * states, and 0 if the caller gives these; then the results are the same. */
+static void check_initial_states(bptt_cell cell, int32_t bidirectional) {
+  const int lstm = cell == BPTT_LSTM;
+  net it = new_net(cell, 2, bidirectional);
+  pass *learnt = new_pass(), *given = new_pass();
+  static double values[MOST], h0[4 * N * H], c0[4 * N * H], sum[H];
+  bptt_sequence sequence;
+  bptt_backward backward;
+  bptt_param_info info;
+  int64_t k, n, u, count, walk[2] = {0, 0};
+  it.options.learn_initial_state = 1;
+  create(&it);
+  set_random(&it);
+  OK(bptt_params_get(it.params, values));
+  memcpy(given->x, learnt->x, sizeof given->x);
+  memcpy(given->dy, learnt->dy, sizeof given->dy);
+  sequence = sequence_of(learnt, T);
+  sequence.lengths = lengths;
+  backward = backward_of(&it, learnt);
+  run(&it, learnt, &sequence, &backward);
+  OK(bptt_params_count(it.params, &count, NULL));
+  for (k = 0; k < count; ++k) {
+    const double* states;
+    int of_c;
+    OK(bptt_params_info(it.params, k, &info, sizeof info));
+    if (strncmp(info.name, "h0_", 3) && strncmp(info.name, "c0_", 3)) continue;
+    of_c = info.name[0] == 'c';
+    REQUIRE(info.rank == 1 && info.count == H && of_c <= lstm);
+    states = (of_c ? learnt->dc0 : learnt->dh0) + walk[of_c] * N * H;
+    memset(sum, 0, sizeof sum);
+    for (n = 0; n < N; ++n) {
+      for (u = 0; u < H; ++u) {
+        sum[u] += states[n * H + u];
+        (of_c ? c0 : h0)[(walk[of_c] * N + n) * H + u] = values[info.offset + u];
+      }
+    }
+    same(learnt->gradients + info.offset, sum, H, "gradient of an initial state");
+    ++walk[of_c];
+  }
+  REQUIRE(walk[0] == 2 * it.D && walk[1] == (lstm ? 2 * it.D : 0));
+  sequence.h0 = h0;
+  sequence.c0 = lstm ? c0 : NULL;
+  backward = backward_of(&it, given);
+  run(&it, given, &sequence, &backward);
+  same(given->y, learnt->y, T * N * it.D * H, "y of given initial states");
+  for (k = 0; k < count; ++k) {
+    OK(bptt_params_info(it.params, k, &info, sizeof info));
+    if (strncmp(info.name, "h0_", 3) && strncmp(info.name, "c0_", 3)) {
+      same(given->gradients + info.offset, learnt->gradients + info.offset, info.count, info.name);
+    } else {
+      for (u = 0; u < H; ++u) REQUIRE(given->gradients[info.offset + u] == 0);
+    }
+  }
+  OK(bptt_layer_free(it.layer));
+  free(learnt);
+  free(given);
+}
+
+/* A reset of every sequence at one step equals two passes that start from the initial states. */
+static void check_resets(bptt_cell cell, int32_t bidirectional, int32_t learnt) {
   net it = new_net(cell, 1, bidirectional);
   pass *data = new_pass(), *part = new_pass();
   static uint8_t resets[N * T]; /* [N, T], to test strides */
@@ -127,7 +194,9 @@ static void check_resets(bptt_cell cell, int32_t bidirectional) {
   bptt_backward backward;
   int64_t first, k, features;
   enum { AT = 5 };
+  it.options.learn_initial_state = learnt;
   create(&it);
+  if (learnt) set_random(&it);
   features = it.D * H;
   memset(resets, 0, sizeof resets);
   for (k = 0; k < N; ++k) resets[k * T + AT] = 1;
@@ -229,9 +298,13 @@ int main(void) {
     check_lengths(cells[k], 0);
     check_lengths(cells[k], 1);
     check_directions(cells[k]);
-    check_resets(cells[k], 0);
-    check_resets(cells[k], 1);
-    printf("cell %d: lengths, directions, resets\n", (int)cells[k]);
+    check_resets(cells[k], 0, 0);
+    check_resets(cells[k], 1, 0);
+    check_resets(cells[k], 0, 1);
+    check_resets(cells[k], 1, 1);
+    check_initial_states(cells[k], 0);
+    check_initial_states(cells[k], 1);
+    printf("cell %d: lengths, directions, resets, initial states\n", (int)cells[k]);
   }
   check_model(BPTT_EVERY_STEP);
   check_model(BPTT_LAST_STEP);

@@ -15,7 +15,7 @@ from helpers.option_settings import CLIPPED, SETTINGS, combination, merged
 
 # Fields and numbers of a case that are options of a layer, with their defaults, as in layer_io.c.
 FLAGS = {"bidirectional": 0, "layer_norm": 0, "peephole": 0, "coupled": 0, "reset_before": 0}
-FLAGS |= {"variational": 0, "proj_size": 0, "compute": 0}
+FLAGS |= {"variational": 0, "proj_size": 0, "compute": 0, "learn_initial_state": 0}
 NUMBERS = {"alpha": 1.0, "dale": np.nan, "noise": 0.0, "dropout": 0.0, "recurrent_dropout": 0.0}
 NUMBERS |= {"zoneout": 0.0, "zoneout_c": 0.0}
 

@@ -82,6 +82,8 @@ class Net:
                     own |= {"weight_ln_ih": (rows,), "weight_ln_hh": (rows,)}
                     if self.cell == "lstm":
                         own |= {"weight_ln_c": (self.H,), "bias_ln_c": (self.H,)}
+                if self.options.get("learn_initial_state"):
+                    own |= {"h0": (self.P,)} | ({"c0": (self.H,)} if self.cell == "lstm" else {})
                 shapes |= {name + suffix: shape for name, shape in own.items()}
         return shapes
 

@@ -25,6 +25,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "variational": {"dropout": 0.4, "variational": True},
     "recurrent_dropout": {"recurrent_dropout": 0.25},
     "zoneout": {"zoneout": 0.2},
+    "learn_initial_state": {"learn_initial_state": True},
     "lengths": {"lengths": True},
     "resets": {"resets": True},
     "masks": {"masks": True},

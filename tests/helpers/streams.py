@@ -34,4 +34,6 @@ OPTIONS = [
     ("lstm", {"coupled": True, "proj_size": 16, "bias": False}),
     ("gru", {"reset_after": False, "zoneout": 0.3, **RANDOM}),
     ("gru", {"layer_norm": True, "zoneout": 0.3}),
+    ("lstm", {"learn_initial_state": True, "proj_size": 3}),
+    ("mingru", {"learn_initial_state": True}),
 ]

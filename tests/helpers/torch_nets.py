@@ -178,7 +178,10 @@ class Loop:
             self.mask(kind, place, net.T, net.N, net.H) if self.o.get(kind) else None
             for kind in ("zoneout", "zoneout_c")
         ]
+        learnt = [p.get(name, torch.zeros(())) for name in ("h0", "c0")][: len(self.start)]
         now, outputs = [s[place] for s in self.start], [None] * net.T
+        if net.state is None:
+            now = [s + first for s, first in zip(now, learnt, strict=True)]
         for t in range(net.T)[:: -1 if d else 1]:
             if t == cut_before and t > 0:
                 now = [s.detach() for s in now]
@@ -187,7 +190,9 @@ class Loop:
             reset = torch.zeros(net.N, dtype=torch.bool)
             if boundary < net.T:
                 reset = self.resets[boundary] & (boundary < self.lengths)
-            prev = [torch.where(reset[:, None], 0.0, s) for s in now]
+            prev = [
+                torch.where(reset[:, None], first, s) for first, s in zip(learnt, now, strict=True)
+            ]
             if net.clip_step_norm is not None:
                 prev = list(Rescaled.apply(net.clip_step_norm, *prev))
             fresh = cell(p, x[t], prev, keep, noise[t])

@@ -24,19 +24,22 @@ TOLERANCE = 1e-12
 
 
 def tensors_of(net: Net) -> dict[str, np.ndarray]:
-    """Everything that has a gradient, with an initial state."""
+    """Everything that has a gradient, with an initial state unless that may be learnt."""
     rng = np.random.default_rng(net.seed)
+    if net.dstate is None:
+        ends = [rng.standard_normal(s.shape) for s in arrays_of(reference_forward(net)[1])]
+        net.dstate = tuple(ends) if net.cell == "lstm" else ends[0]
+    if net.state is None and net.options.get("learn_initial_state"):
+        return net.params | ({} if net.tokens else {"x": net.x})
     if net.state is None:
         state = [0.5 * rng.standard_normal(s.shape) for s in arrays_of(reference_forward(net)[1])]
         net.state = tuple(state) if net.cell == "lstm" else state[0]
-    if net.dstate is None:
-        net.dstate = net.state
     tensors = net.params | dict(zip(["h0", "c0"], arrays_of(net.state), strict=False))
     return tensors | ({} if net.tokens else {"x": net.x})
 
 
 def run(net: Net, z: dict[str, np.ndarray]):
-    state = (z["h0"], z["c0"]) if "c0" in z else z["h0"]
+    state = (z["h0"], z["c0"]) if "c0" in z else z.get("h0")
     params = {name: z[name] * net.masks.get(name, 1) for name in net.params}
     return reference_forward(net, params=params, x=z.get("x", net.x), state=state)
 
@@ -49,10 +52,9 @@ def loss_of(net: Net, z: dict[str, np.ndarray]):
 
 def gradients_of(net: Net, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     g = ref.backward(net.cell, net.params, run(net, tensors)[2], net.dy, net.dstate)
-    got = ref.restrict(g.params, net.masks) | dict(
-        zip(["h0", "c0"], arrays_of(g.state), strict=False)
-    )
-    return got | ({} if net.tokens else {"x": g.x})
+    got = ref.restrict(g.params, net.masks)
+    got |= dict(zip(["h0", "c0"], arrays_of(g.state), strict=False)) | {"x": g.x}
+    return {name: got[name] for name in tensors}
 
 
 def check_along_directions(net: Net) -> None:

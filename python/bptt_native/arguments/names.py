@@ -43,6 +43,8 @@ FOREIGN = {
     "time_scale": "t_max tmax timescale memory",
     "gain": "scale stddev",
     "dale": "ei_ratio exc_fraction excitatory dales_law e_prop",
+    "learn_initial_state": "learn_init_state learnable_initial_state trainable_initial_state "
+    "learn_h0 learnable_h0 trainable_h0 train_initial_state learned_initial_state init_hidden",
     "alpha": "leak leaky tau dt leak_rate rho smoothing",
     "noise": "sigma sigma_rec noise_std recurrent_noise",
     "cell": "rnn_type cell_type model_type mode kind rnn",

@@ -121,7 +121,8 @@ class Model(Network):
         are not finite by "zero", or "raise" FloatingPointError.
     batch_first : bool
         Whether arrays are [N, T, ...] instead of [T, N, ...]. The shape of states does not change.
-    bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout : optional
+    bidirectional, layer_norm, dropout, variational, recurrent_dropout, zoneout, \
+    learn_initial_state : optional
         As in `RNN`, `LSTM`, `GRU` and `MinGRU`, which has neither layer_norm nor
         recurrent_dropout. Dropout, zoneout and noise act in training steps, in
         `forward` and in calls with ``training=True``; noise also in calls with ``noise=True``.
@@ -248,6 +249,7 @@ class Model(Network):
         alpha: float = 1.0,
         noise: float = 0.0,
         dale: float | None = None,
+        learn_initial_state: bool = False,
         peephole: bool = False,
         coupled: bool = False,
         proj_size: int = 0,

@@ -64,6 +64,10 @@ class RNN(Layer[Array]):
     dale : float, optional
         Fraction of excitatory units, which are the first ones. W_hh then acts as |W_hh| with one
         sign for each column (Dale's law: Song et al. 2016).
+    learn_initial_state : bool
+        Whether the states before the first step, and after a reset, are parameters, which begin
+        with 0: ``h0_l0`` [H] for layer 0. A state that the caller gives takes the place
+        of those before the first step.
 
     Raises
     ------
@@ -110,6 +114,7 @@ class RNN(Layer[Array]):
         alpha: float = 1.0,
         noise: float = 0.0,
         dale: float | None = None,
+        learn_initial_state: bool = False,
     ) -> None: ...
 
 
@@ -170,6 +175,10 @@ class LSTM(Layer[tuple[Array, Array]]):
     proj_size : int
         Number R of elements of the projected state h_t = W_hr (o tanh(c_t)) (Sak et al. 2014).
         0: no projection, R = H.
+    learn_initial_state : bool
+        Whether the states before the first step, and after a reset, are parameters, which begin
+        with 0: ``h0_l0`` [R] and ``c0_l0`` [H] for layer 0. A state that the caller gives takes the
+        place of those before the first step.
 
     Raises
     ------
@@ -218,6 +227,7 @@ class LSTM(Layer[tuple[Array, Array]]):
         peephole: bool = False,
         coupled: bool = False,
         proj_size: int = 0,
+        learn_initial_state: bool = False,
     ) -> None: ...
 
 
@@ -269,6 +279,10 @@ class GRU(Layer[Array]):
     reset_after : bool
         Whether r multiplies W_hn h_{t-1} + b_hn, as in cuDNN and PyTorch. False: it multiplies
         h_{t-1} before the product (arXiv:1406.1078v3, the default of ONNX and KANN).
+    learn_initial_state : bool
+        Whether the states before the first step, and after a reset, are parameters, which begin
+        with 0: ``h0_l0`` [H] for layer 0. A state that the caller gives takes the place
+        of those before the first step.
 
     Raises
     ------
@@ -309,6 +323,7 @@ class GRU(Layer[Array]):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         reset_after: bool = True,
+        learn_initial_state: bool = False,
     ) -> None: ...
 
 
@@ -353,6 +368,10 @@ class MinGRU(Layer[Array]):
     zoneout : float
         Probability, in [0, 1), with which a unit of h keeps its previous value (Krueger et al.
         2017). Outside training its expectation is used.
+    learn_initial_state : bool
+        Whether the states before the first step, and after a reset, are parameters, which begin
+        with 0: ``h0_l0`` [H] for layer 0. A state that the caller gives takes the place
+        of those before the first step.
 
     Raises
     ------
@@ -386,6 +405,7 @@ class MinGRU(Layer[Array]):
         dropout: float = 0.0,
         variational: bool = False,
         zoneout: float = 0.0,
+        learn_initial_state: bool = False,
     ) -> None: ...
 
 

@@ -62,16 +62,18 @@ class Layer(Parameterised, Generic[S]):
             The input; with `batch_first` [N, T, ...]. Integers are tokens: token k means the
             one-hot vector e_k of length I. Without N it is one sequence.
         state : array_like [L*D, N, R] or [L*D, R], or (h, c), optional
-            The states before the first step; zeros if not given. LSTM: ``(h_0, c_0)``, c_0 with H
+            The states before the first step. None: zeros, or the parameters that
+            `learn_initial_state` makes. LSTM: ``(h_0, c_0)``, c_0 with H
             units. R is `proj_size`, or else H.
         lengths : array_like of int [N], optional
             Number of steps of each sequence, 1 to T, in any order; T if not given. Later elements
             of x are not read, and y is 0 there. The final state of a sequence is that after its
             last step, where the reverse direction begins.
         resets : array_like of bool [T, N], optional
-            True where a new episode or document begins: the states are set to zero before that
-            step, so nothing passes this boundary, forward or backward. The reverse direction is cut
-            at the same boundary, between the step and the one before it.
+            True where a new episode or document begins: the states are set to zero, or to the
+            learnt initial ones, before that step, so nothing passes this boundary, forward or
+            backward. The reverse direction is cut at the same boundary, between the step and the
+            one before it.
         training : bool
             Whether to draw dropout, zoneout and noise as `forward` does. False: leave dropout and
             noise out, and use the expectation of zoneout.

@@ -75,6 +75,7 @@ class Parameterised(Guided):
     dropout: OptionOf[float] = OptionOf()
     variational: OptionOf[bool] = OptionOf()
     zoneout: OptionOf[float] = OptionOf()
+    learn_initial_state: OptionOf[bool] = OptionOf()
 
     _config: dict[str, Any]
     _params: _core.Params

@@ -24,12 +24,15 @@ class Stream(_core.Stream):
     """
 
     def reset(self) -> None:
-        """Set the states to zero and begin a new sequence, with the next noise."""
+        """Set the initial states and begin a new sequence, with the next noise.
+
+        The initial states are zeros, or those that the model had learnt when the stream was made.
+        """
         super().reset()
 
     @property
     def state(self) -> State:
-        """The current states, h or (h, c), each [L*D, 1, H]. Assigning None sets zeros."""
+        """The current states, h or (h, c), each [L*D, 1, H]. Assigning None resets."""
         state: State = self.get_state()
         return state
 

@@ -17,6 +17,7 @@ r z n; mingru: z n, without weight_hh and bias_hh; else one). Parameters have Py
 shapes, with the suffix ``_l{k}`` for layer k and ``_l{k}_reverse`` for its second direction:
 ``weight_ih`` [G*H, in], ``weight_hh`` [G*H, R],
 ``bias_ih`` and ``bias_hh`` [G*H], ``weight_hr`` [R, H]. Further parameters are
+the initial states ``h0`` [R] and, for lstm, ``c0`` [H],
 ``weight_peephole`` [3*H] (i f o; coupled [2*H]: i o) and the gains of layer norm, ``weight_ln_ih``
 and ``weight_ln_hh`` [G*H], for lstm also ``weight_ln_c`` and ``bias_ln_c`` [H]. The parameters
 that are present define the network, together with `Options`.

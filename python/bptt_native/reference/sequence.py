@@ -38,6 +38,7 @@ class Tape:
     options: Options
     lengths: Array  # [N]
     T: int
+    given: bool  # the caller gave the initial states
     walks: list[list[Record]] = field(default_factory=list)  # [l*D + d], in order of the walk
     keeps: list[Array | float] = field(default_factory=list)  # [l]: dropout's factor of the input
 
@@ -97,6 +98,11 @@ def _sizes(p: Params) -> list[int]:  # elements of h, and units
     return [R, p["weight_hr"].shape[1] if "weight_hr" in p else R]
 
 
+def _initial(layers: list[list[Params]]) -> list[list[Array | float]]:  # [h or c][l*D + d]
+    walks = [p for directions in layers for p in directions]
+    return [[p.get(name, np.float64(0)) for p in walks] for name in ("h0", "c0")]
+
+
 def _states(where: str, state: State, cell: str, walks: int, N: int, sizes: list[int]) -> Any:
     count = 2 if cell == "lstm" else 1
     shapes = [(walks, N, size) for size in sizes[:count]]
@@ -154,8 +160,10 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
 
     Return y [T, N, D*R] of the top layer, the last state, and the tape for ``backward``.
 
+    ``state`` is that before the first step; None: the parameters h0 and c0 or, without them, zeros.
     ``lengths`` [N] are the lengths of the sequences. ``resets`` [T, N] mark steps before which the
-    state is set to zero (in the reverse direction, the boundary to the previous step in time). With
+    state is set to these initial ones (in the reverse direction, the boundary to the previous step
+    in time). With
     ``training``, masks and noise are those of ``seed`` and ``draw``; otherwise their expectations
     are used, except that ``noise`` draws the noise alone. ``sections``, for each walk l*D + d
     integers or bool [T, N, H], determine the side of its kinks on which f is evaluated, instead of
@@ -181,9 +189,18 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
     zeroed = np.zeros((T, N), bool) if resets is None else resets
     zeroed = check("forward: argument 'resets'", zeroed, (T, N), "b")
     states = _states("forward: argument 'state'", state, cell, len(layers) * D, N, sizes)
+    first = _initial(layers)
+    if state is None:
+        states = [
+            np.stack([s + f for s, f in zip(zeros, learnt, strict=True)])
+            for zeros, learnt in zip(states, first, strict=False)
+        ]
     inside = np.arange(T)[:, None] < ends
     y = np.where(inside if y.ndim == 2 else inside[..., None], y, 0)  # padding is never read
-    tape, chance = Tape(cell, options, ends, T), Draw(seed, draw) if training else None
+    tape, chance = (
+        Tape(cell, options, ends, T, state is not None),
+        Draw(seed, draw) if training else None,
+    )
     noisy = Draw(seed, draw) if training or noise else None
     last = []
     for l, directions in enumerate(layers):  # noqa: E741
@@ -192,7 +209,8 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
         for d, p in enumerate(directions):
             place = l * D + d
             steps = _steps(options, chance, noisy, place, T, N, sizes, sections)
-            walk = _walk(tape, p, d, y, [s[place] for s in states], zeroed, steps)
+            begin, start = [s[place] for s in states], [s[place] for s in first]
+            walk = _walk(tape, p, d, y, begin, start, zeroed, steps)
             tape.walks.append(walk)
             last.append(walk[-1].state)
             by_time = walk[:: -1 if d else 1]
@@ -202,14 +220,19 @@ def forward(cell: str, params: Params, x: Array, state: State = None, *, options
     return y, (h, c[0]) if c else h, tape
 
 
-def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array], resets: Array,
-          steps: list[Step]) -> list[Record]:  # fmt: skip
-    """Run one walk. A sequence keeps its state at steps that are not within it."""
+def _walk(tape: Tape, p: Params, d: int, x: Array, state: list[Array],
+          start: list[Array | float], resets: Array, steps: list[Step],
+          ) -> list[Record]:  # fmt: skip
+    """Run one walk from ``state``; after a reset it goes on from ``start``.
+
+    A sequence keeps its state at steps that are not within it.
+    """
     p, _ = _acting(p, tape.options)
     walk, now = list[Record](), tuple(state)
     for t in range(tape.T)[:: -1 if d else 1]:
         inside, cut = t < tape.lengths, _cut(resets, tape.lengths, t, d)
-        prev = tuple(np.where((inside & ~cut)[:, None], s, 0) for s in now)
+        prev = tuple(np.where(inside[:, None], s, 0) for s in now)
+        prev = tuple(np.where(cut[:, None], s, old) for s, old in zip(start, prev, strict=False))
         fresh, gates, saved = cells.FORWARD[tape.cell](p, x[t], prev, tape.options, steps[t])
         now = tuple(np.where(inside[:, None], s, old) for s, old in zip(fresh, now, strict=True))
         walk.append(Record(t, inside, cut, prev, now, gates, saved, steps[t]))
@@ -321,6 +344,7 @@ def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array]
     walk, (p, signs) = tape.walks[place], _acting(p, tape.options)
     carry, sums = tuple(dstate), Params()
     dx: list[Any] = [None] * tape.T
+    starts: list[Any] = [np.zeros(s.shape[1:]) for s in dstate]  # gradients of h0 and c0
     flow, ratios = np.zeros((len(dstate), tape.T)), list[tuple[Array, Array]]()
     for k, r in reversed([*enumerate(walk)]):
         if r.t not in span:
@@ -335,9 +359,14 @@ def _walk_back(p: Params, tape: Tape, place: int, dy: Array, dstate: list[Array]
             rounded = tape.options.rounded
             ratios.append(_ratios(back.da[counts], p["weight_hh"], slope[counts], rounded))
         free = _limit(back.prev, clips[1])
+        starts = [s + g[r.cut].sum(axis=0) for s, g in zip(starts, free, strict=True)]
         free = tuple(np.where(r.cut[:, None], 0, s) for s in free)
         carry = tuple(np.where(now, s, old) for s, old in zip(free, carry, strict=True))
         flow[:, r.t], dx[r.t] = [norm(s).real for s in back.flow], back.x
+    if not tape.given and span.start == 0:
+        starts = [s + g.sum(axis=0) for s, g in zip(starts, carry, strict=True)]
+    if "h0" in p:
+        sums |= dict(zip(["h0", "c0"], starts, strict=False))
     if "weight_hh" in sums:
         sums["weight_hh"] = sums["weight_hh"] * signs
     value: Any = 0.0

@@ -34,8 +34,8 @@ class Batch(NamedTuple):
     members : int64 [n]
         Indices of the sequences.
     start : int
-        First step of the window. At 0 the initial states are zero, else those after the previous
-        window.
+        First step of the window. At 0 the initial states are the model's, else those after the
+        previous window.
     mass : float
         Sum of the class weights of all targets, the divisor of a mean loss. If it is 0, there is
         no loss and the window only updates the states.

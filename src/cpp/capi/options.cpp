@@ -58,8 +58,15 @@ static Dtype given_dtype(const bptt_layer_options& options) {
   return raw(options.dtype) == BPTT_FLOAT64 ? Dtype::float64 : Dtype::float32;
 }
 
+static bptt_layer_options read_layer(const bptt_layer_options* given, const char* argument) {
+  const bptt_layer_options options = read_struct(given, argument);
+  if (options.reserved32)
+    fail(BPTT_ERR_ARGUMENT, "reserved32", "0", text(int64_t{options.reserved32}));
+  return options;
+}
+
 NetworkConfig layer_settings(const bptt_layer_options* given) {
-  const bptt_layer_options options = read_struct(given, "options");
+  const bptt_layer_options options = read_layer(given, "options");
   refuse(problem_of({.layer = &options}, given_dtype(options)));
   const NetworkConfig config(options);
   check_parameters(config);
@@ -86,7 +93,7 @@ OptimizerConfig optimizer_settings(const bptt_optimizer_options* given, Dtype dt
 ModelConfig model_settings(const bptt_model_options* options, const bptt_layer_options* layer,
                            const bptt_optimizer_options* optimizer) {
   const ModelOptions all = {
-      read_struct(options, "options"), read_struct(layer, "layer"),
+      read_struct(options, "options"), read_layer(layer, "layer"),
       optimizer ? read_struct(optimizer, "optimizer") : default_optimizer_options()};
   refuse(problem_of(structs_of(all), given_dtype(all.layer)));
   ModelConfig config(all);

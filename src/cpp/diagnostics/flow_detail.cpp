@@ -124,12 +124,12 @@ class WalkDetail {
     return {inputs_.data(), geometry_.input_row, I_};
   }
   Operand read_states(int64_t t, int64_t live) {
-    const int64_t row = geometry_.state_row, d = walk_ % config_.directions();
+    const int64_t row = geometry_.state_row;
     const bool masked = tape_.layer(walk_).recurrent_mask != nullptr;
     for_steps(t, live, [&](int64_t s, int64_t n0, int64_t n1) {
       const int64_t first = s == 0 ? 0 : order_.batch() + order_.first(s - 1);
       T* own = states_[0].data() + n0 * row;
-      gather_.cut_rows(d, s, n0, n1, tape_.layer(walk_).h + (first + n0) * row, row, R_, own);
+      gather_.cut_h(walk_, s, n0, n1, tape_.layer(walk_).h + (first + n0) * row, own);
       if (masked) gather_.mask_recurrent(walk_, n0, n1, own, states_[1].data() + n0 * row);
     });
     return {states_[masked].data(), row, R_};

@@ -64,7 +64,7 @@ class StateRows {
     const Block<T> block{&in_.own, &in_.all, s, s + 1, 0, nullptr, 0, 0, &in_.all, in_.shard};
     typename BackwardSteps<T>::Common common = steps_.begin(walk_);
     steps_.run(common, walk_, block, s, 0, rows_, nullptr, nullptr, nullptr, nullptr);
-    steps_.finish(walk_, s, 0, rows_);
+    steps_.finish(walk_, s, 0, rows_, [](int64_t, const T*, const T*) {});
   }
 
  private:

@@ -316,6 +316,14 @@ typedef struct bptt_layer_options {
   double zoneout;
   /* 0; probability in [0, 1) that a unit of c keeps its value; LSTM only */
   double zoneout_c;
+
+  /* Initial states */
+  /* 0; 1: the states before the first step, and after a reset, are parameters, 0 at first: h0 [R],
+   * and c0 [H] of an LSTM, of each layer and direction. Their gradients are the sums of dL/dh and
+   * dL/dc there. h0 and c0 of bptt_sequence take precedence before the first step */
+  int32_t learn_initial_state;
+  /* must be 0 */
+  int32_t reserved32;
 } bptt_layer_options;
 BPTT_API bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_size);
 
@@ -446,15 +454,15 @@ typedef struct bptt_sequence {
   /* [T, N], 0 <= token < I (in a model V), each in place of the one-hot vector of that index */
   const int64_t* tokens;
   int64_t tokens_stride_t, tokens_stride_n;
-  /* [L*D, N, R] the states before the first step; NULL: zeros */
+  /* [L*D, N, R] the states before the first step; NULL: zeros, or learnt (learn_initial_state) */
   const void* h0;
-  /* [L*D, N, H] the cell states before it; NULL: zeros; LSTM only */
+  /* [L*D, N, H] the cell states before it; NULL: the same; LSTM only */
   const void* c0;
   /* [N], 1 <= length <= T; NULL: all T. Steps beyond are never read; outputs there are 0; final
    * states are those of each sequence's end */
   const int64_t* lengths;
-  /* [T, N], 0 or 1, or NULL: the states are zero before this step, and no gradient passes (reverse
-   * direction: between this step and the one before) */
+  /* [T, N], 0 or 1, or NULL: the states are zero, or learnt, before this step, and no gradient
+   * passes (reverse direction: between this step and the one before) */
   const uint8_t* resets;
   int64_t resets_stride_t, resets_stride_n;
   /* 0; which set of random masks and noise a pass draws. Training steps use their number instead

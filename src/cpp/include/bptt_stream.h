@@ -52,7 +52,7 @@ BPTT_API bptt_status bptt_stream_free(bptt_stream* stream);
 BPTT_API bptt_status bptt_stream_step(bptt_stream* stream, const void* x, void* y);
 /* Run one step of a model with a vocabulary. Also: BPTT_ERR_RANGE (token). */
 BPTT_API bptt_status bptt_stream_step_token(bptt_stream* stream, int64_t token, void* y);
-/* Set the states to zero and begin a new sequence. */
+/* Set the states to zero, or to the learnt ones, and begin a new sequence. */
 BPTT_API bptt_status bptt_stream_reset(bptt_stream* stream);
 /* Copy the states h [L, 1, R] and c [L, 1, H] (LSTM only) out or in; NULL: not this one. */
 BPTT_API bptt_status bptt_stream_get_state(bptt_stream* stream, void* h, void* c);

@@ -238,6 +238,8 @@ void fill_recurrent(const NetworkConfig& network, const Tensor& tensor, Draw& dr
     fill_bias(network, tensor, network.hidden, draw, bound, values);
   } else if (tensor.is("weight_ln") || tensor.is("bias_ln")) {
     std::fill_n(values, tensor.count, tensor.is("weight_ln") ? T(1) : T(0));
+  } else if (tensor.is("h0") || tensor.is("c0")) {
+    std::fill_n(values, tensor.count, T(0));
   } else {
     fill_uniform(draw, bound, values, tensor.count);
   }

@@ -44,6 +44,10 @@ std::vector<LayerOffsets> add_tensors(const NetworkConfig& config, Params<T>& pa
         at.bias_ln_c = add("bias_ln_c", {H});
       }
     }
+    if (config.learn_initial_state) {
+      at.h0 = add("h0", {R});
+      if (shape.has_c) at.c0 = add("c0", {H});
+    }
     offsets.push_back(at);
   }
   if (config.output) {

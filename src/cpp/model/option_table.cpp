@@ -240,6 +240,8 @@ constexpr OptionRow kRows[] = {
      .doc = "probability that a unit keeps its state in training"},
     {BPTT_LAYER(zoneout_c), .kind = OptionKind::fraction, .held = true,
      BPTT_OWNED_BY(cell, BPTT_LSTM), .doc = "probability that a cell state is kept in training"},
+    {BPTT_LAYER(learn_initial_state), .kind = OptionKind::flag, .in_files = InFiles::unlike_default,
+     .doc = "states before the first step, and after a reset, are parameters instead of 0"},
     {BPTT_MODEL(truncation_k1), .kind = OptionKind::count, .per_call = true, .python = "truncation",
      .or_none = true, .doc = "truncated BPTT: number of steps whose losses go back together"},
     {BPTT_MODEL(truncation_k2), .kind = OptionKind::count, .per_call = true, .python = "truncation",

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sequence/gather.h"
 #include "sequence/products.h"
 
 namespace bptt {
@@ -30,6 +31,17 @@ Stream<T>::Stream(const Model<T>& model, Weights weights, bool noise, uint64_t d
   h_ = Buffer<T>::zeros(checked_count(2 * config_.layers, geometry_.state_row));
   if (stepper_.shape().has_c)
     c_ = Buffer<T>::zeros(checked_count(2 * config_.layers, geometry_.cell_row));
+  if (config_.learn_initial_state) {
+    h0_ = Buffer<T>(checked_count(config_.layers, config_.state()));
+    if (c_.count()) c0_ = Buffer<T>(checked_count(config_.layers, config_.hidden));
+    for (int64_t l = 0; l < config_.layers; ++l) {
+      const LayerOffsets& at = network.stack().offsets()[size_t(l)];
+      std::copy_n(params.data() + at.h0, config_.state(), h0_.data() + l * config_.state());
+      if (c0_.count())
+        std::copy_n(params.data() + at.c0, config_.hidden, c0_.data() + l * config_.hidden);
+    }
+  }
+  begin();
   planes_ = Buffer<T>::zeros(geometry_.planes_row);
   if (config_.layer_norm) z_ = Buffer<T>::zeros(stepper_.z_row());
   keep_h_ = Buffer<T>(geometry_.cell_row);
@@ -100,10 +112,18 @@ void Stream<T>::step_token(int64_t token, T* y) {
 
 template <class T>
 void Stream<T>::reset() {
-  std::memset(h_.data(), 0, size_t(h_.count()) * sizeof(T));
-  if (c_.count()) std::memset(c_.data(), 0, size_t(c_.count()) * sizeof(T));
+  begin();
   time_ = 0;
   ++draw_;
+}
+
+template <class T>
+void Stream<T>::begin() {
+  const int64_t R = config_.state(), H = config_.hidden;
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    put_state(h(l, now_), h0_.count() ? h0_.data() + l * R : nullptr, R);
+    if (c_.count()) put_state(c(l, now_), c0_.count() ? c0_.data() + l * H : nullptr, H);
+  }
 }
 
 template <class T>

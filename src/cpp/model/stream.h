@@ -25,6 +25,7 @@ class Stream {
 
  private:
   void run(const T* x, int64_t token, T* y);
+  void begin();  // sets the initial states
   T* h(int64_t layer, int64_t which) {
     return h_.data() + (2 * layer + which) * geometry_.state_row;
   }
@@ -46,6 +47,7 @@ class Stream {
   Buffer<T> z_;                // [gates, plane], for layer normalisation
   Buffer<T> keep_h_, keep_c_;  // [H], for the expectation of zoneout
   int64_t now_ = 0;            // index of the current state, 0 or 1
+  Buffer<T> h0_, c0_;          // [L, R], [L, H]: the learnt initial states; empty: zeros
   const bool noisy_;
   uint64_t draw_;
   int64_t time_ = 0;  // steps since the last reset

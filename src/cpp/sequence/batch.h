@@ -16,7 +16,7 @@ struct Sequence {
   const T* h0 = nullptr;
   const T* c0 = nullptr;
   const int64_t* lengths = nullptr;  // [N]; null: all are T
-  const uint8_t* resets = nullptr;   // 1: the states are zero before this step
+  const uint8_t* resets = nullptr;   // 1: the states before this step are initial ones
   int64_t resets_t = 0, resets_n = 0;
   uint64_t draw = 0;      // number of the set of random masks
   bool training = false;  // draw masks and noise in a pass without a tape, too

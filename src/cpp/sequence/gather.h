@@ -12,6 +12,17 @@
 
 namespace bptt {
 
+// Copies a state; null: zeros.
+template <class T>
+void put_state(T* out, const T* state, int64_t count) {
+  const size_t bytes = size_t(count) * sizeof(T);
+  if (state) {
+    std::memcpy(out, state, bytes);
+  } else {
+    std::memset(out, 0, bytes);
+  }
+}
+
 template <class T>
 class Gather {
  public:
@@ -79,17 +90,12 @@ class Gather {
     return false;
   }
 
-  // Copies the states before step s, with zeros if a reset cuts them.
-  void cut_rows(int64_t d, int64_t s, int64_t n0, int64_t n1, const T* states, int64_t row,
-                int64_t count, T* out) const {
-    for (int64_t n = n0; n < n1; ++n) {
-      const int64_t at = (n - n0) * row;
-      if (tape_.cut(d, s, n)) {
-        std::memset(out + at, 0, size_t(count) * sizeof(T));
-      } else {
-        std::memcpy(out + at, states + at, size_t(count) * sizeof(T));
-      }
-    }
+  // Copies the states before step s, with the initial ones if a reset cuts them.
+  void cut_h(int64_t walk, int64_t s, int64_t n0, int64_t n1, const T* h, T* out) const {
+    cut_rows(walk, s, n0, n1, h, tape_.layer(walk).h0, geometry_.state_row, config_.state(), out);
+  }
+  void cut_c(int64_t walk, int64_t s, int64_t n0, int64_t n1, const T* c, T* out) const {
+    cut_rows(walk, s, n0, n1, c, tape_.layer(walk).c0, geometry_.cell_row, config_.hidden, out);
   }
 
   // Draws the part of the states that is kept: 0 or 1.
@@ -103,6 +109,15 @@ class Gather {
   }
 
  private:
+  // `initial`: null: zeros.
+  void cut_rows(int64_t walk, int64_t s, int64_t n0, int64_t n1, const T* states, const T* initial,
+                int64_t row, int64_t count, T* out) const {
+    for (int64_t n = n0; n < n1; ++n) {
+      const int64_t at = (n - n0) * row;
+      const bool cut = tape_.cut(walk % config_.directions(), s, n);
+      put_state(out + at, cut ? initial : states + at, count);
+    }
+  }
   // Copies h of layer l at the caller's time t, for all directions.
   void features(int64_t l, int64_t t, int64_t n, const Block<T>& block, T* out) const {
     for (int64_t d = 0; d < config_.directions(); ++d)

@@ -30,6 +30,7 @@ namespace bptt {
 struct LayerOffsets {
   int64_t weight_ih = -1, weight_hh = -1, bias_ih = -1, bias_hh = -1;
   int64_t weight_hr = -1, peephole = -1, ln_ih = -1, ln_hh = -1, ln_c = -1, bias_ln_c = -1;
+  int64_t h0 = -1, c0 = -1;
 };
 
 template <class T>

@@ -16,6 +16,8 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geo
       whole_(whole),
       training_(training),
       noisy_(training || sequence.noise),
+      given_h0_(sequence.h0 != nullptr),
+      given_c0_(sequence.c0 != nullptr),
       seed_(config.seed),
       draw_(sequence.draw) {
   const CellShape& shape = geometry.shape;
@@ -29,8 +31,12 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geo
   const int64_t ids = sequence.tokens && whole ? checked_count(rows, int64_t(sizeof(int64_t))) : 0;
   const bool masked = training && config.recurrent_dropout > 0;
   const int64_t mask = masked ? checked_count(batch, geometry.state_row, size) : 0;
+  const bool learnt = config.learn_initial_state;
+  const int64_t h0 = learnt ? checked_count(geometry.state_row, size) : 0;
+  const int64_t c0 = learnt && shape.has_c ? checked_count(geometry.cell_row, size) : 0;
   auto lines = [](int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; };
-  const int64_t per_layer = lines(h) + (shape.has_c ? lines(c) : 0) + lines(planes) + lines(mask);
+  const int64_t per_layer =
+      lines(h) + (shape.has_c ? lines(c) : 0) + lines(planes) + lines(mask) + lines(h0) + lines(c0);
   // Add one line at the end: a vector of units may be read past the end of the last row's plane.
   int64_t total = 0;
   if (__builtin_add_overflow(checked_count(per_layer, config.walks()),
@@ -59,6 +65,8 @@ Tape<T>::Tape(std::shared_ptr<Shelf> shelf, const StackConfig& config, const Geo
                       order_.sequence(n), config.recurrent_dropout);
       }
     }
+    if (h0) layer.h0 = reinterpret_cast<T*>(carve(h0));
+    if (c0) layer.c0 = reinterpret_cast<T*>(carve(c0));
     layers_.push_back(layer);
   }
   if (dense) x_ = reinterpret_cast<T*>(carve(x));
@@ -88,6 +96,8 @@ bool Tape<T>::renew(const Sequence<T>& sequence) {
     return false;
   }
   draw_ = sequence.draw;
+  given_h0_ = sequence.h0 != nullptr;
+  given_c0_ = sequence.c0 != nullptr;
   return true;
 }
 

@@ -36,6 +36,7 @@ class Tape {
     T* c;
     T* planes;
     T* recurrent_mask;  // [N, R], state_row apart; null: none
+    T *h0, *c0;         // [R], [H]: the learnt initial states; null: they are zero
   };
 
   // `dense`: copy the input (or gather it from a table); else keep only its tokens. `whole`:
@@ -72,6 +73,9 @@ class Tape {
     const int64_t t = order_.time(direction, s, n) + direction;  // the boundary before time t
     return t < order_.length(n) && resets_[size_t(order_.first(t) + n)] != 0;
   }
+  // Returns whether the caller gave the states before the first step.
+  bool given_h0() const { return given_h0_; }
+  bool given_c0() const { return given_c0_; }
   Masks masks(MaskKind kind, int64_t index) const { return {seed_, draw_, kind, index}; }
 
   void hold(std::shared_ptr<const Snapshot<T>> snapshot) { snapshot_ = std::move(snapshot); }
@@ -86,7 +90,7 @@ class Tape {
   StackConfig config_;
   int64_t steps_;
   Order order_;
-  bool whole_, training_, noisy_;
+  bool whole_, training_, noisy_, given_h0_, given_c0_;
   uint64_t seed_, draw_;
   int64_t bytes_ = 0;
   Buffer<std::byte> block_;

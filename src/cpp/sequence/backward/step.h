@@ -169,14 +169,19 @@ class BackwardSteps {
     }
   }
 
-  // Cuts and rescales the gradient that goes on to step t - 1.
-  void finish(int64_t walk, int64_t t, int64_t n0, int64_t n1) {
+  // Rescales the gradient that goes on to step t - 1. Where a reset cuts it, it is passed to
+  // at_cut(n, dh, dc) and becomes zero.
+  template <class AtCut>
+  void finish(int64_t walk, int64_t t, int64_t n0, int64_t n1, const AtCut& at_cut) {
+    if (in.call.settings.clip_step_norm > 0) rescale_carry(walk, n0, n1);
     for (int64_t n = n0; in.cuts && n < n1; ++n) {
       if (!in.tape.cut(walk % in.D, t, in.shard.place(n))) continue;
-      std::fill_n(dh(walk, n), in.R, T(0));
-      if (in.shape.has_c) std::fill_n(dc(walk, n), in.H, T(0));
+      T* const h = dh(walk, n);
+      T* const c = in.shape.has_c ? dc(walk, n) : nullptr;
+      at_cut(n, h, c);
+      std::fill_n(h, in.R, T(0));
+      if (c) std::fill_n(c, in.H, T(0));
     }
-    if (in.call.settings.clip_step_norm > 0) rescale_carry(walk, n0, n1);
   }
 
  private:
@@ -194,7 +199,7 @@ class BackwardSteps {
       if (in.shard.record)
         s.total_c = in.shard.record->walks[size_t(walk)].c.data() + in.tape_row(t, n0) * cell_row;
     }
-    if (in.cuts) cut_states(s, walk % in.D, t, n0, n1);
+    if (in.cuts) cut_states(s, walk, t, n0, n1);
     s.input = s.h_previous;
     if (layer.planes) s.planes = in.planes(layer, t, n0);
     s.dh = dh(walk, n0);
@@ -202,17 +207,16 @@ class BackwardSteps {
     s.rows = n1 - n0;
   }
 
-  // Replaces the states before the step by copies with zeros if a reset cuts any of them.
-  void cut_states(StepBackwardArgs<T>& s, int64_t d, int64_t t, int64_t n0, int64_t n1) {
-    const int64_t row = in.geometry.state_row, cell_row = in.geometry.cell_row;
+  // Replaces the states before the step by copies with initial ones if a reset cuts any of them.
+  void cut_states(StepBackwardArgs<T>& s, int64_t walk, int64_t t, int64_t n0, int64_t n1) {
     const int64_t g0 = in.shard.place(n0), g1 = in.shard.place_end(n1);
-    if (!in.gather.any_cut(d, t, g0, g1)) return;
-    T* h = cut_h_.data() + n0 * row;
-    in.gather.cut_rows(d, t, g0, g1, s.h_previous, row, in.R, h);
+    if (!in.gather.any_cut(walk % in.D, t, g0, g1)) return;
+    T* h = cut_h_.data() + n0 * in.geometry.state_row;
+    in.gather.cut_h(walk, t, g0, g1, s.h_previous, h);
     s.h_previous = h;
     if (!s.c_previous) return;
-    T* c = cut_c_.data() + n0 * cell_row;
-    in.gather.cut_rows(d, t, g0, g1, s.c_previous, cell_row, in.H, c);
+    T* c = cut_c_.data() + n0 * in.geometry.cell_row;
+    in.gather.cut_c(walk, t, g0, g1, s.c_previous, c);
     s.c_previous = c;
   }
 

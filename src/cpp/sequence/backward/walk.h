@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "sequence/backward/initial.h"
 #include "sequence/backward/norms.h"
 #include "sequence/backward/omega.h"
 #include "sequence/backward/step.h"
@@ -30,6 +31,7 @@ class BackwardWalk {
         weights_(in),
         omega_(in),
         steps_(in),
+        initial_(in),
         norms_(in),
         stop_(stop) {
     const int64_t rows = in.block_rows, L = in.config.layers;
@@ -65,6 +67,7 @@ class BackwardWalk {
     if (!done || !in.shard.gradients) return;
     team.wait();  // for all scattered rows and column sums
     weights_.finish(team);
+    initial_.finish(team);
   }
 
  private:
@@ -277,7 +280,9 @@ class BackwardWalk {
       omega_.step(s, walk, at + own, t, n, s.dz + own * s.dz_row, total + own * row,
                   s.h_previous + own * row);
     }
-    steps_.finish(walk, t, n0, n1);
+    steps_.finish(walk, t, n0, n1, [&](int64_t n, const T* dh, const T* dc) {
+      initial_.add_reset(walk, n, dh, dc);
+    });
   }
 
   // Walks the steps of a block for sequences [n0, n1): those whose losses count, then those before.
@@ -369,7 +374,7 @@ class BackwardWalk {
     }
   }
 
-  // Stores dh0 and dc0.
+  // Stores dh0 and dc0, which are also shares in the gradients of learnt initial states.
   void put_initial(const Team& team, int64_t walk) {
     for (int64_t n = team.begin(in.count); n < team.end(in.count); ++n) {
       const int64_t at = walk * in.all.batch() + in.sequence(n);
@@ -381,7 +386,9 @@ class BackwardWalk {
         }
       };
       if (in.call.dh0) put(in.call.dh0 + at * in.R, steps_.dh(walk, n), in.R);
-      if (in.call.dc0 && in.shape.has_c) put(in.call.dc0 + at * in.H, steps_.dc(walk, n), in.H);
+      T* const dc = in.shape.has_c ? steps_.dc(walk, n) : nullptr;
+      if (in.call.dc0 && dc) put(in.call.dc0 + at * in.H, dc, in.H);
+      initial_.add_start(walk, n, steps_.dh(walk, n), dc);
     }
   }
 
@@ -389,6 +396,7 @@ class BackwardWalk {
   WeightGradients<T> weights_;
   OmegaTerms<T> omega_;
   BackwardSteps<T> steps_;
+  InitialGradients<T> initial_;
   BackwardNorms<T> norms_;
   std::atomic<bool>& stop_;
   std::vector<Blocks> blocks_;  // of each window; made in advance, because a walk must not throw

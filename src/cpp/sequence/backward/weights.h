@@ -218,7 +218,7 @@ class WeightGradients {
     for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
       const int64_t g = in.shard.begin + n;
       T* to = states_.data() + r * row;
-      in.gather.cut_rows(walk % in.D, s, g, g + 1, in.before(layer.h, s, n, row), row, in.R, to);
+      in.gather.cut_h(walk, s, g, g + 1, in.before(layer.h, s, n, row), to);
       if (layer.recurrent_mask) in.gather.mask_recurrent(walk, g, g + 1, to, to);
     });
   }

@@ -39,6 +39,12 @@ class ForwardWalk {
       if (in.stepper.shape().has_c) cut_c_ = Buffer<T>(checked_count(N, in.geometry.cell_row));
     }
     if (config.layer_norm) z_ = Buffer<T>(checked_count(N, in.stepper.z_row()));
+    for (int64_t walk = 0; config.learn_initial_state && walk < config.walks(); ++walk) {
+      const auto& layer = tape.layer(walk);
+      const LayerOffsets& at = stack.offsets()[size_t(walk)];
+      std::copy_n(call.parameters + at.h0, config.state(), layer.h0);
+      if (layer.c0) std::copy_n(call.parameters + at.c0, config.hidden, layer.c0);
+    }
     // Zoneout needs a row per sequence, or its expectation once.
     const int64_t kept = tape.training() ? N : 1;
     if (config.zoneout > 0) keep_h_ = filled(kept, config.zoneout);
@@ -210,19 +216,13 @@ class ForwardWalk {
       const auto& layer = in.tape.layer(walk);
       for (int64_t n = share.n0; n < share.n1; ++n) {
         const int64_t index = walk * in.order.batch() + in.order.sequence(n);
-        set_row(layer.h + n * in.geometry.state_row, in.sequence.h0, index, in.config.state());
+        const auto put = [index](T* row, const T* given, const T* learnt, int64_t count) {
+          put_state(row, given ? given + index * count : learnt, count);
+        };
+        put(layer.h + n * in.geometry.state_row, in.sequence.h0, layer.h0, in.config.state());
         if (layer.c)
-          set_row(layer.c + n * in.geometry.cell_row, in.sequence.c0, index, in.config.hidden);
+          put(layer.c + n * in.geometry.cell_row, in.sequence.c0, layer.c0, in.config.hidden);
       }
-    }
-  }
-
-  static void set_row(T* row, const T* initial, int64_t index, int64_t count) {
-    const size_t bytes = size_t(count) * sizeof(T);
-    if (initial) {
-      std::memcpy(row, initial + index * count, bytes);
-    } else {
-      std::memset(row, 0, bytes);
     }
   }
 
@@ -285,7 +285,7 @@ class ForwardWalk {
     const auto& layer = in.tape.layer(walk);
     set_step(walk, block, t, n0, n1, s);
     if (cuts_) {
-      cut(walk % in.config.directions(), t, n0, n1, s);
+      cut(walk, t, n0, n1, s);
       s.input = s.h_previous;
     }
     if (layer.recurrent_mask) {
@@ -338,15 +338,15 @@ class ForwardWalk {
     }
   }
 
-  // Replaces the states before step t by copies with zeros if a reset cuts any of them.
-  void cut(int64_t d, int64_t t, int64_t n0, int64_t n1, StepForwardArgs<T>& rows) {
-    if (!in.gather.any_cut(d, t, n0, n1)) return;
+  // Replaces the states before step t by copies with initial ones if a reset cuts any of them.
+  void cut(int64_t walk, int64_t t, int64_t n0, int64_t n1, StepForwardArgs<T>& rows) {
+    if (!in.gather.any_cut(walk % in.config.directions(), t, n0, n1)) return;
     T* h = cut_h_.data() + n0 * in.geometry.state_row;
-    in.gather.cut_rows(d, t, n0, n1, rows.h_previous, in.geometry.state_row, in.config.state(), h);
+    in.gather.cut_h(walk, t, n0, n1, rows.h_previous, h);
     rows.h_previous = h;
     if (!rows.c_previous) return;
     T* c = cut_c_.data() + n0 * in.geometry.cell_row;
-    in.gather.cut_rows(d, t, n0, n1, rows.c_previous, in.geometry.cell_row, in.config.hidden, c);
+    in.gather.cut_c(walk, t, n0, n1, rows.c_previous, c);
     rows.c_previous = c;
   }
 
