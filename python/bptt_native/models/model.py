@@ -405,8 +405,8 @@ class Model(Network):
         noise : bool
             Whether to draw the noise of the option `noise`, even without `training`.
         draw : int, optional
-            Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training` or
-            `noise`. Each following batch has the next number, and with `window` each following
+            Number of the masks and noise of the first batch, 0 to 2**64 - 1, only with `training`
+            or `noise`. Each following batch has the next number, and with `window` each following
             window: masks that are the same for all steps change from window to window, as in
             training. None: begin with the step count of the model.
 
