@@ -2,6 +2,7 @@
  * work as ours.py: a forward pass with y, a backward pass with the gradients of weights, input and
  * state, and clipping. */
 #include <bptt_optimizer.h>
+#include <bptt_library.h>
 #include <bptt_stream.h>
 #include <math.h>
 

@@ -5,6 +5,7 @@
 
 #include <bptt_diagnostics.h>
 #include <bptt_files.h>
+#include <bptt_library.h>
 #include <bptt_optimizer.h>
 #include <bptt_stream.h>
 #include <math.h>

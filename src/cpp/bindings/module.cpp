@@ -1,6 +1,7 @@
 // module.cpp: the module bptt_native._core, and the conversion of statuses to exceptions.
 #include "bindings/bindings.h"
 #include "bindings/package.h"
+#include "bptt_library.h"
 #include "bptt_options.h"
 
 #include <cerrno>

@@ -108,7 +108,8 @@
  *
  * CHAPTERS. bptt_optimizer.h: parameters, gradients, optimisers. bptt_files.h: model files.
  * bptt_stream.h: one step at a time. bptt_diagnostics.h: tapes, gradient flow, Jacobians, profile.
- * bptt_options.h: the options as data, for bindings of other languages.
+ * bptt_library.h: instruction sets, threads, subnormal numbers, cancelling. bptt_options.h: the
+ * options as data, for bindings of other languages.
  *
  * PROMISE. Within ABI 1 no function, field, enumerator or status changes its meaning or is removed;
  * new ones are added. Only what is EXPERIMENTAL is exempt: part of bptt_diagnostics.h, and
@@ -626,7 +627,8 @@ BPTT_API bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence
                                           int32_t accumulate, bptt_step* step);
 /* The model's clipping, then its optimiser, on a copy of gradients [P] (those of frozen tensors and
  * masked elements taken as 0); counted by bptt_model_steps. Changes the parameters. step may be
- * NULL; its loss and the values of regularisers are not written. Also: BPTT_ERR_NONFINITE, BPTT_ERR_STATE (2^53 steps). */
+ * NULL; its loss and the values of regularisers are not written. Also: BPTT_ERR_NONFINITE,
+ * BPTT_ERR_STATE (2^53 steps). */
 BPTT_API bptt_status bptt_model_apply(bptt_model* model, const void* gradients, bptt_step* step);
 /* The loss without a tape. outputs may be NULL. Also: BPTT_ERR_RANGE (tokens, classes),
  * BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK. */
@@ -643,7 +645,7 @@ BPTT_API bptt_status bptt_model_output_gradient(bptt_model* model, const bptt_se
 /* The training steps since creation, kept in files; either may be NULL. */
 BPTT_API bptt_status bptt_model_steps(bptt_model* model, int64_t* taken, int64_t* skipped);
 
-/* ------------------------------------------------------------------------------------- library */
+/* -------------------------------------------------------------------------- versions and errors */
 
 /* The version of the library, such as "0.1.0". */
 BPTT_API const char* bptt_version(void);
@@ -672,42 +674,6 @@ typedef struct bptt_error {
   const char* text;
 } bptt_error;
 BPTT_API bptt_status bptt_last_error(bptt_error* error, size_t struct_size);
-
-/* Instruction sets, best first: "avx512" "avx2" "sse2" on x86-64, "neon" on AArch64. The
- * environment variable BPTT_ISA names the one to use; an empty one counts as not set. If it names
- * none of this CPU's, every create call and bptt_isa return BPTT_ERR_ISA and name the choices.
- * Names are static. */
-BPTT_API bptt_status bptt_isa(const char** name);
-BPTT_API bptt_status bptt_available_isas(const char* const** names, int64_t* count);
-
-/* Worker threads for large calls, the caller included: 1..256. Default: the environment variable
- * BPTT_NUM_THREADS, else the CPUs this process may use. If the variable is no integer in 1..256,
- * every create call and bptt_get_num_threads return BPTT_ERR_ARGUMENT and name it, until a number
- * is set here. An empty one counts as not set. For the whole process. */
-BPTT_API bptt_status bptt_set_num_threads(int64_t count);
-BPTT_API bptt_status bptt_get_num_threads(int64_t* count);
-
-/* All calls, on all their threads, round to nearest and trap no floating-point exception, whatever
- * fesetround or feenableexcept have set. When a call ends, however it ends, and in the cancel
- * callback, the caller's floating-point environment is what it was, exception flags included.
- *
- * By default calls treat subnormal numbers (float32: below 1.2e-38) as the caller's thread does, so
- * that vanishing gradients are seen as far down as their type goes; some CPUs take 10 to 30 times
- * as long for them. flush 1: calls compute with zeros in their place; 0: the default. For the whole
- * process, from the next call. */
-BPTT_API bptt_status bptt_set_flush_subnormals(int32_t flush);
-BPTT_API bptt_status bptt_get_flush_subnormals(int32_t* flush);
-
-/* A function that long calls of this thread call once per block of time steps (some ms), and those
- * that read, write or hash a file once per some MiB: non-zero stops the call with
- * BPTT_ERR_CANCELLED before it changes parameters, moments or the file (outputs are then
- * unspecified). NULL: never. It may call this library, but a call that waits for the layer or model
- * whose call it was made from is BPTT_ERR_BUSY. A C++ exception that it throws ends the call in the
- * same way, with BPTT_ERR_CALLBACK. Leaving it by longjmp(), pthread_exit() or the thread's
- * cancellation is not supported. In a child that it forks the call ends with BPTT_ERR_CANCELLED. */
-typedef int (*bptt_cancel)(void* user);
-/* Set the function of the calling thread, and the argument that it gets. */
-BPTT_API bptt_status bptt_set_cancel(bptt_cancel cancel, void* user);
 
 #ifdef __cplusplus
 }
