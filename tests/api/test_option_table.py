@@ -66,7 +66,7 @@ def test_the_constructors_agree_with_the_engines_defaults() -> None:
 def test_a_signature_is_what_python_calls(make) -> None:
     with pytest.raises(TypeError, match=f"{make.__name__}.__init__.* 'hidden_size'"):
         make(3)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'sigma'"):
+    with pytest.raises(TypeError, match=f"^{make.__name__}: unexpected argument 'sigma'"):
         make(3, 4, sigma=1)
     assert make(3, hidden_size=4, num_layers=2).num_layers == make(3, 4, 2).num_layers == 2
 

@@ -99,10 +99,10 @@ def test_forecast_with_huber(run):
     for wrong in (["--loss", "cross_entropy"], ["--loss", "binary_cross_entropy"]):
         code, _, err = run("train", *FORECAST, *SMALL, *wrong, "--out", "d")
         assert code == 2
-        assert "argument 'loss': expected one of mse, huber, got" in err
+        assert "argument '--loss': expected one of 'mse', 'huber', got" in err
     code, _, err = run("train", *FORECAST, *SMALL, "--huber-delta", 2, "--out", "d")
     assert code == 2
-    assert "argument 'huber_delta'" in err
+    assert "argument '--huber-delta'" in err
     code, _, err = run("train", *CLASSIFY, *SMALL, "--loss", "huber", "--out", "d")
     assert code == 2
     assert "argument '--loss': expected only with the task forecast" in err
@@ -184,15 +184,15 @@ def test_resume(run, what):
         (["--csv", "wave.csv"], "expected a column to forecast, or --sequence and --label"),
         (["--csv", "wave.csv", "--target", "x"], "expected one of 't', 'v', 'w', got 'x'"),
         (["--csv", "signs.csv", "--target", "sign"], "got 'plus' in line"),
-        ([*FORECAST, "--features", "v,x"], "argument 'features': expected one of"),
+        ([*FORECAST, "--features", "v,x"], "argument '--features': expected one of"),
         ([*FORECAST, "--test-from", "t=900"], "column 't' reaches, got '900'"),
         ([*FORECAST, "--test-from", "2"], "expected at least 3 training rows"),
-        ([*FORECAST, "--horizon", "0"], "'horizon': expected an integer of at least 1"),
+        ([*FORECAST, "--horizon", "0"], "'--horizon': expected an integer of at least 1"),
         ([*FORECAST, "--ar", "100"], "training rows for order 100"),
         ([*FORECAST, "--patience", "3"], "expected a share above 0, which early stopping"),
         ([*FORECAST, "--schedule", "plateau"], "expected a share above 0, which the schedule"),
         ([*FORECAST, "--epochs", "1.5"], "'--epochs': expected a whole number, got 1.5"),
-        ([*FORECAST, "--epochs", "0"], "'epochs': expected an integer of at least 1, got 0"),
+        ([*FORECAST, "--epochs", "0"], "'--epochs': expected an integer of at least 1, got 0"),
         ([*FORECAST, "--epochs", "nan"], "'--epochs': expected a whole number, got nan"),
         ([*FORECAST, "--steps", "5"], "'--steps': expected only with the task text"),
         ([*FORECAST, "--seq-len", "500"], "expected at least 1 x 500 steps"),
@@ -200,11 +200,11 @@ def test_resume(run, what):
         ([*FORECAST, "--label", "w"], "'--target': expected only with the task forecast"),
         ([*FORECAST, "--task", "text"], "'--task': expected a text FILE"),
         (["wave.csv", *FORECAST], "expected either a text FILE or --csv FILE, got both"),
-        ([*CLASSIFY[:-2]], "'label': expected the name of a column"),
-        ([*CLASSIFY, "--features", "c"], "'features': expected one of"),
-        ([*CLASSIFY, "--test-csv", "wave.csv"], "'sequence': expected one of 't', 'v', 'w'"),
-        ([*CLASSIFY, "--test-fraction", "1"], "'test_fraction': expected"),
-        ([*CLASSIFY, "--seq-len", "3"], "'seq_len': expected None"),
+        ([*CLASSIFY[:-2]], "'--label': expected the name of a column"),
+        ([*CLASSIFY, "--features", "c"], "'--features': expected one of"),
+        ([*CLASSIFY, "--test-csv", "wave.csv"], "'--sequence': expected one of 't', 'v', 'w'"),
+        ([*CLASSIFY, "--test-fraction", "1"], "'--test-fraction': expected"),
+        ([*CLASSIFY, "--seq-len", "3"], "'--seq-len': expected no windows"),
         (["--csv", "signs.csv", "--sequence", "sign", "--label", "id"], "one label for sequence"),
         ([*CLASSIFY, "--embedding", "3"], "'--embedding': expected only with the task text"),
     ],

@@ -231,9 +231,9 @@ def test_a_gradient_of_zeros(browser, tmp_path):
 @pytest.mark.parametrize(("args", "error"), [
     (["nothing"], "No such file"),
     (["RUN", "--text", "foreign.txt"], "character"),
-    (["RUN", "--length", "1"], "argument 'length': expected 2 to 1000, got 1"),
-    (["RUN", "-o", "no/where.html"], "argument 'out': expected a file in a folder that exists"),
-    (["RUN", "-o", "folder"], "argument 'out': expected a file in a folder that exists"),
+    (["RUN", "--length", "1"], "argument '--length': expected 2 to 1000, got 1"),
+    (["RUN", "-o", "no/where.html"], "argument '--out': expected a file in a folder that exists"),
+    (["RUN", "-o", "folder"], "argument '--out': expected a file in a folder that exists"),
     (["ARRAYS", "--text", "foreign.txt"], "for a character model only"),
     (["RUN", "--csv", "table.csv"], "for a model of tables only"),
 ])  # fmt: skip

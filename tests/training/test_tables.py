@@ -77,7 +77,7 @@ def test_autoregression_finds_the_recurrence(horizon):
     first = autoregression(changed, 2, horizon, 60)[0]
     assert first == pytest.approx(y[60], rel=1e-6)  # the fit does not depend on the test part
     np.testing.assert_array_equal(persistence(y, horizon, 60), y[60 - horizon : 120 - horizon])
-    with pytest.raises(ValueError, match="argument 'first_test': expected at least"):
+    with pytest.raises(ValueError, match="argument 'order': expected at least"):
         autoregression(y, 30, 1, 60)
 
 

@@ -171,7 +171,7 @@ class ClassifyOptions(SequenceOptions):
         if not 0 <= self.test_fraction < 1:
             self.refuse("test_fraction", "a number at least 0 and below 1", self.test_fraction)
         if self.seq_len is not None:
-            expected = "None, because a label belongs to a whole sequence"
+            expected = "no windows, because a label belongs to a whole sequence"
             self.refuse("seq_len", expected, self.seq_len)
 
 

@@ -123,6 +123,8 @@ def run(
     out, text = Path(out), pydoc_prose()
     trainer = TextTrainer(text, replace(RECIPE, seed=seed))
     o, parameters = trainer.options, trainer.model.num_parameters
+    picture = out / "gradient.png"
+    remove(picture)
     say(
         f"Text: {len(text):,} characters, {len(trainer.vocabulary)} different ones, from the "
         f"language reference of CPython {platform.python_version()}; the last "
@@ -135,8 +137,6 @@ def run(
     source = f"language reference of CPython {platform.python_version()}"
     origin.data, origin.command = [(source, trainer.describe()["data_sha256"])], command
     origin.baselines, origin.tested = {"order-4 n-gram": ngram}, len(trainer.valid) - 1
-    picture = out / "gradient.png"
-    remove(picture)
     with Interruption() as stop:
         over = train_within(trainer, out, seconds, stop)
         rows, figures = trainer.history, summary(trainer.history, text=True)

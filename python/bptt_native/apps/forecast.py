@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments.values import integer, message
+from ..arguments.values import choice, integer, message
 from ..models.model import Model
 from ..options.losses import LOSSES
 from ..training.evaluation import outputs
@@ -56,7 +56,7 @@ def autoregression(series: Floats, order: int, horizon: int, first_test: int) ->
     n, first = len(series), order + horizon - 1  # the first row that has all its lags
     if first_test - first <= order:
         expected = f"at least {2 * order + horizon} training rows for order {order}"
-        raise ValueError(message("autoregression", "first_test", expected, str(first_test)))
+        raise ValueError(message("autoregression", "order", expected, str(first_test)))
     rows = np.arange(first, n)
     lags = [series[rows - horizon - k] for k in range(order)]
     inputs = np.stack([np.ones(len(rows)), *lags], axis=1)
@@ -107,7 +107,7 @@ class Forecast:
         """
         integer(horizon, "Forecast", "horizon", 1)
         if not horizon + 2 <= first_test < len(target):
-            expected = f"at least {horizon + 2} training rows, and a test row"
+            expected = f"at least {horizon + 2} training rows for horizon {horizon}, and a test row"
             got = f"{first_test} and {len(target) - first_test}"
             raise ValueError(message("Forecast", "first_test", expected, got))
         known = features[:first_test], target[:first_test, None]
@@ -207,8 +207,7 @@ class ForecastOptions(SequenceOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_integers(horizon=1, ar=1)
-        if self.loss not in FORECAST_LOSSES:
-            self.refuse("loss", f"one of {', '.join(FORECAST_LOSSES)}", self.loss)
+        choice(self.loss, dict.fromkeys(FORECAST_LOSSES), type(self).__name__, "loss")
         if not self.target:
             self.refuse("target", "the name of a column", self.target)
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any, Self
 
+from ..arguments.values import choice
 from ..models.model import Model
 from ..options.from_engine import arguments_of
 from ..options.table import OPTIONS
@@ -59,12 +60,14 @@ class RunOptions(_Fields):  # type: ignore[misc, valid-type]
         self.check_integers(warmup=0)
         if self.decay_every is not None:
             self.check_integers(decay_every=1)
-        if self.schedule not in SCHEDULES:
-            self.refuse("schedule", f"one of {', '.join(SCHEDULES)}", self.schedule)
+        choice(self.schedule, dict.fromkeys(SCHEDULES), type(self).__name__, "schedule")
         if not (math.isfinite(self.lr) and self.lr > 0):
             self.refuse("lr", "a finite number above 0", self.lr)
         if not 0 <= self.decay <= 1:
             self.refuse("decay", "a number from 0 to 1", self.decay)
+        if (self.truncation_k1, self.truncation_k2) != (None, None):
+            self.check_integers(truncation_k1=1)
+            self.check_integers(truncation_k2=self.truncation_k1)
 
     @classmethod
     def read(cls, options: object) -> Self:

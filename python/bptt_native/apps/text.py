@@ -100,7 +100,7 @@ class TextTrainer(Trainer):
         if len(self.train) < need:
             what = f"{options.batch} streams of {options.seq_len}, and one more"
             expected = f"at least {need} characters to train on: {what}"
-            got = f"{len(self.train)} of {len(text)}: choose a smaller batch or seq_len"
+            got = f"{len(self.train)} of {len(text)}: choose fewer streams or a smaller seq_len"
             raise ValueError(message("TextTrainer", "text", expected, got))
         if options.valid_fraction and len(self.valid) < 2:
             expected, got = "at least 2 characters held out", f"{len(self.valid)} of {len(text)}"

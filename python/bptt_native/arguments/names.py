@@ -299,6 +299,25 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"; {advice[0]}" if advice else ""
 
 
+def with_guess(value: str, known: Iterable[str]) -> str:
+    """Return an unknown value with the one that is probably meant.
+
+    Parameters
+    ----------
+    value : str
+        The value that was passed.
+    known : iterable of str
+        The values that are allowed.
+
+    Returns
+    -------
+    str
+        For example "'lsmt' (did you mean 'lstm'?)".
+    """
+    near = nearest(value, known)
+    return f"{value!r:.80}" + (f" (did you mean {near!r}?)" if near else "")
+
+
 def unexpected_argument(where: str, name: str, known: Iterable[str]) -> TypeError:
     """Return the error about an argument that a function does not have.
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .names import nearest
+from .names import with_guess
 
 Array = npt.NDArray[Any]
 Choice = TypeVar("Choice")
@@ -405,9 +405,7 @@ def choice(value: object, choices: Mapping[str, Choice], where: str, argument: s
     if not isinstance(value, str):
         refuse_type(value, where, argument, expected)
     if value not in choices:
-        near = nearest(value, choices)
-        got = f"{value!r:.80}" + (f" (did you mean {near!r}?)" if near else "")
-        raise ValueError(message(where, argument, expected, got))
+        raise ValueError(message(where, argument, expected, with_guess(value, choices)))
     return choices[value]
 
 

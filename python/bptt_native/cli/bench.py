@@ -31,7 +31,7 @@ def add_bench(commands: Any) -> None:
         description="Measure the time of a training step on random data. Defaults are in "
         "parentheses.",
     )  # fmt: skip
-    command.set_defaults(run=run_bench)
+    command.set_defaults(run=run_bench, parser=command)
     command.add_argument("--cell", choices=list(LAYERS), default="lstm", help="kind of the layers"
                          " (%(default)s)")  # fmt: skip
     for name, default in SIZES.items():
@@ -100,9 +100,8 @@ def run_bench(args: argparse.Namespace) -> int:
         integer(getattr(args, name), "bench", name, 1)
     integer(args.outputs, "bench", "outputs", 0)
     if not 0 < args.seconds <= 3600:
-        raise ValueError(
-            f"bench: argument 'seconds': expected 0 < seconds <= 3600, got {args.seconds}"
-        )
+        expected = "a number above 0 and at most 3600"
+        raise ValueError(f"argument '--seconds': expected {expected}, got {args.seconds}")
     step = model_step(args) if args.outputs else layer_step(args)
     step()
     times = timed(step, args.seconds)

@@ -4,7 +4,6 @@ import argparse
 import sys
 from typing import Any
 
-from ..arguments.values import message
 from ..lab import EXPERIMENTS, JobError, redraw, run
 from ..lab.results import duration
 
@@ -18,7 +17,7 @@ def add_lab(commands: Any) -> None:
         description="Run an experiment and print whether its claims held. The measurements, the "
         "verdict and a figure are written to a folder. Defaults are in parentheses.",
     )  # fmt: skip
-    command.set_defaults(run=run_lab)
+    command.set_defaults(run=run_lab, parser=command)
     command.add_argument(
         "name", nargs="?", metavar="NAME", help="experiment; without it, list all experiments"
     )
@@ -52,8 +51,7 @@ def run_lab(args: argparse.Namespace) -> int:
         return 0
     if args.redraw and (args.full or args.seeds is not None or args.jobs is not None):
         expected = "no option for new measurements"
-        got = "--full, --seeds or --jobs"
-        raise ValueError(message("lab", "--redraw", expected, got))
+        raise ValueError(f"argument '--redraw': expected {expected}, got --full, --seeds or --jobs")
     try:
         outcome = redraw(args.name, args.out) if args.redraw else run(
             args.name, args.out, full=args.full, seeds=args.seeds, jobs=args.jobs, progress=_show

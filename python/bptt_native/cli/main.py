@@ -9,7 +9,6 @@ output is full, the run is saved, and the program ends with 2 when it writes its
 """
 
 import argparse
-import os
 import platform
 import shlex
 import sys
@@ -27,6 +26,7 @@ from ..runtime.settings import available_isas, get_num_threads, isa, set_num_thr
 from ..runtime.standard_error import discard
 from ..training.run_files import model_file_of
 from ..training.trainer import TrainingDiverged
+from . import words
 from .bench import add_bench
 from .lab import add_lab
 from .report import add_report
@@ -41,9 +41,15 @@ REFUSED = (ImportError, LookupError, MemoryError, OSError, OverflowError, TypeEr
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(
+            *args, **{"allow_abbrev": False} | kwargs
+        )  # they would hide misspelt flags
+
     def error(self, message: str) -> NoReturn:
         """Print an error as one line and end the program."""
-        self.exit(BAD_INPUT, f"{self.prog}: error: {' '.join(message.split())}\n")
+        line = words.of_argparse(" ".join(message.split()))
+        self.exit(BAD_INPUT, f"{self.prog}: error: {line}\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End the program after its output (a help text or the version) has been written."""
@@ -76,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         "the options, parameters and task of a model file.",
     )  # fmt: skip
     info.add_argument("model", metavar="MODEL", nargs="?", help="model file, or folder of a run")
-    info.set_defaults(run=run_info)
+    info.set_defaults(run=run_info, parser=info)
     show = commands.add_parser(
         "demo", help="train a model on English prose for a minute and show the gradient's flow",
         description="Train a character model on English prose for a minute. Print text that it "
@@ -92,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, metavar="N", default=0, help="seed of the run (%(default)s)"
     )
     show.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
-    show.set_defaults(run=run_demo)
+    show.set_defaults(run=run_demo, parser=show)
     return parser
 
 
@@ -130,6 +136,16 @@ def run_demo(args: argparse.Namespace) -> int:
     return 0 if demo.run(args.out, args.seconds, args.seed, args.typed) else INTERRUPTED
 
 
+def parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments of a command line; unknown ones end the program."""
+    if argv and argv[0].startswith("-") and argv[0] not in ("-h", *words.flags_of(parser)):
+        parser.error(words.of_unknown(argv, parser))
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        args.parser.error(words.of_unknown(unknown, args.parser))
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
 
@@ -148,12 +164,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    program = "bptt-native"
+    program, parser = "bptt-native", build_parser()
+    args = argparse.Namespace(parser=parser)
     try:
-        args = build_parser().parse_args(argv)
-        args.typed = shlex.join([program, *(sys.argv[1:] if argv is None else argv)])
+        typed = sys.argv[1:] if argv is None else argv
+        args = parsed(parser, typed)
+        args.typed = shlex.join([program, *typed])
         program += f" {args.command}"
-        with warnings_as_lines(args.command):
+        with warnings_as_lines(args.command, lambda text: words.in_words(text, args)):
             if getattr(args, "threads", None) is not None:
                 set_num_threads(args.threads)
             code: int = args.run(args)
@@ -167,18 +185,8 @@ def _run(argv: Sequence[str] | None) -> int:
         print(f"bptt-native: {error}; the last good checkpoint is kept", file=sys.stderr)
         return DIVERGED
     except REFUSED as error:
-        reason = " ".join(_reason(error).split()) or type(error).__name__
+        text = words.of_system(error, args) if isinstance(error, OSError) else str(error)
+        reason = " ".join(words.in_words(text, args).split()) or type(error).__name__
         print(f"{program}: error: {reason}", file=sys.stderr)
         return BAD_INPUT
     return code
-
-
-def _reason(error: Exception) -> str:
-    """Return the text of an error; a system error names the file once, and has no number."""
-    if not isinstance(error, OSError) or not error.strerror:
-        return str(error)
-    text, name = error.strerror, error.filename
-    if isinstance(name, str | bytes | os.PathLike):
-        name = os.fsdecode(name)
-        return text if name in text or repr(name) in text else f"{name!r}: {text}"
-    return text

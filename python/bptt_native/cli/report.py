@@ -21,9 +21,9 @@ def add_report(commands: Any) -> None:
         "out=RUN). It shows learning curves, the gradient's flow (if it was recorded), clipping, "
         "the spectrum of W_hh, samples, and how outputs depend on inputs.",
     )  # fmt: skip
-    command.set_defaults(run=run_report)
+    command.set_defaults(run=run_report, parser=command)
     command.add_argument("folder", metavar="RUN", help="folder of a run, or its model file")
-    command.add_argument("-o", "--out", metavar="FILE",
+    command.add_argument("--out", "-o", metavar="FILE",
                          help="page to write (report.html in the folder)")  # fmt: skip
     command.add_argument("--text", metavar="FILE", help="text to show dependences for, - for the "
                          "standard input (by default a text that the model generates)")  # fmt: skip

@@ -15,7 +15,7 @@ def add_sample(commands: Any) -> None:
         description="Print text that a model of `train` generates, character by character. "
         "Defaults are in parentheses.",
     )  # fmt: skip
-    command.set_defaults(run=run_sample)
+    command.set_defaults(run=run_sample, parser=command)
     command.add_argument("model", metavar="MODEL", help="model file of `train`, or its folder")
     command.add_argument(
         "--prime", metavar="TEXT", default="\n", help="text to begin with (a line end)"

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
@@ -18,11 +18,11 @@ def warn(command: str, text: str) -> None:
 
 
 @contextmanager
-def warnings_as_lines(command: str) -> Iterator[None]:
-    """Print Python's warnings as lines of a command."""
+def warnings_as_lines(command: str, reworded: Callable[[str], str]) -> Iterator[None]:
+    """Print Python's warnings, in other words, as lines of a command."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        warn(command, str(message))
+        warn(command, reworded(str(message)))
 
     with warnings.catch_warnings():
         warnings.showwarning = show

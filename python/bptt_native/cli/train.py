@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +23,7 @@ from ..training.run_files import HISTORY_FILE, MODEL_FILE
 from ..training.trainer import Trainer
 from ..training.watch import Watch
 from .streams import warn
+from .words import flag_of, with_flags
 
 INTERRUPTED = 130
 
@@ -159,7 +159,7 @@ def add_train(commands: Any) -> None:
         "Ctrl-C saves the run; --resume continues it, with the same result as without a break. "
         "Defaults are in parentheses.",
     )  # fmt: skip
-    train.set_defaults(run=run_train)
+    train.set_defaults(run=run_train, parser=train)
     train.add_argument("file", metavar="FILE", nargs="?", help="text, - for the standard input")
     data = train.add_argument_group("tables")
     data.add_argument("--csv", metavar="FILE", help="table whose first line names the columns")
@@ -175,7 +175,7 @@ def add_train(commands: Any) -> None:
             if kind is bool:
                 how = {"action": argparse.BooleanOptionalAction}
             group.add_argument(
-                _flag(name), default=argparse.SUPPRESS, help=meaning + _default(name), **how
+                flag_of(name), default=argparse.SUPPRESS, help=meaning + _default(name), **how
             )
     run = train.add_argument_group("run")
     run.add_argument("--out", metavar="DIR", help="folder of the run (runs/ and the name of FILE)")
@@ -200,7 +200,7 @@ def add_predict(commands: Any) -> None:
         "predict", help="forecast a series or classify sequences of a table",
         description="Apply a forecaster or classifier to a table and print the result as CSV.",
     )  # fmt: skip
-    command.set_defaults(run=run_predict)
+    command.set_defaults(run=run_predict, parser=command)
     command.add_argument("model", metavar="MODEL", help="model file of `train`, or its folder")
     command.add_argument("--csv", metavar="FILE", required=True, help="table")
     command.add_argument("--threads", type=int, metavar="N", help="number of worker threads")
@@ -232,7 +232,7 @@ def _given(args: argparse.Namespace, task: str) -> dict[str, Any]:
         if name not in known:
             tasks = [t for t, kind in KINDS.items() if name in {f.name for f in fields(kind)}]
             raise ValueError(
-                f"argument '{_flag(name)}': expected only with the task {' or '.join(tasks)}, "
+                f"argument '{flag_of(name)}': expected only with the task {' or '.join(tasks)}, "
                 f"got it with {task}"
             )
     if task != "text" and "epochs" in given:
@@ -240,10 +240,6 @@ def _given(args: argparse.Namespace, task: str) -> dict[str, Any]:
             raise ValueError(f"argument '--epochs': expected a whole number, got {got}")
         given["epochs"] = int(given["epochs"])
     return given
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -254,8 +250,9 @@ def run_train(args: argparse.Namespace) -> int:
         raise ValueError("argument '--epochs': expected only one of --steps and --epochs")
     for name in ("eval_every", "checkpoint_every", "max_skips", "watch_gradients"):
         if (value := getattr(args, name)) is not None and value < 1:
-            raise ValueError(f"argument '{_flag(name)}': expected at least 1, got {value}")
-    name = "stdin" if args.file == "-" else Path(args.file or args.csv).stem
+            raise ValueError(f"argument '{flag_of(name)}': expected at least 1, got {value}")
+    data = args.csv if args.file is None else args.file
+    name = "stdin" if data == "-" else Path(data).stem
     out = Path(args.out) if args.out is not None else Path("runs") / name
     if not args.resume and (out / MODEL_FILE).exists() and not args.overwrite:
         cures = "--resume continues it, --overwrite replaces it"
@@ -271,7 +268,9 @@ def _loop(trainer: Trainer, args: argparse.Namespace, out: Path, text: bool) -> 
     progress, watch = Progress(trainer.steps, text=text), None
     trainer.provenance.command = args.typed
     if args.watch_gradients is not None:
-        watch = Watch(args.watch_gradients, say=partial(warn, "train"))
+        watch = Watch(
+            args.watch_gradients, say=lambda text: warn("train", with_flags(text, args.parser))
+        )
     with Interruption() as stop:
         try:
             over = trainer.fit(
@@ -321,7 +320,7 @@ def _same(given: dict[str, Any], options: RunOptions, out: Path) -> None:
     for name, value in given.items():
         if value != (old := getattr(options, name)):
             raise ValueError(
-                f"argument '{_flag(name)}': expected {old}, as the run in {str(out)!r} has it, "
+                f"argument '{flag_of(name)}': expected {old}, as the run in {str(out)!r} has it, "
                 f"got {value}"
             )
 

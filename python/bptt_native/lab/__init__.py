@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments.names import with_guess
 from ..arguments.values import integer, message, refuse_type
 from ..runtime.files import replace
 from . import benchmark_tasks, clipping, initialisation, long_range, pascanu, vanish_explode
@@ -199,7 +200,8 @@ def _find(name: object, where: str) -> Experiment:
     if not isinstance(name, str):
         refuse_type(name, where, "name", "the name of an experiment")
     if name not in EXPERIMENTS:
-        raise LookupError(message(where, "name", f"one of {', '.join(EXPERIMENTS)}", name))
+        got = with_guess(name, EXPERIMENTS)
+        raise LookupError(message(where, "name", f"one of {', '.join(EXPERIMENTS)}", got))
     return EXPERIMENTS[name]
 
 
