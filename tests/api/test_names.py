@@ -1,8 +1,9 @@
 """Names that people guess, and the messages that lead from them to the names of the package."""
 
 import inspect
-import re
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 import bptt_native as bn
@@ -84,29 +85,136 @@ def test_advice_where_no_name_fits() -> None:
     assert suggestion("qqq", GRU) == ""
 
 
-CONSTRUCTORS = [
+LAYER = bn.GRU(3, 4)
+NET = bn.Model("gru", input_size=3, hidden_size=4, output_size=2)
+STREAM = NET.stream()
+X, Y = np.zeros((2, 1, 3), np.float32), np.zeros((2, 1), int)
+TAPE = LAYER.forward(X)[2]
+GRADIENTS = LAYER.backward(TAPE, None)
+
+# Calls, the class of the error and its text.
+CALLS = [
+    # constructors
     (lambda: bn.GRU(3, 4, drop_out=0.1),
      "GRU: unexpected argument 'drop_out'; did you mean 'dropout'?"),
     (lambda: bn.RNN(3, 4, activation="relu"),
      "RNN: unexpected argument 'activation'; did you mean 'nonlinearity'?"),
     (lambda: bn.LSTM(3, 4, recurrent_activation="sigmoid"),
      "LSTM: unexpected argument 'recurrent_activation'; the gates are sigmoid functions"),
-    (lambda: bn.MinGRU(3, 4, foo=1),
-     "MinGRU: unexpected argument 'foo'; the arguments are input_size, hidden_size, num_layers, "
-     "bias, batch_first, dtype, compute, seed, init, bidirectional, dropout, variational, zoneout"),
     (lambda: bn.Model("lstm", input_size=3, units=4, output_size=2),
      "Model: unexpected argument 'units'; did you mean 'hidden_size'?"),
     (lambda: bn.Model("lstm", input_size=3, hidden_size=4, output_size=2, learning_rate=1),
      "Model: unexpected argument 'learning_rate'; did you mean 'lr'?"),
     (lambda: bn.Model("lstm", input_size=3, hidden_size=4, output_size=2, xyzzy=1),
      "Model: unexpected argument 'xyzzy'"),
+    (lambda: bn.SGD(LAYER, learning_rate=1),
+     "SGD: unexpected argument 'learning_rate'; did you mean 'lr'?"),
+    (lambda: bn.Adam(LAYER, beta_1=1), "Adam: unexpected argument 'beta_1'; did you mean 'betas'?"),
+    (lambda: bn.Init("chrono", timescale=3),
+     "Init: unexpected argument 'timescale'; did you mean 'time_scale'?"),
+    (lambda: bn.EarlyStopping(paitence=2),
+     "EarlyStopping: unexpected argument 'paitence'; did you mean 'patience'?"),
+    (lambda: NET.with_options(units=3),
+     "Model: unexpected argument 'units'; did you mean 'hidden_size'?"),
+    # methods
+    (lambda: LAYER(X, hidden=0),
+     "GRU.__call__: unexpected argument 'hidden'; did you mean 'state'?"),
+    (lambda: LAYER(input=X), "GRU.__call__: unexpected argument 'input'; did you mean 'x'?"),
+    (lambda: LAYER(X, mask=0), "GRU.__call__: unexpected argument 'mask'; did you mean 'lengths'?"),
+    (lambda: LAYER.forward(X, hx=0),
+     "GRU.forward: unexpected argument 'hx'; did you mean 'state'?"),
+    (lambda: LAYER.backward(TAPE, None, grad_clip=2),
+     "GRU.backward: unexpected argument 'grad_clip'; did you mean 'clip_step_norm'?"),
+    (lambda: LAYER.backward(TAPE, grad_output=0),
+     "GRU.backward: unexpected argument 'grad_output'; did you mean 'dy'?"),
+    (lambda: NET.train_step(x=X, y=Y),
+     "Model.train_step: unexpected argument 'y'; did you mean 'targets'?"),
+    (lambda: NET.train_step(X, Y, sample_weight=1),
+     "Model.train_step: unexpected argument 'sample_weight'; did you mean 'weights'?"),
+    (lambda: NET.eval_step(X, Y, return_output=True),
+     "Model.eval_step: unexpected argument 'return_output'; did you mean 'return_outputs'?"),
+    (lambda: NET.fit(X, Y, n_epochs=3),
+     "Model.fit: unexpected argument 'n_epochs'; did you mean 'epochs'?"),
+    (lambda: NET.fit(X=X, y=Y), "Model.fit: unexpected argument 'X'; did you mean 'x'?"),
+    (lambda: bn.fit(NET, X, Y, validation_data=(X, Y)),
+     "Model.fit: unexpected argument 'validation_data'; did you mean 'validation'?"),
+    (lambda: NET.optimizer.step(gradients=0),
+     "Adam.step: unexpected argument 'gradients'; did you mean 'grads'?"),
+    (lambda: NET.optimizer.set_group("rnn.*", lr=3),
+     "Adam.set_group: unexpected argument 'lr'; did you mean 'lr_scale'?"),
+    (lambda: STREAM.step(input=3),
+     "Stream.step: expected arguments (x, out=None), got 'input'"),
+    (lambda: STREAM.step(), "Stream.step: expected arguments (x, out=None), got no 'x'"),
+    (lambda: STREAM.step(1, 2, 3),
+     "Stream.step: expected arguments (x, out=None), got 3 arguments"),
+    (lambda: STREAM.step(1, x=2), "Stream.step: expected arguments (x, out=None), got 'x' twice"),
+    # missing arguments
+    (lambda: LAYER(),
+     "GRU.__call__: argument 'x': expected a float32 array of shape [T, N, 3] or [T, 3], or "
+     "integers"
+     " of shape [T, N] or [T], tokens from 0 to 2, with at least one step and one sequence, got "
+     "nothing"),
+    (lambda: LAYER.backward(),
+     "GRU.backward: argument 'tape': expected a tape of forward, got nothing"),
+    (lambda: NET.train_step(X),
+     "Model.train_step: argument 'targets': expected integers of shape [2, 1], classes from 0 to "
+     "1, "
+     "got nothing"),
+    (lambda: NET.optimizer.step(),
+     "Adam.step: argument 'grads': expected Gradients of a backward pass, got nothing"),
+    # functions
+    (lambda: bn.load(filename="m"), "load: unexpected argument 'filename'; did you mean 'path'?"),
+    (lambda: bn.clip_grad_norm_(GRADIENTS, threshold=1),
+     "clip_grad_norm_: unexpected argument 'threshold'; did you mean 'max_norm'?"),
+    (lambda: bn.set_num_threads(threads=1),
+     "set_num_threads: unexpected argument 'threads'; the arguments are n"),
+    (lambda: bn.tasks.adding(3, 4, random_state=1),
+     "adding: unexpected argument 'random_state'; did you mean 'rng'?"),
+    (lambda: bn.diagnostics.lyapunov(LAYER, X, warm_up=2),
+     "lyapunov: unexpected argument 'warm_up'; did you mean 'discard'?"),
+    # names of parameters
+    (lambda: LAYER.freeze("weight_hh"),
+     "GRU.freeze: argument 'names': expected one of weight_ih_l0, weight_hh_l0, bias_ih_l0, "
+     "bias_hh_l0, got 'weight_hh' (did you mean 'weight_hh_l0'?)"),
+    (lambda: LAYER.parameters["weight_hh"],
+     "no parameter 'weight_hh'; did you mean 'weight_hh_l0'?"),
+    (lambda: GRADIENTS["recurrent_kernel"],
+     "no parameter 'recurrent_kernel'; did you mean 'weight_hh_l0'?"),
+    (lambda: GRADIENTS["qqq"],
+     "no parameter 'qqq'; the names are weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0"),
+    (lambda: LAYER.load_state_dict({**LAYER.state_dict(), "weight_h": 1}),
+     "GRU.load_state_dict: argument 'state_dict': expected exactly the names weight_ih_l0, "
+     "weight_hh_l0, bias_ih_l0, bias_hh_l0, got the unknown 'weight_h'"),
+    # attributes
+    (lambda: NET.learning_rate,
+     "'Model' object has no attribute 'learning_rate'; did you mean 'lr'?"),
+    (lambda: NET.predict_proba,
+     "'Model' object has no attribute 'predict_proba'; did you mean 'predict'?"),
+    (lambda: NET.optimizer.learning_rate,
+     "'Adam' object has no attribute 'learning_rate'; did you mean 'lr'?"),
+    (lambda: LAYER.weights, "'GRU' object has no attribute 'weights'; did you mean 'parameters'?"),
+    (lambda: LAYER.num_layer,
+     "'GRU' object has no attribute 'num_layer'; did you mean 'num_layers'?"),
+    (lambda: LAYER.zero_grad,
+     "'GRU' object has no attribute 'zero_grad'; every backward pass returns new gradients"),
+    (lambda: GRADIENTS.flows, "'Gradients' object has no attribute 'flows'; did you mean 'flow'?"),
+    (lambda: STREAM.states, "'Stream' object has no attribute 'states'; did you mean 'state'?"),
+    (lambda: bn.Lstm, "module 'bptt_native' has no attribute 'Lstm'; did you mean 'LSTM'?"),
+    (lambda: bn.Sequential,
+     "module 'bptt_native' has no attribute 'Sequential'; did you mean 'Model'?"),
+    # values
+    (lambda: bn.RNN(3, 4, nonlinearity="swish"),
+     "RNN: argument 'nonlinearity': expected one of 'tanh', 'relu', 'sigmoid', 'identity', "
+     "'softplus', 'elu', 'hard_sigmoid', 'softsign', 'leaky_relu', 'silu', got 'swish' (did you "
+     "mean 'silu'?)"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("call", "text"), CONSTRUCTORS)
-def test_constructors(call: object, text: str) -> None:
-    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
-        call()  # type: ignore[operator]
+@pytest.mark.parametrize(("call", "text"), CALLS, ids=[text for _, text in CALLS])
+def test_messages(call: Callable[[], object], text: str) -> None:
+    with pytest.raises((TypeError, ValueError, AttributeError, KeyError)) as caught:
+        call()
+    assert caught.value.args[0] == text
 
 
 def test_functions() -> None:

@@ -76,7 +76,7 @@ def test_a_bad_state_dict_changes_nothing(cell):
     one_less = {k: v for k, v in good.items() if k != last}
     cases = {
         f"got no {last}": one_less,
-        "the unknown more": good | {"more": np.ones(3, "f4")},
+        "the unknown 'more'": good | {"more": np.ones(3, "f4")},
         "'bias_ih_l0': expected a float32 array": good | {"bias_ih_l0": np.ones(3, "f4")},
         "got a float64 array": good | {"bias_ih_l0": before["bias_ih_l0"].astype("f8")},
         "got None": good | {"bias_ih_l0": None},

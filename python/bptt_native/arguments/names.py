@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from inspect import CO_VARARGS, CO_VARKEYWORDS, Parameter, signature
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-P = ParamSpec("P")
-Result = TypeVar("Result")
+It = TypeVar("It", bound=Callable[..., Any])  # a function or class
 
+NOTHING = object()  # the value of a required argument that was not passed
 MOST_LISTED = 24  # names in an error without a suggestion
 
 # Own names, each with the names that PyTorch, Keras, scikit-learn, ONNX and others have for the
@@ -70,6 +71,7 @@ FOREIGN = {
     "clip_norm": "grad_clip gradient_clip clipnorm global_clipnorm max_norm max_grad_norm clip "
     "gradient_clip_val grad_norm_clip clip_gradient clip_gradients clip_grad grad_clipping "
     "gradient_clipping clip_grad_norm cell_clip grad_clip_norm clipping_threshold",
+    "clip_step_norm": "clip_norm grad_clip max_norm clip grad_clip_norm clipnorm",
     "clip_value": "clipvalue max_value grad_clip_value clip_grad_value",
     "max_norm": "clip_norm threshold max_grad_norm",
     "truncation": "tbptt bptt tbptt_steps truncate truncated_bptt k1 k2 bptt_steps",
@@ -84,7 +86,9 @@ FOREIGN = {
     "resets": "done dones reset episode_starts is_first starts",
     "weights": "sample_weight sample_weights weight loss_weights",
     "training": "train is_training",
-    "draw": "seed generator",
+    "draw": "seed generator rng",
+    "kind": "proba probabilities return_proba output as_labels type method logits",
+    "lr_scale": "lr learning_rate",
     "flow": "record_flow gradient_flow return_flow",
     "tape": "cache ctx",
     "dy": "grad_output grad_y dout dh grad",
@@ -99,9 +103,11 @@ FOREIGN = {
     "validation_set x_val",
     "validation_split": "validation_fraction val_split valid_fraction test_size",
     "early_stopping": "patience early_stop earlystopping n_iter_no_change",
+    "rng": "random_state seed generator random random_seed",
     "patience": "n_iter_no_change",
     "schedule": "lr_schedule scheduler lr_scheduler learning_rate_schedule",
     "warmup": "warmup_steps num_warmup_steps warm_up",
+    "discard": "warmup warm_up burn_in burnin transient skip",
     "callbacks": "callback hooks on_epoch_end",
     "metrics": "metric scoring scorer",
     "verbose": "verbosity progress quiet show_progress progress_bar disp",
@@ -372,6 +378,26 @@ def missing_attribute(
     return AttributeError(f"{kind} has no attribute {name!r}{end}", name=name)
 
 
+def missing_key(name: object, known: Iterable[str]) -> KeyError:
+    """Return the error about a parameter that does not exist.
+
+    Parameters
+    ----------
+    name : object
+        The key that was looked up.
+    known : iterable of str
+        The names of the parameters.
+
+    Returns
+    -------
+    KeyError
+        For example "no parameter 'weight_hh'; did you mean 'weight_hh_l0'?".
+    """
+    known = list(known)
+    end = suggestion(name, known) if isinstance(name, str) else ""
+    return KeyError(f"no parameter {name!r:.80}{end or '; the names are ' + ', '.join(known)}")
+
+
 class Guided:
     """A base class whose objects suggest an attribute for one that they do not have."""
 
@@ -402,47 +428,83 @@ def refuse_unknown(where: str, function: Callable[..., Any], given: Iterable[str
     TypeError
         If there is one.
     """
-    from inspect import Parameter, signature
-
     kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     parameters = signature(function).parameters.values()
-    known = [p.name for p in parameters if p.kind in kinds and p.name != "self"]
+    known = [p.name for p in parameters if p.kind in kinds and p.name not in ("self", "cls")]
     for name in given:
         if name not in known:
             raise unexpected_argument(where, name, known) from None
 
 
-def _place(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
+def guided(it: It) -> It:
+    """Make a function, or the methods of a class, suggest an argument for an unknown one.
+
+    Parameters
+    ----------
+    it : function or class
+        A function is called as before, in a ``try`` block. Functions that are called so often that
+        even this counts have an argument ``**unknown: Never`` instead, which they pass to
+        `refuse_unknown` if it is not empty. The signature hides it. Their required arguments are
+        `NOTHING` by default, so that they begin even if an argument has another name; their checks
+        refuse it. Functions with another ``**`` argument are left as they are. Of a class, the
+        constructor, ``__call__`` and all public methods are treated in this way.
+
+    Returns
+    -------
+    function or class
+        The function with the same signature, or the class itself.
+    """
+    if isinstance(it, type):
+        for name, method in list(vars(it).items()):
+            public = name in ("__init__", "__call__") or not name.startswith("_")
+            if public and isinstance(method, FunctionType):
+                setattr(it, name, guided(method))
+        if issubclass(it, tuple):
+            it.__new__ = staticmethod(guided(it.__new__))  # type: ignore[method-assign]
+        return it
+    assert isinstance(it, FunctionType)
+    code = it.__code__
+    if code.co_flags & CO_VARKEYWORDS:
+        fixed = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & CO_VARARGS)
+        if code.co_varnames[fixed] == "unknown":
+            whole = signature(it)
+            known = [p for p in whole.parameters.values() if p.name != "unknown"]
+            it.__signature__ = whole.replace(parameters=known)  # type: ignore[attr-defined]
+            required = code.co_argcount - len(it.__defaults__ or ()) - 1  # without self
+            it.__defaults__ = (NOTHING,) * required + (it.__defaults__ or ())
+        return it
+
+    @wraps(it)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return it(*args, **kwargs)
+        except TypeError as error:
+            trace = error.__traceback__
+            if kwargs and trace is not None and trace.tb_next is None:  # the function did not begin
+                refuse_unknown(_place(it, args), it, kwargs)
+            raise
+
+    return cast(It, call)
+
+
+def _place(function: FunctionType, args: tuple[Any, ...]) -> str:
     """Return the name of a function for messages: methods by the class of the object."""
     owner, dot, name = function.__qualname__.rpartition(".")
     if not dot or owner.endswith("<locals>"):
         return name
-    owner = type(args[0]).__name__ if args and not isinstance(args[0], type) else owner
-    return owner if name == "__init__" else f"{owner}.{name}"
+    if args:
+        owner = (args[0] if isinstance(args[0], type) else type(args[0])).__name__
+    return owner if name in ("__init__", "__new__") else f"{owner}.{name}"
 
 
-def guided(function: Callable[P, Result]) -> Callable[P, Result]:
-    """Make a function suggest an argument for one by name that it does not have.
+def guide(module: dict[str, Any], names: Iterable[str]) -> None:
+    """Apply `guided` to the functions among some names of a module.
 
     Parameters
     ----------
-    function : callable
-        A function without ``**kwargs``. It is called as before, in a ``try`` block.
-
-    Returns
-    -------
-    callable
-        The function, with the same signature.
+    module : dict
+        ``globals()`` of the module.
+    names : iterable of str
+        Its public names.
     """
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-        try:
-            return function(*args, **kwargs)
-        except TypeError as error:
-            trace = error.__traceback__
-            if kwargs and trace is not None and trace.tb_next is None:  # the function did not begin
-                refuse_unknown(_place(function, args), function, kwargs)
-            raise
-
-    return call
+    module.update({n: guided(module[n]) for n in names if isinstance(module[n], FunctionType)})

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .names import with_guess
+from .names import NOTHING, with_guess
 
 Array = npt.NDArray[Any]
 Choice = TypeVar("Choice")
@@ -122,6 +122,8 @@ def describe(value: object) -> str:
         name = "structured" if value.dtype.names else name
         order = ", byte-swapped" if not value.dtype.isnative else ""
         return f"{_article(name)} {name} {kind} of shape {list(value.shape)}{order}"
+    if value is NOTHING:
+        return "nothing"
     if value is None or isinstance(value, bool | np.bool_):
         return str(value)
     if isinstance(value, int | float | complex | np.number):

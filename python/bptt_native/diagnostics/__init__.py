@@ -1,5 +1,6 @@
 """Diagnostics of gradients in recurrent nets: measurements on layers and models."""
 
+from ..arguments.names import guide as _guide
 from .activity import OmegaRatios, Saturation, omega_ratios, saturation
 from .clipping import ClippingStatistics, clipping, running_quantiles
 from .connectivity import Connectivity, connectivity
@@ -47,3 +48,5 @@ __all__ = [
     "spectral_radius",
     "truncation_bias",
 ]
+
+_guide(globals(), __all__)

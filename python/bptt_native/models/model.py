@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy.typing as npt
 
+from ..arguments.names import guided
 from ..nn.network import Network
 from ..options.attribute import OptionOf
 from ..options.constructor import from_arguments
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 # import of the package takes.
 
 
+@guided
 class Model(Network):
     """Recurrent layers with a linear readout, a loss on it and an optimiser.
 

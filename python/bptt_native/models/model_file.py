@@ -6,10 +6,12 @@ import os
 import warnings
 
 from .. import _core
+from ..arguments.names import guided
 from ..arguments.values import file_name
 from .model import Model
 
 
+@guided
 def load(path: str | os.PathLike[str]) -> Model:
     """Load a model file that `Model.save` wrote.
 

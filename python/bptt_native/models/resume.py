@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arguments.names import guided
 from ..arguments.values import integer
 from ..runtime.files import path_of
 from ..training.fit import FitResult, FitTrainer, run
@@ -17,6 +18,7 @@ from .model import Model
 from .model_file import load
 
 
+@guided
 def resume(
     path: str | Path,
     x: Any,

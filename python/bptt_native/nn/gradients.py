@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from .. import _core
+from ..arguments.names import Guided, guided, missing_key
 from ..arguments.values import Array, message, number, refuse_type
 from .flow import Flow, FlowDetail
 
@@ -97,7 +98,7 @@ class UpdateResult(NamedTuple):
     clip_angle: float
 
 
-class Gradients(Mapping[str, Array]):
+class Gradients(Guided, Mapping[str, Array]):
     """Gradients of a loss with respect to the parameters, the input and the initial states.
 
     A mapping from parameter names to views of one flat vector: ``grads["weight_hh_l0"]``.
@@ -192,7 +193,10 @@ class Gradients(Mapping[str, Array]):
         return Gradients(self._flat.copy(), self._layout, **rest)
 
     def __getitem__(self, name: str) -> Array:
-        start, stop, shape = self._layout[name]
+        try:
+            start, stop, shape = self._layout[name]
+        except KeyError:
+            raise missing_key(name, self._layout) from None
         return self._flat[start:stop].reshape(shape)
 
     def __iter__(self) -> Iterator[str]:
@@ -282,6 +286,7 @@ def _threshold(value: object, where: str, argument: str) -> float:
     return real
 
 
+@guided
 def clip_grad_norm_(grads: Gradients, max_norm: float, eps: float = 0.0) -> float:
     """Rescale gradients in place if their global norm exceeds a threshold.
 
@@ -320,6 +325,7 @@ def clip_grad_norm_(grads: Gradients, max_norm: float, eps: float = 0.0) -> floa
     )
 
 
+@guided
 def clip_grad_value_(grads: Gradients, value: float) -> None:
     """Clamp every element of the gradients to [-value, value], in place. NaN stays NaN.
 
@@ -343,6 +349,7 @@ def clip_grad_value_(grads: Gradients, value: float) -> None:
     _core.clip_grad_value(flat, _threshold(value, "clip_grad_value_", "value"))
 
 
+@guided
 def clip_grad_tensor_norm_(grads: Gradients, max_norm: float) -> dict[str, float]:
     """Rescale the gradient of each parameter tensor in place if its norm exceeds a threshold.
 

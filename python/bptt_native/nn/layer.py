@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Never, TypeVar
 
 import numpy.typing as npt
 
 from .. import _core
+from ..arguments.names import guided, refuse_unknown
 from ..arguments.values import Array, dtype_name, flag, integer
 from ..options.attribute import OptionOf
 from ..options.from_engine import DEFAULTS
@@ -21,6 +22,7 @@ from .parameters import Parameterised, draw_of
 S = TypeVar("S")  # the states: an array, or (h, c)
 
 
+@guided
 class Layer(Parameterised, Generic[S]):
     """Base class of `RNN`, `LSTM`, `GRU` and `MinGRU`, which are the classes to use."""
 
@@ -53,6 +55,7 @@ class Layer(Parameterised, Generic[S]):
         training: bool = False,
         noise: bool = False,
         draw: int | None = None,
+        **unknown: Never,
     ) -> tuple[Array, S]:
         """Compute the states of all steps, without a tape for `backward`.
 
@@ -107,6 +110,8 @@ class Layer(Parameterised, Generic[S]):
         Python's numbers, also in lists, have no dtype: floats are rounded to the layer's dtype, and
         integers that it cannot represent exactly are refused.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.__call__", Layer.__call__, unknown)
         if training is False and noise is False and draw is None:  # the usual way, and quick
             return self._native.call(x=x, state=state, lengths=lengths, resets=resets)
         where = f"{type(self).__name__}.__call__"
@@ -127,6 +132,7 @@ class Layer(Parameterised, Generic[S]):
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
         draw: int | None = None,
+        **unknown: Never,
     ) -> tuple[Array, S, _core.Tape]:
         """Compute the states of all steps as in training, and record a tape for `backward`.
 
@@ -150,6 +156,8 @@ class Layer(Parameterised, Generic[S]):
         TypeError, ValueError, IndexError
             As in `__call__`.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.forward", Layer.forward, unknown)
         chosen = self._draws
         if draw is not None:
             chosen = draw_of(draw, f"{type(self).__name__}.forward")
@@ -170,6 +178,7 @@ class Layer(Parameterised, Generic[S]):
         clip_step_norm: float | None = None,
         truncation: tuple[int, int] | None = None,
         omega: float = 0.0,
+        **unknown: Never,
     ) -> Gradients:
         """Compute gradients of the parameters, input and initial states by BPTT.
 
@@ -223,6 +232,8 @@ class Layer(Parameterised, Generic[S]):
         Graves 2013, arXiv:1308.0850; `truncation`: Williams & Peng 1990, Sutskever 2013; `omega`:
         arXiv:1211.5063.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.backward", Layer.backward, unknown)
         return self._native.backward(
             tape=tape,
             dy=dy,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import Any, Never, Self
 
 import numpy.typing as npt
 
 from .. import _core
+from ..arguments.names import guided, refuse_unknown
 from ..arguments.values import Array, choice, file_name, flag
 from ..options.from_engine import DEFAULTS, model_config
 from ..options.to_engine import model_options
@@ -21,6 +22,7 @@ from .stream import WEIGHTS, Stream
 from .training_step import TrainingStep
 
 
+@guided
 class Network(TrainingStep):
     """Base class of `Model`: its passes, its optimiser and its file.
 
@@ -112,6 +114,7 @@ class Network(TrainingStep):
         training: bool = False,
         noise: bool = False,
         draw: int | None = None,
+        **unknown: Never,
     ) -> tuple[Array, State]:
         """Compute the outputs, without a tape for `backward`.
 
@@ -141,6 +144,8 @@ class Network(TrainingStep):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.__call__", Network.__call__, unknown)
         where = "Model.__call__"
         masks, noisy = flag(training, where, "training"), flag(noise, where, "noise")
         return self._native.call(
@@ -157,6 +162,7 @@ class Network(TrainingStep):
         lengths: npt.ArrayLike | None = None,
         resets: npt.ArrayLike | None = None,
         draw: int | None = None,
+        **unknown: Never,
     ) -> tuple[Array, State, _core.Tape]:
         """Compute the outputs as in training, and record a tape for `backward`.
 
@@ -182,6 +188,8 @@ class Network(TrainingStep):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.forward", Network.forward, unknown)
         chosen = None if draw is None else draw_of(draw, "Model.forward")
         return self._native.forward(x=x, state=state, lengths=lengths, resets=resets, draw=chosen)
 
@@ -198,6 +206,7 @@ class Network(TrainingStep):
         clip_step_norm: float | None = None,
         truncation: tuple[int, int] | None = None,
         omega: float = 0.0,
+        **unknown: Never,
     ) -> Gradients:
         """Compute gradients of the parameters, input and initial states from dL/d out by BPTT.
 
@@ -222,6 +231,8 @@ class Network(TrainingStep):
         TypeError, ValueError, RuntimeError
             As in `LSTM.backward`.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.backward", Network.backward, unknown)
         return self._native.backward(
             tape=tape,
             dy=dout,

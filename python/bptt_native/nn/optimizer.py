@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Never, Self
 
 import numpy as np
 
 from .. import _core
 from ..arguments.arrays import convert
+from ..arguments.names import Guided, guided, refuse_unknown
 from ..arguments.values import Array, integer, message, number, refuse_type
 from ..options.table import OPTIMIZER_ARGUMENTS
 from ..options.to_engine import optimizer_options
@@ -19,7 +20,8 @@ from .parameters import Parameterised
 MOST_STEPS = 2**53  # the largest count of steps
 
 
-class Optimizer:
+@guided
+class Optimizer(Guided):
     """Base class of the optimisers `SGD`, `Adagrad`, `Adam`, `RMSprop` and `Lion`."""
 
     __slots__ = ("_config", "_native", "_owner")
@@ -121,7 +123,7 @@ class Optimizer:
         for name in chosen:
             self._native.set_group(name, scale, decay)
 
-    def step(self, grads: Gradients) -> bool:
+    def step(self, grads: Gradients, **unknown: Never) -> bool:
         """Update the parameters once.
 
         Parameters
@@ -142,6 +144,8 @@ class Optimizer:
         RuntimeError
             If 2**53 steps have been counted.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.step", Optimizer.step, unknown)
         owner = self._owner
         if type(grads) is Gradients and grads._layout is owner._layout:
             return self._native.step(grads._flat)

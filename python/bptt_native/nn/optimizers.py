@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ..arguments.names import guided
 from ..arguments.values import choice
 from .optimizer import Optimizer
 from .parameters import Parameterised
@@ -15,6 +16,7 @@ RMSPROP_DEFAULTS = {
 }
 
 
+@guided
 class SGD(Optimizer):
     """Gradient descent with momentum, as ``torch.optim.SGD``.
 
@@ -66,6 +68,7 @@ class SGD(Optimizer):
         )  # fmt: skip
 
 
+@guided
 class Adagrad(Optimizer):
     """Adagrad: s += g^2; w -= lr * g / (sqrt(s) + eps).
 
@@ -110,6 +113,7 @@ class Adagrad(Optimizer):
         )
 
 
+@guided
 class Adam(Optimizer):
     """Adam with bias correction; its weight decay is decoupled (AdamW).
 
@@ -161,6 +165,7 @@ class Adam(Optimizer):
         )  # fmt: skip
 
 
+@guided
 class RMSprop(Optimizer):
     """RMSprop, as ``torch.optim.RMSprop`` or in Graves' form.
 
@@ -228,6 +233,7 @@ class RMSprop(Optimizer):
         )  # fmt: skip
 
 
+@guided
 class Lion(Optimizer):
     """Lion: every step has the same size, and the sign of a mean of the gradients.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .. import _core
 from ..arguments.arrays import convert
+from ..arguments.names import missing_key
 from ..arguments.values import Array, flag, refuse_type
 from .gradients import Layout
 
@@ -212,7 +213,7 @@ class Parameters(Mapping[str, Parameter]):
 
     def __getitem__(self, name: str) -> Parameter:
         if name not in self._owner._layout:
-            self._refuse(name)
+            raise missing_key(name, self)
         return Parameter(self._owner, name)
 
     def __setitem__(self, name: str, values: npt.ArrayLike) -> None:
@@ -230,9 +231,6 @@ class Parameters(Mapping[str, Parameter]):
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)
-
-    def _refuse(self, name: object) -> NoReturn:
-        raise KeyError(f"{name!r}: expected one of {', '.join(self)}")
 
     def __repr__(self) -> str:
         rows = "\n".join(f"  {parameter!r}" for parameter in self.values())

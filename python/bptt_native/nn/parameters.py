@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert, read
-from ..arguments.names import Guided
+from ..arguments.names import Guided, guided, with_guess
 from ..arguments.values import (
     Array,
     describe,
@@ -59,6 +59,7 @@ def draw_of(draw: object, where: str, random: bool = True) -> int:
     return integer(draw, where, "draw", 0, 2**64 - 1)
 
 
+@guided
 class Parameterised(Guided):
     """Base class of layers and models, which hands out copies of their parameters by name."""
 
@@ -154,7 +155,8 @@ class Parameterised(Guided):
         if not isinstance(state_dict, Mapping):
             refuse_type(state_dict, where, "state_dict", "a mapping of names to arrays")
         missing = [name for name in self._layout if name not in state_dict]
-        unknown = [str(name) for name in state_dict if name not in self._layout]
+        others = [str(name) for name in state_dict if name not in self._layout]
+        unknown = [with_guess(name, missing) for name in others]
         if missing or unknown:
             got = [f"no {', '.join(missing)}"] * bool(missing)
             got += [f"the unknown {', '.join(unknown)}"] * bool(unknown)
@@ -221,7 +223,7 @@ class Parameterised(Guided):
             if not isinstance(name, str):
                 refuse_type(name, where, argument, expected)
             if name not in self._layout:
-                raise ValueError(message(where, argument, expected, repr(name)))
+                raise ValueError(message(where, argument, expected, with_guess(name, self._layout)))
 
     def _frozen_names(self) -> list[str]:
         return [row.name for row in rows_of(self._params) if row.frozen]

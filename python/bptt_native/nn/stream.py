@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from ..arguments.names import Guided
 from .gradients import State
 
 # The weights that a stream reads, with the values of the engine's enumeration.
 WEIGHTS = {"model": 0, "bfloat16": 1, "int8": 2}
 
 
-class Stream(_core.Stream):
+class Stream(Guided, _core.Stream):
     """A model's forward pass over one sequence, one step per call; made by `Model.stream`.
 
     A stream keeps the weights that the model had when the stream was made, so the model may go on

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any, Literal, Never, overload
 
 import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert
+from ..arguments.names import guided, refuse_unknown
 from ..arguments.values import Array, flag
 from ..options.words import FlowLevel
 from .gradients import Gradients, State, StepResult, UpdateResult, like
 from .parameters import Parameterised, draw_of
 
 
+@guided
 class TrainingStep(Parameterised):
     """The training step of a `Model`, as one call and in parts."""
 
@@ -31,6 +33,7 @@ class TrainingStep(Parameterised):
         resets: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
         flow: FlowLevel = True,
+        **unknown: Never,
     ) -> StepResult:
         """Make one training step: forward pass, loss, BPTT, clipping and update.
 
@@ -74,6 +77,8 @@ class TrainingStep(Parameterised):
         RuntimeError
             If 2**53 steps have been counted.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.train_step", TrainingStep.train_step, unknown)
         return self._native.train_step(
             x=x,
             targets=targets,
@@ -129,6 +134,7 @@ class TrainingStep(Parameterised):
         training: bool = False,
         noise: bool = False,
         draw: int | None = None,
+        **unknown: Never,
     ) -> tuple[float, State] | tuple[float, State, Array]:
         """Compute the loss, without a tape and without changing the model.
 
@@ -159,6 +165,8 @@ class TrainingStep(Parameterised):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.eval_step", TrainingStep.eval_step, unknown)
         wanted = flag(return_outputs, "Model.eval_step", "return_outputs")
         masks = flag(training, "Model.eval_step", "training")
         noisy = flag(noise, "Model.eval_step", "noise")
@@ -241,6 +249,7 @@ class TrainingStep(Parameterised):
         accumulate: Gradients | None = None,
         flow: FlowLevel = True,
         draw: int | None = None,
+        **unknown: Never,
     ) -> tuple[StepResult, Gradients]:
         """Compute loss and gradient as `train_step` does, without clipping and update.
 
@@ -270,6 +279,8 @@ class TrainingStep(Parameterised):
         TypeError, ValueError, IndexError
             As in `train_step`.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.gradients", TrainingStep.gradients, unknown)
         return self._native.gradients(
             x=x,
             targets=targets,
@@ -283,7 +294,7 @@ class TrainingStep(Parameterised):
             draw=None if draw is None else draw_of(draw, "Model.gradients"),
         )
 
-    def apply(self, gradients: Gradients) -> UpdateResult:
+    def apply(self, gradients: Gradients, **unknown: Never) -> UpdateResult:
         """Clip gradients with the thresholds of the model, and update the parameters.
 
         Parameters
@@ -303,5 +314,7 @@ class TrainingStep(Parameterised):
         FloatingPointError
             As in `train_step`.
         """
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}.apply", TrainingStep.apply, unknown)
         flat = like(gradients, self._layout, self._dtype, "Model.apply", "gradients")
         return self._native.apply(flat)

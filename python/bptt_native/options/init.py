@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..arguments.names import guided
 
+
+@guided
 class Init(NamedTuple):
     """The initialisation of the parameters; the same seed gives the same bits on every platform.
 

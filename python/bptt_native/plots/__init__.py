@@ -4,6 +4,7 @@ Functions ``plot_*`` draw into axes, by default those of a new figure, and retur
 Functions ``*_figure`` return figures. None opens a window.
 """
 
+from ..arguments.names import guide as _guide
 from .base import (
     BLUE,
     GREEN,
@@ -40,3 +41,5 @@ __all__ = [
     "plot_gradient_norm", "plot_learning", "plot_lyapunov", "plot_norm_quantiles", "save_figure",
     "spectrum_figure", "training_figure",
 ]  # fmt: skip
+
+_guide(globals(), __all__)

@@ -1,9 +1,11 @@
 """Settings of the engine: threads, instruction set and subnormal numbers."""
 
 from .. import _core
+from ..arguments.names import guided
 from ..arguments.values import flag, integer
 
 
+@guided
 def set_num_threads(n: int) -> None:
     """Set the number of threads that large calls use, including the caller's thread.
 
@@ -36,6 +38,7 @@ def get_num_threads() -> int:
     return _core.get_num_threads()
 
 
+@guided
 def set_flush_subnormals(flush: bool) -> None:
     """Set whether the engine replaces subnormal numbers by zeros.
 

@@ -1,5 +1,6 @@
 """Synthetic tasks that measure recurrent learning. Each function generates a new batch."""
 
+from ..arguments.names import guide as _guide
 from .flip_flop import flip_flop
 from .sequences import (
     ADDING_BASELINE,
@@ -35,3 +36,5 @@ __all__ = [
     "flip_flop",
     "temporal_order",
 ]
+
+_guide(globals(), __all__)

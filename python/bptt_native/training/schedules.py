@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..arguments.names import guided
 from ..arguments.values import choice, integer, message, number
 
 Schedule = Callable[[int, Sequence[float]], float]
@@ -28,6 +29,7 @@ def _within(self: object, name: str, low: float, high: float) -> None:
         raise ValueError(message(where, name, expected, repr(value)))
 
 
+@guided
 @dataclass(frozen=True)
 class Constant:
     """Keep the learning rate."""
@@ -37,6 +39,7 @@ class Constant:
         return 1.0
 
 
+@guided
 @dataclass(frozen=True)
 class StepDecay:
     """Multiply by ``factor`` after every ``every`` steps."""
@@ -53,6 +56,7 @@ class StepDecay:
         return float(self.factor ** (step // self.every))
 
 
+@guided
 @dataclass(frozen=True)
 class Exponential:
     """Decay exponentially, by ``factor`` over ``every`` steps."""
@@ -69,6 +73,7 @@ class Exponential:
         return float(self.factor ** (step / self.every))
 
 
+@guided
 @dataclass(frozen=True)
 class Cosine:
     """Follow half a cosine from 1 to ``floor`` over ``steps`` steps (Loshchilov & Hutter 2017)."""
@@ -86,6 +91,7 @@ class Cosine:
         return self.floor + (1 - self.floor) * share
 
 
+@guided
 @dataclass(frozen=True)
 class Plateau:
     """Multiply by ``factor`` when the validation loss has stopped falling.
@@ -121,6 +127,7 @@ class Plateau:
         return scale
 
 
+@guided
 @dataclass(frozen=True)
 class Warmup:
     """Rise linearly over ``steps`` steps, from 1 / steps to 1, and then follow another schedule."""
@@ -220,6 +227,7 @@ def reads_losses(schedule: Any) -> bool:
     return not isinstance(schedule, Constant | StepDecay | Exponential | Cosine)
 
 
+@guided
 @dataclass(frozen=True)
 class EarlyStopping:
     """Stop when the validation results have stopped improving.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.names import guided
 from ..arguments.values import Array, integer
 from ..diagnostics import GradientFlow, recurrent_matrices, spectral_radius
 from ..diagnostics.activity import gate_flatness, gate_values, saturated
@@ -36,6 +37,7 @@ def _warn(text: str) -> None:
     warnings.warn(text, GradientWarning, stacklevel=2)
 
 
+@guided
 class Watch:
     """Looks at the gradient's flow at regular steps of training, and warnings.
 

@@ -33,17 +33,18 @@ class Signature {
   Struct read(PyObject* const* values, Py_ssize_t count, PyObject* keywords) const {
     Struct into;
     const Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-    if (static_cast<size_t>(count) > fields_.size()) refuse();
+    if (static_cast<size_t>(count) > fields_.size()) refuse(std::to_string(count) + " arguments");
     for (Py_ssize_t i = 0; i < count; ++i) into.*(fields_[size_t(i)].member) = values[i];
     for (Py_ssize_t i = 0; i < named; ++i) {
-      py::handle& place = into.*(fields_[find(PyTuple_GET_ITEM(keywords, i))].member);
-      if (place) refuse();
+      const Field<Struct, py::handle>& field = fields_[find(PyTuple_GET_ITEM(keywords, i))];
+      py::handle& place = into.*(field.member);
+      if (place) refuse("'" + std::string(field.name) + "' twice");
       place = values[count + i];
     }
     for (size_t i = 0; i < fields_.size(); ++i) {
       py::handle& place = into.*(fields_[i].member);
       if (place) continue;
-      if (i < required_) refuse();
+      if (i < required_) refuse("no '" + std::string(fields_[i].name) + "'");
       place = Py_None;
     }
     return into;
@@ -57,9 +58,11 @@ class Signature {
     for (size_t i = 0; i < names_.size(); ++i) {
       if (PyUnicode_Compare(names_[i], name) == 0) return i;
     }
-    refuse();
+    refuse("'" + py::cast<std::string>(name) + "'");
   }
-  [[noreturn]] void refuse() const { throw py::type_error(std::string(text_) + ", got others"); }
+  [[noreturn]] void refuse(const std::string& got) const {
+    throw py::type_error(std::string(text_) + ", got " + got);
+  }
 
   const char *text_, *object_;
   size_t required_;
