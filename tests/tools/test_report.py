@@ -1,10 +1,7 @@
-"""The report: its data, the escaping of texts, and the page in a browser."""
+"""The report: its data, and the escaping of texts."""
 
 import json
 import re
-import shutil
-import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,43 +12,18 @@ from bptt_native.apps.sampling import load_text_model
 from bptt_native.apps.tables import Table
 from bptt_native.apps.text import TextOptions, TextTrainer
 from bptt_native.cli.main import main
-from bptt_native.diagnostics import connectivity, lyapunov
+from bptt_native.diagnostics import lyapunov
 from bptt_native.report import collect, page
-from bptt_native.report.data import _short as short
+from bptt_native.report.findings import findings, measurements, result
 from bptt_native.training.gradient_record import GradientRecord, LayerRecord, read_records
 from bptt_native.training.history import LOSS, HistoryRow, read_history
-
-NASTY = "</script><b>&\"'`\\ ${x}@data@ שלום عربى e\u0301 \u2028\u2029\u200f\u0000\t\r\n \U0001f600"
-STATUS = "return document.getElementById('status').innerText"
-CHOSEN = "return document.querySelector('#line .chosen').dataset.k"
-SHARES = (0.05, 0.1, 0.25, 0.5)  # the values of the page's slider
+from bptt_native.training.schedules import EarlyStopping
+from helpers.report_runs import NASTY, carried, dependence, make_text_run, pair
 
 
 @pytest.fixture(scope="module")
 def text_run(tmp_path_factory):
-    """A text run that was watched, on a text of characters that have to be escaped."""
-    out = tmp_path_factory.mktemp("report") / "a <run> & more"
-    options = TextOptions(hidden=24, embedding=12, layers=2, seq_len=20, batch=8, steps=60,
-                          clip_norm=0.5)  # fmt: skip
-    text = (NASTY + "the quick brown fox jumps over the lazy dog; ") * 60
-    trainer = TextTrainer(text, options)
-    trainer.fit(out, watch=Watch(5, say=[].append))
-    return SimpleNamespace(out=out, text=text, line=text[70:150])
-
-
-def pair(vocabulary, text):
-    tokens = vocabulary.encode(text)
-    return tokens[:-1], tokens[1:]
-
-
-def dependence(model, x, outputs):
-    return connectivity(model, x[:, None], outputs).matrix
-
-
-def carried(html):
-    """The data that a page carries."""
-    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
-    return json.loads(match[1])
+    return make_text_run(tmp_path_factory.mktemp("report"))
 
 
 def test_what_is_gathered(text_run):
@@ -63,7 +35,7 @@ def test_what_is_gathered(text_run):
     np.testing.assert_allclose(history["loss"], [r.loss / np.log(2) for r in rows], rtol=1e-4)
     np.testing.assert_allclose(history["norm"], [r.grad_norm for r in rows], rtol=1e-4)
     assert [p[0] for p in history["valid"]] == [r.step for r in rows if r.valid_loss is not None]
-    assert data["clip"]["threshold"] == 0.5
+    assert data["clip"]["threshold"] == 0.2
     flow = data["flow"]
     assert flow["steps"] == [r.step for r in records] == list(range(0, 61, 5))
     for layer in (0, 1):
@@ -74,7 +46,7 @@ def test_what_is_gathered(text_run):
     assert len(data["spectrum"]) == 8
     model, vocabulary, _ = load_text_model(text_run.out / "model.safetensors")
     block = np.split(model.state_dict()["rnn.weight_hh_l1"], 4)[2]
-    found = next(b for b in data["spectrum"] if b["name"] == "layer 2, g")
+    found = next(b for b in data["spectrum"] if (b["layer"], b["gate"]) == (2, "g"))
     assert found["radius"] == pytest.approx(np.abs(np.linalg.eigvals(block)).max(), rel=1e-4)
     assert found["usual"]
     fresh = np.split(bn.Model(**model.config).state_dict()["rnn.weight_hh_l1"], 4)[2]
@@ -110,8 +82,11 @@ def test_no_text_breaks_the_page(text_run):
     html = page(collect(text_run.out, NASTY))
     assert html.count("<script") == html.count("</script>") == 2
     assert "<title>a &lt;run&gt; &amp; more</title>" in html
+    session = next(g["rows"] for g in carried(html)["facts"] if g["title"] == "Session")
+    assert session[-1] == ["command line", "", f"bptt-native train {NASTY}"]
     assert "".join(carried(html)["memory"]["cells"]) == NASTY
     assert "\u2028" not in html
+    assert "\u0000" not in html
     assert set(re.findall(r"https?://[^\"' ]*", html)) == {"http://www.w3.org/2000/svg"}
 
 
@@ -148,7 +123,9 @@ def test_runs_on_tables(tmp_path, capsys):
     assert main(["train", *given, *common, str(wave)]) == 0
     given = ["--csv", str(tmp_path / "rows.csv"), "--sequence", "seq", "--label", "label"]
     assert main(["train", *given, *common, str(labels)]) == 0
-    forecast, predicted = collect(wave)["results"], collect(labels)["results"]
+    shown = [collect(wave), collect(labels)]
+    forecast, predicted = shown[0]["results"], shown[1]["results"]
+    check_tables(shown[0]["result"], shown[1]["result"], capsys.readouterr().out)
     assert forecast["forecast"]["column"] == "w<a>ve"
     assert len(forecast["forecast"]["forecast"]) == 24
     assert np.sum(predicted["confusion"]["counts"]) == 6
@@ -169,63 +146,168 @@ def test_runs_on_tables(tmp_path, capsys):
     assert all(len(s["y"]) == 6 and min(s["y"]) > 0 for s in shown)
 
 
+def check_tables(forecast, labels, said):
+    """The tables of results have the numbers that `train` has printed."""
+    (table,) = forecast["tables"]
+    assert [row[0] for row in table["rows"]] == ["LSTM", "persistence", "linear AR(9)"]
+    names = ["lstm network", "persistence", "linear AR(9)"]
+    for name, (_, error, _) in zip(names, table["rows"], strict=True):
+        printed = float(re.search(rf"{re.escape(name)} +(\S+)", said)[1])
+        assert float(error) == pytest.approx(printed, rel=1e-3)
+    assert forecast["headline"] == f"Mean squared error {table['rows'][0][1]} on 24 test rows"
+    (table,) = labels["tables"]
+    printed = re.search(r"test accuracy ([\d.]+)% \((\d) of 6\); always 'class 0': ([\d.]+)%", said)
+    assert table["rows"] == [
+        ["LSTM", f"{float(printed[1]):.1f}\u00a0%", f"{printed[2]} of 6"],
+        ["always 'class 0'", f"{float(printed[3]):.1f}\u00a0%", "2 of 6"],
+    ]
+
+
 def history_row(step, **values):
     usual = dict.fromkeys(HistoryRow.__dataclass_fields__, 0.0)
     return HistoryRow(**(usual | {"step": step, "valid_accuracy": None} | values))
 
 
+def result_of(rows, kind="arrays", found=None, origin=None, **options):
+    model = bn.Model("rnn", input_size=1, hidden_size=2, output_size=2)
+    model.tensors.update(options.pop("tensors", {}))
+    return result(model, rows, LOSS, kind, found or {}, origin, options)
+
+
 def test_what_is_not_finite_is_said_in_words():
     nan, inf = float("nan"), float("inf")
     row = history_row(1, loss=nan, valid_loss=None)
-    assert short([row], [], LOSS)[0] == (
-        "Loss of the last batch: not finite; no data were held out."
-    )
+    said = result_of([row])
+    assert said["headline"] == "Loss of the last batch: not finite (loss); no data were held out."
+    assert said["tables"] == []
     rows = [history_row(k, valid_loss=v) for k, v in enumerate((2.0, nan), 1)]
-    assert short(rows, [], LOSS)[0] == (
-        "Held-out data: the loss is not finite at the end, best 2 after 1 updates."
+    said = result_of(rows)
+    assert said["headline"] == "Loss not finite on held-out data after 2 updates"
+    assert said["tables"][0]["rows"] == [
+        ["RNN after 2 updates", "not finite"], ["RNN at its best, after 1 update", "2"],
+    ]  # fmt: skip
+    assert result_of(rows[1:])["tables"] == []
+    assert "no history" in result_of([])["headline"]
+    said = result_of([], found={"forecast": {"row": [1], "column": "v", "error": None}})
+    assert said["headline"] == "Mean squared error not finite on 1 test row"
+
+    def seen(h, growth, horizon=None, verdict="healthy"):
+        layer = LayerRecord(0, h, None, growth, (None, horizon), verdict, {}, {}, 1.0)
+        model = bn.Model("rnn", input_size=1, hidden_size=2, output_size=2)
+        (text,) = findings(model, [], [GradientRecord(9, len(h), 4, [layer])])
+        assert text.startswith("After 9 updates")
+        return text
+
+    assert "explodes in the top layer: ‖∂L/∂hₜ‖ is not finite 2 steps back" in seen(
+        [1.0, 5.0, inf], nan
     )
-    assert short(rows[1:], [], LOSS)[0] == "Held-out data: the loss was never finite."
-
-    def seen(h, growth, horizon=None):
-        layer = LayerRecord(0, h, None, growth, (None, horizon), "exploding", {}, {}, 1.0)
-        return short([], [GradientRecord(9, len(h), 4, [layer])], LOSS)[0].split("updates: ")[1]
-
-    assert seen([1.0, 5.0, inf], nan) == "exploding; its norm is not finite 2 steps back."
-    assert seen([0.0, 0.0], nan, 0) == (
-        "no gradient enters the layer; its norm is 0 at the loss's own step."
-    )
-    assert seen([1.0], nan) == "the sequences have only one step."
-    assert seen([1.0, 200.0], 200.0) == (
-        "exploding; it changes by a factor of 200 per step back, it never falls to 1 %."
-    )
+    assert "no gradient enters the top layer" in seen([0.0, 0.0], nan, 0)
+    assert "only one step" in seen([1.0], nan)
+    said = seen([1.0, 200.0], 200.0, verdict="exploding")
+    assert "grows by a factor of 200 on its way back" in said
+    assert "Try clip_norm" in said  # what to do about it
+    said = seen([1.0, 0.5, 0.001], 0.03, 2, "vanishing")
+    assert "vanishes 2 steps back (of 3; top layer): at most 1 % of ‖∂L/∂hₜ‖ is left" in said
+    assert "try an LSTM or GRU" in said
+    assert "more than 1 % of the gradient" in seen([1.0, 0.5, 0.1], 0.3)
+    for text in (seen([1.0, 0.5, 0.1], 0.3), seen([1.0], nan)):
+        assert "vanish" not in text
 
 
-def test_sequences_of_one_step(browser, tmp_path):
+def test_a_loss_that_rises_again_is_noted():
+    def said(*losses):
+        rows = [history_row(k, valid_loss=v) for k, v in enumerate(losses, 1)]
+        return findings(bn.Model("rnn", input_size=1, hidden_size=2, output_size=2), rows, [])
+
+    assert said(3.0, 2.0, 2.5, 3.0) == [
+        "The loss on the held-out data was lowest after 2 updates and has risen by 50\u00a0% "
+        "since: the model overfits. Early stopping, dropout or more data help."
+    ]
+    assert said(3.0, 2.0, 2.05, 2.1) == said(4.0, 3.0, 2.0, 1.0) == said(1.0, 5.0) == []
+
+
+def test_skipped_updates_are_noted():
+    rows = [history_row(1, skipped=True), history_row(2, skipped=False)]
+    model = bn.Model("rnn", input_size=1, hidden_size=2, output_size=2)
+    assert findings(model, rows, []) == [
+        "1 update was skipped, because the gradient was not finite."
+    ]
+
+
+def test_the_restored_parameters_are_those_of_the_result(tmp_path):
     rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((1, 20, 3)).astype(np.float32), rng.integers(0, 4, 20)
-    model = bn.Model("rnn", input_size=3, hidden_size=6, output_size=4, targets="last")
-    fit(model, x, y, steps=2, out=tmp_path, watch=Watch(1, say=[].append))
-    assert main(["report", str(tmp_path)]) == 0
-    shown = Page(browser, tmp_path / "report.html").open(700)
-    text = shown.run("return document.getElementById('flow').innerText")
-    assert "there is no flow back in time" in text
-    assert "Spectral radius" in text
-    assert "distance back" not in text
-    assert shown.browser.get_log("browser") == []
+    x, y = rng.standard_normal((8, 30, 3)).astype(np.float32), rng.integers(0, 4, 30)
+    model = bn.Model("rnn", input_size=3, hidden_size=16, output_size=4, targets="last", lr=0.05)
+    ran = fit(model, x, y, epochs=12, validation=(x[:, ::-1], rng.integers(0, 4, 30)),
+              early_stopping=EarlyStopping(12), out=tmp_path)  # fmt: skip
+    assert ran.restored < len(ran.rows)  # the case of interest
+    own = next(row for row in measurements(ran.rows) if row.step == ran.restored)
+    (table,) = collect(tmp_path)["result"]["tables"]
+    assert table["rows"] == [[
+        f"RNN after {ran.restored} update{'s' * (ran.restored != 1)} (restored)",
+        f"{own.valid_loss:.4g}", f"{100 * own.valid_accuracy:.1f}\u00a0%",
+    ]]  # fmt: skip
+    assert table["columns"] == ["", "loss", "accuracy"]
 
 
-def test_a_gradient_of_zeros(browser, tmp_path):
+def test_the_result_of_a_text_has_its_baseline(text_run):
+    data = collect(text_run.out, text_run.line)
+    last = read_history(text_run.out / "history.csv")[-1]
+    assert data["result"]["headline"] == (
+        f"{last.bpc:.4g} bits per character on the held-out text after 60 updates"
+    )
+    (table,) = data["result"]["tables"]
+    assert table["rows"][0] == ["LSTM after 60 updates", f"{last.bpc:.4g}"]
+    assert table["rows"][-1] == [f"order-4 {NASTY}"[:60], "3.25"]
+    assert table["own"] == len(table["rows"]) - 1
+
+
+def facts_of(data):
+    return {(g["title"], label): value for g in data["facts"] for label, _, value in g["rows"]}
+
+
+def test_each_fact_is_there_once(text_run):
+    data = collect(text_run.out, text_run.line)
+    rows = [tuple(row[:2]) for group in data["facts"] for row in group["rows"]]
+    assert len(set(rows)) == len(rows)
+    names = [name for _, name in rows if name]
+    assert len(set(names)) == len(names)
+    facts = facts_of(data)
+    assert facts["Data", "file"] == f"{NASTY}.txt"
+    assert facts["Data", "SHA-256"] == "0" * 64
+    assert facts["Model", "kind of the recurrent layers"] == "LSTM"
+    assert facts["Model", "units of each layer"] == "24"
+    assert facts["Training", "updates"] == "60"
+    assert facts["Training", "threshold of the gradient's global norm"] == "0.2"
+    assert facts["Training", "schedule of the learning rate"] == "cosine"
+    assert ("Training", "factor of a decay of the learning rate") not in facts
+    assert bn.__version__ in facts["Session", "versions"]
+    assert re.fullmatch(r"\d+ [A-Z][a-z]+ \d{4}, \d\d:\d\d( to .*)? UTC", facts["Session", "date"])
+
+
+def test_an_older_run_without_an_origin_has_a_report(tmp_path):
     rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((6, 20, 3)).astype(np.float32), rng.integers(0, 4, 20)
-    model = bn.Model("rnn", input_size=3, hidden_size=6, output_size=4, targets="last")
-    model.load_state_dict({k: np.zeros_like(v) for k, v in model.state_dict().items()})
-    fit(model, x, y, steps=1, out=tmp_path, watch=Watch(5, say=[].append))
-    data = collect(tmp_path)
-    assert "no gradient enters the layer" in data["short"][1]
-    assert main(["report", str(tmp_path)]) == 0
-    shown = Page(browser, tmp_path / "report.html").open(700)
-    assert "Spectral radius" in shown.run("return document.getElementById('flow').innerText")
-    assert shown.browser.get_log("browser") == []
+    x, y = rng.standard_normal((5, 20, 3)).astype(np.float32), rng.integers(0, 4, 20)
+    model = bn.Model("gru", input_size=3, hidden_size=6, output_size=4, targets="last")
+    fit(model, x, y, steps=7, schedule="step", warmup=2, out=tmp_path)
+    path = tmp_path / "model.safetensors"
+    new = facts_of(collect(tmp_path))
+    assert new["Data", "size"] == "20 sequences of 5 steps"
+    assert new["Training", "updates of warm-up"] == "2"
+    model = bn.load(path)
+    training = json.loads(model.metadata["training"])
+    del training["run"]
+    model.metadata["training"] = json.dumps(training)
+    model.save(path)
+    old = facts_of(collect(tmp_path))
+    assert old["Data", "SHA-256"] == new["Data", "SHA-256"] == training["data_sha256"]
+    assert old["Training", "updates of warm-up"] == "2"
+    assert ("Session", "machine") in new
+    assert ("Session", "machine") not in old
+    for text in ("[1, 2]", "{}", '{"training": 1}', "no JSON"):  # of another program
+        model.metadata["training"] = text
+        model.save(path)
+        assert [g["title"] for g in collect(tmp_path)["facts"]] == ["Session", "Model", "Training"]
 
 
 @pytest.mark.parametrize(("args", "error"), [
@@ -250,290 +332,3 @@ def test_refusals(text_run, tmp_path, capsys, monkeypatch, args, error):
     assert error in err
     assert err.count("\n") == 1
     assert not list(tmp_path.glob("*.tmp"))
-
-
-# ------------------------------------------------------------------------------------- in a browser
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A headless Chromium; skipped where there is none."""
-    selenium = pytest.importorskip("selenium", reason="selenium is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium or chromedriver is not installed")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    assert selenium.__version__
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        "headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
-        "disable-background-networking", "disable-component-update", "disable-sync",
-        "disable-dev-shm-usage", f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):  # fmt: skip
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    yield started
-    started.quit()
-
-
-class Page:
-    """A report in the browser."""
-
-    def __init__(self, browser, path):
-        self.browser, self.path = browser, path
-
-    def open(self, width=1100, dark=False):
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self.browser.get(self.path.as_uri())
-        return self
-
-    def run(self, script, *arguments):
-        return self.browser.execute_script(script, *arguments)
-
-    def hover(self, k):
-        from selenium.webdriver import ActionChains
-
-        button = self.run("return document.querySelectorAll('#line button')[arguments[0]]", k)
-        self.run("arguments[0].scrollIntoView({block: 'center'})", button)
-        ActionChains(self.browser).move_to_element(button).perform()
-
-    def lit(self):
-        return self.run(
-            "return [...document.querySelectorAll('#line button')]"
-            ".flatMap((b, k) => b.classList.contains('lit') ? [k] : [])"
-        )
-
-    def press(self, keys):
-        self.browser.switch_to.active_element.send_keys(keys)
-
-
-@pytest.fixture(scope="module")
-def report(browser, text_run, tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page(collect(text_run.out, text_run.line, length=80)), encoding="utf-8")
-    model, vocabulary, _ = load_text_model(text_run.out / "model.safetensors")
-    shown = Page(browser, path)
-    shown.matrix = dependence(model, *pair(vocabulary, text_run.line))
-    return shown
-
-
-def expected(matrix, k, share):
-    """The characters that character k depends on, by the row of the output that says it."""
-    row = matrix[k - 1]
-    return np.flatnonzero((row > 0) & (row >= share * row.max())).tolist()
-
-
-def test_hovering_lights_what_a_character_depends_on(report):
-    report.open()
-    seen = []
-    for k in (79, 40, 41, 7, 1):
-        report.hover(k)
-        seen.append(report.lit())
-        assert seen[-1] == expected(report.matrix, k, 0.1)
-        assert report.run(CHOSEN) == str(k)
-        numbers = report.run(
-            "return [...document.querySelectorAll('#line .lit small')]"
-            ".map(s => Number(s.innerText))"
-        )
-        row = report.matrix[k - 1]
-        np.testing.assert_allclose(numbers, 100 * row[seen[-1]] / row.max(), atol=0.51)
-        status = report.run(STATUS)
-        assert f"Character {k + 1}, " in status
-        assert f"depends on {len(seen[-1])} earlier, up to {k - seen[-1][0]} back" in status
-    assert len({tuple(lit) for lit in seen}) == len(seen)
-    report.hover(0)
-    assert report.lit() == []
-    assert "nothing precedes it" in report.run("return document.getElementById('status').innerText")
-    assert report.browser.get_log("browser") == []
-
-
-def test_the_keyboard_does_what_the_pointer_does(report):
-    from selenium.webdriver.common.keys import Keys
-
-    report.open()
-    report.run("document.querySelector('#line button[tabindex=\"0\"]').focus()")
-    assert report.lit() == expected(report.matrix, 79, 0.1)
-    report.press(Keys.ARROW_LEFT * 3)
-    assert report.lit() == expected(report.matrix, 76, 0.1)
-    report.press(Keys.HOME)
-    assert report.lit() == []
-    report.press(Keys.ARROW_RIGHT * 30)
-    assert report.lit() == expected(report.matrix, 30, 0.1)
-    assert (
-        report.run("return document.querySelectorAll('#line button[tabindex=\"0\"]').length") == 1
-    )
-    report.run("document.getElementById('threshold').focus()")
-    report.press(Keys.HOME)
-    for share in SHARES:
-        assert report.lit() == expected(report.matrix, 30, share)
-        report.press(Keys.ARROW_RIGHT)
-    report.run("document.querySelector('#flow figure svg').focus()")
-    report.press(Keys.ARROW_RIGHT * 2)
-    said = report.run("return document.querySelector('#flow figure .readout').innerText")
-    assert said.startswith("distance 2: after 0 updates ")
-    assert report.browser.get_log("browser") == []
-
-
-def test_a_tap_does_what_the_pointer_does(report):
-    report.open(360)
-    command = report.browser.execute_cdp_cmd
-    command("Emulation.setTouchEmulationEnabled", {"enabled": True})
-    try:
-        for k in (70, 25):
-            place = report.run(
-                "const b = document.querySelectorAll('#line button')[arguments[0]];"
-                "b.scrollIntoView({block: 'center'}); const r = b.getBoundingClientRect();"
-                "return [r.left + r.width / 2, r.top + r.height / 2]", k,
-            )  # fmt: skip
-            point = [{"x": place[0], "y": place[1]}]
-            command("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": point})
-            command("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-            ends = time.monotonic() + 120
-            while report.run(CHOSEN) != str(k) and time.monotonic() < ends:
-                time.sleep(0.02)
-            assert report.lit() == expected(report.matrix, k, 0.1)
-    finally:
-        command("Emulation.setTouchEmulationEnabled", {"enabled": False})
-
-
-def test_every_character_is_shown_as_itself_or_by_a_sign(report, text_run):
-    report.open()
-    faces = report.run("return [...document.querySelectorAll('#line bdi')].map(b => b.textContent)")
-    signs = {" ": "␣", "\n": "↵", "\t": "→", "\r": "←"}
-    for face, character in zip(faces, text_run.line, strict=True):
-        assert face in (signs.get(character, character), "◌" + character, "□")
-        assert face.isprintable()
-    assert report.run("return document.querySelectorAll('b, h2 + script').length") == 0
-
-
-@pytest.mark.parametrize("width", [320, 360, 700, 1400])
-def test_no_width_scrolls_sideways(report, width):
-    report.open(width)
-    report.hover(60)
-    assert report.run("return document.documentElement.scrollWidth") <= width
-    assert report.run("return document.querySelectorAll('figure svg').length") >= 10
-    wide = report.run(
-        "return [...document.querySelectorAll('figure svg text')].filter(t => "
-        "t.getBoundingClientRect().right > innerWidth || t.getBoundingClientRect().left < 0)"
-        ".map(t => t.textContent)"
-    )
-    assert wide == []
-    small = report.run(
-        "return Math.min(...[...document.querySelectorAll('svg text, p, li, td, figcaption')]"
-        ".map(t => parseFloat(getComputedStyle(t).fontSize)))"
-    )
-    assert small >= 12
-    assert report.browser.get_log("browser") == []
-
-
-def test_a_window_that_changes_its_width(report):
-    report.open(1400)
-    width = "return document.querySelector('#training svg').viewBox.baseVal.width"
-    wide = report.run(width)
-    for size in (360, 800, 361, 1400):
-        metrics = {"width": size, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-        report.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        report.run("return new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))")
-        assert report.run("return document.documentElement.scrollWidth") <= size
-    assert report.run(width) == wide
-    assert report.browser.get_log("browser") == []
-
-
-def luminance(colour):
-    """The relative luminance of WCAG 2 of an rgb(...) colour."""
-    parts = np.array([float(v) for v in re.findall(r"[\d.]+", colour)[:3]]) / 255
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-def contrast(one, other):
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("dark", [False, True])
-def test_light_and_dark_are_legible(report, dark):
-    report.open(dark=dark)
-    report.hover(50)
-    style = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
-    paper = report.run(style, "body", "backgroundColor")
-    assert (luminance(paper) < 0.05) == dark
-    for selector, name, least in (
-        ("body", "color", 7), ("figcaption", "color", 4.5), ("svg text", "fill", 4.5),
-        ("svg .label", "fill", 7), (".line.s0", "stroke", 3), (".line.s1", "stroke", 3),
-        (".line.s2", "stroke", 3), (".line.s3", "stroke", 3), ("svg .reference", "stroke", 4.5),
-        ("#line .later bdi", "color", 4.5),
-    ):  # fmt: skip
-        assert contrast(report.run(style, selector, name), paper) >= least, selector
-    chosen = [report.run(style, "#line .chosen", k) for k in ("color", "backgroundColor")]
-    assert contrast(*chosen) >= 4.5
-    card = report.run(style, "#line", "backgroundColor")
-    for k in report.lit():
-        look = f"#line button[data-k='{k}']"
-        rgba = re.findall(r"[\d.]+", report.run(style, look, "backgroundColor"))
-        share = float(rgba[3]) if len(rgba) == 4 else 1.0
-        below = np.array([float(v) for v in re.findall(r"[\d.]+", card)[:3]])
-        mixed = share * np.array([float(v) for v in rgba[:3]]) + (1 - share) * below
-        assert contrast(report.run(style, look, "color"), f"rgb{mixed.tolist()}") >= 4.5
-        weight = report.run(style, f"{look} bdi", "fontWeight")
-        assert int(weight) >= 700  # and underlined: without colour, too
-        assert report.run(style, look, "borderBottomColor") != "rgba(0, 0, 0, 0)"
-
-
-def test_choosing_a_layer_redraws(report):
-    report.open()
-    shape = "return document.querySelector('#flow figure svg .line').getAttribute('d')"
-    choose = (
-        "const s = document.querySelector('#flow select'); s.value = arguments[0];"
-        "s.dispatchEvent(new Event('change')); return s.options[s.selectedIndex].text"
-    )
-    shapes = {}
-    for k in range(4):
-        name = report.run(choose, str(k))
-        shapes[name] = report.run(shape)
-    assert list(shapes) == ["layer 1, h", "layer 1, c", "layer 2, h", "layer 2, c"]
-    assert len(set(shapes.values())) == 4
-    marks = "return document.querySelectorAll('#spectrum circle.dot').length"
-    assert report.run(marks) == 24 + 1  # and that of the legend
-    assert report.browser.get_log("browser") == []
-
-
-def test_other_runs_open_without_an_error(browser, tmp_path):
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((12, 20, 3)).astype(np.float32), rng.integers(0, 4, 20)
-    model = bn.Model("rnn", input_size=3, hidden_size=6, output_size=4, targets="last")
-    fit(model, x, y, steps=2, out=tmp_path, watch=Watch(5, say=[].append))
-    for change in (lambda: None, (tmp_path / "gradients.jsonl").unlink,
-                   (tmp_path / "history.csv").unlink):  # fmt: skip
-        change()
-        assert main(["report", str(tmp_path)]) == 0
-        shown = Page(browser, tmp_path / "report.html").open(360)
-        assert shown.run("return document.querySelectorAll('main section').length") == 8
-        assert shown.run("return document.documentElement.scrollWidth") <= 360
-        assert shown.browser.get_log("browser") == []
-
-
-def test_the_rows_of_a_forecast(browser, tmp_path, capsys):
-    (tmp_path / "wave.csv").write_text("v\n" + "\n".join(f"{np.sin(k / 3):.4f}" for k in range(99)))
-    run, table = str(tmp_path / "wave"), ["--csv", str(tmp_path / "wave.csv")]
-    assert (
-        main(["train", *table, "--target", "v", "--hidden", "6", "--epochs", "3", "--out", run])
-        == 0
-    )
-    assert main(["report", run, *table, "--length", "40"]) == 0
-    shown = Page(browser, tmp_path / "wave" / "report.html").open()
-    matrix = collect(run, table=Table.read(table[1]), length=40)["memory"]["matrix"]
-    for k in (39, 12):
-        shown.hover(k)
-        row = np.array(matrix[k])
-        assert shown.lit() == np.flatnonzero(row >= 0.1 * row.max()).tolist()
-        assert f"The output at row {60 + k} (" in shown.run(STATUS)
-    assert shown.browser.get_log("browser") == []

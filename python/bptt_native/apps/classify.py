@@ -269,7 +269,8 @@ class ClassifyTask:
         return (
             f"{len(self.train.names)} sequences to train on, {len(self.valid.names)} to validate, "
             f"{len(self.test.names)} to test; {min(steps)} to {max(steps)} steps of "
-            f"{len(self.features)} features, {len(self.classes)} classes"
+            f"{len(self.features)} feature{'s' * (len(self.features) != 1)}, {len(self.classes)} "
+            "classes"
         )
 
     def report(self, model: Model, out: Path) -> list[str]:

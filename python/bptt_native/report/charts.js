@@ -1,11 +1,12 @@
-// SVG charts, which are redrawn when their width changes. Colours and dashes are classes of the style
-// sheet, so the light and the dark scheme use the same drawing.
+// Parts that all charts share: elements, numbers, scales, axes, and figures that are redrawn when their
+// width changes. Colours and dashes are classes of the style sheet, so the light and the dark scheme
+// use the same drawing.
 
 const SVG = "http://www.w3.org/2000/svg";
+const OF_SVG = ["svg", "g", "path", "line", "rect", "circle", "text", "tspan", "image", "title"];
 
 function el(name, attributes = {}, ...children) {
-  const html = ["svg", "g", "path", "line", "rect", "circle", "text", "image"].includes(name);
-  const node = html ? document.createElementNS(SVG, name) : document.createElement(name);
+  const node = OF_SVG.includes(name) ? document.createElementNS(SVG, name) : document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   node.append(...children);
   return node;
@@ -15,10 +16,12 @@ function number(value) {
   if (value === null || value === undefined || !isFinite(value)) return "–";
   if (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3)) {
     const [digits, power] = value.toExponential(2).split("e");
-    return `${Number(digits)}·10${raised(Number(power))}`;
+    return `${signed(Number(digits))}·10${raised(Number(power))}`;
   }
-  return String(Number(value.toPrecision(4)));
+  return signed(Number(value.toPrecision(4)));
 }
+
+const signed = (value) => String(value).replace("-", "−");
 
 function raised(n) {
   return [...String(n)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)])).join("");
@@ -48,7 +51,14 @@ function scaleOf(low, high, log, from, to) {
   return scale;
 }
 
+// Return the places of labelled ticks, at least two if possible.
 function ticks(low, high, log, most) {
+  let found = [];
+  for (let n = most; found.length < 2 && n < most + 4; n += 1) found = ticksOf(low, high, log, n);
+  return found;
+}
+
+function ticksOf(low, high, log, most) {
   if (log) {
     const [a, b] = [Math.log10(low), Math.log10(high)];
     if (b - a < 1.5) {
@@ -57,6 +67,7 @@ function ticks(low, high, log, most) {
       for (let p = Math.floor(a); p <= b; p += 1) {
         for (const m of all) if (m * 10 ** p >= low * 0.999 && m * 10 ** p <= high * 1.001) found.push(m * 10 ** p);
       }
+      if (found.length < 2) return ticksOf(low, high, false, most);
       const every = Math.ceil(found.length / most);
       return found.filter((_, k) => k % every === 0);
     }
@@ -75,6 +86,20 @@ function ticks(low, high, log, most) {
   return found;
 }
 
+// Return the multiples of powers of ten between the labelled ticks of a logarithmic axis.
+function minorTicks(low, high, labelled) {
+  const [a, b] = [Math.log10(low), Math.log10(high)];
+  const found = [];
+  for (let p = Math.floor(a); p <= b && b - a <= 7; p += 1) {
+    for (let m = 1; m < 10; m += 1) {
+      const v = m * 10 ** p;
+      const known = labelled.some((t) => Math.abs(t / v - 1) < 1e-6);
+      if (v >= low && v <= high && !known) found.push(v);
+    }
+  }
+  return found;
+}
+
 function tickText(value, log) {
   if (log && (value < 0.01 || value >= 1e4)) {
     const power = Math.round(Math.log10(value));
@@ -83,14 +108,46 @@ function tickText(value, log) {
   return number(value);
 }
 
-// Add a figure with a title, a picture that draw(figure, width, height) draws, a legend and a readout.
+const ruler = document.createElement("canvas").getContext("2d");
+
+function widthOf(text) {
+  ruler.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  return ruler.measureText(text).width;
+}
+
+// Return the lines of a text that is wrapped at its words; a word that is too long is cut.
+function wrapped(text, width, most = 3) {
+  const lines = [];
+  for (const word of [...text].slice(0, 120).join("").split(/\s+/)) {
+    const last = lines.length - 1;
+    if (last >= 0 && widthOf(`${lines[last]} ${word}`) <= width) lines[last] += ` ${word}`;
+    else lines.push(word);
+  }
+  const shown = lines.slice(0, most);
+  return shown.map((line, k) => {
+    const more = k === most - 1 && lines.length > most;
+    let letters = [...line];
+    if (widthOf(line) <= width && !more) return line;
+    while (letters.length > 1 && widthOf(`${letters.join("")}…`) > width) letters = letters.slice(0, -1);
+    return `${letters.join("")}…`;
+  });
+}
+
+// Add a figure: a title, the picture that draw(self, width, height) draws, a readout for the pointer and
+// the keyboard, a caption, and buttons that save the picture and its data.
+let figures = 0;
+
 function figure(host, title, caption, draw, height = 260) {
-  const svg = el("svg", { role: "img", tabindex: "0", "aria-label": `${title}. ${caption}` });
-  const legend = el("ul", { class: "legend" });
-  const readout = el("div", { class: "readout" });
-  const box = el("figure", {}, el("h3", {}, title), svg, legend, readout, el("figcaption", {}, caption));
+  figures += 1;
+  const name = `figure-${figures}`;
+  const svg = el("svg", { role: "img", tabindex: "0", "aria-labelledby": name, "aria-describedby": `${name}-readout` });
+  const readout = el("p", { class: "readout", id: `${name}-readout`, "aria-live": "polite" });
+  const save = el("p", { class: "save" });
+  const box = el("figure", { "aria-labelledby": name }, el("h3", { id: name }, title), svg, readout,
+    el("figcaption", {}, caption, save));
   host.append(box);
-  const self = { svg, legend, readout, box, redraw: () => redraw(true) };
+  const self = { svg, readout, box, title, caption, table: () => [], redraw: () => redraw(true) };
+  save.append(saver(self, "SVG", saveSvg), saver(self, "CSV", saveCsv));
   let drawn = 0;
   function redraw(force) {
     const width = Math.floor(svg.getBoundingClientRect().width);
@@ -100,7 +157,7 @@ function figure(host, title, caption, draw, height = 260) {
     svg.setAttribute("viewBox", `0 0 ${width} ${tall}`);
     svg.style.height = `${tall}px`;
     svg.replaceChildren();
-    legend.replaceChildren();
+    readout.textContent = "";
     draw(self, width, tall);
   }
   new ResizeObserver(() => requestAnimationFrame(() => redraw(false))).observe(box);
@@ -108,123 +165,63 @@ function figure(host, title, caption, draw, height = 260) {
   return self;
 }
 
+const LOG = " (log scale)";
+
+// Draw axes with labels; a logarithmic one says that it is.
 function axes(svg, area, x, y, labels) {
-  const { left, right, top, bottom } = area;
+  const { width, left, right, top, bottom } = area;
+  const put = (of, side, v, p, minor) => {
+    const line = of === x ? { x1: p, x2: p, y1: bottom, y2: bottom + side } : { x1: left - side, x2: left, y1: p, y2: p };
+    svg.append(el("line", { class: minor ? "minor" : "tick", ...line }));
+  };
   const across = Math.max(2, Math.floor((right - left) / 75));
-  for (const v of ticks(x.low, x.high, x.log, across)) {
+  const atX = ticks(x.low, x.high, x.log, across);
+  for (const v of atX) {
     const p = x.scale(v);
+    put(x, 4, v, p);
     svg.append(el("line", { class: "grid", x1: p, x2: p, y1: top, y2: bottom }),
-      el("text", { x: p, y: bottom + 16, "text-anchor": "middle" }, tickText(v, x.log)));
+      el("text", { x: p, y: bottom + 17, "text-anchor": "middle" }, tickText(v, x.log)));
   }
-  for (const v of ticks(y.low, y.high, y.log, Math.max(2, Math.floor((bottom - top) / 36)))) {
+  const atY = ticks(y.low, y.high, y.log, Math.max(2, Math.floor((bottom - top) / 36)));
+  for (const v of atY) {
     const p = y.scale(v);
+    put(y, 4, v, p);
     svg.append(el("line", { class: "grid", x1: left, x2: right, y1: p, y2: p }),
-      el("text", { x: left - 6, y: p + 4, "text-anchor": "end" }, tickText(v, y.log)));
+      el("text", { x: left - 7, y: p + 4, "text-anchor": "end" }, tickText(v, y.log)));
   }
-  svg.append(el("rect", { class: "frame", x: left, y: top, width: right - left, height: bottom - top }),
-    el("text", { class: "label", x: (left + right) / 2, y: bottom + 34, "text-anchor": "middle" }, labels.x),
-    el("text", { class: "label", x: 0, y: 12 }, labels.y));
+  if (y.log) for (const v of minorTicks(y.low, y.high, atY)) put(y, 2.5, v, y.scale(v), true);
+  svg.append(el("path", { class: "frame", d: `M${left} ${top}V${bottom}H${right}` }),
+    el("text", { class: "label", x: (left + right) / 2, y: bottom + 35, "text-anchor": "middle" }, labels.x + (x.log ? LOG : "")));
+  wrapped(labels.y + (y.log ? LOG : ""), width, 2).forEach((line, k) => {
+    svg.append(el("text", { class: "label", x: 0, y: 12 + 14 * k }, line));
+  });
 }
 
-function key(legend, name, classes, mark = "line") {
-  const svg = el("svg", { viewBox: "0 0 30 10", "aria-hidden": "true" });
-  if (mark === "line") svg.append(el("path", { class: `line ${classes}`, d: "M0 5H30" }));
-  else if (mark === "band") svg.append(el("rect", { class: `band ${classes}`, width: 30, height: 10 }));
-  else if (mark === "reference") svg.append(el("path", { class: "reference", d: "M0 5H30" }));
-  else svg.append(el("circle", { class: `${mark} ${classes}`, cx: 15, cy: 5, r: 4 }));
-  legend.append(el("li", {}, svg, name));
-}
+// Return the room that a label above an axis takes.
+const above = (label, log, width) => 10 + 14 * wrapped(label + (log ? LOG : ""), width, 2).length;
 
 function path(xs, ys, x, y) {
   let d = "";
-  let pen = false;
+  let run = 0;
+  const end = () => {
+    if (run === 1) d += "h0";  // a point alone is a dot
+    run = 0;
+  };
   xs.forEach((v, k) => {
-    if (!good(ys[k], y.log) || !good(v, x.log) || (y.log && ys[k] < y.low * 0.999)) {
-      pen = false;
-      return;
-    }
+    if (!good(ys[k], y.log) || !good(v, x.log) || (y.log && ys[k] < y.low * 0.999)) return end();
     const at = Math.min(Math.max(ys[k], y.low), y.high);
-    d += `${pen ? "L" : "M"}${x.scale(v).toFixed(1)} ${y.scale(at).toFixed(1)}`;
-    pen = true;
+    d += `${run ? "L" : "M"}${x.scale(v).toFixed(1)} ${y.scale(at).toFixed(1)}`;
+    run += 1;
+    return undefined;
   });
+  end();
   return d;
 }
 
-// Add a chart of series {name, x, y, low, high, dots} and references {y, name}. A readout follows the
-// pointer and the arrow keys.
-function lineChart(host, title, caption, spec) {
-  return figure(host, title, caption, (self, width, height) => {
-    const area = { left: 56, right: width - 8, top: 22, bottom: height - 40 };
-    const series = typeof spec.series === "function" ? spec.series() : spec.series;
-    const references = spec.references || [];
-    const all = series.flatMap((s) => [...s.y, ...(s.low || []), ...(s.high || [])]);
-    let [low, high] = extent([...all, ...references.map((r) => r.y)], spec.log);
-    if (spec.floor !== undefined) low = Math.max(low, spec.floor);
-    if (spec.range) [low, high] = spec.range;
-    else if (spec.log) [low, high] = [low / 1.15, Math.max(high, low) * 1.15];
-    else if (high === low) [low, high] = [low - 0.5, high + 0.5];
-    else [low, high] = [low === 0 ? 0 : low - 0.04 * (high - low), high + 0.04 * (high - low)];
-    const [first, last] = extent(series.flatMap((s) => s.x), false);
-    const x = { low: first, high: last > first ? last : first + 1, log: false };
-    const y = { low, high, log: spec.log };
-    x.scale = scaleOf(x.low, x.high, false, area.left, area.right);
-    y.scale = scaleOf(low, high, spec.log, area.bottom, area.top);
-    axes(self.svg, area, x, y, spec);
-    series.forEach((s, k) => {
-      const look = `s${k % 5}`;
-      if (s.band) {
-        const back = path([...s.x].reverse(), [...s.high].reverse(), x, y).replace("M", "L");
-        const d = path(s.x, s.low.map((v) => (good(v, y.log) ? Math.max(v, y.low) : null)), x, y);
-        if (d && back) self.svg.append(el("path", { class: `band ${look}`, d: `${d}${back}Z` }));
-      }
-      self.svg.append(el("path", { class: `line ${look} d${k % 5}`, d: path(s.x, s.y, x, y) }));
-      if (s.dots) {
-        s.x.forEach((v, i) => good(s.y[i], y.log) && s.y[i] >= low && self.svg.append(
-          el("circle", { class: `dot ${look}`, cx: x.scale(v), cy: y.scale(Math.min(s.y[i], high)), r: 3 })));
-      }
-      key(self.legend, s.name, `${look} d${k % 5}`);
-      if (s.band) key(self.legend, s.band, look, "band");
-    });
-    references.forEach((r) => {
-      const p = y.scale(r.y);
-      self.svg.append(el("path", { class: "reference", d: `M${area.left} ${p}H${area.right}` }));
-      key(self.legend, r.name, "", "reference");
-    });
-    follow(self, area, x, (v) => {
-      const parts = series.map((s) => {
-        let best = 0;
-        s.x.forEach((at, i) => {
-          if (Math.abs(at - v) < Math.abs(s.x[best] - v)) best = i;
-        });
-        return `${s.name} ${number(s.y[best])}${s.x[best] === v ? "" : ` (at ${number(s.x[best])})`}`;
-      });
-      return `${spec.at || "at"} ${number(v)}: ${parts.join(", ")}`;
-    }, [...new Set(series.flatMap((s) => s.x))].sort((a, b) => a - b));
+function nearest(values, v) {
+  let best = 0;
+  values.forEach((at, k) => {
+    if (Math.abs(at - v) < Math.abs(values[best] - v)) best = k;
   });
-}
-
-function follow(self, area, x, say, places) {
-  const cross = el("path", { class: "cross", d: "" });
-  self.svg.append(cross);
-  let at = 0;
-  const show = (k) => {
-    at = Math.min(Math.max(k, 0), places.length - 1);
-    if (!places.length) return;
-    cross.setAttribute("d", `M${x.scale(places[at])} ${area.top}V${area.bottom}`);
-    self.readout.textContent = say(places[at]);
-  };
-  self.svg.onpointermove = (event) => {
-    const v = x.scale.back(event.clientX - self.svg.getBoundingClientRect().left);
-    let best = 0;
-    places.forEach((p, k) => {
-      if (Math.abs(p - v) < Math.abs(places[best] - v)) best = k;
-    });
-    show(best);
-  };
-  self.svg.onkeydown = (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -places.length, End: places.length }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    show(at + step);
-  };
+  return best;
 }

@@ -1,6 +1,5 @@
 """Contents of a run's folder, prepared for the report's page."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
@@ -17,10 +16,9 @@ from ..arguments.values import message
 from ..diagnostics.nets import shape_of
 from ..models.model import Model
 from ..models.model_file import load
-from ..runtime.documents import OBJECT, judge, parse
 from ..runtime.files import csv_rows, refuse_line
-from ..training.gradient_record import GradientRecord, read_records
-from ..training.history import HistoryRow, Unit, read_history, unit_of
+from ..training.gradient_record import read_records
+from ..training.history import read_history, unit_of
 from ..training.run_files import (
     FORECAST_FILE,
     GRADIENTS_FILE,
@@ -31,7 +29,9 @@ from ..training.run_files import (
 )
 from ..training.watch import recurrent_blocks
 from .figures import clipping, curves, flow, rounded
+from .findings import findings, result
 from .memory import label_memory, series_memory, text_memory
+from .parameters import cell_name, facts, origin_of, progress_of
 
 MISSING = {
     "arrays": "The run's folder does not contain the data. In Python, diagnostics.connectivity "
@@ -92,108 +92,47 @@ def collect(
     rows = read_history(history) if history.exists() else []
     looks = read_records(records) if records.exists() else []
     unit = unit_of(model, {"text": "text", "forecast": "standardised"}.get(kind, ""))
-    result: dict[str, Any] = {
+    progress = progress_of(model)
+    updates, seconds = (rows[-1].step, rows[-1].seconds) if rows else (0, 0.0)
+    page: dict[str, Any] = {
         "title": path.parent.resolve().name if path.name == MODEL_FILE else path.name,
-        "lead": _lead(model, rows), "short": _short(rows, looks, unit), "facts": _facts(model),
-        "history": None, "clip": None, "flow": flow(looks),
+        "lead": _lead(model, kind), "short": findings(model, rows, looks),
+        "facts": facts(model, progress, task.get("options", {}), updates, seconds),
+        "history": None, "clip": None, "flow": flow(looks, model.config["bidirectional"]),
         "spectrum": _spectrum(model, kind != "arrays"), "memory": None,
         "memory_missing": MISSING.get(kind, MISSING["forecast"]),
         "results": {"samples": [], "missing": "The run's folder contains no outputs."},
     }  # fmt: skip
     if rows:
-        result["history"] = curves(rows, unit)
-        result["clip"] = clipping(rows, model.config["clip_norm"])
+        page["history"] = curves(rows, unit)
+        page["clip"] = clipping(rows, model.config["clip_norm"])
     if not all(np.isfinite(v).all() for v in model.state_dict().values()):
-        result["memory_missing"] = MISSING["text"]
+        page["memory_missing"] = MISSING["text"]
     elif kind == "text":
         vocabulary, _ = text_of(model, path)
-        result["results"]["samples"] = _samples(model, vocabulary)
+        page["results"]["samples"] = _samples(model, vocabulary)
         text = _line(model, vocabulary, text, length)
-        result["memory"] = text_memory(model, vocabulary, text)
+        page["memory"] = text_memory(model, vocabulary, text)
     elif table is not None:
-        result["memory"] = (series_memory(model, task, table, length) if kind == "forecast"
-                            else label_memory(model, task, table))  # fmt: skip
+        page["memory"] = (series_memory(model, task, table, length) if kind == "forecast"
+                          else label_memory(model, task, table))  # fmt: skip
     if kind == "forecast":
-        result["results"] |= _forecast(path.with_name(FORECAST_FILE))
+        page["results"] |= _forecast(path.with_name(FORECAST_FILE))
     elif kind == "classify":
-        result["results"] |= _confusion(path.with_name(LABELS_FILE), task["classes"])
-    return result
+        page["results"] |= _confusion(path.with_name(LABELS_FILE), task["classes"])
+    origin = origin_of(progress)
+    page["result"] = result(model, rows, unit, kind, page["results"], origin, progress)
+    return page
 
 
-def _lead(model: Model, rows: Sequence[HistoryRow]) -> str:
+def _lead(model: Model, kind: str) -> str:
     c = model.config
     layers = f"{c['num_layers']} layers" if c["num_layers"] > 1 else "one layer"
-    time = f", {rows[-1].step} updates in {rows[-1].seconds:.1f} s" if rows else ""
+    both = ", in both directions" if c["bidirectional"] else ""
+    of = {"text": "Character model", "forecast": "Forecaster", "classify": "Classifier"}
     return (
-        f"{c['cell'].upper()} of {layers} of {c['hidden_size']} units, {model.num_parameters:,} "
-        f"parameters{time}."
+        f"{of.get(kind, 'Model')}: {cell_name(model)} of {layers} of {c['hidden_size']} units{both}"
     )
-
-
-def _facts(model: Model) -> list[list[str]]:
-    shown = {k: v for k, v in model.config.items() if v not in (None, False, 0)}
-    facts = [[name, str(value)] for name, value in shown.items()]
-    for source in ("training", "task"):
-        try:
-            whole = parse(model.metadata.get(source, "{}"))
-            judge(whole, OBJECT)
-            options: dict[str, Any] = whole.get("options", whole.get("fit", {}))
-            judge(options, OBJECT)
-        except ValueError:  # metadata of another program
-            continue
-        known = {name for name, _ in facts}
-        facts += [[str(k), str(v)] for k, v in options.items()
-                  if k not in known and v not in (None, False, "")]  # fmt: skip
-    return facts
-
-
-def _short(rows: Sequence[HistoryRow], looks: Sequence[GradientRecord], unit: Unit) -> list[str]:
-    """Return a summary of the run in a few sentences."""
-    summary = []
-    if any(row.valid_loss is not None for row in rows):
-        summary.append(_held_out(rows, unit))
-    elif rows:
-        last = _number(rows[-1].loss * unit.factor, f" ({unit.name})")
-        summary.append(f"Loss of the last batch: {last}; no data were held out.")
-    if looks:
-        summary.append(_seen(looks[-1]))
-    if rows:
-        share, skipped = sum(r.clipped for r in rows) / len(rows), sum(r.skipped for r in rows)
-        lost = f", {skipped} were skipped (gradient not finite)" if skipped else ""
-        summary.append(f"{share:.0%} of the updates were clipped{lost}.")
-    return summary or ["The folder contains a model, but no history of its training."]
-
-
-def _number(value: float, unit: str) -> str:
-    return f"{value:.4g}{unit}" if math.isfinite(value) else "not finite"
-
-
-def _held_out(rows: Sequence[HistoryRow], unit: Unit) -> str:
-    found = [(r.valid_loss * unit.factor, r.step) for r in rows if r.valid_loss is not None]
-    best = min((pair for pair in found if math.isfinite(pair[0])), default=None)
-    if best is None:
-        return "Held-out data: the loss was never finite."
-    end = found[-1][0]
-    text = f"a loss of {end:.4g} ({unit.name})" if math.isfinite(end) else "the loss is not finite"
-    return f"Held-out data: {text} at the end, best {best[0]:.4g} after {best[1]} updates."
-
-
-def _seen(look: GradientRecord) -> str:
-    """Return a sentence about the gradient of the top layer in the last look."""
-    top, when = look.layers[-1], f"The gradient, top layer, after {look.step} updates: "
-    if look.steps == 1:
-        return f"{when}the sequences have only one step."
-    if not all(math.isfinite(norm) for norm in top.h):
-        bad = next(d for d, norm in enumerate(top.h) if not math.isfinite(norm))
-        return f"{when}exploding; its norm is not finite {bad} steps back."
-    if not any(top.h):
-        return f"{when}no gradient enters the layer; its norm is 0 at the loss's own step."
-    parts = []
-    if math.isfinite(top.growth):
-        parts.append(f"it changes by a factor of {top.growth:.3g} per step back")
-    parts.append("it never falls to 1 %" if top.horizon[1] is None else
-                 f"{top.horizon[1]} of {look.steps} steps back 1 % of it is left")  # fmt: skip
-    return f"{when}{top.verdict}; {', '.join(parts)}."
 
 
 def _spectrum(model: Model, from_recipe: bool) -> list[dict[str, Any]]:
@@ -213,7 +152,7 @@ def _spectrum(model: Model, from_recipe: bool) -> list[dict[str, Any]]:
                 continue
             values = np.linalg.eigvals(block)
             part = {
-                "name": f"layer {layer + 1}, {gate}" if several else f"layer {layer + 1}",
+                "layer": layer + 1, "gate": gate if several else "",
                 "usual": gate == candidate and layer == model.config["num_layers"] - 1,
                 "now": _points(values), "radius": rounded(np.abs(values).max()), "before": None,
             }  # fmt: skip
@@ -241,9 +180,12 @@ def _samples(model: Model, vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 
 def _line(model: Model, vocabulary: Vocabulary, text: str | None, length: int) -> str:
-    if text is None:
+    if text is None:  # the part with the fewest blanks that begins a word
         prime = _prime(vocabulary)
-        return prime + "".join(sample(model, vocabulary, prime, length - 1, 0.5))
+        text = prime + "".join(sample(model, vocabulary, prime, 4 * length, 0.5))
+        begins = [k for k in range(len(text) - length) if k == 0 or text[k - 1].isspace()]
+        first = min(begins, key=lambda k: sum(c.isspace() for c in text[k : k + length]))
+        return text[first : first + length]
     if len(text) < 2:
         raise ValueError(message("report", "text", "at least two characters", repr(text)))
     return text[:length]
@@ -268,7 +210,12 @@ def _forecast(path: Path) -> dict[str, Any]:
     row, actual, forecast = (
         [rounded(line[k], d) for line in numbers] for k, d in enumerate((17, 5, 5))
     )
-    return {"forecast": {"column": names[1], "row": row, "actual": actual, "forecast": forecast}}
+    if not numbers:
+        return {"missing": "The file forecast.csv has no rows."}
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.mean([np.square(line[2] - line[1]) for line in numbers]))
+    found = {"column": names[1], "row": row, "actual": actual, "forecast": forecast}
+    return {"forecast": found | {"error": rounded(mean, 17)}}
 
 
 def _confusion(path: Path, classes: Sequence[str]) -> dict[str, Any]:
@@ -280,6 +227,8 @@ def _confusion(path: Path, classes: Sequence[str]) -> dict[str, Any]:
             got = ", ".join(cells)[:200]
             refuse_line(path, number, "report", "a sequence and two labels of the run", got)
         counts[cells[1], cells[2]] += 1
+    if not counts:
+        return {"missing": "The file labels.csv has no rows."}
     shown = [name for name in classes if any(name in pair for pair in counts)]
     table = [[counts[a, b] for b in shown] for a in shown]
     return {"confusion": {"classes": shown, "counts": table}}

@@ -86,17 +86,23 @@ def clipping(rows: Sequence[HistoryRow], threshold: float | None) -> dict[str, A
         )
     bound = "No threshold of the global norm was set" if threshold is None else (
         f"The threshold was {threshold:g}")  # fmt: skip
-    sentences.append(
-        f"{bound}; {clipped / len(rows):.1%} of {len(rows)} updates were clipped, {skipped} "
-        "skipped because the gradient was not finite."
-    )
+    share_of = f"{clipped:,} of {len(rows):,}" if clipped else "none"
+    lost = f"; {skipped:,} were skipped, because the gradient was not finite" * bool(skipped)
+    sentences.append(f"{bound}. Of the updates, {share_of} were clipped{lost}.")
     return {"threshold": threshold, "sentences": sentences, "window": window,
             "steps": step[ends].tolist(), "quantiles": quantiles,
             "share": rounded_all(share)}  # fmt: skip
 
 
-def flow(records: Sequence[GradientRecord]) -> dict[str, Any] | None:
-    """Return the gradient's flow over training, with norms as powers of ten, 0 at the last step."""
+def flow(records: Sequence[GradientRecord], both: bool = False) -> dict[str, Any] | None:
+    """Return the gradient's flow over training, with norms as powers of ten, 0 at the last step.
+
+    Parameters
+    ----------
+    records : sequence of GradientRecord
+    both : bool
+        Whether the model reads in both directions. The records are of the forward one.
+    """
     if not records:
         return None
     ends = np.linspace(0, len(records) - 1, min(len(records), LOOKS))
@@ -111,13 +117,12 @@ def flow(records: Sequence[GradientRecord]) -> dict[str, Any] | None:
             "layer": number, "h": [_powers(look.h, T, stride) for look in looks], "c": cells,
             "growth": [rounded(look.growth) for look in looks],
             "horizon": [list(look.horizon) for look in looks],
-            "verdict": [look.verdict for look in looks],
             "radius": [rounded(look.radius) for look in looks],
             "activity": {k: [rounded(x.activity[k]) for x in looks] for k in looks[0].activity},
             "saturation": {k: [rounded(x.saturation[k]) for x in looks]
                            for k in looks[0].saturation},
         })  # fmt: skip
-    return {"T": T, "stride": stride, "distance": list(range(0, T, stride)),
+    return {"T": T, "stride": stride, "both": both, "distance": list(range(0, T, stride)),
             "steps": [r.step for r in chosen], "layers": layers}  # fmt: skip
 
 

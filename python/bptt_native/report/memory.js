@@ -24,6 +24,22 @@ function litBy(row, share) {
   return row.map((v) => most > 0 && v !== null && v >= share * most);
 }
 
+// Return the characters' buttons by words, so that lines break between words and after line ends.
+function words(cells, buttons) {
+  const found = [];
+  let word = null;
+  buttons.forEach((button, k) => {
+    if (word === null) {
+      word = el("span", { class: "word" });
+      found.push(word);
+    }
+    word.append(button);
+    if (SHOWN[cells[k]]) word = null;
+    if (cells[k] === "\n") found.push(el("span", { class: "break" }));
+  });
+  return found;
+}
+
 function memoryView(host, data) {
   const { cells, matrix, seen } = data;
   const line = el("div", { id: "line", role: "group", "aria-label": data.label });
@@ -39,7 +55,7 @@ function memoryView(host, data) {
     button.setAttribute("aria-label", data.kind === "text" ? nameOf(cell) : String(cell));
     return button;
   });
-  line.append(...buttons);
+  line.append(...(data.kind === "text" ? words(cells, buttons) : buttons));
   let chosen = -1;
 
   function show(k) {
@@ -101,6 +117,6 @@ function memoryView(host, data) {
 }
 
 function percent(share) {
-  if (share === null) return "–";
-  return share < 0.01 ? `${Number((100 * share).toPrecision(1))} %` : `${Math.round(100 * share)} %`;
+  if (!good(share)) return "–";
+  return share < 0.01 ? `${Number((100 * share).toPrecision(1))}\u00a0%` : `${Math.round(100 * share)}\u00a0%`;
 }

@@ -2,8 +2,13 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const section = (id) => document.getElementById(id);
-const say = (host, text, kind = "p") => host.append(el(kind, {}, text));
-const missing = (host, text) => host.append(el("p", { class: "soft" }, text));
+const say = (host, text, kind = "p") => host.append(el(kind, {}, ...prose(text)));
+const missing = (host, text) => host.append(el("p", { class: "soft" }, ...prose(text)));
+const H = "‖∂L/∂hₜ‖";
+const times = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
+
+// Return a text as nodes, so that no line ends within an option such as --csv.
+const prose = (text) => text.split(/(--[a-z][\w-]*)/).map((part, k) => (k % 2 ? el("code", { class: "whole" }, part) : part));
 
 function pair(host) {
   const box = el("div", { class: "pair" });
@@ -11,39 +16,89 @@ function pair(host) {
   return box;
 }
 
+// Return a table below a caption; the first column holds headings of rows.
+function table(caption, columns, rows, own = 0) {
+  const head = el("tr", {}, ...columns.map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))));
+  tables += 1;
+  const name = `table-${tables}`;
+  const body = el("tbody", {}, ...rows.map(([first, ...rest], k) => (
+    el("tr", k < own ? { class: "own" } : {}, el("th", { scope: "row" }, first), ...rest.map((v) => el("td", {}, v))))));
+  return el("div", {}, el("p", { class: "caption", id: name }, caption),
+    el("div", { class: "scroll", role: "region", tabindex: "0", "aria-labelledby": name },
+      el("table", { "aria-labelledby": name }, el("thead", {}, head), body)));
+}
+
+let tables = 0;
+
 function heading() {
   document.title = `${DATA.title}: report of a training run`;
   section("title").textContent = DATA.title;
   section("lead").textContent = DATA.lead;
-  const list = section("short").querySelector("ul");
-  for (const text of DATA.short) say(list, text, "li");
-  const rows = section("about").querySelector("tbody");
-  for (const [name, value] of DATA.facts) rows.append(el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)));
+  const host = section("result");
+  host.append(el("p", { class: "headline" }, DATA.result.headline));
+  const box = el("div", { class: "tables" });
+  for (const t of DATA.result.tables) box.append(table(t.caption, t.columns, t.rows, t.own));
+  if (DATA.result.tables.length) host.append(box);
+  for (const text of DATA.short) say(host, text);
+  const list = document.querySelector("nav ul");
+  for (const part of document.querySelectorAll("main section")) {
+    if (part.id === "result") continue;
+    list.append(el("li", {}, el("a", { href: `#${part.id}` }, ...part.querySelector("h2").cloneNode(true).childNodes)));
+  }
+  section("training").querySelector("h2").after(el("p", { class: "soft hint" },
+    "Point at a chart, or choose it with the tab key and use the arrow keys, to read its values below it."));
+}
+
+function about() {
+  const host = section("about");
+  const box = el("div", { class: "pair" });
+  const halves = [el("div"), el("div")];
+  const words = (text) => text.split(/(\s+)/).map((part, k) => (k % 2 ? part : el("span", { class: "whole" }, part)));
+  for (const group of DATA.facts) {
+    const rows = group.rows.map(([label, name, value]) => el("tr", {},
+      el("th", { scope: "row" }, label, ...(name ? [" ", el("code", {}, name)] : [])),
+      el("td", label === "SHA-256" || label === "command line" ? { class: "code" } : {}, ...words(value))));
+    const half = halves[["Model", "Training"].includes(group.title) ? 1 : 0];
+    const name = `facts-${group.title.toLowerCase()}`;
+    half.append(el("h3", { id: name }, group.title), el("table", { class: "facts", "aria-labelledby": name }, el("tbody", {}, ...rows)));
+  }
+  box.append(...halves);
+  host.append(box);
+  if (!DATA.facts.some((g) => g.title === "Session" && g.rows.some(([label]) => label === "machine"))) {
+    missing(host, "The model file is from an older version, which did not record the data's name, the date, the machine and the command line.");
+  }
 }
 
 function training() {
   const host = section("training");
   const h = DATA.history;
   if (!h) return missing(host, "The model's folder has no history.csv, so there are no curves.");
-  const each = h.bucket > 1 ? ` Each point represents ${h.bucket} updates.` : "";
+  const each = h.bucket > 1 ? ` Each point is the mean of ${h.bucket} updates, and the band reaches from the smallest to the largest.` : "";
   const box = pair(host);
-  const series = [{ name: "training batch", x: h.step, y: h.loss, low: h.loss_low, high: h.loss_high, band: h.bucket > 1 && "smallest to largest" }];
-  if (h.valid.length) series.push({ name: "held-out data", x: h.valid.map((p) => p[0]), y: h.valid.map((p) => p[1]), dots: true });
-  lineChart(box, "Loss", `Before each update.${each}`, { series, log: h.positive, x: "update", y: h.unit, at: "update" });
-  lineChart(box, "Learning rate", `According to the schedule.${each}`,
-    { series: [{ name: "learning rate", x: h.step, y: h.lr }], x: "update", y: "learning rate", at: "update" });
+  const series = [{ name: "training batch", look: "s0", x: h.step, y: h.loss, low: h.loss_low, high: h.loss_high, band: h.bucket > 1 }];
+  if (h.valid.length) series.push({ name: "held-out data", look: "s1", x: h.valid.map((p) => p[0]), y: h.valid.map((p) => p[1]), dots: h.valid.length < 60 });
+  lineChart(box, "Loss", `Loss of each batch before its update${h.valid.length ? ", and of the held-out data" : ""}.${each}`,
+    { series, log: h.positive, x: "update", y: h.unit, at: "update" });
   if (h.accuracy.length) {
     lineChart(box, "Accuracy", "Share of the held-out data that are classified correctly.", {
-      series: [{ name: "held-out data", x: h.accuracy.map((p) => p[0]), y: h.accuracy.map((p) => p[1]), dots: true }],
+      series: [{ name: "held-out data", look: "s1", x: h.accuracy.map((p) => p[0]), y: h.accuracy.map((p) => p[1]), dots: h.accuracy.length < 60 }],
       range: [0, 1], x: "update", y: "accuracy", at: "update" });
+  }
+  const [low, high] = extent(h.lr, false);
+  if (high > low) {
+    lineChart(box, "Learning rate", "As the schedule set it.",
+      { series: [{ name: "learning rate", look: "s0", x: h.step, y: h.lr }], x: "update", y: "learning rate", at: "update" });
+  } else {
+    missing(host, "The learning rate was constant.");
   }
   return undefined;
 }
 
-function picker(host, text, options) {
+function picker(host, text, options, chosen) {
+  if (options.length < 2) return { get: () => 0, redraw: [] };
   const select = el("select", {});
   options.forEach((name, k) => select.append(el("option", { value: k }, name)));
-  select.value = String(options.length - 1);
+  select.value = String(chosen);
   const redraw = [];
   select.addEventListener("change", () => redraw.forEach((f) => f()));
   host.append(el("label", {}, `${text} `, select));
@@ -59,71 +114,97 @@ function flow() {
     radii(pair(host), f);
     return gates(host, f);
   }
-  say(host, `The norm of dL/dh (for an LSTM also dL/dc) by the distance back, relative to the last step, on the batch of the `
-    + `next update. The loss is that of the last of up to ${f.T} steps. A straight line is a constant factor per step.`);
-  const names = f.layers.flatMap((l) => [[l, "h"], ...(l.c ? [[l, "c"]] : [])]);
-  const picked = picker(host, "State:", names.map(([l, s]) => `layer ${l.layer + 1}, ${s}`));
-  if (names.some(([, s]) => s === "c")) host.querySelector("select").value = String(names.length - 2);
-  const layer = () => names[picked.get()][0];
-  const values = () => layer()[names[picked.get()][1]];
+  const c = Boolean(f.layers[0].c);
+  say(host, `The norm ${H}${c ? " (and ‖∂L/∂cₜ‖ of the cell state)" : ""} of a loss at the last of up to ${f.T} steps, on the batch of the next update, `
+    + `relative to the norm at the last step. A straight line on the logarithmic scale is a constant factor per step.`
+    + (f.both ? " The forward direction is shown." : ""));
+  const picked = picker(host, "Layer:", f.layers.map((l) => String(l.layer + 1)), f.layers.length - 1);
+  const layer = () => f.layers[picked.get()];
   const box = pair(host);
-  const chosen = [...new Set([0, Math.floor((f.steps.length - 1) / 2), f.steps.length - 1])];
-  const lines = lineChart(box, "Norm of the gradient by distance", "At the first update, half-way and at the last update.", {
-    series: () => chosen.map((k) => ({ name: `after ${f.steps[k]} updates`, x: f.distance, y: values()[k].map((v) => (v === null ? null : 10 ** v)) })),
-    log: true, floor: 1e-12, x: "distance back (steps)", y: "norm, 1 at the last step", at: "distance" });
-  const map = heatMap(box, "The same over training", "The lines show where it has permanently fallen to 1/e and to 1 %.", {
-    get: () => ({ columns: f.steps, values: values(), rows: f.distance.length, over: [
-      { name: "1/e is left", y: layer().horizon.map((v) => v[0] === null ? null : v[0] / f.stride) },
-      { name: "1 % is left", y: layer().horizon.map((v) => v[1] === null ? null : v[1] / f.stride) }] }),
-    least: -8, x: "update", y: f.stride > 1 ? `distance back (${f.stride} steps)` : "distance back (steps)", unit: "norm, 1 at the last step",
-    say: (k) => `update ${f.steps[k]}: ` + (values()[k][0] === null ? "no measurable gradient enters"
-      : `${layer().verdict[k]}, ${factor(layer().growth[k])}; 1/e at ${layer().horizon[k][0] ?? "none"}, 1 % at ${layer().horizon[k][1] ?? "none"} steps back`) });
+  const last = f.steps.length - 1;
+  const chosen = [...new Set([0, Math.floor(last / 2), last])];
+  const hue = (i) => `u${chosen.length === 1 ? 2 : Math.round((2 * i) / (chosen.length - 1))}`;
+  const when = (k) => (f.steps[k] === 0 ? "before update 1" : `after update ${f.steps[k]}`);
+  const lines = lineChart(box, "Norm of the gradient by distance", `Colour: update. ${c ? "Solid: h. Dashed: c. " : ""}Norms below 10⁻¹² are left out.`, {
+    series: () => (c ? ["h", "c"] : ["h"]).flatMap((state) => chosen.map((k, i) => ({
+      name: `${c ? `${state}, ` : ""}${when(k)}`, look: `${hue(i)} ${state === "c" ? "d1" : "d0"}`, x: f.distance,
+      y: layer()[state][k].map((v) => (v === null ? null : 10 ** v)) }))),
+    log: true, floor: 1e-12, x: "distance back (steps)", y: "norm relative to the last step", at: "distance" });
+  const map = heatMap(box, "The same over training", `Norm ${H} of the states. Above the lines at most 1/e and 1 % are left for good.`, {
+    get: () => {
+      const values = layer().h;
+      const shown = f.distance.filter((_, j) => values.some((column) => column[j] !== null && column[j] > -8));
+      const rows = f.distance.slice(0, Math.max(2, shown.length ? f.distance.indexOf(shown[shown.length - 1]) + 1 : 2));
+      const cut = (v) => (v === null || v > rows[rows.length - 1] ? null : v);
+      return { columns: f.steps, rows, values: values.map((column) => column.slice(0, rows.length)), over: [
+        { name: "1/e is left", y: layer().horizon.map((v) => cut(v[0])) },
+        { name: "1 % is left", y: layer().horizon.map((v) => cut(v[1])) }] };
+    },
+    names: ["updates", "distance back (steps)", "norm relative to the last step"],
+    least: -8, x: "update", y: "distance back (steps)", unit: "norm relative to the last step",
+    say: (k, j, v) => `${when(k)}, ${times(f.distance[j], "step")} back: ${v === null ? "no measurable gradient" : `${number(10 ** v)} of the norm`}. `
+      + `1/e is left ${reach(layer().horizon[k][0], f.T)}, 1 % ${reach(layer().horizon[k][1], f.T)}.` });
   picked.redraw.push(() => lines.redraw(), () => map.redraw());
   const below = pair(host);
-  lineChart(below, "Factor per step back", "Factor of the norm of dL/dh: below 1 the gradient vanishes, above 1 it explodes.", {
-    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, x: f.steps, y: l.growth, dots: f.steps.length < 60 })),
-    references: [{ y: 1, name: "neither" }], x: "update", y: "factor per step", at: "update" });
+  lineChart(below, "Factor per step back", `Factor of ${H} per step: below 1 the gradient shrinks on its way back, above 1 it grows.`, {
+    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, look: `s${l.layer % 5}`, x: f.steps, y: l.growth, dots: f.steps.length < 60 })),
+    references: [{ y: 1, name: "unchanged" }], x: "update", y: "factor per step", at: "update" });
   radii(below, f);
   gates(host, f);
   return undefined;
 }
 
-const factor = (growth) => (growth === null ? "factor per step unknown" : `a factor of ${number(growth)} per step`);
+const reach = (steps, whole) => (steps === null ? `over all ${whole} steps` : `${times(steps, "step")} back`);
 
 function radii(host, f) {
-  lineChart(host, "Spectral radius of W_hh", "For LSTM and GRU, that of the candidate state's block. A MinGRU has no W_hh.", {
-    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, x: f.steps, y: l.radius, dots: f.steps.length < 60 })),
+  if (!f.layers.some((l) => l.radius.some((v) => good(v)))) return;
+  lineChart(host, "Spectral radius of Wₕₕ", "Of the recurrent matrix; for LSTM and GRU, of the candidate state's block.", {
+    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, look: `s${l.layer % 5}`, x: f.steps, y: l.radius, dots: f.steps.length < 60 })),
     references: [{ y: 1, name: "unit circle" }], x: "update", y: "spectral radius", at: "update" });
 }
+
+const GATES = { i: "input gate i", f: "forget gate f", g: "candidate g", o: "output gate o", r: "reset gate r", z: "update gate z", n: "candidate n", h: "states h" };
 
 function gates(host, f) {
   const top = f.layers[f.layers.length - 1];
   const names = Object.keys(top.activity);
   const box = pair(host);
   const kind = names.length > 1 ? "gates" : "states";
-  lineChart(box, `Mean of the ${kind}`, "Mean over units, samples and steps of the top layer.", {
-    series: names.map((n) => ({ name: n, x: f.steps, y: top.activity[n] })), x: "update", y: "mean", at: "update" });
+  const layer = f.layers.length > 1 ? ` of layer ${top.layer + 1}` : "";
+  const series = (values) => names.map((n, k) => ({ name: GATES[n] || n, look: `s${k % 5}`, x: f.steps, y: values[n] }));
+  lineChart(box, `Mean of the ${kind}`, `Mean over units, samples and steps${layer}.`, {
+    series: series(top.activity), x: "update", y: "mean", at: "update" });
+  if (!names.some((n) => top.saturation[n].some((v) => v > 0))) {
+    return missing(host, `No ${kind} were saturated, that is, near an end of their range.`);
+  }
   lineChart(box, `Saturated ${kind}`, "Share of the values near an end of their range, where little gradient passes (gates below 0.05 or above 0.95, tanh beyond ±0.95, ReLU at 0).", {
-    series: names.map((n) => ({ name: n, x: f.steps, y: top.saturation[n] })), range: [0, 1], x: "update", y: "share", at: "update" });
+    series: series(top.saturation), range: [0, 1], x: "update", y: "share", at: "update" });
+  return undefined;
 }
 
 function clipping() {
   const host = section("clipping");
   const h = DATA.history;
   if (!h) return missing(host, "The model's folder has no history.csv.");
-  for (const text of DATA.clip.sentences) say(host, text);
-  const references = DATA.clip.threshold ? [{ y: DATA.clip.threshold, name: `threshold ${number(DATA.clip.threshold)}` }] : [];
-  const series = [{ name: "before clipping", x: h.step, y: h.norm, low: h.norm_low, high: h.norm_high, band: h.bucket > 1 && "smallest to largest" }];
-  if (h.after.some((v) => v !== null)) series.push({ name: "after clipping", x: h.step, y: h.after });
+  const clip = DATA.clip;
+  for (const text of clip.sentences) say(host, text);
+  const references = clip.threshold ? [{ y: clip.threshold, name: "threshold" }] : [];
+  const series = [{ name: "before clipping", look: "s0", x: h.step, y: h.norm, low: h.norm_low, high: h.norm_high, band: h.bucket > 1 }];
+  const clipped = clip.share.some((v) => v > 0);
+  if (clipped && h.after.some((v) => v !== null)) series.push({ name: "after clipping", look: "s1", x: h.step, y: h.after });
+  const each = h.bucket > 1 ? ` Each point is the median of ${h.bucket} updates, and the band reaches from the smallest to the largest.` : "";
   const box = pair(host);
-  lineChart(box, "Norm of the gradient", h.bucket > 1 ? `Global norm over all parameters, medians of ${h.bucket} updates.` : "Global norm over all parameters.", { series, references, log: true, x: "update", y: "norm", at: "update" });
-  lineChart(box, "Running quantiles of the norm", `Before clipping, over the last ${DATA.clip.window} updates.`, {
-    series: DATA.clip.quantiles.map((q) => ({ name: q.name, x: DATA.clip.steps, y: q.values })), references, log: true, x: "update", y: "norm", at: "update" });
-  lineChart(box, "Clipped updates", `Share of the last ${DATA.clip.window} updates.`, {
-    series: [{ name: "clipped", x: DATA.clip.steps, y: DATA.clip.share }], range: [0, 1], x: "update", y: "share", at: "update" });
-  if (h.angle.some((v) => v > 0)) {
-    lineChart(box, "Change of direction by clipping", "0 for clipping by the global norm, which keeps the direction.", {
-      series: [{ name: "angle", x: h.step, y: h.angle }], x: "update", y: "degrees", at: "update" });
+  lineChart(box, "Norm of the gradient", `Global norm over all parameters.${each}${clipped ? " Where nothing is clipped, the lines coincide." : ""}`,
+    { series, references, log: true, x: "update", y: "norm", at: "update" });
+  lineChart(box, "Running quantiles of the norm", `Before clipping, over the last ${times(clip.window, "update")}.`, {
+    series: clip.quantiles.map((q, k) => ({ name: q.name, look: `s0 d${k}`, x: clip.steps, y: q.values })), references, log: true, x: "update", y: "norm", at: "update" });
+  if (clipped) {
+    lineChart(box, "Clipped updates", `Share of the last ${times(clip.window, "update")}.`, {
+      series: [{ name: "clipped", look: "s1", x: clip.steps, y: clip.share }], range: [0, 1], x: "update", y: "share", at: "update" });
+  }
+  if (h.angle.some((v) => v > 1e-3)) {
+    lineChart(box, "Change of direction by clipping", "Angle between the gradient before and after clipping.", {
+      series: [{ name: "angle", look: "s1", x: h.step, y: h.angle }], x: "update", y: "angle (degrees)", at: "update" });
   }
   return undefined;
 }
@@ -131,25 +212,23 @@ function clipping() {
 function spectrum() {
   const host = section("spectrum");
   const s = DATA.spectrum;
-  if (!s.length) return missing(host, "There are no eigenvalues: the weights are not finite, or the cell, a MinGRU, has no W_hh.");
-  say(host, "Eigenvalues of the recurrent matrix, and the unit circle. In a linear net, eigenvalues inside it make the gradient vanish, those outside make it explode. "
-    + "LSTM and GRU have a block for each gate; their memory does not depend on a block alone.");
-  const picked = picker(host, "Block:", s.map((b) => b.name));
-  const usual = s.findIndex((b) => b.usual);
-  host.querySelector("select").value = String(Math.max(usual, 0));
+  if (!s.length) return missing(host, "There are no eigenvalues: the weights are not finite, or the cell, a MinGRU, has no recurrent matrix.");
+  say(host, "Eigenvalues of the recurrent matrix, and the unit circle. In a linear net, a gradient shrinks along the eigenvectors of eigenvalues inside the circle, and grows along those outside."
+    + (s.some((b) => b.gate) ? " Each gate has a block of the matrix; the memory of the cell does not depend on one block alone." : ""));
+  const picked = picker(host, "Block:", s.map((b) => `layer ${b.layer}${b.gate ? `, ${GATES[b.gate] || b.gate}` : ""}`), Math.max(s.findIndex((b) => b.usual), 0));
   const box = pair(host);
-  const picture = plane(box, "Eigenvalues", "Each mark is an eigenvalue.", () => {
+  const picture = plane(box, "Eigenvalues", "Each mark is an eigenvalue. The (spectral) radius is the largest absolute value.", () => {
     const b = s[picked.get()];
-    const sets = [{ name: `trained, spectral radius ${number(b.radius)}`, points: b.now, mark: "dot" }];
-    if (b.before) sets.push({ name: `before training, ${number(b.radius_before)}`, points: b.before, mark: "ring" });
+    const sets = [{ name: "trained", radius: b.radius, points: b.now, look: "dot s0" }];
+    if (b.before) sets.unshift({ name: "before training", radius: b.radius_before, points: b.before, look: "ring before" });
     return sets;
   });
   picked.redraw.push(() => picture.redraw());
   const found = DATA.memory ? DATA.memory.exponents : [];
   if (found.length) {
-    lineChart(box, "Lyapunov spectrum", "The largest exponents of the trained states, including cell states, along the sequence shown below. Below 0 small changes and gradients vanish, above 0 they grow.", {
-      series: found.map((l) => ({ name: l.name, x: l.values.map((_, k) => k + 1), y: l.values })),
-      references: [{ y: 0, name: "neither" }], x: "exponent, in descending order", y: "nats per step", at: "exponent" });
+    lineChart(box, "Lyapunov spectrum", "The largest exponents of the trained states, including cell states, along the sequence of the next section. Below 0 small changes and gradients shrink, above 0 they grow.", {
+      series: found.map((l, k) => ({ name: l.name, look: `s${k % 5}`, x: l.values.map((_, i) => i + 1), y: l.values })),
+      references: [{ y: 0, name: "unchanged" }], x: "exponent, in descending order", y: "nats per step", at: "exponent" });
   }
   return undefined;
 }
@@ -160,7 +239,7 @@ function memory() {
   if (!m) return missing(host, DATA.memory_missing);
   if (m.kind === "labels") {
     lineChart(host, "Dependence of labels on steps", "Norm of the derivative of the most likely class's output with respect to the input of each step, for the first sequences of the table.",
-      { series: m.series, log: true, x: "step", y: "norm of the derivative", at: "step" });
+      { series: m.series.map((s, k) => ({ ...s, look: `s${k % 5}` })), log: true, x: "from: input (step)", y: "norm of the derivative", at: "step" });
     return undefined;
   }
   say(host, m.kind === "text"
@@ -168,30 +247,36 @@ function memory() {
     : "Point at a step, tap it or go there with the arrow keys to highlight the earlier steps that its output depends on. The number below a step is its share of the strongest dependence in per cent.");
   memoryView(host, m);
   const n = m.matrix.length;
-  const values = m.matrix.map((row) => Array.from({ length: n }, (_, s) => (row[s] > 0 ? Math.log10(row[s]) : null)));
-  heatMap(host, "All pairs", "Each column is an output, each row an input; the diagonal is the input of the same step.", {
-    get: () => ({ columns: values.map((_, k) => k + 1), values, rows: n }), first: 1, least: -6, x: "output (step)", y: "input (step)",
-    unit: "norm of the derivative", height: 420,
-    say: (k) => `output ${k + 1}: strongest input ${1 + m.matrix[k].indexOf(Math.max(...m.matrix[k]))}, ${number(Math.max(...m.matrix[k]))}` });
+  const steps = Array.from({ length: n }, (_, k) => k + 1);
+  const values = steps.map((_, s) => m.matrix.map((row) => (row[s] > 0 ? Math.log10(row[s]) : null)));
+  const name = (k) => (m.kind === "text" ? ` (${nameOf(m.cells[k])})` : "");
+  heatMap(host, "All pairs of steps", "Strength ‖∂yₜ/∂xₛ‖: each row is an output yₜ (to), each column an input xₛ (from). On the diagonal both are of the same step.", {
+    get: () => ({ columns: steps, values, rows: steps }), downwards: true, square: true, least: Math.max(-30, extent(values.flat())[1] - 6),
+    names: ["from: input (step)", "to: output (step)", "norm of the derivative"], x: "from: input (step)", y: "to: output (step)",
+    unit: "norm of the derivative", height: (width) => Math.min(width, 520) + 40,
+    say: (s, t, v) => `to output ${t + 1}${m.kind === "text" ? name(t + 1) : ""} from input ${s + 1}${name(s)}: ${v === null ? "none" : number(10 ** v)}` });
   return undefined;
 }
 
-function results() {
-  const host = section("results");
+function outputs() {
+  const host = section("outputs");
   const r = DATA.results;
   for (const sample of r.samples) {
     say(host, `Sample at temperature ${sample.temperature}`, "h3");
     host.append(el("pre", { dir: "auto" }, sample.text));
   }
   if (r.forecast) {
-    lineChart(host, "Forecast of the test rows", `Column ${r.forecast.column}.`, { series: [
-      { name: "actual", x: r.forecast.row, y: r.forecast.actual }, { name: "forecast", x: r.forecast.row, y: r.forecast.forecast }],
+    lineChart(host, "Forecast of the test rows", "The forecast is made from the rows before.", { series: [
+      { name: "actual", look: "ink", x: r.forecast.row, y: r.forecast.actual }, { name: "forecast", look: "s0 d1", x: r.forecast.row, y: r.forecast.forecast }],
     x: "row", y: r.forecast.column, at: "row" });
   }
   if (r.confusion) {
-    const table = el("table", {}, el("tr", {}, el("th", {}, "label \\ predicted"), ...r.confusion.classes.map((c) => el("th", { scope: "col" }, c))));
-    r.confusion.counts.forEach((row, k) => table.append(el("tr", {}, el("th", { scope: "row" }, r.confusion.classes[k]), ...row.map((n) => el("td", {}, String(n))))));
-    host.append(el("h3", {}, "Labels of the test part"), el("div", { class: "scroll" }, table));
+    const { classes, counts } = r.confusion;
+    const rows = counts.map((row, k) => [classes[k], ...row.map(String), percent(row[k] / (row.reduce((a, b) => a + b, 0) || NaN))]);
+    const box = table("Sequences of the test part by their label (row) and the predicted label (column); recall is the share of a label that is predicted.",
+      ["", ...classes, "recall"], rows);
+    box.querySelectorAll("tbody tr").forEach((row, k) => row.children[k + 1].classList.add("right"));
+    host.append(box);
   }
   if (!r.samples.length && !r.forecast && !r.confusion) missing(host, r.missing);
 }
@@ -202,4 +287,5 @@ flow();
 clipping();
 spectrum();
 memory();
-results();
+outputs();
+about();

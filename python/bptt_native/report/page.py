@@ -6,7 +6,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("charts.js", "maps.js", "memory.js", "page.js")
+SCRIPTS = ("charts.js", "save.js", "lines.js", "maps.js", "memory.js", "page.js")
 
 
 def page(data: dict[str, Any]) -> str:
