@@ -4,6 +4,7 @@ from ..arguments.names import guide as _guide
 from .activity import OmegaRatios, Saturation, omega_ratios, saturation
 from .clipping import ClippingStatistics, clipping, running_quantiles
 from .connectivity import Connectivity, connectivity
+from .fixed_points import FixedPoints, fixed_points
 from .flow import Array, GradientFlow, decay_per_step, gradient_flow, half_life
 from .jacobians import (
     GainBounds,
@@ -23,6 +24,7 @@ __all__ = [
     "Array",
     "ClippingStatistics",
     "Connectivity",
+    "FixedPoints",
     "GainBounds",
     "GradientFlow",
     "Norms",
@@ -35,6 +37,7 @@ __all__ = [
     "clipping",
     "connectivity",
     "decay_per_step",
+    "fixed_points",
     "gain_bounds",
     "gradient_flow",
     "half_life",
