@@ -26,18 +26,18 @@ RANDOM = ("dropout", "recurrent_dropout", "zoneout", "zoneout_c", "noise")
 
 def float64_layer(net: Any) -> Any:
     """Return a layer in float64 with the parameters of a net's layer, without random options."""
-    cell = str(setting(net, "cell"))
+    made_of: Any = LAYERS[setting(net, "cell")]
     params = {
         name.removeprefix("rnn."): np.asarray(value, np.float64)
         for name, value in net.state_dict().items()
         if not name.startswith(("readout.", "embedding."))
     }
-    names = inspect.signature(LAYERS[cell]).parameters
+    names = inspect.signature(made_of).parameters
     options = {name: value for name, value in net._config.items() if name in names}
     options |= {name: 0.0 for name in RANDOM if name in options}
     options |= {"dtype": "float64", "compute": None, "init": "default", "batch_first": False}
     options["input_size"] = params["weight_ih_l0"].shape[1]
-    layer = LAYERS[cell](**options)
+    layer = made_of(**options)
     layer.load_state_dict(params)
     return layer
 
