@@ -113,6 +113,11 @@ def test_a_c_program_stops_its_long_calls(tmp_path):
     assert "cancel ok" in run(build("cancel", tmp_path))
 
 
+def test_a_c_program_constrains_parameters(isa, tmp_path):
+    printed = run(build("constraints", tmp_path), str(tmp_path / "m.safetensors"), BPTT_ISA=isa)
+    assert "constraints ok" in printed
+
+
 def test_a_c_program_skips_updates_that_overflow(isa, tmp_path):
     printed = run(build("updates", tmp_path), str(tmp_path / "model.safetensors"), BPTT_ISA=isa)
     assert "updates ok" in printed

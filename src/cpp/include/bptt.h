@@ -410,18 +410,13 @@ typedef struct bptt_model_options {
   double clip_norm;
 
   /* Backpropagation: 0: off; see bptt_backward */
-  double clip_step;
-  double clip_step_norm;
+  double clip_step, clip_step_norm;
   int64_t truncation_k1, truncation_k2;
   double omega;
 
-  /* Regularisers of the weights: weight_l1 sum |w| + weight_l2 sum w^2 over the matrices that are
-   * not frozen. The gradient is added before clipping; the value is not part of loss */
-  /* 0: off; finite in the dtype */
-  double weight_l1;
-  /* 0: off; finite in the dtype. The gradient is 2 weight_l2 w. Weight decay differs: it is a part
-   * of the update, after clipping, and with Adam and Lion it does not go through the moments */
-  double weight_l2;
+  /* Regularisers weight_l1 sum |w| + weight_l2 sum w^2 of the matrices that are not frozen: 0: off;
+   * finite in the dtype. Unlike weight decay, their gradient is clipped and enters the moments */
+  double weight_l1, weight_l2;
 } bptt_model_options;
 BPTT_API bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size);
 
@@ -604,7 +599,7 @@ typedef struct bptt_step {
   /* 1 if the gradient was not finite, or a parameter or moment would have become so: nothing has
    * changed but the count of skipped steps */
   int32_t skipped;
-  /* the value of the regularisers weight_l1 and weight_l2, before the update; not part of loss */
+  /* the value of the weights' regularisers; not part of loss */
   double weight_penalty;
 } bptt_step;
 BPTT_API bptt_status bptt_step_init(bptt_step* step, size_t struct_size);
@@ -617,8 +612,8 @@ BPTT_API bptt_status bptt_model_train_step(bptt_model* model, const bptt_sequenc
                                            const struct bptt_flow* flow, bptt_step* step);
 /* The two halves of a training step, for gradients of several batches or of your own making.
  *
- * Loss and gradient with the model's clip_step, clip_step_norm, truncation and regularisers, without
- * an update: gradients [P] are overwritten, or with accumulate = 1 added to. outputs, flow and step
+ * Loss and gradient with the model's clip_step, clip_step_norm, truncation and regularisers, but no
+ * update: gradients [P] are overwritten, or with accumulate = 1 added to. outputs, flow and step
  * may be NULL; grad_norm is that of gradients as they then are, clipped and skipped are 0. Also:
  * BPTT_ERR_RANGE (tokens, classes), BPTT_ERR_CANCELLED, BPTT_ERR_CALLBACK. */
 BPTT_API bptt_status bptt_model_gradients(bptt_model* model, const bptt_sequence* sequence,

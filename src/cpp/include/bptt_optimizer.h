@@ -64,12 +64,12 @@ BPTT_API bptt_status bptt_params_set(bptt_params* params, const void* values);
 BPTT_API bptt_status bptt_params_freeze(bptt_params* params, const char* name, int32_t frozen);
 /* Constraints of the tensor of that name, kept in model files.
  *
- * A mask [count], in row-major order, has 1 for an element that is free, and 0 for one that is 0 from
- * now on: its gradient is 0 too, so that norms and clipping do not count it, and after every step
- * of any optimiser the element and its moments are 0. NULL removes the mask. A tensor that is not
- * negative (1) has max(w, 0) in place of each element w, now, after every step and whenever values
- * are set; its gradient is not changed. Backward passes use the masks of the moment. These functions
- * change the parameters. Also: BPTT_ERR_NAME. */
+ * A mask [count], in row-major order, has 1 for an element that is free, and 0 for one that is 0
+ * from now on: its gradient is 0 too, so that norms and clipping do not count it, and after every
+ * step of any optimiser the element and its moments are 0. NULL removes the mask. A tensor that is
+ * not negative (1) has max(w, 0) in place of each element w, now, after every step and whenever
+ * values are set; its gradient is not changed. Backward passes use the masks of the moment. The set
+ * functions change the parameters. Also: BPTT_ERR_NAME. */
 BPTT_API bptt_status bptt_params_set_mask(bptt_params* params, const char* name,
                                           const uint8_t* mask);
 /* Copy the mask out, all 1 if there is none. Also: BPTT_ERR_NAME. */

@@ -258,9 +258,11 @@ constexpr OptionRow kRows[] = {
     {BPTT_MODEL(nonfinite), .kind = OptionKind::choice, .fallback = BPTT_NONFINITE_SKIP,
      .words = kNonfinite, .doc = "treatment of a gradient that is not finite"},
     {BPTT_MODEL(weight_l1), .kind = OptionKind::not_negative, .held = true,
-     .doc = "weight of the sum of |w| over the matrices, which is added to the loss"},
+     .in_files = InFiles::unlike_default,
+     .doc = "weight of the sum of the matrices' absolute values in what training minimises"},
     {BPTT_MODEL(weight_l2), .kind = OptionKind::not_negative, .held = true,
-     .doc = "weight of the sum of w^2 over the matrices, which is added to the loss"},
+     .in_files = InFiles::unlike_default,
+     .doc = "weight of the sum of the matrices' squares in what training minimises"},
     {BPTT_MODEL(class_weights), .kind = OptionKind::weights, .in_files = InFiles::never,
      .or_none = true, .doc = "weights of the classes, or of the outputs; not all 0"},
 };
