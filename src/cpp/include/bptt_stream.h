@@ -35,7 +35,8 @@ typedef struct bptt_stream_options {
   /* 0; 1: each step draws the noise of the layers' option of that name, as a pass over a batch of
    * one sequence with `noise` of bptt_sequence does */
   int32_t noise;
-  /* 0; the set of noise until the first reset (draw of bptt_sequence); each reset goes to the next */
+  /* 0; the set of noise until the first reset, as draw of bptt_sequence; each reset goes to the
+   * next */
   uint64_t draw;
 } bptt_stream_options;
 BPTT_API bptt_status bptt_stream_options_init(bptt_stream_options* options, size_t struct_size);
