@@ -65,11 +65,9 @@ def _texts(figure: Any, axes: list[Any]) -> dict[Any, Any]:
         for axis in (ax.xaxis, ax.yaxis):
             low, high = sorted(axis.get_view_interval())
             slack = 1e-6 * (low if axis.get_scale() == "log" else high - low)
-            places = [*axis.get_majorticklocs(), *axis.get_minorticklocs()]
-            labels = [*axis.get_majorticklabels(), *axis.get_minorticklabels()]
             texts += [
-                label for at, label in zip(places, labels, strict=True)
-                if low - slack <= at <= high + slack
+                tick.label1 for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+                if low - slack <= tick.get_loc() <= high + slack
             ]  # fmt: skip
             texts += [axis.label, axis.offsetText]
     shown = [text for text in texts if text.get_visible() and text.get_text().strip()]

@@ -14,6 +14,7 @@ from bptt_native import lab
 from bptt_native.lab import clipping, vanish_explode
 from bptt_native.lab.results import duration
 from bptt_native.tasks import ADDING_BASELINE, adding
+from helpers.figures import faults
 from helpers.paths import ROOT
 
 
@@ -144,7 +145,8 @@ def test_what_is_recorded(name: str, full: bool) -> None:
     assert measured == {tuple(case.values()) for case in experiment.cases(full)}
     assert 60 * experiment.minutes[full] == pytest.approx(record["cpu_seconds"], rel=0.05)
     assert full or record["seconds"] <= 600
-    assert (folder / f"{name}.png").stat().st_size < 150_000
+    assert (folder / f"{name}.png").stat().st_size < 100_000
+    assert faults(experiment.figure(rows)) == []
     page = (ROOT / "docs" / "lab.md").read_text()
     assert record["cpu"] in " ".join(page.split())
     section = page.partition(f"## [{name}](lab/{name}.md)")[2].partition("\n## ")[0]

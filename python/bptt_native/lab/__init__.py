@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arguments.names import with_guess
 from ..arguments.values import integer, message, refuse_type
+from ..plots import save_figure
 from ..runtime.files import replace
 from . import benchmark_tasks, clipping, initialisation, long_range, pascanu, vanish_explode
 from .experiment import Case, Claim, Experiment, Outcome, Row, Scalar
@@ -24,7 +25,6 @@ from .results import (
     read_circumstances,
     read_rows,
     record_of,
-    write_figure,
     write_record,
     write_rows,
 )
@@ -44,6 +44,7 @@ __all__ = [
     "run",
 ]
 
+COLOURS = 256  # of the picture, which makes its file small
 _ALL: tuple[Experiment, ...] = (
     vanish_explode.EXPERIMENT,
     clipping.EXPERIMENT,
@@ -177,7 +178,7 @@ def _write(
     )
     figure = picture if find_spec("matplotlib") else None
     if figure is not None:
-        write_figure(experiment.figure(rows), figure)
+        save_figure(experiment.figure(rows), figure, colours=COLOURS)
     facts = record_of(experiment, claims, circumstances)
     write_record(record, facts)
     shown = figure.name if figure else None

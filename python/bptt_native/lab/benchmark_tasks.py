@@ -9,7 +9,7 @@ import numpy as np
 
 from ..nn.probabilities import log_softmax
 from ..options.losses import LOSSES, loss_of
-from ..plots.base import dress, legend
+from ..plots.base import REFERENCE, dress, figure_legend, log_axis
 from ..tasks import (
     ADDING_BASELINE,
     COPIED,
@@ -21,7 +21,7 @@ from ..tasks import (
     copy_memory_baseline,
     temporal_order,
 )  # fmt: skip
-from .drawing import BASELINE, LINES, curve, panels
+from .drawing import STYLES, curve, level, panels, rows_of, seeds_row
 from .experiment import Case, Claim, Experiment, Row
 from .learning import (
     GATED,
@@ -226,48 +226,70 @@ def _order_verdict(rows: Sequence[Row]) -> list[Claim]:
 
 
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the losses of all nets at each length, and the final loss of each seed."""
+    """Draw the losses of all nets at each length, and the final loss of each seed.
+
+    The axes of updates are logarithmic, since some nets take a hundred times as many as others.
+    """
     lengths, task = _lengths(rows), TASKS[str(rows[0]["task"])]
     high = -(-(len(lengths) + 1) // 2)  # two panels in a row
-    drawn, axes = panels(13.2, 4.6 * high, high, 2)
+    drawn, axes = panels(0.5 + 2.5 * high, high, 2, aligned=False)
     *each, last = axes.ravel()
     loss = LOSSES[task.options.get("loss", "cross_entropy")]
     error = "cross-entropy (nats)" if loss.classes else "squared error"
     for unused in each[len(lengths) :]:
         unused.remove()
+    lines: list[Any] = []
     for ax, steps in zip(each, lengths, strict=False):
-        for style, net in zip(LINES, NETS, strict=False):
+        lines = []
+        for style, net in zip(STYLES, NETS, strict=False):
             runs = runs_of(rows, net=net, steps=steps)
             longest = max(int(run[-1]["update"]) for run in runs)
             updates = list(range(WINDOW, longest + 1, WINDOW))
-            curve(ax, updates, [filled(run, updates) for run in runs], style, net)
+            lines.append(curve(ax, updates, [filled(run, updates) for run in runs], style, net))
         base = task.baseline(steps)
-        ax.axhline(base, label=f"without memory: {base:.4g}", **BASELINE)
-        ax.set_yscale("log")
-        ax.set_ylim(top=min(ax.get_ylim()[1], 20 * base))  # cut off runs that diverge
-        dress(ax, f"{rows[0]['task']}, T = {steps}", "update", f"{error}, mean of {WINDOW} updates")
-        legend(ax, loc="best")
+        level(ax, base)
+        losses = [float(row["loss"]) for row in rows if row["steps"] == steps]
+        ax.set_ylim(0.7 * min(losses), min(1.4 * max(losses), 20 * base))  # some runs diverge
+        ax.set_xlim(WINDOW, max(int(row["update"]) for row in rows if row["steps"] == steps))
+        log_axis(ax)
+        log_axis(ax, "x")
+        dress(ax, _finding(rows, steps), "update, logarithmic",
+              f"{error},\nmean of {WINDOW} updates")  # fmt: skip
     _draw_ends(last, rows, lengths)
-    title = "Where each seed ends"
-    if len(lengths) > 1:
-        title += f" (T = {', '.join(map(str, lengths))} from above)"
-    dress(last, title, f"{error} on held-out sequences / that without memory", "")
+    above = f"T = {', '.join(map(str, lengths))} from above" if len(lengths) > 1 else ""
+    held_out_error = f"held-out {error.partition(' (')[0]}"
+    dress(last, "Where each seed ends", f"{held_out_error} / that without memory", above)
+    without = last.lines[-1]
+    without.set_label("without memory")
+    figure_legend(drawn, [*lines, without], len(lines) + 1)
     return drawn
+
+
+def _finding(rows: Sequence[Row], steps: int) -> str:
+    """Return which net is the first to solve the task at a length, as the title of a panel."""
+    task = TASKS[str(rows[0]["task"])]
+    goal = task.solved * task.baseline(steps)
+    when = {
+        net: float(np.median([first_below(r, goal) for r in runs_of(rows, net=net, steps=steps)]))
+        for net in NETS
+    }
+    first = min(when, key=lambda net: when[net])
+    do = "halve the baseline" if task.solved == 0.5 else "solve it"
+    if math.isinf(when[first]):
+        return f"T = {steps}: no net manages to {do}"
+    article = "an" if first in ("IRNN", "LSTM") else "a"
+    return f"T = {steps}: {article} {first} is first to {do}, in {when[first]:,.0f} updates"
 
 
 def _draw_ends(ax: Any, rows: Sequence[Row], lengths: Sequence[int]) -> None:
     base = TASKS[str(rows[0]["task"])].baseline
-    for style, (place, net) in zip(LINES, enumerate(NETS), strict=False):
+    for style, (place, net) in zip(STYLES, enumerate(NETS), strict=False):
         for k, steps in enumerate(lengths):
             shares = [loss / base(steps) for loss in ends(rows, "held_out", net=net, steps=steps)]
-            height = place + 0.24 * (k - (len(lengths) - 1) / 2)
-            ax.plot(
-                shares, [height] * len(shares), style["marker"], color=style["color"], markersize=7
-            )
-    ax.axvline(1, **BASELINE)
-    ax.set_yticks(range(len(NETS)), list(NETS))
-    ax.invert_yaxis()
-    ax.set_xscale("log")
+            seeds_row(ax, shares, place + 0.24 * (k - (len(lengths) - 1) / 2), style)
+    rows_of(ax, list(NETS))
+    log_axis(ax, "x")
+    ax.axvline(1, **REFERENCE)
 
 
 def _experiment(name: str, title: str, claim: str, quick: tuple[int, int],

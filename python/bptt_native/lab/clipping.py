@@ -8,9 +8,23 @@ import numpy as np
 
 from ..models.model import Model
 from ..nn.cells import RNN
-from ..plots.base import dress, legend
+from ..plots.base import (
+    DASH,
+    DOT,
+    GREY,
+    INK,
+    NOTE,
+    REFERENCE,
+    colour_bar,
+    dress,
+    few_ticks,
+    figure_legend,
+    label_lines,
+    log_axis,
+    plain_numbers,
+)
 from ..tasks import ADDING_BASELINE, adding
-from .drawing import BASELINE, LINES, curve, level, panels
+from .drawing import STYLES, curve, level, panels, rows_of, seeds_row
 from .experiment import Case, Claim, Experiment, Row
 from .learning import adding_error, first_below, runs_of, spelled
 
@@ -218,13 +232,21 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
     ]  # fmt: skip
 
 
+OF_CLIP = {"none": STYLES[1], "norm": STYLES[0], "value": STYLES[2]}
+CLIPPED = {"none": "without clipping", "norm": "clipped by norm", "value": "clipped by value"}
+
+
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the cliff with the paths of gradient descent, and the losses of the task."""
-    drawn, axes = panels(13, 9, 2, 2)
+    """Draw the cliff with the paths of gradient descent, and the losses of the task.
+
+    The colour is the way to clip.
+    """
+    drawn, axes = panels(5.9, 2, 2, aligned=False)
     _draw_cliff(axes[0, 0], rows)
     _draw_section(axes[0, 1])
     _draw_task(axes[1, 0], rows)
     _draw_held_out(axes[1, 1], rows)
+    figure_legend(drawn, axes[0, 0].lines[: len(CLIPPED)], len(CLIPPED))
     return drawn
 
 
@@ -237,38 +259,49 @@ def cliff_losses(w: Any, b: Any) -> Any:
 
 
 def _draw_cliff(ax: Any, rows: Sequence[Row]) -> None:
-    w, b = np.meshgrid(np.linspace(4, 6, 241), np.linspace(-3, -1.6, 241))
-    levels = np.linspace(0, 0.45, 19)
-    shades = ax.contourf(w, b, cliff_losses(w, b), levels, cmap="Greys", alpha=0.75)
-    ax.figure.colorbar(shades, ax=ax, label="loss (h_50 - 0.7)²")
+    w, b = np.meshgrid(np.linspace(4, 6, 481), np.linspace(-3, -1.6, 481))
+    image = ax.imshow(
+        cliff_losses(w, b), cmap="Greys", vmin=0, vmax=0.5, alpha=0.7, origin="lower",
+        aspect="auto", extent=(4, 6, -3, -1.6),
+    )  # fmt: skip
+    colour_bar(ax, image, r"loss $(h_{50} - 0.7)^2$")
     seed = min(int(row["seed"]) for row in rows)
-    for clip, style in zip(CLIFF_CLIPS, (LINES[1], LINES[0], LINES[2]), strict=True):
+    for clip, name in CLIPPED.items():
         path = np.array(
             [(row["w"], row["b"]) for row in rows
              if row["part"] == "cliff" and row["clip"] == clip and row["seed"] == seed
              and "update" in row], np.float64,
         )  # fmt: skip
-        name = "without clipping" if clip == "none" else f"clipped by {clip}"
-        ax.plot(*path.T, **{**style, "marker": ""}, linewidth=1.5, label=name)
-        ax.plot(*path[0], "o", color="white", markeredgecolor="black", markersize=9, zorder=5)
+        ax.plot(*path.T, **{**OF_CLIP[clip], "marker": ""}, linewidth=1.1, label=name)
+    ax.plot(*path[0], "o", color="white", markeredgecolor="black", markersize=5, zorder=5)
+    ax.annotate("start", path[0], (5, 0), textcoords="offset points", va="center", fontsize=NOTE)
     ax.set_xlim(4, 6)
     ax.set_ylim(-3, -1.6)
-    legend(ax, loc="upper right")
-    dress(ax, "The cliff: h = sigmoid(w h + b), 50 steps", "w", "b")
+    far = _ends(rows, "none", "longest")
+    title = f"Without clipping {(far > FAR).sum()} of {len(far)} runs are thrown far off a cliff"
+    dress(ax, title, r"$w$ in $h_t = \sigma(w h_{t-1} + b)$", r"$b$")
+    few_ticks(ax.xaxis, 4)
+    ax.grid(visible=False)
 
 
 def _draw_section(ax: Any) -> None:
-    net = RNN(1, 1, nonlinearity="sigmoid", dtype="float64")
-    for w, style in zip((4.2, 4.6, 5.0), LINES, strict=False):
+    net, highest = RNN(1, 1, nonlinearity="sigmoid", dtype="float64"), 0.0
+    lines = []
+    for w, line in zip((4.2, 4.6, 5.0), ("-", DASH, DOT), strict=True):
         b = _across(w)
         norms = [float(np.linalg.norm(cliff_gradient(net, w, v)[1])) for v in b]
-        shown = {**style, "marker": ""}
-        ax.plot(b, norms, **shown, linewidth=1.6, label=f"w = {w:g}: up to {max(norms):,.0f}")
-    ax.set_yscale("log")
-    ax.set_ylim(1e-2, None)
-    level(ax, CLIFF_CLIPS["norm"], f"threshold {CLIFF_CLIPS['norm']:g}")
-    legend(ax, loc="upper right")
-    dress(ax, "The gradient's norm across the cliff", "b", "||dL/d(w, b)||")
+        highest = max(highest, *norms)
+        label = f"$w$ = {w:g}, peak {max(norms):,.0f}"
+        lines += ax.plot(b, norms, color=INK, linestyle=line, linewidth=1.1, label=label)
+    ax.set_xlim(-3, -1.6)
+    ax.set_ylim(1e-2, 2 * highest)
+    log_axis(ax)
+    few_ticks(ax.xaxis, 4)
+    threshold = CLIFF_CLIPS["norm"]
+    level(ax, threshold)
+    label_lines(ax, lines, {threshold: (f"threshold {threshold:g}", GREY)})
+    title = f"The gradient's norm peaks at the cliff, up to {highest:,.0f}"
+    dress(ax, title, r"$b$", r"$\|\partial L/\partial(w, b)\|$")
 
 
 def _across(w: float) -> Any:
@@ -285,31 +318,42 @@ def _across(w: float) -> Any:
 
 def _draw_task(ax: Any, rows: Sequence[Row]) -> None:
     shown = [way for way in TASK if way[2] in (0.003, 0.02) and way[1] not in (0.001, 0.01)]
-    order = (LINES[6], LINES[1], LINES[0], LINES[2])
-    for way, style in zip(shown, order, strict=True):
+    lines, highest, lowest, when = [], 0.0, math.inf, {}
+    for way in shown:
         runs = _task_runs(rows, way)
         updates = [int(row["update"]) for row in runs[0]]
         losses = [[float(row["loss"]) for row in run] for run in runs]
-        curve(ax, updates, losses, style, _name(way))
-    level(ax, ADDING_BASELINE, "always answering 1: 1/6")
-    ax.set_yscale("log")
-    legend(ax, loc="lower left")
-    title = f"Adding problem, T = {TASK_TIME}, IRNN with {TASK_UNITS} units, SGD"
-    dress(ax, title, "update", f"squared error, mean of {WINDOW} updates")
+        style = {**OF_CLIP[way[0]]}
+        if way == shown[0]:
+            style |= {"linestyle": DOT, "marker": ""}
+        lines.append(curve(ax, updates, losses, style, _name(way).replace(", ", ",\n")))
+        when[way[0]] = float(np.median([first_below(run, SOLVED) for run in runs]))
+        highest, lowest = max(highest, np.max(losses)), min(lowest, np.min(losses))
+    ax.set_xlim(updates[0], updates[-1])
+    ax.set_ylim(0.8 * lowest, 1.3 * highest)
+    log_axis(ax)
+    plain_numbers(ax)
+    level(ax, ADDING_BASELINE)
+    label_lines(ax, lines, {ADDING_BASELINE: ("baseline 1/6", GREY)})
+    soonest = min(when, key=lambda clip: when[clip])
+    title = f"Adding over {TASK_TIME} steps: an IRNN learns soonest {CLIPPED[soonest]}"
+    dress(ax, title, "update", f"squared error,\nmean of {WINDOW} updates")
 
 
 def _draw_held_out(ax: Any, rows: Sequence[Row]) -> None:
-    for k, way in enumerate(reversed(TASK)):
-        style = {"none": LINES[1], "norm": LINES[0], "value": LINES[2]}[way[0]]
-        errors = _held_out(_task_runs(rows, way))
-        ax.plot(errors, [k] * len(errors), style["marker"], color=style["color"], markersize=7)
-    ax.set_yticks(range(len(TASK)), [_name(way) for way in reversed(TASK)])
-    ax.set_xscale("log")
-    for x, text in ((ADDING_BASELINE, "baseline 1/6"), (SOLVED, "solved")):
-        ax.axvline(x, **BASELINE)
-        ax.annotate(text, (x, len(TASK) - 0.45), ha="right", fontsize=8.5)
-    ax.set_ylim(-0.5, len(TASK) - 0.1)
-    dress(ax, "Where each seed ends", "squared error on held-out sequences", "")
+    for k, way in enumerate(TASK):
+        seeds_row(ax, _held_out(_task_runs(rows, way)), k, OF_CLIP[way[0]])
+    rows_of(ax, [_name(way) for way in TASK])
+    log_axis(ax, "x")
+    ax.set_ylim(len(TASK) - 0.5, -1.1)
+    for x, text, side in ((SOLVED, "solved", -1), (ADDING_BASELINE, "baseline 1/6", 1)):
+        ax.axvline(x, **REFERENCE)
+        ax.annotate(text, (x, -1.1), (3 * side, -2), textcoords="offset points", va="top",
+                    ha="left" if side > 0 else "right", fontsize=NOTE, color=INK)  # fmt: skip
+    by_norm = [_held_out(_task_runs(rows, way)) for way in TASK if way[0] == "norm"]
+    won, seeds = max(sum(v < SOLVED for v in found) for found in by_norm), len(by_norm[0])
+    title = f"By norm, {won} of {seeds} seeds solve it"
+    dress(ax, title, "squared error on held-out sequences", "")
 
 
 def _name(way: tuple[str, float, float]) -> str:

@@ -8,9 +8,23 @@ import numpy as np
 from ..models.model import Model
 from ..options.init import Init
 from ..options.words import Cell, Nonlinearity
-from ..plots.base import dress, legend
+from ..plots.base import (
+    BLUE,
+    GREEN,
+    GREY,
+    LINES,
+    ORANGE,
+    PURPLE,
+    REFERENCE,
+    SKY,
+    VERMILION,
+    dress,
+    label_lines,
+    log_axis,
+    plain_numbers,
+)
 from ..tasks import ADDING_BASELINE, adding
-from .drawing import BASELINE, LINES, curve, level, panels
+from .drawing import curve, level, panels, rows_of, seeds_row
 from .experiment import Case, Claim, Experiment, Row
 from .learning import adding_error, ends, first_below, runs_of, spelled, train
 
@@ -121,35 +135,59 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
     ]  # fmt: skip
 
 
+OF_INIT: dict[str, dict[str, Any]] = {
+    "default": {"color": BLUE, "marker": "o"},
+    "Xavier": {"color": VERMILION, "marker": "s"},
+    "orthogonal": {"color": GREEN, "marker": "^"},
+    "identity": {"color": PURPLE, "marker": "D"},
+    "forget bias 1": {"color": ORANGE, "marker": "v"},
+    "chrono": {"color": SKY, "marker": "P"},
+}
+
+
+def _style(init: str) -> dict[str, Any]:
+    """Return the style of a net: its colour is the initialisation, tanh RNNs are dashed."""
+    nonlinearity, _, name = init.rpartition(", ")
+    return {**OF_INIT[name], "linestyle": LINES[1] if nonlinearity == "tanh" else LINES[0]}
+
+
 def figure(rows: Sequence[Row]) -> "Figure":
     """Draw the losses of all nets, and the final error of each seed."""
-    drawn, axes = panels(13, 8.4, 2, 2)
-    for (ax, right), cell in zip(axes, NETS, strict=True):
-        for style, init in zip(LINES, NETS[cell], strict=False):
-            runs = runs_of(rows, cell=cell, init=init)
+    drawn, axes = panels(5.4, 2, 2)
+    for (left, right), cell in zip(axes, NETS, strict=True):
+        lines = []
+        for height, init in enumerate(NETS[cell]):
+            runs, style = runs_of(rows, cell=cell, init=init), _style(init)
             updates = [int(row["update"]) for row in runs[0]]
-            curve(ax, updates, [[float(row["loss"]) for row in run] for run in runs], style, init)
-            _draw_ends(right, style, list(NETS[cell]).index(init), _errors(rows, cell, init))
+            losses = [[float(row["loss"]) for row in run] for run in runs]
+            lines.append(curve(left, updates, losses, style, init))
+            seeds_row(right, _errors(rows, cell, init), height, style)
         steps = next(row["steps"] for row in rows if row["cell"] == cell)
-        level(ax, ADDING_BASELINE, "always answering 1: 1/6")
-        right.set_yticks(range(len(NETS[cell])), list(NETS[cell]))
-        right.invert_yaxis()
-        right.axvline(ADDING_BASELINE, **BASELINE)
-        right.set_xlim(1e-5, 0.5)
-        ax.set_yscale("log")
-        right.set_xscale("log")
-        legend(ax, loc="lower left")
-        name = f"{cell.upper()}, {UNITS} units"
-        dress(
-            ax, f"{name}: adding over {steps} steps", "update",
-            f"squared error, mean of {WINDOW} updates",
-        )  # fmt: skip
-        dress(right, f"{name}: where each seed ends", "squared error on held-out sequences", "")
+        left.set_xlim(0, updates[-1])
+        log_axis(left)
+        plain_numbers(left)
+        level(left, ADDING_BASELINE)
+        label_lines(left, lines, {ADDING_BASELINE: ("always 1", GREY)})
+        rows_of(right, list(NETS[cell]))
+        right.axvline(ADDING_BASELINE, **REFERENCE)
+        log_axis(right, "x")
+        dress(left, _finding(rows, cell), "update", f"squared error,\nmean of {WINDOW} updates")
+        dress(right, f"Where each {cell.upper()} ends, {steps} steps",
+              "squared error on held-out sequences", "")  # fmt: skip
     return drawn
 
 
-def _draw_ends(ax: Any, style: Any, height: int, errors: Sequence[float]) -> None:
-    ax.plot(errors, [height] * len(errors), style["marker"], color=style["color"], markersize=7)
+def _finding(rows: Sequence[Row], cell: str) -> str:
+    if cell == "rnn":
+        errors = {init: _errors(rows, cell, init) for init in NETS[cell]}
+        parts = []
+        for kind in ("ReLU", "tanh"):
+            found = [e for init, some in errors.items() if init.startswith(kind) for e in some]
+            parts.append(f"{sum(e < LEARNT for e in found)} of {len(found)} {kind} RNNs")
+        return f"{parts[0]} and {parts[1]} learn to add"
+    when = {init: float(np.median(_updates_until_solved(rows, init))) for init in NETS[cell]}
+    first = min(when, key=lambda init: when[init])
+    return f"LSTMs learn soonest with {first}, in {when[first]:,.0f} updates"
 
 
 EXPERIMENT = Experiment(

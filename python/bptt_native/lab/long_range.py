@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..plots.base import dress, legend
+from ..plots.base import GREY, NOTE, REFERENCE, dress, label_lines
 from ..tasks import LANGUAGES, SENTENCE, TEXT_WORDS, agreement_text
-from .drawing import LINES, curve, level, panels
+from .drawing import STYLES, curve, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import GATED, NETS, build, ends, spelled, train
 
@@ -95,22 +95,23 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
 
 def figure(rows: Sequence[Row]) -> "Figure":
     """Draw the accuracy of each net against the gap."""
-    drawn, axes = panels(9, 5, 1, 1)
+    drawn, axes = panels(3.2, 1, 1)
     ax, gaps, longest = axes[0, 0], _gaps(rows), int(rows[0]["longest"])
-    for style, net in zip(LINES, NETS, strict=False):
+    lines = []
+    for style, net in zip(STYLES, NETS, strict=False):
         runs = np.array([accuracies(rows, net, gap) for gap in gaps]).T
-        curve(ax, gaps, runs.tolist(), style, net, markers=len(gaps))
-        ax.plot(gaps, runs.T, color=style["color"], linestyle=style["linestyle"], linewidth=0.8)
-    level(ax, CHANCE, f"chance: 1/{len(LANGUAGES)}")
-    ax.axvline(longest, color="black", linewidth=1.1, linestyle=(0, (1, 2)))
-    ax.annotate("longest in training", (longest, 0.03), (4, 0), textcoords="offset points",
-                fontsize=9)  # fmt: skip
+        lines.append(curve(ax, gaps, runs.tolist(), style, net, markers=len(gaps)))
+    ax.axvline(longest, **REFERENCE)
+    ax.annotate("longest gap in training", (longest, 0.03), (4, 0), textcoords="offset points",
+                fontsize=NOTE, color=GREY)  # fmt: skip
+    ax.set_xlim(gaps[0], gaps[-1])
     ax.set_ylim(0, 1.03)
-    dress(
-        ax, '"I grew up in Spain. ... I speak fluent ...": is the word right?',
-        "words between the two sentences", "accuracy of the last word",
-    )  # fmt: skip
-    legend(ax, loc="center right")
+    level(ax, CHANCE)
+    label_lines(ax, lines, {CHANCE: (f"chance: 1/{len(LANGUAGES)}", GREY)})
+    gated = min(min(accuracies(rows, net, gap)) for net in GATED for gap in gaps)
+    title = '"I grew up in Spain. ... I speak fluent ...": '
+    title += "gated nets always know the word" if gated >= 0.99 else "is the word right?"
+    dress(ax, title, "gap (words between the two sentences)", "accuracy of the last word")
     return drawn
 
 

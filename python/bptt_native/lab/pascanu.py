@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.model import Model
-from ..plots.base import dress, legend
+from ..plots.base import GREY, dress, figure_legend, label_lines
 from ..tasks import ORDER_CLASSES, ORDER_WORDS, temporal_order
-from .drawing import BASELINE, LINES, panels
+from .drawing import STYLES, level, panels
 from .experiment import Case, Claim, Experiment, Row
 from .learning import ends, held_out, train
 
@@ -100,33 +100,38 @@ def _list(counts: Sequence[int]) -> str:
 
 def figure(rows: Sequence[Row]) -> "Figure":
     """Draw the rate of success and the share of errors against the length."""
-    drawn, axes = panels(12, 4.8, 1, 2)
-    lengths = _lengths(rows)
-    for shift, (style, way) in zip((-0.5, 0, 0.5), zip(LINES, WAYS, strict=False), strict=True):
+    drawn, axes = panels(3.0, 1, 2)
+    left, right = axes[0]
+    lengths, lines = _lengths(rows), []
+    places = np.arange(len(lengths))
+    for shift, style, way in zip((-0.09, 0.0, 0.09), STYLES, WAYS, strict=False):
         wrong = [_wrong(rows, way, length) for length in lengths]
         rate = [100 * won / len(w) for won, w in zip(successes(rows, way), wrong, strict=True)]
-        axes[0, 0].plot(lengths, rate, label=way, linewidth=1.8, markersize=6, **style)
-        for length, found in zip(lengths, wrong, strict=True):
-            axes[0, 1].plot([length + shift] * len(found), [100 * w for w in found],
-                            style["marker"], color=style["color"], markersize=6)  # fmt: skip
-        axes[0, 1].plot([], [], style["marker"], color=style["color"], label=way)
-    axes[0, 0].set_ylim(-4, 104)
-    axes[0, 1].axhline(100 * CHANCE, **BASELINE)
-    axes[0, 1].axhline(100 * SUCCESS, color="black", linewidth=1.1, linestyle=(0, (1, 2)))
-    axes[0, 1].annotate("chance: 75 %", (lengths[0], 100 * CHANCE), (0, 3),
-                        textcoords="offset points", fontsize=9)  # fmt: skip
-    axes[0, 1].annotate("success: below 1 %", (lengths[0], 100 * SUCCESS), (0, 6),
-                        textcoords="offset points", fontsize=9)  # fmt: skip
-    axes[0, 1].set_ylim(-2, 82)
-    dress(
-        axes[0, 0],
-        "Temporal order: success over length",
-        "length (steps)",
-        "seeds that succeed (%)",
-    )
-    dress(axes[0, 1], "Errors of each seed", "length (steps)", "wrong on held-out sequences (%)")
-    for ax in axes[0]:
-        legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=len(WAYS))
+        name = way.replace("Omega", r"$\Omega$")
+        lines += left.plot(places + shift, rate, linewidth=1.3, markersize=4, label=name, **style)
+        for place, found in zip(places + shift, wrong, strict=True):
+            right.plot([place] * len(found), [100 * w for w in found], style["marker"],
+                       color=style["color"], markersize=5.5, markeredgewidth=0.4,
+                       markeredgecolor="white")  # fmt: skip
+    left.set_ylim(-4, 104)
+    right.set_ylim(-4, 84)
+    for ax in (left, right):
+        ax.set_xlim(-0.5, len(lengths) - 0.5)
+        ax.set_xticks(places, [str(length) for length in lengths])
+    level(right, 100 * CHANCE)
+    level(right, 100 * SUCCESS)
+    chance, success = (f"{100 * share:.0f} %" for share in (CHANCE, SUCCESS))
+    levels = {100 * CHANCE: (f"chance: {chance}", GREY),
+              100 * SUCCESS: (f"success:\nbelow {success}", GREY)}  # fmt: skip
+    label_lines(right, [], levels)
+    best, runs = successes(rows, "SGD, clip, Omega"), len(_wrong(rows, "SGD", lengths[0]))
+    whole = [length for length, won in zip(lengths, best, strict=True) if won == runs]
+    title = "Success on the temporal order"
+    if whole:
+        title = f"With clipping and Ω every seed succeeds up to length {max(whole)}"
+    dress(left, title, "length (time steps)", "seeds that succeed (%)")
+    dress(right, "Errors of each seed", "length (time steps)", "wrong on held-out sequences (%)")
+    figure_legend(drawn, lines, len(lines))
     return drawn
 
 

@@ -1,13 +1,12 @@
 """Result files of an experiment: measurements as CSV, the verdict as JSON and Markdown."""
 
-import io
 import json
 import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from ..runtime.documents import COUNT, FLAG, NUMBER, TEXT, judge, parse
 from ..runtime.files import SMALL, csv_bytes, csv_rows, read, refuse_line, replace
 from ..runtime.settings import isa
 from .experiment import Claim, Experiment, Row, Scalar
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
@@ -55,18 +51,6 @@ def _scalar(cell: str) -> Scalar:
         except ValueError:
             continue
     return cell
-
-
-def write_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure as a PNG of 256 colours, which is less than half as large."""
-    from PIL import Image  # a dependency of matplotlib
-
-    full = io.BytesIO()
-    figure.savefig(full, format="png", dpi=100)
-    image = Image.open(full).convert("RGB")
-    small = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
-    replace(path, small.getvalue(), "lab.run")
 
 
 def cpu_name() -> str:

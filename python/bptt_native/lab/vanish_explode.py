@@ -9,8 +9,19 @@ import numpy as np
 from ..nn.cells import GRU, LSTM, RNN
 from ..options.init import Init
 from ..options.words import Nonlinearity
-from ..plots.base import dress, legend
-from .drawing import LINES, curve, level, panels
+from ..plots.base import (
+    INK,
+    LABEL,
+    LINES,
+    TWO_COLUMNS,
+    dress,
+    few_ticks,
+    label_lines,
+    listed,
+    log_axis,
+    new_figure,
+)
+from .drawing import STYLES, curve, level
 from .experiment import Case, Claim, Experiment, Row
 from .learning import runs_of
 
@@ -151,47 +162,90 @@ def verdict(rows: Sequence[Row]) -> list[Claim]:
     ]
 
 
+NORM, OF_C = r"$\|\partial L/\partial h_t\|$", r"$\|\partial L/\partial c_t\|$"
+PASSED = r"$\|\partial L/\partial a_t\|\, /\, \|\partial L/\partial h_t\|$"
+NAMES = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "ReLU"}
+OF_NET = dict(zip(PLAIN, STYLES, strict=False))
+OF_CELL = {
+    "GRU": {**STYLES[3], "linestyle": "-"},
+    "LSTM": {**STYLES[4], "linestyle": "-"},
+    "LSTM, forget bias 1": {**STYLES[4], "linestyle": LINES[1], "marker": "s"},
+    "LSTM, chrono": {**STYLES[4], "linestyle": LINES[3], "marker": "^"},
+}
+
+
 def figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the norms against the distance, and the factors against the spectral radius."""
-    drawn, axes = panels(14, 8.2, 2, 3)
+    """Draw the norms against the distance, and the factors against the spectral radius.
+
+    The colour is the net. A line style is a spectral radius or an initialisation.
+    """
+    drawn = new_figure(TWO_COLUMNS, 5.0)
+    parts: Any = drawn.subfigures(2, 1, hspace=0.02)
+    above = parts[0].subplots(1, 3, sharey=True)
+    gated, factors, shares = parts[1].subplots(1, 3)
     radii = _radii(rows)
-    shown = [r for r in radii if r in RADII] or radii
     distance = sorted({int(row["distance"]) for row in rows})
-    back = "distance back in time (steps)"
-    for ax, net in zip(axes.flat, PLAIN, strict=False):
-        for radius, style in zip(shown, LINES, strict=False):
-            runs = [[float(row["h"]) for row in run] for run in _runs(rows, net, radius)]
-            factors = _factors(rows, net, radius)
-            curve(ax, distance, runs, style, f"{radius:g}:  ×{np.median(factors):.2f} per step")
-        dress(ax, {"relu": "ReLU"}.get(net, net) + ", by spectral radius", back, "")
-    for style, net in zip(LINES, GATED, strict=False):
+    least = min(float(row["h"]) for row in rows if row["net"] in PLAIN)
+    for ax, net in zip(above, PLAIN, strict=True):
+        _draw_radii(ax, rows, net, distance, [r for r in radii if r in RADII] or radii)
+        ax.set_ylim(max(1e-99, least / 10), 1e8)
+        log_axis(ax)
+        label_lines(ax, ax.lines)
+    above[0].set_ylabel(f"{NORM}, relative to the last step", fontsize=LABEL)
+    _draw_gated(gated, rows, distance)
+    of_factors, of_shares = [], []
+    for net, style in OF_NET.items():
+        found = np.array([_factors(rows, net, r) for r in radii])
+        of_factors.append(curve(factors, radii, found.T.tolist(), style, NAMES[net]))
+        passed = np.array([_passed(rows, net, r) for r in radii])
+        of_shares.append(curve(shares, radii, passed.T.tolist(), style, NAMES[net]))
+    level(factors, 1)
+    level(shares, 0.25)
+    growing = [NAMES[net] for net in PLAIN if np.median(_factors(rows, net, radii[-1])) > 1]
+    loss = np.mean([row["through"] for row in rows if row["net"] == "sigmoid"])
+    below = r"spectral radius $\rho$ of $W_{hh}$"
+    title = f"The gradient grows only with {listed(growing)}"
+    title = title if growing else "The gradient vanishes with all three"
+    dress(factors, title, below, f"factor of {NORM} per step back")
+    dress(shares, f"A sigmoid passes {100 * loss:.0f} % of the norm", below, PASSED)
+    for ax, lines, levels in (
+        (factors, of_factors, {1.0: ("×1: kept", INK)}), (shares, of_shares, {0.25: ("¼", INK)})
+    ):  # fmt: skip
+        ax.set_xlim(radii[0], radii[-1])
+        ax.set_ylim(0, 1.1)
+        few_ticks(ax.xaxis, 3)
+        label_lines(ax, lines, levels)
+    return drawn
+
+
+def _draw_radii(
+    ax: Any, rows: Sequence[Row], net: str, distance: Sequence[int], radii: Sequence[float]
+) -> None:
+    factors = [float(np.median(_factors(rows, net, radius))) for radius in radii]
+    for k, radius in enumerate(radii):
+        runs = [[float(row["h"]) for row in run] for run in _runs(rows, net, radius)]
+        style = {**OF_NET[net], "linestyle": LINES[k % len(LINES)], "marker": ""}
+        curve(ax, distance, runs, style, rf"$\rho$ = {radius:g}")
+    ax.set_xlim(distance[0], distance[-1])
+    span = f"×{min(factors):.2f} to ×{max(factors):.2f} per step"
+    dress(ax, f"{NAMES[net]}:\n{span}", "distance back (time steps)", "")
+
+
+def _draw_gated(ax: Any, rows: Sequence[Row], distance: Sequence[int]) -> None:
+    lines, factors = [], []
+    for net, style in OF_CELL.items():
         of = "c" if net.startswith("LSTM") else "h"
         runs = [[float(row[of]) for row in run] for run in _runs(rows, net)]
-        text = f"{net}:  ×{np.median(_factors(rows, net, of=of)):.2f} per step"
-        curve(axes[1, 0], distance, runs, style, text)
-    dress(axes[1, 0], "Gated cells (LSTM: of the cell state c)", back, "")
-    for ax in (*axes[0], axes[1, 0]):
-        ax.set_yscale("log")
-        ax.set_ylim(1e-45, 1e4)
-        ax.set_ylabel("||dL/dh||, 1 at the last step")
-        legend(ax, loc="upper right" if ax is axes[0, 0] else "lower left")
-    axes[1, 0].set_ylabel("||dL/dh||, ||dL/dc||, 1 at the last step")
-    for style, net in zip(LINES, PLAIN, strict=False):
-        name = {"relu": "ReLU"}.get(net, net)
-        factors = np.array([_factors(rows, net, r) for r in radii])
-        curve(axes[1, 1], radii, factors.T.tolist(), style, name)
-        passed = [_passed(rows, net, r) for r in radii]
-        curve(axes[1, 2], radii, np.array(passed).T.tolist(), style, name)
-    level(axes[1, 1], 1, "above: explodes, below: vanishes", x=0.62)
-    level(axes[1, 2], 0.25, "the sigmoid's derivative is at most 0.25")
-    below = "spectral radius of W_hh"
-    dress(axes[1, 1], "Factor per step", below, "factor of ||dL/dh|| per step back")
-    dress(axes[1, 2], "Share that passes the nonlinearity", below, "||dL/da|| / ||dL/dh||")
-    axes[1, 1].set_ylim(0, 1.2)
-    axes[1, 2].set_ylim(0, 1.05)
-    for ax in axes[1, 1:]:
-        legend(ax)
-    return drawn
+        factors.append(float(np.median(_factors(rows, net, of=of))))
+        name = net.replace(", ", ",\n")
+        lines.append(curve(ax, distance, runs, style, f"{name} ×{factors[-1]:.2f}"))
+    ax.set_xlim(distance[0], distance[-1])
+    ax.set_ylim(0.3 * min(float(np.min(line.get_ydata())) for line in lines), 10)
+    log_axis(ax)
+    label_lines(ax, lines)
+    span = f"×{min(factors):.2f} to ×{max(factors):.2f} per step"
+    dress(ax, f"Gated cells:\n{span}", "distance back (time steps)",
+          f"{NORM}, of LSTMs {OF_C},\nrelative to the last step")  # fmt: skip
 
 
 def _passed(rows: Sequence[Row], net: str, radius: float) -> list[float]:

@@ -113,8 +113,8 @@ def save_figure(figure: "Figure", path: str | Path, *, colours: int | None = Non
     path : str or Path
         A name that ends in .png, .svg or .pdf; without a suffix it is written as PNG.
     colours : int, optional
-        For PNG, the number of colours, at most 256, which makes the file much smaller. The default
-        are all.
+        For PNG, keep only the most frequent colours, at most 256, which makes the file much
+        smaller. The default are all.
 
     Raises
     ------
@@ -135,12 +135,26 @@ def save_figure(figure: "Figure", path: str | Path, *, colours: int | None = Non
     picture, kind = io.BytesIO(), Path(path).suffix[1:].lower() or "png"
     figure.savefig(picture, format=kind)
     if colours is not None and kind == "png":
-        from PIL import Image  # a dependency of matplotlib
-
-        image, picture = Image.open(picture).convert("RGB"), io.BytesIO()
-        small = image.quantize(colours, dither=Image.Dither.NONE)
-        small.save(picture, format="PNG", optimize=True)
+        picture = _with_fewer_colours(picture, colours)
     replace(path, picture.getvalue(), "save_figure")
+
+
+def _with_fewer_colours(picture: io.BytesIO, colours: int) -> io.BytesIO:
+    """Return a PNG whose colours are the most frequent ones of another, exactly."""
+    from PIL import Image  # a dependency of matplotlib
+
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    found, place, counts = np.unique(
+        pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
+    )
+    palette = found[np.argsort(-counts, kind="stable")[:colours]]
+    distances = ((found[:, None].astype(np.int32) - palette) ** 2).sum(axis=2)
+    nearest = distances.argmin(axis=1).astype(np.uint8)
+    image = Image.fromarray(nearest[place.reshape(pixels.shape[:2])], "P")
+    image.putpalette(palette.tobytes())
+    small = io.BytesIO()
+    image.save(small, format="PNG", optimize=True)
+    return small
 
 
 def dress(ax: "Axes", title: str, x: str, y: str) -> None:
@@ -150,8 +164,8 @@ def dress(ax: "Axes", title: str, x: str, y: str) -> None:
     """
     across, up = inches_of(ax)
     look: Any = {"fontsize": TITLE, "fontweight": "bold", "color": INK, "pad": 6}
-    ax.set_title(wrapped(title, 1.05 * across, TITLE, "bold"), loc="left", **look)
-    ax.set_xlabel(wrapped(x, 1.05 * across, LABEL), fontsize=LABEL, color=INK)
+    ax.set_title(wrapped(title, 0.98 * across, TITLE, "bold"), loc="left", **look)
+    ax.set_xlabel(wrapped(x, 0.98 * across, LABEL), fontsize=LABEL, color=INK)
     ax.set_ylabel(wrapped(y, 0.98 * up, LABEL), fontsize=LABEL, color=INK)
     ax.grid(visible=True, color="#ececec", linewidth=0.6)
     ax.set_axisbelow(True)
@@ -203,7 +217,7 @@ def wrapped(text: str, inches: float, size: float, weight: str = "normal") -> st
 def log_axis(ax: "Axes", name: str = "y") -> None:
     """Make an axis logarithmic, with plain numbers where they are short, else powers of ten.
 
-    The limits have to be set before.
+    Limits that differ from those of the data have to be set before.
 
     Parameters
     ----------
@@ -211,24 +225,31 @@ def log_axis(ax: "Axes", name: str = "y") -> None:
     name : str
         "x" or "y".
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import (
+        FixedLocator,
+        FuncFormatter,
+        LogFormatterMathtext,
+        LogLocator,
+        NullFormatter,
+        NullLocator,
+    )
 
-    limits = ax.get_xlim() if name == "x" else ax.get_ylim()
     axis: Any = ax.xaxis if name == "x" else ax.yaxis
     (ax.set_xscale if name == "x" else ax.set_yscale)("log")
-    (ax.set_xlim if name == "x" else ax.set_ylim)(limits)
-    low, high = sorted(limits)
+    low, high = sorted(ax.get_xlim() if name == "x" else ax.get_ylim())
     decades = np.log10(high / low)
-    subs: tuple[float, ...] = (1,)
-    if decades < 0.75:
-        subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-    elif decades < 1.3:
-        subs = (1, 2, 3, 5)
-    elif decades < 2.5:
-        subs = (1, 3)
-    axis.set_major_locator(LogLocator(subs=subs, numticks=12 if len(subs) > 1 else 7))
-    if low >= 1e-4 and high <= 2e6:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    if decades < 2.5:
+        subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if decades < 0.75 else (1, 2, 3, 5)
+        axis.set_major_locator(LogLocator(subs=subs if decades < 1.3 else (1, 3), numticks=12))
+    else:
+        step = next(step for step in (1, 2, 3, 5, 10, 20, 50, 100) if decades <= 6.5 * step)
+        first = int(np.ceil(np.log10(low) / step - 1e-9))
+        last = int(np.floor(np.log10(high) / step + 1e-9))
+        axis.set_major_locator(FixedLocator([10.0 ** (step * k) for k in range(first, last + 1)]))
+    plain = low >= 5e-4 and high <= 2e6
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.10g}") if plain else LogFormatterMathtext()
+    )
     axis.set_minor_locator(LogLocator(subs=range(2, 10)) if 1.3 < decades < 8 else NullLocator())
     axis.set_minor_formatter(NullFormatter())
 
@@ -244,7 +265,7 @@ def plain_numbers(ax: "Axes") -> None:
     """Write large numbers on a linear x axis with commas, as in 40,000, and not too many."""
     from matplotlib.ticker import FuncFormatter
 
-    few_ticks(ax.xaxis, max(2, round(inches_of(ax)[0] / 0.6)))
+    few_ticks(ax.xaxis, max(2, round(inches_of(ax)[0] / 0.75)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
@@ -337,7 +358,7 @@ def label_lines(
             text = listed([str(line.get_label()) for line in group])
             if len(group) > 1:
                 text = textwrap.fill(f"{text} coincide", 22, break_on_hyphens=False)
-            colour = str(group[0].get_color())
+            colour = str(group[0].get_color()) if len(group) == 1 else INK
             ends.append(End(text, *end, colour, ink_of(colour)))
     for height, (text, colour) in (levels or {}).items():
         ends.append(End(text, None, height, colour, ink_of(colour)))
