@@ -55,7 +55,7 @@ fit, evaluate, predict = Model.fit, Model.evaluate, Model.predict
 if _TYPE_CHECKING:
     from . import diagnostics, plots, tasks
     from .models.resume import resume
-    from .training import schedules
+    from .training import callbacks, metrics, schedules
     from .training.fit import FitResult
     from .training.schedules import EarlyStopping
     from .training.trainer import TrainingDiverged
@@ -63,7 +63,9 @@ if _TYPE_CHECKING:
 
 # The modules and names that are imported when they are first used, and where they are.
 _MODULES = {
+    "callbacks": ".training.callbacks",
     "diagnostics": ".diagnostics",
+    "metrics": ".training.metrics",
     "plots": ".plots",
     "schedules": ".training.schedules",
     "tasks": ".tasks",
@@ -100,6 +102,7 @@ __all__ = [
     "Watch",
     "__version__",
     "available_isas",
+    "callbacks",
     "clip_grad_norm_",
     "clip_grad_tensor_norm_",
     "clip_grad_value_",
@@ -110,6 +113,7 @@ __all__ = [
     "get_num_threads",
     "isa",
     "load",
+    "metrics",
     "plots",
     "predict",
     "profile",

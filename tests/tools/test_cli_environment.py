@@ -273,7 +273,7 @@ def test_progress_needs_no_standard_error(stream: str, monkeypatch: pytest.Monke
         monkeypatch.setattr("sys.stderr", None if stream == "none" else device)
         if stream == "closed":
             device.close()
-        fit(model, x, y, epochs=2, progress=True)
+        fit(model, x, y, epochs=2, verbose=1)
     assert model.step_count == 2
 
 

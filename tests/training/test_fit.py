@@ -194,7 +194,7 @@ def test_wrong_data_per_step():
         ({"schedule": "plateau"}, "'validation': expected held-out data, which the"),
         ({"schedule": Warmup(3, Plateau())}, "'validation': expected held-out data, which the"),
         ({"schedule": Cosine(3), "warmup": 2}, "'warmup': expected 0"),
-        ({"validation": ([1], [2], [3])}, "'validation': expected"),
+        ({"validation": ([1], [2], [3], [4])}, "'validation': expected"),
         ({"validation": (np.zeros((3, 2), "f"), [1])}, r"'validation\[0\]': expected float32"),
     ],
 )  # fmt: skip
@@ -407,7 +407,7 @@ def test_history_to_csv(tmp_path):
 
 def test_progress_lines(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
-    fit(classifier(), *sequences(), epochs=2, validation=sequences(5, seed=1), progress=True)
+    fit(classifier(), *sequences(), epochs=2, validation=sequences(5, seed=1), verbose=1)
     last = stream.getvalue().splitlines()[-1]
     assert last.startswith("step 2/2  loss ")
     assert "accuracy" in last

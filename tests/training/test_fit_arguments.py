@@ -18,10 +18,22 @@ WRONG = [
     ({"checkpoint_every": -3}, "'checkpoint_every': expected an integer >= 1"),
     ({"checkpoint_every": True}, "'checkpoint_every': expected an integer >= 1, got True"),
     ({"checkpoint_every": "2"}, "'checkpoint_every': expected an integer >= 1, got the text"),
-    ({"callbacks": print}, "'callbacks': expected a sequence of functions, got"),
-    ({"callbacks": None}, "'callbacks': expected a sequence of functions, got None"),
-    ({"callbacks": "ab"}, "'callbacks': expected a sequence of functions, got the text"),
-    ({"callbacks": [print, 3]}, r"'callbacks\[1\]': expected a function, got the number 3"),
+    (
+        {"callbacks": print},
+        "'callbacks': expected a sequence of functions or Callback objects, got",
+    ),
+    (
+        {"callbacks": None},
+        "'callbacks': expected a sequence of functions or Callback objects, got None",
+    ),
+    (
+        {"callbacks": "ab"},
+        "'callbacks': expected a sequence of functions or Callback objects, got the text",
+    ),
+    (
+        {"callbacks": [print, 3]},
+        r"'callbacks\[1\]': expected a function or a Callback, got the number 3",
+    ),
 ]
 PATHS = [
     (3, "expected a path .*, got the number 3"),

@@ -9,10 +9,10 @@ import pytest
 from bptt_native.training.history import (
     COLUMNS,
     HistoryRow,
-    Progress,
     open_history,
     read_history,
 )
+from bptt_native.training.progress import Progress
 
 
 def row(step=1, **changes):
@@ -102,7 +102,7 @@ def test_progress_bar_on_a_terminal():
         progress.show([row(k + 1, clipped=True)], 4)
     progress.close()
     assert "4/4" in stream.getvalue()
-    assert "clipped=100%" in stream.getvalue()
+    assert "clipped 100%" in stream.getvalue()
 
     progress = Progress(1000, stream=(stream := Terminal()))
     progress.show([row(991)], 1000)  # a resumed run

@@ -501,7 +501,7 @@ def test_results_of_an_earlier_end_do_not_stay_while_a_run_goes_on(call, runs, t
         seen.there = (folder / "forecast.csv").exists()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bptt_native.training.history.Progress.show", progress)
+        patch.setattr("bptt_native.training.progress.Progress.show", progress)
         data = TRAIN["forecast"][:4]
         assert call("train", *data, "--resume", "--epochs", 7, "--out", folder)[0] == 0
     assert seen.there is False

@@ -62,7 +62,7 @@ def test_a_validation_that_is_no_number(monkeypatch):
     x, y = sequences(30)
     for values, best in (([2.0, 1.0, np.nan, np.nan, np.nan], 2), ([np.nan] * 3, None)):
         kept, model, given = {}, classifier(lr=5e-2), iter(values)
-        monkeypatch.setattr(fit_module, "measure", lambda *_, g=given: Metrics(next(g), None))
+        monkeypatch.setattr(fit_module, "measure", lambda *_, g=given, **__: Metrics(next(g), None))
         result = fit(
             model, x, y, epochs=20, validation=(x, y), early_stopping=EarlyStopping(3),
             callbacks=[lambda row, k=kept, m=model: k.update({row.step: bits(m)})],

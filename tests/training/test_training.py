@@ -11,10 +11,8 @@ from bptt_native import TrainingDiverged
 from bptt_native.apps.sampling import load_text_model
 from bptt_native.apps.text import TextTrainer
 from bptt_native.apps.vocabulary import Vocabulary
-from bptt_native.training.history import (
-    read_history,
-    summary,
-)
+from bptt_native.training.history import read_history
+from bptt_native.training.progress import summary
 from bptt_native.training.trainer import HISTORY_FILE, MODEL_FILE
 from helpers.fitting import figures
 from helpers.texts import SMALL, TEXT, small

@@ -15,7 +15,8 @@ from ..plots import save_figure, training_figure
 from ..runtime.files import remove
 from ..runtime.interruption import Interruption
 from ..runtime.settings import get_num_threads, isa
-from ..training.history import BITS, HistoryRow, Progress, summary
+from ..training.history import BITS, HistoryRow
+from ..training.progress import Progress, summary
 from ..training.run_files import HISTORY_FILE, MODEL_FILE
 from .ngram import ngram_bits
 from .sampling import sample

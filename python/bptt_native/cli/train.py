@@ -18,7 +18,7 @@ from ..apps.text import TextOptions, TextTrainer
 from ..apps.text_data import read_text
 from ..options.table import Option
 from ..runtime.interruption import Interruption
-from ..training.history import Progress
+from ..training.progress import Progress
 from ..training.run_files import HISTORY_FILE, MODEL_FILE
 from ..training.trainer import Trainer
 from ..training.watch import Watch

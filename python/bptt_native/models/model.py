@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy.typing as npt
 
@@ -30,11 +30,15 @@ from ..options.words import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..training.callbacks import Callback
     from ..training.evaluation import Metrics
     from ..training.fit import FitResult
+    from ..training.history import HistoryRow
     from ..training.schedules import EarlyStopping, Schedule
-    from ..training.trainer import Callback
     from ..training.watch import Watch
+
+    OneMetric: TypeAlias = str | Callable[[Any, Any], Any]
+    MetricsLike: TypeAlias = OneMetric | Sequence[OneMetric] | Mapping[str, OneMetric] | None
 
 # The methods import the training of models when they are called: it would double the time that the
 # import of the package takes.
@@ -272,29 +276,32 @@ class Model(Network):
         batch_size: int | None = None,
         window: int | None = None,
         accumulate: int = 1,
-        validation: tuple[Any, Any] | None = None,
+        weights: Any = None,
+        validation: tuple[Any, ...] | None = None,
+        validation_split: float | None = None,
+        metrics: MetricsLike = None,
         early_stopping: EarlyStopping | None = None,
         schedule: str | Schedule = "constant",
         warmup: int = 0,
         seed: int = 0,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Callback | EarlyStopping | Callable[[HistoryRow], object]] = (),
         out: str | Path | None = None,
         checkpoint_every: int | None = None,
         max_skips: int = 20,
-        progress: bool = False,
+        verbose: int = 0,
         watch: int | Watch | None = None,
     ) -> FitResult[Self]:
         """Train the model on sequences, in place.
 
-        The learning rate of the model is the highest one of the schedule; the run does not change
-        it.
+        The schedule multiplies the learning rate of the model. The run itself does not change it.
 
         Parameters
         ----------
         x : array_like, or list of array_like
             Several sequences: a list of arrays [T_i, I] of any lengths (tokens: integers [T_i]), or
             an array [T, N, I] (tokens: [T, N]; [N, T, ...] for a model with ``batch_first``). One
-            long sequence: an array [T, I] (tokens: [T]). The dtype is that of the model.
+            long sequence: an array [T, I] (tokens: [T]). With one feature (I = 1) arrays [T_i] and
+            [T] will do. The dtype is that of the model.
         targets : array_like, or list of array_like
             With ``targets="every"`` classes in the form of x, or values [..., O] (for O = 1 the
             last axis may be missing). With ``targets="last"`` one per sequence, [N] or [N, O]. A
@@ -308,11 +315,25 @@ class Model(Network):
             Number of steps of a window of truncated BPTT. States are carried from window to window.
             By default sequences are not cut.
         accumulate : int
-            Batches per update. The gradient is that of one batch with all their targets.
-        validation : (x, targets), optional
-            Held-out data, on which the loss is computed after each epoch.
+            Batches per update (gradient accumulation). The gradient is that of one batch with all
+            their targets.
+        weights : array_like, or list of array_like, or "balanced", optional
+            Weights of the targets, finite and >= 0, which count in a mean too: one per target, in
+            the form of classes as targets, or one per sequence, [N]. "balanced" weighs the targets
+            of a class by the number of all targets over (classes x targets of the class).
+        validation : (x, targets) or (x, targets, weights), optional
+            Held-out data, on which loss and metrics are computed after each epoch.
+        validation_split : float, optional
+            Share of the data to hold out, above 0 and below 1: the last sequences in the given
+            order, or the last steps of one long sequence. They are not shuffled before; only the
+            others are trained on.
+        metrics : str, callable, or sequence of them, or mapping of str to callable, optional
+            Further measurements of the held-out data, by name (``bptt_native.metrics``) or as
+            functions f(targets, outputs) -> float. They get the targets that count, [M] or [M, O],
+            and their outputs [M, O] (logits). The accuracy of classes is always measured.
         early_stopping : EarlyStopping, optional
-            The rule by which measurements on the held-out data end the run.
+            The rule by which measurements on the held-out data end the run. It may be one of the
+            callbacks instead.
         schedule : str or callable
             Schedule of the learning rate: "constant", "step", "exponential", "cosine" or "plateau"
             over the whole run (``schedules.schedule_of``), or a function like those in
@@ -321,17 +342,18 @@ class Model(Network):
             Steps at the beginning in which the rate rises, for a schedule given by name.
         seed : int
             Seed of the order of the sequences, which is another in each epoch.
-        callbacks : sequence of callable
-            Functions that are called with the ``HistoryRow`` of each step. If one returns True, the
-            run stops.
+        callbacks : sequence of Callback or callable
+            Objects of ``bptt_native.callbacks``, and functions that are called with the
+            ``HistoryRow`` of each step. If one returns True, the run stops.
         out : str or Path, optional
             Folder for checkpoints (``model.safetensors``) and the history (``history.csv``).
         checkpoint_every : int, optional
             Steps between checkpoints; an epoch by default.
         max_skips : int
             Number of successive gradients that are not finite until `TrainingDiverged` is raised.
-        progress : bool
-            Whether to show progress on the standard error: lines, or a bar of tqdm on a terminal.
+        verbose : {0, 1, 2}
+            0: print nothing. 1: show a bar of tqdm on a terminal or in a notebook, otherwise a line
+            every few seconds. 2: print a line after each epoch. All on the standard error.
         watch : int or Watch, optional
             Number of updates between records of the gradient's flow, or a `Watch`. A warning is
             issued if the gradient vanishes or explodes. With ``out`` the records are written to
@@ -353,6 +375,18 @@ class Model(Network):
             If ``max_skips`` successive gradients were not finite.
         OSError
             If a file cannot be written.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> x = [rng.standard_normal((t, 2), dtype=np.float32) for t in rng.integers(3, 9, 60)]
+        >>> y = [int(s.sum() > 0) for s in x]
+        >>> model = bn.Model(
+        ...     "gru", input_size=2, hidden_size=8, output_size=2, targets="last", lr=0.03
+        ... )
+        >>> result = model.fit(x, y, epochs=10, validation_split=0.25, metrics=["f1"])
+        >>> result.ended, len(result.history["valid_f1"])
+        ('steps', 10)
         """
         from ..training.fit import fit
 
@@ -365,7 +399,10 @@ class Model(Network):
             batch_size=batch_size,
             window=window,
             accumulate=accumulate,
+            weights=weights,
             validation=validation,
+            validation_split=validation_split,
+            metrics=metrics,
             early_stopping=early_stopping,
             schedule=schedule,
             warmup=warmup,
@@ -374,7 +411,7 @@ class Model(Network):
             out=out,
             checkpoint_every=checkpoint_every,
             max_skips=max_skips,
-            progress=progress,
+            verbose=verbose,
             watch=watch,
         )
 
@@ -383,18 +420,24 @@ class Model(Network):
         x: Any,
         targets: Any,
         *,
+        weights: Any = None,
+        metrics: MetricsLike = None,
         batch_size: int | None = None,
         window: int | None = None,
         training: bool = False,
         noise: bool = False,
         draw: int | None = None,
     ) -> Metrics:
-        """Compute the loss and accuracy on sequences. The model does not change.
+        """Compute the loss, the accuracy and other metrics on sequences.
+
+        The model does not change.
 
         Parameters
         ----------
-        x, targets : array_like, or lists of them
-            The sequences and their targets, as in `fit`.
+        x, targets, weights : array_like, or lists of them
+            The sequences, their targets and their weights, as in `fit`.
+        metrics : str, callable, or sequence of them, or mapping of str to callable, optional
+            Further metrics, as in `fit`.
         batch_size : int, optional
             Number of sequences per batch, 32 by default. One long sequence is cut into this number
             of streams; by default it is not cut.
@@ -415,13 +458,21 @@ class Model(Network):
         Returns
         -------
         Metrics
-            The loss and accuracy. If numbers of the data are not finite, the loss is NaN or
-            infinite.
+            The loss and the accuracy, a tuple; with `metrics` the loss and those. All are
+            attributes too. If numbers of the data are not finite, the loss is NaN or infinite.
 
         Raises
         ------
         TypeError, ValueError, IndexError
             As in ``fit``.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=1, hidden_size=4, output_size=1, loss="mse")
+        >>> series = np.sin(np.arange(50)).astype("f4")
+        >>> loss, mae = model.evaluate(series[:-1], series[1:], metrics="mae")
+        >>> bool(0 < mae < 2)
+        True
         """
         from ..training.evaluation import evaluate
 
@@ -429,6 +480,8 @@ class Model(Network):
             self,
             x,
             targets,
+            weights=weights,
+            metrics=metrics,
             batch_size=batch_size,
             window=window,
             training=training,

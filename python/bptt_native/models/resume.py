@@ -9,10 +9,10 @@ from typing import Any
 from ..arguments.names import guided
 from ..arguments.values import integer
 from ..runtime.files import path_of
+from ..training.callbacks import Callback, Function
 from ..training.fit import FitResult, FitTrainer, run
 from ..training.run_files import model_file_of
 from ..training.schedules import Schedule
-from ..training.trainer import Callback
 from ..training.watch import Watch
 from .model import Model
 from .model_file import load
@@ -26,12 +26,14 @@ def resume(
     *,
     epochs: int | None = None,
     steps: int | None = None,
-    validation: tuple[Any, Any] | None = None,
+    weights: Any = None,
+    validation: tuple[Any, ...] | None = None,
+    metrics: Any = None,
     schedule: Schedule | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | Function] = (),
     checkpoint_every: int | None = None,
     max_skips: int = 20,
-    progress: bool = False,
+    verbose: int = 0,
     watch: int | Watch | None = None,
 ) -> FitResult[Model]:
     """Continue a run of `Model.fit` with ``out``, with the same bits as without a break.
@@ -40,13 +42,15 @@ def resume(
     ----------
     path : str or Path
         The folder of the run, or its model file. The run is written to the same folder.
-    x, targets, validation : array_like
-        The data that the run began with.
+    x, targets, weights, validation : array_like
+        The data that the run began with; a `validation_split` is made again.
     epochs, steps : int, optional
         A new length of the whole run, above the number of steps taken.
+    metrics : callable, or sequence or mapping of them, optional
+        The functions among the metrics that the run began with; others are known by name.
     schedule : callable, optional
         The schedule, if the run began with a function that is not in ``bptt_native.schedules``.
-    callbacks, checkpoint_every, max_skips, progress, watch : optional
+    callbacks, checkpoint_every, max_skips, verbose, watch : optional
         As in `Model.fit`.
 
     Returns
@@ -65,11 +69,12 @@ def resume(
     """
     file = model_file_of(path_of(path, "resume", "path"))
     trainer = FitTrainer.go_on(
-        load(file), file, x, targets, validation=validation, schedule=schedule
-    )
+        load(file), file, x, targets, weights=weights, validation=validation,
+        schedule=schedule, metrics=metrics,
+    )  # fmt: skip
     if epochs is not None:
         steps = integer(epochs, "resume", "epochs", 1) * trainer.steps_per_epoch
     if steps is not None:
         trainer.set_steps(steps)
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    return run(trainer, folder, callbacks, progress, checkpoint_every, max_skips, watch, "resume")
+    return run(trainer, folder, callbacks, verbose, checkpoint_every, max_skips, watch, "resume")

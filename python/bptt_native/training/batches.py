@@ -7,6 +7,7 @@ run that is resumed from a checkpoint reads the same batches.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -37,8 +38,10 @@ class Batch(NamedTuple):
         First step of the window. At 0 the initial states are the model's, else those after the
         previous window.
     mass : float
-        Sum of the class weights of all targets, the divisor of a mean loss. If it is 0, there is
-        no loss and the window only updates the states.
+        Sum of the weights of all targets, the divisor of a mean loss. If it is 0, there is no loss
+        and the window only updates the states.
+    weights : ndarray, or None
+        Weights of the targets, [T, n] or [n] in the layout of the model; None: 1 for each.
     """
 
     x: Array
@@ -47,11 +50,22 @@ class Batch(NamedTuple):
     members: Integers
     start: int
     mass: float
+    weights: Array | None = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments for the model, in addition to x, targets and state."""
+        """Keyword arguments for a pass of the model, in addition to x and state."""
         return {} if self.lengths is None else {"lengths": self.lengths}
+
+    @property
+    def number(self) -> int:
+        """Number of targets; with class weights the sum of those."""
+        return int(self.mass if self.weights is None else np.count_nonzero(self.weights))
+
+    @property
+    def target_options(self) -> dict[str, Any]:
+        """Keyword arguments for a pass that has targets, in addition to `options`."""
+        return {} if self.weights is None else {"weights": self.weights}
 
     def carried(self, state: Any) -> Any:
         """Return the initial states: those of the sequences that continue, or None."""
@@ -108,13 +122,18 @@ class Form:
         tail = "]" if tokens else f", {self.features}]"
         lead = "N, T" if self.batch_first else "T, N"
         kind = "integers" if tokens else self.dtype
-        expected = f"{kind} [T{tail}"
+        one = f"[T{tail}" + (", [T]" if self.features == 1 else "")
+        expected = f"{kind} {one}"
         if batch:
-            expected = f"{kind} [{lead}{tail}, [T{tail} or a list of sequences [T{tail}"
+            expected = f"{kind} [{lead}{tail}, {one} or a list of sequences {one}"
         features = () if tokens else (self.features,)
         shapes = [(None, *features), (None, None, *features)][: 1 + batch]
+        if self.features == 1:
+            shapes.append((None,))  # the last axis may be missing
         forms = {"int64" if tokens else self.dtype: shapes}
         array = convert(value, forms, self.where, name, expected, held=self.held)
+        if self.features == 1 and array.ndim == 1:
+            array = array[:, None]
         if tokens and (array.min() < 0 or array.max() >= self.vocabulary):
             text = f"0 ... {self.vocabulary - 1}"
             got = f"{array.min()} ... {array.max()}"
@@ -139,15 +158,31 @@ class Form:
                 raise IndexError(message(self.where, name, text, got))
         return array
 
-    def count(self, targets: Iterable[Array]) -> float:
+    def weight(self, value: object, name: str, *shapes: tuple[int, ...]) -> Array:
+        """Check weights of targets, whose axes have the sizes of one of these shapes."""
+        expected = f"{self.dtype} {' or '.join(str(list(shape)) for shape in shapes)}"
+        forms = {self.dtype: shapes, "bool": shapes}
+        array = convert(value, forms, self.where, name, expected, held=self.held)
+        good = np.isfinite(array) & (array >= 0)
+        if not good.all():
+            got = str(array[~good].flat[0])
+            raise ValueError(message(self.where, name, f"{expected}, finite and >= 0", got))
+        return array
+
+    def count(self, targets: Iterable[Array], weights: Iterable[Array] | None = None) -> float:
         """Return the divisor of the mean loss over some targets."""
         total = 0.0
-        for y in targets:
+        for y, w in zip(targets, repeat(None) if weights is None else weights, strict=False):
             if not self.classes:
-                total += y.size // self.outputs
-                continue
-            real = y[y != self.ignored]
-            total += real.size if self.class_weights is None else self.class_weights[real].sum()
+                total += y.size // self.outputs if w is None else w.sum(dtype=np.float64)
+            elif w is None and self.class_weights is None:
+                total += np.count_nonzero(y != self.ignored)
+            else:
+                real = y != self.ignored
+                factors = np.float64(1) if w is None else w[real].astype(np.float64)
+                if self.class_weights is not None:
+                    factors = factors * self.class_weights[y[real]]
+                total += factors.sum()
         return float(total)
 
 
@@ -163,17 +198,52 @@ class Data:
         For each sequence [T_i] or [T_i, O]; with ``targets="last"``, a scalar array or [O].
     single : bool
         Whether the caller gave one sequence rather than several.
+    weights : list of ndarray, or None
+        Weights of the targets, for each sequence [T_i] or a scalar array; None: 1 for each.
     """
 
     form: Form
     x: list[Array]
     targets: list[Array] | None
     single: bool
+    weights: list[Array] | None = None
+
+    def split(self, fraction: float, name: str) -> tuple["Data", "Data"]:
+        """Return the data without their last part, and that part.
+
+        Parameters
+        ----------
+        fraction : float
+            Share of the sequences in the last part, rounded, at least one; or of the steps of a
+            single sequence that has a target at every step.
+        name : str
+            The argument of the function that gave it, for messages.
+
+        Raises
+        ------
+        ValueError
+            One of the parts has no target that counts.
+        """
+        in_time = self.single and self.form.every
+        total = len(self.x[0]) if in_time else len(self.x)
+        first = total - max(1, round(total * fraction))
+        found = []
+        for part in (slice(first), slice(first, None)):
+            lists = (self.x, self.targets, self.weights)
+            x, y, w = (a and ([s[part] for s in a] if in_time else a[part]) for a in lists)
+            if not x or not len(x[0]) or not y or self.form.count(y, w) == 0:
+                unit = "step" if in_time else "sequence"
+                expected = "a fraction that leaves targets in both parts"
+                got = f"{fraction} of {total} {unit}{'s' * (total != 1)}"
+                raise ValueError(message(self.form.where, name, expected, got))
+            found.append(Data(self.form, x, y, self.single, w))
+        return found[0], found[1]
 
 
 def read_data(
-    model: Network, x: object, targets: object, where: str, names: Sequence[str] = ("x", "targets"),
-    finite: bool = False,
+    model: Network, x: object, targets: object, where: str,
+    names: Sequence[str] = ("x", "targets", "weights"), finite: bool = False,
+    weights: object = None,
 ) -> Data:  # fmt: skip
     """Check sequences and targets, and split them into single sequences.
 
@@ -183,7 +253,7 @@ def read_data(
     x : array_like, or list of array_like
         Several sequences as a list of [T_i, I] (tokens: [T_i]) or as an array [T, N, I] (tokens:
         [T, N]; with ``batch_first``, N comes first); or one sequence as an array [T, I] (tokens:
-        [T]).
+        [T]). Single sequences of one feature may be [T].
     targets : array_like, or list of array_like, or None
         Targets of each step have the form of x, with O or nothing instead of I. Targets of each
         sequence (``targets="last"``) have the shape [N] or [N, O]. Values of one output may lack
@@ -193,6 +263,9 @@ def read_data(
     finite : bool
         Whether to refuse numbers that are not finite. Data for training and validation must be
         finite. Other data may hold NaN, which makes the outputs of its sequence NaN.
+    weights : array_like, or list of array_like, or str, optional
+        One weight per target, in the form of classes as targets; or one per sequence, [N]; or
+        "balanced": for each class, the number of targets over (classes x targets of the class).
 
     Raises
     ------
@@ -201,7 +274,7 @@ def read_data(
     IndexError
         A token or class is out of range.
     """
-    form, (x_name, y_name) = Form(model, where), names
+    form, (x_name, y_name, w_name) = Form(model, where), names
     time = 1 if form.batch_first else 0
     if isinstance(x, list | tuple):
         if not x:
@@ -217,12 +290,15 @@ def read_data(
     if targets is None:
         return Data(form, inputs, None, single)
     ys = _read_targets(form, x, inputs, single, targets, y_name)
-    if form.count(ys) == 0:
-        expected = "at least one that is not ignored and whose class has a weight"
+    ws = None
+    if weights is not None:
+        ws = _read_weights(form, x, inputs, single, ys, weights, w_name)
+    if form.count(ys, ws) == 0:
+        expected = "at least one that is not ignored and that has a weight"
         raise ValueError(message(where, y_name, expected, "none"))
     if finite:
         _check_finite(form, ys, y_name, "output", every=form.every, single=single)
-    return Data(form, inputs, ys, single)
+    return Data(form, inputs, ys, single, ws)
 
 
 def _check_finite(
@@ -261,6 +337,40 @@ def _read_targets(
     shape = (n, len(inputs[0])) if form.batch_first else (len(inputs[0]), n)
     y = form.target(targets, y_name, shape)
     return list(np.moveaxis(y, 1 - time, 0))
+
+
+def _read_weights(
+    form: Form, x: object, inputs: list[Array], single: bool, ys: list[Array], weights: object,
+    name: str,
+) -> list[Array]:  # fmt: skip
+    """Check the weights of these targets and return those of each sequence."""
+    if isinstance(weights, str):
+        if weights != "balanced" or not form.classes:
+            expected = "numbers, or 'balanced' with classes"
+            raise ValueError(message(form.where, name, expected, f"{weights!r:.80}"))
+        real = np.concatenate([y[y != form.ignored].ravel() for y in ys])
+        counts = np.bincount(real, minlength=form.outputs)
+        share = real.size / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        table = np.append(share, 0.0).astype(form.dtype)  # an ignored target has no weight
+        return [table[np.where(y == form.ignored, -1, y)] for y in ys]
+    n, T = len(inputs), len(inputs[0])
+    if not form.every:
+        w = form.weight(weights, name, () if single else (n,))
+        return [w] if single else list(w)
+    if single:
+        return [form.weight(weights, name, (T,))]
+    listed = isinstance(x, list | tuple)
+    if listed and isinstance(weights, list | tuple) and any(np.ndim(w) > 0 for w in weights):
+        if len(weights) != n:
+            got = f"a {type(weights).__name__} of {len(weights)}"
+            raise ValueError(message(form.where, name, f"a list of {n} arrays, as x", got))
+        lengths = [(len(s),) for s in inputs]
+        return [form.weight(w, f"{name}[{i}]", lengths[i]) for i, w in enumerate(weights)]
+    steps = (n, T) if form.batch_first else (T, n)
+    w = form.weight(weights, name, *([(n,)] if listed else [steps, (n,)]))
+    if w.ndim == 1:  # of sequences
+        return [np.full(len(s), own, w.dtype) for s, own in zip(inputs, w, strict=True)]
+    return list(w if form.batch_first else w.T)
 
 
 def random_words(seed: int, epoch: int, n: int = 1) -> npt.NDArray[np.uint64]:
@@ -323,12 +433,17 @@ class Sequences:
         form, whole = self._data.form, bool((lengths == lengths.max()).all())
         spans = [(i, slice(start, start + t)) for i, t in zip(members, lengths, strict=True)]
         x = _padded([self._data.x[i][span] for i, span in spans])
-        y, mass, targets = np.empty(0), 0.0, self._data.targets
+        y, mass, targets, w = np.empty(0), 0.0, self._data.targets, self._data.weights
+        weights = None
         if targets is not None:
             chosen = [targets[i][span] if form.every else targets[i] for i, span in spans]
             y = form.laid_out(_padded(chosen)) if form.every else np.stack(chosen)
-            mass = form.count(chosen)
-        return Batch(form.laid_out(x), y, None if whole else lengths, members, start, mass)
+            own = w and [w[i][span] if form.every else w[i] for i, span in spans]
+            if own:
+                weights = form.laid_out(_padded(own)) if form.every else np.stack(own)
+            mass = form.count(chosen, own)
+        shape = None if whole else lengths
+        return Batch(form.laid_out(x), y, shape, members, start, mass, weights)
 
 
 def _padded(arrays: list[Array]) -> Array:
@@ -381,13 +496,16 @@ class Streams:
             if self._seed is not None:
                 offset = int(random_words(self._seed, epoch)[0]) % (n - self.batches * N * T + 1)
             length = (n - offset) // N
-            self._cut = [side_by_side(a, N, length, offset) for a in (data.x[0], data.targets[0])]
+            whole = [data.x[0], data.targets[0], *(data.weights or [])]
+            self._cut = [side_by_side(a, N, length, offset) for a in whole]
             self._epoch = epoch
         start = index * T
         end = min(start + T, len(self._cut[0]))
-        x, y = (a[start:end] for a in self._cut)
+        x, y, *w = (a[start:end] for a in self._cut)
         laid_out = data.form.laid_out
-        return Batch(laid_out(x), laid_out(y), None, np.arange(N), start, data.form.count([y]))
+        weights = laid_out(w[0]) if w else None
+        mass = data.form.count([y], w or None)
+        return Batch(laid_out(x), laid_out(y), None, np.arange(N), start, mass, weights)
 
 
 def source_of(

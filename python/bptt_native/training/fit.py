@@ -9,14 +9,28 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments.values import describe, integer, message, refuse_type
+from ..arguments.names import suggestion
+from ..arguments.values import describe, integer, message, number, refuse_type
 from ..nn.network import Network
-from ..runtime.documents import OBJECT, SIZE, TEXT, Kind, judge, optional
+from ..options.losses import Loss, loss_of
+from ..runtime.documents import (
+    NUMBER,
+    OBJECT,
+    SIZE,
+    TEXT,
+    Kind,
+    Missing,
+    judge,
+    optional,
+    table_of,
+)
 from .batches import Data, read_data, source_of
+from .callbacks import Callback, Function, check_callbacks
 from .evaluation import measure
 from .gradient_record import GradientRecord
-from .history import HistoryRow, Progress, columns, epochs, open_history
+from .history import HistoryRow, columns, epochs, metric_names, open_history
 from .metadata import read_place
+from .progress import shown_by
 from .run_files import HISTORY_FILE
 from .schedules import (
     EarlyStopping,
@@ -27,7 +41,8 @@ from .schedules import (
     schedule_of,
     to_json,
 )
-from .trainer import Callback, Trainer, check_callbacks
+from .scores import Metric, metrics_of, named_metrics
+from .trainer import Trainer
 from .watch import Watch
 
 M = TypeVar("M", bound=Network)
@@ -66,12 +81,23 @@ class FitResult(Generic[M]):
 
     @property
     def epochs(self) -> dict[str, npt.NDArray[Any]]:
-        """The history per epoch, see ``bptt_native.history.epochs``."""
+        """The history per epoch: arrays by name.
+
+        They are "epoch", "step", "loss" and "grad_norm" (means over the epoch), "clipped" and
+        "skipped" (numbers of updates), "lr", "seconds" and other entries of ``HistoryRow`` (values
+        of the last update). With held-out data also "valid_loss", "valid_accuracy" (of classes)
+        and "valid_" with the name of each metric.
+        """
         return epochs(self.rows)
+
+    @property
+    def history(self) -> dict[str, npt.NDArray[Any]]:
+        """The same as `epochs`, by the name that Keras has for it."""
+        return self.epochs
 
     def to_csv(self, path: str | Path) -> None:
         """Write the history per step as CSV, which ``bptt_native.history.read_history`` reads."""
-        open_history(path, self.rows).close()
+        open_history(path, self.rows, metric_names(self.rows)).close()
 
 
 class FitTrainer(Trainer):
@@ -83,20 +109,27 @@ class FitTrainer(Trainer):
     def __init__(
         self, model: Network, x: Any, targets: Any, *, epochs: int | None = None,
         steps: int | None = None, batch_size: int | None = None, window: int | None = None,
-        accumulate: int = 1, validation: tuple[Any, Any] | None = None,
+        accumulate: int = 1, weights: Any = None, validation: Any = None,
+        validation_split: float | None = None, metrics: Any = None,
         early_stopping: EarlyStopping | None = None, schedule: str | Schedule = "constant",
         warmup: int = 0, seed: int = 0, where: str = "fit", **decays: Any,
     ) -> None:  # fmt: skip
         if not isinstance(model, Network):
             refuse_type(model, where, "model", "a Model")
-        data = read_data(model, x, targets, where, finite=True)
-        held_out = None
-        pair: Any = validation
-        if pair is not None:
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
-                raise TypeError(message(where, "validation", "(x, targets)", describe(pair)))
-            names = ("validation[0]", "validation[1]")
-            held_out = read_data(model, pair[0], pair[1], where, names, finite=True)
+        if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+            refuse_type(early_stopping, where, "early_stopping", "an EarlyStopping")
+        if isinstance(schedule, str):
+            schedule_of(schedule, 1, warmup, where=where, **decays)  # is it one?
+        elif not callable(schedule):
+            refuse_type(schedule, where, "schedule", "the name of a schedule, or a function")
+        loss = loss_of(model.config)
+        named = named_metrics(metrics, loss, where)
+        for name, reader in (("early_stopping", early_stopping), ("schedule", _plateau(schedule))):
+            if reader is not None:
+                named |= _monitored(reader.monitor, named, loss, where, name)
+        data, held_out = _data(
+            model, x, targets, weights, validation, validation_split, where
+        )  # fmt: skip
         seed = integer(seed, where, "seed", 0, 2**64 - 1)
         accumulate = integer(accumulate, where, "accumulate", 1)
         if epochs is not None and steps is not None:
@@ -104,13 +137,13 @@ class FitTrainer(Trainer):
         if window is not None and model.config.get("bidirectional"):
             expected = "None for a bidirectional model, which reads a sequence as a whole"
             raise ValueError(message(where, "window", expected, str(window)))
-        if early_stopping is not None:
-            if held_out is None:
-                expected = "held-out data, which early_stopping needs"
+        plateau = schedule == "plateau" or _plateau(schedule) is not None
+        needs = {"early_stopping needs": early_stopping is not None, "metrics need": bool(metrics),
+                 "the schedule plateau needs": plateau}  # fmt: skip
+        for who, needed in needs.items():
+            if needed and held_out is None:
+                expected = f"held-out data, which {who}"
                 raise ValueError(message(where, "validation", expected, "None"))
-            if early_stopping.monitor == "accuracy" and not data.form.classes:
-                expected = "one that monitors the loss, because there are no classes"
-                raise ValueError(message(where, "early_stopping", expected, "'accuracy'"))
         source = source_of(data, batch_size, window, seed)
         each = -(-source.batches // accumulate)
         if steps is None:
@@ -125,20 +158,22 @@ class FitTrainer(Trainer):
             raise ValueError(message(where, "warmup", expected, str(warmup)))
         else:
             rule = schedule
-        after = rule.then if isinstance(rule, Warmup) else rule
-        if isinstance(after, Plateau) and held_out is None:
-            expected = "held-out data, which the schedule plateau needs"
-            raise ValueError(message(where, "validation", expected, "None"))
-        validate = None
+        validate, monitors = None, list[str]()
         if held_out is not None:
             measured = source_of(held_out, batch_size, window)
-            validate = lambda: measure(self.model, measured)  # noqa: E731
+            validate = lambda: measure(self.model, measured, metrics=named, where=where)  # noqa: E731
+            own = ["accuracy"] if loss.classes else []
+            monitors = list(dict.fromkeys(["loss", *own, *named]))
         super().__init__(
             model, source, steps=steps, schedule=rule, accumulate=accumulate, validate=validate,
-            early_stopping=early_stopping,
+            early_stopping=early_stopping, monitors=monitors,
         )  # fmt: skip
-        self._options = {"batch_size": batch_size, "window": window, "accumulate": accumulate,
-                         "seed": seed}  # fmt: skip
+        self._options: dict[str, Any] = {"batch_size": batch_size, "window": window,
+                                         "accumulate": accumulate, "seed": seed}  # fmt: skip
+        if validation_split is not None:
+            self._options["validation_split"] = float(validation_split)
+        if named:
+            self._options["metrics"] = {name: m.name or None for name, m in named.items()}
         self._sha256 = _fingerprint(data, held_out)
         self.provenance.size = _size(data, held_out)
 
@@ -164,14 +199,15 @@ class FitTrainer(Trainer):
 
     @classmethod
     def go_on(
-        cls, model: Network, path: Path, x: Any, targets: Any, *,
-        validation: tuple[Any, Any] | None = None, schedule: Schedule | None = None,
+        cls, model: Network, path: Path, x: Any, targets: Any, *, weights: Any = None,
+        validation: Any = None, schedule: Schedule | None = None, metrics: Any = None,
     ) -> Self:  # fmt: skip
         """Return a trainer for the model of a checkpoint, which was loaded from `path`."""
         expected = "a checkpoint of fit"
         training = read_place(model, path, {"fit": _FORM}, "resume", expected)
         options = dict(training["fit"])
         rule, stopping = options.pop("schedule"), options.pop("early_stopping")
+        named = _given_again(options.pop("metrics", {}), metrics, loss_of(model.config))
         try:
             if stopping is not None:
                 options["early_stopping"] = EarlyStopping(**stopping)
@@ -192,7 +228,10 @@ class FitTrainer(Trainer):
         elif rule is None:
             expected = "the function that the run began with"
             raise ValueError(message("resume", "schedule", expected, "None"))
-        self = cls(model, x, targets, validation=validation, where="resume", **options)
+        self = cls(
+            model, x, targets, weights=weights, validation=validation, metrics=named,
+            where="resume", **options,
+        )  # fmt: skip
         if self._sha256 != training["data_sha256"]:
             expected = f"the data of the run, SHA-256 {training['data_sha256'][:16]}..."
             got = f"others, {self._sha256[:16]}..."
@@ -201,14 +240,82 @@ class FitTrainer(Trainer):
         return self
 
 
-_OPTIONS = ("batch_size", "window", "accumulate", "seed", "steps", "early_stopping")
+_OPTIONS = (
+    "batch_size", "window", "accumulate", "seed", "steps", "early_stopping", "validation_split"
+)  # fmt: skip
 _NAMED = ("schedule", "warmup", "decay", "every", "patience")
 _FORM = {
     "batch_size": optional(SIZE), "window": optional(SIZE), "accumulate": SIZE,
     "seed": Kind("an integer from 0 to 2^64 - 1", lambda v: type(v) is int and 0 <= v < 2**64),
     "steps": SIZE,
     "schedule": optional(OBJECT), "early_stopping": optional(OBJECT),
+    "validation_split": Missing(NUMBER), "metrics": Missing(table_of(optional(TEXT))),
 }  # fmt: skip
+
+
+def _plateau(schedule: Any) -> Plateau | None:
+    """Return the plateau in a schedule."""
+    after = schedule.then if isinstance(schedule, Warmup) else schedule
+    return after if isinstance(after, Plateau) else None
+
+
+def _monitored(
+    monitor: str, named: dict[str, Metric], loss: Loss, where: str, argument: str
+) -> dict[str, Metric]:
+    """Return the metric that early stopping or a schedule reads, if it is not measured anyway."""
+    if monitor == "loss" or monitor in named or (monitor == "accuracy" and loss.classes):
+        return {}
+    try:
+        return named_metrics(monitor, loss, where)
+    except ValueError:
+        own = ["accuracy"] if loss.classes else []
+        names = list(dict.fromkeys(["loss", *own, *named, *metrics_of(loss)]))
+        expected = f"one that monitors one of {', '.join(map(repr, names))}"
+        got = f"{monitor!r}{suggestion(monitor, names)}"
+        raise ValueError(message(where, argument, expected, got)) from None
+
+
+def _given_again(saved: dict[str, str | None], given: Any, loss: Loss) -> dict[str, Any]:
+    """Return the metrics of a run, with functions that are given again."""
+    functions = {name: m.function for name, m in named_metrics(given, loss, "resume").items()
+                 if not m.name}  # fmt: skip
+    missing = [name for name, known in saved.items() if known is None and name not in functions]
+    if missing:
+        expected = f"the functions {', '.join(missing)}, with which the run began"
+        got = describe(given) if not functions else ", ".join(functions)
+        raise ValueError(message("resume", "metrics", expected, got))
+    if more := [name for name in functions if name not in saved]:
+        expected = f"the metrics with which the run began: {', '.join(saved) or 'none'}"
+        raise ValueError(message("resume", "metrics", expected, ", ".join(more)))
+    return {name: functions[name] if known is None else known for name, known in saved.items()}
+
+
+def _data(
+    model: Network, x: Any, targets: Any, weights: Any, validation: Any,
+    split: float | None, where: str,
+) -> tuple[Data, Data | None]:  # fmt: skip
+    """Return the checked data of training, and those that are held out."""
+    data = read_data(model, x, targets, where, finite=True, weights=weights)
+    if split is not None:
+        expected = "a number above 0 and below 1"
+        share = number(split, where, "validation_split", expected)
+        if not 0 < share < 1:
+            raise ValueError(message(where, "validation_split", expected, str(split)))
+        if validation is not None:
+            expected = "None with validation_split"
+            raise ValueError(message(where, "validation", expected, describe(validation)))
+        return data.split(share, "validation_split")
+    if validation is None:
+        return data, None
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        expected = "(x, targets) or (x, targets, weights)"
+        raise TypeError(message(where, "validation", expected, describe(validation)))
+    names = tuple(f"validation[{k}]" for k in range(3))
+    own = validation[2] if len(validation) == 3 else None
+    held_out = read_data(
+        model, validation[0], validation[1], where, names, finite=True, weights=own
+    )
+    return data, held_out
 
 
 def _size(data: Data, held_out: Data | None) -> str:
@@ -223,7 +330,7 @@ def _size(data: Data, held_out: Data | None) -> str:
 def _fingerprint(*parts: Data | None) -> str:
     sha256 = hashlib.sha256()
     for data in parts:
-        arrays = [] if data is None else [*data.x, *(data.targets or [])]
+        arrays = [] if data is None else [*data.x, *(data.targets or []), *(data.weights or [])]
         for array in arrays:
             sha256.update(f"{array.dtype}{array.shape}".encode())
             sha256.update(np.ascontiguousarray(array).data)
@@ -232,34 +339,41 @@ def _fingerprint(*parts: Data | None) -> str:
 
 
 def run(
-    trainer: FitTrainer, out: str | Path | None, callbacks: Sequence[Callback], progress: bool,
-    checkpoint_every: int | None, max_skips: int, watch: int | Watch | None, where: str,
+    trainer: FitTrainer, out: str | Path | None, callbacks: Sequence[Callback | Function],
+    verbose: int | bool, checkpoint_every: int | None, max_skips: int, watch: int | Watch | None,
+    where: str,
 ) -> FitResult[Any]:  # fmt: skip
     """Run a trainer to its end, with the options of `Model.fit`, and return the result."""
     calls = check_callbacks(callbacks, where)
     if watch is not None and not isinstance(watch, Watch):
         watch = Watch(watch)
-    shown = Progress(trainer.steps) if progress else None
-    if shown is not None:
-        calls.append(lambda _: shown.show(trainer.history, trainer.steps))
-    try:
-        over = trainer.fit(
-            out, checkpoint_every=checkpoint_every, max_skips=max_skips, callbacks=calls,
-            watch=watch, where=where,
-        )  # fmt: skip
-    finally:
-        if shown is not None:
-            shown.close()
+    calls += shown_by(verbose, where)
+    over = trainer.fit(
+        out, checkpoint_every=checkpoint_every, max_skips=max_skips, callbacks=calls,
+        watch=watch, where=where,
+    )  # fmt: skip
     ended = "steps" if trainer.step >= trainer.steps else "early stopping" if over else "stopped"
     records = watch.records if watch is not None else []
     return FitResult(trainer.model, trainer.history, ended, records, trainer.restored)
 
 
 def fit(
-    model: M, x: Any, targets: Any, *, callbacks: Sequence[Callback] = (),
+    model: M, x: Any, targets: Any, *,
+    callbacks: Sequence[Callback | Function | EarlyStopping] = (),
     out: str | Path | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
-    progress: bool = False, watch: int | Watch | None = None, **options: Any,
+    verbose: int | bool = 0, watch: int | Watch | None = None,
+    early_stopping: EarlyStopping | None = None, **options: Any,
 ) -> FitResult[M]:  # fmt: skip
     """Train a model on sequences; see `Model.fit`. The other options are those of `FitTrainer`."""
-    trainer = FitTrainer(model, x, targets, **options)
-    return run(trainer, out, callbacks, progress, checkpoint_every, max_skips, watch, "fit")
+    others: Any = callbacks
+    if isinstance(callbacks, list | tuple):  # other checks are those of `run`
+        rules = [c for c in callbacks if isinstance(c, EarlyStopping)]
+        others = [c for c in callbacks if not isinstance(c, EarlyStopping)]
+        if len(rules) + (early_stopping is not None) > 1:
+            expected = "one EarlyStopping, here or in early_stopping"
+            raise ValueError(message("fit", "callbacks", expected, "several"))
+        early_stopping = rules[0] if rules else early_stopping
+    check_callbacks(others, "fit")
+    shown_by(verbose, "fit")
+    trainer = FitTrainer(model, x, targets, early_stopping=early_stopping, **options)
+    return run(trainer, out, others, verbose, checkpoint_every, max_skips, watch, "fit")

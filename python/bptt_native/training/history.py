@@ -1,22 +1,20 @@
-"""History of a training run: one row per step, its CSV file, and the display of progress."""
+"""History of a training run: one row per step, and its CSV file."""
 
 import math
-import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.names import nearest
 from ..arguments.values import message
 from ..nn.network import Network
 from ..options.losses import loss_of
 from ..runtime.files import Growing, csv_bytes, csv_rows, refuse_line
-from ..runtime.standard_error import messages
 
 
 class Unit(NamedTuple):
@@ -80,6 +78,9 @@ class HistoryRow:
         Global norm of the gradient after clipping; None in older files, which lack it.
     clip_angle : float or None
         Angle between the gradient before and after clipping, in radians.
+    metrics : mapping of str to float
+        The metrics that were named, on the held-out data after the update, if they were measured;
+        but the accuracy is ``valid_accuracy``.
     """
 
     step: int
@@ -95,6 +96,7 @@ class HistoryRow:
     seconds: float
     clipped_norm: float | None = None
     clip_angle: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def bpc(self) -> float | None:
@@ -102,18 +104,20 @@ class HistoryRow:
         return None if self.valid_loss is None else self.valid_loss / math.log(2)
 
 
-COLUMNS = tuple(field.name for field in fields(HistoryRow))
+COLUMNS = tuple(f.name for f in fields(HistoryRow) if f.name != "metrics")
+_METRIC = "valid_"  # begins the name of a metric's column
 LATER = ("clipped_norm", "clip_angle")  # columns that are missing from older files
 
 
-def _cells(row: HistoryRow) -> list[str]:
-    values = asdict(row)
+def _cells(row: HistoryRow, metrics: Iterable[str]) -> list[str]:
+    values = {name: getattr(row, name) for name in COLUMNS}
     values |= {"clipped": int(row.clipped), "skipped": int(row.skipped)}
     values |= {"targets_per_s": f"{row.targets_per_s:.0f}", "seconds": f"{row.seconds:.3f}"}
-    return ["" if value is None else str(value) for value in values.values()]
+    measured = (row.metrics.get(name) for name in metrics)
+    return ["" if value is None else str(value) for value in (*values.values(), *measured)]
 
 
-def _row(cells: Mapping[str, str], before: HistoryRow | None) -> HistoryRow:
+def _row(cells: Mapping[str, str], before: HistoryRow | None, metrics: Iterable[str]) -> HistoryRow:
     row = HistoryRow(
         step=int(cells["step"]),
         epoch=int(cells["epoch"]),
@@ -127,6 +131,7 @@ def _row(cells: Mapping[str, str], before: HistoryRow | None) -> HistoryRow:
         targets_per_s=float(cells["targets_per_s"]),
         seconds=float(cells["seconds"]),
         **{name: float(cells[name]) for name in LATER if cells.get(name)},
+        metrics={name: float(cell) for name in metrics if (cell := cells[_METRIC + name])},
     )
     least = (1, 1) if before is None else (before.step + 1, before.epoch)
     if not least[0] <= row.step < 2**53:
@@ -154,30 +159,57 @@ def read_history(path: str | Path) -> list[HistoryRow]:
     where = "read_history"
     found = csv_rows(path, where, whole_lines=True)
     names = tuple(next(found, (0, []))[1])
-    if names not in (COLUMNS, COLUMNS[: -len(LATER)]):
+    own, further = names[: len(COLUMNS)], names[len(COLUMNS) :]
+    extra = all(name.startswith(_METRIC) for name in further) and len({*names}) == len(names)
+    if own not in (COLUMNS, COLUMNS[: -len(LATER)]) or not extra:
         text = f"the columns {','.join(COLUMNS)} in {str(path)!r}"
         got = ",".join(names)[:200] or "none"
         raise ValueError(message(where, "path", text, got))
+    metrics = [name.removeprefix(_METRIC) for name in further]
     rows = list[HistoryRow]()
     for number, cells in found:
         try:
-            if len(cells) not in (len(COLUMNS), len(COLUMNS) - len(LATER)):
+            if len(cells) not in (len(names), len(COLUMNS) - len(LATER)):
                 raise ValueError(f"{len(cells)} cells")
             named = dict(zip(names, cells, strict=False))
-            rows.append(_row(named, rows[-1] if rows else None))
+            rows.append(_row(named, rows[-1] if rows else None, metrics))
         except ValueError as error:
             refuse_line(path, number, where, "the numbers of an update", str(error)[:200])
     return rows
 
 
-def open_history(path: str | Path, rows: Iterable[HistoryRow] = ()) -> Growing[HistoryRow]:
-    """Replace a history file by the rows so far and return it, open for further rows."""
-    head = csv_bytes([COLUMNS])
-    return Growing(path, rows, _line, "open_history", head=head, delay=1.0)
+def open_history(
+    path: str | Path, rows: Iterable[HistoryRow] = (), metrics: Sequence[str] = ()
+) -> Growing[HistoryRow]:
+    """Replace a history file by the rows so far and return it, open for further rows.
+
+    Parameters
+    ----------
+    path : str or Path
+    rows : iterable of HistoryRow
+    metrics : sequence of str
+        Names of the metrics that have columns.
+    """
+    head = csv_bytes([[*COLUMNS, *(_METRIC + name for name in metrics)]])
+
+    def line(row: HistoryRow) -> bytes:
+        return csv_bytes([_cells(row, metrics)])
+
+    return Growing(path, rows, line, "open_history", head=head, delay=1.0)
 
 
-def _line(row: HistoryRow) -> bytes:
-    return csv_bytes([_cells(row)])
+def metric_names(rows: Iterable[HistoryRow]) -> list[str]:
+    """Return the names of the metrics in a history."""
+    return list(dict.fromkeys(name for row in rows for name in row.metrics))
+
+
+class Columns(dict[str, npt.NDArray[Any]]):
+    """Arrays by name, with the nearest name in the error about an unknown one."""
+
+    def __missing__(self, name: object) -> NoReturn:
+        near = nearest(name, self) if isinstance(name, str) else None
+        end = f"; did you mean {near!r}?" if near else f"; the names are {', '.join(self)}"
+        raise KeyError(f"no {name!r}{end}")
 
 
 def columns(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
@@ -186,17 +218,23 @@ def columns(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
     Returns
     -------
     dict of ndarray [steps]
-        Keyed by the names of ``HistoryRow``; NaN where nothing was measured.
+        Keyed by the names of ``HistoryRow``, and "valid_" with the names of the metrics; NaN where
+        nothing was measured.
     """
     kinds = {"step": np.int64, "epoch": np.int64, "clipped": np.bool_, "skipped": np.bool_}
     nan = math.nan
-    return {
+    found: dict[str, npt.NDArray[Any]] = {
         name: np.array(
             [nan if (value := getattr(row, name)) is None else value for row in rows],
             kinds.get(name, np.float64),
         )
         for name in COLUMNS
     }
+    metrics = {
+        _METRIC + name: np.array([row.metrics.get(name, nan) for row in rows], np.float64)
+        for name in metric_names(rows)
+    }
+    return Columns(found | metrics)
 
 
 def epochs(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
@@ -219,88 +257,4 @@ def epochs(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
         result[name] = np.array([values.mean() if values.size else math.nan for values in chosen])
     for name in ("clipped", "skipped"):
         result[name] = np.array([steps[name][part].sum() for part in parts], np.int64)
-    return result | {"epoch": numbers}
-
-
-def summary(rows: Sequence[HistoryRow], text: bool = False) -> dict[str, str]:
-    """Return the key figures of a run so far as texts, by short names.
-
-    Loss and norm are those of the last step, ``clipped`` is the share of steps, and the speed is
-    the median of the last 50 steps. With ``text`` the validation loss is in bits per character.
-    """
-    row = rows[-1]
-    measured = next((r for r in reversed(rows) if r.valid_loss is not None), None)
-    speeds = sorted(r.targets_per_s for r in rows[-50:])
-    figures = {"loss": f"{row.loss:.3f}" if text else f"{row.loss:.4g}"}
-    if measured is not None and text:
-        figures["bpc"] = f"{measured.bpc:.3f}"
-    elif measured is not None:
-        figures["valid"] = f"{measured.valid_loss:.4g}"
-        if measured.valid_accuracy is not None:
-            figures["accuracy"] = f"{measured.valid_accuracy:.2%}"
-    figures["norm"] = f"{row.grad_norm:.3g}"
-    figures["clipped"] = f"{sum(r.clipped for r in rows) / len(rows):.0%}"
-    if skipped := sum(r.skipped for r in rows):
-        figures["skipped"] = str(skipped)
-    figures["chars/s" if text else "targets/s"] = f"{speeds[len(speeds) // 2]:,.0f}"
-    return figures
-
-
-class Progress:
-    """Display of progress: a bar if tqdm is installed and the stream is a terminal, else lines.
-
-    Parameters
-    ----------
-    total : int
-        Number of steps of the run.
-    every : float
-        Seconds between lines.
-    stream : file, optional
-        The default is the standard error.
-    text : bool
-        Whether the run's targets are characters; see `summary`.
-    """
-
-    def __init__(
-        self, total: int, every: float = 3.0, stream: TextIO | None = None, text: bool = False
-    ) -> None:
-        self._stream: TextIO = stream or messages(sys.stderr)
-        self._text = text
-        self._every, self._last, self._total = every, -math.inf, total
-        self._bar: Any = None
-        self._unshown: tuple[Sequence[HistoryRow], int] | None = None
-        if self._stream.isatty():
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                return
-            self._bar = tqdm(total=total, unit="step", file=self._stream, dynamic_ncols=True)
-
-    def show(self, rows: Sequence[HistoryRow], total: int) -> None:
-        """Show the progress of the run; ``total`` may change during the run."""
-        now, step = time.monotonic(), rows[-1].step
-        if self._bar is not None:
-            if self._bar.n == 0:  # a resumed run does not begin at 0
-                self._bar.initial = self._bar.n = step - 1
-            self._bar.total = total
-            if now - self._last > 0.2 or step == total:
-                self._bar.set_postfix(summary(rows, self._text), refresh=False)
-                self._last = now
-            self._bar.update(step - self._bar.n)
-        elif now - self._last > self._every or step == total:
-            self._write(rows, total)
-            self._last = now
-        else:
-            self._unshown = rows, total
-
-    def _write(self, rows: Sequence[HistoryRow], total: int) -> None:
-        figures = "  ".join(f"{name} {text}" for name, text in summary(rows, self._text).items())
-        print(f"step {rows[-1].step}/{total}  {figures}", file=self._stream, flush=True)
-        self._unshown = None
-
-    def close(self) -> None:
-        """Show the last progress, if it has not been shown, and close the bar."""
-        if self._unshown is not None:
-            self._write(*self._unshown)
-        if self._bar is not None:
-            self._bar.close()
+    return Columns(result | {"epoch": numbers})

@@ -5,12 +5,25 @@ from typing import Any
 
 from ..arguments.values import message
 from ..nn.network import Network
-from ..runtime.documents import COUNT, HASH, NUMBER, SIZE, TIME, Missing, judge, optional, parse
+from ..runtime.documents import (
+    COUNT,
+    HASH,
+    NUMBER,
+    SIZE,
+    TIME,
+    Kind,
+    Missing,
+    judge,
+    optional,
+    parse,
+)
 from .provenance import FORM
 
+_COLUMNS = Kind("an object of arrays of numbers", lambda v: isinstance(v, dict) and all(
+    isinstance(a, list) and all(map(NUMBER.fits, a)) for a in v.values()))  # fmt: skip
 PLACE = {
     "step": COUNT, "seconds": TIME, "skips": COUNT, "measured": [(NUMBER, optional(NUMBER))],
-    "data_sha256": HASH, "eval_every": Missing(optional(SIZE)),
+    "data_sha256": HASH, "eval_every": Missing(optional(SIZE)), "metrics": Missing(_COLUMNS),
     "run": Missing(FORM),
 }  # fmt: skip
 """The form of the progress that every trainer saves."""
@@ -57,6 +70,10 @@ def read_place(model: Network, path: str | Path, options: Any, where: str, expec
         As `read_metadata`; or a tensor of the run does not have the shape of the model's.
     """
     training = read_metadata(model, path, "training", {**PLACE, **options}, where, expected)
+    for name, values in training.get("metrics", {}).items():
+        if len(values) != len(training["measured"]):
+            got = f"{str(path)!r}, whose metric {name!r} has {len(values)} values"
+            raise ValueError(message(where, "path", expected, got))
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     for kind in ("best", "last"):
         prefix = f"training.{kind}."

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..arguments.names import guided
-from ..arguments.values import choice, integer, message, number
+from ..arguments.names import guided, suggestion
+from ..arguments.values import choice, integer, message, number, refuse_type
+from .scores import METRICS, direction_of
 
 Schedule = Callable[[int, Sequence[float]], float]
 
@@ -27,6 +28,34 @@ def _within(self: object, name: str, low: float, high: float) -> None:
     value = number(getattr(self, name), where, name, expected)
     if not low <= value <= high:
         raise ValueError(message(where, name, expected, repr(value)))
+
+
+def sign_of(monitor: object, mode: object, where: str) -> float:
+    """Return 1 for measurements of which small ones are good, -1 for the others.
+
+    Parameters
+    ----------
+    monitor : str
+        "loss", or the name of a metric.
+    mode : "min" or "max" or None
+        None: as is known for the metrics of this package.
+    where : str
+        The class, for messages.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `monitor` is no text, or no mode is given and none is known.
+    """
+    if not isinstance(monitor, str):
+        refuse_type(monitor, where, "monitor", "'loss' or the name of a metric")
+    if mode is None:
+        mode = direction_of(monitor)
+        if mode is None:
+            got = f"{monitor!r:.80}{suggestion(monitor, ('loss', *METRICS))}"
+            expected = "'loss', a metric of this package, or with a mode another name"
+            raise ValueError(message(where, "monitor", expected, got))
+    return choice(mode, {"min": 1.0, "max": -1.0}, where, "mode")
 
 
 @guided
@@ -94,12 +123,13 @@ class Cosine:
 @guided
 @dataclass(frozen=True)
 class Plateau:
-    """Multiply by ``factor`` when the validation loss has stopped falling.
+    """Multiply by ``factor`` when the validation loss, or a metric, has stopped improving.
 
     This is ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with a relative threshold. A loss is
-    better if it is below best * (1 - threshold). After more than ``patience`` consecutive
-    measurements without a better loss, the factor is applied and the next ``cooldown``
-    measurements do not count.
+    better if it is below best * (1 - threshold), a measurement with ``mode="max"`` if it is above
+    best * (1 + threshold). After more than ``patience`` consecutive measurements without a better
+    one, the factor is applied and the next ``cooldown`` measurements do not count. ``monitor`` and
+    ``mode`` are as in `EarlyStopping`.
     """
 
     factor: float = 0.1
@@ -107,17 +137,23 @@ class Plateau:
     threshold: float = 1e-4
     cooldown: int = 0
     floor: float = 0.0
+    monitor: str = "loss"
+    mode: str | None = None
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "patience", "cooldown")
         for name in ("factor", "threshold", "floor"):
             _within(self, name, 0, 1)
+        sign_of(self.monitor, self.mode, type(self).__name__)
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
-        """Return the factor after these losses."""
+        """Return the factor after these losses, or measurements of ``monitor``."""
         scale, best, bad, cooling = 1.0, math.inf, 0, 0
-        for loss in losses:
-            better = loss < best * (1 - self.threshold) if best < math.inf else loss < best
+        sign = sign_of(self.monitor, self.mode, type(self).__name__)
+        for value in losses:
+            loss = sign * value
+            bound = best * (1 - sign * self.threshold) if best < math.inf else best
+            better = loss < bound
             best, bad = (loss, 0) if better else (best, bad + 1)
             if cooling:
                 cooling, bad = cooling - 1, 0
@@ -220,6 +256,13 @@ def from_json(data: dict[str, Any]) -> Schedule:
     return made
 
 
+def monitor_of(schedule: Any) -> str:
+    """Return the name of the measurements that a schedule reads: "loss", or a metric."""
+    if isinstance(schedule, Warmup):
+        return monitor_of(schedule.then)
+    return schedule.monitor if isinstance(schedule, Plateau) else "loss"
+
+
 def reads_losses(schedule: Any) -> bool:
     """Return whether a schedule depends on the losses; a function of the user may."""
     if isinstance(schedule, Warmup):
@@ -238,12 +281,15 @@ class EarlyStopping:
         Number of consecutive measurements without a better one after which training stops.
     min_delta : float
         A measurement is better if it beats the best one by more than this.
-    monitor : "loss" or "accuracy"
-        The measurement to compare.
+    monitor : str
+        The measurement to compare: "loss", "accuracy" (of classes), or a metric. A metric of this
+        package need not be among the `metrics` of the run.
     restore_best : bool
         Whether the model gets the parameters of its best measurement at the end of the run,
         whatever ends it: early stopping, the last step, a callback or an interruption. If all
         measurements are NaN, there is no best one and the parameters stay.
+    mode : {"min", "max"}, optional
+        Whether small or large measurements are good. It is known for the metrics of this package.
 
     Raises
     ------
@@ -255,11 +301,12 @@ class EarlyStopping:
     min_delta: float = 0.0
     monitor: str = "loss"
     restore_best: bool = True
+    mode: str | None = None
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "patience")
         _within(self, "min_delta", 0, math.inf)
-        choice(self.monitor, {"loss": 0, "accuracy": 1}, type(self).__name__, "monitor")
+        sign_of(self.monitor, self.mode, type(self).__name__)
 
     def best(self, values: Sequence[float]) -> int | None:
         """Return the index of the best value so far, or None if there is none.
@@ -267,9 +314,9 @@ class EarlyStopping:
         Parameters
         ----------
         values : sequence of float
-            Losses, or accuracies with ``monitor="accuracy"``. NaN is never better.
+            The measurements of ``monitor``. NaN is never better.
         """
-        sign = -1.0 if self.monitor == "accuracy" else 1.0
+        sign = sign_of(self.monitor, self.mode, type(self).__name__)
         best, at = math.inf, None
         for i, value in enumerate(values):
             if sign * value < best - (self.min_delta if at is not None else 0.0):

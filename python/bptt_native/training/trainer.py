@@ -15,36 +15,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arguments.values import integer, message, refuse_type
+from ..arguments.values import integer, message
 from ..nn.network import Network
 from ..runtime.files import Growing, check, path_of
 from .batches import Batch, Source
+from .callbacks import Callback, Callbacks, Function, check_callbacks
 from .evaluation import Metrics
 from .gradient_record import GradientRecord, open_records, read_records
 from .history import HistoryRow, open_history, read_history
 from .provenance import Provenance
 from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
-from .schedules import EarlyStopping, Schedule, reads_losses
+from .schedules import EarlyStopping, Schedule, monitor_of, reads_losses
 from .watch import Watch
-
-Callback = Callable[[HistoryRow], object]
-
-
-def check_callbacks(value: object, where: str) -> list[Callback]:
-    """Return callbacks as a list of functions.
-
-    Raises
-    ------
-    TypeError
-        The value is not a sequence, or a member cannot be called.
-    """
-    expected = "a sequence of functions"
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        refuse_type(value, where, "callbacks", expected)
-    for k, callback in enumerate(value):
-        if not callable(callback):
-            refuse_type(callback, where, f"callbacks[{k}]", "a function")
-    return list(value)
 
 
 class TrainingDiverged(RuntimeError):  # noqa: N818 - it names what happened
@@ -59,6 +41,33 @@ class _Update(NamedTuple):
     targets: int = 0
     clipped_norm: float | None = None
     clip_angle: float | None = None
+
+
+class _Sums:
+    """Sums over the updates of the present epoch."""
+
+    def __init__(self, epoch: int = 0) -> None:
+        self.epoch = epoch
+        self._counted = self._clipped = self._skipped = 0
+        self._loss = self._grad_norm = 0.0
+
+    def add(self, row: HistoryRow) -> None:
+        """Add an update of the epoch."""
+        if row.skipped or not math.isnan(row.loss):
+            self._counted += 1
+            self._loss += row.loss
+            self._grad_norm += row.grad_norm
+        self._clipped += row.clipped
+        self._skipped += row.skipped
+
+    def means(self) -> dict[str, float]:
+        """Return means and numbers, by the names of `HistoryRow`; means of nothing are NaN."""
+        n = self._counted
+        return {
+            "loss": self._loss / n if n else math.nan,
+            "grad_norm": self._grad_norm / n if n else math.nan,
+            "clipped": self._clipped, "skipped": self._skipped,
+        }  # fmt: skip
 
 
 class Trainer:
@@ -80,11 +89,15 @@ class Trainer:
         Measures the held-out data.
     early_stopping : EarlyStopping, optional
         Decides from the results of ``validate`` when to stop.
+    monitors : sequence of str
+        Names of the results of ``validate``.
 
     Attributes
     ----------
     step : int
         Number of updates made.
+    epoch : int
+        Number of the present epoch, from 1; 0 before the first one.
     seconds : float
         Time of these updates, including measurements.
     history : list of HistoryRow
@@ -100,14 +113,18 @@ class Trainer:
     def __init__(
         self, model: Network, source: Source, *, steps: int, schedule: Schedule,
         accumulate: int = 1, validate: Callable[[], Metrics] | None = None,
-        early_stopping: EarlyStopping | None = None,
+        early_stopping: EarlyStopping | None = None, monitors: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.model, self.source, self.steps, self.schedule = model, source, steps, schedule
-        self.lr, self.accumulate, self.validate = model.lr, accumulate, validate
-        self.early_stopping = early_stopping
+        self.accumulate, self.validate = accumulate, validate
+        self.early_stopping, self.monitors = early_stopping, tuple(monitors)
         self.steps_per_epoch = -(-source.batches // accumulate)
-        self.step, self.seconds, self.history = 0, 0.0, list[HistoryRow]()
-        self.measured = list[Metrics]()
+        self.step, self.epoch, self.seconds = 0, 0, 0.0
+        self.history, self.measured = list[HistoryRow](), list[Metrics]()
+        self._optimizer = model.optimizer
+        self._seen = list[float]()  # the measurements that the schedule reads
+        self._verdict: tuple[int, bool] = (0, False)  # of early stopping, after measurements
+        self._sums, self._stop = _Sums(), False
         self.eval_every: int | None = None
         self.provenance = Provenance()
         self._every_known = True
@@ -135,9 +152,33 @@ class Trainer:
         return self.step >= self.steps or self.stopped_early
 
     @property
+    def epochs(self) -> int:
+        """Number of epochs of the whole run."""
+        return -(-self.steps // self.steps_per_epoch)
+
+    @property
     def stopped_early(self) -> bool:
         """Whether early stopping ends the run."""
-        return self.early_stopping is not None and self.early_stopping.over(self._monitored())
+        if self.early_stopping is not None and self._verdict[0] != len(self.measured):
+            ends = self.early_stopping.over(self._monitored())
+            self._verdict = len(self.measured), ends
+        return self._verdict[1]
+
+    def stop(self) -> None:
+        """End the present call of `fit` after this update."""
+        self._stop = True
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """The present epoch so far, by the names of `FitResult.epochs`; empty before an update."""
+        if not self.history:
+            return {}
+        row = self.history[-1]
+        found = {"epoch": row.epoch, "step": row.step, **self._sums.means(), "lr": row.lr,
+                 "seconds": row.seconds}  # fmt: skip
+        held = {"loss": row.valid_loss, "accuracy": row.valid_accuracy, **row.metrics}
+        measured = {f"valid_{name}": v for name, v in held.items() if v is not None}
+        return {**found, **measured}
 
     @property
     def restored(self) -> int | None:
@@ -153,10 +194,27 @@ class Trainer:
         behind = len(self.measured) - index
         return steps[-behind] if behind <= len(steps) else None
 
+    def _add(self, row: HistoryRow) -> None:
+        """Add an update to the sums of its epoch."""
+        if row.epoch != self._sums.epoch:
+            self._sums = _Sums(row.epoch)
+        self._sums.add(row)
+
+    def measurements(self, name: str) -> list[float]:
+        """Return all measurements of a name among `monitors`, in their order."""
+        return [math.nan if (v := metrics[name]) is None else v for metrics in self.measured]
+
+    def _metric_names(self) -> list[str]:
+        return [name for name in self.monitors if name not in ("loss", "accuracy")]
+
     def _monitored(self) -> list[float]:
-        monitor = self.early_stopping.monitor if self.early_stopping else "loss"
-        values = (getattr(metrics, monitor) for metrics in self.measured)
-        return [math.nan if value is None else value for value in values]
+        return self.measurements(self.early_stopping.monitor if self.early_stopping else "loss")
+
+    def _for_schedule(self) -> list[float]:
+        """Return the measurements that the schedule reads."""
+        if len(self._seen) != len(self.measured):
+            self._seen = self.measurements(monitor_of(self.schedule))
+        return self._seen
 
     def train_step(self) -> HistoryRow:
         """Make one update.
@@ -167,15 +225,16 @@ class Trainer:
         """
         began = time.perf_counter()
         epoch, index = divmod(self.step, self.steps_per_epoch)
-        lr = self.lr * self.schedule(self.step, [metrics.loss for metrics in self.measured])
-        self.model.lr = lr
+        highest = self._optimizer.lr  # a callback may have changed it
+        lr = highest * self.schedule(self.step, self._for_schedule())
+        self._optimizer.lr = lr
         try:
             done = self._update(epoch, index) if self.accumulate == 1 else self._sum(epoch, index)
         finally:
-            self.model.lr = self.lr
+            self._optimizer.lr = highest
         self._state = None if done.skipped else self._state
         self._skips = self._skips + 1 if done.skipped else 0
-        self.step += 1
+        self.step, self.epoch = self.step + 1, epoch + 1
         took = time.perf_counter() - began
         self.seconds += took
         row = HistoryRow(
@@ -184,6 +243,7 @@ class Trainer:
             done.clip_angle,
         )  # fmt: skip
         self.history.append(row)
+        self._add(row)
         return row
 
     def _update(self, epoch: int, index: int) -> _Update:
@@ -191,12 +251,13 @@ class Trainer:
         if batch.mass == 0:
             return self._read(batch)
         result = self.model.train_step(
-            batch.x, batch.targets, batch.carried(self._state), flow=False, **batch.options
-        )
+            batch.x, batch.targets, batch.carried(self._state), flow=False, **batch.options,
+            **batch.target_options,
+        )  # fmt: skip
         self._state = result.state
         return _Update(
             float(result.loss), float(result.grad_norm), bool(result.clipped),
-            bool(result.skipped), int(batch.mass), float(result.clipped_norm),
+            bool(result.skipped), batch.number, float(result.clipped_norm),
             float(result.clip_angle),
         )  # fmt: skip
 
@@ -210,7 +271,7 @@ class Trainer:
         model, k = self.model, self.accumulate
         mean = model.config["reduction"] == "mean"
         first = model.step_count * k  # like the draws of train_step: skipped updates do not count
-        loss = mass = targets = 0.0
+        loss, mass, targets = 0.0, 0.0, 0
         share = 1.0  # a power of two, so scaling is exact; it keeps sums about as small as means
         total: Any = None
         for i in range(index * k, min((index + 1) * k, self.source.batches)):
@@ -220,7 +281,7 @@ class Trainer:
                 continue
             part, gradients = model.gradients(
                 batch.x, batch.targets, batch.carried(self._state), draw=first + i - index * k,
-                flow=False, **batch.options,
+                flow=False, **batch.options, **batch.target_options,
             )  # fmt: skip
             self._state = part.state
             weight = batch.mass if mean else 1.0
@@ -232,7 +293,7 @@ class Trainer:
             else:
                 total += gradients
             loss, mass = loss + part.loss * weight, mass + weight
-            targets += batch.mass
+            targets += batch.number
         if total is None:
             return _Update()
         if mean:
@@ -241,7 +302,7 @@ class Trainer:
         result = model.apply(total)
         return _Update(
             float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),
-            int(targets), float(result.clipped_norm), float(result.clip_angle),
+            targets, float(result.clipped_norm), float(result.clip_angle),
         )  # fmt: skip
 
     def _measure(self, row: HistoryRow) -> HistoryRow:
@@ -254,14 +315,17 @@ class Trainer:
         if stopping and stopping.restore_best and stopping.best(values) == len(values) - 1:
             self._best = self.model.state_dict()
         self.seconds += time.perf_counter() - began
-        row = replace(row, valid_loss=metrics.loss, valid_accuracy=metrics.accuracy)
+        row = replace(
+            row, valid_loss=metrics.loss, valid_accuracy=metrics.accuracy,
+            metrics={name: metrics[name] for name in self._metric_names()},
+        )  # fmt: skip
         self.history[-1] = row
         return row
 
     def fit(
         self, out: str | Path | None = None, *, until: int | None = None,
         eval_every: int | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
-        stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback] = (),
+        stop: Callable[[], bool] = lambda: False, callbacks: Sequence[Callback | Function] = (),
         watch: Watch | None = None, where: str | None = None,
     ) -> bool:  # fmt: skip
         """Train until the run is complete or is stopped, and write a checkpoint.
@@ -284,9 +348,9 @@ class Trainer:
             Number of consecutive steps without a finite gradient after which the run fails.
         stop : callable
             Called after each step; returns whether to stop (``interruption.Interruption``).
-        callbacks : sequence of callable
-            Each is called with the row of each step. If one returns True, the run stops after
-            this step. They may change the length of the run.
+        callbacks : sequence of Callback or callable
+            Callbacks, and functions that are called with the row of each step. If one returns True,
+            the run stops after this step. They may change the length of the run.
         watch : Watch, optional
             Looks at the gradient's flow; its records are written to ``gradients.jsonl``.
         where : str, optional
@@ -314,14 +378,18 @@ class Trainer:
             if given is not None:
                 integer(given, where, name, 1)
         max_skips = integer(max_skips, where, "max_skips", 1)
-        callbacks = check_callbacks(callbacks, where)
+        called = Callbacks(check_callbacks(callbacks, where))
         eval_every, checkpoint_every = self._every(eval_every), checkpoint_every or self.interval
         ended = self.over or self.step >= (until or math.inf)
         with ExitStack() as closing:
             history, looks = self._open(place, watch, not ended, closing)
+            closing.callback(called.end, self)
             closing.callback(self._take_best)
             if not ended:
                 self._take_last()
+            self._stop = False
+            asks = called.call("on_train_begin", self) or self._stop
+            ended = ended or asks or self._begin_epoch(called)
             while not ended:
                 if watch is not None and watch.due(self.step) and not watch.has(self.step):
                     self._look(watch, looks)
@@ -331,8 +399,13 @@ class Trainer:
                 due = self.step % eval_every == 0 or self.step == self.steps
                 if due and self.validate is not None:
                     row = self._measure(row)
-                stops = [callback(row) is True for callback in callbacks]
-                ended = self.over or self.step >= (until or math.inf) or any(stops) or stop()
+                asks = called.call("on_update_end", self)
+                whole = self.step % self.steps_per_epoch == 0
+                if whole or self.step == self.steps:
+                    asks |= called.call("on_epoch_end", self)
+                asks |= self._stop
+                ended = self.over or self.step >= (until or math.inf) or asks or stop()
+                ended = ended or (whole and self._begin_epoch(called))
                 if self.over and watch is not None:
                     self._look(watch, looks)
                 if place is not None and history is not None:
@@ -346,6 +419,11 @@ class Trainer:
                         "were not finite: lower the learning rate or the clip norm"
                     )
         return self.over
+
+    def _begin_epoch(self, called: Callbacks) -> bool:
+        """Begin the epoch of the next update, and return whether a callback ends the run."""
+        self.epoch = self.step // self.steps_per_epoch + 1
+        return called.call("on_epoch_begin", self) or self._stop
 
     @property
     def interval(self) -> int:
@@ -395,7 +473,7 @@ class Trainer:
         elif not begun:
             stale += (*RESULTS, REPORT_FILE) if (out / MODEL_FILE).exists() else ()
             self.save(out / MODEL_FILE)
-        history = open_history(out / HISTORY_FILE, self.history)
+        history = open_history(out / HISTORY_FILE, self.history, self._metric_names())
         closing.callback(history.close)
         looks = open_records(path, kept) if looked else None
         if looks is not None:
@@ -450,7 +528,9 @@ class Trainer:
         model = self.model
         place = {
             "step": self.step, "seconds": self.seconds, "skips": self._skips,
-            "measured": self.measured, "eval_every": self.eval_every,
+            "measured": [(metrics.loss, metrics.accuracy) for metrics in self.measured],
+            "metrics": {name: self.measurements(name) for name in self._metric_names()},
+            "eval_every": self.eval_every,
             "run": self.provenance.to_json(),
         }  # fmt: skip
         whole = self.describe() | place
@@ -486,7 +566,12 @@ class Trainer:
         self._every_known = "eval_every" in training  # older files lack it
         if "run" in training:  # older files lack it
             self.provenance = Provenance.from_json(training["run"])
-        self.measured = [Metrics(*metrics) for metrics in training["measured"]]
+        others = training.get("metrics", {})
+        self.measured = [
+            Metrics(loss, accuracy, {name: values[k] for name, values in others.items()} or None)
+            for k, (loss, accuracy) in enumerate(training["measured"])
+        ]
+        self.epoch = -(-self.step // self.steps_per_epoch)
         tensors = dict(self.model.tensors)
         if "training.state.h" in tensors:
             h, c = tensors["training.state.h"], tensors.get("training.state.c")
@@ -498,3 +583,5 @@ class Trainer:
             self._best = self.model.state_dict()
         if history.exists():
             self.history = [row for row in read_history(history) if row.step <= self.step]
+        for row in self.history[-self.steps_per_epoch :]:
+            self._add(row)
