@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
-from bptt_native import Watch, fit
+from bptt_native import fit
 from bptt_native.apps.sampling import load_text_model
 from bptt_native.apps.tables import Table
 from bptt_native.apps.text import TextOptions, TextTrainer

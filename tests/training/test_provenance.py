@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native import fit, resume
 from bptt_native.cli.main import main
 from bptt_native.runtime.documents import judge
-from bptt_native.training.fit import fit, resume
 from bptt_native.training.provenance import FORM, SESSIONS, Provenance
 
 X = np.random.default_rng(0).standard_normal((6, 12, 3)).astype(np.float32)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from ..nn.cells import LAYERS
 from ..models.model import Model
+from ..nn.cells import LAYERS
 from ..options.table import ARGUMENTS
 from ..runtime.documents import OBJECT, Missing, judge, parse
 from ..training.metadata import PLACE
