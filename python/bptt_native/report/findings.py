@@ -111,7 +111,7 @@ def _shares(name: str, confusion: dict[str, Any], origin: Provenance | None) -> 
     counts = confusion["counts"]
     n, right = sum(map(sum, counts)), sum(row[k] for k, row in enumerate(counts))
     shares = {name: right / max(1, n), **_baselines(origin, n)}
-    rows = [[who, percent(share), f"{round(share * n)} of {n}" if math.isfinite(share) else ""]
+    rows = [[who, percent(share), f"{round(share * n)} of {n}" if 0 <= share <= 1 else ""]
             for who, share in shares.items()]  # fmt: skip
     share = percent(right / max(1, n))
     return {

@@ -196,7 +196,7 @@ def _session(origin: Provenance | None, updates: int, seconds: float) -> list[Ro
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 120:
+    if not 120 <= seconds < 1e9:
         return f"{seconds:.3g} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
