@@ -10,6 +10,7 @@ import pytest
 
 import bptt_native as bn
 from helpers.cells import LAYERS
+from helpers.displays import constructor_of
 from helpers.refusals import MESSAGE, refusal
 
 T, N, I, H, O = 5, 3, 4, 6, 3  # noqa: E741
@@ -360,8 +361,8 @@ def test_a_layer_round_trip(cell):
         np.testing.assert_array_equal(ours[0], theirs[0])
         assert ours[2].draw == theirs[2].draw >= 2
     for name, value in FULL[cell].items():
-        assert f"{name}={value!r}" in repr(made)
-    again = eval(repr(made), {cell.upper(): LAYERS[cell]})
+        assert f"{name}={value!r}" in constructor_of(made)
+    again = eval(constructor_of(made), {cell.upper(): LAYERS[cell]})
     np.testing.assert_array_equal(again.state_dict()["weight_hh_l0"],
                                   made.state_dict()["weight_hh_l0"])  # fmt: skip
 
@@ -400,15 +401,15 @@ def test_options_of_a_model_in_files(options, tmp_path):
     made = model_of("rnn", **options)
     assert options.items() <= made.config.items()
     for name, value in options.items():
-        assert f"{name}={value!r}" in repr(made)
+        assert f"{name}={value!r}" in constructor_of(made)
     made.save(tmp_path / "m")
     assert bn.load(tmp_path / "m").config == made.config == bn.Model(**made.config).config
 
 
 def test_defaults_are_not_shown():
-    assert repr(layer_of("lstm")) == "LSTM(4, 6)"
-    assert repr(layer_of("rnn")) == "RNN(4, 6)"
-    assert repr(layer_of("gru")) == "GRU(4, 6)"
+    assert constructor_of(layer_of("lstm")) == "LSTM(4, 6)"
+    assert constructor_of(layer_of("rnn")) == "RNN(4, 6)"
+    assert constructor_of(layer_of("gru")) == "GRU(4, 6)"
     assert "dropout" not in repr(model_of("lstm"))
 
 

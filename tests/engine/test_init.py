@@ -10,6 +10,7 @@ from bptt_native import reference
 from bptt_native.diagnostics import recurrent_matrices
 from helpers.arrays import radius
 from helpers.cells import LAYERS
+from helpers.displays import constructor_of
 
 
 def fnv1a(name: str) -> int:
@@ -310,7 +311,7 @@ def test_models_and_their_files_keep_the_start(init: str, cell: str, tmp_path) -
     for name, values in bn.Model(**twin.config).state_dict().items():
         np.testing.assert_array_equal(values, m.state_dict()[name])
     layer = getattr(bn, cell.upper())(2, 3, init=given)
-    assert eval(repr(layer), vars(bn)).state_dict().keys() == layer.state_dict().keys()
+    assert eval(constructor_of(layer), vars(bn)).state_dict().keys() == layer.state_dict().keys()
     if init != "chrono":
         m = bn.Model(cell, input_size=2, hidden_size=3, output_size=1, loss="mse", init=init)
         assert m.config["init"] == init

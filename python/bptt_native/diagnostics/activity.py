@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert
+from ..arguments.display import Shown, Table, View, fields_view
 from ..arguments.values import Array, message, number
 from ..nn.cells import RNN
 from ..options.cell_shape import flatness, told_by_value
@@ -26,8 +27,8 @@ SLOPES: dict[str, Callable[[Array], Array]] = {
 LEAST = 1e-20  # the regulariser omits ratios with |dL/da|^2 below this
 
 
-@dataclass(frozen=True)
-class Saturation:
+@dataclass(frozen=True, repr=False)
+class Saturation(Shown):
     """Shares of activations in the range where their derivative is small.
 
     The keys are "h" for an RNN; "i", "f", "g", "o" (coupled: "i", "g", "o") and "c" (tanh c_t) for
@@ -62,6 +63,19 @@ class Saturation:
             ]
             lines.append(f"Saturated in layer {k}: {', '.join(parts)}.")
         return "\n".join(lines)
+
+    def _view(self) -> View:
+        rows = [
+            (
+                str(k),
+                name,
+                *(f"{each[name][k]:.3g}" for each in (self.share, self.mean, self.stuck)),
+            )
+            for k in range(len(next(iter(self.share.values()))))
+            for name in self.share
+        ]
+        head = "Saturation: shares of values where the derivative is small"
+        return View(head, (Table(("layer", "gate", "share", "mean", "stuck"), rows),))
 
 
 def saturation(
@@ -169,8 +183,8 @@ def saturated(
     return np.asarray(SLOPES[nonlinearity](y) < low)
 
 
-@dataclass(frozen=True)
-class OmegaRatios:
+@dataclass(frozen=True, repr=False)
+class OmegaRatios(Shown):
     """Factors by which the gradient's norm changes at each step back, in an RNN.
 
     Attributes
@@ -185,6 +199,9 @@ class OmegaRatios:
 
     ratios: Norms
     omega: float
+
+    def _view(self) -> View:
+        return fields_view(self)
 
 
 def omega_ratios(

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.display import Shown, View, fields_view
 from ..arguments.values import integer, message, refuse_type
 from .norms import Norms
 
 LEVELS = (0.1, 0.5, 0.9)  # levels of the running quantiles
 
 
-@dataclass(frozen=True)
-class ClippingStatistics:
+@dataclass(frozen=True, repr=False)
+class ClippingStatistics(Shown):
     """Statistics of gradient norms and of clipping.
 
     A value over an empty set is NaN.
@@ -69,6 +70,9 @@ class ClippingStatistics:
             text += f"; {self.nonfinite} were not finite"
         low, high = self.suggested
         return f"{text}. Suggested thresholds range from {low:.3g} to {high:.3g}."
+
+    def _view(self) -> View:
+        return fields_view(self, self.explain())
 
 
 def clipping(

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.display import Shown, View, fields_view
 from ..arguments.values import integer, message, number
 from .nets import gives_every_step, setting
 from .norms import Norms
 from .seeds import Indices, backward_seeds, indices
 
 
-@dataclass(frozen=True)
-class Connectivity:
+@dataclass(frozen=True, repr=False)
+class Connectivity(Shown):
     """Dependence of each output of a sequence on each input.
 
     Attributes
@@ -29,6 +30,9 @@ class Connectivity:
     matrix: Norms
     times: Indices
     outputs: Indices
+
+    def _view(self) -> View:
+        return fields_view(self)
 
     def shares(self) -> Norms:
         """Return each row divided by its sum. Rows of zeros stay; rows with NaN or inf are NaN."""

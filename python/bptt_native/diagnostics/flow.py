@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.arrays import read
+from ..arguments.display import Shown, View, fields_view
 from ..arguments.values import integer, message
 from ..nn.probabilities import softmax
 from .nets import gives_every_step, reads_ends, setting, walk_index
@@ -19,8 +20,8 @@ VANISHED = 0.01  # a gradient that stays below this fraction of its first norm h
 EXPLODED = 100.0  # a gradient above this multiple of its first norm has exploded
 
 
-@dataclass(frozen=True)
-class GradientFlow:
+@dataclass(frozen=True, repr=False)
+class GradientFlow(Shown):
     """Norms of the gradient of a loss at one step t, in one layer.
 
     Attributes
@@ -127,6 +128,9 @@ class GradientFlow:
         if not np.isfinite(self.h).all():
             text += f", not finite from {int(np.argmax(~np.isfinite(self.h)))} on"
         return text + "."
+
+    def _view(self) -> View:
+        return fields_view(self, self.explain())
 
 
 def decay_per_step(norms: npt.ArrayLike, floor: float = 0.0) -> float:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert
+from ..arguments.display import Shown, View, fields_view
 from ..arguments.values import Array, integer, message
 from .nets import check_tape, directions, setting, shape_of, state_size, walk_index
 from .norms import Norms, direction_of
@@ -67,8 +68,8 @@ class SpectrumArrays(NamedTuple):
 _core.hand_over(SpectrumArrays=SpectrumArrays)
 
 
-@dataclass(frozen=True)
-class Spectrum:
+@dataclass(frozen=True, repr=False)
+class Spectrum(Shown):
     """Growth rates of small changes of a layer's state along a trajectory.
 
     Attributes
@@ -113,6 +114,15 @@ class Spectrum:
         if last + 1 == len(sums):
             return float(len(sums)) if len(sums) == self.size else float("nan")
         return last + 1 + float(sums[last] / abs(self.exponents[last + 1]))
+
+    def _view(self) -> View:
+        shown = ", ".join(f"{value:.4g}" for value in self.exponents[:6])
+        more = ", ..." * (len(self.exponents) > 6)
+        return fields_view(
+            self,
+            f"Lyapunov exponents (nats per step): {shown}{more}",
+            f"sum {self.sum:.4g}, Kaplan-Yorke dimension {self.kaplan_yorke:.4g}",
+        )
 
 
 def lyapunov(
@@ -228,8 +238,8 @@ def _spectrum(
     return Spectrum(found.exponents, found.log_singular_values, steps, state_size(net))
 
 
-@dataclass(frozen=True)
-class GainBounds:
+@dataclass(frozen=True, repr=False)
+class GainBounds(Shown):
     """The gain of a gradient by the distance back in time, and its bounds.
 
     Attributes
@@ -249,6 +259,9 @@ class GainBounds:
     largest: Norms
     smallest: Norms
     product_of_norms: Norms
+
+    def _view(self) -> View:
+        return fields_view(self)
 
 
 def gain_bounds(

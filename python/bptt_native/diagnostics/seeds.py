@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert
+from ..arguments.display import fields_view, html_of, text_of
 from ..arguments.values import Array, flag, integer, message
 from .nets import check_tape, output_width, setting
 from .norms import Norms
@@ -30,6 +31,13 @@ class SeedNorms(NamedTuple):
     x: Norms
     h: Norms | None
     c: Norms | None
+
+    def __repr__(self) -> str:
+        """Return the shapes and ranges of the arrays."""
+        return text_of(fields_view(self))
+
+    def _repr_html_(self) -> str:
+        return html_of(fields_view(self))
 
 
 _core.hand_over(SeedNorms=SeedNorms)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.display import Shown, Table, View
 from ..arguments.values import integer, refuse_type
 from ..nn.network import Network
 from .norms import Norms, direction_of
 
 
-@dataclass(frozen=True)
-class TruncationBias:
+@dataclass(frozen=True, repr=False)
+class TruncationBias(Shown):
     """Comparison of truncated gradients with the full one.
 
     Attributes
@@ -37,6 +38,12 @@ class TruncationBias:
             for w, c, r in zip(self.window, self.cosine, self.norm_ratio, strict=True)
         ]
         return f"Truncated to {'; '.join(parts)}."
+
+    def _view(self) -> View:
+        numbers = zip(self.window, self.cosine, self.norm_ratio, strict=True)
+        rows = [(str(w), f"{c:.4g}", f"{r:.4g}") for w, c, r in numbers]
+        head = "TruncationBias: truncated gradients and the full one"
+        return View(head, (Table(("window", "cosine", "norm ratio"), rows),))
 
 
 def truncation_bias(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import read
+from ..arguments.display import Shown, Table, View, arrays_table, counted, number_text
 from ..arguments.values import Array, describe, is_readable, message, refuse_type
 
 
@@ -31,7 +32,7 @@ def _check_text(
         raise ValueError(message(where, argument, expected, f"{text!r:.80}"))
 
 
-class Metadata(MutableMapping[str, str]):
+class Metadata(MutableMapping[str, str], Shown):
     """A mutable mapping of names to texts of a model; changes apply to the model at once."""
 
     __slots__ = ("_native",)
@@ -60,11 +61,18 @@ class Metadata(MutableMapping[str, str]):
     def __len__(self) -> int:
         return len(self._native.metadata())
 
-    def __repr__(self) -> str:
-        return f"Metadata({self._native.metadata()!r})"
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+    def _view(self) -> View:
+        texts = self._native.metadata()
+        rows = [(name, number_text(len(text)), text) for name, text in texts.items()]
+        return View(
+            f"Metadata: {counted(len(rows), 'text')}", (Table(("name", "length", "text"), rows),)
+        )
 
 
-class Tensors(MutableMapping[str, Array]):
+class Tensors(MutableMapping[str, Array], Shown):
     """A mutable mapping of names to arrays of a model, float32, float64 or int64.
 
     Changes apply to the model at once. Reading returns a copy: to change an array, assign it again.
@@ -108,6 +116,9 @@ class Tensors(MutableMapping[str, Array]):
     def __len__(self) -> int:
         return len(self._native.tensors())
 
-    def __repr__(self) -> str:
-        arrays = ", ".join(f"{k!r}: {describe(v)}" for k, v in self._native.tensors().items())
-        return f"Tensors({{{arrays}}})"
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+    def _view(self) -> View:
+        arrays = self._native.tensors()
+        return View(f"Tensors: {counted(len(arrays), 'array')}", (arrays_table(arrays, "name"),))

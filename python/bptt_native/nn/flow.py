@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from ..arguments.display import View, arrays_table, constructor_text, text_of
 from ..arguments.values import choice, flag
 
 Flow = npt.NDArray[np.float64] | None
@@ -45,9 +46,10 @@ class FlowDetail(NamedTuple):
     weight_hh: Flow = None
 
     def __repr__(self) -> str:
-        """Return the names of the arrays that were recorded, without their values."""
-        there = [name for name, value in self._asdict().items() if value is not None]
-        return f"FlowDetail({', '.join(there)})"
+        """Return the names of the arrays that were recorded, with their shapes and ranges."""
+        there = {name: value for name, value in self._asdict().items() if value is not None}
+        head = constructor_text("FlowDetail", list(there))
+        return text_of(View(head, (arrays_table(there, "norms"),)))
 
 
 FLOW_LEVELS = {"samples": 1 | 2, "units": 1 | 4, "weights": 1 | 8, "all": 1 | 2 | 4 | 8}

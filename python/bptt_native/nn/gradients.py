@@ -9,6 +9,17 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from .. import _core
+from ..arguments.display import (
+    Shown,
+    Table,
+    View,
+    array_text,
+    constructor_text,
+    number_text,
+    range_text,
+    shape_text,
+    text_of,
+)
 from ..arguments.names import Guided, guided, missing_key
 from ..arguments.values import Array, message, number, refuse_type
 from .flow import Flow, FlowDetail
@@ -68,11 +79,13 @@ class StepResult(NamedTuple):
     weight_penalty: float = 0.0
 
     def __repr__(self) -> str:
-        """Return the numbers of the result, without its arrays."""
-        return (
+        """Return the numbers of the result, and a summary of its arrays."""
+        head = (
             f"StepResult(loss={self.loss:.6g}, grad_norm={self.grad_norm:.6g}, "
             f"clipped={self.clipped}, skipped={self.skipped})"
         )
+        names = ("state", "flow", "flow_c", "flow_a")
+        return text_of(View(head, _array_lines(self, names)))
 
 
 class UpdateResult(NamedTuple):
@@ -97,8 +110,12 @@ class UpdateResult(NamedTuple):
     clipped_norm: float
     clip_angle: float
 
+    def __repr__(self) -> str:
+        """Return the numbers of the result."""
+        given = [f"{name}={number_text(value, 6)}" for name, value in self._asdict().items()]
+        return constructor_text(type(self).__name__, given)
 
-class Gradients(Guided, Mapping[str, Array]):
+class Gradients(Guided, Mapping[str, Array], Shown):
     """Gradients of a loss with respect to the parameters, the input and the initial states.
 
     A mapping from parameter names to views of one flat vector: ``grads["weight_hh_l0"]``.
@@ -221,8 +238,27 @@ class Gradients(Guided, Mapping[str, Array]):
     def __copy__(self) -> Gradients:
         return self.copy()
 
-    def __repr__(self) -> str:
-        return f"Gradients of {len(self)} parameters, {self._flat.size} {self._flat.dtype} elements"
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+    def _view(self) -> View:
+        rows = []
+        for name, (start, stop, shape) in self._layout.items():
+            part = self._flat[start:stop]
+            norm = number_text(_core.grad_norm(part))
+            rows.append((name, shape_text(shape), norm, range_text(part)))
+        head = (
+            f"Gradients of {len(self)} parameters, {self._flat.size} {self._flat.dtype} elements, "
+            f"norm {self.norm():.4g}"
+        )
+        table = Table(("parameter", "shape", "norm", "range"), rows)
+        return View(head, (table, *_array_lines(self, ("x", "state", "flow", "flow_c", "flow_a"))))
+
+
+def _array_lines(result: object, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a line for each of these attributes that has arrays."""
+    found = {name: getattr(result, name) for name in names}
+    return tuple(f"{n}: {array_text(v)}" for n, v in found.items() if v is not None)
 
 
 _core.hand_over(Gradients=Gradients, StepResult=StepResult, UpdateResult=UpdateResult)

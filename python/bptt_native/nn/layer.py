@@ -256,11 +256,10 @@ class Layer(Parameterised, Generic[S]):
             self._nonnegative_names(),
         )
 
-    def __repr__(self) -> str:
+    def _constructor(self) -> str:
         config = dict(self._config)
-        sizes = f"{config.pop('input_size')}, {config.pop('hidden_size')}"
-        given = [f"{k}={v!r}" for k, v in config.items() if v != DEFAULTS[k]]
-        return f"{type(self).__name__}({', '.join([sizes, *given])})"
+        sizes = str(config.pop("input_size")), str(config.pop("hidden_size"))
+        return self._call_with({k: v for k, v in config.items() if v != DEFAULTS[k]}, *sizes)
 
 
 def _restore(

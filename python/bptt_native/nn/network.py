@@ -8,6 +8,7 @@ from typing import Any, Never, Self
 import numpy.typing as npt
 
 from .. import _core
+from ..arguments.display import counted
 from ..arguments.names import guided, refuse_unknown
 from ..arguments.values import Array, choice, file_name, flag
 from ..options.from_engine import DEFAULTS, model_config
@@ -310,11 +311,20 @@ class Network(TrainingStep):
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self._native.serialize())
 
-    def __repr__(self) -> str:
+    def _constructor(self) -> str:
         own = own_defaults(self._config["optimizer"], self._config["rmsprop_form"])
         defaults = {**DEFAULTS, **own, "cell": None}  # the cell is always shown
-        given = (f"{k}={v!r}" for k, v in self.config.items() if v != defaults.get(k))
-        return f"{type(self).__name__}({', '.join(given)})"
+        return self._call_with({k: v for k, v in self.config.items() if v != defaults.get(k)})
+
+    def _facts(self) -> tuple[str, ...]:
+        config = self._config
+        rows = {"every": "at every step"}.get(config["targets"], "once per sequence")
+        updates = counted(self.step_count, "update")
+        skipped = f", {self.skipped_count:,} skipped" if self.skipped_count else ""
+        return (
+            f"readout: {counted(config['output_size'], 'output')} {rows}; loss: {config['loss']}",
+            f"optimiser: {config['optimizer']}, lr {self.lr:g}, {updates}{skipped}",
+        )
 
 
 def _restore(cls: type[Network], data: bytes) -> Network:

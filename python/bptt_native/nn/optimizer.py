@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from ..arguments.arrays import convert
+from ..arguments.display import Shown, Table, View, constructor_text, counted
 from ..arguments.names import Guided, guided, refuse_unknown
 from ..arguments.values import Array, integer, message, number, refuse_type
 from ..options.table import OPTIMIZER_ARGUMENTS
@@ -21,7 +22,7 @@ MOST_STEPS = 2**53  # the largest count of steps
 
 
 @guided
-class Optimizer(Guided):
+class Optimizer(Guided, Shown):
     """Base class of the optimisers `SGD`, `Adagrad`, `Adam`, `RMSprop` and `Lion`."""
 
     __slots__ = ("_config", "_native", "_owner")
@@ -270,9 +271,16 @@ class Optimizer(Guided):
         name = type(self).__name__
         raise TypeError(f"{name}: expected its state_dict() to be pickled, got the optimiser")
 
-    def __repr__(self) -> str:
-        config = "".join(f", {name}={value!r}" for name, value in self._config.items())
-        return f"{type(self).__name__}({type(self._owner).__name__}, lr={self.lr!r}{config})"
+    def _view(self) -> View:
+        config = {"lr": self.lr, **self._config}
+        given = [type(self._owner).__name__, *(f"{k}={v!r}" for k, v in config.items())]
+        groups = [
+            (name, *(str(group[key]) for key in ("lr_scale", "weight_decay")))
+            for name, group in self.groups.items()
+        ]
+        updates = f"{counted(self.steps, 'update')} of {self._owner.num_parameters:,} parameters"
+        table = Table(("group", "lr_scale", "weight_decay"), groups)
+        return View(constructor_text(type(self).__name__, given), (updates, table))
 
 
 def _group(where: str, lr_scale: object, weight_decay: object) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .. import _core
 from ..arguments.arrays import convert
+from ..arguments.display import Shown, Table, View, bytes_text, range_text, shape_text
 from ..arguments.names import missing_key
 from ..arguments.values import Array, flag, refuse_type
 from .gradients import Layout
@@ -45,7 +46,22 @@ class Owner(Protocol):
     def _warn_of_nonfinite(self, where: str, flat: Array) -> None: ...
 
 
-class Parameter(NDArrayOperatorsMixin):
+def _words(row: Row) -> list[str]:
+    return [word for word in ("frozen", "masked", "nonnegative") if getattr(row, word)]
+
+
+def parameter_parts(owner: Owner) -> tuple[Table, str]:
+    """Return the table of the parameters of a layer or model, and their number and memory."""
+    found = rows_of(owner._params)
+    rows = [
+        (row.name, shape_text(row.shape), f"{row.size:,}", ", ".join(_words(row))) for row in found
+    ]
+    count, dtype = sum(row.size for row in found), owner._dtype
+    total = f"{count:,} parameters, {dtype}, {bytes_text(count * dtype.itemsize)}"
+    return Table(("parameter", "shape", "elements", ""), rows), total
+
+
+class Parameter(Shown, NDArrayOperatorsMixin):
     """A parameter tensor of a layer or model.
 
     It can be used like an array in NumPy's functions and in arithmetic. Reading copies the current
@@ -183,14 +199,13 @@ class Parameter(NDArrayOperatorsMixin):
         changed[key] = values
         self.value = changed
 
-    def __repr__(self) -> str:
-        row = self._row
-        words = [word for word in ("frozen", "masked", "nonnegative") if getattr(row, word)]
+    def _view(self) -> View:
+        words = _words(self._row)
         text = ", ".join([f"shape={list(self.shape)}", str(self.dtype), *words])
-        return f"Parameter({self.name!r}, {text})"
+        return View(f"Parameter({self.name!r}, {text})", (range_text(self.value),))
 
 
-class Parameters(Mapping[str, Parameter]):
+class Parameters(Mapping[str, Parameter], Shown):
     """The parameters of a layer or model by name, in the order of the flat vector.
 
     ``net.parameters["weight_hh_l0"] = values`` sets one of them. Calling it returns an iterator
@@ -232,6 +247,5 @@ class Parameters(Mapping[str, Parameter]):
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)
 
-    def __repr__(self) -> str:
-        rows = "\n".join(f"  {parameter!r}" for parameter in self.values())
-        return f"Parameters of {type(self._owner).__name__}:\n{rows}"
+    def _view(self) -> View:
+        return View(f"Parameters of {type(self._owner).__name__}:", parameter_parts(self._owner))

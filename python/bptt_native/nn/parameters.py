@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert, read
+from ..arguments.display import Shown, View, constructor_text, plain
 from ..arguments.names import Guided, guided, with_guess
 from ..arguments.values import (
     Array,
@@ -28,7 +29,10 @@ from ..options.init import Init
 from ..options.to_engine import truncation_of
 from ..options.words import Compute, InitName
 from .gradients import Gradients, Layout, like
-from .parameter import Parameter, Parameters, rows_of
+from .parameter import Parameter, Parameters, parameter_parts, rows_of
+
+if TYPE_CHECKING:
+    from .summary import Summary
 
 
 def draw_of(draw: object, where: str, random: bool = True) -> int:
@@ -60,7 +64,7 @@ def draw_of(draw: object, where: str, random: bool = True) -> int:
 
 
 @guided
-class Parameterised(Guided):
+class Parameterised(Guided, Shown):
     """Base class of layers and models, which hands out copies of their parameters by name."""
 
     __slots__ = ("__weakref__", "_dtype", "_layout", "_params")
@@ -110,6 +114,54 @@ class Parameterised(Guided):
     def parameters(self) -> Parameters:
         """The parameters by name, see `Parameters`; as in PyTorch, it can also be called."""
         return Parameters(self)
+
+    def summary(self, steps: int | None = None, batch: int = 1) -> Summary:
+        """Return the layers with their output shapes and parameters, and the memory, as a table.
+
+        Parameters
+        ----------
+        steps : int, optional
+            The number of time steps T of an input. If it is given, shapes are numbers, and the
+            memory of a tape is measured by a forward pass over zeros.
+        batch : int
+            The number of sequences N of this input.
+
+        Returns
+        -------
+        Summary
+            The table, which is what it is shown as, and its numbers.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not an integer of at least 1.
+
+        Examples
+        --------
+        >>> bn.LSTM(3, 8).summary()
+        LSTM(3, 8)
+          layer           output shape  parameters  frozen
+          layer 0 (lstm)  [T, N, 8]            416       0
+          Parameters: 416, of which 416 are trained.
+          Memory: parameters 1.62 KiB.
+        """
+        from .summary import summarise
+
+        where = f"{type(self).__name__}.summary"
+        if steps is not None:
+            steps = integer(steps, where, "steps", 1)
+        return summarise(self, steps, integer(batch, where, "batch", 1))
+
+    def _constructor(self) -> str:
+        """Return the call that makes another one like it, without options that are defaults."""
+        raise NotImplementedError
+
+    def _facts(self) -> tuple[str, ...]:
+        """Return lines for the description below the table of parameters."""
+        return ()
+
+    def _view(self) -> View:
+        return View(self._constructor(), (*parameter_parts(self), *self._facts()))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Return an iterator over the names and parameters, in the order of the flat vector."""
@@ -336,6 +388,10 @@ class Parameterised(Guided):
 
     def _nonnegative_names(self) -> list[str]:
         return [row.name for row in rows_of(self._params) if row.nonnegative]
+
+    def _call_with(self, given: dict[str, Any], *first: str) -> str:
+        options = [f"{name}={plain(repr(value), 400)}" for name, value in given.items()]
+        return constructor_text(type(self).__name__, [*first, *options])
 
     def _flat_of(self, accumulate: Gradients | None, method: str) -> Array | None:
         """Return the vector of the gradients to add to."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import _core
+from ..arguments.display import Shown, View, array_text, shape_text
 from ..arguments.names import Guided
 from .gradients import State
 
@@ -14,7 +13,7 @@ from .gradients import State
 WEIGHTS = {"model": 0, "bfloat16": 1, "int8": 2}
 
 
-class Stream(Guided, _core.Stream):
+class Stream(Guided, _core.Stream, Shown):
     """A model's forward pass over one sequence, one step per call; made by `Model.stream`.
 
     A stream keeps the weights that the model had when the stream was made, so the model may go on
@@ -50,6 +49,11 @@ class Stream(Guided, _core.Stream):
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("Stream: expected the model to be pickled, got its stream")
 
-    def __repr__(self) -> str:
-        shape = np.shape(self.state[0] if isinstance(self.state, tuple) else self.state)
-        return f"Stream with states of shape {list(shape)}"
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in ("get_state", "set_state")]
+
+    def _view(self) -> View:
+        state = self.state
+        first = state[0] if isinstance(state, tuple) else state
+        head = f"Stream with states of shape {shape_text(first.shape)}"
+        return View(head, (f"state: {array_text(state)}",))

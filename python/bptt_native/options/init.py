@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..arguments.names import guided
 
@@ -55,3 +55,10 @@ class Init(NamedTuple):
     forget_bias: float | None = None
     spectral_radius: float = 0.95
     time_scale: float | None = None
+
+    def __repr__(self) -> str:
+        """Return the call that makes it, without arguments that have their defaults."""
+        defaults: dict[str, Any] = self._field_defaults
+        rest = list(self._asdict().items())[1:]
+        given = (f"{name}={value!r}" for name, value in rest if value != defaults[name])
+        return f"Init({', '.join([repr(self.weights), *given])})"

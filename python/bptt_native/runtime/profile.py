@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from .. import _core
+from ..arguments.display import Shown, Table, View
 
 PHASES = (
     "packing", "input", "recurrent", "pointwise", "weight_gradients", "input_gradients",
@@ -12,7 +13,7 @@ PHASES = (
 )  # fmt: skip
 
 
-class profile:  # noqa: N801
+class profile(Shown):  # noqa: N801
     """A context manager that measures the engine's time by phase.
 
     The counters belong to the process: calls of all threads count, and only one profile can run at
@@ -62,3 +63,14 @@ class profile:  # noqa: N801
         """Stop counting and read the counters."""
         self.elapsed = time.perf_counter() - self._start
         self.seconds = _core.profile_stop()
+
+    def _view(self) -> View:
+        total = sum(self.seconds.values())
+        if not total:
+            return View("profile: nothing has been measured")
+        ordered = sorted(self.seconds.items(), key=lambda phase: -phase[1])
+        rows = [
+            (name, f"{1e3 * each:.3f}", f"{each / total:.1%}") for name, each in ordered if each
+        ]
+        head = f"profile: {1e3 * total:.3f} ms of all threads, {1e3 * self.elapsed:.3f} ms elapsed"
+        return View(head, (Table(("phase", "ms", "share"), rows),))

@@ -9,6 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.display import Shown, Table, View, counted, number_text
 from ..arguments.names import suggestion
 from ..arguments.values import describe, integer, message, number, refuse_type
 from ..nn.network import Network
@@ -28,7 +29,7 @@ from .batches import Data, read_data, source_of
 from .callbacks import Callback, Function, check_callbacks
 from .evaluation import measure
 from .gradient_record import GradientRecord
-from .history import HistoryRow, columns, epochs, metric_names, open_history
+from .history import History, HistoryRow, columns, epochs, metric_names, open_history
 from .metadata import read_place
 from .progress import shown_by
 from .run_files import HISTORY_FILE
@@ -48,8 +49,8 @@ from .watch import Watch
 M = TypeVar("M", bound=Network)
 
 
-@dataclass(frozen=True)
-class FitResult(Generic[M]):
+@dataclass(frozen=True, repr=False)
+class FitResult(Shown, Generic[M]):
     """The result of `Model.fit` or `resume`.
 
     Attributes
@@ -98,6 +99,44 @@ class FitResult(Generic[M]):
     def to_csv(self, path: str | Path) -> None:
         """Write the history per step as CSV, which ``bptt_native.history.read_history`` reads."""
         open_history(path, self.rows, metric_names(self.rows)).close()
+
+    def _view(self) -> View:
+        if not self.rows:
+            return View("FitResult: no step was taken")
+        last = self.rows[-1]
+        reasons = {"steps": "all of them were taken", "stopped": "a callback stopped the run"}
+        head = (
+            f"FitResult: {counted(last.step, 'step')} in {counted(last.epoch, 'epoch')}, "
+            f"{last.seconds:.3g} s; {reasons.get(self.ended, self.ended)}"
+        )
+        rows = [_line("loss", self.rows, "loss", min)]
+        rows.append(_line("held-out loss", self.rows, "valid_loss", min))
+        rows.append(_line("held-out accuracy", self.rows, "valid_accuracy", max))
+        rows.append(_line("gradient norm", self.rows, "grad_norm", None))
+        rows.append(_line("learning rate", self.rows, "lr", None))
+        table = Table(("", "first", "best", "at step", "last"), [row for row in rows if row])
+        clipped, skipped = (sum(getattr(r, k) for r in self.rows) for k in ("clipped", "skipped"))
+        counts = f"{clipped / len(self.rows):.0%} of the updates clipped, {skipped:,} skipped"
+        restored = self.restored
+        from_best = "" if restored is None else f"the parameters are those of step {restored:,}"
+        looks = counted(len(self.gradients), "record") + " of the gradient"
+        return View(
+            head,
+            (table, counts, from_best, looks * bool(self.gradients), self.model._constructor()),
+        )
+
+
+def _line(name: str, rows: Sequence[HistoryRow], column: str, best: Any) -> tuple[str, ...] | None:
+    """Return the first, best and last value of a column; None if it was never measured."""
+    found = [(getattr(row, column), row.step) for row in rows]
+    found = [(value, step) for value, step in found if value is not None and value == value]
+    if not found:
+        return None
+    ends = number_text(found[0][0]), number_text(found[-1][0])
+    if best is None:
+        return name, ends[0], "", "", ends[1]
+    value, step = best(found, key=lambda each: each[0])
+    return name, ends[0], number_text(value), f"{step:,}", ends[1]
 
 
 class FitTrainer(Trainer):
@@ -354,7 +393,8 @@ def run(
     )  # fmt: skip
     ended = "steps" if trainer.step >= trainer.steps else "early stopping" if over else "stopped"
     records = watch.records if watch is not None else []
-    return FitResult(trainer.model, trainer.history, ended, records, trainer.restored)
+    rows = History(trainer.history)
+    return FitResult(trainer.model, rows, ended, records, trainer.restored)
 
 
 def fit(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from ..arguments.display import Shown, Table, View, counted
 from ..runtime.documents import COUNT, NUMBER, SIZE, judge, one_of, optional, parse, table_of
 from ..runtime.files import Growing, lines, refuse_line
 
@@ -21,8 +22,8 @@ _LAYER = {
 _RECORD = {"step": COUNT, "steps": SIZE, "sequences": SIZE, "layers": [_LAYER]}
 
 
-@dataclass(frozen=True)
-class LayerRecord:
+@dataclass(frozen=True, repr=False)
+class LayerRecord(Shown):
     """The flow of the gradient of a loss at the last step through one layer.
 
     Attributes
@@ -57,9 +58,14 @@ class LayerRecord:
     activity: dict[str, float]
     radius: float
 
+    def _view(self) -> View:
+        table = Table(_HEADER, [_row(self)])
+        gates = ", ".join(f"{gate} {share:.1%}" for gate, share in self.saturation.items())
+        return View("LayerRecord", (table, f"saturated: {gates}"))
 
-@dataclass(frozen=True)
-class GradientRecord:
+
+@dataclass(frozen=True, repr=False)
+class GradientRecord(Shown):
     """The gradient's flow with the parameters after ``step`` updates.
 
     Attributes
@@ -76,6 +82,13 @@ class GradientRecord:
     steps: int
     sequences: int
     layers: list[LayerRecord]
+
+    def _view(self) -> View:
+        head = (
+            f"GradientRecord after {counted(self.step, 'update')}: "
+            f"{counted(self.sequences, 'sequence')} of {counted(self.steps, 'step')}"
+        )
+        return View(head, (Table(_HEADER, [_row(layer) for layer in self.layers]),))
 
     def to_json(self) -> str:
         """Return the record as a line of JSON, with null for numbers that are not finite."""
@@ -96,6 +109,16 @@ class GradientRecord:
         if not layers:
             raise ValueError("no layers")
         return cls(values["step"], values["steps"], values["sequences"], layers)
+
+
+_HEADER = ("layer", "verdict", "||dL/dh|| last", "first", "per step", "1/e at", "1 % at", "radius")
+
+
+def _row(layer: LayerRecord) -> tuple[str, ...]:
+    back = ("" if distance is None else str(distance) for distance in layer.horizon)
+    ends = f"{layer.h[0]:.3g}", f"{layer.h[-1]:.3g}"
+    numbers = f"{layer.growth:.3g}", *back, f"{layer.radius:.3g}"
+    return str(layer.layer), layer.verdict, *ends, *numbers
 
 
 def _layer(values: dict[str, Any], number: int, steps: int) -> LayerRecord:

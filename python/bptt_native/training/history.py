@@ -10,6 +10,15 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.display import (
+    Shown,
+    Table,
+    View,
+    constructor_text,
+    counted,
+    elided,
+    number_text,
+)
 from ..arguments.names import nearest
 from ..arguments.values import message
 from ..nn.network import Network
@@ -51,8 +60,8 @@ def unit_of(model: Network, of: str = "") -> Unit:
     return Unit(f"{name} of {of} values" if of else name)
 
 
-@dataclass(frozen=True)
-class HistoryRow:
+@dataclass(frozen=True, repr=False)
+class HistoryRow(Shown):
     """The results of one training step (one update).
 
     Attributes
@@ -102,6 +111,33 @@ class HistoryRow:
     def bpc(self) -> float | None:
         """The validation loss in bits; for a text, bits per character."""
         return None if self.valid_loss is None else self.valid_loss / math.log(2)
+
+    def _view(self) -> View:
+        shown = {name: value for name, value in vars(self).items() if value is not None}
+        given = [f"{name}={number_text(value, 6)}" for name, value in shown.items()]
+        return View(constructor_text("HistoryRow", given))
+
+
+class History(list[HistoryRow], Shown):
+    """A history: a list of rows, of which the first and the last ones are shown."""
+
+    __slots__ = ()
+
+    def _view(self) -> View:
+        first, left_out, last = elided(self, 9)
+        names = ["step", "epoch", "loss", "valid_loss", "valid_accuracy", "grad_norm", "lr"]
+        names = [name for name in names if any(getattr(row, name) is not None for row in self)]
+        rows = [[_shown(getattr(row, name)) for name in names] for row in (*first, *last)]
+        if left_out:
+            rows.insert(len(first), ["..."] * len(names))
+        return View(f"History: {counted(len(self), 'row')}", (Table(names, rows),))
+
+    def __repr__(self) -> str:
+        return Shown.__repr__(self)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else number_text(value)
 
 
 COLUMNS = tuple(f.name for f in fields(HistoryRow) if f.name != "metrics")

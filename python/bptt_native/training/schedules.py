@@ -14,6 +14,11 @@ from ..arguments.names import guided, suggestion
 from ..arguments.values import choice, integer, message, number, refuse_type
 from .scores import METRICS, direction_of
 
+__all__ = [
+    "SCHEDULES", "Constant", "Cosine", "EarlyStopping", "Exponential", "Plateau", "Schedule",
+    "StepDecay", "Warmup", "schedule_of",
+]  # fmt: skip
+
 Schedule = Callable[[int, Sequence[float]], float]
 
 
@@ -331,3 +336,7 @@ class EarlyStopping:
     def to_json(self) -> dict[str, Any]:
         """Return the arguments as an object for JSON."""
         return asdict(self)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.display import Shown, View, counted
 from ..arguments.names import guided
 from ..arguments.values import Array, integer
 from ..diagnostics import GradientFlow, recurrent_matrices, spectral_radius
@@ -38,7 +39,7 @@ def _warn(text: str) -> None:
 
 
 @guided
-class Watch:
+class Watch(Shown):
     """Looks at the gradient's flow at regular steps of training, and warnings.
 
     Parameters
@@ -67,6 +68,10 @@ class Watch:
         self.records: list[GradientRecord] = []
         self._said: set[str] = set()
         self._norms: list[float] = []
+
+    def _view(self) -> View:
+        head = f"Watch(every={self.every}): {counted(len(self.records), 'record')}"
+        return View(head, (repr(self.records[-1]) if self.records else "",))
 
     def due(self, step: int) -> bool:
         """Return whether a look is due after ``step`` updates."""

@@ -55,6 +55,14 @@ int64_t tape_bytes(const Tape& tape) {
   return bytes;
 }
 
+std::string tape_text(const Tape& tape) {
+  return "Tape of " + tape.net.owner + ": T = " + std::to_string(tape.extent.steps) +
+         ", N = " + std::to_string(tape.extent.batch) +
+         ", L*D = " + std::to_string(tape.net.walks) + ", H = " + std::to_string(tape.net.hidden) +
+         ", " + tape.net.dtype_name() + ", draw " + std::to_string(tape.draw) + ", " +
+         std::to_string(tape_bytes(tape)) + " bytes";
+}
+
 // Returns [walks, T, N, units] of one part of a tape ([walks, T, units] if it is unbatched).
 py::object read(const Tape& tape, bptt_tape_part part, int64_t gate, int64_t units,
                 const char* method) {
@@ -225,11 +233,19 @@ void bind_layer(py::module_& module) {
              py::arg("reset_before"));
   module.def("describe_nonlinearity", &describe_nonlinearity, py::arg("nonlinearity"));
   py::class_<Tape>(module, "Tape",
-                   "What one forward call remembers for BPTT.\n\n"
+                   "The record of one forward call, which BPTT needs.\n\n"
                    "It holds copies and serves any number of backward calls of the layer or model "
                    "that made it, with the\n"
                    "parameters of that time: if they change, the tapes made with them share what "
-                   "backward calls need of them.")
+                   "backward calls need of them.\n\n"
+                   "Examples\n--------\n"
+                   ">>> layer = bn.GRU(3, 8)\n"
+                   ">>> y, state, tape = layer.forward(np.ones((5, 2, 3), np.float32))\n"
+                   ">>> tape.steps, tape.batch, tape.states().shape\n"
+                   "(5, 2, (1, 5, 2, 8))\n"
+                   ">>> sorted(tape.gates())\n"
+                   "['n', 'r', 'z']\n")
+      .def("__repr__", &tape_text)
       .def_property_readonly("nbytes", &tape_bytes,
                              "The memory that it holds, in bytes, without what it shares.")
       .def_property_readonly(
