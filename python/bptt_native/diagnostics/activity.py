@@ -42,6 +42,16 @@ class Saturation(Shown):
         Mean of the values.
     stuck : dict of str to float64 [L*D]
         Share of the units that are saturated at every step of every sample (ReLU: dead units).
+
+    Examples
+    --------
+    >>> layer = bn.RNN(2, 8, init=bn.Init("orthogonal", gain=2.0))
+    >>> x = np.random.default_rng(0).standard_normal((20, 4, 2), np.float32)
+    >>> found = bn.diagnostics.saturation(layer, x)
+    >>> list(found.share), found.share["h"].shape
+    (['h'], (1,))
+    >>> found.explain()[:20]
+    'Saturated in layer 0'
     """
 
     share: dict[str, Norms]
@@ -106,6 +116,16 @@ def saturation(
     ------
     TypeError, ValueError, IndexError
         An argument does not fit.
+
+    Examples
+    --------
+    A unit of a ReLU net that is never above 0 is dead:
+
+    >>> layer = bn.RNN(2, 4, nonlinearity="relu", init="identity")
+    >>> layer.parameters["bias_ih_l0"] = [1.0, 1.0, 1.0, -1.0]
+    >>> x = np.random.default_rng(0).standard_normal((20, 4, 2), np.float32)
+    >>> float(bn.diagnostics.saturation(layer, x).stuck["h"][0])
+    0.25
     """
     where = "saturation"
     tanh, low = number(tanh, where, "tanh"), number(low, where, "low")
@@ -195,6 +215,14 @@ class OmegaRatios(Shown):
     omega : float
         The regulariser of Pascanu et al. (2013, eq. 9) as in the engine: the mean of
         (ratio - 1)^2, summed over layers; 0 if there is no ratio.
+
+    Examples
+    --------
+    >>> layer = bn.RNN(2, 8)
+    >>> x = np.random.default_rng(0).standard_normal((20, 4, 2), np.float32)
+    >>> found = bn.diagnostics.omega_ratios(layer, x)
+    >>> found.ratios.shape, found.omega > 0
+    ((1, 19, 4), True)
     """
 
     ratios: Norms
@@ -237,6 +265,16 @@ def omega_ratios(
     ----------
     Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks",
     section 3.3.
+
+    Examples
+    --------
+    An orthogonal matrix with linear units leaves the norm of the gradient as it is:
+
+    >>> layer = bn.RNN(2, 8, nonlinearity="identity", init="orthogonal", dtype="float64")
+    >>> x = np.random.default_rng(0).standard_normal((20, 4, 2))
+    >>> found = bn.diagnostics.omega_ratios(layer, x)
+    >>> np.allclose(found.ratios, 1), found.omega < 1e-20
+    (True, True)
     """
     where, held = "omega_ratios", list[object]()
     _check_plain(net, where)

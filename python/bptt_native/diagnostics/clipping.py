@@ -40,6 +40,12 @@ class ClippingStatistics(Shown):
         10, 50 and 90 % quantiles of the finite norms of the last `window` updates.
     window : int
         Number of updates for a quantile.
+
+    Examples
+    --------
+    >>> found = bn.diagnostics.clipping([1.0, 2.0, 6.0], clipped=[False, False, True])
+    >>> found.count, found.mean, found.median, found.suggested
+    (3, 3.0, 2.0, (1.5, 30.0))
     """
 
     count: int
@@ -109,6 +115,14 @@ def clipping(
     ----------
     Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks",
     section 3.2: thresholds from half to ten times the average norm.
+
+    Examples
+    --------
+    >>> found = bn.diagnostics.clipping([1.0, 2.0, 6.0], after=[1.0, 2.0, 3.0])
+    >>> found.kept
+    0.5
+    >>> print(bn.diagnostics.clipping([1.0, 2.0, 6.0]).explain().split(". ")[1])
+    Suggested thresholds range from 1.5 to 30.
     """
     where = "clipping"
     window = integer(window, where, "window", 1)
@@ -171,6 +185,11 @@ def running_quantiles(
     -------
     float64 [len(levels), K]
         Quantiles with linear interpolation, as in numpy.quantile; NaN if no value is finite.
+
+    Examples
+    --------
+    >>> bn.diagnostics.running_quantiles([1.0, 2.0, 3.0, 4.0], window=2, levels=(0.5,))
+    array([[1. , 1.5, 2.5, 3.5]])
     """
     own = np.asarray(values, np.float64)
     window = max(1, min(window, len(own)))

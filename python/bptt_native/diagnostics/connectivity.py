@@ -25,6 +25,18 @@ class Connectivity(Shown):
         The step t~ of each output.
     outputs : int64 [S]
         The index k of each output's element.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((20, 4, 2))
+    >>> classes = rng.integers(0, 3, (20, 4))
+    >>> model = bn.Model("gru", input_size=2, hidden_size=8, output_size=3, dtype="float64")
+    >>> found = bn.diagnostics.connectivity(model, x, sample=1)
+    >>> found.matrix.shape, bool((found.matrix == np.tril(found.matrix)).all())
+    ((20, 20), True)
+    >>> np.allclose(found.shares().sum(axis=1), 1)
+    True
     """
 
     matrix: Norms
@@ -62,6 +74,13 @@ class Connectivity(Shown):
         ------
         TypeError, ValueError
             The share is invalid.
+
+        Examples
+        --------
+        >>> matrix = np.array([[4.0, 0.0], [1.0, 4.0]])
+        >>> found = bn.diagnostics.Connectivity(matrix, np.arange(2), np.zeros(2, int))
+        >>> found.reach(0.8), found.reach(0.9)
+        (array([1, 1]), array([1, 2]))
         """
         share = number(share, "reach", "share", "above 0, at most 1")
         if not 0 < share <= 1:
@@ -112,6 +131,13 @@ def connectivity(
     References
     ----------
     Madsen 2019, "Visualizing memorization in RNNs", Distill, doi:10.23915/distill.00016.
+
+    Examples
+    --------
+    >>> model = bn.Model("gru", vocab_size=5, hidden_size=8, output_size=5, targets="last")
+    >>> tokens = np.array([[0, 1, 2, 3, 4, 0, 1]]).T
+    >>> bn.diagnostics.connectivity(model, tokens, horizon=3).matrix.astype(bool).astype(int)
+    array([[0, 0, 0, 0, 1, 1, 1]])
     """
     where = "connectivity"
     out, _, tape = net.forward(x, state, lengths=lengths)

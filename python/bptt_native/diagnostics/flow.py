@@ -36,6 +36,13 @@ class GradientFlow(Shown):
         Norms up to this value have lost digits to underflow of the net's dtype.
     a : float64 [T] or None
         ||dL/da_{t-d}|| of the pre-activations of all gates.
+
+    Examples
+    --------
+    >>> norms = 0.5 ** np.arange(10.0)
+    >>> flow = bn.diagnostics.GradientFlow(np.arange(10), norms, None, 0.0)
+    >>> round(flow.decay, 6), round(flow.half_life, 6), flow.verdict
+    (0.5, 1.0, 'vanishing')
     """
 
     distance: npt.NDArray[np.int64]
@@ -77,6 +84,12 @@ class GradientFlow(Shown):
         int or None
             The first distance from which on no norm is above the fraction; None if the last norm is
             above it.
+
+        Examples
+        --------
+        >>> flow = bn.diagnostics.GradientFlow(np.arange(10), 0.5 ** np.arange(10.0), None, 0.0)
+        >>> flow.horizon(), flow.horizon(0.01), flow.horizon(1e-6)
+        (2, 7, None)
         """
         above = np.flatnonzero(~(self.h <= fraction * self.h[0]))  # NaN counts as above
         if not len(above):
@@ -102,6 +115,12 @@ class GradientFlow(Shown):
             "exploding" if a norm is above exploded * h[0] or not finite; else "vanishing" if all
             norms from some step on are at most vanished * h[0]; else "healthy". It is also
             "healthy" if no gradient enters the layer (h[0] = 0).
+
+        Examples
+        --------
+        >>> flow = bn.diagnostics.GradientFlow(np.arange(10), 1.5 ** np.arange(10.0), None, 0.0)
+        >>> flow.judge(), flow.judge(exploded=10)
+        ('healthy', 'exploding')
         """
         first = float(self.h[0])
         if not np.isfinite(self.h).all() or self.h.max() > exploded * first:
@@ -148,6 +167,11 @@ def decay_per_step(norms: npt.ArrayLike, floor: float = 0.0) -> float:
     float
         The factor r per step: below 1 the gradient vanishes, above 1 it explodes. NaN with fewer
         than two norms.
+
+    Examples
+    --------
+    >>> round(bn.diagnostics.decay_per_step([8.0, 4.0, 2.0, 1.0]), 6)
+    0.5
     """
     values = np.asarray(norms, np.float64)
     bad = ~(np.isfinite(values) & (values > floor))
@@ -160,7 +184,13 @@ def decay_per_step(norms: npt.ArrayLike, floor: float = 0.0) -> float:
 
 
 def half_life(decay: float) -> float:
-    """Return the steps over which a norm halves that changes by the factor ``decay`` per step."""
+    """Return the steps over which a norm halves that changes by the factor ``decay`` per step.
+
+    Examples
+    --------
+    >>> bn.diagnostics.half_life(0.5), bn.diagnostics.half_life(1.1)
+    (1.0, inf)
+    """
     if math.isnan(decay):
         return math.nan
     return math.log(0.5) / math.log(decay) if 0 < decay < 1 else math.inf
@@ -207,6 +237,14 @@ def gradient_flow(
     TypeError, ValueError, IndexError
         The target does not fit the output, a sequence does not have the step, or an argument of the
         net is invalid.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal((50, 4, 2), np.float32)
+    >>> layer = bn.RNN(2, 16, init=bn.Init("orthogonal", gain=0.5))
+    >>> flow = bn.diagnostics.gradient_flow(layer, x)
+    >>> flow.h.shape, flow.verdict
+    ((50,), 'vanishing')
     """
     where = "gradient_flow"
     index = walk_index(net, layer, direction, where)

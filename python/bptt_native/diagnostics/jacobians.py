@@ -46,6 +46,14 @@ def jacobian(
         An argument does not fit.
     RuntimeError
         The tape is another net's.
+
+    Examples
+    --------
+    >>> layer = bn.RNN(2, 3, nonlinearity="identity", dtype="float64")
+    >>> y, h, tape = layer.forward(np.ones((5, 1, 2)))
+    >>> J = bn.diagnostics.jacobian(layer, tape, step=4)
+    >>> np.allclose(J, layer.parameters["weight_hh_l0"])
+    True
     """
     index = walk_index(net, layer, direction, "jacobian")
     sample = integer(sample, "jacobian", "sample", 0)
@@ -87,6 +95,15 @@ class Spectrum(Shown):
         Number of steps over which the exponents are averaged.
     size : int
         S, the number of elements of the state, and of exponents in all.
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8, dtype="float64")
+    >>> x = np.random.default_rng(0).standard_normal((20, 2, 3))
+    >>> y, h, tape = layer.forward(x)
+    >>> found = bn.diagnostics.jacobian_product(layer, tape, first=5)
+    >>> found.exponents.shape, found.log_singular_values.shape, found.steps, found.size
+    ((8,), (8,), 15, 8)
     """
 
     exponents: Norms
@@ -171,6 +188,17 @@ def lyapunov(
     ----------
     Benettin et al. 1980, Meccanica 15; Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic
     recurrent neural networks", Phys. Rev. Research 5, 043044.
+
+    Examples
+    --------
+    A linear net stretches along its eigenvectors:
+
+    >>> layer = bn.RNN(1, 2, nonlinearity="identity", bias=False, dtype="float64")
+    >>> layer.parameters["weight_hh_l0"] = np.diag([2.0, 0.5])
+    >>> y, h, tape = layer.forward(np.zeros((100, 1, 1)))
+    >>> found = bn.diagnostics.lyapunov(layer, tape, discard=50)
+    >>> found.exponents.round(4)
+    array([ 0.6931, -0.6931])
     """
     return _spectrum(
         net, tape, layer, direction, sample, first, last, count, interval, discard, start, False,
@@ -202,6 +230,15 @@ def jacobian_product(
     ------
     TypeError, ValueError, IndexError, RuntimeError
         As `jacobian`.
+
+    Examples
+    --------
+    >>> layer = bn.RNN(1, 2, nonlinearity="identity", bias=False, dtype="float64")
+    >>> layer.parameters["weight_hh_l0"] = np.diag([2.0, 0.5])
+    >>> y, h, tape = layer.forward(np.zeros((10, 1, 1)))
+    >>> found = bn.diagnostics.jacobian_product(layer, tape)
+    >>> float(np.exp(found.log_singular_values[0]).round(6))  # 2 ** 10
+    1024.0
     """
     return _spectrum(
         net, tape, layer, direction, sample, first, last, None, interval, 0, None, True,
@@ -252,6 +289,17 @@ class GainBounds(Shown):
         Largest and smallest singular value of the product of the Jacobians, which bound the gain.
     product_of_norms : float64 [K + 1]
         Product of the steps' spectral norms, the bound of Pascanu et al. (2013, eq. 6).
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8, dtype="float64")
+    >>> x = np.random.default_rng(0).standard_normal((20, 2, 3))
+    >>> y, h, tape = layer.forward(x)
+    >>> found = bn.diagnostics.gain_bounds(layer, tape, np.ones(8))
+    >>> bool((found.gain <= found.largest * 1.000001).all())
+    True
+    >>> bool((found.largest <= found.product_of_norms * 1.000001).all())
+    True
     """
 
     distance: npt.NDArray[np.int64]
@@ -289,6 +337,15 @@ def gain_bounds(
     ------
     TypeError, ValueError, IndexError, RuntimeError
         As `jacobian`.
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8, dtype="float64")
+    >>> x = np.random.default_rng(0).standard_normal((20, 2, 3))
+    >>> y, h, tape = layer.forward(x)
+    >>> found = bn.diagnostics.gain_bounds(layer, tape, np.ones(8), steps=5)
+    >>> found.distance
+    array([0, 1, 2, 3, 4, 5])
     """
     where, size = "gain_bounds", state_size(net)
     held: list[object] = []  # keeps the caller's array from being resized until the end of the call
@@ -323,7 +380,13 @@ def gain_bounds(
 
 
 def spectral_radius(matrix: npt.ArrayLike) -> float:
-    """Return the largest modulus of the eigenvalues of a square matrix."""
+    """Return the largest modulus of the eigenvalues of a square matrix.
+
+    Examples
+    --------
+    >>> round(bn.diagnostics.spectral_radius([[0.0, 4.0], [1.0, 0.0]]), 6)
+    2.0
+    """
     return float(np.abs(np.linalg.eigvals(np.asarray(matrix, np.float64))).max())
 
 
@@ -346,6 +409,12 @@ def recurrent_matrices(net: Any, *, layer: int = 0, direction: int = 0) -> dict[
     ------
     TypeError, ValueError
         There is no such layer or direction.
+
+    Examples
+    --------
+    >>> found = bn.diagnostics.recurrent_matrices(bn.LSTM(3, 8))
+    >>> {name: matrix.shape for name, matrix in found.items()}
+    {'i': (8, 8), 'f': (8, 8), 'g': (8, 8), 'o': (8, 8)}
     """
     index, D = walk_index(net, layer, direction, "recurrent_matrices"), directions(net)
     end = f"weight_hh_l{index // D}{'_reverse' * (index % D)}"

@@ -26,6 +26,15 @@ class SeedNorms(NamedTuple):
         ||dL_s/dh_t||.
     c : float64 [L*D, S, T], or None
         ||dL_s/dc_t|| (LSTM).
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8, dtype="float64")
+    >>> x = np.random.default_rng(0).standard_normal((20, 2, 3))
+    >>> y, h, tape = layer.forward(x)
+    >>> found = bn.diagnostics.backward_seeds(layer, tape, [3, 19], outputs=[0, 1], flow=True)
+    >>> found.x.shape, found.h.shape, found.c
+    ((2, 20), (1, 2, 20), None)
     """
 
     x: Norms
@@ -90,6 +99,15 @@ def backward_seeds(
         An argument does not fit, or an index is out of range.
     RuntimeError
         The tape is another net's.
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8, dtype="float64")
+    >>> x = np.random.default_rng(0).standard_normal((20, 2, 3))
+    >>> y, h, tape = layer.forward(x)
+    >>> found = bn.diagnostics.backward_seeds(layer, tape, [3, 19], outputs=[0, 1])
+    >>> np.flatnonzero(found.x[0])  # the output at step 3 depends on the inputs up to it
+    array([0, 1, 2, 3])
     """
     where, held = "backward_seeds", list[object]()
     check_tape(tape, where)

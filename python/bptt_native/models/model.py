@@ -152,6 +152,14 @@ class Model(Network):
         If an argument is not allowed.
     MemoryError
         If the sizes do not fit into memory.
+
+    Examples
+    --------
+    >>> model = bn.Model("lstm", vocab_size=27, embedding_size=8, hidden_size=16, output_size=27)
+    >>> tokens = np.arange(22).reshape(11, 2)  # ten steps of two sequences, and their next tokens
+    >>> step = model.train_step(tokens[:-1], tokens[1:])
+    >>> step.skipped, model.step_count, model.hidden_size
+    (False, 1, 16)
     """
 
     __slots__ = ()

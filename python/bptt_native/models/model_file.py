@@ -48,6 +48,14 @@ def load(path: str | os.PathLike[str]) -> Model:
         If a parameter is NaN or infinite.
     UserWarning
         If the readout of a bidirectional model reads both directions at the last step.
+
+    Examples
+    --------
+    >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+    >>> model.save("model.safetensors")
+    >>> twin = bn.load("model.safetensors")
+    >>> twin.config == model.config
+    True
     """
     model = Model.__new__(Model)
     name = file_name(path, "load")

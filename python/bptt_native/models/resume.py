@@ -66,6 +66,17 @@ def resume(
         If the file is no checkpoint of `Model.fit`, or the data differ.
     TypeError, IndexError, TrainingDiverged
         As in `Model.fit`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((10, 16, 2), np.float32)
+    >>> labels = (x[-1, :, 0] > 0).astype(int)
+    >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=2, targets="last")
+    >>> first = model.fit(x, labels, epochs=2, out="run")
+    >>> result = bn.resume("run", x, labels, epochs=4)
+    >>> len(result.rows), result.rows[1].loss == first.rows[1].loss
+    (4, True)
     """
     file = model_file_of(path_of(path, "resume", "path"))
     trainer = FitTrainer.go_on(

@@ -79,6 +79,13 @@ class RNN(Layer[Array]):
     References
     ----------
     Elman 1990, "Finding structure in time"; Werbos 1990 for BPTT.
+
+    Examples
+    --------
+    >>> layer = bn.RNN(3, 8, nonlinearity="relu", init="identity")
+    >>> y, h = layer(np.ones((5, 2, 3), np.float32))  # five steps of two sequences
+    >>> y.shape, h.shape
+    ((5, 2, 8), (1, 2, 8))
     """
 
     __slots__ = ()
@@ -190,6 +197,20 @@ class LSTM(Layer[tuple[Array, Array]]):
     References
     ----------
     Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000.
+
+    Examples
+    --------
+    >>> layer = bn.LSTM(3, 8, num_layers=2, dropout=0.1)
+    >>> y, (h, c) = layer(np.ones((5, 2, 3), np.float32))
+    >>> y.shape, h.shape, c.shape
+    ((5, 2, 8), (2, 2, 8), (2, 2, 8))
+
+    With projected states, and in both directions:
+
+    >>> layer = bn.LSTM(3, 8, proj_size=4, bidirectional=True, batch_first=True)
+    >>> y, (h, c) = layer(np.ones((2, 5, 3), np.float32))
+    >>> y.shape, h.shape, c.shape
+    ((2, 5, 8), (2, 2, 4), (2, 2, 8))
     """
 
     __slots__ = ()
@@ -294,6 +315,19 @@ class GRU(Layer[Array]):
     References
     ----------
     Cho et al. 2014, arXiv:1406.1078v1.
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8)
+    >>> y, h = layer(np.ones((5, 2, 3), np.float32))
+    >>> y.shape, bool((y[-1] == h[0]).all())
+    ((5, 2, 8), True)
+
+    Tokens are integers, and stand for one-hot vectors:
+
+    >>> layer = bn.GRU(10, 8, dtype="float64")
+    >>> layer([[1, 2], [9, 0], [4, 4]])[0].shape
+    (3, 2, 8)
     """
 
     __slots__ = ()
@@ -383,6 +417,14 @@ class MinGRU(Layer[Array]):
     References
     ----------
     Feng et al. 2024, "Were RNNs All We Needed?", arXiv:2410.01201.
+
+    Examples
+    --------
+    >>> layer = bn.MinGRU(3, 8)
+    >>> list(layer.parameters)
+    ['weight_ih_l0', 'bias_ih_l0']
+    >>> layer(np.ones((5, 2, 3), np.float32))[0].shape
+    (5, 2, 8)
     """
 
     __slots__ = ()

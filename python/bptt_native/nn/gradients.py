@@ -62,6 +62,14 @@ class StepResult(NamedTuple):
     weight_penalty : float
         The value of the regularisers `weight_l1` and `weight_l2` before the update, which is not
         part of `loss`.
+
+    Examples
+    --------
+    >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+    >>> x, classes = np.ones((5, 2, 2), np.float32), np.zeros((5, 2), int)
+    >>> step = model.train_step(x, classes)
+    >>> step.clipped, step.state.shape, step.flow.shape
+    (False, (1, 2, 4), (1, 5))
     """
 
     loss: float
@@ -102,6 +110,14 @@ class UpdateResult(NamedTuple):
         or moment would have become one that is not. Only the count of skipped steps has changed.
     clipped_norm, clip_angle : float
         As in `StepResult`.
+
+    Examples
+    --------
+    >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+    >>> x, classes = np.ones((5, 2, 2), np.float32), np.zeros((5, 2), int)
+    >>> update = model.apply(model.gradients(x, classes)[1])
+    >>> update.clipped, update.grad_norm == update.clipped_norm
+    (False, True)
     """
 
     grad_norm: float
@@ -138,6 +154,18 @@ class Gradients(Guided, Mapping[str, Array], Shown):
         More of the flow, if it was requested.
     omega : float
         The regulariser against vanishing gradients, without its weight; 0 if it is off.
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8)
+    >>> y, h, tape = layer.forward(np.ones((5, 2, 3), np.float32))
+    >>> grads = layer.backward(tape, y)
+    >>> list(grads)
+    ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
+    >>> grads["weight_hh_l0"].shape, grads.flat.shape
+    ((24, 8), (312,))
+    >>> bool(abs(grads.norm() - np.linalg.norm(grads.flat)) < 1e-4)
+    True
     """
 
     __slots__ = (
@@ -353,6 +381,15 @@ def clip_grad_norm_(grads: Gradients, max_norm: float, eps: float = 0.0) -> floa
     ----------
     Pascanu, Mikolov, Bengio 2013, "On the difficulty of training recurrent neural networks",
     algorithm 1.
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8)
+    >>> y, h, tape = layer.forward(np.ones((5, 2, 3), np.float32))
+    >>> grads = layer.backward(tape, y)
+    >>> before = bn.clip_grad_norm_(grads, 0.1)
+    >>> before > 0.1, round(grads.norm(), 6)
+    (True, 0.1)
     """
     where = "clip_grad_norm_"
     flat = _flat_of(grads, where)
@@ -380,6 +417,15 @@ def clip_grad_value_(grads: Gradients, value: float) -> None:
     References
     ----------
     Mikolov 2012, "Statistical language models based on neural networks".
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8)
+    >>> y, h, tape = layer.forward(np.ones((5, 2, 3), np.float32))
+    >>> grads = layer.backward(tape, y)
+    >>> bn.clip_grad_value_(grads, 0.001)
+    >>> bool(np.isclose(np.abs(grads.flat).max(), 0.001))
+    True
     """
     flat = _flat_of(grads, "clip_grad_value_")
     _core.clip_grad_value(flat, _threshold(value, "clip_grad_value_", "value"))
@@ -405,6 +451,17 @@ def clip_grad_tensor_norm_(grads: Gradients, max_norm: float) -> dict[str, float
     ------
     TypeError, ValueError
         If an argument is of another kind, negative or NaN.
+
+    Examples
+    --------
+    >>> layer = bn.GRU(3, 8)
+    >>> y, h, tape = layer.forward(np.ones((5, 2, 3), np.float32))
+    >>> grads = layer.backward(tape, y)
+    >>> before = bn.clip_grad_tensor_norm_(grads, 0.01)
+    >>> list(before) == list(grads)
+    True
+    >>> bool(np.isclose(np.linalg.norm(grads["weight_hh_l0"]), 0.01))
+    True
     """
     where = "clip_grad_tensor_norm_"
     flat, most = _flat_of(grads, where), _threshold(max_norm, where, "max_norm")

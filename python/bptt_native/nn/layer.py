@@ -155,6 +155,13 @@ class Layer(Parameterised, Generic[S]):
         ------
         TypeError, ValueError, IndexError
             As in `__call__`.
+
+        Examples
+        --------
+        >>> layer = bn.LSTM(3, 8)
+        >>> y, (h, c), tape = layer.forward(np.ones((5, 2, 3), np.float32))
+        >>> tape.steps, sorted(tape.gates())
+        (5, ['f', 'g', 'i', 'o'])
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.forward", Layer.forward, unknown)
@@ -231,6 +238,18 @@ class Layer(Parameterised, Generic[S]):
         Werbos 1990, "Backpropagation through time: what it does and how to do it"; `clip_step`:
         Graves 2013, arXiv:1308.0850; `truncation`: Williams & Peng 1990, Sutskever 2013; `omega`:
         arXiv:1211.5063.
+
+        Examples
+        --------
+        The gradient of a loss on the last output only, and its norm at each step:
+
+        >>> layer = bn.GRU(3, 8)
+        >>> y, h, tape = layer.forward(np.ones((5, 2, 3), np.float32))
+        >>> dy = np.zeros_like(y)
+        >>> dy[-1] = 1
+        >>> grads = layer.backward(tape, dy)
+        >>> grads["weight_hh_l0"].shape, grads.x.shape, grads.flow.shape
+        ((24, 8), (5, 2, 3), (1, 5))
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.backward", Layer.backward, unknown)

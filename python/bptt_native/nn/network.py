@@ -188,6 +188,13 @@ class Network(TrainingStep):
         ------
         TypeError, ValueError, IndexError
             As in `train_step`.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+        >>> out, state, tape = model.forward(np.ones((5, 2, 2), np.float32))
+        >>> out.shape, state.shape, tape.steps
+        ((5, 2, 3), (1, 2, 4), 5)
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.forward", Network.forward, unknown)
@@ -231,6 +238,16 @@ class Network(TrainingStep):
         ------
         TypeError, ValueError, RuntimeError
             As in `LSTM.backward`.
+
+        Examples
+        --------
+        One step of training with a loss of the user, here the mean of the absolute outputs:
+
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+        >>> out, state, tape = model.forward(np.ones((5, 2, 2), np.float32))
+        >>> grads = model.backward(tape, np.sign(out) / out.size)
+        >>> model.apply(grads).skipped
+        False
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.backward", Network.backward, unknown)
@@ -305,6 +322,14 @@ class Network(TrainingStep):
             If `path` is no path.
         OSError
             If the file cannot be written.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+        >>> model.metadata["note"] = "the first one"
+        >>> model.save("model.safetensors")
+        >>> bn.load("model.safetensors").metadata["note"]
+        'the first one'
         """
         self._native.save(file_name(path, "Model.save"))
 

@@ -105,6 +105,14 @@ class Optimizer(Guided, Shown):
         ------
         TypeError, ValueError
             If a value is not allowed or a name matches no parameter; then nothing changes.
+
+        Examples
+        --------
+        >>> layer = bn.GRU(2, 3)
+        >>> optimizer = bn.Adam(layer, weight_decay=0.01)
+        >>> optimizer.set_group("bias_*", lr_scale=2.0, weight_decay=0.0)
+        >>> optimizer.groups["bias_hh_l0"]
+        {'lr_scale': 2.0, 'weight_decay': 0.0}
         """
         from fnmatch import fnmatchcase
 
@@ -144,6 +152,19 @@ class Optimizer(Guided, Shown):
             If the names, shapes or dtype of `grads` are not those of the parameters.
         RuntimeError
             If 2**53 steps have been counted.
+
+        Examples
+        --------
+        >>> layer = bn.GRU(2, 3)
+        >>> optimizer = bn.SGD(layer, lr=0.5)
+        >>> before = layer.parameters["bias_ih_l0"].value
+        >>> y, h, tape = layer.forward(np.ones((5, 2, 2), np.float32))
+        >>> grads = layer.backward(tape, y)
+        >>> optimizer.step(grads)
+        True
+        >>> after = layer.parameters["bias_ih_l0"].value
+        >>> np.allclose(after, before - 0.5 * grads["bias_ih_l0"], atol=1e-6)
+        True
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.step", Optimizer.step, unknown)
@@ -185,6 +206,14 @@ class Optimizer(Guided, Shown):
             If it is no mapping, or a dtype cannot be converted without loss.
         ValueError
             If an entry is unknown or missing, or has another size or algorithm.
+
+        Examples
+        --------
+        >>> layer = bn.GRU(2, 3)
+        >>> one, other = bn.Adam(layer, lr=0.1), bn.Adam(layer)
+        >>> other.load_state_dict(one.state_dict())
+        >>> other.lr
+        0.1
         """
         where = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping):

@@ -46,6 +46,17 @@ class SGD(Optimizer):
     References
     ----------
     Polyak 1964; Sutskever et al. 2013.
+
+    Examples
+    --------
+    >>> layer = bn.RNN(2, 3)
+    >>> optimizer = bn.SGD(layer, lr=0.1, momentum=0.9, nesterov=True)
+    >>> x = np.ones((5, 2, 2), np.float32)
+    >>> for _ in range(3):
+    ...     y, h, tape = layer.forward(x)
+    ...     made = optimizer.step(layer.backward(tape, y))  # of the loss (y ** 2).sum() / 2
+    >>> optimizer.steps
+    3
     """
 
     __slots__ = ()
@@ -93,6 +104,12 @@ class Adagrad(Optimizer):
     References
     ----------
     Duchi, Hazan, Singer 2011.
+
+    Examples
+    --------
+    >>> optimizer = bn.Adagrad(bn.RNN(2, 3), lr=0.1)
+    >>> sorted(optimizer.state_dict())
+    ['algorithm', 'groups', 'lr', 'steps', 'sum', 'tensor_steps']
     """
 
     __slots__ = ()
@@ -142,6 +159,15 @@ class Adam(Optimizer):
     References
     ----------
     Kingma & Ba 2015, arXiv:1412.6980; Loshchilov & Hutter 2019, arXiv:1711.05101.
+
+    Examples
+    --------
+    >>> layer = bn.GRU(2, 3)
+    >>> optimizer = bn.Adam(layer, lr=0.01)
+    >>> y, h, tape = layer.forward(np.ones((5, 2, 2), np.float32))
+    >>> optimizer.step(layer.backward(tape, y))
+    True
+    >>> optimizer.lr = 0.001  # a schedule may set it before each step
     """
 
     __slots__ = ()
@@ -203,6 +229,11 @@ class RMSprop(Optimizer):
     References
     ----------
     Tieleman & Hinton 2012; Graves 2013, arXiv:1308.0850, equations 38 to 41.
+
+    Examples
+    --------
+    >>> bn.RMSprop(bn.RNN(2, 3)).lr, bn.RMSprop(bn.RNN(2, 3), form="graves").lr
+    (0.01, 0.0001)
     """
 
     __slots__ = ()

@@ -202,6 +202,14 @@ class Parameterised(Guided, Shown):
         -----
         RuntimeWarning
             If a value is NaN or infinite.
+
+        Examples
+        --------
+        >>> one, other = bn.GRU(3, 8, seed=1), bn.GRU(3, 8, seed=2)
+        >>> other.load_state_dict(one.state_dict())
+        >>> x = np.ones((5, 2, 3), np.float32)
+        >>> bool((one(x)[0] == other(x)[0]).all())
+        True
         """
         where = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping):
@@ -245,6 +253,13 @@ class Parameterised(Guided, Shown):
         ------
         TypeError, ValueError
             If a name is no string or unknown; then none is frozen.
+
+        Examples
+        --------
+        >>> layer = bn.GRU(3, 8)
+        >>> layer.freeze("weight_hh_l0")
+        >>> [name for name, parameter in layer.named_parameters() if parameter.frozen]
+        ['weight_hh_l0']
         """
         self._set_frozen("freeze", names, True)
 
@@ -260,6 +275,14 @@ class Parameterised(Guided, Shown):
         ------
         TypeError, ValueError
             If a name is no string or unknown; then nothing changes.
+
+        Examples
+        --------
+        >>> layer = bn.GRU(3, 8)
+        >>> layer.freeze(*layer.parameters)
+        >>> layer.unfreeze("bias_ih_l0", "bias_hh_l0")
+        >>> layer.parameters["bias_ih_l0"].frozen, layer.parameters["weight_ih_l0"].frozen
+        (False, True)
         """
         self._set_frozen("unfreeze", names, False)
 

@@ -21,6 +21,15 @@ class Stream(Guided, _core.Stream, Shown):
     `out`. Its output equals that of a call of the model within rounding; the argument `weights` of
     `Model.stream` makes the rounding coarser and the step faster. Streams of the same model can
     exchange their states, whatever their weights. Only one thread may use a stream at a time.
+
+    Examples
+    --------
+    >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+    >>> stream, x = model.stream(), np.ones((5, 2), np.float32)
+    >>> outputs = [stream.step(x_t) for x_t in x]
+    >>> np.allclose(outputs, model(x)[0], atol=1e-6)
+    True
+    >>> stream.reset()
     """
 
     def reset(self) -> None:

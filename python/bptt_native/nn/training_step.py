@@ -76,6 +76,19 @@ class TrainingStep(Parameterised):
             parameter or moment would become one that is not.
         RuntimeError
             If 2**53 steps have been counted.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+        >>> x, classes = np.ones((5, 2, 2), np.float32), np.zeros((5, 2), int)
+        >>> losses = [model.train_step(x, classes).loss for _ in range(20)]
+        >>> losses[-1] < losses[0]
+        True
+
+        The state can be carried to the next window:
+
+        >>> step = model.train_step(x, classes)
+        >>> step = model.train_step(x, classes, step.state)
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.train_step", TrainingStep.train_step, unknown)
@@ -164,6 +177,15 @@ class TrainingStep(Parameterised):
         ------
         TypeError, ValueError, IndexError
             As in `train_step`.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+        >>> x, classes = np.ones((5, 2, 2), np.float32), np.zeros((5, 2), int)
+        >>> loss, state = model.eval_step(x, classes)
+        >>> loss, state, out = model.eval_step(x, classes, return_outputs=True)
+        >>> out.shape, model.step_count
+        ((5, 2, 3), 0)
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.eval_step", TrainingStep.eval_step, unknown)
@@ -278,6 +300,18 @@ class TrainingStep(Parameterised):
         ------
         TypeError, ValueError, IndexError
             As in `train_step`.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+        >>> x, classes = np.ones((5, 2, 2), np.float32), np.zeros((5, 2), int)
+        >>> step, grads = model.gradients(x, classes)
+        >>> grads["readout.bias"].shape, model.step_count
+        ((3,), 0)
+
+        The gradient of two batches together:
+
+        >>> step, grads = model.gradients(x, classes, accumulate=grads)
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.gradients", TrainingStep.gradients, unknown)
@@ -313,6 +347,15 @@ class TrainingStep(Parameterised):
             If their names, shapes or dtype are not those of the parameters.
         FloatingPointError
             As in `train_step`.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=3)
+        >>> x, classes = np.ones((5, 2, 2), np.float32), np.zeros((5, 2), int)
+        >>> step, grads = model.gradients(x, classes)
+        >>> grads *= 0.5
+        >>> model.apply(grads).skipped, model.step_count
+        (False, 1)
         """
         if unknown:
             refuse_unknown(f"{type(self).__name__}.apply", TrainingStep.apply, unknown)

@@ -48,6 +48,16 @@ class Init(NamedTuple):
         (float64: 1e-300 to 1e300).
     time_scale : float, optional
         The longest dependency in time steps, >= 2 and finite in the dtype. "chrono" needs it.
+
+    Examples
+    --------
+    >>> layer = bn.LSTM(3, 8, init=bn.Init("chrono", time_scale=100.0))
+    >>> layer.init
+    Init('chrono', time_scale=100.0)
+    >>> layer = bn.RNN(3, 8, init=bn.Init("orthogonal", gain=0.5), dtype="float64")
+    >>> W = layer.parameters["weight_hh_l0"].value
+    >>> np.allclose(W @ W.T, 0.25 * np.eye(8))
+    True
     """
 
     weights: str = "default"

@@ -23,6 +23,14 @@ def set_num_threads(n: int) -> None:
     ------
     TypeError, ValueError
         If `n` is not an integer or out of bounds.
+
+    Examples
+    --------
+    >>> before = bn.get_num_threads()
+    >>> bn.set_num_threads(1)
+    >>> bn.get_num_threads()
+    1
+    >>> bn.set_num_threads(before)
     """
     _core.set_num_threads(integer(n, "set_num_threads", "n", 1, 256))
 
@@ -34,6 +42,11 @@ def get_num_threads() -> int:
     -------
     int
         Number of threads, 1 to 256.
+
+    Examples
+    --------
+    >>> 1 <= bn.get_num_threads() <= 256
+    True
     """
     return _core.get_num_threads()
 
@@ -61,6 +74,14 @@ def set_flush_subnormals(flush: bool) -> None:
     ------
     TypeError
         If `flush` is not a bool.
+
+    Examples
+    --------
+    >>> before = bn.get_flush_subnormals()
+    >>> bn.set_flush_subnormals(True)
+    >>> bn.get_flush_subnormals()
+    True
+    >>> bn.set_flush_subnormals(before)
     """
     _core.set_flush_subnormals(flag(flush, "set_flush_subnormals", "flush"))
 
@@ -72,6 +93,11 @@ def get_flush_subnormals() -> bool:
     -------
     bool
         The value that ``set_flush_subnormals`` set; the default is False.
+
+    Examples
+    --------
+    >>> isinstance(bn.get_flush_subnormals(), bool)
+    True
     """
     return _core.get_flush_subnormals()
 
@@ -86,6 +112,11 @@ def isa() -> str:
     -------
     str
         "avx512", "avx2", "sse2" or "neon".
+
+    Examples
+    --------
+    >>> bn.isa() in bn.available_isas()
+    True
     """
     return _core.isa()
 
@@ -97,5 +128,10 @@ def available_isas() -> list[str]:
     -------
     list of str
         Names as those of `isa`, the best first.
+
+    Examples
+    --------
+    >>> set(bn.available_isas()) <= {"avx512", "avx2", "sse2", "neon"}
+    True
     """
     return _core.available_isas()

@@ -67,6 +67,18 @@ class FitResult(Shown, Generic[M]):
     restored : int or None
         The step of the best measurement, whose parameters the model has. None if the model has the
         parameters of the last step: early stopping does not restore, or all measurements were NaN.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((10, 16, 2), np.float32)
+    >>> labels = (x[-1, :, 0] > 0).astype(int)
+    >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=2, targets="last")
+    >>> result = model.fit(x, labels, epochs=3, batch_size=8)
+    >>> len(result.rows), result.ended
+    (6, 'steps')
+    >>> result.steps["loss"].shape, result.epochs["loss"].shape
+    ((6,), (3,))
     """
 
     model: M
@@ -97,7 +109,19 @@ class FitResult(Shown, Generic[M]):
         return self.epochs
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the history per step as CSV, which ``bptt_native.history.read_history`` reads."""
+        """Write the history per step as CSV, which ``bptt_native.history.read_history`` reads.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.standard_normal((10, 16, 2), np.float32)
+        >>> labels = (x[-1, :, 0] > 0).astype(int)
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=2, targets="last")
+        >>> model.fit(x, labels, epochs=1).to_csv("history.csv")
+        >>> with open("history.csv") as file:
+        ...     file.readline()[:22]
+        'step,epoch,loss,valid_'
+        """
         open_history(path, self.rows, metric_names(self.rows)).close()
 
     def _view(self) -> View:

@@ -66,7 +66,13 @@ def sign_of(monitor: object, mode: object, where: str) -> float:
 @guided
 @dataclass(frozen=True)
 class Constant:
-    """Keep the learning rate."""
+    """Keep the learning rate.
+
+    Examples
+    --------
+    >>> bn.schedules.Constant()(1000)
+    1.0
+    """
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
         """Return 1."""
@@ -76,7 +82,14 @@ class Constant:
 @guided
 @dataclass(frozen=True)
 class StepDecay:
-    """Multiply by ``factor`` after every ``every`` steps."""
+    """Multiply by ``factor`` after every ``every`` steps.
+
+    Examples
+    --------
+    >>> rule = bn.schedules.StepDecay(every=100, factor=0.5)
+    >>> rule(0), rule(99), rule(100), rule(250)
+    (1.0, 1.0, 0.5, 0.25)
+    """
 
     every: int
     factor: float = 0.1
@@ -93,7 +106,14 @@ class StepDecay:
 @guided
 @dataclass(frozen=True)
 class Exponential:
-    """Decay exponentially, by ``factor`` over ``every`` steps."""
+    """Decay exponentially, by ``factor`` over ``every`` steps.
+
+    Examples
+    --------
+    >>> rule = bn.schedules.Exponential(every=100, factor=0.25)
+    >>> rule(0), rule(50), rule(100)
+    (1.0, 0.5, 0.25)
+    """
 
     every: int
     factor: float = 0.1
@@ -110,7 +130,14 @@ class Exponential:
 @guided
 @dataclass(frozen=True)
 class Cosine:
-    """Follow half a cosine from 1 to ``floor`` over ``steps`` steps (Loshchilov & Hutter 2017)."""
+    """Follow half a cosine from 1 to ``floor`` over ``steps`` steps (Loshchilov & Hutter 2017).
+
+    Examples
+    --------
+    >>> rule = bn.schedules.Cosine(steps=100, floor=0.1)
+    >>> [round(rule(step), 3) for step in (0, 50, 100, 1000)]
+    [1.0, 0.55, 0.1, 0.1]
+    """
 
     steps: int
     floor: float = 0.0
@@ -135,6 +162,12 @@ class Plateau:
     best * (1 + threshold). After more than ``patience`` consecutive measurements without a better
     one, the factor is applied and the next ``cooldown`` measurements do not count. ``monitor`` and
     ``mode`` are as in `EarlyStopping`.
+
+    Examples
+    --------
+    >>> rule = bn.schedules.Plateau(factor=0.5, patience=1)
+    >>> rule(10, [1.0, 0.9, 0.8]), rule(20, [1.0, 0.9, 0.95, 0.92])
+    (1.0, 0.5)
     """
 
     factor: float = 0.1
@@ -171,7 +204,14 @@ class Plateau:
 @guided
 @dataclass(frozen=True)
 class Warmup:
-    """Rise linearly over ``steps`` steps, from 1 / steps to 1, and then follow another schedule."""
+    """Rise linearly over ``steps`` steps, from 1 / steps to 1, and then follow another schedule.
+
+    Examples
+    --------
+    >>> rule = bn.schedules.Warmup(4, bn.schedules.Cosine(steps=96))
+    >>> [round(rule(step), 2) for step in (0, 1, 3, 4, 52)]
+    [0.25, 0.5, 1.0, 1.0, 0.5]
+    """
 
     steps: int
     then: Schedule = field(default_factory=Constant)
@@ -219,6 +259,11 @@ def schedule_of(
     ------
     TypeError, ValueError
         A value is invalid.
+
+    Examples
+    --------
+    >>> bn.schedules.schedule_of("cosine", steps=1000, warmup=100)
+    Warmup(steps=100, then=Cosine(steps=900, floor=0.0))
     """
     integer(warmup, where, "warmup", 0)
     rest = max(1, steps - warmup)
@@ -300,6 +345,12 @@ class EarlyStopping:
     ------
     TypeError, ValueError
         A value is invalid.
+
+    Examples
+    --------
+    >>> rule = bn.EarlyStopping(patience=2, min_delta=0.01)
+    >>> rule.over([1.0, 0.8, 0.9]), rule.over([1.0, 0.8, 0.9, 0.85])
+    (False, True)
     """
 
     patience: int = 10
@@ -320,6 +371,11 @@ class EarlyStopping:
         ----------
         values : sequence of float
             The measurements of ``monitor``. NaN is never better.
+
+        Examples
+        --------
+        >>> bn.EarlyStopping().best([1.0, 0.8, 0.9])
+        1
         """
         sign = sign_of(self.monitor, self.mode, type(self).__name__)
         best, at = math.inf, None
@@ -329,7 +385,13 @@ class EarlyStopping:
         return at
 
     def over(self, values: Sequence[float]) -> bool:
-        """Return whether to stop after these values."""
+        """Return whether to stop after these values.
+
+        Examples
+        --------
+        >>> bn.EarlyStopping(patience=1, monitor="accuracy").over([0.5, 0.7, 0.6])
+        True
+        """
         at = self.best(values)
         return len(values) - (0 if at is None else at + 1) >= self.patience
 

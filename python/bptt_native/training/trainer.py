@@ -30,7 +30,19 @@ from .watch import Watch
 
 
 class TrainingDiverged(RuntimeError):  # noqa: N818 - it names what happened
-    """The gradients of too many steps in a row were not finite."""
+    """The gradients of too many steps in a row were not finite.
+
+    Examples
+    --------
+    >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=1, loss="mse",
+    ...                  nonlinearity="relu", init=bn.Init("identity", gain=9.0))
+    >>> x = np.ones((99, 4, 1), np.float32)
+    >>> try:
+    ...     result = model.fit(x, x, epochs=5, max_skips=3)
+    ... except bn.TrainingDiverged:
+    ...     print("the gradient was not finite")
+    the gradient was not finite
+    """
 
 
 class _Update(NamedTuple):

@@ -60,6 +60,20 @@ class Watch(Shown):
     ------
     TypeError, ValueError
         ``every`` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((10, 16, 2), np.float32)
+    >>> labels = (x[-1, :, 0] > 0).astype(int)
+    >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=2, targets="last")
+    >>> warnings = []
+    >>> watch = bn.Watch(every=2, say=warnings.append)
+    >>> result = model.fit(x, labels, steps=4, watch=watch)
+    >>> [record.step for record in watch.records]
+    [0, 2, 4]
+    >>> watch.records is result.gradients
+    True
     """
 
     def __init__(self, every: int = 50, *, say: Callable[[str], object] = _warn) -> None:
@@ -74,11 +88,23 @@ class Watch(Shown):
         return View(head, (repr(self.records[-1]) if self.records else "",))
 
     def due(self, step: int) -> bool:
-        """Return whether a look is due after ``step`` updates."""
+        """Return whether a look is due after ``step`` updates.
+
+        Examples
+        --------
+        >>> bn.Watch(every=50).due(100)
+        True
+        """
         return step % self.every == 0
 
     def has(self, step: int) -> bool:
-        """Return whether the last look was made after ``step`` updates."""
+        """Return whether the last look was made after ``step`` updates.
+
+        Examples
+        --------
+        >>> bn.Watch(every=50).has(100)
+        False
+        """
         return bool(self.records) and self.records[-1].step == step
 
     def keep(
@@ -94,6 +120,18 @@ class Watch(Shown):
         goes_on : bool
             Whether updates follow. If so, a record at ``step`` is dropped unless a look was due
             there: it was made only because the run ended.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.standard_normal((10, 16, 2), np.float32)
+        >>> labels = (x[-1, :, 0] > 0).astype(int)
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=2, targets="last")
+        >>> warnings = []
+        >>> watch = bn.Watch(every=2, say=warnings.append)
+        >>> result = model.fit(x, labels, steps=3, watch=watch)
+        >>> len(watch.records), len(watch.keep(watch.records, 2, goes_on=True))
+        (3, 2)
         """
         kept = [record for record in records if record.step <= step]
         if goes_on and kept and kept[-1].step == step and not self.due(step):
@@ -120,6 +158,18 @@ class Watch(Shown):
         -------
         GradientRecord
             The record, which is also added to `records`.
+
+        Examples
+        --------
+        >>> from bptt_native.training.batches import Form, read_data, source_of
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.standard_normal((10, 16, 2), np.float32)
+        >>> labels = (x[-1, :, 0] > 0).astype(int)
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=2, targets="last")
+        >>> batch = source_of(read_data(model, x, labels, "look"), 16, None).batch(0, 0)
+        >>> record = bn.Watch(say=[].append).look(model, batch, None, step=0)
+        >>> record.steps, record.sequences, len(record.layers)
+        (10, 16, 1)
         """
         with np.errstate(over="ignore", invalid="ignore"):  # the verdict reports it
             record = look(model, batch, state, step)
@@ -140,6 +190,18 @@ class Watch(Shown):
         ----------
         model : Model
         row : HistoryRow
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.standard_normal((10, 16, 2), np.float32)
+        >>> labels = (x[-1, :, 0] > 0).astype(int)
+        >>> model = bn.Model("gru", input_size=2, hidden_size=4, output_size=2, targets="last")
+        >>> warnings = []
+        >>> watch = bn.Watch(every=2, say=warnings.append)
+        >>> result = model.fit(x, labels, steps=3, watch=watch)
+        >>> for row in result.rows:
+        ...     watch.saw(model, row)
         """
         usual = float(np.median(self._norms[-200:])) if len(self._norms) >= 20 else math.nan
         if row.skipped:
