@@ -25,6 +25,7 @@ finally:
     del _startup
 
 from ._core import Tape, __version__
+from .arguments import display as _display
 from .models.model import Model
 from .models.model_file import load
 from .nn.cells import GRU, LSTM, RNN, MinGRU
@@ -50,6 +51,14 @@ from .runtime.settings import (
     set_num_threads,
 )
 
+
+def _draw(thing: object) -> bytes | None:
+    from .plots.notebook import picture_of
+
+    return picture_of(thing)
+
+
+_display.draw_with(_draw)  # the figures are in a room above those of the objects that they show
 fit, evaluate, predict = Model.fit, Model.evaluate, Model.predict
 
 if _TYPE_CHECKING:

@@ -58,7 +58,9 @@ def parameter_parts(owner: Owner) -> tuple[Table, str]:
     ]
     count, dtype = sum(row.size for row in found), owner._dtype
     total = f"{count:,} parameters, {dtype}, {bytes_text(count * dtype.itemsize)}"
-    return Table(("parameter", "shape", "elements", ""), rows), total
+    columns = 4 if any(row[3] for row in rows) else 3
+    header = ("parameter", "shape", "elements", "settings")[:columns]
+    return Table(header, [row[:columns] for row in rows]), total
 
 
 class Parameter(Shown, NDArrayOperatorsMixin):
