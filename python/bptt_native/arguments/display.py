@@ -16,7 +16,7 @@ import numpy as np
 WIDTH = 96  # columns of a text
 ROWS = 14  # rows of a table; of more, those in the middle are left out
 CELL = 64  # characters of a cell
-NUMBER = re.compile(r"[-+]?(\d[\d,]*(\.\d+)?(e[-+]?\d+)?|nan|inf)( ?%)?")
+NUMBER = r"[-+]?(\d[\d,]*(\.\d+)?(e[-+]?\d+)?|nan|inf)( ?%)?"
 
 
 class Table(NamedTuple):
@@ -180,7 +180,7 @@ def elided(rows: Sequence[Any], most: int = ROWS) -> tuple[list[Any], int, list[
 
 def _numeric(rows: Sequence[Sequence[str]], column: int) -> bool:
     cells = [row[column] for row in rows if row[column] not in ("", "...")]
-    return bool(cells) and all(NUMBER.fullmatch(cell) for cell in cells)
+    return bool(cells) and all(re.fullmatch(NUMBER, cell) for cell in cells)
 
 
 def _table_lines(table: Table) -> list[str]:
