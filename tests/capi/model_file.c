@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bptt_files.h"
+#include "bptt_library.h"
 
 extern void watch_system_calls(int on) __attribute__((weak));
 static long asks, last;

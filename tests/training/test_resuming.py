@@ -143,7 +143,7 @@ def test_how_often_a_run_measures_is_kept(run, how):
     assert run("train", *FORECAST, *small, "--epochs", 4, "--out", "parts")[0] == 0
     again = ["train", *FORECAST, "--resume", "--epochs", 6, "--out", "parts"]
     for other in (1, 3):
-        assert refused(run(*again, "--eval-every", other), "'eval_every': expected 2, the steps")
+        assert refused(run(*again, "--eval-every", other), "'--eval-every': expected 2, the steps")
     assert run(*again)[0] == 0
     assert bits(bn.load("whole/model.safetensors")) == bits(bn.load("parts/model.safetensors"))
     measured = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 from .. import _core
+from ..arguments.caller import warn
 from ..arguments.names import guided
 from ..arguments.values import file_name
 from .model import Model
@@ -61,12 +61,11 @@ def load(path: str | os.PathLike[str]) -> Model:
     name = file_name(path, "load")
     model._build(_core.Model.load(name))
     if model._config["targets"] == "last_row":
-        warnings.warn(
+        warn(
             f"{os.fsdecode(name)}: this bidirectional model reads both directions at the last "
             "step (targets='last_row'), where the reverse direction has read one step only; it "
             "keeps that meaning. A new model with Model(**{**model.config, 'targets': 'last'}) "
             "reads the final state of each direction; its weights have to be trained again",
-            stacklevel=2,
         )
     model._warn_of_nonfinite("load", model._params.get())
     return model

@@ -131,6 +131,7 @@ class UpdateResult(NamedTuple):
         given = [f"{name}={number_text(value, 6)}" for name, value in self._asdict().items()]
         return constructor_text(type(self).__name__, given)
 
+
 class Gradients(Guided, Mapping[str, Array], Shown):
     """Gradients of a loss with respect to the parameters, the input and the initial states.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..arguments.arrays import convert, read
+from ..arguments.caller import warn
 from ..arguments.display import Shown, View, constructor_text, plain
 from ..arguments.names import Guided, guided, with_guess
 from ..arguments.values import (
@@ -239,7 +239,7 @@ class Parameterised(Guided, Shown):
             return
         names = [n for n, (start, stop, _) in self._layout.items() if not good[start:stop].all()]
         text = f"{where}: parameters that are NaN or infinite: {', '.join(names)}"
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        warn(text, RuntimeWarning)
 
     def freeze(self, *names: str) -> None:
         """Keep parameters constant: their gradients are zero and optimisers do not change them.

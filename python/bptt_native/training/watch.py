@@ -6,13 +6,13 @@ influence training.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.caller import warn
 from ..arguments.display import Shown, View, counted
 from ..arguments.names import guided
 from ..arguments.values import Array, integer
@@ -35,7 +35,7 @@ class GradientWarning(UserWarning):
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, GradientWarning, stacklevel=2)
+    warn(text, GradientWarning)
 
 
 @guided
