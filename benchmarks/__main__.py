@@ -3,6 +3,7 @@
     python benchmarks [options]     measure and print; with --save, write files
     python benchmarks compare A B   compare two folders of results
     python benchmarks guard         name what is slower than the kept results of this CPU
+    python benchmarks draw          draw the charts of kept results again
 
 Each peer is a separate process with its best settings on the same CPU (on two with --threads 2).
 The peers take turns, after a warm-up. Results are medians with quartiles. A training step is a
@@ -110,13 +111,13 @@ def save(run: Run, folder: Path, summary: str) -> None:
     stem = f"{run.options.dtype}-{run.options.threads}"
     results.write(folder / f"{stem}.csv", run.header(), run.rows)
     (folder / f"{stem}.txt").write_text(summary + "\n")
-    if not importlib.util.find_spec("matplotlib"):
-        print("no charts, since matplotlib is not installed")
+    missing = [name for name in ("matplotlib", "bptt_native") if not importlib.util.find_spec(name)]
+    if missing:
+        print(f"no charts, since {' and '.join(missing)} cannot be imported here")
         return
     import chart
 
-    for job in dict.fromkeys(row.job for row in run.rows):
-        chart.draw(folder / f"{stem}-{job}.png", job, run.rows, run.header())
+    chart.draw_all(folder, stem, run.rows, run.header())
     print(f"saved in {folder}")
 
 
@@ -124,6 +125,10 @@ def main(given: list[str]) -> int:
     """Run the benchmarks, or compare results."""
     if given[:1] == ["compare"]:
         return compare.main(given[1:])
+    if given[:1] == ["draw"]:
+        import chart
+
+        return chart.main(given[1:])
     if given[:1] == ["guard"]:
         import guard
 

@@ -52,7 +52,8 @@ def _legends(figure: Any) -> list[Any]:
 
 
 def _legend_texts(legends: list[Any]) -> dict[Any, Any]:
-    return {text: text.get_window_extent() for legend in legends for text in legend.get_texts()}
+    texts = [text for legend in legends for text in (*legend.get_texts(), legend.get_title())]
+    return {text: text.get_window_extent() for text in texts if text.get_text()}
 
 
 def _texts(figure: Any, axes: list[Any]) -> dict[Any, Any]:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import bptt_native as bn
 from helpers.cprograms import compiler, cpp_compiler
+from helpers.figures import faults
 from helpers.paths import ROOT
 
 FOLDER = ROOT / "benchmarks"
@@ -319,7 +321,7 @@ def test_a_whole_run(tmp_path) -> None:
     assert header["isa"] in programs.ISA_FLAGS
     assert header["threads"] == "1"
     assert (tmp_path / "float32-1.txt").read_text() in done.stdout
-    assert (tmp_path / "float32-1-train.png").stat().st_size > 10_000
+    assert (tmp_path / "float32-1-train.png").stat().st_size > 3_000
     if header.get("peak"):
         for kind in ("peak", "tile"):
             rate = float(header[kind].split()[1])
@@ -329,6 +331,30 @@ def test_a_whole_run(tmp_path) -> None:
                 )
     with (tmp_path / "float32-1.csv").open() as file:
         assert next(csv.reader(line for line in file if line[0] != "#"))[0] == "job"
+
+
+@pytest.mark.parametrize("folder", sorted(results.KEPT.iterdir()), ids=lambda path: path.name)
+def test_charts_of_kept_results(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    import chart
+
+    drawn: dict[str, Any] = {}
+
+    def keep(figure: Any, path: Path, **options: int) -> None:
+        drawn[path.name] = figure
+
+    monkeypatch.setattr(chart.base, "save_figure", keep)
+    assert chart.main([str(folder)]) == 0
+    assert drawn.keys() == {path.name for path in folder.glob("*.png")}
+    for name, figure in drawn.items():
+        assert faults(figure) == [], name
+        _, rows = results.read(folder / f"{name.rpartition('-')[0]}.csv")
+        shown = [row for row in rows if f"-{row.job}." in name and row.who in chart.STYLES]
+        dots = [line for ax in figure.axes for line in ax.lines if line.get_linestyle() == "None"]
+        assert len(dots) == len(shown)
+        for dot in dots:
+            low, high = dot.axes.get_xlim()
+            assert low < float(dot.get_xdata()[0]) < high  # it is not cut off
 
 
 def test_limited_peers_get_their_variables_and_the_header_names_the_others() -> None:

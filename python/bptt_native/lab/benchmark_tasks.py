@@ -274,11 +274,11 @@ def _finding(rows: Sequence[Row], steps: int) -> str:
         for net in NETS
     }
     first = min(when, key=lambda net: when[net])
-    do = "halve the baseline" if task.solved == 0.5 else "solve it"
+    does = "halves the baseline" if task.solved == 0.5 else "solves it"
     if math.isinf(when[first]):
-        return f"T = {steps}: no net manages to {do}"
+        return f"T = {steps}: no net {does}"
     article = "an" if first in ("IRNN", "LSTM") else "a"
-    return f"T = {steps}: {article} {first} is first to {do}, in {when[first]:,.0f} updates"
+    return f"T = {steps}: {article} {first} {does} first, in {when[first]:,.0f} updates"
 
 
 def _draw_ends(ax: Any, rows: Sequence[Row], lengths: Sequence[int]) -> None:
@@ -288,8 +288,8 @@ def _draw_ends(ax: Any, rows: Sequence[Row], lengths: Sequence[int]) -> None:
             shares = [loss / base(steps) for loss in ends(rows, "held_out", net=net, steps=steps)]
             seeds_row(ax, shares, place + 0.24 * (k - (len(lengths) - 1) / 2), style)
     rows_of(ax, list(NETS))
-    log_axis(ax, "x")
     ax.axvline(1, **REFERENCE)
+    log_axis(ax, "x")
 
 
 def _experiment(name: str, title: str, claim: str, quick: tuple[int, int],

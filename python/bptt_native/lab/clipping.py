@@ -344,6 +344,8 @@ def _draw_held_out(ax: Any, rows: Sequence[Row]) -> None:
     for k, way in enumerate(TASK):
         seeds_row(ax, _held_out(_task_runs(rows, way)), k, OF_CLIP[way[0]])
     rows_of(ax, [_name(way) for way in TASK])
+    ax.set_xscale("log")
+    ax.set_xlim(right=max(2.5, ax.get_xlim()[1]))
     log_axis(ax, "x")
     ax.set_ylim(len(TASK) - 0.5, -1.1)
     for x, text, side in ((SOLVED, "solved", -1), (ADDING_BASELINE, "baseline 1/6", 1)):

@@ -238,9 +238,15 @@ def log_axis(ax: "Axes", name: str = "y") -> None:
     (ax.set_xscale if name == "x" else ax.set_yscale)("log")
     low, high = sorted(ax.get_xlim() if name == "x" else ax.get_ylim())
     decades = np.log10(high / low)
-    if decades < 2.5:
-        subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if decades < 0.75 else (1, 2, 3, 5)
-        axis.set_major_locator(LogLocator(subs=subs if decades < 1.3 else (1, 3), numticks=12))
+    if decades <= 2.5:
+        subs = {
+            0.35: (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
+            0.75: (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8),
+            1.3: (1, 2, 3, 5),
+            2.5: (1, 3),
+        }
+        chosen = next(places for most, places in subs.items() if decades <= most)  # fmt: skip
+        axis.set_major_locator(LogLocator(subs=chosen, numticks=15))
     else:
         step = next(step for step in (1, 2, 3, 5, 10, 20, 50, 100) if decades <= 6.5 * step)
         first = int(np.ceil(np.log10(low) / step - 1e-9))
@@ -299,12 +305,15 @@ def legend(ax: "Axes", **options: Any) -> None:
     ax.legend(**{**look, **options})
 
 
-def figure_legend(figure: "Figure", lines: Sequence[Any], ncols: int) -> None:
-    """Add a legend below all axes of a figure, for lines that have labels."""
-    figure.legend(
+def figure_legend(figure: "Figure", lines: Sequence[Any], ncols: int, note: str = "") -> None:
+    """Add a legend below all axes of a figure, for lines that have labels, with a note above it."""
+    inches = figure.bbox.width / figure.dpi
+    made = figure.legend(
         handles=list(lines), loc="outside lower center", ncols=ncols, frameon=False,
-        fontsize=NOTE, handlelength=3, labelcolor=INK, columnspacing=1.6,
+        fontsize=NOTE, handlelength=3, labelcolor=INK, columnspacing=1.6, title_fontsize=NOTE,
+        title=wrapped(note, 0.95 * inches, NOTE) or None,
     )  # fmt: skip
+    made.get_title().set_color(GREY)
 
 
 def ink_of(colour: str) -> str:
