@@ -138,7 +138,7 @@ def test_classify(run):
     code, out, err = run("train", *CLASSIFY, *SMALL, "--epochs", 30, "--seed", 1)
     assert code == 0, err
     lines = out.splitlines()
-    assert "48 sequences to train on, 0 to validate, 12 to test; 6 to 6 steps of 2" in lines[1]
+    assert "48 sequences to train on, 0 to validate, 12 to test; 6 steps of 2" in lines[1]
     assert lines[2].startswith("test accuracy ")
     rows = read("runs/signs/labels.csv")
     right = sum(row[1] == row[2] for row in rows[1:])

@@ -402,7 +402,7 @@ def test_the_map_has_rows_to_and_columns_from(report):
         assert f"from input {column + 1} (" in said
         shown = said.rpartition(": ")[2]
         assert (shown == "none") == (column > row)
-    assert report.run(LABELS % "memory")[0].count("to: output (step)") == 1
+    assert report.run(LABELS % "memory")[0].count("to: time step t of the output") == 1
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -265,10 +265,11 @@ class ClassifyTask:
         return usual, self.test.labels.count(usual) / max(1, len(self.test.labels))
 
     def _size(self) -> str:
-        steps = [len(s) for s in (*self.train.sequences, *self.test.sequences)]
+        steps = {len(s) for s in (*self.train.sequences, *self.test.sequences)}
+        length = " to ".join(map(str, sorted({min(steps), max(steps)})))
         return (
             f"{len(self.train.names)} sequences to train on, {len(self.valid.names)} to validate, "
-            f"{len(self.test.names)} to test; {min(steps)} to {max(steps)} steps of "
+            f"{len(self.test.names)} to test; {length} steps of "
             f"{len(self.features)} feature{'s' * (len(self.features) != 1)}, {len(self.classes)} "
             "classes"
         )

@@ -18,8 +18,9 @@ def add_report(commands: Any) -> None:
     command = commands.add_parser(
         "report", help="write a report of a run as one HTML page",
         description="Write a self-contained HTML page about a run of `train` or of fit(..., "
-        "out=RUN). It shows learning curves, the gradient's flow (if it was recorded), clipping, "
-        "the spectrum of W_hh, samples, and how outputs depend on inputs.",
+        "out=RUN). It shows the result and its baselines, learning curves, the gradient's flow (if "
+        "it was recorded), clipping, the spectrum of W_hh, samples, how outputs depend on inputs, "
+        "and where the run comes from.",
     )  # fmt: skip
     command.set_defaults(run=run_report, parser=command)
     command.add_argument("folder", metavar="RUN", help="folder of a run, or its model file")

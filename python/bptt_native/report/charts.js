@@ -51,10 +51,14 @@ function scaleOf(low, high, log, from, to) {
   return scale;
 }
 
-// Return the places of labelled ticks, at least two if possible.
-function ticks(low, high, log, most) {
+// Return the places of labelled ticks of an axis {low, high, log, whole}, at least two if possible. The
+// ticks of an axis of whole numbers are whole.
+function ticks(axis, most) {
+  const fits = (v) => !axis.whole || Number.isInteger(v);
   let found = [];
-  for (let n = most; found.length < 2 && n < most + 4; n += 1) found = ticksOf(low, high, log, n);
+  for (let n = most; found.length < 2 && n < most + 4; n += 1) {
+    found = ticksOf(axis.low, axis.high, axis.log, n).filter(fits);
+  }
   return found;
 }
 
@@ -175,14 +179,14 @@ function axes(svg, area, x, y, labels) {
     svg.append(el("line", { class: minor ? "minor" : "tick", ...line }));
   };
   const across = Math.max(2, Math.floor((right - left) / 75));
-  const atX = ticks(x.low, x.high, x.log, across);
+  const atX = ticks(x, across);
   for (const v of atX) {
     const p = x.scale(v);
     put(x, 4, v, p);
     svg.append(el("line", { class: "grid", x1: p, x2: p, y1: top, y2: bottom }),
       el("text", { x: p, y: bottom + 17, "text-anchor": "middle" }, tickText(v, x.log)));
   }
-  const atY = ticks(y.low, y.high, y.log, Math.max(2, Math.floor((bottom - top) / 36)));
+  const atY = ticks(y, Math.max(2, Math.floor((bottom - top) / 36)));
   for (const v of atY) {
     const p = y.scale(v);
     put(y, 4, v, p);
@@ -202,21 +206,20 @@ const above = (label, log, width) => 10 + 14 * wrapped(label + (log ? LOG : ""),
 
 function path(xs, ys, x, y) {
   let d = "";
-  let run = 0;
-  const end = () => {
-    if (run === 1) d += "h0";  // a point alone is a dot
-    run = 0;
-  };
+  let pen = false;
   xs.forEach((v, k) => {
-    if (!good(ys[k], y.log) || !good(v, x.log) || (y.log && ys[k] < y.low * 0.999)) return end();
+    if (!visible(ys[k], y) || !good(v, x.log)) {
+      pen = false;
+      return;
+    }
     const at = Math.min(Math.max(ys[k], y.low), y.high);
-    d += `${run ? "L" : "M"}${x.scale(v).toFixed(1)} ${y.scale(at).toFixed(1)}`;
-    run += 1;
-    return undefined;
+    d += `${pen ? "L" : "M"}${x.scale(v).toFixed(1)} ${y.scale(at).toFixed(1)}`;
+    pen = true;
   });
-  end();
   return d;
 }
+
+const visible = (v, y) => good(v, y.log) && !(y.log && v < y.low * 0.999);
 
 function nearest(values, v) {
   let best = 0;

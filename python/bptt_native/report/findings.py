@@ -217,7 +217,7 @@ def _reach(model: Model, rows: Sequence[HistoryRow], look: GradientRecord) -> st
         mean = sum(norms) / len(norms) if norms else math.nan
         peak = max(top.h) / top.h[0] if bad is None and top.h[0] > 0 else math.inf
         how = f"grows by a factor of {peak:.3g} on its way back" if bad is None else (
-            f"is not finite {plural(bad, 'step')} back")  # fmt: skip
+            f"is not finite {plural(bad, 'step')} back" if bad else "is not finite")  # fmt: skip
         return (
             f"{when} the gradient of a loss at the last step explodes in the top layer: {name} "
             f"{how}, so single sequences dominate the updates. {against_exploding(model, mean)}."

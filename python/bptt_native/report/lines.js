@@ -31,17 +31,18 @@ function coinciding(series) {
 // apart, and a leader joins each to its line.
 function endLabels(svg, area, items, height) {
   const wide = area.room - 30;
-  const labels = items.map((item) => ({ ...item, lines: wrapped(item.text, wide, 6) })).sort((a, b) => a.y - b.y);
+  const most = Math.max(1, Math.min(6, Math.floor(height / items.length / (LINE + 1))));
+  const labels = items.map((item) => ({ ...item, lines: wrapped(item.text, wide, most) })).sort((a, b) => a.y - b.y);
   let least = 0;
   for (const label of labels) {
     label.tall = label.lines.length * LINE;
     label.at = Math.max(label.y - label.tall / 2, least);
     least = label.at + label.tall + 2;
   }
-  let most = height;
+  let end = height;
   for (const label of [...labels].reverse()) {
-    label.at = Math.max(0, Math.min(label.at, most - label.tall));
-    most = label.at - 2;
+    label.at = Math.max(0, Math.min(label.at, end - label.tall));
+    end = label.at - 2;
   }
   for (const { x, y, at, tall, lines, marks } of labels) {
     const middle = at + tall / 2;
@@ -71,7 +72,8 @@ function lineChart(host, title, caption, spec) {
     const area = { width, left: 52, right: width - room, room, top: above(spec.y, spec.log, width), bottom: height - 42 };
     const [low, high] = boundsOf(spec, series, references);
     const [first, last] = extent(series.flatMap((s) => s.x.filter((_, i) => good(s.y[i], spec.log) && s.y[i] >= low)), false);
-    const x = { low: first, high: last > first ? last : first + 1, log: false };
+    const alike = last > first ? 0 : 0.5;
+    const x = { low: first - alike, high: last + alike, log: false, whole: true };
     const y = { low, high, log: spec.log };
     x.scale = scaleOf(x.low, x.high, false, area.left, area.right);
     y.scale = scaleOf(low, high, spec.log, area.bottom, area.top);
@@ -89,8 +91,8 @@ function lineChart(host, title, caption, spec) {
     }
     for (const s of series) {
       self.svg.append(el("path", { class: `line ${s.look}`, d: path(s.x, s.y, x, y) }));
-      if (!s.dots) continue;
-      s.x.forEach((v, i) => good(s.y[i], y.log) && s.y[i] >= low && self.svg.append(
+      const seen = (i) => i >= 0 && i < s.x.length && visible(s.y[i], y);
+      s.x.forEach((v, i) => seen(i) && (s.dots || !(seen(i - 1) || seen(i + 1))) && self.svg.append(
         el("circle", { class: `dot ${s.look}`, cx: x.scale(v), cy: y.scale(Math.min(s.y[i], high)), r: 2.6 })));
     }
     groups.forEach((group, k) => {

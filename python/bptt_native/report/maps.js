@@ -39,8 +39,8 @@ function heatMap(host, title, caption, spec) {
     const edges = (at) => at.map((c, k) => [k ? (at[k - 1] + c) / 2 : c - 0.5 * (at[1] - c || 1),
       k < at.length - 1 ? (c + at[k + 1]) / 2 : c + 0.5 * (c - at[k - 1] || 1)]);
     const [across, along] = [edges(columns), edges(rows)];
-    const x = { low: across[0][0], high: across[columns.length - 1][1], log: false };
-    const y = { low: along[0][0], high: along[rows.length - 1][1], log: false };
+    const x = { low: across[0][0], high: across[columns.length - 1][1], log: false, whole: true };
+    const y = { low: along[0][0], high: along[rows.length - 1][1], log: false, whole: true };
     x.scale = scaleOf(x.low, x.high, false, area.left, area.right);
     y.scale = spec.downwards ? scaleOf(y.low, y.high, false, area.top, area.bottom)
       : scaleOf(y.low, y.high, false, area.bottom, area.top);
@@ -48,8 +48,9 @@ function heatMap(host, title, caption, spec) {
     const even = columns.every((c, k) => k < 2 || Math.abs(c - columns[k - 1] - columns[1] + columns[0]) < 1e-9);
     const pieces = even ? [[x.low, x.high, values]] : across.map(([a, b], k) => [a, b, [values[k]]]);
     for (const [a, b, part] of pieces) {
+      const overlap = b < x.high ? 0.7 : 0;  // no gap between neighbours
       self.svg.append(el("image", {
-        href: raster(part, low, high, spec.downwards), x: x.scale(a), y: area.top, width: x.scale(b) - x.scale(a),
+        href: raster(part, low, high, spec.downwards), x: x.scale(a), y: area.top, width: x.scale(b) - x.scale(a) + overlap,
         height: area.bottom - area.top, preserveAspectRatio: "none", style: "image-rendering: pixelated",
       }));
     }

@@ -5,6 +5,7 @@ const section = (id) => document.getElementById(id);
 const say = (host, text, kind = "p") => host.append(el(kind, {}, ...prose(text)));
 const missing = (host, text) => host.append(el("p", { class: "soft" }, ...prose(text)));
 const H = "‖∂L/∂hₜ‖";
+const lookOf = (k) => `s${k % 5} d${Math.floor(k / 5) % 5}`;  // the dashes tell the sixth from the first
 const times = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 // Return a text as nodes, so that no line ends within an option such as --csv.
@@ -129,7 +130,7 @@ function flow() {
     series: () => (c ? ["h", "c"] : ["h"]).flatMap((state) => chosen.map((k, i) => ({
       name: `${c ? `${state}, ` : ""}${when(k)}`, look: `${hue(i)} ${state === "c" ? "d1" : "d0"}`, x: f.distance,
       y: layer()[state][k].map((v) => (v === null ? null : 10 ** v)) }))),
-    log: true, floor: 1e-12, x: "distance back (steps)", y: "norm relative to the last step", at: "distance" });
+    log: true, floor: 1e-12, x: "distance back (time steps)", y: "norm relative to the last step", at: "distance" });
   const map = heatMap(box, "The same over training", `Norm ${H} of the states. Above the lines at most 1/e and 1 % are left for good.`, {
     get: () => {
       const values = layer().h;
@@ -140,14 +141,14 @@ function flow() {
         { name: "1/e is left", y: layer().horizon.map((v) => cut(v[0])) },
         { name: "1 % is left", y: layer().horizon.map((v) => cut(v[1])) }] };
     },
-    names: ["updates", "distance back (steps)", "norm relative to the last step"],
-    least: -8, x: "update", y: "distance back (steps)", unit: "norm relative to the last step",
+    names: ["updates", "distance back (time steps)", "norm relative to the last step"],
+    least: -8, x: "update", y: "distance back (time steps)", unit: "norm relative to the last step",
     say: (k, j, v) => `${when(k)}, ${times(f.distance[j], "step")} back: ${v === null ? "no measurable gradient" : `${number(10 ** v)} of the norm`}. `
       + `1/e is left ${reach(layer().horizon[k][0], f.T)}, 1 % ${reach(layer().horizon[k][1], f.T)}.` });
   picked.redraw.push(() => lines.redraw(), () => map.redraw());
   const below = pair(host);
   lineChart(below, "Factor per step back", `Factor of ${H} per step: below 1 the gradient shrinks on its way back, above 1 it grows.`, {
-    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, look: `s${l.layer % 5}`, x: f.steps, y: l.growth, dots: f.steps.length < 60 })),
+    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, look: lookOf(l.layer), x: f.steps, y: l.growth, dots: f.steps.length < 60 })),
     references: [{ y: 1, name: "unchanged" }], x: "update", y: "factor per step", at: "update" });
   radii(below, f);
   gates(host, f);
@@ -159,7 +160,7 @@ const reach = (steps, whole) => (steps === null ? `over all ${whole} steps` : `$
 function radii(host, f) {
   if (!f.layers.some((l) => l.radius.some((v) => good(v)))) return;
   lineChart(host, "Spectral radius of Wₕₕ", "Of the recurrent matrix; for LSTM and GRU, of the candidate state's block.", {
-    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, look: `s${l.layer % 5}`, x: f.steps, y: l.radius, dots: f.steps.length < 60 })),
+    series: f.layers.map((l) => ({ name: `layer ${l.layer + 1}`, look: lookOf(l.layer), x: f.steps, y: l.radius, dots: f.steps.length < 60 })),
     references: [{ y: 1, name: "unit circle" }], x: "update", y: "spectral radius", at: "update" });
 }
 
@@ -171,7 +172,7 @@ function gates(host, f) {
   const box = pair(host);
   const kind = names.length > 1 ? "gates" : "states";
   const layer = f.layers.length > 1 ? ` of layer ${top.layer + 1}` : "";
-  const series = (values) => names.map((n, k) => ({ name: GATES[n] || n, look: `s${k % 5}`, x: f.steps, y: values[n] }));
+  const series = (values) => names.map((n, k) => ({ name: GATES[n] || n, look: lookOf(k), x: f.steps, y: values[n] }));
   lineChart(box, `Mean of the ${kind}`, `Mean over units, samples and steps${layer}.`, {
     series: series(top.activity), x: "update", y: "mean", at: "update" });
   if (!names.some((n) => top.saturation[n].some((v) => v > 0))) {
@@ -196,9 +197,9 @@ function clipping() {
   const box = pair(host);
   lineChart(box, "Norm of the gradient", `Global norm over all parameters.${each}${clipped ? " Where nothing is clipped, the lines coincide." : ""}`,
     { series, references, log: true, x: "update", y: "norm", at: "update" });
-  lineChart(box, "Running quantiles of the norm", `Before clipping, over the last ${times(clip.window, "update")}.`, {
+  if (clip.steps.length >= 10) lineChart(box, "Running quantiles of the norm", `Before clipping, over the last ${times(clip.window, "update")}.`, {
     series: clip.quantiles.map((q, k) => ({ name: q.name, look: `s0 d${k}`, x: clip.steps, y: q.values })), references, log: true, x: "update", y: "norm", at: "update" });
-  if (clipped) {
+  if (new Set(clip.share).size > 1) {
     lineChart(box, "Clipped updates", `Share of the last ${times(clip.window, "update")}.`, {
       series: [{ name: "clipped", look: "s1", x: clip.steps, y: clip.share }], range: [0, 1], x: "update", y: "share", at: "update" });
   }
@@ -227,7 +228,7 @@ function spectrum() {
   const found = DATA.memory ? DATA.memory.exponents : [];
   if (found.length) {
     lineChart(box, "Lyapunov spectrum", "The largest exponents of the trained states, including cell states, along the sequence of the next section. Below 0 small changes and gradients shrink, above 0 they grow.", {
-      series: found.map((l, k) => ({ name: l.name, look: `s${k % 5}`, x: l.values.map((_, i) => i + 1), y: l.values })),
+      series: found.map((l, k) => ({ name: l.name, look: lookOf(k), x: l.values.map((_, i) => i + 1), y: l.values })),
       references: [{ y: 0, name: "unchanged" }], x: "exponent, in descending order", y: "nats per step", at: "exponent" });
   }
   return undefined;
@@ -239,7 +240,7 @@ function memory() {
   if (!m) return missing(host, DATA.memory_missing);
   if (m.kind === "labels") {
     lineChart(host, "Dependence of labels on steps", "Norm of the derivative of the most likely class's output with respect to the input of each step, for the first sequences of the table.",
-      { series: m.series.map((s, k) => ({ ...s, look: `s${k % 5}` })), log: true, x: "from: input (step)", y: "norm of the derivative", at: "step" });
+      { series: m.series.map((s, k) => ({ ...s, look: lookOf(k) })), log: true, x: "from: time step s of the input", y: "‖∂y/∂xₛ‖", at: "step" });
     return undefined;
   }
   say(host, m.kind === "text"
@@ -252,8 +253,8 @@ function memory() {
   const name = (k) => (m.kind === "text" ? ` (${nameOf(m.cells[k])})` : "");
   heatMap(host, "All pairs of steps", "Strength ‖∂yₜ/∂xₛ‖: each row is an output yₜ (to), each column an input xₛ (from). On the diagonal both are of the same step.", {
     get: () => ({ columns: steps, values, rows: steps }), downwards: true, square: true, least: Math.max(-30, extent(values.flat())[1] - 6),
-    names: ["from: input (step)", "to: output (step)", "norm of the derivative"], x: "from: input (step)", y: "to: output (step)",
-    unit: "norm of the derivative", height: (width) => Math.min(width, 520) + 40,
+    names: ["from: time step s of the input", "to: time step t of the output", "‖∂yₜ/∂xₛ‖"], x: "from: time step s of the input", y: "to: time step t of the output",
+    unit: "‖∂yₜ/∂xₛ‖", height: (width) => Math.min(width, 520) + 40,
     say: (s, t, v) => `to output ${t + 1}${m.kind === "text" ? name(t + 1) : ""} from input ${s + 1}${name(s)}: ${v === null ? "none" : number(10 ** v)}` });
   return undefined;
 }
@@ -276,6 +277,7 @@ function outputs() {
     const box = table("Sequences of the test part by their label (row) and the predicted label (column); recall is the share of a label that is predicted.",
       ["", ...classes, "recall"], rows);
     box.querySelectorAll("tbody tr").forEach((row, k) => row.children[k + 1].classList.add("right"));
+    box.querySelectorAll("td").forEach((cell) => cell.textContent === "0" && cell.classList.add("soft"));
     host.append(box);
   }
   if (!r.samples.length && !r.forecast && !r.confusion) missing(host, r.missing);
