@@ -332,3 +332,18 @@ def test_refusals(text_run, tmp_path, capsys, monkeypatch, args, error):
     assert error in err
     assert err.count("\n") == 1
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_options_are_shown_where_they_are_not_at_their_defaults(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((5, 20, 3)).astype(np.float32), rng.integers(0, 4, 20)
+    model = bn.Model("gru", input_size=3, hidden_size=6, output_size=4, targets="last",
+                     init=bn.Init("orthogonal", gain=0.5), class_weights=[1, 2, 3, 4.5],
+                     betas=(0.8, 0.999), label_smoothing=0.1)  # fmt: skip
+    fit(model, x, y, steps=2, out=tmp_path)
+    shown = {name: value for g in collect(tmp_path)["facts"] for _, name, value in g["rows"]}
+    assert shown["init"] == "orthogonal, gain 0.5"
+    assert shown["class_weights"] == "1, 2, 3, 4.5"
+    assert shown["betas"] == "0.8, 0.999"
+    assert shown["label_smoothing"] == "0.1"
+    assert not {"eps", "weight_decay", "dropout", "bidirectional", "truncation"} & set(shown)

@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from ..models.model import Model
 from ..nn.cells import LAYERS
+from ..options.init import Init
 from ..options.table import ARGUMENTS
 from ..runtime.documents import OBJECT, Missing, judge, parse
 from ..training.metadata import PLACE
@@ -18,7 +21,7 @@ _ALWAYS = {"cell", "input_size", "hidden_size", "num_layers", "output_size", "lo
 _OF_TRAINING = {
     "loss", "targets", "reduction", "clip_norm", "clip_tensor_norm", "clip_value", "clip_step",
     "clip_step_norm", "label_smoothing", "ignore_index", "huber_delta", "class_weights",
-    "truncation", "omega", "nonfinite",
+    "truncation", "omega", "nonfinite", "weight_l1", "weight_l2",
 }  # fmt: skip
 _OTHER_WORDS = {
     "betas": "decays of the first and the second moment",
@@ -102,6 +105,11 @@ def facts(
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Init):
+        others = {k: v for k, v in value._asdict().items() if v != Init._field_defaults.get(k)}
+        return ", ".join([value.weights, *(f"{k} {v:g}" for k, v in others.items() if k != "weights")])
     if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value))[:1000]
     if isinstance(value, bool):
@@ -132,7 +140,7 @@ def _of_model(model: Model, training: bool) -> list[Row]:
         option = ARGUMENTS.get(name)
         if option is None or training != (option.group == "optimizer" or name in _OF_TRAINING):
             continue
-        if value is None or (name not in _ALWAYS and value == usual.get(name)):
+        if value is None or (name not in _ALWAYS and np.array_equal(value, usual[name])):
             continue
         shown = cell_name(model) if name == "cell" else _shown(value)
         rows.append([_OTHER_WORDS.get(name, option.doc), name, shown])
