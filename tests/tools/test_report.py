@@ -347,3 +347,14 @@ def test_options_are_shown_where_they_are_not_at_their_defaults(tmp_path):
     assert shown["betas"] == "0.8, 0.999"
     assert shown["label_smoothing"] == "0.1"
     assert not {"eps", "weight_decay", "dropout", "bidirectional", "truncation"} & set(shown)
+
+
+def test_a_generated_text_is_no_row_of_blanks(tmp_path):
+    text = ("word" + " " * 12) * 60
+    options = TextOptions(hidden=8, embedding=None, seq_len=10, batch=4, steps=40)
+    TextTrainer(text, options).fit(tmp_path)
+    for length in (2, 30):
+        shown = collect(tmp_path, length=length)["memory"]["cells"]
+        assert len(shown) == length
+        assert not shown[0].isspace()
+    assert shown == collect(tmp_path, length=30)["memory"]["cells"]

@@ -39,7 +39,7 @@ MISSING = {
     "text": "The weights are not finite, so there is nothing to show.",
     "forecast": "The run's folder does not contain the table. Name it with --csv.",
 }  # fmt: skip
-PRIME, TEMPERATURES = "\n", (0.4, 0.7, 1.0)
+PRIME, TEMPERATURES, LINES = "\n", (0.4, 0.7, 1.0), 8
 
 
 def collect(
@@ -180,15 +180,21 @@ def _samples(model: Model, vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 
 def _line(model: Model, vocabulary: Vocabulary, text: str | None, length: int) -> str:
-    if text is None:  # the part with the fewest blanks that begins a word
-        prime = _prime(vocabulary)
-        text = prime + "".join(sample(model, vocabulary, prime, 4 * length, 0.5))
-        begins = [k for k in range(len(text) - length) if k == 0 or text[k - 1].isspace()]
-        first = min(begins, key=lambda k: sum(c.isspace() for c in text[k : k + length]))
-        return text[first : first + length]
+    if text is None:
+        return _fewest_blanks(model, vocabulary, length)
     if len(text) < 2:
         raise ValueError(message("report", "text", "at least two characters", repr(text)))
     return text[:length]
+
+
+def _fewest_blanks(model: Model, vocabulary: Vocabulary, length: int) -> str:
+    """Return the one of several generated texts that has the fewest blanks."""
+    prime, texts = _prime(vocabulary), []
+    for seed in range(LINES):
+        whole = prime + "".join(sample(model, vocabulary, prime, 2 * length, 0.5, seed))
+        begin = min(len(whole) - len(whole.lstrip()), len(whole) - length)
+        texts.append(whole[begin : begin + length])
+    return min(texts, key=lambda text: sum(c.isspace() for c in text))
 
 
 def _forecast(path: Path) -> dict[str, Any]:

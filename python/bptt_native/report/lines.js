@@ -31,9 +31,10 @@ function coinciding(series) {
 // apart, and a leader joins each to its line.
 function endLabels(svg, area, items, height) {
   const wide = area.room - 30;
-  const most = Math.max(1, Math.min(6, Math.floor(height / items.length / (LINE + 1))));
+  const top = Math.max(0, area.top - 8);  // below the label of the axis
+  const most = Math.max(1, Math.min(6, Math.floor((height - top) / items.length / (LINE + 1))));
   const labels = items.map((item) => ({ ...item, lines: wrapped(item.text, wide, most) })).sort((a, b) => a.y - b.y);
-  let least = 0;
+  let least = top;
   for (const label of labels) {
     label.tall = label.lines.length * LINE;
     label.at = Math.max(label.y - label.tall / 2, least);
@@ -41,7 +42,7 @@ function endLabels(svg, area, items, height) {
   }
   let end = height;
   for (const label of [...labels].reverse()) {
-    label.at = Math.max(0, Math.min(label.at, end - label.tall));
+    label.at = Math.max(top, Math.min(label.at, end - label.tall));
     end = label.at - 2;
   }
   for (const { x, y, at, tall, lines, marks } of labels) {

@@ -108,8 +108,9 @@ def _shown(value: object) -> str:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, Init):
-        others = {k: v for k, v in value._asdict().items() if v != Init._field_defaults.get(k)}
-        return ", ".join([value.weights, *(f"{k} {v:g}" for k, v in others.items() if k != "weights")])
+        usual = Init(value.weights)
+        others = [f"{k} {v:g}" for k, v in value._asdict().items() if v != getattr(usual, k)]
+        return ", ".join([value.weights, *others])
     if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value))[:1000]
     if isinstance(value, bool):
