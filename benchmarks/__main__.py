@@ -72,6 +72,10 @@ def arguments(given: list[str]) -> argparse.Namespace:
         help="connectivity and Lyapunov spectra, ours and torch, and the cost of flow=True",
     )  # fmt: skip
     parser.add_argument(
+        "--fixed-points", action="store_true",
+        help="the search for fixed points of a trained GRU, ours and torch",
+    )  # fmt: skip
+    parser.add_argument(
         "--phases", action="store_true",
         help="only ours: the phases of training steps and the least times of their products, as a "
         "table for docs/speed.md",
@@ -139,6 +143,10 @@ def main(given: list[str]) -> int:
         import diagnostics
 
         return diagnostics.run(options)
+    if options.fixed_points:
+        import fixed_points
+
+        return fixed_points.run(options)
     if options.phases:
         import phases
 
