@@ -132,9 +132,19 @@ class Torch:
         return h.numpy()
 
 
+def others(states: np.ndarray, points: np.ndarray) -> int:
+    """Return the number of different places in the result of a search that are no such points."""
+    left = states[[bool((np.linalg.norm(points - h, axis=1) >= NEAR).all()) for h in states]]
+    count = 0
+    while len(left):
+        left = left[np.linalg.norm(left - left[0], axis=1) >= NEAR]
+        count += 1
+    return count
+
+
 def ends_of(search: Torch, points: np.ndarray) -> dict[str, int]:
     """Return the iterations after which Adam has come to each of its ends."""
-    ends = {"until all are found": 0, "until q < 1e-12 at all": 0, "until it ends": 0}
+    ends = {"until all are found": 0, "until q < 1e-12": 0, "until it ends": 0}
 
     def watch(iteration: int, h: np.ndarray, q: np.ndarray) -> None:
         ends["until it ends"] = iteration + 1
@@ -180,8 +190,10 @@ def run(options: argparse.Namespace) -> int:
     else:
         print("no comparison with torch, which is not installed or not among --peers")
     for name, search in searches.items():
-        missed = int((distances(search(), points.states) >= NEAR).sum())
-        print(f"  {name:42} finds {len(points) - missed} of {len(points)} points", flush=True)
+        states = search()
+        found = int((distances(states, points.states) < NEAR).sum())
+        print(f"  {name:42} finds {found} of {len(points)} points, and its starts end at "
+              f"{others(states, points.states)} other places", flush=True)  # fmt: skip
     times: dict[str, list[float]] = {name: [] for name in searches}
     names = list(searches)
     for _ in range(min(options.rounds, 3)):

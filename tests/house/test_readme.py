@@ -15,7 +15,7 @@ PAGES = ["README.md", *DOCS, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 EXAMPLES = {
     "README.md": (5, "model.safetensors"),
     "docs/cells.md": (2, None),
-    "docs/gradients.md": (1, None),
+    "docs/gradients.md": (2, "fixed-points.png"),
     "docs/report.md": (3, "runs/seen/gates.png"),
     "docs/training.md": (4, "runs/stopped/model.safetensors"),
 }

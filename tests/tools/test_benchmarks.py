@@ -22,6 +22,7 @@ FOLDER = ROOT / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 
 import compare  # noqa: E402
+import fixed_points  # noqa: E402
 import guard  # noqa: E402
 import peers  # noqa: E402
 import phases  # noqa: E402
@@ -411,6 +412,34 @@ def test_diagnostics_without_torch() -> None:
     found = re.findall(r"tiny +(\w+) +([\d.]+) \(.* x([\d.]+) \(.*, 5 pairs", done.stdout)
     assert [cell for cell, _, _ in found] == ["rnn", "lstm", "gru"]
     assert all(float(ms) > 0 and 0.2 < float(ratio) < 5 for _, ms, ratio in found)
+
+
+def test_the_searches_for_fixed_points_agree() -> None:
+    """The points of each search, ours and those with torch, are points of the other ones."""
+    pytest.importorskip("torch")
+    net = bn.Model("gru", input_size=3, hidden_size=fixed_points.UNITS, output_size=3, seed=1)
+    weight = net.state_dict()["rnn.weight_hh_l0"].copy()
+    weight[2 * fixed_points.UNITS :] += 6 / fixed_points.UNITS  # h = n has three solutions
+    net.load_state_dict({**net.state_dict(), "rnn.weight_hh_l0": weight})
+    starts = np.random.default_rng(0).uniform(-1, 1, (40, 1)) * np.ones((1, fixed_points.UNITS))
+    search = fixed_points.Torch(net, starts)
+    ours = bn.diagnostics.fixed_points(net, starts=starts, slow=0.0).states
+    assert len(ours) == 3
+    again = fixed_points.Torch(net, ours).newton()
+    assert np.abs(again - ours).max() < 1e-9
+    assert fixed_points.distances(search.newton(), ours).max() < 1e-9
+    assert fixed_points.distances(search.adam(700), ours).max() < fixed_points.NEAR
+
+
+@pytest.mark.long
+def test_fixed_points_without_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER), "--fixed-points", "--peers", "numpy", "--rounds", "1"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no comparison with torch" in done.stdout
+    assert re.search(r"finds (\d+) of \1 points, and its starts end at 0 other places", done.stdout)
 
 
 def test_a_wrong_environment_is_refused() -> None:

@@ -78,3 +78,13 @@ def test_a_missing_package_is_named(name, package, monkeypatch):
         monkeypatch.setattr(module, "find_spec", lambda _: None)
     with pytest.raises(SystemExit, match="pip install"):
         module.load("TRAIN") if name == "japanese_vowels" else module.load()
+
+
+def test_flip_flop():
+    needs("matplotlib")
+    flip_flop = example("flip_flop")
+    points, _ = flip_flop.search(flip_flop.train(hidden=32, epochs=16, sequences=1024))
+    assert points.stable.sum() == 8
+    signs = np.sign(points.outputs[points.stable])
+    assert len({tuple(row) for row in signs}) == 8, "each memory is a stable point"
+    assert (points.unstable == 1).sum() >= 12, "one saddle or more on each edge of the cube"
