@@ -414,6 +414,7 @@ def test_diagnostics_without_torch() -> None:
     assert all(float(ms) > 0 and 0.2 < float(ratio) < 5 for _, ms, ratio in found)
 
 
+@pytest.mark.long
 def test_the_searches_for_fixed_points_agree() -> None:
     """The points of each search, ours and those with torch, are points of the other ones."""
     pytest.importorskip("torch")
