@@ -354,7 +354,7 @@ def _draw_held_out(ax: Any, rows: Sequence[Row]) -> None:
                     ha="left" if side > 0 else "right", fontsize=NOTE, color=INK)  # fmt: skip
     by_norm = [_held_out(_task_runs(rows, way)) for way in TASK if way[0] == "norm"]
     won, seeds = max(sum(v < SOLVED for v in found) for found in by_norm), len(by_norm[0])
-    title = f"By norm, {won} of {seeds} seeds solve it"
+    title = f"Clipped by norm,\n{won} of {seeds} seeds solve it"
     dress(ax, title, "squared error on held-out sequences", "")
 
 

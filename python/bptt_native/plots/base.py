@@ -198,20 +198,29 @@ def wrapped(text: str, inches: float, size: float, weight: str = "normal") -> st
 
     font, measure = FontProperties(size=size, weight=weight), TextToPath()
 
-    def fits(line: str) -> bool:
+    def width(line: str) -> float:
         math = "$" in line and line.count("$") % 2 == 0
-        return bool(measure.get_text_width_height_descent(line, font, math)[0] <= 72 * inches)
+        return float(measure.get_text_width_height_descent(line, font, math)[0])
 
-    lines: list[str] = []
-    for part in text.split("\n"):
-        lines.append("")
-        for word in re.findall(r"(?:\$[^$]*\$|\S)+", part):
+    def broken(line: str, points: float) -> list[str]:
+        lines = [""]
+        for word in re.findall(r"(?:\$[^$]*\$|\S)+", line):
             longer = f"{lines[-1]} {word}".strip()
-            if lines[-1] and not fits(longer):
+            if lines[-1] and width(longer) > points:
                 lines.append(word)
             else:
                 lines[-1] = longer
-    return "\n".join(lines)
+        return lines
+
+    result: list[str] = []
+    for line in text.split("\n"):
+        lines = broken(line, 72 * inches)
+        for share in np.arange(1, 0.5, -0.05) if len(lines) > 1 else ():  # lines of like lengths
+            shorter = broken(line, 72 * inches * share)
+            if len(shorter) == len(lines):
+                lines = shorter
+        result += lines
+    return "\n".join(result)
 
 
 def log_axis(ax: "Axes", name: str = "y") -> None:
