@@ -165,7 +165,7 @@ def check_tables(forecast, labels, said):
 
 def history_row(step, **values):
     usual = dict.fromkeys(HistoryRow.__dataclass_fields__, 0.0)
-    return HistoryRow(**(usual | {"step": step, "valid_accuracy": None} | values))
+    return HistoryRow(**(usual | {"step": step, "valid_accuracy": None, "metrics": {}} | values))
 
 
 def result_of(rows, kind="arrays", found=None, origin=None, **options):
@@ -358,3 +358,30 @@ def test_a_generated_text_is_no_row_of_blanks(tmp_path):
         assert len(shown) == length
         assert not shown[0].isspace()
     assert shown == collect(tmp_path, length=30)["memory"]["cells"]
+
+
+def test_metrics_by_name_are_shown(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((8, 40, 3)).astype(np.float32), rng.integers(0, 3, 40)
+    model = bn.Model("gru", input_size=3, hidden_size=8, output_size=3, targets="last", lr=0.03)
+    ran = fit(model, x, y, epochs=9, validation_split=0.25, metrics=["f1", "accuracy"],
+              early_stopping=EarlyStopping(9, monitor="f1"), out=tmp_path)  # fmt: skip
+    measured = measurements(ran.rows)
+    values = [row.metrics["f1"] for row in measured]
+    best = measured[int(np.argmax(values))]
+    assert ran.restored == best.step
+    data = collect(tmp_path)
+    (table,) = data["result"]["tables"]
+    assert table["columns"] == ["", "loss", "accuracy", "f1"]
+    assert table["rows"][0] == [
+        f"GRU after {best.step} update{'s' * (best.step != 1)} (restored)",
+        f"{best.valid_loss:.4g}", f"{100 * best.valid_accuracy:.1f}\u00a0%",
+        f"{best.metrics['f1']:.4g}",
+    ]  # fmt: skip
+    (curve,) = data["history"]["metrics"]
+    assert (curve["name"], curve["x"]) == ("f1", [row.step for row in measured])
+    np.testing.assert_allclose(curve["y"], values, rtol=1e-4)
+    shown = {name: value for g in data["facts"] for _, name, value in g["rows"]}
+    assert shown["metrics"] == "f1, accuracy"
+    assert shown["monitor"] == "f1"
+    assert shown["valid_fraction"] == "0.25"

@@ -12,6 +12,7 @@ from ..training.history import HistoryRow, Unit, columns
 
 Floats = npt.NDArray[np.float64]
 POINTS, LOOKS, ROWS = 600, 80, 120  # limits: points of a curve, columns and rows of a heat map
+METRICS = 8  # limit of the metrics that are shown
 
 
 def rounded(value: Any, digits: int = 5) -> float | None:
@@ -46,12 +47,23 @@ def curves(rows: Sequence[HistoryRow], unit: Unit) -> dict[str, Any]:
         "loss": _each(loss, parts, np.mean), "loss_low": _each(loss, parts, np.min),
         "loss_high": _each(loss, parts, np.max), "valid": held,
         "accuracy": [[s, rounded(a)] for s, _, a in measured if a is not None],
+        "metrics": _metrics([row for row in rows if row.valid_loss is not None]),
         "positive": min(losses, default=1.0) > 0,
         "norm": _each(norm, parts, np.median), "norm_low": _each(norm, parts, np.min),
         "norm_high": _each(norm, parts, np.max), "after": _each(after, parts, np.median),
         "angle": _each(np.degrees(steps["clip_angle"]), parts, np.median),
         "lr": _each(steps["lr"], parts, np.mean),
     }  # fmt: skip
+
+
+def _metrics(rows: Sequence[HistoryRow]) -> list[dict[str, Any]]:
+    """Return the measurements of metrics that were named, without the accuracy."""
+    names = [name for name in (rows[-1].metrics if rows else ()) if name != "accuracy"]
+    return [
+        {"name": name, "x": [row.step for row in rows],
+         "y": rounded_all([row.metrics.get(name, math.nan) for row in rows])}
+        for name in names[:METRICS]
+    ]  # fmt: skip
 
 
 def _each(values: Floats, parts: Sequence[slice], statistic: Any) -> list[float | None]:

@@ -10,6 +10,7 @@ from ..training.gradient_record import GradientRecord
 from ..training.history import HistoryRow, Unit
 from ..training.provenance import Provenance
 from ..training.schedules import EarlyStopping
+from .figures import METRICS
 from .parameters import cell_name
 
 Table = dict[str, Any]
@@ -26,11 +27,10 @@ def restored(model: Model, rows: Sequence[HistoryRow], progress: dict[str, Any])
         return None
     try:
         rule = EarlyStopping(**progress["fit"]["early_stopping"])
+        measured = measurements(rows)
     except (KeyError, TypeError, ValueError):
         return None
-    measured = measurements(rows)
-    values = [getattr(row, f"valid_{rule.monitor}") for row in measured]
-    best = rule.best([math.nan if value is None else value for value in values])
+    best = rule.best([_measurement(row, rule.monitor) for row in measured])
     return None if best is None else measured[best].step
 
 
@@ -131,12 +131,13 @@ def _held_out(
               and math.isfinite(row.valid_loss)]  # fmt: skip
     best = min(finite, key=_loss, default=None)
     accuracy = last.valid_accuracy is not None
-    rows = [_measured(f"{name} after {plural(last.step, 'update')}", last, unit, accuracy)]
+    others = [metric for metric in last.metrics if metric != "accuracy"][:METRICS]
+    rows = [_measured(f"{name} after {plural(last.step, 'update')}", last, unit, accuracy, others)]
     if again is not None:
         rows[0][0] += " (restored)"
     if best is not None and best.step != last.step:
         who = f"{name} at its best, after {plural(best.step, 'update')}"
-        rows.append(_measured(who, best, unit, accuracy))
+        rows.append(_measured(who, best, unit, accuracy, others))
     own = len(rows)
     if kind == "text":
         rows += [[who, number(value)] for who, value in _baselines(origin, None).items()]
@@ -151,8 +152,8 @@ def _held_out(
     were = "was" if kind == "text" else "were"
     return {
         "headline": headline, "own": own, "rows": rows,
-        "caption": f"Loss ({unit.name}) on {where}, which {were} not trained on. Lower is better.",
-        "columns": ["", "loss", *["accuracy"] * accuracy],
+        "caption": f"Loss ({unit.name}; lower is better) on {where}, which {were} not trained on.",
+        "columns": ["", "loss", *["accuracy"] * accuracy, *others],
     }  # fmt: skip
 
 
@@ -160,8 +161,19 @@ def _loss(row: HistoryRow) -> float:
     return math.nan if row.valid_loss is None else row.valid_loss
 
 
-def _measured(who: str, row: HistoryRow, unit: Unit, accuracy: bool) -> list[str]:
-    return [who, number(_loss(row) * unit.factor), *[percent(row.valid_accuracy)] * accuracy]
+def _measurement(row: HistoryRow, name: str) -> float:
+    """Return a measurement on the held-out data by the name of its metric; NaN if it is missing."""
+    known = {"loss": row.valid_loss, "accuracy": row.valid_accuracy, **row.metrics}
+    value = known.get(name)
+    return math.nan if value is None else value
+
+
+def _measured(
+    who: str, row: HistoryRow, unit: Unit, accuracy: bool, others: Sequence[str]
+) -> list[str]:  # fmt: skip
+    loss = number(_loss(row) * unit.factor)
+    further = [number(_measurement(row, name)) for name in others]
+    return [who, loss, *[percent(row.valid_accuracy)] * accuracy, *further]
 
 
 def percent(share: float | None) -> str:

@@ -85,6 +85,10 @@ function training() {
       series: [{ name: "held-out data", look: "s1", x: h.accuracy.map((p) => p[0]), y: h.accuracy.map((p) => p[1]), dots: h.accuracy.length < 60 }],
       range: [0, 1], x: "update", y: "accuracy", at: "update" });
   }
+  for (const { name, x, y } of h.metrics) {
+    lineChart(box, `Metric: ${name}`, "On the held-out data.",
+      { series: [{ name, look: "s1", x, y, dots: x.length < 60 }], x: "update", y: name, at: "update" });
+  }
   const [low, high] = extent(h.lr, false);
   if (high > low) {
     lineChart(box, "Learning rate", "As the schedule set it.",

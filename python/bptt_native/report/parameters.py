@@ -36,8 +36,10 @@ _TRAINING = {
     "valid_fraction": "share of the data that is held out",
     "patience": "early stopping: measurements without progress",
     "min_delta": "early stopping: smallest progress", "monitor": "early stopping: measurement",
+    "metrics": "metrics on the held-out data",
 }  # fmt: skip
-_ALIASES = {"batch_size": "batch", "window": "seq_len", "every": "decay_every"}
+_ALIASES = {"batch_size": "batch", "window": "seq_len", "every": "decay_every",
+            "validation_split": "valid_fraction"}  # fmt: skip
 _DATA = {
     "target": "column to forecast", "features": "columns that the model reads",
     "horizon": "rows to look ahead", "test_from": "first row of the test part",
@@ -168,6 +170,7 @@ def _of_training(progress: dict[str, Any], options: dict[str, Any]) -> list[Row]
         values = rule.values() if isinstance(rule, dict) else []
         parts = [{"schedule": _shown(list(values))} if values else {}]
     stopping = fit.get("early_stopping")
+    parts += [{"metrics": list(fit["metrics"])} if isinstance(fit.get("metrics"), dict) else {}]
     parts += [fit, stopping if isinstance(stopping, dict) else {}]
     for part in parts:
         for name, value in part.items():
@@ -177,7 +180,7 @@ def _of_training(progress: dict[str, Any], options: dict[str, Any]) -> list[Row]
     hidden = {"decay", "decay_every", "decay_patience"} - decays
     if found.get("patience") is None:
         hidden |= {"min_delta", "monitor"}
-    idle = {"accumulate": 1, "warmup": 0, "valid_fraction": 0.0}
+    idle = {"accumulate": 1, "warmup": 0, "valid_fraction": 0.0, "metrics": []}
     return [
         [label, name, _shown(found[name])] for name, label in _TRAINING.items()
         if name not in hidden and found.get(name) not in (None, idle.get(name))
