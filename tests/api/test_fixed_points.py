@@ -246,6 +246,14 @@ def test_a_slow_point_is_a_minimum_of_the_speed() -> None:
     assert fixed.fast == points.counts[1] == (fixed.labels == -1).sum()
 
 
+def test_a_kink_is_no_slow_point() -> None:
+    """The speed of h -> relu(3 h + 0.01) is least at the kink; its gradient is 0 nowhere."""
+    net = set_to(bn.RNN(1, 1, nonlinearity="relu", dtype="float64"), weight_hh=3.0, bias_ih=1e-2)
+    points = diagnostics.fixed_points(net, starts=[[-1.0], [0.5], [2.0]])
+    assert len(points) == 0
+    assert points.unfinished == 3
+
+
 def test_a_line_of_points_is_neutral() -> None:
     net = set_to(
         bn.RNN(1, 2, nonlinearity="identity", dtype="float64"), weight_hh=np.diag([1, 0.5])

@@ -20,7 +20,8 @@ from .step_map import StepMap, diagonals
 BLOCK = 2**18  # elements of Jacobians that are computed at a time, so that they stay in the cache
 FIRST, MOST = 0.01, 1e15  # mu at the start, and at most
 EPSILON, TINY = 2.0**-52, 2.0**-1022
-STILL = 1e-8  # at a minimum steps are below this fraction of the state's norm, or of 1
+STILL = 1e-8  # iterations end with steps below this fraction of the state's norm, or of 1
+FLAT = 1e-5  # at a minimum |R^T r| is below this fraction of |r|; at a kink of a ReLU it is not
 
 
 class Minima(NamedTuple):
@@ -31,7 +32,7 @@ class Minima(NamedTuple):
     states : float64 [N, S]
     q : float64 [N]
     reached : bool [N]
-        Whether a minimum is reached: q is within the tolerance, or hardly falls by tiny steps.
+        Whether a minimum is reached: q is within the tolerance, or its gradient is almost 0.
     iterations : int64 [N]
         Number of steps that were computed.
     """
@@ -74,6 +75,7 @@ def minimise(step: StepMap, starts: Norms, tolerance: float, iterations: int) ->
     with np.errstate(over="ignore", invalid="ignore"):
         q = speeds(step(states) - states)
     reached, taken = is_fixed(states, q, tolerance), np.zeros(len(states), np.int64)
+    ended = reached.copy()
     mu, factor = np.full(len(states), FIRST), np.full(len(states), 2.0)
     active = np.flatnonzero(~reached & np.isfinite(q))
     while len(active) and taken[active[0]] < iterations:
@@ -95,9 +97,11 @@ def minimise(step: StepMap, starts: Norms, tolerance: float, iterations: int) ->
             factor[worse] = np.minimum(2 * factor[worse], MOST)
             size = np.maximum(1.0, safe_norm(states[block], 1))
             still = (safe_norm(shift, 1) <= STILL * size) & (q[block] > 0.25 * q_before)
-            reached[block] = still | is_fixed(states[block], q[block], tolerance)
+            flat = safe_norm(gradient, 1) <= FLAT * np.sqrt(2 * q_before)
+            reached[block] = (still & flat) | is_fixed(states[block], q[block], tolerance)
+            ended[block] = still | reached[block]
             taken[block] += 1
-        active = active[~reached[active]]
+        active = active[~ended[active]]
     return Minima(states, q, reached, taken)
 
 

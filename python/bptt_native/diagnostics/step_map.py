@@ -126,12 +126,13 @@ class StepMap:
         (W,), p = self.weights, self.params
         bias = p["bias_ih_l0"] + p["bias_hh_l0"] if "bias_ih_l0" in p else 0.0
         a = h @ W.T + (p["weight_ih_l0"] @ self.x + bias)
-        name, alpha = str(setting(self.layer, "nonlinearity")), setting(self.layer, "alpha")
+        name = str(setting(self.layer, "nonlinearity"))
+        alpha = np.asarray(setting(self.layer, "alpha"), np.float64)
         if told_by_value(OPTIONS["nonlinearity"].choices[name]):
             a = _core.map_function(name, a).reshape(a.shape)
         slope = _core.map_function(f"{name}'", a).reshape(a.shape)
         np.multiply((alpha * slope)[:, :, None], W, out=J)
-        diagonals(J)[:] += 1 - np.asarray(alpha)
+        diagonals(J)[:] += 1 - alpha
 
     def _mingru(self, J: Norms, h: Norms, state: Any, gates: dict[str, Array]) -> None:
         """Write diag(1 - z)."""
