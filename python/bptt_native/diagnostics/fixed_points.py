@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .._core import Tape
 from ..arguments.arrays import convert
+from ..arguments.display import Shown, Table, View, counted
 from ..arguments.values import Array, describe, integer, message, number, refuse_type
 from ..nn.layer import Layer
 from ..nn.network import Network
@@ -20,13 +21,12 @@ from .step_map import StepMap
 
 NEUTRAL = 1e-6  # a mode whose eigenvalue's modulus is this close to 1 neither grows nor decays
 WARM_UP = (1, 2, 4, 8, 16, 32, 64)  # steps of runs after which their states are starts
-SHOWN = 16  # rows of points that a text shows
 KINDS = ("stable", "neutral", "saddle", "repeller")
 WORDS = {"stable": "stable point", "neutral": "neutral point"}
 
 
 @dataclass(frozen=True, repr=False)
-class FixedPoints:
+class FixedPoints(Shown):
     """Fixed and slow points of a layer with a constant input, and the dynamics near them.
 
     P points are sorted: fixed points before slow ones, then by the number of unstable directions,
@@ -153,9 +153,9 @@ class FixedPoints:
         for kind in KINDS:
             grown = Counter(k for slow, own, k in found if own == kind and not slow)
             if total := grown.total():
-                parts.append(_counted(total, WORDS.get(kind, kind)) + _by_directions(kind, grown))
+                parts.append(counted(total, WORDS.get(kind, kind)) + _by_directions(kind, grown))
         if self.slow.any():
-            parts.append(_counted(int(self.slow.sum()), "slow point"))
+            parts.append(counted(int(self.slow.sum()), "slow point"))
         return ", ".join(parts) or "no fixed or slow points"
 
     def explain(self) -> str:
@@ -177,28 +177,27 @@ class FixedPoints:
         text += f" {led} of {len(self.labels)} starts led to these points"
         return text + "".join(f", {fate}" for fate in fates) + "."
 
-    def __repr__(self) -> str:
-        lines = [f"FixedPoints: {self.verdict}; {len(self.labels)} starts"]
-        if len(self):
-            lines.append(
-                "  point  kind              q  starts  unstable  |eigenvalue|  time constant"
+    def _view(self) -> View:
+        columns = (self.slow, self.q, self.counts, self.unstable, self.time_constants[:, 0])
+        largest = np.abs(self.eigenvalues[:, 0])
+        rows = [
+            (
+                str(k),
+                f"slow {kind}" if slow else kind,
+                f"{q:.1e}",
+                str(count),
+                str(unstable),
+                f"{modulus:.6g}",
+                f"{tau:.4g}",
             )
-        columns = (self.slow, self.q, self.counts, self.unstable)
-        rows = zip(self.kinds, *(column.tolist() for column in columns), strict=True)
-        for k, (kind, slow, q, count, unstable) in enumerate(rows):
-            if k == SHOWN < len(self) - 1:
-                lines.append(f"  ... and {len(self) - k} more")
-                break
-            largest, tau = np.abs(self.eigenvalues[k, 0]), self.time_constants[k, 0]
-            name = f"slow {kind}" if slow else kind
-            lines.append(
-                f"  {k:5}  {name:13} {q:7.1e} {count:6} {unstable:9} {largest:13.6g} {tau:14.4g}"
+            for k, (kind, modulus, slow, q, count, unstable, tau) in enumerate(
+                zip(self.kinds, largest, *columns, strict=True)
             )
-        return "\n".join(lines)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
+        ]
+        header = ("point", "kind", "q", "starts", "unstable", "largest |eigenvalue|",
+                  "time constant")  # fmt: skip
+        return View(f"FixedPoints: {counted(len(self), 'point')}",
+                    (self.explain(), Table(header, rows)))  # fmt: skip
 
 
 def _by_directions(kind: str, grown: Counter[int]) -> str:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..diagnostics import Connectivity, GradientFlow, Spectrum
+from ..diagnostics import Connectivity, FixedPoints, GradientFlow, Spectrum
 from ..training.fit import FitResult
 from ..training.gradient_record import GradientRecord
 from ..training.history import History
 from .base import new_figure
 from .connectivity import plot_connectivity
+from .fixed_points import fixed_points_figure
 from .flow import plot_gradient_flow
 from .spectrum import plot_lyapunov
 from .training import training_figure
@@ -50,6 +51,7 @@ def _record(record: GradientRecord) -> "Figure | None":
 FIGURES: dict[type, Callable[[Any], "Figure | None"]] = {
     Connectivity: lambda found: _one(plot_connectivity, found),
     FitResult: training_figure,
+    FixedPoints: fixed_points_figure,
     GradientFlow: lambda flow: _flows({"": flow}),
     GradientRecord: _record,
     History: training_figure,
