@@ -406,7 +406,7 @@ def test_saddles_are_counted_by_their_unstable_directions() -> None:
         (ValueError, "inputs", "numbers of shape \\[2\\], or None, got", {"inputs": [1.0]}),
         (ValueError, "inputs", "finite numbers", {"inputs": [1.0, np.nan]}),
         (ValueError, "inputs", "an integer from 0 to 1, got 2", {"inputs": 2}),
-        (ValueError, "starts", "states of shape \\[N, 3\\] or \\[T, N, 3\\], got",
+        (ValueError, "starts", "states of shape \\[N, 3\\] or \\[T, N, 3\\], a tape",
          {"starts": np.zeros((4, 2))}),
         (ValueError, "starts", "finite numbers", {"starts": [[0, 0, np.inf]]}),
         (ValueError, "starts", "an integer >= 1, got 0", {"starts": 0}),
@@ -431,5 +431,8 @@ def test_refusals(
 
 
 def test_the_halves_of_a_pair_must_agree() -> None:
+    expected = r"expected states of shape \[N, 6\] or \[T, N, 6\], or a pair \(h, c\), a tape"
+    with pytest.raises(ValueError, match=expected):
+        diagnostics.fixed_points(bn.LSTM(2, 3), starts=np.zeros((5, 2, 3)))
     with pytest.raises(ValueError, match="expected h and c of the same states, got"):
         diagnostics.fixed_points(bn.LSTM(2, 3), starts=(np.zeros((4, 3)), np.zeros((5, 3))))

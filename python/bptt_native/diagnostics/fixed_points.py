@@ -424,7 +424,7 @@ def _starts_of(
     paired = widths[1] > 0 and isinstance(starts, tuple)
     if paired and len(starts) == 2:
         parts = [
-            _array(part, width, where, held, f"{name} of the states")
+            _array(part, width, where, held, f"{name} of states")
             for part, width, name in zip(starts, widths, "hc", strict=True)
         ]
         if parts[0].shape[:-1] != parts[1].shape[:-1]:
@@ -432,7 +432,8 @@ def _starts_of(
             raise ValueError(message(where, "starts", "h and c of the same states", got))
         array = np.concatenate(parts, axis=-1)
     else:
-        array = _array(starts, step.size, where, held, "states")
+        pair = ", or a pair (h, c)" if widths[1] else ""
+        array = _array(starts, step.size, where, held, "states", f"{pair}, a tape or a number")
     if not np.isfinite(array).all():
         raise ValueError(message(where, "starts", "finite numbers", "numbers that are not finite"))
     if array.ndim == 2:
@@ -440,8 +441,10 @@ def _starts_of(
     return _drawn(array.reshape(-1, step.size), count, share, generator, where)
 
 
-def _array(value: Any, width: int, where: str, held: list[object], what: str) -> Array:
-    expected = f"{what} of shape [N, {width}] or [T, N, {width}]"
+def _array(
+    value: Any, width: int, where: str, held: list[object], what: str, others: str = ""
+) -> Array:
+    expected = f"{what} of shape [N, {width}] or [T, N, {width}]{others}"
     forms: dict[str, Sequence[tuple[int | None, ...]]] = {
         "float64": [(None, width), (None, None, width)]
     }

@@ -82,12 +82,12 @@ class StepMap:
         x = np.broadcast_to(self.x, (1, len(states), len(self.x)))
         _, state, tape = self.layer.forward(x, self._parts(states))
         J = np.zeros((len(states), self.size, self.size))
-        if setting(self.layer, "layer_norm"):
+        write = getattr(self, f"_{self.cell}", None)
+        if write is None or setting(self.layer, "layer_norm"):
             for sample in range(len(states)):
                 J[sample] = jacobian(self.layer, tape, 0, sample=sample)
         else:
-            gates = {name: values[0, 0] for name, values in tape.gates().items()}
-            getattr(self, f"_{self.cell}")(J, states, state, gates)
+            write(J, states, state, {name: each[0, 0] for name, each in tape.gates().items()})
         if self.kept is not None:
             J *= (1 - self.kept)[:, None]
             diagonals(J)[:] += self.kept
