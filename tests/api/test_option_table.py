@@ -175,7 +175,7 @@ def test_the_command_line_has_a_flag_for_every_option() -> None:
     flags = {flag for action in train._actions for flag in action.option_strings}
     decided = {  # by the data and the task, or under a name of a run's own
         "input_size", "vocab_size", "output_size", "targets", "reduction", "batch_first",
-        "ignore_index", "class_weights", "hidden_size", "num_layers", "embedding_size",
+        "ignore_index", "class_weights", "alphas", "hidden_size", "num_layers", "embedding_size",
     }  # fmt: skip
     for option in OPTIONS.values():
         assert (f"--{option.file_name.replace('_', '-')}" in flags) == (option.name not in decided)

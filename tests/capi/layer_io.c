@@ -1,8 +1,8 @@
 /* layer_io.c: runs layers forward and backward on cases from a file and writes the results:
  * `layer_io CASES RESULTS`.
  *
- * A case consists of int64 fields and double numbers in the order of the enumerations below,
- * then, in the case's dtype, the flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and
+ * A case consists of int64 fields and double numbers in the order of the enumerations below, double
+ * alphas [H] if their field is set, then, in the case's dtype, the flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and
  * c0, dy [T, N, D*R], dhn and dcn, then int64 lengths [N] and bytes resets [T, N]. c0 and dcn
  * are present for LSTM only; states, lengths and resets only if their field is set. The results
  * begin with the initial parameters of one layer. The result of a case: y, hn, cn, gradients,
@@ -36,6 +36,7 @@ enum {
   PROJ_SIZE,
   COMPUTE,
   LEARN_INITIAL_STATE,
+  ALPHAS,
   LENGTHS,
   RESETS,
   K1,
@@ -87,7 +88,7 @@ static void give(FILE* file, void* values, int64_t count, size_t size) {
   free(values);
 }
 
-static bptt_layer* create(const int64_t* c, const double* v) {
+static bptt_layer* create(const int64_t* c, const double* v, const double* alphas) {
   bptt_layer_options options;
   bptt_layer* layer;
   CHECK(bptt_layer_options_init(&options, sizeof options));
@@ -109,6 +110,7 @@ static bptt_layer* create(const int64_t* c, const double* v) {
   options.compute = (bptt_compute)c[COMPUTE];
   options.learn_initial_state = (int32_t)c[LEARN_INITIAL_STATE];
   options.alpha = v[ALPHA];
+  options.alphas = alphas;
   options.dale = v[DALE];
   options.noise = v[NOISE];
   options.dropout = v[DROPOUT];
@@ -125,7 +127,8 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   const int64_t D = c[BIDIRECTIONAL] ? 2 : 1, R = c[PROJ_SIZE] ? c[PROJ_SIZE] : c[H],
                 walks = c[L] * D, states = walks * c[N] * R, cells = walks * c[N] * c[H],
                 outputs = c[T] * c[N] * D * R, inputs = c[T] * c[N] * c[I];
-  bptt_layer* layer = create(c, v);
+  double* alphas = c[ALPHAS] ? take(in, c[H], sizeof *alphas) : NULL;
+  bptt_layer* layer = create(c, v, alphas);
   bptt_sequence sequence;
   bptt_outputs results;
   bptt_backward backward;
@@ -220,6 +223,7 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   give(out, omega, 1, sizeof(double));
   CHECK(bptt_tape_free(tape));
   CHECK(bptt_layer_free(layer));
+  free(alphas);
   free(flat);
   free(x);
   free(tokens);

@@ -51,6 +51,12 @@ def test_a_c_program_reads_tapes_and_draws(isa, tmp_path):
     assert refusals_of(printed) >= 17
 
 
+def test_a_c_program_gives_each_unit_its_leak(isa, tmp_path):
+    printed = run(build("alphas", tmp_path), BPTT_ISA=isa)
+    assert printed.count("each unit forgets at its rate") == 2
+    assert refusals_of(printed) == 9
+
+
 def test_options_that_exclude_each_other_are_named(tmp_path):
     assert refusals_of(run(build("exclusions", tmp_path))) >= 30
 

@@ -95,7 +95,10 @@ def test_many_random_combinations(seed: int, errors, comparisons) -> None:
         check(option_net(rng, merged(*combination(rng))), errors, comparisons)
 
 
-ARGUMENT = {"chunks": "truncation"}  # the argument of a setting that has another name
+ARGUMENT = {
+    "chunks": "truncation",
+    "alphas": "alpha",
+}  # the argument of a setting that has another name
 
 
 @pytest.mark.parametrize("names", [pair for pair in REFUSED if "mingru" not in pair], ids="+".join)

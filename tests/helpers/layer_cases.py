@@ -16,6 +16,7 @@ from helpers.option_settings import CLIPPED, SETTINGS, combination, merged
 # Fields and numbers of a case that are options of a layer, with their defaults, as in layer_io.c.
 FLAGS = {"bidirectional": 0, "layer_norm": 0, "peephole": 0, "coupled": 0, "reset_before": 0}
 FLAGS |= {"variational": 0, "proj_size": 0, "compute": 0, "learn_initial_state": 0}
+FLAGS |= {"alphas": 0}
 NUMBERS = {"alpha": 1.0, "dale": np.nan, "noise": 0.0, "dropout": 0.0, "recurrent_dropout": 0.0}
 NUMBERS |= {"zoneout": 0.0, "zoneout_c": 0.0}
 
@@ -24,6 +25,8 @@ def write_case(net: Net, dtype: str, file) -> None:
     options = dict(net.options)
     options["reset_before"] = not options.pop("reset_after", True)
     options["compute"] = options.get("compute") == "bfloat16"
+    alphas = options.pop("alpha") if np.ndim(options.get("alpha", 1.0)) else np.zeros(0)
+    options["alphas"] = bool(len(alphas))
     assert options.keys() <= FLAGS.keys() | NUMBERS.keys()
     fields = [
         [*LAYERS].index(net.cell) + 1,
@@ -38,6 +41,7 @@ def write_case(net: Net, dtype: str, file) -> None:
     numbers = [options.get(name, default) for name, default in NUMBERS.items()]
     numbers += [net.clip_step or 0.0, net.clip_step_norm or 0.0, net.omega]
     file.write(np.array(fields, np.int64).tobytes() + np.array(numbers).tobytes())
+    file.write(alphas.tobytes())
 
     def parts(state) -> list[np.ndarray]:
         return [] if state is None else list(state) if net.cell == "lstm" else [state]

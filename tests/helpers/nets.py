@@ -204,12 +204,14 @@ def option_net(
 ) -> Net:
     """Return a net with these options: those of a layer, and of a Net.
 
-    `lengths`, `resets` and `masks` that are True are drawn. `small` is for derivatives element by
-    element. `divided` batches make two or four shards and more than two blocks of time each.
+    `lengths`, `resets` and `masks` that are True are drawn, and `alpha` for each unit. `small` is
+    for derivatives element by element. `divided` batches make two or four shards and more than two
+    blocks of time each.
     Others are drawn anew until float32 can be held to its tolerance: until no unit is near a kink,
     and rounding the parameters alone moves no result by more than a fifth of it.
     """
     options = dict(options)
+    each_alpha = options.get("alpha") is True
     cell = options.pop("cell", None) or str(rng.choice(["rnn", "lstm", "gru"]))
     nonlinearity = options.pop("nonlinearity", "tanh")
     names = ("lengths", "resets", "masks", "tokens", "bias", "T")
@@ -226,6 +228,8 @@ def option_net(
         L = 2 if small or "dropout" in options else int(rng.integers(1, 3))
         bias = bool(rng.integers(4)) if own["bias"] is None else own["bias"]
         tokens = not rng.integers(4) if own["tokens"] is None else own["tokens"]
+        if each_alpha:
+            options["alpha"] = rng.uniform(0.1, 1.0, H).astype(np.float32).astype(np.float64)
         net = Net(cell, nonlinearity, I, H, L, bias, T, N, bool(tokens), options=options, **back)
         net.seed, net.draw, net.inside = int(rng.integers(2**40)), int(rng.integers(2**40)), True
         net.masked = bool(own["masks"])

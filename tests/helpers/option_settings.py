@@ -10,6 +10,7 @@ from helpers.cells import LAYERS
 SETTINGS: dict[str, dict[str, Any]] = {
     **{f: {"cell": "rnn", "nonlinearity": f} for f in reference.NONLINEARITIES if f != "tanh"},
     "alpha": {"cell": "rnn", "alpha": 0.3},
+    "alphas": {"cell": "rnn", "alpha": True},  # drawn for each unit
     "noise": {"cell": "rnn", "noise": 0.2},
     "dale": {"cell": "rnn", "dale": 0.7},
     "omega": {"cell": "rnn", "omega": 0.75},
@@ -39,7 +40,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 CLIPPED = {"clip_step", "clip_step_norm"}  # kinks at values that rounding moves
 RANDOM = {"noise", "dropout", "variational", "recurrent_dropout", "zoneout", "zoneout_c"}
 _BACK = {"truncation", "chunks"}
-_NOT_WITH_OMEGA = {"layer_norm", "alpha", "zoneout", "recurrent_dropout", "dale", "noise"}
+_NOT_WITH_OMEGA = {"layer_norm", "alpha", "alphas", "zoneout", "recurrent_dropout", "dale", "noise"}
 _NOT_WITH_OMEGA |= CLIPPED | _BACK
 _OF_W_HH = {"layer_norm", "recurrent_dropout"}
 

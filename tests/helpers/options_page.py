@@ -16,6 +16,7 @@ KINDS = {
     "flag": "bool", "size": "integer >= 1", "count": "integer >= 0", "integer": "integer",
     "seed": "integer, 64 bits", "number": "finite", "positive": "> 0", "not_negative": ">= 0",
     "fraction": "[0, 1)", "share": "[0, 1]", "leak": "(0, 1]", "weights": "numbers >= 0",
+    "leaks": "numbers in (0, 1]",
 }  # fmt: skip
 BEGIN = """# Options
 

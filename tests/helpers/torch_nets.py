@@ -94,12 +94,16 @@ class Loop:
             return torch.zeros(net.T, 1, 1)
         words = self.draw.words("noise", place, net.T, net.N, net.H).astype(np.float64)
         xi = torch.special.ndtri(torch.from_numpy((words + 0.5) / 2**32))
-        return np.sqrt(2 / self.o.get("alpha", 1.0)) * sigma * xi
+        return (2 / self.alpha()).sqrt() * sigma * xi
 
     def used(self, name: str) -> Any:
         """Return a parameter times its mask, as ``torch.nn.utils.prune`` does."""
         mask = self.net.masks.get(name)
         return self.leaves[name] if mask is None else self.leaves[name] * torch.from_numpy(mask)
+
+    def alpha(self) -> Any:
+        """Return the leak of all units, or of each [H]."""
+        return torch.as_tensor(self.o.get("alpha", 1.0), dtype=torch.float64)
 
     # -------------------------------------------------------------------------------------- cells
     def affine(self, p: dict[str, Any], kind: str, v: Any) -> Any:
@@ -117,7 +121,7 @@ class Loop:
         return a
 
     def rnn(self, p: dict[str, Any], x: Any, prev: list[Any], keep: Any, noise: Any) -> list[Any]:
-        alpha, dale = self.o.get("alpha", 1.0), self.o.get("dale")
+        alpha, dale = self.alpha(), self.o.get("dale")
         (h,) = prev
         if dale is not None:
             signs = torch.ones(self.net.H)

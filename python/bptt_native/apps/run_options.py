@@ -14,8 +14,8 @@ from ..training.schedules import SCHEDULES, EarlyStopping, Schedule, schedule_of
 # Options of a model that depend on the data or on another field, or that only some tasks have.
 _DECIDED = {
     "input_size", "vocab_size", "embedding_size", "hidden_size", "num_layers", "output_size",
-    "loss", "targets", "reduction", "ignore_index", "class_weights", "batch_first", "bidirectional",
-    "label_smoothing", "huber_delta",
+    "loss", "targets", "reduction", "ignore_index", "class_weights", "alphas", "batch_first",
+    "bidirectional", "label_smoothing", "huber_delta",
 }  # fmt: skip
 _TYPES: dict[str, Any] = {"choice": str, "flag": bool, "size": int, "count": int, "integer": int,
                           "seed": int}  # fmt: skip

@@ -197,7 +197,7 @@ class Model(Network):
     layer_norm: OptionOf[bool] = OptionOf()
     recurrent_dropout: OptionOf[float] = OptionOf()
     zoneout_c: OptionOf[float] = OptionOf()
-    alpha: OptionOf[float] = OptionOf()
+    alpha: OptionOf[float | tuple[float, ...]] = OptionOf()
     noise: OptionOf[float] = OptionOf()
     dale: OptionOf[float | None] = OptionOf()
     peephole: OptionOf[bool] = OptionOf()
@@ -260,7 +260,7 @@ class Model(Network):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         zoneout_c: float = 0.0,
-        alpha: float = 1.0,
+        alpha: npt.ArrayLike = 1.0,
         noise: float = 0.0,
         dale: float | None = None,
         learn_initial_state: bool = False,

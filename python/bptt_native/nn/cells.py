@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy.typing as npt
+
 from ..arguments.values import Array
 from ..options.attribute import OptionOf
 from ..options.constructor import from_arguments
@@ -56,8 +58,9 @@ class RNN(Layer[Array]):
     zoneout : float
         Probability, in [0, 1), with which a unit of h keeps its previous value (Krueger et al.
         2017). Outside training its expectation is used.
-    alpha : float
-        The leak dt / tau, in (0, 1]: h_t = (1 - alpha) h_{t-1} + alpha f(a_t).
+    alpha : float or array_like [H]
+        The leak dt / tau, in (0, 1]: h_t = (1 - alpha) h_{t-1} + alpha f(a_t). Units of different
+        time constants tau have an array, which all layers and directions share.
     noise : float
         Standard deviation sigma >= 0 of the noise in training: a_t += sqrt(2 / alpha) sigma xi with
         xi ~ N(0, 1) (Yang et al. 2019).
@@ -94,7 +97,7 @@ class RNN(Layer[Array]):
     nonlinearity: OptionOf[Nonlinearity] = OptionOf()
     layer_norm: OptionOf[bool] = OptionOf()
     recurrent_dropout: OptionOf[float] = OptionOf()
-    alpha: OptionOf[float] = OptionOf()
+    alpha: OptionOf[float | tuple[float, ...]] = OptionOf()
     noise: OptionOf[float] = OptionOf()
     dale: OptionOf[float | None] = OptionOf()
 
@@ -118,7 +121,7 @@ class RNN(Layer[Array]):
         variational: bool = False,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
-        alpha: float = 1.0,
+        alpha: npt.ArrayLike = 1.0,
         noise: float = 0.0,
         dale: float | None = None,
         learn_initial_state: bool = False,

@@ -43,6 +43,8 @@ class Layer(Parameterised, Generic[S]):
         self._adopt(self._native.params(), dtype_name(given["dtype"], where))
         compute = OPTIONS["compute"].to_python(options["compute"])
         self._config = {**given, "dtype": str(self._dtype), "compute": compute}
+        if "alphas" in options:
+            self._config["alpha"] = tuple(options["alphas"].tolist())
         self._draws = 0
 
     def __call__(

@@ -41,13 +41,15 @@ def arguments_of(values: dict[str, Any]) -> dict[str, Any]:
     if "truncation_k1" in parts:
         windows = (parts["truncation_k1"], parts["truncation_k2"])
         arguments["truncation"] = None if windows == (None, None) else windows
+    if "alphas" in parts:
+        arguments["alpha"] = parts["alpha"] if parts["alphas"] is None else parts["alphas"]
     return arguments
 
 
 _PARTS = {  # options that are one part of an argument
     option.name
     for option in OPTIONS.values()
-    if "." in option.python_name or option.python_name in ("betas", "truncation")
+    if "." in option.python_name or option.python_name in ("alpha", "betas", "truncation")
 }
 
 

@@ -83,6 +83,16 @@ def _class_weights(given: Arguments, where: str) -> dict[str, Any]:
     return {"class_weights": weights.copy()}
 
 
+def _alpha(given: Arguments, where: str) -> dict[str, Any]:
+    value = given["alpha"]
+    if not isinstance(value, list | tuple) and getattr(value, "ndim", 0) == 0:
+        return {"alpha": OPTIONS["alpha"].to_engine(value, where, "alpha")}
+    units = integer(given["hidden_size"], where, "hidden_size", 1)
+    expected = f"a number or [{units}] numbers in (0, 1]"
+    alphas = convert(value, {"float64": [(units,)]}, where, "alpha", expected, held=[])
+    return {"alphas": alphas.copy()}
+
+
 # Arguments that do not correspond to exactly one option.
 _OWN: dict[str, Callable[[Arguments, str], dict[str, Any]]] = {
     "init": _init,
@@ -92,6 +102,7 @@ _OWN: dict[str, Callable[[Arguments, str], dict[str, Any]]] = {
     "betas": _betas,
     "truncation": _truncation,
     "class_weights": _class_weights,
+    "alpha": _alpha,
 }
 
 

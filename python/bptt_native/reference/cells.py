@@ -36,7 +36,7 @@ class Options:
     """The options of a recurrent network that its parameters do not show."""
 
     nonlinearity: str = "tanh"  # rnn: f
-    alpha: float = 1.0  # rnn: leak, dt / tau
+    alpha: float | Array = 1.0  # rnn: leak, dt / tau; [H]: of each unit
     noise: float = 0.0  # rnn, training: standard deviation sigma
     dale: float | None = None  # rnn: fraction of excitatory units
     reset_after: bool = True  # gru: r acts after the product with W_hn

@@ -282,7 +282,8 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
     _refuse("backward", {("truncation", "bidirectional"): truncation is not None and D > 1} | {
         ("omega", name): omega and clash
         for name, clash in {
-            "layer_norm": normed, "alpha": o.alpha != 1, "zoneout": o.zoneout, "noise": o.noise,
+            "layer_norm": normed, "alpha": np.ndim(o.alpha) > 0 or o.alpha != 1,
+            "zoneout": o.zoneout, "noise": o.noise,
             "recurrent_dropout": o.recurrent_dropout, "dale": o.dale is not None,
             "clip_step": clip_step, "clip_step_norm": clip_step_norm, "truncation": truncation,
             "another cell than rnn": cell != "rnn",

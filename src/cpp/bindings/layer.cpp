@@ -11,7 +11,7 @@ class Layer {
   Layer(const std::string& owner, const py::dict& options, bool batch_first) {
     bptt_layer_options layer;
     bptt_layer_options_init(&layer, sizeof layer);
-    read_options(options, layer);
+    const OptionArrays arrays = read_options(options, layer, owner.c_str());
     net_.owner = owner;
     net_.batch_first = batch_first;
     net_.input = layer.input_size;

@@ -64,7 +64,7 @@ std::unique_ptr<Model> Model::create(const py::dict& from) {
   bptt_model_options_init(&options.model, sizeof options.model);
   bptt_layer_options_init(&options.layer, sizeof options.layer);
   bptt_optimizer_options_init(&options.optimizer, sizeof options.optimizer);
-  const Flat class_weights = read_options(from, options);
+  const OptionArrays arrays = read_options(from, options);
   return std::make_unique<Model>(made(
       [&](bptt_model** it) {
         return bptt_model_create(&options.model, &options.layer, &options.optimizer, it);

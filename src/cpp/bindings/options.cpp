@@ -142,21 +142,27 @@ py::list option_conflicts() {
 
 }  // namespace
 
-void read_options(const py::dict& from, bptt_layer_options& to) { read_fields(from, "layer", &to); }
+OptionArrays read_options(const py::dict& from, bptt_layer_options& to, const char* owner) {
+  read_fields(from, "layer", &to);
+  OptionArrays arrays;
+  if (from.contains("alphas"))
+    arrays.alphas = take_flat(12, from["alphas"], to.hidden_size, {owner, ""}, "alpha");
+  to.alphas = static_cast<const double*>(arrays.alphas.data);
+  return arrays;
+}
 void read_options(const py::dict& from, bptt_optimizer_options& to) {
   read_fields(from, "optimizer", &to);
 }
-Flat read_options(const py::dict& from, Options& to) {
-  read_options(from, to.layer);
+OptionArrays read_options(const py::dict& from, Options& to) {
+  OptionArrays arrays = read_options(from, to.layer, "Model");
   read_options(from, to.optimizer);
   read_fields(from, "model", &to.model);
-  Flat weights;
   if (from.contains("class_weights")) {
-    weights =
+    arrays.class_weights =
         take_flat(12, from["class_weights"], to.model.output_size, {"Model", ""}, "class_weights");
   }
-  to.model.class_weights = static_cast<const double*>(weights.data);
-  return weights;
+  to.model.class_weights = static_cast<const double*>(arrays.class_weights.data);
+  return arrays;
 }
 
 py::dict write_options(const Options& from) {
@@ -167,12 +173,14 @@ py::dict write_options(const Options& from) {
                           : group == "optimizer" ? field(option, &from.optimizer)
                                                  : field(option, &from.model);
   }
-  if (from.model.class_weights) {
-    py::tuple weights(static_cast<size_t>(from.model.output_size));
-    for (int64_t i = 0; i < from.model.output_size; ++i)
-      weights[static_cast<size_t>(i)] = from.model.class_weights[i];
-    fields["class_weights"] = weights;
-  }
+  const auto put = [&fields](const char* name, const double* numbers, int64_t count) {
+    if (!numbers) return;
+    py::tuple values(static_cast<size_t>(count));
+    for (int64_t i = 0; i < count; ++i) values[static_cast<size_t>(i)] = numbers[i];
+    fields[name] = values;
+  };
+  put("class_weights", from.model.class_weights, from.model.output_size);
+  put("alphas", from.layer.alphas, from.layer.hidden_size);
   return fields;
 }
 

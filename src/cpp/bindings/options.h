@@ -12,10 +12,13 @@ struct Options {
   bptt_optimizer_options optimizer;
 };
 
-void read_options(const py::dict& from, bptt_layer_options& to);
+// Read options. The first two return the arrays to which `to` points without copies.
+struct OptionArrays {
+  Flat alphas, class_weights;
+};
+OptionArrays read_options(const py::dict& from, bptt_layer_options& to, const char* owner);
+OptionArrays read_options(const py::dict& from, Options& to);
 void read_options(const py::dict& from, bptt_optimizer_options& to);
-// Reads the options and returns the class weights, which `to` points to without a copy.
-Flat read_options(const py::dict& from, Options& to);
 py::dict write_options(const Options& from);
 
 int64_t parameter_count(bptt_params* params);

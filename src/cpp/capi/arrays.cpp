@@ -99,7 +99,7 @@ BackwardCall<T> check_backward(const Network<T>& network, const Tape<T>& tape,
   lstm_only(config, known.dc0, "dc0");
   BackwardCall<T> call;
   call.settings = settings_of(known);
-  if (call.settings != BpttSettings()) check_call(config, known);
+  if (call.settings != BpttSettings()) check_call(config.options(), known);
   if (known.dx && tape.tokens())
     fail(BPTT_ERR_ARGUMENT, "dx", "NULL, because the input was tokens", "a pointer");
   call.dy = static_cast<const T*>(known.dy);

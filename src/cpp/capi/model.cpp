@@ -97,8 +97,9 @@ bptt_status bptt_model_get_layer_options(bptt_model* model, bptt_layer_options* 
                                          size_t struct_size) {
   return guard("bptt_model_get_layer_options", [&] {
     const Use use(model, {Tag::model}, "model");
-    on(use.as<ModelObject>().model,
-       [&](const auto& it) { write_struct(options, struct_size, it->config().layer, "options"); });
+    on(use.as<ModelObject>().model, [&](const auto& it) {
+      write_struct(options, struct_size, it->config().network.options(), "options");
+    });
   });
 }
 

@@ -10,8 +10,8 @@ namespace {
 constexpr const char* kGroups[] = {"layer", "optimizer", "model"};
 constexpr const char* kKinds[] = {"choice", "flag",   "size",     "count",        "integer",
                                   "seed",   "number", "positive", "not_negative", "fraction",
-                                  "share",  "leak",   "weights"};
-static_assert(std::size(kKinds) == size_t(OptionKind::weights) + 1);
+                                  "share",  "leak",   "weights",  "leaks"};
+static_assert(std::size(kKinds) == size_t(OptionKind::leaks) + 1);
 static_assert(int(OptionType::pointer) == BPTT_OPTION_POINTER - BPTT_OPTION_INT32);
 
 template <class Row>

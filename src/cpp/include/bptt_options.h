@@ -45,7 +45,8 @@ typedef struct bptt_option_info {
   int64_t offset;
   bptt_option_type type;
   /* "choice", "flag" (0 or 1), "size" (>= 1), "count" (>= 0), "integer", "seed", "number" (finite),
-   * "positive", "not_negative", "fraction" [0, 1), "share" [0, 1], "leak" (0, 1] or "weights" */
+   * "positive", "not_negative", "fraction" [0, 1), "share" [0, 1], "leak" (0, 1], "weights"
+   * or "leaks" (a leak per unit) */
   const char* kind;
   /* the default; 0 if the option has to be set */
   double fallback;

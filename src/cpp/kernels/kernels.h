@@ -177,6 +177,7 @@ struct CellOptions {
   bool reset_before;  // GRU: two stages, first r and z, then n
   int stage;          // the current stage, if there are two
   T alpha;            // RNN: leak; 1: none
+  const T* alphas;    // RNN: leak of each unit [H]; null: alpha
   // LSTM: p_i, p_f, p_o (coupled: p_i, p_o) [H], plane_stride apart; null: none
   const T* peephole;
   int64_t peephole_sums, gain_c_sums;  // the dz planes that sum to gradients (CellShape)

@@ -28,12 +28,14 @@ ModelConfig::ModelConfig(const ModelOptions& options)
   if (options.class_weights)
     class_weights.assign(options.class_weights, options.class_weights + options.output_size);
   bptt_model_options::class_weights = nullptr;  // the caller may free it after the call
+  layer.alphas = nullptr;
 }
 
 ModelOptions options_of(const ModelConfig& config, const OptimizerConfig& optimizer) {
   ModelOptions options = config;
   options.optimizer = optimizer;
   options.class_weights = config.weights();
+  options.layer = config.network.options();
   return options;
 }
 

@@ -28,7 +28,8 @@ struct ModelConfig : ModelOptions {
   const double* weights() const { return class_weights.empty() ? nullptr : class_weights.data(); }
 };
 
-// The current options of a model; its optimiser may have changed some. class_weights is a view.
+// The current options of a model; its optimiser may have changed some. class_weights and
+// alphas are views.
 ModelOptions options_of(const ModelConfig& config, const OptimizerConfig& optimizer);
 
 template <class T>

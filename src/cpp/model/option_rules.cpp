@@ -93,8 +93,25 @@ class Checks {
            (layer.proj_size >= layer.hidden_size &&
             refuse(row_of("proj_size"), "0, or a size >= 1 and below hidden_size"));
   }
+  bool alphas(const bptt_layer_options& layer) {
+    if (!layer.alphas) return false;
+    const OptionRow& row = row_of("alphas");
+    const auto unless = [&](const std::string& c, const std::string& python) {
+      problem = OptionProblem{&row,
+                              {row.name, "NULL unless " + c, "a pointer"},
+                              {row.in_python(), "1 unless " + python, "numbers"}};
+      return true;
+    };
+    if (layer.cell != BPTT_RNN) return unless("the cell is BPTT_RNN", "the cell is 'rnn'");
+    if (layer.alpha != 1) return unless("alpha is 1", "alpha is 1");
+    problem = problem_of_alphas({layer.alphas, size_t(layer.hidden_size)}, dtype_);
+    return problem.has_value();
+  }
   bool noise(const bptt_layer_options& layer) {
-    const double factor = std::sqrt(2 / layer.alpha) * layer.noise;
+    const double least = layer.alphas
+                             ? *std::min_element(layer.alphas, layer.alphas + layer.hidden_size)
+                             : layer.alpha;
+    const double factor = std::sqrt(2 / least) * layer.noise;
     return !std::isfinite(as_stored(factor, dtype_)) &&
            refuse(row_of("noise"),
                   std::string("a number with sqrt(2 / alpha) noise finite in ") + dtype_name());
@@ -159,6 +176,7 @@ class Checks {
   }
   bool set(const OptionRow& row, uint32_t values) const {
     if (values) return is(row, values);
+    if (row.kind == OptionKind::leak && options_.layer->alphas) return true;
     return row.kind == OptionKind::flag ? value(row).integer != 0
                                         : !same(value(row), fallback_of(row));
   }
@@ -190,8 +208,8 @@ std::optional<OptionProblem> problem_of(const OptionStructs& options, Dtype dtyp
     if ((begin || !conflict.start) && checks.conflict(conflict)) return checks.problem;
   }
   if (const bptt_layer_options* const layer = options.layer) {
-    if (checks.sizes(*layer) || checks.noise(*layer) || checks.chrono(*layer) ||
-        (begin && checks.start(*layer)))
+    if (checks.sizes(*layer) || checks.alphas(*layer) || checks.noise(*layer) ||
+        checks.chrono(*layer) || (begin && checks.start(*layer)))
       return checks.problem;
   }
   if (options.model && (checks.truncation(*options.model) || checks.weights(*options.model)))
@@ -224,6 +242,17 @@ std::optional<OptionProblem> problem_of_weights(std::span<const double> weights)
   }
   if (any) return {};
   return same_words(row, "at least one above 0", "all 0");
+}
+
+std::optional<OptionProblem> problem_of_alphas(std::span<const double> alphas, Dtype dtype) {
+  const OptionRow &row = row_of("alphas"), &one = row_of("alpha");
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    const OptionValue value{0, alphas[i], true};
+    if (of_kind(one, value, alphas[i]) && of_kind(one, value, as_stored(alphas[i], dtype)))
+      continue;
+    return same_words(row, kind_text(row, Wording::c), text(alphas[i]) + " at " + text(int64_t(i)));
+  }
+  return {};
 }
 
 }  // namespace bptt

@@ -24,12 +24,13 @@ struct OptionProblem {
 enum class Parameters { begin, are_there };
 
 // Returns the first problem of these structs; numbers are checked as the dtype represents them.
-// Class weights, if there are any, have output_size elements.
+// Class weights, if there are any, have output_size elements, and alphas hidden_size.
 std::optional<OptionProblem> problem_of(const OptionStructs& options, Dtype dtype,
                                         Parameters parameters = Parameters::begin);
 // Returns the first problem of the options of a backward pass, which bptt_backward has too.
 std::optional<OptionProblem> problem_of_call(const bptt_layer_options& layer,
                                              const bptt_model_options& call);
 std::optional<OptionProblem> problem_of_weights(std::span<const double> weights);
+std::optional<OptionProblem> problem_of_alphas(std::span<const double> alphas, Dtype dtype);
 
 }  // namespace bptt

@@ -223,6 +223,8 @@ constexpr OptionRow kRows[] = {
      .doc = "the reset gate acts after the recurrent product"},
     {BPTT_LAYER(layer_norm), .kind = OptionKind::flag, BPTT_OF_W_HH,
      .doc = "layer normalisation of the pre-activations"},
+    {BPTT_LAYER(alphas), .kind = OptionKind::leaks, BPTT_OWNED_BY(cell, BPTT_RNN),
+     .in_files = InFiles::never, .python = "alpha", .doc = "alpha of each unit"},
     {BPTT_LAYER(alpha), .kind = OptionKind::leak, .fallback = 1, .held = true,
      BPTT_OWNED_BY(cell, BPTT_RNN), .doc = "share of the new state; below 1: leaky units"},
     {BPTT_LAYER(noise), .kind = OptionKind::not_negative, BPTT_OWNED_BY(cell, BPTT_RNN),

@@ -34,7 +34,8 @@ enum class OptionKind : uint8_t {
   fraction,      // in [0, 1)
   share,         // in [0, 1]
   leak,          // in (0, 1]
-  weights        // a pointer to class weights
+  weights,       // a pointer to class weights
+  leaks          // a pointer to a leak per unit
 };
 
 // When a model file contains an option. `unlike_default` is for new options: files written without

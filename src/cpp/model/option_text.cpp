@@ -87,6 +87,8 @@ std::string kind_text(const OptionRow& row, Wording wording) {
       return "a number in (0, 1]" + nan;
     case OptionKind::weights:
       return "finite numbers >= 0";
+    case OptionKind::leaks:
+      return "numbers in (0, 1]";
     default:
       return (row.type == OptionType::real ? "a finite number" : "an integer") + nan;
   }

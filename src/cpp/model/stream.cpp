@@ -18,7 +18,8 @@ Stream<T>::Stream(const Model<T>& model, Weights weights, bool noise, uint64_t d
       kernels_(kernels_of<T>(*weights_->key.table, stack_.compute, weights)),
       stepper_(stack_, geometry_, kernels_),
       operands_(kernels_, 1, stack_.hidden, std::max(stack_.input, stack_.hidden)),
-      noisy_(noise && stack_.noise > 0),
+      noise_(stack_),
+      noisy_(noise && noise_.on()),
       draw_(draw) {
   const Network<T>& network = model.network();
   const Params<T>& params = network.params();
@@ -70,10 +71,7 @@ void Stream<T>::run(const T* x, int64_t token, T* y) {
       step.x = in;
       step.x_depth = l ? R : stack_.input;
     }
-    if (noisy_) {
-      const Masks masks(stack_.seed, draw_, MaskKind::noise, l);
-      masks.add_noise(out, stack_.hidden, time_, 0, stack_.noise_scale());
-    }
+    if (noisy_) { noise_.add(Masks(stack_.seed, draw_, MaskKind::noise, l), out, time_, 0); }
     step.rows = 1;
     step.scratch = operands_.at(0);
     step.input = step.h_previous = h(l, now_);

@@ -6,6 +6,7 @@
 
 #include "model/model.h"
 #include "sequence/forward/step.h"
+#include "sequence/noise.h"
 
 namespace bptt {
 
@@ -48,6 +49,7 @@ class Stream {
   Buffer<T> keep_h_, keep_c_;  // [H], for the expectation of zoneout
   int64_t now_ = 0;            // index of the current state, 0 or 1
   Buffer<T> h0_, c0_;          // [L, R], [L, H]: the learnt initial states; empty: zeros
+  const Noise noise_;
   const bool noisy_;
   uint64_t draw_;
   int64_t time_ = 0;  // steps since the last reset

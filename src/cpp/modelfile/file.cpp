@@ -19,6 +19,7 @@ namespace bptt {
 namespace {
 
 constexpr char kClassWeights[] = "loss.class_weights";
+constexpr char kAlphas[] = "rnn.alphas";
 const std::string kMaskPrefix = "mask.";
 constexpr char kMaskType[] = "BOOL";
 constexpr Extra::Type kExtraTypes[] = {Extra::Type::float32, Extra::Type::float64,
@@ -274,6 +275,15 @@ void read_class_weights(TensorData& data, ModelConfig& config) {
     refuse_file("a model file with impossible class weights");
 }
 
+void read_alphas(TensorData& data, ModelConfig& config) {
+  if (!data.has(kAlphas)) return;
+  config.network.alphas.resize(size_t(config.network.hidden));
+  data.copy(kAlphas, config.network.alphas.data());
+  const ModelOptions options = options_of(config, config.optimizer);
+  if (problem_of(structs_of(options), dtype_of(config.layer.dtype), Parameters::are_there))
+    refuse_file("a model file with impossible alphas");
+}
+
 void read_tensor_steps(const std::string& text, const ByName& by_name,
                        std::vector<int64_t>& tensor_steps) {
   try {
@@ -336,6 +346,7 @@ AnyModel read_model(const Contents& contents, const std::byte* bytes) {
   TensorData data(contents.header, bytes);
   ModelConfig config = contents.config;
   read_class_weights(data, config);
+  read_alphas(data, config);
   auto model = std::make_unique<Model<T>>(config, Model<T>::Blank::yes);
   Params<T>& params = model->network().params();
   Optimizer<T>& optimizer = model->optimizer();
@@ -366,7 +377,6 @@ template <class T>
 std::vector<std::byte> serialize(const Model<T>& model) {
   const Params<T>& params = model.network().params();
   const Optimizer<T>& optimizer = model.optimizer();
-  const std::vector<double>& class_weights = model.config().class_weights;
   constexpr Dtype dtype = dtype_for<T>();
   std::vector<std::pair<std::string, std::string>> metadata{
       {"format", kFormat},
@@ -400,13 +410,16 @@ std::vector<std::byte> serialize(const Model<T>& model) {
     tensors.push_back({kMaskPrefix + tensor.name, kMaskType, tensor.shape, tensor.mask.data(),
                        tensor.mask.size()});
   }
-  if (!class_weights.empty()) {
-    tensors.push_back({kClassWeights,
+  const auto store_doubles = [&](const char* name, const std::vector<double>& values) {
+    if (values.empty()) return;
+    tensors.push_back({name,
                        dtype_text(Dtype::float64),
-                       {model.config().network.output},
-                       class_weights.data(),
-                       class_weights.size() * sizeof(double)});
-  }
+                       {int64_t(values.size())},
+                       values.data(),
+                       values.size() * sizeof(double)});
+  };
+  store_doubles(kClassWeights, model.config().class_weights);
+  store_doubles(kAlphas, model.network().config().alphas);
   for (const auto& [name, extra] : model.extras) {
     tensors.push_back({std::string(kExtraPrefix) + name, dtype_text(extra.type), extra.shape,
                        extra.bytes.data(), extra.bytes.size()});
@@ -443,6 +456,8 @@ Contents read_contents(const std::byte* bytes, size_t size, uint64_t file_size) 
   }
   if (tensors.has(kClassWeights))
     tensors.expect(kClassWeights, dtype_text(Dtype::float64), {config.network.output});
+  if (tensors.has(kAlphas))
+    tensors.expect(kAlphas, dtype_text(Dtype::float64), {config.network.hidden});
   for (const Param& tensor : contents.tensors) {
     if (tensors.has(kMaskPrefix + tensor.name))
       tensors.expect(kMaskPrefix + tensor.name, kMaskType, tensor.shape);

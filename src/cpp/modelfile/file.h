@@ -10,8 +10,8 @@
 // settings), "tensor_steps" (optional; a JSON object {name: number of updates} for tensors whose
 // number differs from "optimizer_steps") and "user.<key>". Tensors: the parameters by name,
 // "optimizer.<moment>.<parameter>", "mask.<parameter>" (BOOL) for parameters with a mask,
-// "loss.class_weights" if there are any, and "extra.<name>". The
-// SHA-256 is that of the whole file with its own 64 digits replaced by zeros ('0').
+// "loss.class_weights" if there are any, "rnn.alphas" (F64) if each unit has its own, and
+// "extra.<name>". The SHA-256 is that of the whole file with its own 64 digits replaced by zeros ('0').
 #pragma once
 
 #include <cstddef>

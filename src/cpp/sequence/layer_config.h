@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include "bptt.h"
 #include "kernels/kernels.h"
@@ -12,7 +13,7 @@
 namespace bptt {
 
 // The options are already checked (model/option_rules.h). `cell` and `compute` are the engine's
-// enumerators for the options of the same names.
+// enumerators for the options of the same names; `alphas` owns the numbers.
 struct LayerConfig : bptt_layer_options {
   explicit LayerConfig(const bptt_layer_options& options)
       : bptt_layer_options(options),
@@ -22,27 +23,35 @@ struct LayerConfig : bptt_layer_options {
         hidden(options.hidden_size),
         layers(options.num_layers),
         projection(options.proj_size),
-        reset_after(options.reset_before == 0) {}
+        reset_after(options.reset_before == 0) {
+    if (options.alphas) alphas.assign(options.alphas, options.alphas + options.hidden_size);
+    bptt_layer_options::alphas = nullptr;  // the caller may free it after the call
+  }
 
   Cell cell;
   Activation activation;  // RNN
   Compute compute;        // bfloat16: float32 parameters only
   int64_t hidden, layers;
-  int64_t projection;  // LSTM: elements of h; 0: as many as units
-  bool reset_after;    // GRU
+  int64_t projection;          // LSTM: elements of h; 0: as many as units
+  bool reset_after;            // GRU
+  std::vector<double> alphas;  // [H]; empty: all are alpha
 
   bool dales_law() const { return !std::isnan(dale); }
   // Returns whether the layer needs more than the plain cell (kernels.h: CellOptions).
   bool extended() const {
     return projection || peephole || coupled || !reset_after || layer_norm || alpha != 1 ||
-           noise > 0 || zoneout > 0 || zoneout_c > 0 || saves_slope(activation);
+           !alphas.empty() || noise > 0 || zoneout > 0 || zoneout_c > 0 || saves_slope(activation);
   }
   CellShape shape() const {
     return cell_shape({cell, extended(), coupled != 0, peephole != 0, projection > 0, !reset_after,
                        layer_norm != 0});
   }
-  // Returns the factor of the random numbers N(0, 1) that are added to a_t.
-  double noise_scale() const { return std::sqrt(2 / alpha) * noise; }
+  // Returns the options; alphas is a view.
+  bptt_layer_options options() const {
+    bptt_layer_options options = *this;
+    if (!alphas.empty()) options.alphas = alphas.data();
+    return options;
+  }
   int64_t directions() const { return bidirectional ? 2 : 1; }
   int64_t state() const { return projection ? projection : hidden; }  // elements of h
   int64_t walks() const { return layers * directions(); }             // L * D

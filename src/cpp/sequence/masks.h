@@ -51,11 +51,13 @@ class Masks {
     each(count, t, n,
          [&](int64_t u, uint32_t word) { out[u] = double(word) < threshold ? T(1) : T(0); });
   }
-  // out[u] += scale * xi, xi ~ N(0, 1)
+  // out[u] += scale xi, xi ~ N(0, 1); the scale is scales[u] if `each_unit`, else scales[0].
   template <class T>
-  void add_noise(T* out, int64_t count, int64_t t, int64_t n, double scale) const {
+  void add_noise(T* out, int64_t count, int64_t t, int64_t n, const double* scales,
+                 bool each_unit) const {
     each(count, t, n, [&](int64_t u, uint32_t word) {
-      out[u] = T(double(out[u]) + scale * inverse_normal((double(word) + 0.5) * 0x1p-32));
+      const double xi = inverse_normal((double(word) + 0.5) * 0x1p-32);
+      out[u] = T(double(out[u]) + scales[each_unit ? u : 0] * xi);
     });
   }
 

@@ -36,7 +36,7 @@ void pack_slopes(const StackConfig& config, const T* w_hh, typename Packed<T>::L
   }
 }
 
-// Packs peepholes and gains in planes.
+// Packs peepholes, gains and alphas in planes.
 template <class T>
 void pack_vectors(const Stack<T>& stack, const T* parameters, const LayerOffsets& at,
                   typename Packed<T>::Layer& layer) {
@@ -52,6 +52,11 @@ void pack_vectors(const Stack<T>& stack, const T* parameters, const LayerOffsets
   };
   layer.peephole.reserve(shape.peepholes * plane);
   copy(layer.peephole.data(), at.peephole, shape.peepholes);
+  if (!config.alphas.empty()) {
+    layer.alphas.reserve(plane);
+    std::fill_n(layer.alphas.data(), plane, T(1));
+    std::copy(config.alphas.begin(), config.alphas.end(), layer.alphas.data());
+  }
   if (!config.layer_norm) return;
   layer.gains.reserve((2 * G + 2) * plane);
   T* gains = layer.gains.data();

@@ -24,6 +24,7 @@ struct Packed {
     Buffer<T> token_rows;   // forward, one-hot: [V, gates * plane], a token's part of the
                             // pre-activations with the bias (layer norm: without)
     Buffer<T> peephole;     // [peepholes, plane]
+    Buffer<T> alphas;       // [plane] of each unit, if they differ
     Buffer<T> gains;  // layer norm: of W_ih x, of W_hh h [gates, plane] each; LSTM: of c_t and its
                       // bias [plane] each
     Buffer<int8_t> slopes;  // backward, Dale's law: slopes of the effective W_hh [H, H]

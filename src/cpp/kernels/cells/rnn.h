@@ -76,7 +76,12 @@ struct Rnn {
       const V previous = load(s.h_previous + row * s.state_row + unit);
       const V y = f(a[0]);
       V fresh = y;
-      if (o.alpha != T(1)) fresh = fma(splat<T>(T(1) - o.alpha), previous, splat<T>(o.alpha) * y);
+      if (o.alphas) {
+        const V alpha = load(o.alphas + unit);
+        fresh = fma(splat<T>(T(1)) - alpha, previous, alpha * y);
+      } else if (o.alpha != T(1)) {
+        fresh = fma(splat<T>(T(1) - o.alpha), previous, splat<T>(o.alpha) * y);
+      }
       if (o.keep_h) fresh = zoned(o.keep_h + row * o.keep_row + unit, previous, fresh);
       if constexpr (saves_slope(F)) {
         store(plane, slope(a[0]));
@@ -104,8 +109,14 @@ struct Rnn {
         direct = keep * dh;
         fresh = (splat<T>(T(1)) - keep) * dh;
       }
-      if (o.alpha != T(1)) direct = fma(splat<T>(T(1) - o.alpha), fresh, direct);
-      da = f_backward(fresh * splat<T>(o.alpha), load(s.planes + row * s.planes_row + unit));
+      V alpha = splat<T>(o.alpha);
+      if (o.alphas) {
+        alpha = load(o.alphas + unit);
+        direct = fma(splat<T>(T(1)) - alpha, fresh, direct);
+      } else if (o.alpha != T(1)) {
+        direct = fma(splat<T>(T(1) - o.alpha), fresh, direct);
+      }
+      da = f_backward(fresh * alpha, load(s.planes + row * s.planes_row + unit));
       store(s.dh + at, direct);
     }
     if (s.clip > 0) da = clamp(da, s.clip);

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "sequence/forward/step.h"
 #include "sequence/gather.h"
+#include "sequence/noise.h"
 #include "sequence/stack.h"
 
 namespace bptt {
@@ -66,7 +66,9 @@ template <class T>
 class ForwardInput {
  public:
   explicit ForwardInput(const ForwardContext<T>& context)
-      : in(context), operands_(in.kernels, in.order.block_rows(), in.config.hidden, widest_row()) {
+      : in(context),
+        operands_(in.kernels, in.order.block_rows(), in.config.hidden, widest_row()),
+        noise_(in.config) {
     if (in.gather.copies_input())
       scratch_ = Buffer<T>(checked_count(in.order.block_rows(), widest_row()));
   }
@@ -160,12 +162,10 @@ class ForwardInput {
       in.stepper.input_part(weights, input.rows, input.row, input.depth, out, out_row, r1 - r0,
                             operands_.at(operands_row));
     }
-    if (in.config.noise > 0 && in.tape.noisy()) {
-      const Masks noise = in.tape.masks(MaskKind::noise, walk);
-      const double scale = in.config.noise_scale();
+    if (noise_.on() && in.tape.noisy()) {
+      const Masks masks = in.tape.masks(MaskKind::noise, walk);
       for_rows(block, r0, r1, [&](int64_t r, int64_t s, int64_t n) {
-        noise.add_noise(out + (r - r0) * out_row, in.config.hidden, in.order.time(d, s, n),
-                        in.order.sequence(n), scale);
+        noise_.add(masks, out + (r - r0) * out_row, in.order.time(d, s, n), in.order.sequence(n));
       });
     }
     return input;
@@ -176,6 +176,7 @@ class ForwardInput {
 
   const ForwardContext<T>& in;
   const OperandRows<T> operands_;  // of a block
+  const Noise noise_;
   mutable Buffer<T> scratch_;
 };
 

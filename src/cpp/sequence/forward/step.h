@@ -42,6 +42,7 @@ class Stepper {
     o.coupled = config_.coupled;
     o.reset_before = !config_.reset_after;
     o.alpha = T(config_.alpha);
+    o.alphas = config_.alphas.empty() ? nullptr : weights.alphas.data();
     o.peephole = config_.peephole ? weights.peephole.data() : nullptr;
     o.peephole_sums = shape_.peephole;
     o.gain_c_sums = shape_.gain_c;
