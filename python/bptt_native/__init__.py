@@ -37,7 +37,7 @@ from .nn.gradients import (
     clip_grad_tensor_norm_,
     clip_grad_value_,
 )
-from .nn.optimizers import SGD, Adagrad, Adam, Lion, RMSprop
+from .nn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
 from .nn.parameter import Parameter
 from .nn.stream import Stream
 from .options.init import Init
@@ -94,6 +94,7 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
+    "AdamW",
     "EarlyStopping",
     "FitResult",
     "Gradients",

@@ -45,6 +45,7 @@ AGAINST_TORCH = {
     "adagrad": ("Adagrad", {"lr": 0.1, **EVERYWHERE}, "Adagrad", {}),
     "adam": ("Adam", {"lr": 0.01}, "AdamW", {"weight_decay": 0.0}),
     "adamw": ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), **EVERYWHERE}, "AdamW", {}),
+    "adamw, its decay": ("AdamW", {"decay_biases": True}, "AdamW", {}),
     "amsgrad": ("Adam", {"lr": 0.01, "amsgrad": True, "betas": (0.9, 0.8)}, "Adam", {}),
     "amsgrad decay": ("Adam", {"lr": 0.01, "amsgrad": True, **EVERYWHERE}, "AdamW", {}),
     "rmsprop": ("RMSprop", {}, "RMSprop", {}),

@@ -13,6 +13,7 @@ from bptt_native import _core
 from bptt_native.apps.classify import ClassifyOptions
 from bptt_native.apps.run_options import MODEL_OPTIONS
 from bptt_native.cli.main import build_parser
+from bptt_native.options.algorithms import OWN
 from bptt_native.options.from_engine import DEFAULTS
 from bptt_native.options.table import OPTIONS, Option
 from helpers import options_page
@@ -40,7 +41,8 @@ def arguments(cls) -> dict[str, object]:
 
 def test_a_model_has_every_option() -> None:
     assert inspect.signature(bn.Model).parameters.keys() == DEFAULTS.keys()
-    assert arguments(bn.Model) == {name: DEFAULTS[name] for name in arguments(bn.Model)}
+    own = dict.fromkeys(OWN)  # None: the default of the optimiser
+    assert arguments(bn.Model) == {name: DEFAULTS[name] for name in arguments(bn.Model)} | own
 
 
 @pytest.mark.parametrize("cell", LAYERS)

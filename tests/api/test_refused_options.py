@@ -112,7 +112,7 @@ def constructor_cases():
         "Model embedding_size dense",
     )
     for bad in NOT_NUMBERS:
-        for argument in ("lr", "weight_decay", "momentum"):
+        for argument in ("lr", "weight_decay", "momentum") if bad is not None else ():
             yield (
                 lambda b=bad, a=argument: model(optimizer="sgd", **{a: b}),
                 argument,

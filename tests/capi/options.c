@@ -30,6 +30,30 @@ static double field(const bptt_option_info* option) {
   }
 }
 
+static void check_algorithms(void) {
+  static const double lr[] = {1e-3, 1e-2, 1e-3, 1e-2, 1e-4};
+  bptt_optimizer_options of;
+  int32_t k;
+  for (k = 0; k < 5; ++k) {
+    OK(bptt_optimizer_options_of((bptt_algorithm)(k + 1), BPTT_RMSPROP_TORCH, &of, sizeof of));
+    REQUIRE(of.algorithm == (bptt_algorithm)(k + 1) && of.lr == lr[k] && of.momentum == 0);
+    REQUIRE(of.weight_decay == 0 && of.eps == (k == 1 ? 1e-10 : 1e-8));
+  }
+  OK(bptt_optimizer_options_of(BPTT_RMSPROP, BPTT_RMSPROP_GRAVES, &of, sizeof of));
+  REQUIRE(of.rmsprop_form == BPTT_RMSPROP_GRAVES && of.lr == 1e-4 && of.momentum == 0.9);
+  REQUIRE(of.rmsprop_alpha == 0.95 && of.eps == 1e-4);
+  REFUSED(BPTT_ERR_RANGE,
+          bptt_optimizer_options_of((bptt_algorithm)0, BPTT_RMSPROP_TORCH, &of, sizeof of));
+  REFUSED(BPTT_ERR_RANGE,
+          bptt_optimizer_options_of((bptt_algorithm)6, BPTT_RMSPROP_TORCH, &of, sizeof of));
+  REFUSED(BPTT_ERR_RANGE,
+          bptt_optimizer_options_of(BPTT_LION, BPTT_RMSPROP_GRAVES, &of, sizeof of));
+  REFUSED(BPTT_ERR_RANGE,
+          bptt_optimizer_options_of(BPTT_RMSPROP, (bptt_rmsprop_form)2, &of, sizeof of));
+  REFUSED(BPTT_ERR_ARGUMENT,
+          bptt_optimizer_options_of(BPTT_ADAM, BPTT_RMSPROP_TORCH, NULL, sizeof of));
+}
+
 int main(void) {
   bptt_option_info option;
   bptt_option_conflict conflict;
@@ -60,6 +84,7 @@ int main(void) {
   REQUIRE(bptt_last_error_python(NULL, sizeof error) == BPTT_ERR_ARGUMENT);
   REQUIRE(bptt_last_error_python(&error, sizeof error - 1) == BPTT_ERR_STRUCT_SIZE);
 
+  check_algorithms();
   OK(bptt_layer_options_init(&layer, sizeof layer));
   layer.input_size = layer.hidden_size = 2;
   layer.reset_before = 1;

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from bptt_native import _core
+from bptt_native.options.algorithms import OWN
 from bptt_native.options.table import OPTIONS, Option
 
 PAGE = Path(__file__).parents[2] / "docs" / "options.md"
@@ -28,7 +29,8 @@ compares.
 
 "Only with" names what an option needs and "not with" what it excludes; where both are empty every
 cell, algorithm or loss has it. A field of the C API is named where it differs from the argument of
-Python.
+Python. "The optimiser's" default is that of its class, and in C that of
+`bptt_optimizer_options_of`. `adamw` is `adam` with a weight decay of 0.01.
 """
 
 
@@ -55,6 +57,8 @@ def conflicts(option: Option, excludes: bool) -> list[str]:
 def default(option: Option) -> str:
     if option.name in ("hidden_size", "output_size"):
         return ""
+    if option.name in OWN:
+        return "`None`: the optimiser's"
     value = option.python_default
     return "`nan`" if isinstance(value, float) and math.isnan(value) else f"`{value!r}`"
 

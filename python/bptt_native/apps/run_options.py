@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from ..arguments.values import choice
 from ..models.model import Model
+from ..options.algorithms import OWN
 from ..options.from_engine import arguments_of
 from ..options.table import OPTIONS
 from ..training.fit import FitTrainer
@@ -25,9 +26,11 @@ MODEL_OPTIONS = {o.file_name: o for o in OPTIONS.values() if o.name not in _DECI
 _Fields = make_dataclass(
     "_Fields",
     [
-        (name, kind | None if o.or_none else kind, field(default=o.python_default))
+        (name, kind if default is not None else kind | None, field(default=default))
         for name, o in MODEL_OPTIONS.items()
-        for kind in [_TYPES.get(o.kind, float)]
+        for kind, default in [
+            (_TYPES.get(o.kind, float), None if name in OWN else o.python_default)
+        ]
     ],
     frozen=True,
 )

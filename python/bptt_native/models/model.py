@@ -85,12 +85,14 @@ class Model(Network):
         "mean" or "sum". The mean of cross-entropy is over all targets, that of the other losses
         over all elements of the targets. Norms and thresholds of gradients refer to this loss.
     optimizer : str
-        "sgd", "adagrad", "adam", "rmsprop" or "lion".
+        "sgd", "adagrad", "adam", "adamw" (Adam with the weight decay of `AdamW`; the model keeps
+        the options of "adam" that it means), "rmsprop" or "lion".
     lr, momentum, betas, eps, weight_decay, decay_biases, nesterov, amsgrad, centered : optional
-        As in the class of the optimiser. For betas and eps, None means its default.
+        As in the class of the optimiser. None means its default, for example the lr 1e-3 of `Adam`
+        and 1e-4 of `Lion`.
     rmsprop_alpha, rmsprop_form : float, str
-        `alpha` and `form` of `RMSprop`. For alpha, None means the default of the form. The
-        form does not change lr and momentum.
+        `alpha` and `form` of `RMSprop`. For alpha, lr and momentum, None means the default of the
+        form.
     clip_norm : float, optional
         Threshold of the gradient's global norm (Pascanu et al. 2013).
     clip_tensor_norm : float, optional
@@ -226,11 +228,11 @@ class Model(Network):
         targets: Targets = "every",
         reduction: Reduction = "mean",
         optimizer: Algorithm = "adam",
-        lr: float = 1e-3,
-        momentum: float = 0.0,
+        lr: float | None = None,
+        momentum: float | None = None,
         betas: tuple[float, float | None] | None = None,
         eps: float | None = None,
-        weight_decay: float = 0.0,
+        weight_decay: float | None = None,
         decay_biases: bool = False,
         nesterov: bool = False,
         amsgrad: bool = False,

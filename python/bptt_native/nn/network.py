@@ -11,13 +11,15 @@ from .. import _core
 from ..arguments.display import counted
 from ..arguments.names import guided, refuse_unknown
 from ..arguments.values import Array, choice, file_name, flag
+from ..options.algorithms import own_defaults
 from ..options.from_engine import DEFAULTS, model_config
+from ..options.table import OPTIONS
 from ..options.to_engine import model_options
 from ..options.words import FlowLevel, StreamWeights
 from .extras import Metadata, Tensors
 from .gradients import Gradients, State
 from .optimizer import Optimizer
-from .optimizers import OPTIMIZERS, own_defaults
+from .optimizers import OPTIMIZERS
 from .parameters import draw_of
 from .stream import WEIGHTS, Stream
 from .training_step import TrainingStep
@@ -338,6 +340,8 @@ class Network(TrainingStep):
 
     def _constructor(self) -> str:
         own = own_defaults(self._config["optimizer"], self._config["rmsprop_form"])
+        own["betas"] = OPTIONS["beta1"].default, own["beta2"]
+        own["rmsprop_alpha"] = own.pop("alpha")
         defaults = {**DEFAULTS, **own, "cell": None}  # the cell is always shown
         return self._call_with({k: v for k, v in self.config.items() if v != defaults.get(k)})
 

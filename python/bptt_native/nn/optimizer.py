@@ -23,7 +23,7 @@ MOST_STEPS = 2**53  # the largest count of steps
 
 @guided
 class Optimizer(Guided, Shown):
-    """Base class of the optimisers `SGD`, `Adagrad`, `Adam`, `RMSprop` and `Lion`."""
+    """Base class of the optimisers `SGD`, `Adagrad`, `Adam`, `AdamW`, `RMSprop` and `Lion`."""
 
     __slots__ = ("_config", "_native", "_owner")
 

@@ -1,19 +1,13 @@
-"""The classes of optimisers: SGD, Adagrad, Adam, RMSprop and Lion."""
+"""The classes of optimisers: SGD, Adagrad, Adam, AdamW, RMSprop and Lion."""
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
-
 from ..arguments.names import guided
 from ..arguments.values import choice
+from ..options.algorithms import ADAMW_DECAY, own_defaults
+from ..options.table import OPTIONS
 from .optimizer import Optimizer
 from .parameters import Parameterised
-
-RMSPROP_DEFAULTS = {
-    "torch": {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0},
-    "graves": {"lr": 1e-4, "alpha": 0.95, "eps": 1e-4, "momentum": 0.9},
-}
 
 
 @guided
@@ -132,7 +126,7 @@ class Adagrad(Optimizer):
 
 @guided
 class Adam(Optimizer):
-    """Adam with bias correction; its weight decay is decoupled (AdamW).
+    """Adam with bias correction; its weight decay is decoupled, as that of `AdamW`.
 
     Parameters
     ----------
@@ -189,6 +183,45 @@ class Adam(Optimizer):
             {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
              "amsgrad": amsgrad, "decay_biases": decay_biases},
         )  # fmt: skip
+
+
+@guided
+class AdamW(Adam):
+    """Adam with the default weight decay of ``torch.optim.AdamW``: `Adam` with another default.
+
+    Parameters
+    ----------
+    owner, lr, betas, eps, weight_decay, amsgrad, decay_biases : optional
+        As in `Adam`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+
+    Examples
+    --------
+    >>> bn.AdamW(bn.GRU(2, 4)).state_dict()["algorithm"]
+    'adam'
+
+    References
+    ----------
+    Loshchilov & Hutter 2019, arXiv:1711.05101.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        owner: Parameterised,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = ADAMW_DECAY,
+        amsgrad: bool = False,
+        decay_biases: bool = False,
+    ) -> None:
+        super().__init__(owner, lr, betas, eps, weight_decay, amsgrad, decay_biases)
 
 
 @guided
@@ -254,11 +287,12 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         decay_biases: bool = False,
     ) -> None:
-        own = choice(form, RMSPROP_DEFAULTS, "RMSprop", "form")
+        choice(form, OPTIONS["rmsprop_form"].choices, "RMSprop", "form")
         given = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum}
+        own = own_defaults("rmsprop", form)
         self._build(
             owner,
-            {**own, **{name: value for name, value in given.items() if value is not None},
+            {**{name: own[name] if value is None else value for name, value in given.items()},
              "centered": centered, "form": form, "weight_decay": weight_decay,
              "decay_biases": decay_biases},
         )  # fmt: skip
@@ -331,25 +365,3 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "rmsprop": RMSprop,
     "lion": Lion,
 }
-
-
-def own_defaults(optimizer: str, form: str) -> dict[str, Any]:
-    """Return the values that None means in the options of an optimiser.
-
-    Parameters
-    ----------
-    optimizer, form : str
-        The arguments `optimizer` and `rmsprop_form` of `Model`.
-
-    Returns
-    -------
-    dict
-        "betas", "eps" and "rmsprop_alpha".
-    """
-    if optimizer == "rmsprop":
-        rule = RMSPROP_DEFAULTS[form]
-        own = {"eps": rule["eps"], "rmsprop_alpha": rule["alpha"]}
-    else:
-        parameters = inspect.signature(OPTIMIZERS[optimizer]).parameters
-        own = {name: parameters[name].default for name in ("betas", "eps") if name in parameters}
-    return {"betas": (0.9, 0.999), "eps": 1e-8, "rmsprop_alpha": None, **own}

@@ -117,6 +117,9 @@ class Option(NamedTuple):
 OPTIONS = {row["name"]: Option(**row) for row in _core.option_table()}
 """The options by the name of their field, in the order of model files."""
 
+# AdamW is Adam, which has a decoupled weight decay, with another default (options/algorithms.py).
+OPTIONS["algorithm"].choices["adamw"] = OPTIONS["algorithm"].choices["adam"]
+
 ARGUMENTS = {option.python_name: option for option in OPTIONS.values()}
 """The options by the name of the argument of `Model`, if they are not a part of one."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..arguments.arrays import convert
 from ..arguments.values import choice, describe, dtype_name, integer, message, number
+from .algorithms import with_own_defaults
 from .init import Init
 from .table import ARGUMENTS, OPTIMIZER_ARGUMENTS, OPTIONS
 
@@ -198,7 +199,9 @@ def model_options(where: str, given: Arguments) -> dict[str, Any]:
         got = "neither" if given["input_size"] is None else "both"
         expected = "exactly one of input_size and vocab_size"
         raise ValueError(message(where, "input_size", expected, got))
-    return layer_options(where, given)
+    for name, field in (("optimizer", "algorithm"), ("rmsprop_form", "rmsprop_form")):
+        choice(given[name], OPTIONS[field].choices, where, name)
+    return layer_options(where, with_own_defaults(dict(given)))
 
 
 def optimizer_options(where: str, given: Arguments) -> dict[str, Any]:

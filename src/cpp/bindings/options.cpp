@@ -124,6 +124,30 @@ py::dict losses() {
   return table;
 }
 
+// Returns, for each algorithm and form, the values of bptt_optimizer_options_of as a dict.
+py::list algorithms() {
+  py::list table;
+  bptt_optimizer_options of;
+  for (int32_t algorithm = BPTT_SGD;; ++algorithm) {
+    for (int32_t form = BPTT_RMSPROP_TORCH;; ++form) {
+      if (bptt_optimizer_options_of(static_cast<bptt_algorithm>(algorithm),
+                                    static_cast<bptt_rmsprop_form>(form), &of, sizeof of)) {
+        if (form == BPTT_RMSPROP_TORCH) return table;
+        break;
+      }
+      py::dict row;
+      row["algorithm"] = algorithm;
+      row["form"] = form;
+      row["lr"] = of.lr;
+      row["momentum"] = of.momentum;
+      row["beta2"] = of.beta2;
+      row["eps"] = of.eps;
+      row["alpha"] = of.rmsprop_alpha;
+      table.append(row);
+    }
+  }
+}
+
 py::list option_conflicts() {
   py::list table;
   bptt_option_conflict conflict;
@@ -191,6 +215,7 @@ void bind_options(py::module_& module) {
   module.def("option_table", &option_table);
   module.def("option_conflicts", &option_conflicts);
   module.def("losses", &losses);
+  module.def("algorithms", &algorithms);
 }
 
 }  // namespace bindings

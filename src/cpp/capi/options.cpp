@@ -5,6 +5,7 @@
 
 #include "capi/errors.h"
 #include "capi/structs.h"
+#include "model/optimizer.h"
 #include "model/option_rules.h"
 
 namespace bptt {
@@ -123,6 +124,21 @@ bptt_status bptt_layer_options_init(bptt_layer_options* options, size_t struct_s
 bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options, size_t struct_size) {
   return guard("bptt_optimizer_options_init",
                [&] { write_struct(options, struct_size, default_optimizer_options(), "options"); });
+}
+
+bptt_status bptt_optimizer_options_of(bptt_algorithm algorithm, bptt_rmsprop_form form,
+                                      bptt_optimizer_options* options, size_t struct_size) {
+  return guard("bptt_optimizer_options_of", [&] {
+    const auto within = [](int64_t value, int64_t first, int64_t last, const char* name) {
+      if (value >= first && value <= last) return;
+      fail(BPTT_ERR_RANGE, name, "an integer from " + text(first) + " to " + text(last),
+           text(value));
+    };
+    within(raw(algorithm), BPTT_SGD, BPTT_LION, "algorithm");
+    within(raw(form), BPTT_RMSPROP_TORCH, algorithm == BPTT_RMSPROP ? BPTT_RMSPROP_GRAVES : 0,
+           "form");
+    write_struct(options, struct_size, options_of(algorithm, form), "options");
+  });
 }
 
 bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size) {

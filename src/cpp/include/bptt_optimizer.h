@@ -136,6 +136,12 @@ typedef struct bptt_optimizer_options {
 } bptt_optimizer_options;
 BPTT_API bptt_status bptt_optimizer_options_init(bptt_optimizer_options* options,
                                                  size_t struct_size);
+/* The same with an algorithm and its own lr, momentum, beta2, eps and rmsprop_alpha: for example
+ * lr 1e-4 for BPTT_LION and for BPTT_RMSPROP in Graves' form, and momentum 0.9 for the latter. The
+ * form of the others is BPTT_RMSPROP_TORCH. AdamW is BPTT_ADAM with a weight_decay, torch.optim's
+ * 0.01. Also: BPTT_ERR_RANGE (there is no such algorithm or form). */
+BPTT_API bptt_status bptt_optimizer_options_of(bptt_algorithm algorithm, bptt_rmsprop_form form,
+                                               bptt_optimizer_options* options, size_t struct_size);
 
 /* An optimiser over the parameters of a layer or model. Also: BPTT_ERR_ISA. */
 BPTT_API bptt_status bptt_optimizer_create(const bptt_optimizer_options* options,

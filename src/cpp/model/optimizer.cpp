@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/float_mode.h"
 #include "base/pool.h"
+#include "model/option_table.h"
 
 namespace bptt {
 namespace {
@@ -41,7 +42,8 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 // that a parameter can move, without decoupled weight decay.
 struct Rule {
   Update update;
-  double eps = 1e-8, alpha = kNone, beta2 = 0.999;  // the defaults that NaN selects
+  double lr = 1e-3, momentum = 0;                   // the defaults of `options_of`
+  double eps = 1e-8, alpha = kNone, beta2 = 0.999;  // those, and the ones that NaN selects
   // weight decay shrinks the parameters; otherwise it is added to the gradient
   bool decoupled = false;
   bool corrected = false;  // eps is added to the root after its division by sqrt(1 - beta2^t)
@@ -59,6 +61,7 @@ constexpr Rule kRules[] = {
            return f.lr * (g + then.moments[0]);
          }},
     {.update = Update::adagrad,
+     .lr = 1e-2,
      .eps = 1e-10,
      .moments = {{"sum", 0, true, always}},
      .move =
@@ -79,6 +82,7 @@ constexpr Rule kRules[] = {
            return f.step * then.moments[0] / f.divisor;
          }},
     {.update = Update::rmsprop,
+     .lr = 1e-2,
      .alpha = 0.99,
      .moments = {{"square_avg", 0, true, always},
                  {"grad_avg", 1, false, if_centered},
@@ -91,6 +95,8 @@ constexpr Rule kRules[] = {
            return f.lr * then.moments[2];
          }},
     {.update = Update::graves,
+     .lr = 1e-4,
+     .momentum = 0.9,
      .eps = 1e-4,
      .alpha = 0.95,
      .moments = {{"square_avg", 0, true, always},
@@ -105,6 +111,7 @@ constexpr Rule kRules[] = {
            return then.moments[2];
          }},
     {.update = Update::lion,
+     .lr = 1e-4,
      .beta2 = 0.99,
      .decoupled = true,
      .moments = {{"exp_avg", 0, false, always}},
@@ -135,6 +142,19 @@ void for_moments(const OptimizerConfig& config, const Body& body) {
 void refuse_step() {
   throw Error(BPTT_ERR_STATE, "", "",
               "a step counter has reached its limit, " + std::to_string(kMostSteps));
+}
+
+bptt_optimizer_options options_of(bptt_algorithm algorithm, bptt_rmsprop_form form) {
+  bptt_optimizer_options options = default_optimizer_options();
+  options.algorithm = algorithm;
+  options.rmsprop_form = form;
+  const Rule& rule = rule_of(options);
+  options.lr = rule.lr;
+  options.momentum = rule.momentum;
+  options.beta2 = rule.beta2;
+  options.eps = rule.eps;
+  options.rmsprop_alpha = rule.alpha;
+  return options;
 }
 
 std::vector<const char*> moment_names_of(const OptimizerConfig& config) {

@@ -34,6 +34,8 @@ struct ParamGroup {
   double weight_decay = std::numeric_limits<double>::quiet_NaN();  // NaN: use the config's
 };
 
+// Returns the defaults of an algorithm's options. The algorithm and the form must exist.
+bptt_optimizer_options options_of(bptt_algorithm algorithm, bptt_rmsprop_form form);
 // Returns the names of the moments that an optimiser keeps, as in bptt.h.
 std::vector<const char*> moment_names_of(const OptimizerConfig& config);
 // Returns whether a factor of an update is finite in T, the type in which updates compute.
