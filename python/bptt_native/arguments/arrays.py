@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .readings import Reading, note
 from .values import (
     LARGEST,
     Array,
@@ -157,6 +158,7 @@ def convert(
     expected: str,
     part: str = "",
     too_large: type[Exception] = IndexError,
+    reading: Reading | None = None,
     held: list[object] | None = None,
 ) -> Array:
     """Convert a value into an array for the engine, if that is lossless.
@@ -181,6 +183,8 @@ def convert(
         The part of the argument, for the message, such as " as c".
     too_large : type
         The exception for integers beyond int64.
+    reading : Reading, optional
+        The reading of the input, for a note in the message.
     held : list, optional
         Receives objects that keep other threads from resizing the result, which may be the given
         array or a view of it. Keep the list while the result is in use.
@@ -203,7 +207,8 @@ def convert(
     """
 
     def refusal(kind: type[Exception], got: str) -> Exception:
-        return kind(message(where, argument, expected, got))
+        end = "" if reading is None else note(value, argument, reading)
+        return kind(message(where, argument, expected, got + end))
 
     held, contents = [] if held is None else held, Contents()
     if isinstance(value, list | tuple):
@@ -263,6 +268,7 @@ def convert(
 _core.hand_over(
     convert=convert,
     describe=describe,
+    note=note,
     refuse=refuse,
     refuse_memory=refuse_memory,
     refuse_type=refuse_type,

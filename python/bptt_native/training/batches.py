@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.arrays import convert
-from ..arguments.values import Array, describe, integer, message
+from ..arguments.readings import Reading
+from ..arguments.values import Array, describe, integer, message, refuse_type
 from ..nn.network import Network
 from ..options.losses import loss_of
 
@@ -131,6 +132,10 @@ class Form:
         if self.features == 1:
             shapes.append((None,))  # the last axis may be missing
         forms = {"int64" if tokens else self.dtype: shapes}
+        whole = batch and self.features == 1
+        if whole and isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] != 1:
+            got = f"{describe(value)} ({name}[..., None] has the axis of the one feature)"
+            raise ValueError(message(self.where, name, expected, got))
         array = convert(value, forms, self.where, name, expected, held=self.held)
         if self.features == 1 and array.ndim == 1:
             array = array[:, None]
@@ -140,14 +145,25 @@ class Form:
             raise IndexError(message(self.where, name, f"tokens {text}", got))
         return array
 
-    def target(self, value: object, name: str, shape: tuple[int, ...]) -> Array:
-        """Check targets whose leading axes have these sizes: classes, or values [..., O]."""
+    def target(
+        self,
+        value: object,
+        name: str,
+        shape: tuple[int, ...],
+        steps: int = 0,
+        sequences: int | None = 0,
+    ) -> Array:
+        """Check targets whose leading axes have these sizes: classes, or values [..., O].
+
+        For messages, `steps` and `sequences` are those of an array x; None is one sequence.
+        """
         full = shape if self.classes else (*shape, self.outputs)
         kind = "int64" if self.classes else self.dtype
         expected = f"{'classes (integers)' if self.classes else kind} {list(full)}"
         single = not self.classes and self.outputs == 1  # the last axis may be missing
-        shapes = [full, shape] if single else [full]
-        array = convert(value, {kind: shapes}, self.where, name, expected, held=self.held)
+        forms = {kind: [full, shape] if single else [full]}
+        read = Reading(full, self.classes, steps, sequences, self.features, self.batch_first)
+        array = convert(value, forms, self.where, name, expected, reading=read, held=self.held)
         if array.shape != full:
             array = array[..., None]
         if self.classes:
@@ -155,6 +171,8 @@ class Form:
             if real.size and (real.min() < 0 or real.max() >= self.outputs):
                 got = f"{real.min()} ... {real.max()}"
                 text = f"classes 0 ... {self.outputs - 1}"
+                if len(np.unique(real)) <= self.outputs:
+                    got += f" (np.unique({name}, return_inverse=True)[1] counts them from 0)"
                 raise IndexError(message(self.where, name, text, got))
         return array
 
@@ -243,7 +261,7 @@ class Data:
 def read_data(
     model: Network, x: object, targets: object, where: str,
     names: Sequence[str] = ("x", "targets", "weights"), finite: bool = False,
-    weights: object = None,
+    weights: object = None, needed: bool = True,
 ) -> Data:  # fmt: skip
     """Check sequences and targets, and split them into single sequences.
 
@@ -266,6 +284,8 @@ def read_data(
     weights : array_like, or list of array_like, or str, optional
         One weight per target, in the form of classes as targets; or one per sequence, [N]; or
         "balanced": for each class, the number of targets over (classes x targets of the class).
+    needed : bool
+        Whether to refuse None as targets.
 
     Raises
     ------
@@ -275,6 +295,8 @@ def read_data(
         A token or class is out of range.
     """
     form, (x_name, y_name, w_name) = Form(model, where), names
+    if targets is None and needed:
+        refuse_type(targets, where, y_name, f"the targets of {x_name}")
     time = 1 if form.batch_first else 0
     if isinstance(x, list | tuple):
         if not x:
@@ -323,19 +345,23 @@ def _read_targets(
     """Check the targets of these inputs and return those of each sequence."""
     n, where, time = len(inputs), form.where, 1 if form.batch_first else 0
     if not form.every:
-        y = form.target(targets, y_name, () if single else (n,))
+        steps = 0 if isinstance(x, list | tuple) else len(inputs[0])
+        read = (steps, None if single else n)
+        y = form.target(targets, y_name, () if single else (n,), *read)
         return [y] if single else list(y)
     if single:
-        return [form.target(targets, y_name, (len(inputs[0]),))]
+        return [form.target(targets, y_name, (len(inputs[0]),), len(inputs[0]), None)]
     if isinstance(x, list | tuple):
         if not isinstance(targets, list | tuple) or len(targets) != n:
             got = describe(targets)
             if isinstance(targets, list | tuple):
                 got = f"a {type(targets).__name__} of {len(targets)}"
+            elif isinstance(targets, np.ndarray) and targets.shape == (n,):
+                got += " (one target per sequence: Model(targets='last'))"
             raise ValueError(message(where, y_name, f"a list of {n} arrays, as x", got))
         return [form.target(t, f"{y_name}[{i}]", (len(inputs[i]),)) for i, t in enumerate(targets)]
     shape = (n, len(inputs[0])) if form.batch_first else (len(inputs[0]), n)
-    y = form.target(targets, y_name, shape)
+    y = form.target(targets, y_name, shape, len(inputs[0]), n)
     return list(np.moveaxis(y, 1 - time, 0))
 
 

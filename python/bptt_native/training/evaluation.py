@@ -223,7 +223,7 @@ def outputs(
     """Compute the outputs of a model for sequences; see `Model.predict`."""
     _check_model(model, where)
     chance = _chance(model, training, noise, draw, where)
-    data = read_data(model, x, None, where)
+    data = read_data(model, x, None, where, needed=False)
     form = data.form
     pieces: list[list[Array]] = [[] for _ in data.x]
     state: Any = None

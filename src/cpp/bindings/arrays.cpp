@@ -53,18 +53,44 @@ class Text {
   std::string (*call_)(const void*);
 };
 
+// The shape of an argument that depends on the input, and how the input was read: see
+// arguments/readings.py.
+struct Reading {
+  const Net& net;
+  const Extent& extent;
+  const int64_t* shape;
+  int rank;
+  bool classes = false;
+
+  // None if there is no input.
+  py::object pack() const {
+    if (!extent.read) return py::none();
+    py::tuple sizes(static_cast<size_t>(rank));
+    for (int i = 0; i < rank; ++i) sizes[static_cast<size_t>(i)] = shape[i];
+    const py::object sequences =
+        extent.unbatched ? py::object(py::none()) : py::object(py::int_(extent.batch));
+    const py::object features =
+        extent.tokens ? py::object(py::none()) : py::object(py::int_(net.input));
+    return py::make_tuple(sizes, classes, extent.steps, sequences, features, net.batch_first);
+  }
+};
+
 // An argument and the expected value.
 struct Argument {
   const Where& where;
   const char* name;
   Text expected;
-  const char* part = "";  // the part of it that is meant: " as c"
-  bool index = true;      // integers beyond int64 raise IndexError; otherwise ValueError
+  const char* part = "";             // the part of it that is meant: " as c"
+  bool index = true;                 // integers beyond int64 raise IndexError; otherwise ValueError
+  const Reading* reading = nullptr;  // for notes in errors
 };
 
 [[noreturn]] void refuse(py::handle value, const Argument& argument, const char* got = nullptr) {
-  const std::string text =
+  std::string text =
       got ? got : py::cast<std::string>(py::handle(package.describe)(value)) + argument.part;
+  if (argument.reading && argument.reading->extent.read)
+    text += py::cast<std::string>(
+        py::handle(package.note)(value, argument.name, argument.reading->pack()));
   py::handle(package.refuse)(value, argument.where.text(), argument.name, argument.expected(),
                              text);
   throw py::error_already_set();  // not reached: `refuse` raises
@@ -87,9 +113,10 @@ py::object convert(py::handle value, const Forms& forms, const Argument& argumen
     }
     allowed[dtype] = list;
   }
+  const py::object reading = argument.reading ? argument.reading->pack() : py::object(py::none());
   return py::handle(package.convert)(
       value, allowed, argument.where.text(), argument.name, argument.expected(), argument.part,
-      py::handle(argument.index ? PyExc_IndexError : PyExc_ValueError));
+      py::handle(argument.index ? PyExc_IndexError : PyExc_ValueError), reading);
 }
 
 // Returns whether the array has this shape.
@@ -152,11 +179,12 @@ int target_shape(const Net& net, const Extent& extent, int64_t* shape) {
 // other types from one of `dtypes`.
 Given take_per_target(const Net& net, py::handle value, const Extent& extent, int type,
                       std::initializer_list<const char*> dtypes, const Where& where,
-                      const char* name, const Text& kind, const Text& range) {
+                      const char* name, const Text& kind, const Text& range, bool classes = false) {
   int64_t shape[2];
   const int rank = target_shape(net, extent, shape);
   const auto expected = [&] { return kind() + " of shape " + shape_text(shape, rank) + range(); };
-  const Argument argument = {where, name, expected};
+  const Reading reading = {net, extent, shape, rank, classes};
+  const Argument argument = {where, name, expected, "", true, &reading};
   const int64_t element = type == 11 ? 4 : 8;
   Given given;
   if (is_plain(value, type) && has_steps(value, element)) {
@@ -218,6 +246,7 @@ Given take_input(const Net& net, py::handle x, Extent& extent, const Where& wher
   }
   const auto* a = proxy(given.array);
   extent.tokens = is_plain_int64(given.array);
+  extent.read = true;
   const int batched = extent.tokens ? 2 : 3;
   extent.unbatched = a->nd == batched - 1;
   bool fits = a->nd == batched || extent.unbatched;
@@ -282,7 +311,9 @@ Given take_values(const Net& net, py::handle value, const Extent& extent, int64_
   int rank = target_shape(net, extent, shape);
   shape[rank++] = features;
   const auto expected = [&] { return array_text(net, shape_text(shape, rank)); };
-  Given given = take_exact(value, net, shape, rank, false, {where, argument, expected});
+  const Reading reading = {net, extent, shape, rank};
+  Given given =
+      take_exact(value, net, shape, rank, false, {where, argument, expected, "", true, &reading});
   if (net.last_only) {
     given.stride_n = extent.batch > 1 ? proxy(given.array)->strides[0] / net.element() : 0;
   } else {
@@ -294,7 +325,8 @@ Given take_values(const Net& net, py::handle value, const Extent& extent, int64_
 Given take_classes(const Net& net, py::handle value, const Extent& extent, const Where& where) {
   const auto kind = [] { return "integers"; };
   const auto range = [&] { return ", classes from 0 to " + text(net.output - 1); };
-  return take_per_target(net, value, extent, kInt64, {"int64"}, where, "targets", kind, range);
+  return take_per_target(net, value, extent, kInt64, {"int64"}, where, "targets", kind, range,
+                         true);
 }
 
 Given take_weights(const Net& net, py::handle value, const Extent& extent, const Where& where) {
@@ -320,8 +352,10 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
   const int rank = shape_of(net.state, h_shape);
   shape_of(net.hidden, c_shape);
   const auto what = [&] { return array_text(net, shape_text(h_shape, rank)); };
+  const Reading reading = {net, extent, h_shape, rank};
   if (!net.cell.has_c) {
-    given.h = take_exact(state, net, h_shape, rank, true, {where, argument, what});
+    given.h =
+        take_exact(state, net, h_shape, rank, true, {where, argument, what, "", true, &reading});
     return given;
   }
   const auto pair = [&] {
@@ -334,8 +368,10 @@ GivenStates take_states(const Net& net, py::handle state, const Extent& extent, 
   }
   const auto h = py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items, 0));
   const auto c = py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items, 1));
-  given.h = take_exact(h, net, h_shape, rank, true, {where, argument, pair, " as h"});
-  given.c = take_exact(c, net, c_shape, rank, true, {where, argument, pair, " as c"});
+  given.h =
+      take_exact(h, net, h_shape, rank, true, {where, argument, pair, " as h", true, &reading});
+  given.c =
+      take_exact(c, net, c_shape, rank, true, {where, argument, pair, " as c", true, &reading});
   return given;
 }
 
@@ -431,13 +467,15 @@ std::vector<Field<SequenceArguments, py::handle>> sequence_fields() {
           {"noise", &SequenceArguments::noise}};
 }
 
-std::vector<int64_t> take_lengths(py::handle lengths, const Extent& extent, const Where& where) {
+std::vector<int64_t> take_lengths(const Net& net, py::handle lengths, const Extent& extent,
+                                  const Where& where) {
   if (lengths.is_none()) return {};
   const auto expected = [&] {
     return "integers of shape [" + text(extent.batch) + "], steps from 1 to " + text(extent.steps);
   };
-  const py::object array =
-      convert(lengths, {{"int64", {{extent.batch}}}}, {where, "lengths", expected, "", false});
+  const Reading reading = {net, extent, &extent.batch, 1};
+  const py::object array = convert(lengths, {{"int64", {{extent.batch}}}},
+                                   {where, "lengths", expected, "", false, &reading});
   const int64_t* data = static_cast<const int64_t*>(data_of(array));
   return {data, data + extent.batch};
 }
@@ -447,7 +485,7 @@ GivenSequence take_sequence(const Net& net, const SequenceArguments& in, const W
   Extent& extent = given.extent;
   given.x = take_input(net, in.x, extent, where);
   given.states = take_states(net, in.state, extent, where, "state");
-  given.lengths = take_lengths(in.lengths, extent, where);
+  given.lengths = take_lengths(net, in.lengths, extent, where);
   if (!in.resets.is_none()) {
     std::vector<int64_t> shape = {extent.steps};
     if (!extent.unbatched)

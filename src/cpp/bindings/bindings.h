@@ -85,6 +85,7 @@ struct Net {
 struct Extent {
   int64_t steps = 0, batch = 0;
   bool tokens = false, unbatched = false;
+  bool read = false;  // from an argument x
 };
 
 // Returns a weak reference to the array that owns the memory of `array`, which may be a view. While
@@ -133,7 +134,8 @@ void* data_of(const py::object& array);
 py::object new_doubles(std::initializer_list<int64_t> dims, double** data);
 
 // Returns a copy; empty: all steps.
-std::vector<int64_t> take_lengths(py::handle lengths, const Extent& extent, const Where& where);
+std::vector<int64_t> take_lengths(const Net& net, py::handle lengths, const Extent& extent,
+                                  const Where& where);
 // Without a draw, the draw of `call` is 0.
 GivenSequence take_sequence(const Net& net, const SequenceArguments& in, const Where& where);
 // Take dy or the values of targets ([..., features] per step or, with last_only, per sequence), and

@@ -247,7 +247,7 @@ void Model::output_gradient(const py::array& outputs, py::handle targets, py::ha
   const int time = net_.batch_first && !extent.unbatched ? 1 : 0;
   extent.steps = steps ? outputs.shape(time) : 1;
   extent.batch = extent.unbatched ? 1 : outputs.shape(steps ? 1 - time : 0);
-  const std::vector<int64_t> steps_of = take_lengths(lengths, extent, where);
+  const std::vector<int64_t> steps_of = take_lengths(net_, lengths, extent, where);
   if (net_.last_only) {  // the number of steps does not follow from the outputs
     for (const int64_t length : steps_of) extent.steps = std::max(extent.steps, length);
   }

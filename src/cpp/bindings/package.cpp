@@ -44,6 +44,7 @@ Package package;
 void hand_over(const py::kwargs& given) {
   const Field<Package, PyObject*> functions[] = {{"convert", &Package::convert},
                                                  {"describe", &Package::describe},
+                                                 {"note", &Package::note},
                                                  {"refuse", &Package::refuse},
                                                  {"refuse_type", &Package::refuse_type},
                                                  {"refuse_memory", &Package::refuse_memory},

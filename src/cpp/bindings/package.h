@@ -80,6 +80,7 @@ struct SpectrumArrays {
 struct Package {
   PyObject* convert = nullptr;         // arguments.arrays.convert
   PyObject* describe = nullptr;        // arguments.values.describe
+  PyObject* note = nullptr;            // arguments.readings.note
   PyObject* refuse = nullptr;          // arguments.values.refuse
   PyObject* refuse_type = nullptr;     // arguments.values.refuse_type
   PyObject* refuse_memory = nullptr;   // arguments.values.refuse_memory
