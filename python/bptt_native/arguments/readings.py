@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from .values import Array, is_readable
+from .values import Array, Contents, is_readable, outline
+
+SOME = 16  # values of each axis that are looked at
+LONGEST_LIST = 4096  # values of a list that is converted into an array
 
 
 class Reading(NamedTuple):
@@ -65,9 +69,13 @@ def note(value: object, argument: str, reading: Reading) -> str:
 
 
 def _as_array(value: object) -> Array | None:
-    """Return an array-like value as an array, or None if that is not possible."""
+    """Return an array-like value as an array, or None if it cannot be read or is a long list."""
     if not is_readable(value):
         return None
+    if isinstance(value, list | tuple):
+        shape = outline(value, Contents())
+        if shape is None or math.prod(shape) > LONGEST_LIST:
+            return None
     try:
         return np.asarray(value)
     except Exception:  # __array__ may raise anything, and lists may be ragged
@@ -75,14 +83,17 @@ def _as_array(value: object) -> Array | None:
 
 
 def _conversion(array: Array, value: object, argument: str, shape: tuple[int, ...]) -> str:
-    """Return the expression that makes classes of other targets, or an empty text."""
+    """Return the expression that makes classes of other targets, or an empty text.
+
+    The values at the beginning of the axes decide, so no long array is copied.
+    """
     name = argument if isinstance(value, np.ndarray) else f"np.asarray({argument})"
     kind, rank = array.dtype.kind, len(shape)
-    numbers = kind in "biuf"
-    if numbers and shape and array.shape[:-1] == shape:
+    some = array[(slice(SOME),) * min(rank, array.ndim)]
+    if kind in "biuf" and shape and array.shape[:-1] == shape:
         if array.shape[-1] == 1:
             return f"{name}[..., 0] is without the last axis"
-        if (np.count_nonzero(array, axis=-1) == 1).all() and (array.max(axis=-1) == 1).all():
+        if (np.count_nonzero(some, axis=-1) == 1).all() and (some.max(axis=-1) == 1).all():
             return f"one-hot rows: {name}.argmax(axis={rank}) are their classes"
     if array.shape != shape:
         return ""
@@ -90,7 +101,7 @@ def _conversion(array: Array, value: object, argument: str, shape: tuple[int, ..
         return f"labels: np.unique({argument}, return_inverse=True)[1] are their classes"
     if kind == "b":
         return f"{name}.astype(int) are classes 0 and 1"
-    if kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all():
+    if kind == "f" and np.isfinite(some).all() and (some == np.rint(some)).all():
         return f"{name}.astype(int) are classes"
     return ""
 
