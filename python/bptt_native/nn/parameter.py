@@ -13,7 +13,7 @@ from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.display import Shown, Table, View, bytes_text, range_text, shape_text
 from ..arguments.names import missing_key
-from ..arguments.values import Array, flag, refuse_type
+from ..arguments.values import Array, Contents, flag, outline
 from .gradients import Layout
 
 
@@ -195,10 +195,13 @@ class Parameter(Shown, NDArrayOperatorsMixin):
         return self.value[key]
 
     def __setitem__(self, key: Any, values: npt.ArrayLike) -> None:
+        nested = isinstance(values, list | tuple)
+        shape = outline(values, Contents()) if nested else np.shape(values)  # type: ignore[arg-type]
+        forms, held = {str(self.dtype): [shape or ()]}, list[object]()
+        expected = f"{self.dtype} numbers"
+        given = convert(values, forms, self._where, self.name, expected, held=held)
         changed = self.value
-        if np.result_type(np.asarray(values) if np.ndim(values) else values, changed) != self.dtype:
-            refuse_type(values, self._where, self.name, f"values that {self.dtype} holds")
-        changed[key] = values
+        changed[key] = given
         self.value = changed
 
     def _view(self) -> View:
