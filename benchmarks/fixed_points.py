@@ -55,7 +55,7 @@ def starts_of(model: bn.Model) -> np.ndarray:
 
 def distances(states: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return the distance of each point to the nearest state."""
-    return np.array([np.linalg.norm(states - point, axis=1).min() for point in points])
+    return np.array([np.nanmin(np.linalg.norm(states - point, axis=1)) for point in points])
 
 
 class Torch:
@@ -133,12 +133,13 @@ class Torch:
 
 
 def others(states: np.ndarray, points: np.ndarray) -> int:
-    """Return the number of different places in the result of a search that are no such points."""
-    left = states[[bool((np.linalg.norm(points - h, axis=1) >= NEAR).all()) for h in states]]
+    """Return the number of different ends of a search that are no such points; NaN is one each."""
+    left = states[[not (np.linalg.norm(points - h, axis=1) < NEAR).any() for h in states]]
     count = 0
     while len(left):
-        left = left[np.linalg.norm(left - left[0], axis=1) >= NEAR]
-        count += 1
+        apart = ~(np.linalg.norm(left - left[0], axis=1) < NEAR)
+        apart[0] = False
+        left, count = left[apart], count + 1
     return count
 
 
@@ -171,11 +172,12 @@ def run(options: argparse.Namespace) -> int:
     starts = starts_of(model)
     points = diagnostics.fixed_points(model, starts=starts)
     print(points.explain())
-    searches: dict[str, Search] = {
-        "bptt_native: Levenberg-Marquardt, float64": lambda: (
-            diagnostics.fixed_points(model, starts=starts).states
-        )
-    }
+
+    def ours() -> np.ndarray:
+        found = diagnostics.fixed_points(model, starts=starts)
+        return np.where(found.labels[:, None] < 0, np.nan, found.states[found.labels])
+
+    searches: dict[str, Search] = {"bptt_native: Levenberg-Marquardt, float64": ours}
     if "torch" in options.peers and importlib.util.find_spec("torch"):
         import torch
 
