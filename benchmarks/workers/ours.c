@@ -1,8 +1,8 @@
 /* ours.c: the worker for bptt_native's C API, to measure a step without Python. It does the same
  * work as ours.py: a forward pass with y, a backward pass with the gradients of weights, input and
  * state, and clipping. */
-#include <bptt_optimizer.h>
 #include <bptt_library.h>
+#include <bptt_optimizer.h>
 #include <bptt_stream.h>
 #include <math.h>
 
