@@ -68,7 +68,8 @@ def things() -> dict[str, object]:
         model.tensors[f"array {k}"] = np.full((3, 4), np.nan)
     model.optimizer.set_group("*", lr_scale=0.5)
     watch = bn.Watch(1, say=print)
-    run = model.fit(x, y, epochs=30, validation=(x, y), watch=watch)
+    metrics = ["f1", "balanced_accuracy", "top_2", "perplexity"]
+    run = model.fit(x, y, epochs=30, validation=(x, y), watch=watch, metrics=metrics)
     layer = bn.GRU(2, 4, num_layers=2)
     _, _, own = layer.forward(x)
     with bn.profile() as profile:
@@ -91,6 +92,7 @@ def things() -> dict[str, object]:
         "gains": d.gain_bounds(layer, own, np.ones(4)),
         "truncation": d.truncation_bias(model, x, y, range(1, 13)),
         "seeds": d.backward_seeds(layer, own, [3], outputs=[1], flow=True),
+        "fixed points": d.fixed_points(bn.GRU(2, 4), starts=30),
         "ratios": d.omega_ratios(bn.RNN(2, 4), x),
     }  # fmt: skip
 
@@ -184,6 +186,12 @@ def test_the_result_of_a_run(things: dict[str, object]) -> None:
     line = next(line for line in text.splitlines() if "held-out loss" in line)
     assert line.split()[2:] == [f"{run.rows[0].valid_loss:.4g}", f"{best.valid_loss:.4g}",
                                 str(best.step), f"{run.rows[-1].valid_loss:.4g}"]  # fmt: skip
+    f1 = max(run.rows, key=lambda row: row.metrics["f1"])
+    line = next(line for line in text.splitlines() if "held-out f1" in line)
+    assert line.split()[3:5] == [f"{f1.metrics['f1']:.4g}", str(f1.step)]
+    assert "valid_f1=" in repr(run.rows[-1])
+    assert "valid_f1" in repr(run.rows)
+    assert "valid_top_2" in run.rows._repr_html_()
     assert "History: 30 rows" in repr(run.rows)
     assert list(run.rows) == run.rows
 
@@ -225,6 +233,15 @@ def test_long_tables_leave_the_middle_out() -> None:
     html = Reader(html_of(view)).text
     assert "... 4,973 more" in html
     assert html.endswith("n49994,999")
+
+
+def test_wide_tables_leave_the_last_columns_out() -> None:
+    names = [f"a long name of column {k}" for k in range(9)]
+    lines = text_of(View("head", (Table(names, [["1"] * 9] * 2),))).splitlines()
+    assert all(len(line) <= 96 and line.endswith("  ...") for line in lines[1:])
+    assert lines[1].count("a long name") == 3
+    whole = text_of(View("head", (Table(names[:3], [["1"] * 3]),))).splitlines()
+    assert not whole[1].endswith("...")
 
 
 def test_completion_of_keys(things: dict[str, object]) -> None:

@@ -28,11 +28,14 @@ def public_things(module: types.ModuleType, path: str = "bn") -> Iterator[tuple[
 
 
 def methods_of(kind: type) -> Iterator[tuple[str, object]]:
-    """Yield the public methods of a class that take arguments, wherever they are defined."""
+    """Yield the public methods of a class that take arguments, wherever they are defined.
+
+    The example of a class shows its methods `on_...`, which a run of training calls.
+    """
     for name in dir(kind):
         method = inspect.getattr_static(kind, name)
         method = getattr(method, "__func__", method)
-        if name.startswith("_") or not inspect.isfunction(method):
+        if name.startswith(("_", "on_")) or not inspect.isfunction(method):
             continue
         if (
             method.__module__.startswith("bptt_native")
@@ -57,7 +60,7 @@ THINGS = documented()
 
 @pytest.mark.parametrize("name", THINGS)
 def test_an_example_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A method of one class may be shown in the example of the class, a function not."""
+    """The example needs no other library than the figures do, and leaves the settings alone."""
     pytest.importorskip("matplotlib")
     text = inspect.getdoc(THINGS[name]) or ""
     monkeypatch.chdir(tmp_path)

@@ -185,17 +185,17 @@ def _numeric(rows: Sequence[Sequence[str]], column: int) -> bool:
 
 def _table_lines(table: Table) -> list[str]:
     first, left_out, last = elided(table.rows)
-    rows = [[plain(cell) for cell in row] for row in (*first, *last)]
-    columns = range(len(table.header))
-    right = [_numeric(rows, k) for k in columns]
-    widths = [max(len(row[k]) for row in (table.header, *rows)) for k in columns]
-    lines = [
-        "  ".join(
-            c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)
-        )
-        for row in (table.header, *rows)
-    ]
-    lines = [line.rstrip() for line in lines]
+    rows = [[plain(cell) for cell in row] for row in (table.header, *first, *last)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = [_numeric(rows[1:], k) for k in range(len(widths))]
+    kept = len(widths)
+    while kept > 1 and sum(widths[:kept]) + 2 * kept > WIDTH - 5 * (kept < len(widths)):
+        kept -= 1
+    lines = []
+    for row in rows:
+        cells = zip(row[:kept], widths, right, strict=False)
+        line = "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells)
+        lines.append(f"{line}  ..." if kept < len(widths) else line.rstrip())
     if left_out:
         lines.insert(1 + len(first), f"... {left_out:,} more")
     return lines

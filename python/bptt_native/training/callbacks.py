@@ -49,6 +49,18 @@ class Run(Protocol):
     monitors : tuple of str
         Names of the measurements of the held-out data: "loss", "accuracy" (of classes) and the
         metrics. Empty if nothing is held out.
+
+    Examples
+    --------
+    >>> class Halve(bn.callbacks.Callback):
+    ...     def on_epoch_end(self, run):
+    ...         run.model.lr = run.model.lr / 2
+    ...         print(run.epoch, run.monitors, sorted(run.logs)[:2], run.model.lr)
+    >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse", lr=0.4)
+    >>> x = np.ones((5, 4, 1), np.float32)
+    >>> result = model.fit(x, x, epochs=2, validation=(x, x), callbacks=[Halve()])
+    1 ('loss',) ['clipped', 'epoch'] 0.2
+    2 ('loss',) ['clipped', 'epoch'] 0.1
     """
 
     model: Network
@@ -72,7 +84,19 @@ class Run(Protocol):
         """Names of the measurements of the held-out data."""
 
     def measurements(self, name: str) -> list[float]:
-        """Return all measurements of a name, in their order."""
+        """Return all measurements of a name, in their order.
+
+        Examples
+        --------
+        >>> class Best(bn.callbacks.Callback):
+        ...     def on_train_end(self, run):
+        ...         losses = run.measurements("loss")
+        ...         print(len(losses), min(losses) == losses[-1])
+        >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse")
+        >>> x = np.ones((5, 4, 1), np.float32)
+        >>> result = model.fit(x, x, epochs=3, validation=(x, x), callbacks=[Best()])
+        3 True
+        """
 
     def stop(self) -> None:
         """End the run after this update."""

@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments.display import Shown, Table, View, counted, number_text
+from ..arguments.display import Shown, Table, View, counted, number_text, plain
 from ..arguments.names import suggestion
 from ..arguments.values import describe, integer, message, number, refuse_type
 from ..nn.network import Network
@@ -42,11 +42,12 @@ from .schedules import (
     schedule_of,
     to_json,
 )
-from .scores import Metric, metrics_of, named_metrics
+from .scores import Metric, direction_of, metrics_of, named_metrics
 from .trainer import Trainer
 from .watch import Watch
 
 M = TypeVar("M", bound=Network)
+MOST_METRICS = 8  # metrics that the description of a result has
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +60,7 @@ class FitResult(Shown, Generic[M]):
         The trained model. If early stopping restores, it has the parameters of the best
         measurement, for whatever reason the run ended.
     rows : list of HistoryRow
-        The history, one row per step.
+        The history, one row per step; of a long one the first and last rows are shown.
     ended : str
         "steps" (all were taken), "early stopping", or "stopped" (by a callback).
     gradients : list of GradientRecord
@@ -133,12 +134,19 @@ class FitResult(Shown, Generic[M]):
             f"FitResult: {counted(last.step, 'step')} in {counted(last.epoch, 'epoch')}, "
             f"{last.seconds:.3g} s; {reasons.get(self.ended, self.ended)}"
         )
-        rows = [_line("loss", self.rows, "loss", min)]
-        rows.append(_line("held-out loss", self.rows, "valid_loss", min))
-        rows.append(_line("held-out accuracy", self.rows, "valid_accuracy", max))
-        rows.append(_line("gradient norm", self.rows, "grad_norm", None))
-        rows.append(_line("learning rate", self.rows, "lr", None))
-        table = Table(("", "first", "best", "at step", "last"), [row for row in rows if row])
+        columns: dict[str, tuple[Sequence[float | None], Any]] = {
+            "loss": ([row.loss for row in self.rows], min),
+            "held-out loss": ([row.valid_loss for row in self.rows], min),
+            "held-out accuracy": ([row.valid_accuracy for row in self.rows], max),
+        }
+        for name in metric_names(self.rows)[:MOST_METRICS]:
+            best = {"min": min, "max": max}.get(str(direction_of(name)))
+            columns[f"held-out {plain(name)}"] = [row.metrics.get(name) for row in self.rows], best
+        columns["gradient norm"] = [row.grad_norm for row in self.rows], None
+        columns["learning rate"] = [row.lr for row in self.rows], None
+        steps = [row.step for row in self.rows]
+        lines = [_line(name, values, steps, best) for name, (values, best) in columns.items()]
+        table = Table(("", "first", "best", "at step", "last"), [line for line in lines if line])
         clipped, skipped = (sum(getattr(r, k) for r in self.rows) for k in ("clipped", "skipped"))
         counts = f"{clipped / len(self.rows):.0%} of the updates clipped, {skipped:,} skipped"
         restored = self.restored
@@ -150,10 +158,12 @@ class FitResult(Shown, Generic[M]):
         )
 
 
-def _line(name: str, rows: Sequence[HistoryRow], column: str, best: Any) -> tuple[str, ...] | None:
-    """Return the first, best and last value of a column; None if it was never measured."""
-    found = [(getattr(row, column), row.step) for row in rows]
-    found = [(value, step) for value, step in found if value is not None and value == value]
+def _line(
+    name: str, values: Sequence[float | None], steps: Sequence[int], best: Any
+) -> tuple[str, ...] | None:  # fmt: skip
+    """Return the first, best and last of some values; None if there are none."""
+    pairs = zip(values, steps, strict=True)
+    found = [(value, step) for value, step in pairs if value is not None and value == value]
     if not found:
         return None
     ends = number_text(found[0][0]), number_text(found[-1][0])

@@ -114,6 +114,8 @@ class HistoryRow(Shown):
 
     def _view(self) -> View:
         shown = {name: value for name, value in vars(self).items() if value is not None}
+        del shown["metrics"]
+        shown |= {_METRIC + name: value for name, value in self.metrics.items()}
         given = [f"{name}={number_text(value, 6)}" for name, value in shown.items()]
         return View(constructor_text("HistoryRow", given))
 
@@ -127,7 +129,13 @@ class History(list[HistoryRow], Shown):
         first, left_out, last = elided(self, 9)
         names = ["step", "epoch", "loss", "valid_loss", "valid_accuracy", "grad_norm", "lr"]
         names = [name for name in names if any(getattr(row, name) is not None for row in self)]
-        rows = [[_shown(getattr(row, name)) for name in names] for row in (*first, *last)]
+        metrics = metric_names(self)
+        rows = [
+            [_shown(value) for value in (*(getattr(row, name) for name in names),
+                                         *(row.metrics.get(name) for name in metrics))]
+            for row in (*first, *last)
+        ]  # fmt: skip
+        names += [_METRIC + name for name in metrics]
         if left_out:
             rows.insert(len(first), ["..."] * len(names))
         return View(f"History: {counted(len(self), 'row')}", (Table(names, rows),))
