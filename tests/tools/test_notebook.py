@@ -69,13 +69,14 @@ def test_values_that_cannot_be_drawn() -> None:
     for thing in (
         d.GradientFlow(at, nan, None, 0.0), d.GradientFlow(at[:1], np.ones(1), None, 0.0),
         d.Spectrum(np.zeros(0), None, 3, 2), History([]),
+        d.Connectivity(np.full((3, 3), np.nan), at[:3], at[:3]),
+        d.Connectivity(np.zeros((3, 3)), at[:3], at[:3]),
     ):  # fmt: skip
         assert picture(thing) is None
         assert thing._repr_html_().endswith("</div>")
     for thing in (
         d.GradientFlow(at, np.array([1, 0.1, np.nan, np.inf, 0]), nan, 0.0),
-        d.Connectivity(np.full((3, 3), np.nan), at[:3], at[:3]),
-        d.Connectivity(np.zeros((3, 3)), at[:3], at[:3]),
+        d.Connectivity(np.diag([1, np.nan, np.inf]), at[:3], at[:3]),
         d.Spectrum(np.array([0.5, np.nan, -np.inf]), None, 3, 3),
     ):  # fmt: skip
         assert "<table>" in thing._repr_html_()

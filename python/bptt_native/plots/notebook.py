@@ -47,9 +47,14 @@ def _record(record: GradientRecord) -> "Figure | None":
     return _flows(flows)
 
 
+def _connectivity(found: Connectivity) -> "Figure | None":
+    seen = np.isfinite(found.matrix) & (found.matrix > 0)
+    return _one(plot_connectivity, found) if seen.any() else None
+
+
 # The figure of an object of each class, or None if there is nothing to draw.
 FIGURES: dict[type, Callable[[Any], "Figure | None"]] = {
-    Connectivity: lambda found: _one(plot_connectivity, found),
+    Connectivity: _connectivity,
     FitResult: training_figure,
     FixedPoints: fixed_points_figure,
     GradientFlow: lambda flow: _flows({"": flow}),
