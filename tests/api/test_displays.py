@@ -81,7 +81,8 @@ def things() -> dict[str, object]:
         "gradients": grads, "flow detail": grads.flow_detail, "optimizer": model.optimizer,
         "metadata": model.metadata, "tensors": model.tensors, "stream": model.stream(),
         "step": model.train_step(x, y), "update": model.apply(model.gradients(x, y)[1]),
-        "run": run, "history": run.rows, "row": run.rows[-1], "record": run.gradients[-1],
+        "run": run, "history": run.rows, "row": run.rows[-1], "records": run.gradients,
+        "record": run.gradients[-1],
         "layer record": run.gradients[-1].layers[0], "watch": watch, "profile": profile,
         "idle profile": bn.profile(), "init": bn.Init("chrono", time_scale=9.0),
         "schedule": bn.schedules.Warmup(3, bn.schedules.Cosine(9)),
@@ -254,5 +255,7 @@ def test_names_that_completion_offers(things: dict[str, object]) -> None:
     """Names without an underscore are documented."""
     for name, thing in things.items():
         assert not {"get_state", "set_state", "native", "core"} & set(dir(thing)), name
-    for module in (bn.plots, bn.diagnostics, bn.schedules):
+    for module in (bn.plots, bn.diagnostics, bn.schedules, bn.callbacks, bn.metrics, bn.tasks):
         assert dir(module) == sorted(module.__all__)
+        with pytest.raises(AttributeError, match=rf"^module '{module.__name__}' has no attribute"):
+            module.qqq  # noqa: B018

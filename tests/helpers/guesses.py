@@ -18,6 +18,9 @@ PyTorch: bn.LSTM(input_size=3, hidden_size=8, num_layers=2, batch_first=True, bi
     = it.config['num_layers'] == 2
 PyTorch: bn.GRU(3, 8, 2)
     = it.num_layers == 2
+PyTorch: bn.nn.LSTM(3, 8)
+    AttributeError: module 'bptt_native.nn' has no attribute 'LSTM'; layers are attributes
+    of bptt_native itself
 PyTorch: bn.LSTM(8)
     TypeError: LSTM.__init__() missing 1 required positional argument: 'hidden_size'
 PyTorch: bn.RNN(3, 8, nonlinearity="ReLU")
@@ -40,6 +43,9 @@ PyTorch: bn.GRU(0, 8)
     ValueError: GRU: argument 'input_size': expected an integer >= 1, got 0
 PyTorch: bn.RNN(3, 8, "relu")
     TypeError: RNN: argument 'num_layers': expected an integer >= 1, got the text 'relu'
+Keras: bn.layers.LSTM(8)
+    AttributeError: module 'bptt_native' has no attribute 'layers'; layers are attributes of
+    bptt_native itself
 Keras: bn.LSTM(units=8)
     TypeError: LSTM: unexpected argument 'units'; did you mean 'hidden_size'?
 Keras: bn.LSTM(3, 8, dropout_rate=0.1)
@@ -102,6 +108,9 @@ PyTorch: dict(gru.named_parameters())['weight_hh_l0'].shape
     = it == (24, 8)
 PyTorch: gru.state_dict()['weight_hh_l0'].shape
     = it == (24, 8)
+PyTorch: gru.weight_hh_l0
+    AttributeError: 'GRU' object has no attribute 'weight_hh_l0'; did you mean
+    parameters['weight_hh_l0']?
 PyTorch: gru.train()
     AttributeError: 'GRU' object has no attribute 'train'; there are no modes
 PyTorch: gru.eval()
@@ -219,6 +228,11 @@ Keras: model.fit(x, y, epochs=1, sample_weight=np.ones(6))
 Keras: model.fit(x, y, epochs=1, weights=np.ones(6))
     TypeError: fit: argument 'weights': expected float32 [6], got a float64 array of shape
     [6]
+Keras: model.fit(x, y, epochs=1, class_weight={0: 1.0, 1: 2.0})
+    TypeError: Model.fit: unexpected argument 'class_weight'; class_weights is an argument
+    of Model
+Keras: model.fit(x, y, epochs=2, learning_rate=0.1)
+    TypeError: Model.fit: unexpected argument 'learning_rate'; lr is an argument of Model
 Keras: model.compile(optimizer="adam", loss="mse")
     AttributeError: 'Model' object has no attribute 'compile'; loss and optimizer are
     arguments of Model
@@ -257,6 +271,9 @@ Keras: model.predict(x)
     = it.shape == (6, 2) and abs(it.sum(axis=1) - 1).max() < 1e-5
 scikit-learn: model.predict(x, kind="labels")
     = it.shape == (6,)
+scikit-learn: model.predict(x, kind="classes")
+    ValueError: predict: argument 'kind': expected one of 'probabilities', 'labels',
+    'outputs', got 'classes' (did you mean 'labels'?)
 Keras: model.evaluate(x, y)
     = it.loss > 0 and 0 <= it.accuracy <= 1
 Keras: model.summary()
@@ -274,6 +291,8 @@ Keras: model.learning_rate
     AttributeError: 'Model' object has no attribute 'learning_rate'; did you mean 'lr'?
 Keras: model.save("net.safetensors")
     = it is None
+Keras: model.save_weights("net")
+    AttributeError: 'Model' object has no attribute 'save_weights'; did you mean 'save'?
 Keras: model.load_weights("net")
     AttributeError: 'Model' object has no attribute 'load_weights'; did you mean
     'load_state_dict'?
@@ -281,6 +300,8 @@ Keras: bn.load_model("net.safetensors")
     AttributeError: module 'bptt_native' has no attribute 'load_model'; did you mean 'load'?
 PyTorch: bn.load("missing.safetensors")
     FileNotFoundError:
+PyTorch: bn.save(model, "net")
+    AttributeError: module 'bptt_native' has no attribute 'save';
 PyTorch: bn.Adam(gru, lr=0.01)
     = it.lr == 0.01 and it.steps == 0
 PyTorch: bn.Adam(gru.parameters(), lr=0.01)
@@ -308,8 +329,17 @@ PyTorch: bn.clip_grad_norm(gradients, 1.0)
 PyTorch: bn.clip_grad_norm_(gru.parameters(), 1.0)
     TypeError: clip_grad_norm_: argument 'grads': expected Gradients of a backward pass, got
     a generator
+PyTorch: bn.schedules.CosineAnnealingLR(100)
+    AttributeError: module 'bptt_native.training.schedules' has no attribute
+    'CosineAnnealingLR'; did you mean 'Cosine'?
+PyTorch: bn.schedules.StepLR(10, gamma=0.5)
+    AttributeError: module 'bptt_native.training.schedules' has no attribute 'StepLR'; did
+    you mean 'StepDecay'?
 Keras: bn.Adam(gru, learning_rate=0.01)
     TypeError: Adam: unexpected argument 'learning_rate'; did you mean 'lr'?
+Keras: bn.EarlyStopping(patience=3, monitor="val_loss")
+    ValueError: EarlyStopping: argument 'monitor': expected 'loss', a metric of this
+    package, or with a mode another name, got 'val_loss'; did you mean 'loss'?
 Keras: bn.EarlyStopping(patience=3, restore_best_weights=True)
     TypeError: EarlyStopping: unexpected argument 'restore_best_weights'; did you mean
     'restore_best'?
@@ -323,6 +353,8 @@ NumPy: str(gradients)
     = len(it.splitlines()) <= 24
 PyTorch: bn.set_num_threads(0)
     ValueError: set_num_threads: argument 'n': expected an integer from 1 to 256, got 0
+PyTorch: bn.manual_seed(0)
+    AttributeError: module 'bptt_native' has no attribute 'manual_seed';
 misspelt: bn.set_threads(2)
     AttributeError: module 'bptt_native' has no attribute 'set_threads'; did you mean
     'set_num_threads'?

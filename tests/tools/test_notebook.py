@@ -29,7 +29,7 @@ def results() -> dict[type, object]:
     layer = bn.GRU(2, 4)
     tape = layer.forward(x)[2]
     d = bn.diagnostics
-    found = [run, run.rows, run.gradients[-1], d.gradient_flow(model, x, y),
+    found = [run, run.rows, run.gradients, run.gradients[-1], d.gradient_flow(model, x, y),
              d.connectivity(layer, x), d.lyapunov(layer, tape),
              d.fixed_points(layer, starts=tape, count=9)]  # fmt: skip
     return {type(thing): thing for thing in found}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from inspect import CO_VARARGS, CO_VARKEYWORDS, Parameter, signature
+from sys import modules
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -50,8 +51,10 @@ FOREIGN = {
     "noise": "sigma sigma_rec noise_std recurrent_noise",
     "cell": "rnn_type cell_type model_type mode kind rnn",
     "dtype": "precision float_type data_type",
-    # loss
-    "loss": "criterion loss_fn loss_function objective loss_func cost",
+    # loss and measurements
+    "valid_loss": "val_loss test_loss dev_loss",
+    "valid_accuracy": "val_accuracy val_acc valid_acc",
+    "loss": "criterion loss_fn loss_function objective loss_func cost val_loss",
     "targets": "y labels target label y_true y_train expected return_sequences ys",
     "reduction": "size_average reduce",
     "label_smoothing": "smoothing smooth label_smooth",
@@ -115,9 +118,8 @@ FOREIGN = {
     "on_update_end": "on_batch_end on_train_batch_end on_step_end on_train_step_end",
     "on_epoch_end": "on_train_epoch_end on_validation_end on_validation_epoch_end on_evaluate",
     "on_train_end": "on_fit_end",
-    "valid_loss": "val_loss test_loss dev_loss",
-    "valid_accuracy": "val_accuracy val_acc valid_acc",
-    "accuracy": "acc accuracy_score categorical_accuracy sparse_categorical_accuracy",
+    "accuracy": "acc val_accuracy val_acc accuracy_score categorical_accuracy "
+    "sparse_categorical_accuracy",
     "balanced_accuracy": "balanced_accuracy_score macro_accuracy uar",
     "f1": "f1_score f1_macro fscore f_score macro_f1",
     "precision": "precision_score precision_macro",
@@ -166,7 +168,7 @@ FOREIGN = {
     "summary": "describe info",
     "forward": "call apply run",
     "freeze": "trainable requires_grad requires_grad_",
-    "save": "save_model dump to_file export",
+    "save": "save_model save_weights dump to_file export",
     "load": "load_model from_file from_pretrained read restore",
     "step": "update minimize apply_gradients",
     "Model": "Module Sequential Network RNNModel Estimator RNNClassifier",
@@ -179,6 +181,13 @@ FOREIGN = {
     "clip_grad_value_": "clip_grad_value clip_by_value",
     "set_num_threads": "set_threads threads num_threads n_jobs",
     "schedules": "lr_scheduler optim_schedules scheduler",
+    "StepDecay": "StepLR PiecewiseConstantDecay",
+    "Exponential": "ExponentialLR ExponentialDecay",
+    "Cosine": "CosineAnnealingLR CosineDecay CosineAnnealing",
+    "Plateau": "ReduceLROnPlateau",
+    "Warmup": "LinearLR LinearWarmup",
+    "every": "step_size decay_steps all each many_to_many steps",
+    "factor": "gamma decay_rate",
     # parameters
     "weight_ih_l0": "kernel weight_ih W_ih w_ih W weight_xh W_in Wx weight_input",
     "weight_hh_l0": "recurrent_kernel weight_hh W_hh w_hh U R W_rec Wh weight_recurrent",
@@ -208,7 +217,7 @@ FOREIGN = {
     "orthogonal": "orthogonal_ orth",
     "normal": "gaussian random_normal",
     "last": "final last_step many_to_one sequence",
-    "every": "all each many_to_many steps",
+    "labels": "classes class argmax predictions",
 }
 
 # Names of other libraries for which there is no name here, with what to do instead.
@@ -233,7 +242,18 @@ ADVICE = {
     "Dense": "Model has a linear readout",
     "Embedding": "Model has an embedding: its argument embedding_size",
     "Dropout": "layers and Model have an argument dropout",
+    "learning_rate": "lr is an argument of Model and of optimisers",
+    "lr": "lr is an argument of Model and of optimisers",
+    "class_weight": "class_weights is an argument of Model",
+    "shuffle": "the order of the sequences is another in each epoch; its seed is an argument",
+    "save": "model.save writes a model",
+    "manual_seed": "seed is an argument of layers, of Model and of fit",
+    "seed": "seed is an argument of layers, of Model and of fit",
     "nn": "layers are attributes of bptt_native itself",
+    "layers": "layers are attributes of bptt_native itself",
+    "LSTM": "layers are attributes of bptt_native itself",
+    "GRU": "layers are attributes of bptt_native itself",
+    "RNN": "layers are attributes of bptt_native itself",
     "optim": "optimisers are attributes of bptt_native itself",
     "optimizers": "optimisers are attributes of bptt_native itself",
     "losses": "the loss is an argument of Model",
@@ -392,6 +412,9 @@ def missing_attribute(
     if not name.startswith("_"):
         known = dir(owner) if known is None else known
         end = suggestion(name, [own for own in known if not own.startswith("_")])
+        parameters = getattr(owner, "parameters", ()) if hasattr(type(owner), "parameters") else ()
+        if not end and (near := nearest(name, parameters)):
+            end = f"; did you mean parameters[{near!r}]?"
     # Without `obj`, Python adds no suggestion of its own to a traceback.
     return AttributeError(f"{kind} has no attribute {name!r}{end}", name=name)
 
@@ -516,7 +539,9 @@ def _place(function: FunctionType, args: tuple[Any, ...]) -> str:
 
 
 def guide(module: dict[str, Any], names: Iterable[str]) -> None:
-    """Apply `guided` to the functions among some names of a module.
+    """Make a module show its public names only, and suggest one for a name that it does not have.
+
+    `guided` is applied to the functions among them.
 
     Parameters
     ----------
@@ -525,4 +550,10 @@ def guide(module: dict[str, Any], names: Iterable[str]) -> None:
     names : iterable of str
         Its public names.
     """
-    module.update({n: guided(module[n]) for n in names if isinstance(module[n], FunctionType)})
+    public = sorted(names)
+
+    def missing(name: str) -> NoReturn:
+        raise missing_attribute(modules[module["__name__"]], name, public)
+
+    module.update({n: guided(module[n]) for n in public if isinstance(module[n], FunctionType)})
+    module.update(__dir__=public.copy, __getattr__=missing)

@@ -53,7 +53,3 @@ __all__ = [
 ]
 
 _guide(globals(), __all__)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

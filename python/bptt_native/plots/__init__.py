@@ -45,7 +45,3 @@ __all__ = [
 ]  # fmt: skip
 
 _guide(globals(), __all__)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

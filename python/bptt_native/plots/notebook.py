@@ -8,12 +8,12 @@ import numpy as np
 
 from ..diagnostics import Connectivity, FixedPoints, GradientFlow, Spectrum
 from ..training.fit import FitResult
-from ..training.gradient_record import GradientRecord
+from ..training.gradient_record import GradientRecord, Records
 from ..training.history import History
 from .base import new_figure
 from .connectivity import plot_connectivity
 from .fixed_points import fixed_points_figure
-from .flow import plot_gradient_flow
+from .flow import flow_figure, plot_gradient_flow
 from .spectrum import plot_lyapunov
 from .training import training_figure
 
@@ -60,6 +60,7 @@ FIGURES: dict[type, Callable[[Any], "Figure | None"]] = {
     GradientFlow: lambda flow: _flows({"": flow}),
     GradientRecord: _record,
     History: training_figure,
+    Records: lambda records: flow_figure(records) if records else None,
     Spectrum: lambda found: _one(plot_lyapunov, found),
 }
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..arguments.names import suggestion
+from ..arguments.names import guide, suggestion
 from ..arguments.values import message, refuse_type
 from ..nn.network import Network
 from ..runtime.files import path_of
@@ -367,3 +367,6 @@ def _check_methods(callback: Callback, where: str, argument: str) -> None:
             got = f"{kind}.{name}({', '.join(map(str, parameters))})"
             expected = f"a method {name}(run), where run has model, step, epoch and logs"
             raise TypeError(message(where, argument, expected, got))
+
+
+guide(globals(), __all__)

@@ -28,7 +28,7 @@ from ..runtime.documents import (
 from .batches import Data, read_data, source_of
 from .callbacks import Callback, Function, check_callbacks
 from .evaluation import measure
-from .gradient_record import GradientRecord
+from .gradient_record import GradientRecord, Records
 from .history import History, HistoryRow, columns, epochs, metric_names, open_history
 from .metadata import read_place
 from .progress import shown_by
@@ -426,7 +426,7 @@ def run(
         watch=watch, where=where,
     )  # fmt: skip
     ended = "steps" if trainer.step >= trainer.steps else "early stopping" if over else "stopped"
-    records = watch.records if watch is not None else []
+    records = watch.records if watch is not None else Records()
     rows = History(trainer.history)
     return FitResult(trainer.model, rows, ended, records, trainer.restored)
 

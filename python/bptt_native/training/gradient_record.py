@@ -111,7 +111,21 @@ class GradientRecord(Shown):
         return cls(values["step"], values["steps"], values["sequences"], layers)
 
 
-_HEADER = ("layer", "verdict", "||dL/dh|| last", "first", "per step", "1/e at", "1 % at", "radius")
+class Records(list[GradientRecord], Shown):
+    """The records of a run: a list, whose records are shown by a line for each look and layer."""
+
+    __slots__ = ()
+
+    def _view(self) -> View:
+        rows = [(f"{r.step:,}", *_row(layer)) for r in self for layer in r.layers]
+        head = f"Records: {counted(len(self), 'record')} of the gradient"
+        return View(head, (Table(("updates", *_HEADER), rows),))
+
+    def __repr__(self) -> str:
+        return Shown.__repr__(self)
+
+
+_HEADER = ("layer", "verdict", "last norm", "first norm", "per step", "1/e at", "1 % at", "radius")
 
 
 def _row(layer: LayerRecord) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments.names import guide
 from ..arguments.values import Array, describe, message
 
 Numbers = npt.NDArray[np.float64]
@@ -515,3 +516,6 @@ def _f1(counts: _Counts, bits: bool) -> float:
 def _balanced(counts: _Counts, bits: bool) -> float:
     there = counts.targets > 0
     return float((counts.right[there] / counts.targets[there]).mean())
+
+
+guide(globals(), __all__)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..arguments.names import guided, suggestion
+from ..arguments.names import guide, guided, suggestion
 from ..arguments.values import choice, integer, message, number, refuse_type
 from .scores import METRICS, direction_of
 
@@ -400,5 +400,4 @@ class EarlyStopping:
         return asdict(self)
 
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
+guide(globals(), __all__)

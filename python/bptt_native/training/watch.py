@@ -24,7 +24,7 @@ from ..diagnostics.norms import safe_norm
 from ..nn.network import Network
 from .advice import against_exploding, against_vanishing, exploding_text, vanishing_text
 from .batches import Batch, Form
-from .gradient_record import GradientRecord, LayerRecord
+from .gradient_record import GradientRecord, LayerRecord, Records
 from .history import HistoryRow
 
 SPIKE = 20.0  # a norm this many times the median explodes
@@ -79,7 +79,7 @@ class Watch(Shown):
     def __init__(self, every: int = 50, *, say: Callable[[str], object] = _warn) -> None:
         self.every: int = integer(every, "Watch", "every", 1)
         self.say: Callable[[str], object] = say
-        self.records: list[GradientRecord] = []
+        self.records: list[GradientRecord] = Records()
         self._said: set[str] = set()
         self._norms: list[float] = []
 
