@@ -58,7 +58,15 @@ def _draw(thing: object) -> bytes | None:
     return picture_of(thing)
 
 
-_display.draw_with(_draw)  # the figures are in a room above those of the objects that they show
+def _plot(thing: object, ax: object) -> object:
+    from .plots.notebook import plot
+
+    return plot(thing, ax)
+
+
+_display.draw_with(
+    _draw, _plot
+)  # the figures are in a room above those of the objects that they show
 fit, evaluate, predict = Model.fit, Model.evaluate, Model.predict
 
 if _TYPE_CHECKING:
@@ -66,6 +74,7 @@ if _TYPE_CHECKING:
     from .models.resume import resume
     from .training import callbacks, metrics, schedules
     from .training.fit import FitResult
+    from .training.lr_finder import RangeTest, find_lr
     from .training.schedules import EarlyStopping
     from .training.trainer import TrainingDiverged
     from .training.watch import Watch
@@ -82,8 +91,10 @@ _MODULES = {
 _NAMES = {
     "EarlyStopping": ".training.schedules",
     "FitResult": ".training.fit",
+    "RangeTest": ".training.lr_finder",
     "TrainingDiverged": ".training.trainer",
     "Watch": ".training.watch",
+    "find_lr": ".training.lr_finder",
     "resume": ".models.resume",
 }
 
@@ -104,6 +115,7 @@ __all__ = [
     "Model",
     "Parameter",
     "RMSprop",
+    "RangeTest",
     "StepResult",
     "Stream",
     "Tape",
@@ -118,6 +130,7 @@ __all__ = [
     "clip_grad_value_",
     "diagnostics",
     "evaluate",
+    "find_lr",
     "fit",
     "get_flush_subnormals",
     "get_num_threads",

@@ -276,16 +276,33 @@ def _no_picture(thing: object) -> bytes | None:
     return None
 
 
+def _no_plot(thing: object, ax: object) -> object:
+    raise NotImplementedError
+
+
 _draw: Callable[[object], bytes | None] = _no_picture
+_plot: Callable[[object, object], object] = _no_plot
 
 
-def draw_with(draw: Callable[[object], bytes | None]) -> None:
-    """Set the function that returns the figure of an object as PNG, or None if it has none.
+def draw_with(
+    draw: Callable[[object], bytes | None], plot: Callable[[object, object], object]
+) -> None:
+    """Set the functions that draw objects: the figures are in a room above those of the objects.
 
-    The figures are in a room above those of the objects that they show.
+    Parameters
+    ----------
+    draw : callable
+        Returns the figure of an object as PNG, or None if it has none.
+    plot : callable
+        Draws an object into axes, or into those of a new figure for None, and returns them.
     """
-    global _draw
-    _draw = draw
+    global _draw, _plot
+    _draw, _plot = draw, plot
+
+
+def plot(thing: object, ax: object) -> Any:
+    """Draw an object into axes, or into those of a new figure for None, and return them."""
+    return _plot(thing, ax)
 
 
 class Shown:

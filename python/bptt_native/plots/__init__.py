@@ -31,6 +31,7 @@ from .connectivity import connectivity_figure, plot_connectivity
 from .fixed_points import fixed_points_figure, plot_fixed_points
 from .flow import flow_figure, plot_flow_map, plot_gradient_flow
 from .gates import activity, gates_figure, plot_gate_units, plot_gates
+from .lr_finder import plot_lr_finder
 from .spectrum import plot_eigenvalues, plot_lyapunov, spectrum_figure
 from .training import plot_learning, training_figure
 
@@ -40,8 +41,8 @@ __all__ = [
     "fixed_points_figure", "flow_figure", "gates_figure", "new_figure", "plot_clipping_angle",
     "plot_connectivity", "plot_eigenvalues", "plot_fixed_points", "plot_flow_map",
     "plot_gate_units", "plot_gates", "plot_gradient_flow", "plot_gradient_norm",
-    "plot_learning", "plot_lyapunov", "plot_norm_quantiles", "save_figure", "spectrum_figure",
-    "training_figure",
+    "plot_learning", "plot_lr_finder", "plot_lyapunov", "plot_norm_quantiles", "save_figure",
+    "spectrum_figure", "training_figure",
 ]  # fmt: skip
 
 _guide(globals(), __all__)

@@ -10,12 +10,14 @@ from ..diagnostics import Connectivity, FixedPoints, GradientFlow, Spectrum
 from ..training.fit import FitResult
 from ..training.gradient_record import GradientRecord, Records
 from ..training.history import History
+from ..training.lr_finder import RangeTest
 from .base import new_figure
 from .connectivity import plot_connectivity
 from .fixed_points import fixed_points_figure
 from .flow import flow_figure, plot_gradient_flow
+from .lr_finder import plot_lr_finder
 from .spectrum import plot_lyapunov
-from .training import training_figure
+from .training import plot_learning, training_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,8 +63,18 @@ FIGURES: dict[type, Callable[[Any], "Figure | None"]] = {
     GradientRecord: _record,
     History: training_figure,
     Records: lambda records: flow_figure(records) if records else None,
+    RangeTest: lambda found: _one(plot_lr_finder, found),
     Spectrum: lambda found: _one(plot_lyapunov, found),
 }
+
+
+# The functions behind the methods `plot`.
+PLOTS: dict[type, Callable[..., Any]] = {FitResult: plot_learning, RangeTest: plot_lr_finder}
+
+
+def plot(thing: object, ax: object) -> object:
+    """Draw an object whose class has a method `plot` into axes, or those of a new figure."""
+    return PLOTS[type(thing)](thing, ax=ax)
 
 
 def picture_of(thing: object) -> bytes | None:

@@ -122,21 +122,68 @@ class Callback:
     """
 
     def on_train_begin(self, run: Run) -> object:
-        """Do something before the first update of a call of `fit` or `resume`."""
+        """Do something before the first update of a call of `fit` or `resume`.
+
+        Examples
+        --------
+        >>> callback = bn.callbacks.LambdaCallback(on_train_begin=lambda run: print(run.steps))
+        >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse")
+        >>> x = np.ones((5, 4, 1), np.float32)
+        >>> result = model.fit(x, x, epochs=2, batch_size=2, callbacks=[callback])
+        4
+        """
 
     def on_epoch_begin(self, run: Run) -> object:
-        """Do something before the first update of an epoch, or of the rest of a resumed one."""
+        """Do something before the first update of an epoch, or of the rest of a resumed one.
+
+        Examples
+        --------
+        >>> callback = bn.callbacks.LambdaCallback(on_epoch_begin=lambda run: print(run.epoch))
+        >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse")
+        >>> x = np.ones((5, 4, 1), np.float32)
+        >>> result = model.fit(x, x, epochs=2, batch_size=2, callbacks=[callback])
+        1
+        2
+        """
 
     def on_update_end(self, run: Run) -> object:
-        """Do something after an update, which is ``run.history[-1]``."""
+        """Do something after an update, which is ``run.history[-1]``.
+
+        Examples
+        --------
+        >>> callback = bn.callbacks.LambdaCallback(on_update_end=lambda run: run.step == 3)
+        >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse")
+        >>> x = np.ones((5, 4, 1), np.float32)
+        >>> result = model.fit(x, x, epochs=2, batch_size=2, callbacks=[callback])
+        >>> result.ended, len(result.rows)
+        ('stopped', 3)
+        """
 
     def on_epoch_end(self, run: Run) -> object:
-        """Do something after the last update of an epoch or of the run, and its measurement."""
+        """Do something after the last update of an epoch or of the run, and its measurement.
+
+        Examples
+        --------
+        >>> callback = bn.callbacks.LambdaCallback(on_epoch_end=lambda run: print(run.logs["step"]))
+        >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse")
+        >>> x = np.ones((5, 4, 1), np.float32)
+        >>> result = model.fit(x, x, epochs=2, batch_size=2, callbacks=[callback])
+        2
+        4
+        """
 
     def on_train_end(self, run: Run) -> object:
         """Do something at the end of the call, whatever ended it, also an exception.
 
         The model has the parameters that the caller will find. The returned value is ignored.
+
+        Examples
+        --------
+        >>> callback = bn.callbacks.LambdaCallback(on_train_end=lambda run: print(run.step))
+        >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse")
+        >>> x = np.ones((5, 4, 1), np.float32)
+        >>> result = model.fit(x, x, epochs=2, batch_size=2, callbacks=[callback])
+        4
         """
 
 
@@ -238,7 +285,18 @@ class ModelCheckpoint(Callback):
         self._best = math.inf
 
     def on_train_begin(self, run: Run) -> None:
-        """Find the best of the earlier measurements."""
+        """Find the best of the earlier measurements.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse")
+        >>> x = np.ones((5, 4, 1), np.float32)
+        >>> best = bn.callbacks.ModelCheckpoint("best.safetensors")
+        >>> result = model.fit(x, x, epochs=1, callbacks=[best])
+        Traceback (most recent call last):
+        ...
+        ValueError: ModelCheckpoint: argument 'monitor': expected None without held-out data, ...
+        """
         names = run.monitors
         if self.monitor is not None and self.monitor not in names:
             known = f"one of {', '.join(names)}" if names else "None without held-out data"
@@ -256,7 +314,17 @@ class ModelCheckpoint(Callback):
         return better
 
     def on_epoch_end(self, run: Run) -> None:
-        """Save the model if it is the best so far."""
+        """Save the model if it is the best so far.
+
+        Examples
+        --------
+        >>> model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1, loss="mse")
+        >>> x = np.ones((5, 4, 1), np.float32)
+        >>> each = bn.callbacks.ModelCheckpoint("{epoch}.safetensors", monitor=None)
+        >>> result = model.fit(x, x, epochs=2, callbacks=[each])
+        >>> each.saved.name
+        '2.safetensors'
+        """
         logs = run.logs
         if self.monitor is not None:
             value = logs.get(f"valid_{self.monitor}")

@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments.display import Shown, Table, View, counted, number_text, plain
+from ..arguments.display import Shown, Table, View, counted, number_text, plain, plot
 from ..arguments.names import suggestion
 from ..arguments.values import describe, integer, message, number, refuse_type
 from ..nn.network import Network
@@ -124,6 +124,32 @@ class FitResult(Shown, Generic[M]):
         'step,epoch,loss,valid_'
         """
         open_history(path, self.rows, metric_names(self.rows)).close()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the losses of training and of the held-out data; see ``plots.plot_learning``.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            By default, those of a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=1, loss="mse")
+        >>> x = np.ones((5, 8, 1), np.float32)
+        >>> model.fit(x, x, epochs=3).plot().get_xlabel()
+        'update'
+        """
+        return plot(self, ax)
 
     def _view(self) -> View:
         if not self.rows:

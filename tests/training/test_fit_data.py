@@ -1,0 +1,250 @@
+"""Data of fit and evaluate: weights, a split for validation, sequences of one feature."""
+
+import numpy as np
+import pytest
+
+import bptt_native as bn
+from helpers.fitting import bits, classifier, figures, regressor, sequences, series, tagger
+
+# ------------------------------------------------------------------------------------ weights
+
+
+def ragged(n=9, seed=1):
+    x, _ = sequences(n, T=8, equal=False, seed=seed)
+    rng = np.random.default_rng(seed)
+    y = [rng.integers(0, 4, len(s)) for s in x]
+    w = [np.where(rng.random(len(s)) < 0.3, 0, rng.uniform(0.5, 2, len(s))).astype("f4") for s in x]
+    return x, y, w
+
+
+def padded(arrays):
+    out = np.zeros((max(map(len, arrays)), len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
+    for k, a in enumerate(arrays):
+        out[: len(a), k] = a
+    return out
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_weights_are_those_of_a_training_step(batch_first):
+    x, y, w = ragged()
+    one, two = tagger(batch_first=batch_first), tagger(batch_first=batch_first)
+    one.fit(x, y, weights=w, steps=1, batch_size=len(x), seed=0)
+    layout = (lambda a: a.swapaxes(0, 1)) if batch_first else (lambda a: a)
+    given = [layout(padded(part)) for part in (x, y, w)]
+    lengths = np.array(list(map(len, x)))
+    step = two.train_step(given[0], given[1], weights=given[2], lengths=lengths)
+    for name, value in one.state_dict().items():
+        np.testing.assert_allclose(value, two.state_dict()[name], rtol=1e-4, atol=1e-6)
+    loss = tagger(batch_first=batch_first).evaluate(x, y, weights=w).loss
+    assert loss == pytest.approx(step.loss, rel=1e-6)
+
+
+def test_accumulated_batches_are_one_batch():
+    x, y, w = ragged(12)
+    one, two = tagger(dtype="float64"), tagger(dtype="float64")
+    data = [s.astype("f8") for s in x], y
+    own = [v.astype("f8") for v in w]
+    one.fit(*data, weights=own, steps=4, batch_size=12, window=None)
+    two.fit(*data, weights=own, steps=4, batch_size=3, accumulate=4)
+    for name, value in one.state_dict().items():
+        np.testing.assert_allclose(value, two.state_dict()[name], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_targets_of_weight_0_are_ignored_targets(window):
+    x, y, _ = ragged()
+    out = [np.arange(len(t)) % 3 == 0 for t in y]
+    ignored = [np.where(o, -100, t) for o, t in zip(out, y, strict=True)]
+    one, two = tagger(), tagger()
+    a = one.fit(x, y, weights=[~o for o in out], epochs=2, batch_size=4, window=window)
+    b = two.fit(x, ignored, epochs=2, batch_size=4, window=window)
+    assert bits(one) == bits(two)
+    assert figures(a.rows) == figures(b.rows)
+    weights = [(~o).astype("f4") for o in out]
+    assert one.evaluate(x, y, weights=weights, window=window) == one.evaluate(
+        x, ignored, window=window
+    )
+
+
+def test_weights_of_sequences():
+    x, y, _ = ragged(6)
+    own = np.array([1, 0, 2, 0.5, 0, 1], "f4")
+    each = [np.full(len(s), w, "f4") for s, w in zip(x, own, strict=True)]
+    one, two = tagger(), tagger()
+    one.fit(x, y, weights=own, epochs=2, batch_size=4)
+    two.fit(x, y, weights=each, epochs=2, batch_size=4)
+    assert bits(one) == bits(two)
+    equal, targets = sequences(6)[0], np.arange(42).reshape(7, 6) % 4
+    whole = np.stack(equal, axis=1)
+    model = tagger()
+    found = model.evaluate(whole, targets, weights=own)
+    assert found == model.evaluate(whole, targets, weights=np.tile(own, (7, 1)))
+    assert found == model.evaluate(equal, list(targets.T), weights=own.tolist())
+    last = classifier()
+    loss = [last.evaluate([s], [0]).loss for s in equal]
+    assert last.evaluate(equal, np.zeros(6, int), weights=own).loss == pytest.approx(
+        np.average(loss, weights=own), rel=1e-5
+    )
+
+
+def test_weights_of_one_long_sequence():
+    x, y = series(100)
+    w = np.linspace(0, 2, 100).astype("f4")
+    model = regressor()
+    out = model.predict(x)
+    expected = np.average((out[:, 0] - y) ** 2, weights=w)
+    for window in (None, 30):
+        assert model.evaluate(x, y, weights=w, window=window).loss == pytest.approx(expected, 1e-5)
+    one, two = regressor(), regressor()
+    one.fit(x, y, weights=w, window=20, batch_size=2, epochs=2)
+    two.fit(x, y, window=20, batch_size=2, epochs=2)
+    assert bits(one) != bits(two)
+    half = np.full(100, 0.5, "f4")
+    three = regressor()
+    three.fit(x, y, weights=half, window=20, batch_size=2, epochs=2)
+    for name, value in two.state_dict().items():  # a mean does not depend on the scale
+        np.testing.assert_allclose(value, three.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+def test_balanced_weights():
+    x, _ = sequences(8)
+    y = np.array([0, 0, 0, 0, 0, 1, 1, 3])
+    own = (8 / (3 * np.array([5, 2, 0, 1])[y])).astype("f4")  # classes without targets do not count
+    model = classifier()
+    found = model.evaluate(x, y, weights="balanced")
+    assert found == model.evaluate(x, y, weights=own)
+    assert found.accuracy == pytest.approx(
+        model.evaluate(x, y, metrics="balanced_accuracy").balanced_accuracy
+    )
+    tags = [np.array([0, 1, -100, 1, 1, 1, 1])] * 8
+    weights = [np.array([3, 0.6, 0, 0.6, 0.6, 0.6, 0.6], "f4")] * 8
+    assert tagger().evaluate(x, tags, weights="balanced") == tagger().evaluate(
+        x, tags, weights=weights
+    )
+
+
+def test_weights_of_held_out_data(tmp_path):
+    x, y, w = ragged()
+    options = {"epochs": 2, "validation": (x, y, w), "weights": w, "batch_size": 4}
+    result = tagger().fit(x, y, **options)
+    assert (
+        result.model.evaluate(x, y, weights=w, batch_size=4).loss == result.epochs["valid_loss"][-1]
+    )
+    tagger().fit(x, y, **options, out=tmp_path, callbacks=[lambda row: row.step == 2])
+    with pytest.raises(ValueError, match="argument 'x': expected the data of the run"):
+        bn.resume(tmp_path, x, y, validation=(x, y, w))
+    again = bn.resume(tmp_path, x, y, weights=w, validation=(x, y, w))
+    assert bits(again.model) == bits(result.model)
+
+
+WRONG = [
+    ([np.ones(8, "f4")] * 2, r"'weights': expected a list of 9 arrays, as x, got a list of 2"),
+    (np.ones(8, "f4"), r"'weights': expected float32 \[9\], got"),
+    (np.full(9, -1, "f4"), r"'weights': expected float32 \[9\], finite and >= 0, got -1.0"),
+    (np.full(9, np.nan, "f4"), r"'weights': .*got nan"),
+    (np.zeros(9, "f4"), r"'targets': expected at least one that is not ignored and that has a we"),
+    ("balance", r"'weights': expected numbers, or 'balanced' with classes, got 'balance'"),
+    ({0: 1.0}, "'weights': expected float32"),
+]
+
+
+@pytest.mark.parametrize(("weights", "text"), WRONG)
+def test_wrong_weights(weights, text):
+    x, y, _ = ragged()
+    model = tagger()
+    before = bits(model)
+    with pytest.raises((TypeError, ValueError), match=f"^fit: argument {text}"):
+        model.fit(x, y, weights=weights)
+    with pytest.raises((TypeError, ValueError), match=f"^evaluate: argument {text}"):
+        model.evaluate(x, y, weights=weights)
+    assert bits(model) == before
+    with pytest.raises(ValueError, match="'balanced' with classes"):
+        regressor().fit(*series(), weights="balanced")
+
+
+# ------------------------------------------------------------------------ a split for validation
+
+
+def test_the_last_sequences_are_held_out(tmp_path):
+    x, y = sequences(10)
+    one, two = classifier(), classifier()
+    a = one.fit(x, y, epochs=3, validation_split=0.3, out=tmp_path)
+    b = two.fit(x[:7], y[:7], epochs=3, validation=(x[7:], y[7:]))
+    assert bits(one) == bits(two)
+    assert figures(a.rows) == figures(b.rows)
+    more = bn.resume(tmp_path, x, y, epochs=5)  # the split is made again
+    assert len(more.epochs["valid_loss"]) == 5
+    small = classifier().fit(x[:2], y[:2], epochs=1, validation_split=0.01)  # at least one
+    assert len(small.rows) == 1
+
+
+def test_the_last_steps_of_one_sequence_are_held_out():
+    x, y = series(100)
+    w = np.linspace(1, 2, 100).astype("f4")
+    one, two = regressor(), regressor()
+    a = one.fit(x, y, weights=w, epochs=3, window=10, validation_split=0.25)
+    b = two.fit(x[:75], y[:75], weights=w[:75], epochs=3, window=10,
+                validation=(x[75:], y[75:], w[75:]))  # fmt: skip
+    assert bits(one) == bits(two)
+    assert figures(a.rows) == figures(b.rows)
+
+
+@pytest.mark.parametrize(
+    ("split", "text"),
+    [
+        (0, "'validation_split': expected a number above 0 and below 1, got 0"),
+        (1.0, "'validation_split': expected a number above 0 and below 1, got 1.0"),
+        ("0.2", "'validation_split': expected a number above 0 and below 1, got the text"),
+        (True, "'validation_split': expected"),
+        (
+            0.96,
+            "'validation_split': expected a fraction that leaves targets in both parts, got 0.96",
+        ),
+    ],
+)
+def test_wrong_splits(split, text):
+    x, y = sequences()
+    with pytest.raises((TypeError, ValueError), match=f"^fit: argument {text}"):
+        classifier().fit(x, y, validation_split=split)
+
+
+def test_a_split_or_held_out_data():
+    x, y = sequences()
+    with pytest.raises(ValueError, match="'validation': expected None with validation_split"):
+        classifier().fit(x, y, validation_split=0.2, validation=(x, y))
+    with pytest.raises(ValueError, match=r"got 0.5 of 1 sequence$"):
+        classifier().fit(x[0], y[0], validation_split=0.5)
+
+
+# ------------------------------------------------------------------------ sequences of one feature
+
+
+def test_series_of_one_feature():
+    x, y = series(60)
+    flat, model = x[:, 0], regressor()
+    assert model.evaluate(flat, y) == model.evaluate(x, y[:, None])
+    np.testing.assert_array_equal(model.predict(flat), model.predict(x))
+    one, two = regressor(), regressor()
+    one.fit(flat, y, window=10, epochs=2)
+    two.fit(x, y, window=10, epochs=2)
+    assert bits(one) == bits(two)
+
+
+def test_lists_of_sequences_of_one_feature():
+    x, _ = sequences(6, I=1, equal=False)
+    flat, targets = [s[:, 0] for s in x], [2 * s[:, 0] for s in x]
+    one, two = regressor(), regressor()
+    one.fit(flat, targets, epochs=2, batch_size=4)
+    two.fit(x, [t[:, None] for t in targets], epochs=2, batch_size=4)
+    assert bits(one) == bits(two)
+    assert [p.shape for p in one.predict(flat)] == [(len(s), 1) for s in x]
+    last = regressor(targets="last")
+    assert last.evaluate(flat, np.ones(6, "f4")) == last.evaluate(x, np.ones((6, 1), "f4"))
+    with pytest.raises(ValueError, match=r"'x\[0\]': expected float32 \[T, 3\]"):
+        classifier().predict(flat)
+
+
+@pytest.mark.parametrize("wrong", [np.ones((5, 2), "f4"), np.ones((2, 2, 2, 2), "f4"), 1.0])
+def test_other_shapes_of_one_feature_are_refused(wrong):
+    with pytest.raises((TypeError, ValueError), match=r"'x': expected float32 .*\[T, 1\], \[T\]"):
+        regressor().predict(wrong)
