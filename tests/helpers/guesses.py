@@ -180,6 +180,8 @@ Keras: bn.Model("lstm", input_size=3, hidden_size=8, output_size=2, loss="catego
 Keras: bn.Model(cell="lstm", input_size=3, hidden_size=8, output_size=2, loss="mean_squared_error")
     ValueError: Model: argument 'loss': expected one of 'cross_entropy', 'mse',
     'binary_cross_entropy', 'huber', got 'mean_squared_error' (did you mean 'mse'?)
+Keras: bn.Model(cell="lstm", input_size=3, hidden_size=8, output_size=2, optimizer="adamw")
+    = it.optimizer is not None
 PyTorch: bn.Model(cell="lstm", input_size=3, hidden_size=8, output_size=2, optimizer="Adam")
     ValueError: Model: argument 'optimizer': expected one of
 PyTorch: bn.Model(cell="lstm", input_size=3, hidden_size=8, output_size=2, optimizer=bn.Adam)
@@ -231,6 +233,9 @@ Keras: model.fit(x, y, epochs=1, weights=np.ones(6))
 Keras: model.fit(x, y, epochs=1, class_weight={0: 1.0, 1: 2.0})
     TypeError: Model.fit: unexpected argument 'class_weight'; class_weights is an argument
     of Model
+Keras: model.fit(x, one_hot, epochs=1)
+    TypeError: fit: argument 'targets': expected classes (integers) [6], got a float64 array
+    of shape [6, 2] (one-hot rows: targets.argmax(axis=1)
 Keras: model.fit(x, y, epochs=2, learning_rate=0.1)
     TypeError: Model.fit: unexpected argument 'learning_rate'; lr is an argument of Model
 Keras: model.compile(optimizer="adam", loss="mse")
@@ -240,6 +245,12 @@ scikit-learn: model.fit(x, y, max_iter=2)
     TypeError: Model.fit: unexpected argument 'max_iter'; did you mean 'epochs'?
 scikit-learn: model.fit(x, y, epochs=1, random_state=0)
     TypeError: Model.fit: unexpected argument 'random_state'; did you mean 'seed'?
+scikit-learn: model.fit(x, y.astype(str), epochs=1)
+    TypeError: fit: argument 'targets': expected classes (integers) [6], got a str array of
+    shape [6] (labels: np.unique(targets, return_inverse=True)[1] are their classes)
+scikit-learn: model.fit(x, y.astype(bool), epochs=1)
+    TypeError: fit: argument 'targets': expected classes (integers) [6], got a bool array of
+    shape [6] (targets.astype(int) are classes 0 and 1)
 scikit-learn: model.fit(x, y[:-1], epochs=1)
     ValueError: fit: argument 'targets': expected classes (integers) [6], got an int64 array
     of shape [5]
@@ -314,6 +325,8 @@ PyTorch: bn.Adam(gru, lr=0.01).step(gradients)
 PyTorch: bn.optim.Adam(gru)
     AttributeError: module 'bptt_native' has no attribute 'optim'; optimisers are attributes
     of bptt_native itself
+PyTorch: bn.AdamW(gru)
+    = it.steps == 0
 PyTorch: bn.SGD(gru, momentum=1.5)
     ValueError: SGD: argument 'momentum': expected a number in [0, 1), got 1.5
 PyTorch: model.optimizer.param_groups
