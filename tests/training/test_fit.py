@@ -1,8 +1,6 @@
 """fit, resume, evaluate, predict: batches, windows, stopping, checkpoints, on arrays and lists."""
 
-import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -403,14 +401,6 @@ def test_history_to_csv(tmp_path):
     result.to_csv(tmp_path / "h.csv")
     assert figures(read_history(tmp_path / "h.csv")) == figures(result.rows)
     assert not np.isnan(result.epochs["valid_loss"]).any()
-
-
-def test_progress_lines(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
-    fit(classifier(), *sequences(), epochs=2, validation=sequences(5, seed=1), verbose=1)
-    last = stream.getvalue().splitlines()[-1]
-    assert last.startswith("step 2/2  loss ")
-    assert "accuracy" in last
 
 
 # ----------------------------------------------------------------------------------------- resuming

@@ -2,7 +2,9 @@
 
 import io
 import math
+import re
 import sys
+import types
 
 import pytest
 
@@ -12,7 +14,8 @@ from bptt_native.training.history import (
     open_history,
     read_history,
 )
-from bptt_native.training.progress import Progress
+from bptt_native.training.progress import Progress, bar_text
+from helpers.fitting import classifier, sequences
 
 
 def row(step=1, **changes):
@@ -89,13 +92,13 @@ def test_progress_ends_with_the_last_step():
     assert [line.split()[1] for line in stream.getvalue().splitlines()] == ["1/100", "7/100"]
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 def test_progress_bar_on_a_terminal():
     pytest.importorskip("tqdm")
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
     stream = Terminal()
     progress = Progress(4, stream=stream)
     for k in range(4):
@@ -107,7 +110,65 @@ def test_progress_bar_on_a_terminal():
     progress = Progress(1000, stream=(stream := Terminal()))
     progress.show([row(991)], 1000)  # a resumed run
     progress.close()
+    assert " 99%|" in stream.getvalue()
     assert "991/1000" in stream.getvalue()
+
+
+@pytest.mark.parametrize("total", [9, 123456])
+def test_a_bar_fits_80_columns(total):
+    pytest.importorskip("tqdm")
+    full = {"valid_loss": 1 / 3, "valid_accuracy": 2 / 3, "clipped": True, "skipped": True,
+            "metrics": {"balanced_accuracy": 1 / 7, "f1": 1 / 9}}  # fmt: skip
+    progress = Progress(total, stream=(stream := Terminal()))
+    progress.show([row(total, **full)], total)
+    progress.close()
+    assert max(map(len, re.split(r"[\r\n]", stream.getvalue()))) <= 80
+    assert "loss 0.3333, valid 0.3333" in stream.getvalue()
+    assert bar_text([row(1, **full)], width=1000) == (
+        "loss 0.3333, valid 0.3333, acc 66.7%, balanced_accuracy 0.1429, f1 0.1111, norm 0.3, "
+        "clipped 100%, skipped 1, 123k/s"
+    )
+    assert bar_text([row(1)], width=30) == "loss 0.3333, norm 0.3, 123k/s"  # clipped 0% says little
+    assert bar_text([row(1)], width=5) == ""
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"),
+    [(0.2, "0/s"), (999.4, "999/s"), (999.6, "1.0k/s"), (9960, "10k/s"), (2.5e6, "2.5M/s"),
+     (3e13, "30000G/s"), (float("nan"), "nan")],
+)  # fmt: skip
+def test_speeds_are_short(speed, text):
+    assert text in bar_text([row(1, targets_per_s=speed)], width=60)
+
+
+def test_a_notebook_has_a_bar_of_its_own(monkeypatch):
+    made = []
+
+    class Bar:
+        n, total, ncols = 0, 0, None
+
+        def __init__(self, **options):
+            made.append(options)
+
+        def set_postfix_str(self, text, refresh):
+            made.append(text)
+
+        def update(self, steps):
+            self.n += steps
+
+        def close(self):
+            made.append("closed")
+
+    class ZMQInteractiveShell: ...
+
+    ipython = types.SimpleNamespace(get_ipython=ZMQInteractiveShell)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", types.SimpleNamespace(tqdm=Bar))
+    progress = Progress(2)
+    progress.show([row(1)], 2)
+    progress.close()
+    assert "file" not in made[0]
+    assert made[1:] == ["loss 0.3333, norm 0.3, 123k/s", "closed"]
 
 
 def test_terminal_without_tqdm(monkeypatch):
@@ -116,3 +177,36 @@ def test_terminal_without_tqdm(monkeypatch):
     stream.isatty = lambda: True
     Progress(1, stream=stream).show([row(1)], 1)
     assert stream.getvalue().startswith("step 1/1")
+
+
+def test_progress_lines(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    classifier().fit(*sequences(), epochs=2, validation=sequences(5, seed=1), verbose=1)
+    last = stream.getvalue().splitlines()[-1]
+    assert last.startswith("step 2/2  loss ")
+    assert "accuracy" in last
+
+
+def test_a_line_per_epoch(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    x, y = sequences(9)
+    options = {"batch_size": 4, "validation": sequences(5, seed=1), "metrics": "f1"}
+    result = classifier(clip_norm=0.1).fit(x, y, epochs=2, **options, verbose=2)
+    first, second = stream.getvalue().splitlines()
+    assert first.startswith(f"epoch 1/2  loss {result.epochs['loss'][0]:.4g}  valid ")
+    assert f"  f1 {result.epochs['valid_f1'][0]:.4g}  norm " in first
+    assert f"  clipped {result.epochs['clipped'][1]}  " in second
+    assert re.search(r"  \d+\.\d s$", second)
+    classifier().fit(x, y, epochs=1, verbose=0)
+    classifier().fit(x, y, epochs=1, verbose=False)
+    assert stream.getvalue().count("\n") == 2
+    classifier().fit(x, y, epochs=1, verbose=True)
+    assert stream.getvalue().splitlines()[-1].startswith("step 1/1")
+
+
+@pytest.mark.parametrize("verbose", [-1, 3, 1.0, "auto", None])
+def test_wrong_verbosity(verbose):
+    with pytest.raises(
+        (TypeError, ValueError), match="fit: argument 'verbose': expected an integer"
+    ):
+        classifier().fit(*sequences(), verbose=verbose)

@@ -12,7 +12,7 @@ from ..runtime.standard_error import messages
 from .callbacks import Callback, Run
 from .history import HistoryRow
 
-WIDTH = 79  # columns of a bar on a terminal that does not tell its width
+WIDTH = 77  # columns of a terminal that does not tell its width; bars are two columns wider there
 
 
 def summary(rows: Sequence[HistoryRow], text: bool = False) -> dict[str, str]:
@@ -47,12 +47,10 @@ def _held_out(row: HistoryRow) -> dict[str, str]:
 
 def _short(number: float) -> str:
     """Return a number of targets per second in at most four characters."""
-    for unit in ("", "k", "M", "G"):
-        if number < 999.5:
-            digits = 0 if not unit or number >= 9.95 else 1
-            return f"{number:.{digits}f}{unit}"
-        number /= 1000
-    return f"{number:.0e}"
+    power = max(k for k in range(4) if k == 0 or number >= 999.5 * 1000 ** (k - 1))
+    scaled = number / 1000**power
+    digits = 1 if power and scaled < 9.95 else 0
+    return f"{scaled:.{digits}f}{'kMG'[power - 1] if power else ''}"
 
 
 def bar_text(rows: Sequence[HistoryRow], text: bool = False, width: int = 40) -> str:
@@ -66,16 +64,15 @@ def bar_text(rows: Sequence[HistoryRow], text: bool = False, width: int = 40) ->
     width : int
         The largest number of characters.
     """
-    figures, unit = summary(rows, text), "chars/s" if text else "targets/s"
-    speeds = sorted(r.targets_per_s for r in rows[-50:])
-    figures[unit] = _short(speeds[len(speeds) // 2]) + "/s"
-    line = f"{figures.pop(unit)}"
-    for name, value in figures.items():
-        if name == "clipped" and value == "0%":
-            continue
-        longer = f"{line}, {name} {value}"
-        if len(longer) <= width:
-            line = longer
+    figures = summary(rows, text)
+    speed = float(figures.pop("chars/s" if text else "targets/s").replace(",", ""))
+    line = ""
+    for name, value in (figures | {"": f"{_short(speed)}/s"}).items():
+        if name == "accuracy":
+            name, value = "acc", f"{float(value.rstrip('%')):.1f}%"
+        longer = f"{line}, {name} {value}".strip(", ")
+        if len(longer) <= width and (name, value) != ("clipped", "0%"):
+            line = longer.replace(",  ", ", ")
     return line
 
 
@@ -128,7 +125,7 @@ class Progress:
             self._bar.total = total
             if now - self._last > 0.2 or step == total:
                 wide = int(getattr(self._bar, "ncols", None) or WIDTH)
-                rest = 2 * len(str(total)) + 32  # percentage, ten columns of bar, numbers, times
+                rest = 2 * len(str(total)) + 30  # percentage, eight columns of bar, numbers, times
                 line = bar_text(rows, self._text, max(8, wide - rest))
                 self._bar.set_postfix_str(line, refresh=False)
                 self._last = now
