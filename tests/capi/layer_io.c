@@ -6,8 +6,8 @@
  * c0, dy [T, N, D*R], dhn and dcn, then int64 lengths [N] and bytes resets [T, N]. c0 and dcn
  * are present for LSTM only; states, lengths and resets only if their field is set. The results
  * begin with the initial parameters of one layer. The result of a case: y, hn, cn, gradients,
- * dx, dh0, dc0 in the case's dtype, then flow and flow_c (absent where windows overlap) and
- * omega as double. */
+ * dx, dh0, dc0 in the case's dtype, then flow and flow_c (absent where windows overlap), omega and
+ * the penalty of the activity as double. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -56,6 +56,8 @@ enum {
   CLIP_STEP,
   CLIP_STEP_NORM,
   OMEGA,
+  ACTIVITY_L1,
+  ACTIVITY_L2,
   NUMBERS
 };
 
@@ -137,6 +139,7 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   bptt_tape* tape;
   int64_t tensors, count, *tokens = NULL, *lengths = NULL;
   double* omega = room(1, sizeof(double));
+  double* penalty = room(1, sizeof(double));
   uint8_t* resets = NULL;
   void *flat, *x = NULL, *h0 = NULL, *c0 = NULL, *dy, *dhn = NULL, *dcn = NULL;
 
@@ -197,6 +200,9 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   backward.truncation_k2 = c[K2];
   backward.omega = v[OMEGA];
   backward.omega_value = omega;
+  backward.activity_l1 = v[ACTIVITY_L1];
+  backward.activity_l2 = v[ACTIVITY_L2];
+  backward.activity_penalty = penalty;
   backward.gradients = room(count, size);
   if (!c[TOKENS]) {
     backward.dx = room(inputs, size);
@@ -221,6 +227,7 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   if (!overlap) give(out, flow.h, walks * c[T], sizeof(double));
   if (lstm && !overlap) give(out, flow.c, walks * c[T], sizeof(double));
   give(out, omega, 1, sizeof(double));
+  give(out, penalty, 1, sizeof(double));
   CHECK(bptt_tape_free(tape));
   CHECK(bptt_layer_free(layer));
   free(alphas);

@@ -1,5 +1,5 @@
-/* truncation.c: truncated BPTT, compared with passes over its windows, and the regulariser of an
- * RNN. */
+/* truncation.c: truncated BPTT, compared with passes over its windows, the regulariser of an RNN
+ * and those of the activity. */
 #include "passes.h"
 
 /* Windows that span the whole sequence do not truncate. Other windows are separate passes: each
@@ -116,10 +116,59 @@ static void check_omega(void) {
   for (k = 0; k < 3; ++k) free(data[k]);
 }
 
+/* The regularisers of the activity are a loss of h: of one layer, which is y, their gradient is a
+ * part of dL/dy. */
+static void check_activity(bptt_cell cell, int32_t bidirectional) {
+  net it = new_net(cell, 1, bidirectional);
+  pass *with = new_pass(), *without = new_pass();
+  const double l1 = 0.7, l2 = 0.3;
+  double penalty = -1, expected = 0, elements = 0;
+  bptt_sequence sequence;
+  bptt_backward backward;
+  int64_t n, t, k;
+  create(&it);
+  memcpy(without->x, with->x, sizeof with->x);
+  for (n = 0; n < N; ++n) elements += (double)(lengths[n] * it.D * it.R);
+  sequence = sequence_of(with, T);
+  sequence.lengths = lengths;
+  backward = backward_of(&it, with);
+  backward.activity_l1 = l1;
+  backward.activity_l2 = l2;
+  backward.activity_penalty = &penalty;
+  run(&it, with, &sequence, &backward);
+  for (t = 0; t < T; ++t) {
+    for (k = 0; k < N * it.D * it.R; ++k) {
+      const int64_t at = t * N * it.D * it.R + k;
+      const double h = with->y[at];
+      expected += (l1 * fabs(h) + l2 * h * h) / elements;
+      without->dy[at] = with->dy[at] + (l1 * ((h > 0) - (h < 0)) + 2 * l2 * h) / elements;
+    }
+  }
+  same(&penalty, &expected, 1, "penalty of the activity");
+  backward = backward_of(&it, without);
+  backward.activity_penalty = &penalty;
+  run(&it, without, &sequence, &backward);
+  REQUIRE(penalty == 0 && expected > 0);
+  same(with->gradients, without->gradients, it.count, "gradients with a penalty of the activity");
+  same(with->dx, without->dx, T * N * I, "dx with a penalty of the activity");
+  same(with->flow, without->flow, it.D * T, "flow with a penalty of the activity");
+  backward.activity_l1 = -1;
+  {
+    bptt_tape* tape = forward(&it, without, &sequence);
+    REFUSED(BPTT_ERR_ARGUMENT, bptt_layer_backward(it.layer, tape, &backward));
+    OK(bptt_tape_free(tape));
+  }
+  OK(bptt_layer_free(it.layer));
+  free(with);
+  free(without);
+}
+
 int main(void) {
   int k;
   for (k = 0; k < 4; ++k) {
     check_truncation(cells[k]);
+    check_activity(cells[k], 0);
+    check_activity(cells[k], 1);
     printf("cell %d: truncation\n", (int)cells[k]);
   }
   check_omega();

@@ -137,7 +137,7 @@ def test_the_pairs_are_complete() -> None:
     together = {name for pair in COMPATIBLE for name in pair}
     assert together == set(SETTINGS)
     assert len(COMPATIBLE) > 300
-    assert len(REFUSED) == 3 + 2 + 10 + 2
+    assert len(REFUSED) == 3 + 2 + 11 + 2
     assert together > CLIPPED
 
 

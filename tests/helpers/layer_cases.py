@@ -39,7 +39,7 @@ def write_case(net: Net, dtype: str, file) -> None:
         net.seed, net.draw or 0,
     ]  # fmt: skip
     numbers = [options.get(name, default) for name, default in NUMBERS.items()]
-    numbers += [net.clip_step or 0.0, net.clip_step_norm or 0.0, net.omega]
+    numbers += [net.clip_step or 0.0, net.clip_step_norm or 0.0, net.omega, *net.activity]
     file.write(np.array(fields, np.int64).tobytes() + np.array(numbers).tobytes())
     file.write(alphas.tobytes())
 
@@ -70,8 +70,9 @@ def read_result(net: Net, dtype: str, file) -> dict[str, np.ndarray]:
     if net.truncation is None or net.truncation[0] == net.truncation[1]:
         flows = ["flow", "flow_c"][: len(sizes)]
         out |= {name: take(walks, net.T, kind="float64") for name in flows}
-    omega = take(kind="float64")
-    return out | ({"omega": omega} if net.omega else {})
+    omega, penalty = take(kind="float64"), take(kind="float64")
+    out |= {"omega": omega} if net.omega else {}
+    return out | ({"activity_penalty": penalty} if any(net.activity) else {})
 
 
 def nets_to_run(count: int) -> list[Net]:

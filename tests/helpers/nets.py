@@ -44,6 +44,7 @@ class Net:
     resets: Any = field(default=None, repr=False)
     truncation: tuple[int, int] | None = None
     omega: float = 0.0
+    activity: tuple[float, float] = (0.0, 0.0)
     seed: int = 0
     draw: int | None = None
     inside: bool = False  # also compare all states and gates of the tape
@@ -110,6 +111,11 @@ class Net:
         if self.truncation is not None:
             given["truncation"] = self.truncation
         return given | ({"omega": self.omega} if self.omega else {})
+
+    def pulls(self) -> dict[str, float]:
+        """Return the weights of the regularisers of the activity, as arguments of the engine."""
+        pairs = zip(("activity_l1", "activity_l2"), self.activity, strict=True)
+        return {name: weight for name, weight in pairs if weight}
 
     def sections(self, dtype: str) -> list[np.ndarray] | None:
         """Return on which side of its kinks the engine finds each unit, layer by layer."""
@@ -217,7 +223,7 @@ def option_net(
     names = ("lengths", "resets", "masks", "tokens", "bias", "T")
     own = {name: options.pop(name, None) for name in names}
     back = {n: options.pop(n) for n in ("clip_step", "clip_step_norm") if n in options}
-    back |= {n: options.pop(n) for n in ("truncation", "omega") if n in options}
+    back |= {n: options.pop(n) for n in ("truncation", "omega", "activity") if n in options}
     while True:
         H = 5 if small else int(rng.choice([7, 8, 9, 13, 16, 17, 24]))
         I, N = int(rng.integers(2, 4 if small else 10)), int(rng.integers(2, 4 if small else 6))  # noqa: E741
@@ -307,14 +313,16 @@ def run_native(net: Net, dtype: str, **options: Any) -> dict[str, np.ndarray]:
     if net.truncation is not None and net.truncation[1] > net.truncation[0]:
         options = {"flow": False} | options
     dy, dstate = cast(net.dy, dtype), cast(net.dstate, dtype)
-    grads = layer.backward(tape, dy, dstate, **net.way_back(), **options)
+    grads = layer.backward(tape, dy, dstate, **net.way_back(), **net.pulls(), **options)
     return flatten(net, y, state, grads, {k: grads[k] for k in grads}, tape)
 
 
 def run_reference(net: Net, sections: list[np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """Return the same in float64 by the reference."""
     y, state, tape = reference_forward(net, sections)
-    grads = reference.backward(net.cell, net.params, tape, net.dy, net.dstate, **net.way_back())
+    grads = reference.backward(
+        net.cell, net.params, tape, net.dy, net.dstate, activity=net.activity, **net.way_back()
+    )
     return flatten(net, y, state, grads, reference.restrict(grads.params, net.masks), tape)
 
 
@@ -332,6 +340,8 @@ def flatten(
         out["dx"] = grads.x
     if net.omega:
         out["omega"] = grads.omega
+    if any(net.activity):
+        out["activity_penalty"] = grads.activity_penalty
     if net.inside:
         seen = tape.states()
         seen = seen if isinstance(seen, tuple) else (seen,)

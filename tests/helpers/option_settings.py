@@ -14,6 +14,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "noise": {"cell": "rnn", "noise": 0.2},
     "dale": {"cell": "rnn", "dale": 0.7},
     "omega": {"cell": "rnn", "omega": 0.75},
+    "activity": {"activity": (0.8, 0.6)},
     "reset_after": {"cell": "gru", "reset_after": False},
     "peephole": {"cell": "lstm", "peephole": True},
     "coupled": {"cell": "lstm", "coupled": True},

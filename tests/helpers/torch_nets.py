@@ -214,6 +214,7 @@ class Loop:
         net = self.net
         self.seen: list[Any] = []  # pre-activations of an RNN
         self.steps: list[list[Any]] = [[] for _ in range(net.L * net.D)]
+        self.outputs: list[Any] = []  # h_t of each walk [T, N, P]
         inside = (torch.arange(net.T)[:, None] < self.lengths)[..., None]
         y, last = torch.where(inside, self.x, 0.0), []
         for l in range(net.L):  # noqa: E741
@@ -224,6 +225,7 @@ class Loop:
             for d in range(net.D):
                 output, final = self.walk(l * net.D + d, y, cut_before)
                 outputs.append(output)
+                self.outputs.append(output)
                 last.append(final)
             y = torch.cat(outputs, 2)
         return y, [torch.stack(s) for s in zip(*last, strict=True)]
@@ -233,6 +235,15 @@ class Loop:
         k1, k2 = self.net.truncation or (self.net.T, self.net.T)
         for begin in range(0, self.net.T, k1):
             yield max(0, begin + k1 - k2), begin, min(begin + k1, self.net.T)
+
+    def activity(self, begin: int, end: int) -> Any:
+        """Return the share of some steps in the regularisers of the activity."""
+        l1, l2 = self.net.activity
+        h = torch.stack(self.outputs)[:, begin:end]
+        elements = self.lengths.sum() * len(h) * self.net.P
+        share = (l1 * h.abs().sum() + l2 * (h**2).sum()) / elements
+        self.penalty = self.penalty + share.detach()
+        return share
 
     def regularise(self) -> float:
         """Add eq. 9 and 10 of Pascanu et al. 2013, with all between two steps held constant."""
@@ -259,6 +270,7 @@ class Loop:
         dstate = (
             [torch.from_numpy(s) for s in arrays_of(net.dstate)] if net.dstate is not None else []
         )
+        self.penalty = torch.zeros((), dtype=torch.float64)
         for reach, begin, end in self.windows():
             y, last = self.forward(reach)
             loss = (y * torch.from_numpy(net.dy))[begin:end].sum()
@@ -267,10 +279,13 @@ class Loop:
             if net.omega:
                 for a in self.seen:
                     a.retain_grad()
+            loss = loss + self.activity(begin, end)
             loss.backward()
         out = {"y": y} | dict(zip(["hn", "cn"], last, strict=False))
         if net.omega:
             out["omega"] = torch.tensor(self.regularise(), dtype=torch.float64)
+        if any(net.activity):
+            out["activity_penalty"] = self.penalty
         named = self.leaves | dict(zip(["h0", "c0"], self.start, strict=False))
         named |= {} if net.tokens else {"x": self.x}
         for name, tensor in named.items():

@@ -45,13 +45,15 @@ def run(net: Net, z: dict[str, np.ndarray]):
 
 
 def loss_of(net: Net, z: dict[str, np.ndarray]):
-    y, last, _ = run(net, z)
+    y, last, tape = run(net, z)
     pairs = zip(arrays_of(net.dstate), arrays_of(last), strict=True)
-    return np.sum(net.dy * y) + sum(np.sum(d * s) for d, s in pairs)
+    penalty, _ = ref.activity_penalty(tape, *net.activity)
+    return np.sum(net.dy * y) + sum(np.sum(d * s) for d, s in pairs) + penalty
 
 
 def gradients_of(net: Net, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    g = ref.backward(net.cell, net.params, run(net, tensors)[2], net.dy, net.dstate)
+    tape = run(net, tensors)[2]
+    g = ref.backward(net.cell, net.params, tape, net.dy, net.dstate, activity=net.activity)
     got = ref.restrict(g.params, net.masks)
     got |= dict(zip(["h0", "c0"], arrays_of(g.state), strict=False)) | {"x": g.x}
     return {name: got[name] for name in tensors}

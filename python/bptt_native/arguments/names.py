@@ -45,6 +45,9 @@ FOREIGN = {
     "time_scale": "t_max tmax timescale memory",
     "gain": "scale stddev",
     "dale": "ei_ratio exc_fraction excitatory dales_law e_prop",
+    "activity_l1": "l1_h activity_regularizer activity_regulariser rate_l1 l1_rate l1_rates "
+    "activity_reg activity_penalty",
+    "activity_l2": "l2_h rate_l2 l2_rate l2_rates l2_activity",
     "learn_initial_state": "learn_init_state learnable_initial_state trainable_initial_state "
     "learn_h0 learnable_h0 trainable_h0 train_initial_state learned_initial_state init_hidden",
     "alpha": "leak leaky tau dt leak_rate rho smoothing",

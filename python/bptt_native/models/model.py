@@ -147,6 +147,9 @@ class Model(Network):
         weight_l2 sum w^2 over the matrices that are not frozen. Unlike `weight_decay`, which is
         part of the update, their gradient passes through clipping and the moments of the optimiser.
         `StepResult.weight_penalty` reports their value; the loss is without it.
+    activity_l1, activity_l2 : float
+        Regularisers of the activity in training steps, as in `LSTM.backward`.
+        `StepResult.activity_penalty` reports their value; the loss is without it.
 
     Raises
     ------
@@ -210,6 +213,8 @@ class Model(Network):
     omega: OptionOf[float] = OptionOf()
     weight_l1: OptionOf[float] = OptionOf()
     weight_l2: OptionOf[float] = OptionOf()
+    activity_l1: OptionOf[float] = OptionOf()
+    activity_l2: OptionOf[float] = OptionOf()
 
     @from_arguments
     def __init__(
@@ -274,6 +279,8 @@ class Model(Network):
         omega: float = 0.0,
         weight_l1: float = 0.0,
         weight_l2: float = 0.0,
+        activity_l1: float = 0.0,
+        activity_l2: float = 0.0,
     ) -> None: ...
 
     def fit(

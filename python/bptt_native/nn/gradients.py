@@ -62,6 +62,8 @@ class StepResult(NamedTuple):
     weight_penalty : float
         The value of the regularisers `weight_l1` and `weight_l2` before the update, which is not
         part of `loss`.
+    activity_penalty : float
+        The value of the regularisers `activity_l1` and `activity_l2`, which is not part of `loss`.
 
     Examples
     --------
@@ -85,6 +87,7 @@ class StepResult(NamedTuple):
     clipped_norm: float = 0.0
     clip_angle: float = 0.0
     weight_penalty: float = 0.0
+    activity_penalty: float = 0.0
 
     def __repr__(self) -> str:
         """Return the numbers of the result, and a summary of its arrays."""
@@ -155,6 +158,8 @@ class Gradients(Guided, Mapping[str, Array], Shown):
         More of the flow, if it was requested.
     omega : float
         The regulariser against vanishing gradients, without its weight; 0 if it is off.
+    activity_penalty : float
+        The value of the regularisers `activity_l1` and `activity_l2`.
 
     Examples
     --------
@@ -172,6 +177,7 @@ class Gradients(Guided, Mapping[str, Array], Shown):
     __slots__ = (
         "_flat",
         "_layout",
+        "activity_penalty",
         "flow",
         "flow_a",
         "flow_c",
@@ -188,6 +194,7 @@ class Gradients(Guided, Mapping[str, Array], Shown):
     flow_a: Flow
     flow_detail: FlowDetail | None
     omega: float
+    activity_penalty: float
 
     def __init__(
         self,
@@ -200,6 +207,7 @@ class Gradients(Guided, Mapping[str, Array], Shown):
         flow_a: Flow = None,
         flow_detail: FlowDetail | None = None,
         omega: float = 0.0,
+        activity_penalty: float = 0.0,
     ) -> None:
         self._flat = flat
         self._layout = layout
@@ -210,6 +218,7 @@ class Gradients(Guided, Mapping[str, Array], Shown):
         self.flow_a = flow_a
         self.flow_detail = flow_detail
         self.omega = omega
+        self.activity_penalty = activity_penalty
 
     @property
     def flat(self) -> Array:

@@ -187,6 +187,8 @@ class Layer(Parameterised, Generic[S]):
         clip_step_norm: float | None = None,
         truncation: tuple[int, int] | None = None,
         omega: float = 0.0,
+        activity_l1: float = 0.0,
+        activity_l2: float = 0.0,
         **unknown: Never,
     ) -> Gradients:
         """Compute gradients of the parameters, input and initial states by BPTT.
@@ -222,11 +224,16 @@ class Layer(Parameterised, Generic[S]):
         omega : float
             Weight of the regulariser against vanishing gradients (Pascanu et al. 2013, eq. 9), for
             `RNN` only. Its immediate gradient is added to that of W_hh.
+        activity_l1, activity_l2 : float
+            Weights of regularisers of the activity, activity_l1 mean |h| + activity_l2 mean h^2
+            (Song et al. 2016; Yang et al. 2019). The means are over the elements of h of all layers
+            and directions at all steps within the sequences. Their gradient is part of dL/dh_t.
 
         Returns
         -------
         Gradients
-            By parameter name, with ``.x``, ``.state``, ``.flow...`` and ``.omega``.
+            By parameter name, with ``.x``, ``.state``, ``.flow...``, ``.omega`` and
+            ``.activity_penalty``.
 
         Raises
         ------
@@ -263,7 +270,9 @@ class Layer(Parameterised, Generic[S]):
             accumulate=self._flat_of(accumulate, "backward"),
             layout=self._layout,
             input_gradient=input_gradient,
-            settings=self._backward_settings(clip_step, clip_step_norm, truncation, omega),
+            settings=self._backward_settings(
+                clip_step, clip_step_norm, truncation, omega, (activity_l1, activity_l2)
+            ),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

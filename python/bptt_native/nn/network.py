@@ -216,6 +216,8 @@ class Network(TrainingStep):
         clip_step_norm: float | None = None,
         truncation: tuple[int, int] | None = None,
         omega: float = 0.0,
+        activity_l1: float = 0.0,
+        activity_l2: float = 0.0,
         **unknown: Never,
     ) -> Gradients:
         """Compute gradients of the parameters, input and initial states from dL/d out by BPTT.
@@ -228,7 +230,7 @@ class Network(TrainingStep):
             dL/d out; None means zeros.
         dstate, flow, accumulate, input_gradient, clip_step, clip_step_norm : optional
             As in `LSTM.backward`. The settings of the model are not used here.
-        truncation, omega : optional
+        truncation, omega, activity_l1, activity_l2 : optional
             As in `LSTM.backward`.
 
         Returns
@@ -261,7 +263,9 @@ class Network(TrainingStep):
             accumulate=self._flat_of(accumulate, "backward"),
             layout=self._layout,
             input_gradient=input_gradient,
-            settings=self._backward_settings(clip_step, clip_step_norm, truncation, omega),
+            settings=self._backward_settings(
+                clip_step, clip_step_norm, truncation, omega, (activity_l1, activity_l2)
+            ),
         )
 
     def stream(

@@ -429,9 +429,11 @@ class Parameterised(Guided, Shown):
         clip_step_norm: float | None,
         truncation: tuple[int, int] | None,
         omega: float,
+        activity: tuple[float, float],
     ) -> dict[str, Any] | None:
         """Return settings of a backward call by their names in bptt.h; None if all are defaults."""
-        if clip_step is None and clip_step_norm is None and truncation is None and omega == 0:
+        off = clip_step is None and clip_step_norm is None and truncation is None
+        if off and omega == 0 and activity == (0, 0):
             return None
         where = f"{type(self).__name__}.backward"
         k1 = k2 = 0
@@ -445,4 +447,6 @@ class Parameterised(Guided, Shown):
             "truncation_k1": k1,
             "truncation_k2": k2,
             "omega": number(omega, where, "omega"),
+            "activity_l1": number(activity[0], where, "activity_l1"),
+            "activity_l2": number(activity[1], where, "activity_l2"),
         }

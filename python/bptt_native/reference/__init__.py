@@ -55,7 +55,7 @@ from .optimizers import (
     restrict,
 )
 from .random import Draw, philox4x32_10
-from .sequence import Gradients, Tape, backward, forward
+from .sequence import Gradients, Tape, activity_penalty, backward, forward
 
 __all__ = [
     "NONLINEARITIES",
@@ -70,6 +70,7 @@ __all__ = [
     "Options",
     "RMSprop",
     "Tape",
+    "activity_penalty",
     "backward",
     "binary_cross_entropy",
     "clip_grad_norm",

@@ -31,6 +31,8 @@ class ModelConfig(Options):
     huber_delta: float = 1.0  # huber
     weight_l1: float = 0.0
     weight_l2: float = 0.0
+    activity_l1: float = 0.0
+    activity_l2: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class ModelResult:
     flow_c: Array | None
     omega: Any = 0.0
     weight_penalty: Any = 0.0
+    activity_penalty: Any = 0.0
 
 
 def model_forward(cfg: ModelConfig, params: Params, x: Array, state: State = None,
@@ -85,7 +88,8 @@ def model_backward(cfg: ModelConfig, params: Params, tape: Any, dout: Array) -> 
     W = params["readout.weight"]
     dW, db, dy[part] = linear_backward(W, y[part], dout, cfg.rounded)
     how: Any = {name: getattr(cfg, name) for name in ("clip_step", "clip_step_norm", "truncation")}
-    g = backward(cfg.cell, rnn, rnn_tape, dy, omega=cfg.omega, **how)
+    activity = cfg.activity_l1, cfg.activity_l2
+    g = backward(cfg.cell, rnn, rnn_tape, dy, omega=cfg.omega, activity=activity, **how)
     grads = {f"rnn.{name}": d for name, d in g.params.items()}
     grads |= {"readout.weight": dW, "readout.bias": db}
     if "embedding.weight" in params and g.x is not None:
@@ -124,7 +128,7 @@ def model_loss_and_gradients(cfg: ModelConfig, params: Params, x: Array, targets
 
     Targets are classes [T, N] or [N], or values with a last axis O. Their ``weights`` are [T, N] or
     [N]. ``passage`` is that of `model_forward`. The gradients are those of loss + omega's
-    regulariser + `weight_penalty`; they are 0 for ``frozen`` parameters and where a mask is.
+    regulariser + `activity_penalty` + `weight_penalty`; they are 0 for ``frozen`` parameters and where a mask is.
     """
     out, last, tape = model_forward(cfg, params, x, state, **passage)
     loss, dout = model_loss(cfg, out, targets, weights, passage.get("lengths"))
@@ -132,4 +136,6 @@ def model_loss_and_gradients(cfg: ModelConfig, params: Params, x: Array, targets
     penalty, of_penalty = weight_penalty(cfg, params, frozen)
     grads = {name: d * (name not in frozen) + of_penalty.get(name, 0) for name, d in grads.items()}
     grads = restrict(grads, masks or {})
-    return ModelResult(loss, out, last, grads, g.flow, g.flow_c, g.omega, penalty)
+    return ModelResult(
+        loss, out, last, grads, g.flow, g.flow_c, g.omega, penalty, g.activity_penalty
+    )

@@ -72,6 +72,7 @@ class Gradients:
     flow: Array | None  # [L*D, T]: norm over (N, R) of the total dL/dh_t; None if windows overlap
     flow_c: Array | None  # [L*D, T]: the same for the fresh c_t, including the path through h_t
     omega: Any = 0.0  # value of the regulariser without its weight; 0 if omega is 0
+    activity_penalty: Any = 0.0  # the value of the function of that name
 
 
 def _walks(params: Params) -> list[list[Params]]:  # [l][d]: parameters in float64 by plain name
@@ -264,6 +265,7 @@ def _keep(o: Options, draw: Draw | None, place: int, T: int, N: int, features: i
 def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = None, *,
              clip_step: Limit = None, clip_step_norm: Limit = None,
              truncation: tuple[int, int] | None = None, omega: float = 0.0,
+             activity: tuple[float, float] = (0.0, 0.0),
              ) -> Gradients:  # fmt: skip
     """Compute all gradients (Werbos 1990) from dL/dy [T, N, D*R] and dL/d(last state).
 
@@ -272,7 +274,8 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
     With ``truncation`` (k1, k2), the losses of steps (j-1) k1 ... j k1 - 1 are propagated back to
     step j k1 - k2 (Williams & Peng 1990), even if T ends before j k1; gradients are sums over these
     windows. ``omega`` times the immediate gradient of the regulariser (``_regulariser``) is added
-    to the gradient of weight_hh.
+    to the gradient of weight_hh. The gradients are those of the loss plus `activity_penalty` with
+    the weights ``activity``, whose share of a step counts as a loss of that step.
     """
     layers, T, (N, R) = _walks(params), tape.T, tape.walks[0][0].state[0].shape
     D, sizes = len(layers[0]), _sizes(layers[0][0])
@@ -290,13 +293,14 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
         }.items()
     })  # fmt: skip
     k1, k2 = (T, T) if truncation is None else truncation
+    penalty, pull = activity_penalty(tape, *activity)
     total: list[Any] = []
     for begin in range(0, T, k1):  # the window of the losses at steps begin ... end-1
         end = min(begin + k1, T)
         here = (np.arange(T) >= begin) & (np.arange(T) < end)
         own = (begin < tape.lengths) & (tape.lengths <= end)
         found = _window(
-            layers, tape, np.where(here[:, None, None], dy, 0),
+            layers, tape, np.where(here[:, None, None], dy, 0), pull * here[:, None, None],
             [np.where(own[:, None], s, 0) for s in states], range(max(0, begin + k1 - k2), end),
             (clip_step, clip_step_norm), omega,
         )  # fmt: skip
@@ -305,7 +309,18 @@ def backward(cell: str, params: Params, tape: Tape, dy: Array, dstate: State = N
     grads, dx, (dh0, *dc0), flow, value = total
     flow_h, flow_c = (None, None) if k2 > k1 else (flow[0], flow[1] if dc0 else None)
     grads = {name: grads[name] for name in params}
-    return Gradients(grads, dx, (dh0, dc0[0]) if dc0 else dh0, flow_h, flow_c, value)
+    return Gradients(grads, dx, (dh0, dc0[0]) if dc0 else dh0, flow_h, flow_c, value, penalty)
+
+
+def activity_penalty(tape: Tape, l1: float, l2: float) -> tuple[Any, Array]:
+    """Return l1 mean |h| + l2 mean h^2 and its gradients by h [L*D, T, N, R].
+
+    The means are over all elements of h within the sequences (Song et al. 2016; Yang et al. 2019).
+    """
+    h = tape.states()[0]
+    signs, elements = np.sign(h.real), tape.lengths.sum() * len(h) * h.shape[-1]
+    value = np.sum(l1 * signs * h + l2 * h * h) / elements
+    return value, (l1 * signs + 2 * l2 * h) / elements
 
 
 def _add(a: Any, b: Any) -> Any:
@@ -316,9 +331,12 @@ def _add(a: Any, b: Any) -> Any:
     return None if a is None else a + b
 
 
-def _window(layers: list[list[Params]], tape: Tape, dy: Array, dstates: list[Array], span: range,
-            clips: tuple[Limit, Limit], omega: float) -> list[Any]:  # fmt: skip
-    """Return the gradients of parameters, x and initial state, flow [h or c, L*D, T], and omega."""
+def _window(layers: list[list[Params]], tape: Tape, dy: Array, pull: Array, dstates: list[Array],
+            span: range, clips: tuple[Limit, Limit], omega: float) -> list[Any]:  # fmt: skip
+    """Return the gradients of parameters, x and initial state, flow [h or c, L*D, T], and omega.
+
+    ``pull`` [L*D, T, N, R] joins dL/dh_t.
+    """
     D, R = len(layers[0]), _sizes(layers[0][0])[0]
     grads, value = Params(), np.zeros(())
     dx: Any = dy
@@ -329,8 +347,8 @@ def _window(layers: list[list[Params]], tape: Tape, dy: Array, dstates: list[Arr
             dy, dx = dx, None
         place = l * D + d
         sums, dx_d, starts[place], flows[:, place], more = _walk_back(
-            layers[l][d], tape, place, dy[..., d * R : (d + 1) * R], [s[place] for s in dstates],
-            span, clips, omega,
+            layers[l][d], tape, place, dy[..., d * R : (d + 1) * R] + pull[place],
+            [s[place] for s in dstates], span, clips, omega,
         )  # fmt: skip
         grads |= {_name(short, l, d): g for short, g in sums.items()}
         dx, value = dx_d if dx is None else dx + dx_d, value + more

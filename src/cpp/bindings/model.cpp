@@ -162,6 +162,7 @@ StepResult Model::step(const Where& where, const StepArguments& in, const GivenS
   result.flow_detail = flow.detail_arrays;
   result.omega = py::float_(step.omega);
   result.weight_penalty = py::float_(step.weight_penalty);
+  result.activity_penalty = py::float_(step.activity_penalty);
   result.clipped_norm = py::float_(step.clipped_norm);
   result.clip_angle = py::float_(step.clip_angle);
   return result;
@@ -192,8 +193,8 @@ py::object Model::gradients(const StepArguments& in) const {
              return bptt_model_gradients(handle_.get(), sequence, target, outputs, wishes,
                                          given.data, add, step);
            });
-  const py::object gradients =
-      new_gradients(flat, in.layout, py::none(), py::none(), flow, result.omega);
+  const py::object gradients = new_gradients(flat, in.layout, py::none(), py::none(), flow,
+                                             result.omega, result.activity_penalty);
   return py::make_tuple(package.step_result.make(std::move(result)), gradients);
 }
 

@@ -27,6 +27,7 @@ Package::Package()
                    {"flow_detail", &StepResult::flow_detail},
                    {"omega", &StepResult::omega},
                    {"weight_penalty", &StepResult::weight_penalty},
+                   {"activity_penalty", &StepResult::activity_penalty},
                    {"clipped_norm", &StepResult::clipped_norm},
                    {"clip_angle", &StepResult::clip_angle}}),
       update_result({{"grad_norm", &UpdateResult::grad_norm},
@@ -51,9 +52,10 @@ void hand_over(const py::kwargs& given) {
                                                  {"flow_level", &Package::flow_level},
                                                  {"Gradients", &Package::Gradients}};
   if (!package.gradient_names) {
-    py::tuple names(7);
+    py::tuple names(8);
     size_t place = 0;
-    for (const char* name : {"x", "state", "flow", "flow_c", "flow_a", "flow_detail", "omega"})
+    for (const char* name :
+         {"x", "state", "flow", "flow_c", "flow_a", "flow_detail", "omega", "activity_penalty"})
       names[place++] = py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name));
     package.gradient_names = names.release().ptr();
   }

@@ -61,7 +61,7 @@ struct FlowDetail {
 // nn.gradients.StepResult, UpdateResult
 struct StepResult {
   py::object loss, grad_norm, clipped, skipped, state, flow, flow_c, flow_a, flow_detail, omega,
-      clipped_norm, clip_angle, weight_penalty;
+      clipped_norm, clip_angle, weight_penalty, activity_penalty;
 };
 struct UpdateResult {
   py::object grad_norm, clipped, skipped, clipped_norm, clip_angle;

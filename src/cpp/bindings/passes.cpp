@@ -38,10 +38,12 @@ void read_settings(py::handle settings, bptt_backward& call) {
   read("truncation_k1", call.truncation_k1);
   read("truncation_k2", call.truncation_k2);
   read("omega", call.omega);
+  read("activity_l1", call.activity_l1);
+  read("activity_l2", call.activity_l2);
 }
 
 py::object new_gradients(py::handle flat, py::handle layout, py::handle x, py::handle state,
-                         const Flow& flow, py::handle omega) {
+                         const Flow& flow, py::handle omega, py::handle activity_penalty) {
   PyObject* const values[] = {flat.ptr(),
                               layout.ptr(),
                               x.ptr(),
@@ -50,7 +52,8 @@ py::object new_gradients(py::handle flat, py::handle layout, py::handle x, py::h
                               flow.c_array.ptr(),
                               flow.a_array.ptr(),
                               flow.detail_arrays.ptr(),
-                              omega.ptr()};
+                              omega.ptr(),
+                              activity_penalty.ptr()};
   PyObject* made = PyObject_Vectorcall(package.Gradients, values, 2, package.gradient_names);
   if (!made) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(made);

@@ -52,7 +52,7 @@ const Tape& take_tape(py::handle tape, const Where& where);
 void read_settings(py::handle settings, bptt_backward& call);
 // Returns an object of the package's class Gradients with these values by name.
 py::object new_gradients(py::handle flat, py::handle layout, py::handle x, py::handle state,
-                         const Flow& flow, py::handle omega);
+                         const Flow& flow, py::handle omega, py::handle activity_penalty);
 
 // `name` is the output's gradient: dy or dout.
 template <class Type>
@@ -61,10 +61,11 @@ py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> fun
   const Where where = {net.owner.c_str(), "backward"};
   const Tape& tape = take_tape(in.tape, where);
   const Extent& extent = tape.extent;
-  double omega = 0;
+  double omega = 0, activity = 0;
   bptt_backward call = {};
   call.struct_size = sizeof call;
   call.omega_value = &omega;
+  call.activity_penalty = &activity;
   read_settings(in.settings, call);
   Given dy;
   if (!in.dy.is_none()) dy = take_values(net, in.dy, extent, net.output, where, name);
@@ -94,7 +95,7 @@ py::object run_backward(const Net& net, Type* handle, BackwardFunction<Type> fun
   call.flow = flow.get();
   run<Long>([&] { return function(handle, tape.handle.get(), &call); }, where);
   return new_gradients(flat, in.layout, dx.data ? dx.array : py::none(), before.pack(), flow,
-                       py::float_(omega));
+                       py::float_(omega), py::float_(activity));
 }
 
 }  // namespace bindings

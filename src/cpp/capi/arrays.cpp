@@ -110,6 +110,7 @@ BackwardCall<T> check_backward(const Network<T>& network, const Tape<T>& tape,
   call.gradients = static_cast<T*>(known.gradients);
   call.accumulate = flag_argument(known.accumulate, "accumulate");
   call.omega_value = known.omega_value;
+  call.activity_penalty = known.activity_penalty;
   call.dx = static_cast<T*>(known.dx);
   call.dx_t = known.dx_stride_t;
   call.dx_n = known.dx_stride_n;
@@ -128,6 +129,7 @@ BackwardCall<T> check_backward(const Network<T>& network, const Tape<T>& tape,
   arrays.flat("dc0", call.dc0, c, true);
   arrays.flat("gradients", call.gradients, network.params().count(), true);
   arrays.result("omega_value", call.omega_value);
+  arrays.result("activity_penalty", call.activity_penalty);
   return call;
 }
 

@@ -54,7 +54,7 @@ class Arrays {
   };
   void add(const char* name, const void* base, int64_t steps, int64_t batch, int64_t features,
            int64_t t, int64_t n, size_t element, bool output);
-  static constexpr int kMost = 36;  // a backward call with its whole flow has 21
+  static constexpr int kMost = 36;  // a backward call with its whole flow has 22
   Span spans_[kMost];
   int count_ = 0;
 };

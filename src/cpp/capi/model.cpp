@@ -53,6 +53,7 @@ void write_result(bptt_step* step, bptt_step known, const StepResult& result, bo
   if (has_loss) known.loss = result.loss;
   if (has_loss) known.omega = result.omega;
   if (has_loss) known.weight_penalty = result.weight_penalty;
+  if (has_loss) known.activity_penalty = result.activity_penalty;
   known.grad_norm = result.grad_norm;
   known.clipped_norm = result.clipped_norm;
   known.clip_angle = result.clip_angle;

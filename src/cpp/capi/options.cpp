@@ -109,6 +109,8 @@ void check_call(const bptt_layer_options& layer, const bptt_backward& backward) 
   call.truncation_k1 = backward.truncation_k1;
   call.truncation_k2 = backward.truncation_k2;
   call.omega = backward.omega;
+  call.activity_l1 = backward.activity_l1;
+  call.activity_l2 = backward.activity_l2;
   refuse(problem_of_call(layer, call));
 }
 

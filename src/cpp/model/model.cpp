@@ -56,10 +56,11 @@ StepResult Model<T>::train_step(ForwardCall<T> call, const Target<T>& target,
     tape_ = network_.new_tape(call.sequence, true);
   }
   gradient_.reserve(params.count());
-  double omega = 0;
+  double omega = 0, activity = 0;
   BackwardCall<T> backward;
   backward.gradients = gradient_.data();
   backward.omega_value = &omega;
+  backward.activity_penalty = &activity;
   backward.flow = flow;
   const double loss = loss_and_gradients(call, target, backward, *tape_, kept_);
   const double penalty = add_weight_penalty(config_, params, gradient_.data());
@@ -67,6 +68,7 @@ StepResult Model<T>::train_step(ForwardCall<T> call, const Target<T>& target,
   result.loss = loss;
   result.weight_penalty = penalty;
   result.omega = omega;
+  result.activity_penalty = activity;
   return result;
 }
 
@@ -77,6 +79,7 @@ StepResult Model<T>::gradients(const ForwardCall<T>& call, const Target<T>& targ
   Buffer<T> kept;
   StepResult result;
   backward.omega_value = &result.omega;
+  backward.activity_penalty = &result.activity_penalty;
   result.loss = loss_and_gradients(call, target, backward, *tape, kept);
   result.weight_penalty = add_weight_penalty(config_, network_.params(), backward.gradients);
   result.grad_norm = gradient_norm(backward.gradients, network_.params().count()).value();

@@ -50,7 +50,7 @@ struct Target {
 };
 
 struct StepResult {
-  double loss = 0, grad_norm = 0, omega = 0, weight_penalty = 0;
+  double loss = 0, grad_norm = 0, omega = 0, weight_penalty = 0, activity_penalty = 0;
   // norm after clipping; angle between the gradients before and after it
   double clipped_norm = 0, clip_angle = 0;
   bool clipped = false, skipped = false;

@@ -265,6 +265,12 @@ constexpr OptionRow kRows[] = {
     {BPTT_MODEL(weight_l2), .kind = OptionKind::not_negative, .held = true,
      .in_files = InFiles::unlike_default,
      .doc = "weight of the sum of the matrices' squares in what training minimises"},
+    {BPTT_MODEL(activity_l1), .kind = OptionKind::not_negative, .per_call = true,
+     .in_files = InFiles::unlike_default,
+     .doc = "weight of the mean of the states' absolute values in what training minimises"},
+    {BPTT_MODEL(activity_l2), .kind = OptionKind::not_negative, .per_call = true,
+     .in_files = InFiles::unlike_default,
+     .doc = "weight of the mean of the states' squares in what training minimises"},
     {BPTT_MODEL(class_weights), .kind = OptionKind::weights, .in_files = InFiles::never,
      .or_none = true, .doc = "weights of the classes, or of the outputs; not all 0"},
 };

@@ -40,13 +40,14 @@ struct BpttSettings {
   double clip_step = 0, clip_step_norm = 0;  // 0: off
   int64_t k1 = 0, k2 = 0;                    // truncation; 0: off
   double omega = 0;                          // weight of the regulariser; 0: off
+  double activity_l1 = 0, activity_l2 = 0;   // weights of regularisers; 0: off
   bool operator==(const BpttSettings&) const = default;
 };
 // Returns the settings in bptt_backward or in the options of a model.
 template <class Options>
 BpttSettings settings_of(const Options& options) {
   return {options.clip_step, options.clip_step_norm, options.truncation_k1, options.truncation_k2,
-          options.omega};
+          options.omega,     options.activity_l1,    options.activity_l2};
 }
 
 // A record of every step of a backward pass, in the rows of the tape: total dL/dh_t and dL/dc_t,
@@ -112,6 +113,7 @@ struct BackwardCall {
   T* gradients = nullptr;
   bool accumulate = false;        // add to the gradients
   double* omega_value = nullptr;  // set if the weight omega > 0
+  double* activity_penalty = nullptr;
   T* dx = nullptr;
   int64_t dx_t = 0, dx_n = 0;
   T* dh0 = nullptr;

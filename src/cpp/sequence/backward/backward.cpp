@@ -115,6 +115,9 @@ void walk_backward(const Stack<T>& stack, const BackwardCall<T>& call, const Tap
   }
   if (stop.load()) stop_call();
   if (call.settings.omega > 0) add_omega<T>(kernels, stack, call, {walks, size_t(parts)});
+  double activity = 0;
+  for (int64_t i = 0; i < parts; ++i) activity += walks[i]->activity().value();
+  if (call.activity_penalty) *call.activity_penalty = activity;
   if (record) call.flow.detail(*record, tape);
 }
 

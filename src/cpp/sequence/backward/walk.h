@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "sequence/backward/activity.h"
 #include "sequence/backward/initial.h"
 #include "sequence/backward/norms.h"
 #include "sequence/backward/omega.h"
@@ -30,6 +31,7 @@ class BackwardWalk {
       : in(stack, call, tape, packed, shard),
         weights_(in),
         omega_(in),
+        activity_(in),
         steps_(in),
         initial_(in),
         norms_(in),
@@ -50,14 +52,15 @@ class BackwardWalk {
       const Window own = window(w);
       blocks_.push_back(in.own.blocks(own.begin, own.end));
     }
-    direct_dy_ =
-        !both && in.own.uniform() && !in.extended && !shard.record && !call.seeds && !omega_.on();
+    direct_dy_ = !both && in.own.uniform() && !in.extended && !shard.record && !call.seeds &&
+                 !omega_.on() && !activity_.on();
     even_ = direct_dy_ && !in.cuts && !tape.layer(0).recurrent_mask &&
             !(call.settings.clip_step_norm > 0) && (in.shape.gates == 1 || !norms_.of_a());
     direct_dx_ = !both && in.own.uniform() && !in.truncated() && call.dx && !shard.table_gradient;
   }
 
   const OmegaTerms<T>& omega() const { return omega_; }
+  const ActivityTerms<T>& activity() const { return activity_; }
 
   // `asks`: this thread calls the caller's cancel callback.
   void run(const Team& team, bool asks) {
@@ -263,6 +266,8 @@ class BackwardWalk {
       if (adds_dy &&
           (!top || !in.call.seeds || in.call.seeds->times[in.seed(n)] == output_time(d, t, n)))
         in.kernels.add(own, dy_row(walk, block, t, n), in.R);
+      if (activity_.on() && t >= block.counted)
+        activity_.add(walk, n, in.after(in.tape.layer(walk).h, t, n, row), own);
       norms_.put_h(walk, block, t, n, own);
       if (in.shard.record) in.shard.record->put_h(walk, in.tape_row(t, n), in.geometry, own);
     }
@@ -395,6 +400,7 @@ class BackwardWalk {
   const BackwardContext<T> in;
   WeightGradients<T> weights_;
   OmegaTerms<T> omega_;
+  ActivityTerms<T> activity_;
   BackwardSteps<T> steps_;
   InitialGradients<T> initial_;
   BackwardNorms<T> norms_;
