@@ -128,7 +128,8 @@ def model_loss_and_gradients(cfg: ModelConfig, params: Params, x: Array, targets
 
     Targets are classes [T, N] or [N], or values with a last axis O. Their ``weights`` are [T, N] or
     [N]. ``passage`` is that of `model_forward`. The gradients are those of loss + omega's
-    regulariser + `activity_penalty` + `weight_penalty`; they are 0 for ``frozen`` parameters and where a mask is.
+    regulariser + `activity_penalty` + `weight_penalty`; they are 0 for ``frozen`` parameters and
+    where a mask is.
     """
     out, last, tape = model_forward(cfg, params, x, state, **passage)
     loss, dout = model_loss(cfg, out, targets, weights, passage.get("lengths"))
