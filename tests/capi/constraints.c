@@ -109,9 +109,10 @@ static void check_steps(bptt_params* params) {
 static void check_model(const char* path) {
   bptt_model_options options;
   bptt_layer_options layers;
-  bptt_model *model, *loaded;
+  bptt_model *model, *plain, *loaded;
   bptt_params *params, *again;
-  float values[128], others[128], gradients[128], data[T * N * I], targets[T * N * OUT];
+  float values[128], others[128], gradients[128], without[128], data[T * N * I],
+      targets[T * N * OUT];
   uint8_t mask[WEIGHTS];
   bptt_sequence sequence;
   bptt_target target;
@@ -132,6 +133,8 @@ static void check_model(const char* path) {
   REFUSED(BPTT_ERR_ARGUMENT, bptt_model_create(&options, &layers, NULL, &model));
   options.weight_l2 = 0.5;
   OK(bptt_model_create(&options, &layers, NULL, &model));
+  options.weight_l1 = options.weight_l2 = 0;
+  OK(bptt_model_create(&options, &layers, NULL, &plain));
   OK(bptt_model_params(model, &params));
   OK(bptt_params_set_mask(params, "rnn.weight_hh_l0", no_autapses));
   OK(bptt_params_set_nonnegative(params, "readout.weight", 1));
@@ -139,14 +142,6 @@ static void check_model(const char* path) {
   OK(bptt_params_count(params, &tensors, &count));
   REQUIRE(count <= 128);
   OK(bptt_params_get(params, values));
-  for (i = 0; i < tensors; ++i) {
-    bptt_param_info info = {.struct_size = sizeof info};
-    OK(bptt_params_info(params, i, &info, sizeof info));
-    for (k = info.offset; k < info.offset + info.count; ++k) {
-      if (info.rank == 2 && !info.frozen)
-        wanted += 0.25 * fabs(values[k]) + 0.5 * values[k] * (double)values[k];
-    }
-  }
   for (i = 0; i < T * N * I; ++i) data[i] = (float)random_number();
   for (i = 0; i < T * N * OUT; ++i) targets[i] = (float)random_number();
   sequence = values_over(T, N, data, I);
@@ -158,6 +153,22 @@ static void check_model(const char* path) {
   OK(bptt_step_init(&result, sizeof result));
   OK(bptt_model_evaluate(model, &sequence, &target, NULL, &loss));
   OK(bptt_model_gradients(model, &sequence, &target, NULL, NULL, gradients, 0, &step));
+  OK(bptt_model_params(plain, &again));
+  OK(bptt_params_set(again, values));
+  OK(bptt_params_set_mask(again, "rnn.weight_hh_l0", no_autapses));
+  OK(bptt_params_freeze(again, "rnn.weight_ih_l0", 1));
+  OK(bptt_model_gradients(plain, &sequence, &target, NULL, NULL, without, 0, NULL));
+  for (i = 0; i < tensors; ++i) {
+    bptt_param_info info = {.struct_size = sizeof info};
+    OK(bptt_params_info(params, i, &info, sizeof info));
+    for (k = info.offset; k < info.offset + info.count; ++k) {
+      const double w = info.rank == 2 && !info.frozen ? values[k] : 0;
+      const double slope = (w > 0 ? 0.25 : w < 0 ? -0.25 : 0) + w;
+      wanted += 0.25 * fabs(w) + 0.5 * w * w;
+      REQUIRE(fabs(gradients[k] - without[k] - slope) < 1e-6);
+    }
+  }
+  OK(bptt_model_free(plain));
   OK(bptt_model_train_step(model, &sequence, &target, NULL, NULL, &result));
   REQUIRE(step.loss == loss && result.loss == loss);
   REQUIRE(fabs(step.weight_penalty - wanted) < 1e-6 * wanted);

@@ -2,16 +2,17 @@
  * `layer_io CASES RESULTS`.
  *
  * A case consists of int64 fields and double numbers in the order of the enumerations below, double
- * alphas [H] if their field is set, then, in the case's dtype, the flat parameters, x [T, N, I] (or int64 tokens [T, N]), h0 and
- * c0, dy [T, N, D*R], dhn and dcn, then int64 lengths [N] and bytes resets [T, N]. c0 and dcn
- * are present for LSTM only; states, lengths and resets only if their field is set. The results
- * begin with the initial parameters of one layer. The result of a case: y, hn, cn, gradients,
- * dx, dh0, dc0 in the case's dtype, then flow and flow_c (absent where windows overlap), omega and
- * the penalty of the activity as double. */
+ * alphas [H], then, in the case's dtype, the flat parameters, x [T, N, I] (or int64 tokens [T, N]),
+ * h0 and c0, dy [T, N, D*R], dhn and dcn, then int64 lengths [N], bytes resets [T, N] and the masks
+ * of the parameters, also bytes. c0 and dcn are present for LSTM only; alphas, states, lengths,
+ * resets and masks only if their field is set. The results begin with the initial parameters of one
+ * layer. The result of a case: y, hn, cn, gradients, dx, dh0, dc0 in the case's dtype, then flow and
+ * flow_c (absent where windows overlap), omega and the penalty of the activity as double. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "bptt_diagnostics.h"
+#include "bptt_library.h"
 #include "bptt_optimizer.h"
 
 enum {
@@ -39,6 +40,7 @@ enum {
   ALPHAS,
   LENGTHS,
   RESETS,
+  MASKS,
   K1,
   K2,
   SEED,
@@ -123,6 +125,18 @@ static bptt_layer* create(const int64_t* c, const double* v, const double* alpha
   return layer;
 }
 
+static void set_masks(bptt_params* params, int64_t tensors, int64_t count, FILE* in) {
+  uint8_t* masks = take(in, count, 1);
+  int64_t i;
+  for (i = 0; i < tensors; ++i) {
+    bptt_param_info info;
+    info.struct_size = sizeof info;
+    CHECK(bptt_params_info(params, i, &info, sizeof info));
+    CHECK(bptt_params_set_mask(params, info.name, masks + info.offset));
+  }
+  free(masks);
+}
+
 static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   const size_t size = c[DTYPE] == BPTT_FLOAT32 ? sizeof(float) : sizeof(double);
   const int lstm = c[CELL] == BPTT_LSTM, overlap = c[K2] > c[K1];
@@ -163,6 +177,7 @@ static void run(const int64_t* c, const double* v, FILE* in, FILE* out) {
   }
   if (c[LENGTHS]) lengths = take(in, c[N], sizeof(int64_t));
   if (c[RESETS]) resets = take(in, c[T] * c[N], 1);
+  if (c[MASKS]) set_masks(params, tensors, count, in);
 
   CHECK(bptt_sequence_init(&sequence, sizeof sequence));
   sequence.time = c[T];

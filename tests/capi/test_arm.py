@@ -71,6 +71,12 @@ def test_neon_multiplies_narrow_weights(arm: Arm, tmp_path: Path) -> None:
     assert run(program, under=arm.emulator).count("narrow weights") == 2
 
 
+def test_neon_constrains_parameters(arm: Arm, tmp_path: Path) -> None:
+    program = build("constraints", tmp_path, of=arm.library)
+    printed = run(program, str(tmp_path / "m.safetensors"), under=arm.emulator)
+    assert "constraints ok" in printed
+
+
 @pytest.mark.long
 def test_the_callers_floating_point_environment_changes_no_bit_on_arm(arm: Arm, tmp_path) -> None:
     program = build("environment", tmp_path, of=arm.library)

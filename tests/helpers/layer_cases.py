@@ -35,7 +35,7 @@ def write_case(net: Net, dtype: str, file) -> None:
         net.I, net.H, net.L, net.bias, net.T, net.N,
         net.tokens, net.state is not None, net.dstate is not None,
         *(options.get(name, default) for name, default in FLAGS.items()),
-        net.lengths is not None, net.resets is not None, *(net.truncation or (0, 0)),
+        net.lengths is not None, net.resets is not None, net.masked, *(net.truncation or (0, 0)),
         net.seed, net.draw or 0,
     ]  # fmt: skip
     numbers = [options.get(name, default) for name, default in NUMBERS.items()]
@@ -51,7 +51,9 @@ def write_case(net: Net, dtype: str, file) -> None:
         file.write(
             np.ascontiguousarray(array, np.int64 if array.dtype.kind == "i" else dtype).tobytes()
         )
-    for array, kind in [(net.lengths, np.int64), (net.resets, np.uint8)]:
+    masks = [net.masks.get(name, np.ones(p.shape)).ravel() for name, p in net.params.items()]
+    kept = np.concatenate(masks) if net.masked else None
+    for array, kind in [(net.lengths, np.int64), (net.resets, np.uint8), (kept, np.uint8)]:
         file.write(b"" if array is None else np.ascontiguousarray(array, kind).tobytes())
 
 

@@ -24,8 +24,8 @@ struct Param {
   std::vector<int64_t> shape;  // rank 1 or 2
   int64_t offset = 0, count = 0;
   bool frozen = false;
-  bool nonnegative = false;   // an update or assignment that makes an element negative makes it 0
-  std::vector<uint8_t> mask;  // [count], 0: the element and its gradient are 0; empty: all 1
+  bool nonnegative = false;  // an update or assignment that makes an element negative makes it 0
+  std::vector<uint8_t> mask = {};  // [count], 0: the element and its gradient are 0; empty: all 1
 
   bool is_matrix() const { return shape.size() > 1; }
 };
