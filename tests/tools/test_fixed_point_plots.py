@@ -42,8 +42,8 @@ def test_points_are_in_the_principal_components_of_the_trajectories():
     np.testing.assert_allclose(np.abs(stable.get_xdata()), np.abs(expected[:, 0]), atol=1e-9)
     np.testing.assert_allclose(np.abs(stable.get_ydata()), np.abs(expected[:, 1]), atol=1e-9)
     share = sizes**2 / (sizes**2).sum()
-    assert f"principal component 1 ({share[0]:.0%}" in ax.get_xlabel().replace("\n", " ")
-    assert f"principal component 2 ({share[1]:.0%}" in ax.get_ylabel().replace("\n", " ")
+    assert f"principal component 1 ({100 * share[0]:.0f} %" in ax.get_xlabel().replace("\n", " ")
+    assert f"principal component 2 ({100 * share[1]:.0f} %" in ax.get_ylabel().replace("\n", " ")
     assert len([line for line in ax.lines if len(line.get_xdata()) == 40]) == 5
     third = plots.plot_fixed_points(points, paths, components=(1, 3))
     np.testing.assert_allclose(

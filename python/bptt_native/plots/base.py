@@ -76,7 +76,7 @@ def new_figure(width: float = TWO_COLUMNS, height: float = 2.6) -> "Figure":
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
-def axes_of(ax: "Axes | None", where: str, width: float = ONE_COLUMN, height: float = 2.6) -> Any:
+def axes_of(ax: "Axes | None", where: str, width: float = ONE_COLUMN, height: float = 2.8) -> Any:
     """Return given axes, or those of a new figure.
 
     If the caller has imported matplotlib.pyplot, the new figure is one of pyplot's, so that
@@ -113,8 +113,8 @@ def save_figure(figure: "Figure", path: str | Path, *, colours: int | None = Non
     path : str or Path
         A name that ends in .png, .svg or .pdf; without a suffix it is written as PNG.
     colours : int, optional
-        For PNG, keep only the most frequent colours, at most 256, which makes the file much
-        smaller. The default are all.
+        For PNG, the largest number of colours, at most 256, which makes the file much smaller. The
+        most frequent ones are kept, others are replaced by close ones. The default are all.
 
     Raises
     ------
@@ -140,21 +140,41 @@ def save_figure(figure: "Figure", path: str | Path, *, colours: int | None = Non
 
 
 def _with_fewer_colours(picture: io.BytesIO, colours: int) -> io.BytesIO:
-    """Return a PNG whose colours are the most frequent ones of another, exactly."""
+    """Return a PNG with at most ``colours`` colours, all of them colours of the given one."""
     from PIL import Image  # a dependency of matplotlib
 
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     found, place, counts = np.unique(
         pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
     )
-    palette = found[np.argsort(-counts, kind="stable")[:colours]]
+    palette = _palette(found[np.argsort(-counts, kind="stable")].astype(np.int32), colours)
     distances = ((found[:, None].astype(np.int32) - palette) ** 2).sum(axis=2)
     nearest = distances.argmin(axis=1).astype(np.uint8)
     image = Image.fromarray(nearest[place.reshape(pixels.shape[:2])], "P")
-    image.putpalette(palette.tobytes())
+    image.putpalette(palette.astype(np.uint8).tobytes())
     small = io.BytesIO()
     image.save(small, format="PNG", optimize=True)
     return small
+
+
+def _palette(found: Any, most: int) -> Any:
+    """Return colours such that each of ``found`` is as close as possible to one of them.
+
+    They are the first ones, but those that are close to an earlier one are left out.
+    """
+    for reach in range(0, 512, 4):
+        chosen = np.empty((most, 3), np.int32)
+        number = 0
+        for colour in found:
+            if number and (((chosen[:number] - colour) ** 2).sum(axis=1) <= reach**2).any():
+                continue
+            if number == most:
+                break
+            chosen[number] = colour
+            number += 1
+        else:
+            return chosen[:number]
+    return found[:most]
 
 
 def dress(ax: "Axes", title: str, x: str, y: str) -> None:
@@ -166,7 +186,7 @@ def dress(ax: "Axes", title: str, x: str, y: str) -> None:
     look: Any = {"fontsize": TITLE, "fontweight": "bold", "color": INK, "pad": 6}
     ax.set_title(wrapped(title, 0.98 * across, TITLE, "bold"), loc="left", **look)
     ax.set_xlabel(wrapped(x, 0.98 * across, LABEL), fontsize=LABEL, color=INK)
-    ax.set_ylabel(wrapped(y, 0.98 * up, LABEL), fontsize=LABEL, color=INK)
+    ax.set_ylabel(wrapped(y, 0.9 * up, LABEL), fontsize=LABEL, color=INK)
     ax.grid(visible=True, color="#ececec", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
@@ -237,7 +257,6 @@ def log_axis(ax: "Axes", name: str = "y") -> None:
     from matplotlib.ticker import (
         FixedLocator,
         FuncFormatter,
-        LogFormatterMathtext,
         LogLocator,
         NullFormatter,
         NullLocator,
@@ -246,27 +265,33 @@ def log_axis(ax: "Axes", name: str = "y") -> None:
     axis: Any = ax.xaxis if name == "x" else ax.yaxis
     (ax.set_xscale if name == "x" else ax.set_yscale)("log")
     low, high = sorted(ax.get_xlim() if name == "x" else ax.get_ylim())
-    decades = np.log10(high / low)
+    decades, plain = np.log10(high / low), low >= 5e-4 and high <= 2e6
     if decades <= 2.5:
-        subs = {
+        places: dict[float, tuple[float, ...]] = {
             0.35: (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
-            0.75: (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8),
-            1.3: (1, 2, 3, 5),
-            2.5: (1, 3),
-        }
-        chosen = next(places for most, places in subs.items() if decades <= most)  # fmt: skip
-        axis.set_major_locator(LogLocator(subs=chosen, numticks=15))
+            0.75: (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), 1.3: (1, 2, 3, 5), 2.5: (1, 3),
+        }  # fmt: skip
+        if not plain:
+            places = {0.35: (1, 1.5, 2, 3, 4, 5, 7), 0.8: (1, 2, 5), 1.3: (1, 3), 2.5: (1,)}
+        subs = next(some for most, some in places.items() if decades <= most)
+        axis.set_major_locator(LogLocator(subs=subs, numticks=15))
     else:
         step = next(step for step in (1, 2, 3, 5, 10, 20, 50, 100) if decades <= 6.5 * step)
         first = int(np.ceil(np.log10(low) / step - 1e-9))
         last = int(np.floor(np.log10(high) / step + 1e-9))
         axis.set_major_locator(FixedLocator([10.0 ** (step * k) for k in range(first, last + 1)]))
-    plain = low >= 5e-4 and high <= 2e6
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value:,.10g}") if plain else LogFormatterMathtext()
-    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _written(value, plain)))
     axis.set_minor_locator(LogLocator(subs=range(2, 10)) if 1.3 < decades < 8 else NullLocator())
     axis.set_minor_formatter(NullFormatter())
+
+
+def _written(value: float, plain: bool) -> str:
+    """Return a tick of a logarithmic axis as a number or as a multiple of a power of ten."""
+    if plain or value <= 0:
+        return f"{value:,.10g}"
+    factor, power = f"{value:.6e}".split("e")
+    times = "" if float(factor) == 1 else rf"{float(factor):g}\times"
+    return rf"${times}10^{{{int(power)}}}$"
 
 
 def few_ticks(axis: Any, bins: int = 5, *, integer: bool = False) -> None:
@@ -280,7 +305,7 @@ def plain_numbers(ax: "Axes") -> None:
     """Write large numbers on a linear x axis with commas, as in 40,000, and not too many."""
     from matplotlib.ticker import FuncFormatter
 
-    few_ticks(ax.xaxis, max(2, round(inches_of(ax)[0] / 0.75)))
+    few_ticks(ax.xaxis, max(2, round(inches_of(ax)[0] / 0.65)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 

@@ -225,7 +225,7 @@ def plot_norm_quantiles(
                    label="½ to 10 times the mean (Pascanu et al. 2013)")  # fmt: skip
         ax.set_xlim(min(0, update[0]), max(update[-1], update[0] + 1))
         if threshold is not None:
-            title = f"The threshold is {threshold / mean:.2g} times the mean norm"
+            title = f"Threshold: {threshold / mean:.2g} times the mean norm"
     ax.set_ylim(0.8 * min(seen), 1.25 * max(seen))
     log_axis(ax)
     plain_numbers(ax)

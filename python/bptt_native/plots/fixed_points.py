@@ -27,7 +27,7 @@ from .base import (
     legend,
     new_figure,
 )
-from .spectrum import plot_eigenvalues
+from .spectrum import height_of, plot_eigenvalues
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +161,7 @@ def plot_fixed_points(
         )  # fmt: skip
     ax.set_aspect("equal", adjustable="datalim")
     ax.margins(0.06)
-    parts = [f"principal component {k + 1} ({share:.0%} of the variance)" for k, share in
+    parts = [f"principal component {k + 1} ({100 * share:.0f} % of the variance)" for k, share in
              zip((first, second), shares, strict=True)]  # fmt: skip
     dress(ax, re.sub(r" \([^)]*\)", "", points.verdict).capitalize(), *parts)
     for axis in (ax.xaxis, ax.yaxis):
@@ -239,14 +239,14 @@ def fixed_points_figure(points: FixedPoints, trajectories: Any = None) -> "Figur
     >>> len(plots.fixed_points_figure(points).axes)
     2
     """
-    figure = new_figure(TWO_COLUMNS, 4.2)
-    left, right = figure.subfigures(1, 2, squeeze=False, wspace=0.02)[0]
-    plot_fixed_points(points, trajectories, ax=left.subplots())
     kinds = np.array(
         [f"slow {k}" if s else k for s, k in zip(points.slow, points.kinds, strict=True)]
     )
     values = {
         f"{kind} points": points.eigenvalues[kinds == kind].ravel() for kind in dict.fromkeys(kinds)
     }
+    figure = new_figure(TWO_COLUMNS, height_of(values))
+    left, right = figure.subfigures(1, 2, squeeze=False, wspace=0.02)[0]
+    plot_fixed_points(points, trajectories, ax=left.subplots())
     plot_eigenvalues(values, "step Jacobians", ax=right.subplots())
     return figure

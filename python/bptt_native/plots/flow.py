@@ -146,10 +146,9 @@ def _draw(ax: "Axes", curve: _Curve, low: float) -> tuple["Line2D", bool]:
 def _title(flows: Sequence[GradientFlow], when: str) -> str:
     verdicts = Counter(flow.verdict for flow in flows)
     verdict, count = verdicts.most_common(1)[0]
-    text = f"the gradient {VERBS[verdict]}"
+    text = f"{when}: {verdict}" if when else f"the gradient {VERBS[verdict]}"
     if count < len(flows):
-        text += f" in {count} of {len(flows)} flows"
-    text = f"{when}: {text}" if when else text
+        text += f" in {count} of {len(flows)}"
     return text[0].upper() + text[1:]
 
 

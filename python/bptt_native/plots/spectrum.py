@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+MANY = 300  # eigenvalues of a figure above which the marks are smaller
 MARKS = ("o", "x", "^", "s", "+", "D")
 
 
@@ -67,28 +68,34 @@ def plot_eigenvalues(matrices: Any, what: str = "", *, ax: "Axes | None" = None)
         name: _eigenvalues(name, given)
         for name, given in _named(matrices, "plot_eigenvalues", "matrices", "matrix").items()
     }
-    ax = axes_of(ax, "plot_eigenvalues", ONE_COLUMN, 3.6)
+    ax = axes_of(ax, "plot_eigenvalues", ONE_COLUMN, height_of(found))
     turn = np.linspace(0, 2 * np.pi, 361)
     ax.plot(np.cos(turn), np.sin(turn), color=INK, linewidth=1, linestyle=(0, (4, 2)), zorder=3,
             label="unit circle")  # fmt: skip
+    everything = sum(map(len, found.values()))
+    size = 3.5 if everything <= MANY else 2.0
     for k, (name, values) in enumerate(found.items()):
         radius = np.abs(values).max(initial=0)
         ax.plot(
             values.real, values.imag, MARKS[k % len(MARKS)], color=COLOURS[k % len(COLOURS)],
-            markersize=3.5, markeredgewidth=0.9, markerfacecolor="none",
+            markersize=size, markeredgewidth=0.26 * size, markerfacecolor="none",
             label=f"{name}: largest modulus {radius:.3g}",
         )  # fmt: skip
-    ax.set_aspect("equal", adjustable="box")
+    ax.set_aspect("equal", adjustable="box", anchor="NW")
     ax.margins(0.06)
     outside = sum(int((np.abs(values) > 1 + 1e-9).sum()) for values in found.values())
-    everything = sum(map(len, found.values()))
-    where = f"{outside} of {everything} outside" if outside else "all inside"
-    dress(ax, f"Eigenvalues{f' of {what}' if what else ''}: {where} the unit circle",
+    where = f"{outside:,} of {everything:,} outside" if outside else "all inside"
+    dress(ax, f"Eigenvalues{f' of {what}' if what else ''}:\n{where} the unit circle",
           "real part", "imaginary part")  # fmt: skip
     for axis in (ax.xaxis, ax.yaxis):
         few_ticks(axis)
-    legend(ax)
+    legend(ax, markerscale=3.5 / size)
     return ax
+
+
+def height_of(matrices: Mapping[str, Any]) -> float:
+    """Return the height in inches of a panel of eigenvalues with its legend, one column wide."""
+    return 4.05 + 0.16 * len(matrices)
 
 
 def _named(given: Any, where: str, argument: str, one: str) -> Mapping[str, Any]:
@@ -212,10 +219,11 @@ def spectrum_figure(matrices: Any, spectra: Any = None, what: str = "$W_{hh}$") 
     2
     """
     both = spectra is not None and not (isinstance(spectra, Mapping) and not spectra)
-    figure = new_figure(TWO_COLUMNS if both else ONE_COLUMN, 4.2)
+    named = _named(matrices, "spectrum_figure", "matrices", "matrix")
+    figure = new_figure(TWO_COLUMNS if both else ONE_COLUMN, height_of(named))
     parts = figure.subfigures(1, 2 if both else 1, squeeze=False, wspace=0.02)[0]
     axes = [part.subplots() for part in parts]
-    plot_eigenvalues(matrices, what, ax=axes[0])
+    plot_eigenvalues(named, what, ax=axes[0])
     if both:
         plot_lyapunov(spectra, ax=axes[1])
     return figure

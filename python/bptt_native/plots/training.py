@@ -145,12 +145,12 @@ def plot_learning(
         level: (f"{name}: {level:#.3g}", VERMILION) for name, level in (references or {}).items()
     }
     lines[0].set_label(f"training: {smooth(loss)[-1]:#.3g}")
-    title = f"Training loss: {smooth(loss)[-1]:#.3g} after {update[-1]:,} updates"
+    title = f"Training loss {smooth(loss)[-1]:#.3g} at update {update[-1]:,}"
     if held:
         x, y = zip(*held, strict=True)
         label = f"held-out: {y[-1]:#.3g}"
         lines += ax.plot(x, y, "o-", color=BLUE, linewidth=1.3, markersize=2.5, label=label)
-        title = f"Held-out loss: {y[-1]:#.3g} after {x[-1]:,} updates"
+        title = f"Held-out loss {y[-1]:#.3g} at update {x[-1]:,}"
     for level in levels:
         ax.axhline(level, **{**REFERENCE, "color": VERMILION})
     values = [*smooth(loss), *(y for _, y in held), *levels]
