@@ -45,6 +45,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         },
         depends=diagnostics.connectivity(nets["GRU"], x),
         points=diagnostics.fixed_points(nets["GRU"], starts=30),
+        range_test=bn.find_lr(model, x, y, steps=30),
+        flat=bn.RangeTest(np.geomspace(1e-4, 1, 5), np.ones(5), np.ones(5), None, False),
     )  # fmt: skip
 
 
@@ -87,6 +89,10 @@ DRAWN: dict[str, list[Any]] = {
     "plot_learning": [
         lambda s: plots.plot_learning(s.result),
         lambda s: plots.plot_learning(s.result, {"a baseline": 1.1, "another baseline": 1.09}),
+    ],
+    "plot_lr_finder": [
+        lambda s: plots.plot_lr_finder(s.range_test),
+        lambda s: plots.plot_lr_finder(s.flat),
     ],
     "plot_lyapunov": [
         lambda s: plots.plot_lyapunov(s.spectra), lambda s: plots.plot_lyapunov([0.1, -0.4])
@@ -193,7 +199,7 @@ def test_axes_are_taken_and_returned(seen: SimpleNamespace) -> None:
         "plot_flow_map": seen.result, "plot_gradient_flow": seen.flows,
         "plot_gate_units": seen.tape, "plot_connectivity": seen.depends,
         "plot_eigenvalues": seen.model, "plot_lyapunov": seen.spectra,
-        "plot_fixed_points": seen.points,
+        "plot_fixed_points": seen.points, "plot_lr_finder": seen.range_test,
     }  # fmt: skip
     assert calls.keys() == {name for name in DRAWN if name.startswith("plot_")}
     for name, given in calls.items():
