@@ -82,6 +82,8 @@ static void check_options(void) {
       BAD_LAYER(coupled, codes[k], BPTT_ERR_ARGUMENT);
       BAD_LAYER(reset_before, codes[k], BPTT_ERR_ARGUMENT);
       BAD_LAYER(variational, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_LAYER(learn_initial_state, codes[k], BPTT_ERR_ARGUMENT);
+      BAD_LAYER(reserved32, codes[k], BPTT_ERR_ARGUMENT);
       BAD_MODEL(batch_first, codes[k], BPTT_ERR_ARGUMENT);
     }
     BAD_MODEL(loss, (bptt_loss)codes[k], BPTT_ERR_ARGUMENT);
@@ -121,6 +123,8 @@ static void check_options(void) {
     BAD_LAYER(cell = BPTT_RNN; l.noise, numbers[k], BPTT_ERR_ARGUMENT);
     if (k) BAD_LAYER(cell = BPTT_RNN; l.dale, numbers[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(omega, numbers[k], BPTT_ERR_ARGUMENT);
+    BAD_MODEL(activity_l1, numbers[k], BPTT_ERR_ARGUMENT);
+    BAD_MODEL(activity_l2, numbers[k], BPTT_ERR_ARGUMENT);
     BAD_LAYER(spectral_radius, numbers[k], BPTT_ERR_ARGUMENT);
     if (k) BAD_LAYER(time_scale, numbers[k], BPTT_ERR_ARGUMENT);
     BAD_MODEL(clip_norm, numbers[k], BPTT_ERR_ARGUMENT);
