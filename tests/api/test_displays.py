@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,7 @@ def things() -> dict[str, object]:
         "step": model.train_step(x, y), "update": model.apply(model.gradients(x, y)[1]),
         "run": run, "history": run.rows, "row": run.rows[-1], "records": run.gradients,
         "record": run.gradients[-1],
+        "range test": bn.find_lr(model, x, y), "callback": bn.callbacks.LambdaCallback(),
         "layer record": run.gradients[-1].layers[0], "watch": watch, "profile": profile,
         "idle profile": bn.profile(), "init": bn.Init("chrono", time_scale=9.0),
         "schedule": bn.schedules.Warmup(3, bn.schedules.Cosine(9)),
@@ -195,6 +197,27 @@ def test_the_result_of_a_run(things: dict[str, object]) -> None:
     assert "valid_top_2" in run.rows._repr_html_()
     assert "History: 30 rows" in repr(run.rows)
     assert list(run.rows) == run.rows
+
+
+def test_callbacks_show_their_attributes(tmp_path: Path) -> None:
+    class Mine(bn.callbacks.Callback):
+        def __init__(self) -> None:
+            self.seen, self.weights, self._hidden = "x\n", np.ones(3), 1
+
+    assert repr(Mine()) == r"Mine(seen='x\n', weights=float64 [3], 1)"
+    assert repr(bn.callbacks.Callback()) == "Callback()"
+    beep = bn.callbacks.LambdaCallback(on_epoch_end=print)
+    assert repr(beep) == "LambdaCallback(on_epoch_end=print)"
+    kept = bn.callbacks.ModelCheckpoint(tmp_path / "best", monitor="loss")
+    assert repr(kept) == "ModelCheckpoint(monitor='loss', saved=None)"
+
+
+def test_no_public_class_has_the_repr_of_object() -> None:
+    modules = [bn, bn.diagnostics, bn.schedules, bn.callbacks]
+    found = [getattr(module, name) for module in modules for name in module.__all__]
+    kinds = [kind for kind in found if isinstance(kind, type) and kind is not bn.callbacks.Run]
+    assert len(kinds) > 40
+    assert [kind for kind in kinds if kind.__repr__ is object.__repr__] == []
 
 
 def test_arrays_are_summarised() -> None:

@@ -28,14 +28,11 @@ def public_things(module: types.ModuleType, path: str = "bn") -> Iterator[tuple[
 
 
 def methods_of(kind: type) -> Iterator[tuple[str, object]]:
-    """Yield the public methods of a class that take arguments, wherever they are defined.
-
-    The example of a class shows its methods `on_...`, which a run of training calls.
-    """
+    """Yield the public methods of a class that take arguments, wherever they are defined."""
     for name in dir(kind):
         method = inspect.getattr_static(kind, name)
         method = getattr(method, "__func__", method)
-        if name.startswith(("_", "on_")) or not inspect.isfunction(method):
+        if name.startswith("_") or not inspect.isfunction(method):
             continue
         if (
             method.__module__.startswith("bptt_native")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..arguments.display import Shown, View, array_text, constructor_text, plain
 from ..arguments.names import guide, suggestion
 from ..arguments.values import message, refuse_type
 from ..nn.network import Network
@@ -102,7 +103,7 @@ class Run(Protocol):
         """End the run after this update."""
 
 
-class Callback:
+class Callback(Shown):
     """Base class of callbacks. Its methods do nothing; override those that you need.
 
     Each takes the run, see `Run`, and returns True to end it. (``run.stop()`` does the same.) An
@@ -120,6 +121,11 @@ class Callback:
     epoch 1 of 2, 1 steps
     epoch 2 of 2, 2 steps
     """
+
+    def _view(self) -> View:
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        given = [f"{name}={_short(value)}" for name, value in own.items()]
+        return View(constructor_text(type(self).__name__, given))
 
     def on_train_begin(self, run: Run) -> object:
         """Do something before the first update of a call of `fit` or `resume`.
@@ -189,6 +195,12 @@ class Callback:
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 Function = Callable[[HistoryRow], object]
+
+
+def _short(value: object) -> str:
+    if inspect.isroutine(value):
+        return value.__name__
+    return array_text(value) if isinstance(value, np.ndarray) else plain(repr(value))
 
 
 class LambdaCallback(Callback):
