@@ -312,7 +312,7 @@ def test_a_run_with_broken_metrics_is_refused(tmp_path):
     classifier().fit(x, y, epochs=2, validation=(x, y), metrics="f1", out=tmp_path)
     path = tmp_path / "model.safetensors"
     model = bn.load(path)
-    for wrong in ({"f1": [0.5]}, {"f1": "0.5"}, {"f1": [None, None]}, [1]):
+    for wrong in ({"f1": [0.5]}, {"f1": "0.5"}, {"f1": [None, None]}, {}, {"mae": [1, 1]}, [1]):
         training = json.loads(model.metadata["training"])
         training["metrics"] = wrong
         model.metadata["training"] = json.dumps(training)

@@ -14,9 +14,11 @@ from bptt_native.training.schedules import (
     Cosine,
     Exponential,
     Plateau,
+    Search,
     StepDecay,
     Warmup,
     from_json,
+    reading_once,
     schedule_of,
     to_json,
 )
@@ -135,3 +137,29 @@ def test_early_stopping_by_hand():
     assert not accuracy.over([0.1, 0.5])
     assert rule.best([math.nan, 1.0, math.nan]) == 1
     assert rule.over([math.nan, math.nan])
+
+
+@pytest.mark.parametrize("rule", [
+    Plateau(0.5, patience=2, cooldown=1, threshold=0.05), Plateau(0.5, 0, monitor="f1"),
+    Warmup(7, Plateau(0.25, patience=1)), Cosine(9), lambda step, losses: len(losses) / (step + 1),
+])  # fmt: skip
+def test_a_growing_list_is_read_once(rule):
+    once, losses = reading_once(rule), []
+    rng = np.random.default_rng(0)
+    for step in range(60):
+        if step % 3:
+            losses.append(float(rng.choice([rng.uniform(0.5, 1), math.nan], p=[0.9, 0.1])))
+        assert once(step, losses) == rule(step, losses)
+        assert once(step, losses) == rule(step, losses)  # a second time
+
+
+@pytest.mark.parametrize("rule", [EarlyStopping(3), EarlyStopping(2, 0.1, "accuracy")])
+def test_a_search_is_its_rule(rule):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        search, values = Search(rule), []
+        assert (search.best, search.over) == (rule.best(values), rule.over(values))
+        for value in [*rng.uniform(0, 1, 8), math.nan, math.inf]:
+            values.append(float(value))
+            assert search.add(float(value)) == (rule.best(values) == len(values) - 1)
+            assert (search.best, search.over) == (rule.best(values), rule.over(values))

@@ -335,6 +335,10 @@ class FitTrainer(Trainer):
             expected = f"the data of the run, SHA-256 {training['data_sha256'][:16]}..."
             got = f"others, {self._sha256[:16]}..."
             raise ValueError(message("resume", "x", expected, got))
+        measured = {*training.get("metrics", {}), *(() if training["measured"] else self.monitors)}
+        if missing := [name for name in self._metric_names() if name not in measured]:
+            got = f"{str(path)!r}, which lacks the measurements of {', '.join(missing)}"
+            raise ValueError(message("resume", "path", expected, got))
         self.restore(training, path.with_name(HISTORY_FILE))
         return self
 

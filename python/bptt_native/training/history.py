@@ -247,6 +247,39 @@ def metric_names(rows: Iterable[HistoryRow]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.metrics))
 
 
+class EpochSums:
+    """Sums over the updates of an epoch, to which rows are added one by one.
+
+    Parameters
+    ----------
+    epoch : int
+        Number of the epoch.
+    """
+
+    def __init__(self, epoch: int = 0) -> None:
+        self.epoch = epoch
+        self._counted = self._clipped = self._skipped = 0
+        self._loss = self._grad_norm = 0.0
+
+    def add(self, row: HistoryRow) -> None:
+        """Add an update of the epoch."""
+        if row.skipped or not math.isnan(row.loss):
+            self._counted += 1
+            self._loss += row.loss
+            self._grad_norm += row.grad_norm
+        self._clipped += row.clipped
+        self._skipped += row.skipped
+
+    def means(self) -> dict[str, float]:
+        """Return means and numbers, by the names of `HistoryRow`; means of nothing are NaN."""
+        n = self._counted
+        return {
+            "loss": self._loss / n if n else math.nan,
+            "grad_norm": self._grad_norm / n if n else math.nan,
+            "clipped": self._clipped, "skipped": self._skipped,
+        }  # fmt: skip
+
+
 class Columns(dict[str, npt.NDArray[Any]]):
     """Arrays by name, with the nearest name in the error about an unknown one."""
 

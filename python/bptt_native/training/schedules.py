@@ -186,19 +186,33 @@ class Plateau:
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
         """Return the factor after these losses, or measurements of ``monitor``."""
-        scale, best, bad, cooling = 1.0, math.inf, 0, 0
-        sign = sign_of(self.monitor, self.mode, type(self).__name__)
-        for value in losses:
-            loss = sign * value
-            bound = best * (1 - sign * self.threshold) if best < math.inf else best
-            better = loss < bound
-            best, bad = (loss, 0) if better else (best, bad + 1)
-            if cooling:
-                cooling, bad = cooling - 1, 0
-            if bad > self.patience:
-                scale = max(self.floor, scale * self.factor)
-                cooling, bad = self.cooldown, 0
-        return scale
+        return _Decay(self).after(losses)
+
+
+class _Decay:
+    """The factor of a plateau, which reads a growing list of measurements."""
+
+    def __init__(self, rule: Plateau) -> None:
+        self._rule = rule
+        self._sign = sign_of(rule.monitor, rule.mode, type(rule).__name__)
+        self._scale, self._best = 1.0, math.inf
+        self._read = self._bad = self._cooling = 0
+
+    def after(self, values: Sequence[float]) -> float:
+        """Return the factor after some values, of which those before the new ones were read."""
+        rule = self._rule
+        for value in values[self._read :]:
+            loss = self._sign * value
+            least = self._best < math.inf
+            bound = self._best * (1 - self._sign * rule.threshold) if least else self._best
+            self._best, self._bad = (loss, 0) if loss < bound else (self._best, self._bad + 1)
+            if self._cooling:
+                self._cooling, self._bad = self._cooling - 1, 0
+            if self._bad > rule.patience:
+                self._scale = max(rule.floor, self._scale * rule.factor)
+                self._cooling, self._bad = rule.cooldown, 0
+        self._read = len(values)
+        return self._scale
 
 
 @guided
@@ -313,6 +327,16 @@ def monitor_of(schedule: Any) -> str:
     return schedule.monitor if isinstance(schedule, Plateau) else "loss"
 
 
+def reading_once(schedule: Schedule) -> Schedule:
+    """Return a schedule for calls with one growing list, of which it reads each number once."""
+    if isinstance(schedule, Warmup):
+        return Warmup(schedule.steps, reading_once(schedule.then))
+    if isinstance(schedule, Plateau):
+        decay = _Decay(schedule)
+        return lambda step, losses: decay.after(losses)
+    return schedule
+
+
 def reads_losses(schedule: Any) -> bool:
     """Return whether a schedule depends on the losses; a function of the user may."""
     if isinstance(schedule, Warmup):
@@ -377,12 +401,10 @@ class EarlyStopping:
         >>> bn.EarlyStopping().best([1.0, 0.8, 0.9])
         1
         """
-        sign = sign_of(self.monitor, self.mode, type(self).__name__)
-        best, at = math.inf, None
-        for i, value in enumerate(values):
-            if sign * value < best - (self.min_delta if at is not None else 0.0):
-                best, at = sign * value, i
-        return at
+        search = Search(self)
+        for value in values:
+            search.add(value)
+        return search.best
 
     def over(self, values: Sequence[float]) -> bool:
         """Return whether to stop after these values.
@@ -392,12 +414,47 @@ class EarlyStopping:
         >>> bn.EarlyStopping(patience=1, monitor="accuracy").over([0.5, 0.7, 0.6])
         True
         """
-        at = self.best(values)
-        return len(values) - (0 if at is None else at + 1) >= self.patience
+        search = Search(self)
+        for value in values:
+            search.add(value)
+        return search.over
 
     def to_json(self) -> dict[str, Any]:
         """Return the arguments as an object for JSON."""
         return asdict(self)
+
+
+class Search:
+    """The search of a rule of early stopping, to which measurements are added one by one.
+
+    Attributes
+    ----------
+    monitor : str
+        Name of the measurements.
+    best : int or None
+        Index of the best measurement so far.
+    """
+
+    def __init__(self, rule: EarlyStopping) -> None:
+        self._rule, self._sign = rule, sign_of(rule.monitor, rule.mode, type(rule).__name__)
+        self.monitor = rule.monitor
+        self._count, self._value = 0, math.inf
+        self.best: int | None = None
+
+    def add(self, value: float) -> bool:
+        """Add a measurement and return whether it is the best so far."""
+        least = self._value - (0.0 if self.best is None else self._rule.min_delta)
+        better = self._sign * value < least
+        if better:
+            self._value, self.best = self._sign * value, self._count
+        self._count += 1
+        return better
+
+    @property
+    def over(self) -> bool:
+        """Whether to stop."""
+        behind = self._count - (0 if self.best is None else self.best + 1)
+        return behind >= self._rule.patience
 
 
 guide(globals(), __all__)

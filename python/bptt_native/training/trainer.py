@@ -22,10 +22,10 @@ from .batches import Batch, Source
 from .callbacks import Callback, Callbacks, Function, check_callbacks
 from .evaluation import Metrics
 from .gradient_record import GradientRecord, open_records, read_records
-from .history import HistoryRow, open_history, read_history
+from .history import EpochSums, HistoryRow, open_history, read_history
 from .provenance import Provenance
 from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
-from .schedules import EarlyStopping, Schedule, monitor_of, reads_losses
+from .schedules import EarlyStopping, Schedule, Search, monitor_of, reading_once, reads_losses
 from .watch import Watch
 
 
@@ -53,33 +53,6 @@ class _Update(NamedTuple):
     targets: int = 0
     clipped_norm: float | None = None
     clip_angle: float | None = None
-
-
-class _Sums:
-    """Sums over the updates of the present epoch."""
-
-    def __init__(self, epoch: int = 0) -> None:
-        self.epoch = epoch
-        self._counted = self._clipped = self._skipped = 0
-        self._loss = self._grad_norm = 0.0
-
-    def add(self, row: HistoryRow) -> None:
-        """Add an update of the epoch."""
-        if row.skipped or not math.isnan(row.loss):
-            self._counted += 1
-            self._loss += row.loss
-            self._grad_norm += row.grad_norm
-        self._clipped += row.clipped
-        self._skipped += row.skipped
-
-    def means(self) -> dict[str, float]:
-        """Return means and numbers, by the names of `HistoryRow`; means of nothing are NaN."""
-        n = self._counted
-        return {
-            "loss": self._loss / n if n else math.nan,
-            "grad_norm": self._grad_norm / n if n else math.nan,
-            "clipped": self._clipped, "skipped": self._skipped,
-        }  # fmt: skip
 
 
 class Trainer:
@@ -134,9 +107,10 @@ class Trainer:
         self.step, self.epoch, self.seconds = 0, 0, 0.0
         self.history, self.measured = list[HistoryRow](), list[Metrics]()
         self._optimizer = model.optimizer
-        self._seen = list[float]()  # the measurements that the schedule reads
-        self._verdict: tuple[int, bool] = (0, False)  # of early stopping, after measurements
-        self._sums, self._stop = _Sums(), False
+        self._values: dict[str, list[float]] = {name: [] for name in ("loss", *self.monitors)}
+        self._search = None if early_stopping is None else Search(early_stopping)
+        self._read_once = self.schedule, reading_once(self.schedule)
+        self._sums, self._stop = EpochSums(), False
         self.eval_every: int | None = None
         self.provenance = Provenance()
         self._every_known = True
@@ -171,10 +145,7 @@ class Trainer:
     @property
     def stopped_early(self) -> bool:
         """Whether early stopping ends the run."""
-        if self.early_stopping is not None and self._verdict[0] != len(self.measured):
-            ends = self.early_stopping.over(self._monitored())
-            self._verdict = len(self.measured), ends
-        return self._verdict[1]
+        return self._search is not None and self._search.over
 
     def stop(self) -> None:
         """End the present call of `fit` after this update."""
@@ -195,10 +166,9 @@ class Trainer:
     @property
     def restored(self) -> int | None:
         """The step of the best measurement if the model has its parameters, else None."""
-        if not self._last or self.early_stopping is None:
+        if not self._last or self._search is None or self._search.best is None:
             return None
-        best = self.early_stopping.best(self._monitored())
-        return None if best is None else self._measured_at(best)
+        return self._measured_at(self._search.best)
 
     def _measured_at(self, index: int) -> int | None:
         """Return the step of a measurement, or None if the history does not reach back to it."""
@@ -209,24 +179,30 @@ class Trainer:
     def _add(self, row: HistoryRow) -> None:
         """Add an update to the sums of its epoch."""
         if row.epoch != self._sums.epoch:
-            self._sums = _Sums(row.epoch)
+            self._sums = EpochSums(row.epoch)
         self._sums.add(row)
 
     def measurements(self, name: str) -> list[float]:
         """Return all measurements of a name among `monitors`, in their order."""
-        return [math.nan if (v := metrics[name]) is None else v for metrics in self.measured]
+        return list(self._values[name])
+
+    def _note(self, metrics: Metrics) -> bool:
+        """Add a measurement and return whether early stopping finds it the best so far."""
+        self.measured.append(metrics)
+        for name, values in self._values.items():
+            value = metrics[name]
+            values.append(math.nan if value is None else value)
+        search = self._search
+        return search is not None and search.add(self._values[search.monitor][-1])
 
     def _metric_names(self) -> list[str]:
         return [name for name in self.monitors if name not in ("loss", "accuracy")]
 
-    def _monitored(self) -> list[float]:
-        return self.measurements(self.early_stopping.monitor if self.early_stopping else "loss")
-
-    def _for_schedule(self) -> list[float]:
-        """Return the measurements that the schedule reads."""
-        if len(self._seen) != len(self.measured):
-            self._seen = self.measurements(monitor_of(self.schedule))
-        return self._seen
+    def _factor(self) -> float:
+        """Return the schedule's factor of the learning rate for the next update."""
+        if self._read_once[0] is not self.schedule:  # it was set anew
+            self._read_once = self.schedule, reading_once(self.schedule)
+        return self._read_once[1](self.step, self._values[monitor_of(self.schedule)])
 
     def train_step(self) -> HistoryRow:
         """Make one update.
@@ -238,7 +214,7 @@ class Trainer:
         began = time.perf_counter()
         epoch, index = divmod(self.step, self.steps_per_epoch)
         highest = self._optimizer.lr  # a callback may have changed it
-        lr = highest * self.schedule(self.step, self._for_schedule())
+        lr = highest * self._factor()
         self._optimizer.lr = lr
         try:
             done = self._update(epoch, index) if self.accumulate == 1 else self._sum(epoch, index)
@@ -322,9 +298,8 @@ class Trainer:
         assert self.validate is not None
         began = time.perf_counter()
         metrics = self.validate()
-        self.measured.append(metrics)
-        stopping, values = self.early_stopping, self._monitored()
-        if stopping and stopping.restore_best and stopping.best(values) == len(values) - 1:
+        best, stopping = self._note(metrics), self.early_stopping
+        if best and stopping is not None and stopping.restore_best:
             self._best = self.model.state_dict()
         self.seconds += time.perf_counter() - began
         row = replace(
@@ -579,10 +554,9 @@ class Trainer:
         if "run" in training:  # older files lack it
             self.provenance = Provenance.from_json(training["run"])
         others = training.get("metrics", {})
-        self.measured = [
-            Metrics(loss, accuracy, {name: values[k] for name, values in others.items()} or None)
-            for k, (loss, accuracy) in enumerate(training["measured"])
-        ]
+        for k, (loss, accuracy) in enumerate(training["measured"]):
+            named = {name: values[k] for name, values in others.items()}
+            self._note(Metrics(loss, accuracy, named or None))
         self.epoch = -(-self.step // self.steps_per_epoch)
         tensors = dict(self.model.tensors)
         if "training.state.h" in tensors:
