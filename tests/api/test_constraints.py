@@ -140,6 +140,16 @@ def test_parameters_show_and_set_their_constraints():
         weight.nonnegative = "yes"
 
 
+def test_summaries_count_masked_elements_as_not_trained():
+    m = small()
+    m.freeze("rnn.weight_ih_l0")
+    m.set_mask(NAME, ~np.eye(H, dtype=bool))
+    m.set_mask("rnn.weight_ih_l0", False)
+    found = m.summary()
+    assert [row.frozen for row in found.layers] == [4 * H * I + 4 * H, 0]
+    assert found.num_frozen == 4 * H * I + 4 * H
+
+
 def test_loading_obeys_the_constraints(cell):
     """The order of a mask and of a state dict does not matter."""
     one, other, source = (LAYERS[cell](I, H, seed=seed) for seed in (1, 2, 3))

@@ -22,7 +22,7 @@ class LayerSummary(NamedTuple):
     output_shape : tuple of int or str
         The shape of its output; "T" and "N" for numbers of steps and sequences that are not given.
     parameters, frozen : int
-        The number of its parameters, and of those among them that are frozen.
+        The number of its parameters, and of those among them that are frozen or masked.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Summary(Shown):
     layers : list of LayerSummary
         The parts of the net, from the input to the output.
     num_parameters, num_frozen : int
-        The number of all parameters, and of those among them that are frozen.
+        The number of all parameters, and of those among them that are frozen or masked.
     memory : dict of str to int
         Bytes of the "parameters", of the moments of the "optimizer" (models only), and of the
         "tape" of a training pass (only if the number of steps is given).
@@ -86,7 +86,7 @@ class Summary(Shown):
 
 def summarise(net: Any, steps: int | None, batch: int) -> Summary:
     """Return the summary of a layer or model; see its method `summary`."""
-    config, frozen = net._config, set(net._frozen_names())
+    config, frozen, masks = net._config, set(net._frozen_names()), net.masks
     width = (2 if config["bidirectional"] else 1) * (
         config.get("proj_size") or config["hidden_size"]
     )
@@ -105,9 +105,10 @@ def summarise(net: Any, steps: int | None, batch: int) -> Summary:
         elif part == "readout":
             rows = every if config["targets"] == "every" else (N,)
             output = (*rows, config["output_size"])
+        fixed = size if name in frozen else int(np.sum(~masks[name])) if name in masks else 0
         before = found.get(part, LayerSummary(part, output, 0, 0))
         found[part] = before._replace(
-            parameters=before.parameters + size, frozen=before.frozen + size * (name in frozen)
+            parameters=before.parameters + size, frozen=before.frozen + fixed
         )
     item = net.dtype.itemsize
     memory = {"parameters": net.num_parameters * item}
