@@ -30,6 +30,8 @@ GUESSES = [
     ("clipnorm", MODEL, "clip_norm"),
     ("max_norm", MODEL, "clip_norm"),
     ("l2", MODEL, "weight_decay"),
+    ("l1", MODEL, "weight_l1"),
+    ("kernel_regularizer", MODEL, "weight_l2"),
     ("decay", MODEL, "weight_decay"),
     ("criterion", MODEL, "loss"),
     ("optimiser", MODEL, "optimizer"),

@@ -70,6 +70,8 @@ FOREIGN = {
     "momentum": "mom nesterov_momentum",
     "betas": "beta_1 beta_2 beta1 beta2 beta b1 b2",
     "eps": "epsilon adam_epsilon",
+    "weight_l1": "l1 l1_reg l1_penalty l1_regularization l1_lambda lasso w_l1",
+    "weight_l2": "kernel_regularizer recurrent_regularizer weight_regularizer ridge w_l2",
     "weight_decay": "l2 decay wd weight_decay_rate l2_reg l2_penalty regularization alpha "
     "kernel_regularizer recurrent_regularizer lambda_ reg_lambda decoupled_weight_decay penalty",
     "rmsprop_alpha": "rho rms_decay alpha",
@@ -171,6 +173,9 @@ FOREIGN = {
     "summary": "describe info",
     "forward": "call apply run",
     "freeze": "trainable requires_grad requires_grad_",
+    "set_mask": "mask prune add_mask apply_mask set_masks mask_weights connectivity_mask",
+    "masks": "mask get_mask weight_mask",
+    "set_nonnegative": "nonnegative non_negative nonneg set_non_negative set_nonneg clamp",
     "save": "save_model save_weights dump to_file export",
     "load": "load_model from_file from_pretrained read restore",
     "step": "update minimize apply_gradients",
