@@ -61,6 +61,15 @@ def test_the_noise_of_each_unit_has_its_scale():
     assert np.abs(deviations - 1).max() < 0.03
 
 
+def test_jacobians_have_the_leak_of_each_unit(isa, dtype):
+    layer = bn.RNN(I, H, alpha=ALPHAS, dtype=dtype)
+    y, _, tape = layer.forward(draw(T, N, I, dtype=dtype))
+    f = (y[5, 2] - (1 - ALPHAS) * y[4, 2]) / ALPHAS
+    W = layer.state_dict()["weight_hh_l0"]
+    want = np.diag(1 - ALPHAS) + (ALPHAS * (1 - f**2))[:, None] * W
+    assert error(bn.diagnostics.jacobian(layer, tape, 5, sample=2), want) <= 10 * TOLERANCE[dtype]
+
+
 def model_of(alpha=ALPHAS, **options):
     sizes = {"input_size": I, "hidden_size": H, "output_size": 2, "num_layers": 2}
     return bn.Model("rnn", alpha=alpha, loss="mse", noise=0.1, dale=0.8, **sizes, **options)

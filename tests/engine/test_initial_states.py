@@ -251,5 +251,9 @@ def test_files_and_pickles_hold_them(tmp_path):
     layer = layer_of("lstm")
     for other in (pickle.loads(pickle.dumps(layer)), copy.copy(layer)):
         assert_same(other(draw(T, N, I, dtype="float64")), layer(draw(T, N, I, dtype="float64")))
+    restore, (cls, config, *rest) = bn.GRU(I, H, num_layers=L).__reduce__()
+    earlier = restore(cls, {n: v for n, v in config.items() if n != "learn_initial_state"}, *rest)
+    assert not earlier.learn_initial_state
+    assert earlier.config == config
     plain = bn.Model("lstm", input_size=1, hidden_size=8, output_size=1)
     assert b"learn_initial_state" not in bytes(plain._native.serialize())

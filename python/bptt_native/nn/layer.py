@@ -302,7 +302,8 @@ def _restore(
     nonnegative: Sequence[str] = (),
 ) -> Layer[S]:
     layer = cls.__new__(cls)
-    layer._construct(config)
+    learns = config.get("learn_initial_state", False)  # earlier pickles do not have this option
+    layer._construct({**config, "learn_initial_state": learns})
     layer._draws = draws
     layer._params.set(flat)
     layer.freeze(*frozen)
