@@ -18,6 +18,7 @@ from bptt_native.nn.flow import FLOW_LEVELS
 from bptt_native.nn.stream import WEIGHTS
 from bptt_native.options import words
 from bptt_native.options.table import OPTIONS
+from bptt_native.training.schedules import SCHEDULES
 from helpers.paths import TESTS
 
 PROGRAMS = TESTS / "data" / "types"
@@ -43,6 +44,7 @@ def test_every_choice_has_a_type_with_its_words() -> None:
             assert set(get_args(OF_OPTIONS[name])) == set(known), name
     assert set(get_args(words.Compute)) == {"float32", "float64", "bfloat16"}
     assert set(get_args(words.StreamWeights)) == set(WEIGHTS)
+    assert set(get_args(words.ScheduleName)) == set(SCHEDULES)
     assert set(get_args(get_args(words.FlowLevel)[1])) == set(FLOW_LEVELS)
 
 

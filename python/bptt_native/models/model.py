@@ -24,7 +24,9 @@ from ..options.words import (
     PredictionKind,
     Reduction,
     RMSpropForm,
+    ScheduleName,
     Targets,
+    Verbosity,
 )
 
 if TYPE_CHECKING:
@@ -298,14 +300,14 @@ class Model(Network):
         validation_split: float | None = None,
         metrics: MetricsLike = None,
         early_stopping: EarlyStopping | None = None,
-        schedule: str | Schedule = "constant",
+        schedule: ScheduleName | Schedule = "constant",
         warmup: int = 0,
         seed: int = 0,
         callbacks: Sequence[Callback | EarlyStopping | Callable[[HistoryRow], object]] = (),
         out: str | Path | None = None,
         checkpoint_every: int | None = None,
         max_skips: int = 20,
-        verbose: int = 0,
+        verbose: Verbosity = 0,
         watch: int | Watch | None = None,
     ) -> FitResult[Self]:
         """Train the model on sequences, in place.

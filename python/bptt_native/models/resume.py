@@ -8,6 +8,7 @@ from typing import Any
 
 from ..arguments.names import guided
 from ..arguments.values import integer
+from ..options.words import Verbosity
 from ..runtime.files import path_of
 from ..training.callbacks import Callback, Function
 from ..training.fit import FitResult, FitTrainer, run
@@ -33,7 +34,7 @@ def resume(
     callbacks: Sequence[Callback | Function] = (),
     checkpoint_every: int | None = None,
     max_skips: int = 20,
-    verbose: int = 0,
+    verbose: Verbosity = 0,
     watch: int | Watch | None = None,
 ) -> FitResult[Model]:
     """Continue a run of `Model.fit` with ``out``, with the same bits as without a break.

@@ -16,7 +16,7 @@ import numpy as np
 from ..arguments.display import Shown, View, array_text, constructor_text, plain
 from ..arguments.names import guide, suggestion
 from ..arguments.values import message, refuse_type
-from ..nn.network import Network
+from ..options.words import Direction
 from ..runtime.files import path_of
 from .history import HistoryRow
 from .schedules import EarlyStopping, sign_of
@@ -64,7 +64,7 @@ class Run(Protocol):
     2 ('loss',) ['clipped', 'epoch'] 0.1
     """
 
-    model: Network
+    model: Any  # a Model, of the room above
     step: int
     steps: int
     epoch: int
@@ -289,7 +289,7 @@ class ModelCheckpoint(Callback):
     saved: Path | None
 
     def __init__(
-        self, path: str | Path, monitor: str | None = "loss", mode: str | None = None
+        self, path: str | Path, monitor: str | None = "loss", mode: Direction | None = None
     ) -> None:
         self._path = path_of(path, type(self).__name__, "path")
         self.monitor, self.saved = monitor, None

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..arguments.names import guide, guided, suggestion
 from ..arguments.values import choice, integer, message, number, refuse_type
+from ..options.words import Direction
 from .scores import METRICS, direction_of
 
 __all__ = [
@@ -176,7 +177,7 @@ class Plateau:
     cooldown: int = 0
     floor: float = 0.0
     monitor: str = "loss"
-    mode: str | None = None
+    mode: Direction | None = None
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "patience", "cooldown")
@@ -381,7 +382,7 @@ class EarlyStopping:
     min_delta: float = 0.0
     monitor: str = "loss"
     restore_best: bool = True
-    mode: str | None = None
+    mode: Direction | None = None
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "patience")

@@ -1,8 +1,13 @@
 """A program that type checkers accept: the types of results by cell, and the words of choices."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 import bptt_native as bn
+
+Array = npt.NDArray[Any]
 
 x = np.zeros((5, 2, 3), np.float32)
 
@@ -39,4 +44,28 @@ model.predict(x, kind="outputs")
 stream = model.stream(weights="int8")
 again = bn.load("model.safetensors")
 again.fit(x, np.zeros((2, 2), np.float32), schedule=bn.schedules.Cosine(10))
+
+
+class Halve(bn.callbacks.Callback):
+    def on_epoch_end(self, run: bn.callbacks.Run) -> bool:
+        run.model.lr /= 2
+        return run.logs["valid_loss"] < 0.1
+
+
+def largest(targets: Array, outputs: Array) -> float:
+    return float(np.abs(targets - outputs).max())
+
+
+run = model.fit(
+    x, np.zeros((2, 2), np.float32), validation_split=0.5, metrics=["mae", largest], verbose=2,
+    weights=[1.0, 2.0], schedule="cosine", callbacks=[
+        Halve(), bn.EarlyStopping(3, monitor="r2", mode="max"), lambda row: row.step == 3,
+        bn.callbacks.LambdaCallback(on_epoch_end=lambda run: run.stop()),
+    ],
+)  # fmt: skip
+found = model.evaluate(x, np.zeros((2, 2), np.float32), metrics={"worst": largest})
+total: float = found["worst"] + found.worst + run.history["valid_mae"].max()
+rate: float | None = bn.find_lr(model, x, np.zeros((2, 2), np.float32), steps=20).suggestion
+mae: float = bn.metrics.mae(outputs, outputs)
+bn.AdamW(lstm, weight_decay=0.1)
 spectrum = bn.diagnostics.recurrent_matrices(gru)

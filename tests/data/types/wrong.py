@@ -22,3 +22,7 @@ model = bn.Model("gru", input_size=3, hidden_size=4, output_size=2)
 model.predict(x, kind="classes")  # wrong
 model.stream(weights="int4")  # wrong
 model.train_step(x, x, flow="all of it")  # wrong
+model.fit(x, x, schedule="cosin")  # wrong
+model.fit(x, x, verbose=3)  # wrong
+model.fit(x, x, metrics=[3])  # wrong
+bn.EarlyStopping(monitor="mine", mode="up")  # wrong
