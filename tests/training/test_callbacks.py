@@ -260,6 +260,11 @@ def test_early_stopping_may_be_a_callback():
     second = two.fit(x, y, epochs=30, validation=(x, y), early_stopping=rule)
     assert (first.ended, bits(one)) == (second.ended, bits(two))
     assert figures(first.rows) == figures(second.rows)
+    alone = classifier(lr=0.5)
+    alone.fit(x, y, epochs=30, validation=(x, y), callbacks=rule)
+    assert bits(alone) == bits(one)
+    alone.fit(x, y, epochs=1, callbacks=(log := Log()))
+    assert log.events[-1][0] == "train end"
     with pytest.raises(ValueError, match="argument 'callbacks': expected one EarlyStopping"):
         one.fit(x, y, validation=(x, y), callbacks=[rule], early_stopping=rule)
 

@@ -29,7 +29,7 @@ def test_the_model_does_not_change():
 def test_the_rates_grow_exponentially_and_the_loss_is_that_of_training():
     model = classifier()
     found = bn.find_lr(
-        model, *data(), steps=20, lowest=1e-4, highest=1e-2, smoothing=0.75, batch_size=16, seed=3
+        model, *data(), steps=20, min_lr=1e-4, max_lr=1e-2, smoothing=0.75, batch_size=16, seed=3
     )
     np.testing.assert_allclose(found.lr, np.geomspace(1e-4, 1e-2, 20))
     other = classifier(lr=1.0)
@@ -49,12 +49,12 @@ def test_the_rates_grow_exponentially_and_the_loss_is_that_of_training():
 def test_it_ends_where_the_loss_diverges(nonfinite):
     x, y = series(400)
     model = regressor(optimizer="sgd", nonfinite=nonfinite)
-    found = bn.find_lr(model, x, y, window=20, highest=1e6)
+    found = bn.find_lr(model, x, y, window=20, max_lr=1e6)
     assert found.diverged
     assert len(found.lr) < 100
     assert np.isfinite(found.loss).all()
     assert found.lr[0] < found.suggestion < found.lr[-1]
-    small = bn.find_lr(model, x, y, window=20, highest=1e6, divergence=1.01)
+    small = bn.find_lr(model, x, y, window=20, max_lr=1e6, divergence=1.01)
     assert len(small.lr) < len(found.lr)
 
 
@@ -98,8 +98,8 @@ def test_batches_without_targets_and_with_weights():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"lowest": 0}, "'lowest': expected a finite number above 0, got 0"),
-        ({"highest": 1e-7}, "'highest': expected a finite number above 1e-06, got 1e-07"),
+        ({"min_lr": 0}, "'min_lr': expected a finite number above 0, got 0"),
+        ({"max_lr": 1e-7}, "'max_lr': expected a finite number above 1e-06, got 1e-07"),
         ({"steps": 9}, "'steps': expected an integer >= 10, got 9"),
         ({"smoothing": 1}, r"'smoothing': expected a number in \[0, 1\), got 1"),
         ({"divergence": 1}, "'divergence': expected a finite number above 1, got 1"),
@@ -117,7 +117,7 @@ def test_the_first_rate_may_be_too_large():
     model = regressor(optimizer="sgd")
     model.load_state_dict({n: v * np.float32(1e30) for n, v in model.state_dict().items()})
     with pytest.raises(
-        ValueError, match="find_lr: argument 'lowest': expected a rate with a finite"
+        ValueError, match="find_lr: argument 'min_lr': expected a rate with a finite"
     ):
         bn.find_lr(model, x, y)
     with pytest.raises(TypeError, match="find_lr: argument 'model': expected a Model, got a GRU"):

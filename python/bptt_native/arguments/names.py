@@ -117,6 +117,8 @@ FOREIGN = {
     "warmup": "warmup_steps num_warmup_steps warm_up",
     "discard": "warmup warm_up burn_in burnin transient skip",
     "callbacks": "callback hooks on_epoch_end",
+    "min_lr": "start_lr lr_min lowest init_value",
+    "max_lr": "end_lr lr_max highest final_value",
     "metrics": "metric scoring scorer",
     "on_train_begin": "on_fit_start on_train_start on_fit_begin",
     "on_epoch_begin": "on_train_epoch_start on_epoch_start",
@@ -145,7 +147,8 @@ FOREIGN = {
     "path": "filename file filepath fname file_name f",
     "threads": "n_jobs num_threads n_threads workers num_workers jobs",
     "jobs": "n_jobs num_workers workers threads",
-    "steps": "n_steps iterations iters num_steps max_steps max_iter epochs",
+    "steps": "num_iter num_it num_training n_steps iterations iters num_steps max_steps max_iter "
+    "epochs",
     "time": "seq_len seq_length bptt window block_size sequence_length steps",
     "hidden": "hidden_size units n_units num_units n_hidden hidden_dim rnn_size nhid",
     "layers": "num_layers n_layers nlayers depth",
@@ -230,6 +233,11 @@ FOREIGN = {
 
 # Names of other libraries for which there is no name here, with what to do instead.
 ADVICE = {
+    "save_best_only": "ModelCheckpoint saves the best model, with monitor=None that of each epoch",
+    "ReduceLROnPlateau": "the argument schedule of fit takes schedules.Plateau()",
+    "LearningRateScheduler": "the argument schedule of fit takes a function of the step",
+    "CSVLogger": "the argument out of fit is a folder, into which history.csv is written",
+    "History": "fit returns the history",
     "return_sequences": "layers return the states of all steps; Model has targets='every' or "
     "'last'",
     "return_state": "layers return all states and the final ones",

@@ -303,7 +303,9 @@ class Model(Network):
         schedule: ScheduleName | Schedule = "constant",
         warmup: int = 0,
         seed: int = 0,
-        callbacks: Sequence[Callback | EarlyStopping | Callable[[HistoryRow], object]] = (),
+        callbacks: Callback
+        | EarlyStopping
+        | Sequence[Callback | EarlyStopping | Callable[[HistoryRow], object]] = (),
         out: str | Path | None = None,
         checkpoint_every: int | None = None,
         max_skips: int = 20,
@@ -361,7 +363,7 @@ class Model(Network):
             Steps at the beginning in which the rate rises, for a schedule given by name.
         seed : int
             Seed of the order of the sequences, which is another in each epoch.
-        callbacks : sequence of Callback or callable
+        callbacks : Callback, or sequence of Callback or callable
             Objects of ``bptt_native.callbacks``, and functions that are called with the
             ``HistoryRow`` of each step. If one returns True, the run stops.
         out : str or Path, optional

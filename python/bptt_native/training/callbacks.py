@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..arguments.display import Shown, View, array_text, constructor_text, plain
-from ..arguments.names import guide, suggestion
+from ..arguments.names import guide, guided, suggestion
 from ..arguments.values import message, refuse_type
 from ..options.words import Direction
 from ..runtime.files import path_of
@@ -203,6 +203,7 @@ def _short(value: object) -> str:
     return array_text(value) if isinstance(value, np.ndarray) else plain(repr(value))
 
 
+@guided
 class LambdaCallback(Callback):
     """A callback made of functions, each of which takes the run.
 
@@ -244,6 +245,7 @@ class LambdaCallback(Callback):
                 setattr(self, name, function)
 
 
+@guided
 class ModelCheckpoint(Callback):
     """Save the model whenever a measurement of the held-out data is the best so far.
 
@@ -411,6 +413,8 @@ def check_callbacks(value: object, where: str) -> list[Callback | Function]:
         take the run or has an unknown name.
     """
     expected = "a sequence of functions"
+    if isinstance(value, Callback):
+        value = [value]
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         refuse_type(value, where, "callbacks", f"{expected} or Callback objects")
     for k, callback in enumerate(value):

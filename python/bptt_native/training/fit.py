@@ -463,13 +463,15 @@ def run(
 
 def fit(
     model: M, x: Any, targets: Any, *,
-    callbacks: Sequence[Callback | Function | EarlyStopping] = (),
+    callbacks: Sequence[Callback | Function | EarlyStopping] | Callback | EarlyStopping = (),
     out: str | Path | None = None, checkpoint_every: int | None = None, max_skips: int = 20,
     verbose: int | bool = 0, watch: int | Watch | None = None,
     early_stopping: EarlyStopping | None = None, **options: Any,
 ) -> FitResult[M]:  # fmt: skip
     """Train a model on sequences; see `Model.fit`. The other options are those of `FitTrainer`."""
     others: Any = callbacks
+    if isinstance(callbacks, EarlyStopping):
+        callbacks = [callbacks]
     if isinstance(callbacks, list | tuple):  # other checks are those of `run`
         rules = [c for c in callbacks if isinstance(c, EarlyStopping)]
         others = [c for c in callbacks if not isinstance(c, EarlyStopping)]

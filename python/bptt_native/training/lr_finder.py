@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.display import Shown, Table, View, counted, number_text, plot
+from ..arguments.names import guided
 from ..arguments.values import integer, message, number, refuse_type
 from ..nn.network import Network
 from .batches import read_data, source_of
@@ -87,9 +88,10 @@ class RangeTest(Shown):
         return View(head, (Table(("", "learning rate", "smoothed loss"), rows),))
 
 
+@guided
 def find_lr(
     model: Network, x: Any, targets: Any, *, weights: Any = None, batch_size: int | None = None,
-    window: int | None = None, lowest: float = 1e-6, highest: float = 10.0, steps: int = 100,
+    window: int | None = None, min_lr: float = 1e-6, max_lr: float = 10.0, steps: int = 100,
     smoothing: float = 0.9, divergence: float = 4.0, seed: int = 0,
 ) -> RangeTest:  # fmt: skip
     """Find a learning rate by a range test: train a copy of a model with a growing rate.
@@ -107,8 +109,8 @@ def find_lr(
         The model, which does not change. Its optimiser, clipping and other options are used.
     x, targets, weights, batch_size, window, seed : optional
         As in `Model.fit`.
-    lowest, highest : float
-        The first and the last learning rate, 0 < lowest < highest.
+    min_lr, max_lr : float
+        The first and the last learning rate, 0 < min_lr < max_lr.
     steps : int
         Number of updates between them, at least 10. Several passes over the data are made if
         there are fewer batches.
@@ -145,8 +147,8 @@ def find_lr(
     where = "find_lr"
     if not isinstance(model, Network):
         refuse_type(model, where, "model", "a Model")
-    low = _above(lowest, 0, where, "lowest")
-    high = _above(highest, low, where, "highest")
+    low = _above(min_lr, 0, where, "min_lr")
+    high = _above(max_lr, low, where, "max_lr")
     count = integer(steps, where, "steps", 10)
     keep = number(smoothing, where, "smoothing", "a number in [0, 1)")
     if not 0 <= keep < 1:
@@ -183,7 +185,7 @@ def find_lr(
         if diverged:
             break
     if not losses:
-        raise ValueError(message(where, "lowest", "a rate with a finite loss", str(lowest)))
+        raise ValueError(message(where, "min_lr", "a rate with a finite loss", str(min_lr)))
     lr, loss, line = (np.array(values) for values in (rates, losses, smoothed))
     steepest = _steepest(lr, loss, line, max(WINDOW, count // 8))
     return RangeTest(lr, loss, line, steepest, diverged)
