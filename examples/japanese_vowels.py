@@ -49,7 +49,8 @@ def accuracy(
     x, x_test = ([scaling(s, np.float32) for s in part[0]] for part in (train, test))
     model = bn.Model(
         cell, input_size=12, hidden_size=64, num_layers=num_layers, output_size=9, lr=5e-3,
-        bidirectional=True, dropout=0.5, recurrent_dropout=recurrent_dropout, clip_norm=1.0,
+        bidirectional=True, dropout=0.5 if num_layers > 1 else 0.0,
+        recurrent_dropout=recurrent_dropout, clip_norm=1.0,
         seed=seed,
     )  # fmt: skip
     every = [np.full(len(s), speaker) for s, speaker in zip(x, train[1], strict=True)]

@@ -1,6 +1,7 @@
 """Names that people guess, and the messages that lead from them to the names of the package."""
 
 import inspect
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -109,6 +110,11 @@ CALLS = [
      "Model: unexpected argument 'learning_rate'; did you mean 'lr'?"),
     (lambda: bn.Model("lstm", input_size=3, hidden_size=4, output_size=2, xyzzy=1),
      "Model: unexpected argument 'xyzzy'"),
+    (lambda: bn.MinGRU(3, 4, recurrent_dropout=0.1),
+     "MinGRU: unexpected argument 'recurrent_dropout'; only the cells rnn, lstm, gru can have it"),
+    (lambda: bn.GRU(3, 4, peephole=True),
+     "GRU: unexpected argument 'peephole'; only the cell lstm can have it"),
+    (lambda: bn.GRU(3, 4, lr=0.1), "GRU: unexpected argument 'lr'; it is an option of Model"),
     (lambda: bn.SGD(LAYER, learning_rate=1),
      "SGD: unexpected argument 'learning_rate'; did you mean 'lr'?"),
     (lambda: bn.Adam(LAYER, beta_1=1), "Adam: unexpected argument 'beta_1'; did you mean 'betas'?"),
@@ -273,3 +279,15 @@ def test_attributes() -> None:
     assert not hasattr(net, "_repr_html_")
     text = "module 'bptt_native' has no attribute 'Lstm'; did you mean 'LSTM'?"
     assert str(missing_attribute(bn, "Lstm", bn.__all__)) == text
+
+
+@pytest.mark.parametrize("name", ["dropout", "variational"])
+def test_options_between_layers_need_two_of_them(name: str) -> None:
+    value = {"dropout": 0.5, "variational": True}[name]
+    text = f"argument '{name}': {value} has no effect with num_layers=1: it acts between layers"
+    for make in (lambda **o: bn.GRU(3, 4, **o), lambda **o: NET.with_options(**o)):
+        with pytest.warns(UserWarning, match=f"^(GRU|Model): {text}$") as caught:
+            one = make(**{name: value})
+        assert [warning.filename for warning in caught] == [__file__]
+        make(num_layers=2, **{name: value})  # warnings are errors
+        pickle.loads(pickle.dumps(one))

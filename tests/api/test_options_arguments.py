@@ -198,7 +198,7 @@ def test_a_stream_needs_one_direction():
 # ------------------------------------------------------------------------------- lengths, resets
 
 lstm = layer_of("lstm", num_layers=2, bidirectional=True, dropout=0.5)
-model = model_of("rnn", dropout=0.1, recurrent_dropout=0.2)
+model = model_of("rnn", num_layers=2, dropout=0.1, recurrent_dropout=0.2)
 ENTRIES = {
     "LSTM.__call__": lambda **named: lstm(x, **named),
     "LSTM.forward": lambda **named: lstm.forward(x, **named),

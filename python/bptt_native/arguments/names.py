@@ -66,7 +66,7 @@ FOREIGN = {
     "huber_delta": "delta beta huber_beta",
     # optimisers
     "optimizer": "optim solver optimiser opt optimizer_class algorithm",
-    "lr": "learning_rate learning_rate_init eta eta0 step_size rate lr0 base_lr alpha",
+    "lr": "learning_rate learn_rate learning_rate_init eta eta0 step_size rate lr0 base_lr alpha",
     "momentum": "mom nesterov_momentum",
     "betas": "beta_1 beta_2 beta1 beta2 beta b1 b2",
     "eps": "epsilon adam_epsilon",

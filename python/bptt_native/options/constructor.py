@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol
 
+from ..arguments.caller import warn
 from ..arguments.names import refuse_unknown
+from .table import ARGUMENTS
 
 
 class Built(Protocol):
@@ -32,7 +34,8 @@ def from_arguments(
     Returns
     -------
     function
-        The constructor, with the same signature.
+        The constructor, with the same signature. It issues a UserWarning of `dropout` and
+        `variational` if there is only one layer.
     """
     signature = inspect.signature(init)
 
@@ -41,6 +44,7 @@ def from_arguments(
         try:
             init(self, *args, **kwargs)
         except TypeError:  # unknown or missing arguments
+            _refuse_others(type(self).__name__, signature, kwargs)
             refuse_unknown(type(self).__name__, init, kwargs)
             raise
         bound = signature.bind(self, *args, **kwargs)
@@ -48,5 +52,27 @@ def from_arguments(
         given = dict(bound.arguments)
         del given["self"]
         self._construct(given)
+        _warn_of_idle(type(self).__name__, given)
 
     return construct
+
+
+def _refuse_others(where: str, signature: inspect.Signature, given: Iterable[str]) -> None:
+    """Refuse the first argument that is an option of other classes, and name these."""
+    for name in given:
+        if name in signature.parameters or name not in ARGUMENTS:
+            continue
+        option = ARGUMENTS[name]
+        owners = option.owner_names if option.owner == "cell" else []
+        end = "it is an option of Model"
+        if option.group == "layer" and owners:
+            end = f"only the cell{'s' * (len(owners) > 1)} {', '.join(owners)} can have it"
+        raise TypeError(f"{where}: unexpected argument {name!r}; {end}")
+
+
+def _warn_of_idle(where: str, given: dict[str, Any]) -> None:
+    """Warn of options between layers if there is only one layer."""
+    for name in ("dropout", "variational"):
+        if given["num_layers"] == 1 and given.get(name):
+            end = "has no effect with num_layers=1: it acts between layers"
+            warn(f"{where}: argument {name!r}: {given[name]} {end}")

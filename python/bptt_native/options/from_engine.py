@@ -41,8 +41,9 @@ def arguments_of(values: dict[str, Any]) -> dict[str, Any]:
     if "truncation_k1" in parts:
         windows = (parts["truncation_k1"], parts["truncation_k2"])
         arguments["truncation"] = None if windows == (None, None) else windows
-    if "alphas" in parts:
-        arguments["alpha"] = parts["alpha"] if parts["alphas"] is None else parts["alphas"]
+    if "alpha" in parts:
+        units = parts.get("alphas")
+        arguments["alpha"] = parts["alpha"] if units is None else units
     return arguments
 
 

@@ -81,7 +81,8 @@ def _allows(model: Network, **changes: Any) -> bool:
     """Return whether the engine accepts the model's options with some changes."""
     config = model.config
     small = {"hidden_size": 2, "proj_size": min(config["proj_size"], 1),
-             "embedding_size": config["embedding_size"] and 1}  # fmt: skip
+             "embedding_size": config["embedding_size"] and 1, "dropout": 0.0,
+             "variational": False}  # fmt: skip
     try:
         model.with_options(**(small | changes))
     except ValueError:
