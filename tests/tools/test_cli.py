@@ -187,7 +187,7 @@ def test_unreadable_texts(run, tmp_path):
         ["--clip-value", "nan"], ["--clip-step", "-1"], ["--clip-step-norm", "inf"],
         ["--forget-bias", "nan"], ["--forget-bias", "1", "--cell", "gru"],
         ["--cell", "lstn"], ["--nonlinearity", "relu"],
-        ["--cell", "rnn", "--nonlinearity", "step"], ["--optimizer", "adamw"],
+        ["--cell", "rnn", "--nonlinearity", "step"], ["--optimizer", "adamm"],
         ["--schedule", "linear"], ["--warmup", "-1"], ["--init", "zeros"], ["--dtype", "float16"],
         ["--embedding", "-1"], ["--valid-fraction", "1"], ["--valid-fraction", "nan"],
         ["--seed", "-1"], ["--threads", "0"], ["--threads", "x"], ["--eval-every", "0"],

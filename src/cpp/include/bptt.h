@@ -325,8 +325,8 @@ typedef struct bptt_layer_options {
   int32_t learn_initial_state;
   /* must be 0 */
   int32_t reserved32;
-  /* NULL; [H], each in (0, 1]: the alpha of each unit, in every layer and direction; `alpha` is then
-   * 1, and in `noise` each unit has its own alpha. The library copies them; those of
+  /* NULL; [H], each in (0, 1]: the alpha of each unit, in every layer and direction; `alpha` is
+   * then 1, and in `noise` each unit has its own alpha. The library copies them; those of
    * bptt_model_get_options are valid as long as the model. RNN only */
   const double* alphas;
 } bptt_layer_options;
