@@ -339,9 +339,10 @@ class Model(Network):
             Batches per update (gradient accumulation). The gradient is that of one batch with all
             their targets.
         weights : array_like, or list of array_like, or "balanced", optional
-            Weights of the targets, finite and >= 0, which count in a mean too: one per target, in
-            the form of classes as targets, or one per sequence, [N]. "balanced" weighs the targets
-            of a class by the number of all targets over (classes x targets of the class).
+            Weights of the targets, finite and >= 0 in the dtype of the model, or bools; a mean is
+            the weighted mean. One per target, in the form of classes as targets, or one per
+            sequence, [N]. "balanced" weighs the targets of a class by the number of all targets
+            over (classes x targets of the class).
         validation : (x, targets) or (x, targets, weights), optional
             Held-out data, on which loss and metrics are computed after each epoch.
         validation_split : float, optional
