@@ -64,9 +64,9 @@ def _plot(thing: object, ax: object) -> object:
     return plot(thing, ax)
 
 
-_display.draw_with(
-    _draw, _plot
-)  # the figures are in a room above those of the objects that they show
+# The figures are in a room above those of the objects that they show.
+_display.draw_with(_draw, _plot)
+
 fit, evaluate, predict = Model.fit, Model.evaluate, Model.predict
 
 if _TYPE_CHECKING:

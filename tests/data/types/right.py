@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 import bptt_native as bn
+from bptt_native.callbacks import LambdaCallback
+from bptt_native.schedules import EarlyStopping
 
 Array = npt.NDArray[Any]
 
@@ -36,7 +38,13 @@ step, state = model.eval_step(x, np.zeros((2, 2), np.float32))
 step, state, outputs = model.eval_step(x, np.zeros((2, 2), np.float32), return_outputs=True)
 _ = outputs.shape
 
-run = model.fit(x, np.zeros((2, 2), np.float32), epochs=2, early_stopping=None)
+run = model.fit(
+    x,
+    np.zeros((2, 2), np.float32),
+    epochs=2,
+    early_stopping=EarlyStopping(3),
+    callbacks=[LambdaCallback()],
+)
 history = run.epochs["loss"].mean()
 run.model.predict(x)
 loss, accuracy = model.evaluate(x, np.zeros((2, 2), np.float32))
