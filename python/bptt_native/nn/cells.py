@@ -89,6 +89,13 @@ class RNN(Layer[Array]):
     >>> y, h = layer(np.ones((5, 2, 3), np.float32))  # five steps of two sequences
     >>> y.shape, h.shape
     ((5, 2, 8), (1, 2, 8))
+
+    Rates of fast and slow units, whose noise is part of the model:
+
+    >>> rates = bn.RNN(3, 4, nonlinearity="softplus", alpha=[0.1, 0.1, 0.5, 0.5], noise=0.05)
+    >>> y, h = rates(np.zeros((5, 2, 3), np.float32), noise=True)
+    >>> y.shape
+    (5, 2, 4)
     """
 
     __slots__ = ()
