@@ -11,7 +11,7 @@ if _sys.version_info < (3, 12):
         pass
     else:
         if _interpreters.get_current() != _interpreters.get_main():
-            raise ImportError("bptt_native: expected the main interpreter, got a sub-interpreter")
+            raise ImportError("bptt_native works in the main interpreter only, not in others")
         del _interpreters
 
 from .runtime import startup as _startup

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -56,10 +57,24 @@ def test_models_copy_and_pickle_with_all_that_they_know(duplicate):
         np.testing.assert_array_equal(value, twin.state_dict()[name])
 
 
+@pytest.mark.parametrize(
+    ("take", "end"),
+    [(copy.copy, "copied: Model.stream() returns another one"),
+     (copy.deepcopy, "copied: Model.stream() returns another one"),
+     (pickle.dumps, "pickled: pickle the model")],
+)  # fmt: skip
+def test_streams_are_made_by_their_model_alone(take, end) -> None:
+    model = bn.Model("gru", input_size=1, hidden_size=2, output_size=1)
+    with pytest.raises(TypeError, match=re.escape(f"streams cannot be {end}")):
+        take(model.stream())
+    with pytest.raises(TypeError, match=r"^Stream: streams are made by Model.stream\(\)$"):
+        bn.Stream(model)
+
+
 @pytest.mark.parametrize("take", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_an_optimiser_is_not_copied_by_accident(take) -> None:
     """It belongs to its layer: two that share moments would be a trap."""
-    with pytest.raises(TypeError, match="state_dict"):
+    with pytest.raises(TypeError, match=r"^optimisers cannot be (copied|pickled): .*state_dict"):
         take(bn.Adam(bn.GRU(3, 4)))
 
 

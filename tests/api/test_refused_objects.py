@@ -121,7 +121,7 @@ def test_bad_stream_tokens(bad):
 
 
 def test_an_empty_stream_object_is_refused():
-    with pytest.raises(TypeError, match=r"expected a stream that Model.stream made"):
+    with pytest.raises(TypeError, match=r"^Stream\.step: the object is empty, because"):
         bn.Stream.__new__(bn.Stream).step(1)
 
 

@@ -290,15 +290,13 @@ class Optimizer(Guided, Shown):
         return moment
 
     def __copy__(self) -> Self:
-        name = type(self).__name__
-        raise TypeError(f"{name}.__copy__: expected state_dict() of it for another one, got a copy")
+        raise TypeError("optimisers cannot be copied: load the state_dict() into another one")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self.__copy__()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        name = type(self).__name__
-        raise TypeError(f"{name}: expected its state_dict() to be pickled, got the optimiser")
+        raise TypeError("optimisers cannot be pickled: pickle the state_dict()")
 
     def _view(self) -> View:
         config = {"lr": self.lr, **self._config}

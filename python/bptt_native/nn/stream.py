@@ -32,6 +32,11 @@ class Stream(Guided, _core.Stream, Shown):
     >>> stream.reset()
     """
 
+    def __init__(self, *made: Any) -> None:
+        if not made or not isinstance(made[0], _core.Model):
+            raise TypeError("Stream: streams are made by Model.stream()")
+        super().__init__(*made)
+
     def reset(self) -> None:
         """Set the initial states and begin a new sequence, with the next noise.
 
@@ -50,13 +55,13 @@ class Stream(Guided, _core.Stream, Shown):
         self.set_state(value)
 
     def __copy__(self) -> Stream:
-        raise TypeError("Stream.__copy__: expected Model.stream() for another stream, got a copy")
+        raise TypeError("streams cannot be copied: Model.stream() returns another one")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
         return self.__copy__()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("Stream: expected the model to be pickled, got its stream")
+        raise TypeError("streams cannot be pickled: pickle the model")
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name not in ("get_state", "set_state")]

@@ -15,7 +15,7 @@ int64_t state_size(const Net& net) { return net.state + (net.cell.has_c ? net.hi
 
 Signature<SeedsArguments> seeds_arguments(
     "backward_seeds: expected arguments (tape, times, samples, outputs, dy, horizon, flow, where)",
-    "backward_seeds: expected a layer or model that was made", 8,
+    8,
     {{"tape", &SeedsArguments::tape},
      {"times", &SeedsArguments::times},
      {"samples", &SeedsArguments::samples},
@@ -25,8 +25,7 @@ Signature<SeedsArguments> seeds_arguments(
      {"flow", &SeedsArguments::flow},
      {"where", &SeedsArguments::where}});
 Signature<JacobianArguments> jacobian_arguments(
-    "jacobian: expected arguments (tape, index, sample, step, where)",
-    "jacobian: expected a layer or model that was made", 5,
+    "jacobian: expected arguments (tape, index, sample, step, where)", 5,
     {{"tape", &JacobianArguments::tape},
      {"index", &JacobianArguments::index},
      {"sample", &JacobianArguments::sample},
@@ -36,7 +35,7 @@ Signature<SpectrumArguments> spectrum_arguments(
     "spectrum: expected arguments (tape, index, sample, first, last, count, interval, discard, "
     "start, "
     "singular, extremes, where)",
-    "spectrum: expected a layer or model that was made", 12,
+    12,
     {{"tape", &SpectrumArguments::tape},
      {"index", &SpectrumArguments::index},
      {"sample", &SpectrumArguments::sample},

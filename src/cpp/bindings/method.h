@@ -16,10 +16,9 @@ template <class Struct>
 class Signature {
  public:
   // The first `required` arguments must be passed; the others default to None. `text` is the start
-  // of an error about the arguments, `object` of one about the object.
-  Signature(const char* text, const char* object, size_t required,
-            std::vector<Field<Struct, py::handle>> fields)
-      : text_(text), object_(object), required_(required), fields_(std::move(fields)) {}
+  // of an error about the arguments: the method, ": expected ...".
+  Signature(const char* text, size_t required, std::vector<Field<Struct, py::handle>> fields)
+      : text_(text), required_(required), fields_(std::move(fields)) {}
 
   // Must run before the first call.
   void prepare() {
@@ -28,7 +27,8 @@ class Signature {
   }
 
   [[noreturn]] void refuse_object() const {
-    throw py::type_error(std::string(object_) + ", got an empty one");
+    const std::string method = std::string(text_).substr(0, std::string(text_).find(':'));
+    throw py::type_error(method + ": the object is empty, because its constructor did not run");
   }
   Struct read(PyObject* const* values, Py_ssize_t count, PyObject* keywords) const {
     Struct into;
@@ -64,7 +64,7 @@ class Signature {
     throw py::type_error(std::string(text_) + ", got " + got);
   }
 
-  const char *text_, *object_;
+  const char* text_;
   size_t required_;
   std::vector<Field<Struct, py::handle>> fields_;
   std::vector<PyObject*> names_;  // interned, like the names in calls

@@ -304,7 +304,7 @@ Signature<StepArguments> step_arguments(
     "train_step, gradients, eval_step: expected arguments (targets, weights, flow, accumulate, "
     "layout, outputs, x, "
     "state, lengths, resets, draw, training, noise)",
-    "train_step, gradients, eval_step: expected a model that was made", 1, step_fields());
+    1, step_fields());
 
 // Calls a member function of Model; methods are bound as free functions.
 template <class Struct, py::object (Model::*body)(const Struct&) const>

@@ -4,12 +4,12 @@
 namespace bindings {
 
 Signature<SequenceArguments> forward_arguments(
-    "forward: expected arguments (x, state, lengths, resets, draw, training, noise)",
-    "forward: expected a layer or model that was made", 1, sequence_fields());
+    "forward: expected arguments (x, state, lengths, resets, draw, training, noise)", 1,
+    sequence_fields());
 Signature<BackwardArguments> backward_arguments(
     "backward: expected arguments (tape, dy, dstate, flow, accumulate, layout, input_gradient, "
     "settings)",
-    "backward: expected a layer or model that was made", 8,
+    8,
     {{"tape", &BackwardArguments::tape},
      {"dy", &BackwardArguments::dy},
      {"dstate", &BackwardArguments::dstate},

@@ -69,8 +69,7 @@ struct StreamStepArguments {
   py::handle x, out;
 };
 Signature<StreamStepArguments> stream_step_arguments(
-    "Stream.step: expected arguments (x, out=None)",
-    "Stream.step: expected a stream that Model.stream made", 1,
+    "Stream.step: expected arguments (x, out=None)", 1,
     {{"x", &StreamStepArguments::x}, {"out", &StreamStepArguments::out}});
 py::object step(const Stream& stream, const StreamStepArguments& in) {
   return run_step(stream, in.x, in.out);

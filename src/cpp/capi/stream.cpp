@@ -52,9 +52,8 @@ bptt_status bptt_stream_create(bptt_model* model, const bptt_stream_options* opt
     check_environment();
     on(use.as<ModelObject>().model, [&]<class T>(const std::shared_ptr<Model<T>>& it) {
       if (it->config().network.bidirectional) {
-        fail(BPTT_ERR_STATE, "model",
-             "a model without bidirectional, because a stream has no end to read backward from",
-             "a bidirectional one");
+        fail(BPTT_ERR_STATE, "", "",
+             "the model is bidirectional, and a stream has no end to read backward from");
       }
       const bptt_stream_options known =
           options ? read_struct(options, "options") : defaults_of<bptt_stream_options>();
