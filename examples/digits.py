@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 import bptt_native as bn
-from bptt_native import evaluate, fit
 
 CHOSEN = {"cell": "gru", "hidden": 128, "lr": 1e-2}  # the best of --search
 GRID = {"cell": ("lstm", "gru"), "hidden": (64, 128), "lr": (2e-3, 5e-3, 1e-2)}
@@ -42,8 +41,8 @@ def accuracy(
     """Train a model and return its accuracy."""
     model = bn.Model(cell, input_size=8, hidden_size=hidden, output_size=10, targets="last",
                      lr=lr, clip_norm=1.0, seed=seed)  # fmt: skip
-    fit(model, *train, epochs=epochs, schedule="cosine", seed=seed)
-    return evaluate(model, *test).accuracy or 0.0
+    model.fit(*train, epochs=epochs, schedule="cosine", seed=seed)
+    return model.evaluate(*test).accuracy or 0.0
 
 
 def search(folds: int = 5) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 import bptt_native as bn
-from bptt_native import fit, predict
 from bptt_native.apps.tables import Scaling
 
 CHOSEN = {"cell": "gru", "num_layers": 2, "recurrent_dropout": 0.0}  # the best of --search
@@ -54,8 +53,8 @@ def accuracy(
         seed=seed,
     )  # fmt: skip
     every = [np.full(len(s), speaker) for s, speaker in zip(x, train[1], strict=True)]
-    fit(model, x, every, epochs=epochs, batch_size=16, schedule="cosine", seed=seed)
-    predicted = [out.mean(axis=0).argmax() for out in predict(model, x_test)]
+    model.fit(x, every, epochs=epochs, batch_size=16, schedule="cosine", seed=seed)
+    predicted = [out.mean(axis=0).argmax() for out in model.predict(x_test)]
     return float(np.mean(predicted == test[1]))
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 import bptt_native as bn
-from bptt_native import fit
 from bptt_native.apps.forecast import Forecast, autoregression, persistence
 
 CHOSEN = {"cell": "gru", "hidden": 32, "epochs": 100}  # the best of --search
@@ -48,7 +47,7 @@ def test_error(data: Forecast, seed: int, cell: str, hidden: int, epochs: int) -
     """Train a model and return its mean squared error on the test part."""
     model = bn.Model(cell, input_size=1, hidden_size=hidden, output_size=1, loss="mse",
                      lr=1e-2, clip_norm=1.0, seed=seed)  # fmt: skip
-    fit(model, *data.training("float32"), epochs=epochs, schedule="cosine", seed=seed)
+    model.fit(*data.training("float32"), epochs=epochs, schedule="cosine", seed=seed)
     return data.error(data.predict(model))
 
 
