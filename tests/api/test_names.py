@@ -2,21 +2,23 @@
 
 import inspect
 import pickle
+import pydoc
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 import bptt_native as bn
+from bptt_native.arguments.foreign import Guided
 from bptt_native.arguments.names import (
     ADVICE,
     FOREIGN,
-    Guided,
     guided,
     missing_attribute,
     nearest,
     suggestion,
 )
+from helpers.program import python
 
 MODEL = list(inspect.signature(bn.Model).parameters)
 GRU = list(inspect.signature(bn.GRU).parameters)
@@ -201,12 +203,8 @@ CALLS = [
     (lambda: NET.optimizer.learning_rate,
      "'Adam' object has no attribute 'learning_rate'; did you mean 'lr'?"),
     (lambda: LAYER.weights, "'GRU' object has no attribute 'weights'; did you mean 'parameters'?"),
-    (lambda: LAYER.num_layer,
-     "'GRU' object has no attribute 'num_layer'; did you mean 'num_layers'?"),
     (lambda: LAYER.zero_grad,
      "'GRU' object has no attribute 'zero_grad'; every backward pass returns new gradients"),
-    (lambda: GRADIENTS.flows, "'Gradients' object has no attribute 'flows'; did you mean 'flow'?"),
-    (lambda: STREAM.states, "'Stream' object has no attribute 'states'; did you mean 'state'?"),
     (lambda: bn.Lstm, "module 'bptt_native' has no attribute 'Lstm'; did you mean 'LSTM'?"),
     (lambda: bn.Sequential,
      "module 'bptt_native' has no attribute 'Sequential'; did you mean 'Model'?"),
@@ -269,16 +267,43 @@ def test_attributes() -> None:
         def lr(self) -> float:
             return self._lr  # type: ignore[attr-defined]
 
-    net = Net()
-    with pytest.raises(AttributeError) as caught:
-        _ = net.learning_rate  # type: ignore[attr-defined]
-    text = "'Net' object has no attribute 'learning_rate'; did you mean 'lr'?"
-    assert (str(caught.value), caught.value.name) == (text, "learning_rate")
+    net, text = Net(), "'Net' object has no attribute 'learning_rate'; did you mean 'lr'?"
+    for call in (
+        lambda: net.learning_rate,  # type: ignore[attr-defined]
+        lambda: setattr(net, "learning_rate", 1.0),
+        lambda: delattr(net, "learning_rate"),
+    ):
+        with pytest.raises(AttributeError) as caught:
+            call()
+        assert (str(caught.value), caught.value.name) == (text, "learning_rate")
     with pytest.raises(AttributeError, match="_lr"):  # the error inside the property
         _ = net.lr
-    assert not hasattr(net, "_repr_html_")
+    with pytest.raises(AttributeError, match="^type object 'Net' has no attribute 'l"):
+        _ = Net.learning_rate  # type: ignore[attr-defined]
+    assert [n for n in dir(net) if not n.startswith("_")] == ["lr"]
+    assert [n for n in dir(Net) if not n.startswith("_")] == ["lr"]
     text = "module 'bptt_native' has no attribute 'Lstm'; did you mean 'LSTM'?"
     assert str(missing_attribute(bn, "Lstm", bn.__all__)) == text
+
+
+def test_subclasses_may_have_the_names_of_other_libraries() -> None:
+    class Net(bn.GRU):
+        def score(self) -> int:
+            return 3
+
+    net = Net(3, 4)
+    net.device = "cpu"  # type: ignore[attr-defined]
+    assert (net.device, net.score()) == ("cpu", 3)  # type: ignore[attr-defined]
+    assert {"device", "score", "hidden_size"} <= set(dir(net))
+    assert "units" not in dir(net)
+    del net.device  # type: ignore[attr-defined]
+    assert not hasattr(net, "device")
+
+
+def test_python_suggests_misspelt_attributes() -> None:
+    ran = python("import bptt_native as bn; bn.GRU(2, 3).num_layer")
+    assert "'GRU' object has no attribute 'num_layer'. Did you mean: 'num_layers'?" in ran.stderr
+    assert "rnn_units" not in pydoc.render_doc(bn.GRU)
 
 
 @pytest.mark.parametrize("name", ["dropout", "variational"])

@@ -7,7 +7,7 @@ from functools import lru_cache, wraps
 from inspect import CO_VARARGS, CO_VARKEYWORDS, Parameter, signature
 from sys import modules
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 It = TypeVar("It", bound=Callable[..., Any])  # a function or class
 
@@ -162,6 +162,7 @@ FOREIGN = {
     "top_k": "topk k",
     "top_p": "topp nucleus p",
     # attributes and methods
+    "groups": "param_groups parameter_groups",
     "parameters": "weights weight params trainable_weights trainable_variables variables coefs_",
     "state_dict": "get_weights coefs_ weights",
     "load_state_dict": "set_weights set_state_dict load_weights",
@@ -424,6 +425,8 @@ def missing_attribute(
     kind = f"{type(owner).__name__!r} object"
     if isinstance(owner, ModuleType):
         kind = f"module {owner.__name__!r}"
+    elif isinstance(owner, type):
+        kind = f"type object {owner.__name__!r}"
     end = ""
     if not name.startswith("_"):
         known = dir(owner) if known is None else known
@@ -453,19 +456,6 @@ def missing_key(name: object, known: Iterable[str]) -> KeyError:
     known = list(known)
     end = suggestion(name, known) if isinstance(name, str) else ""
     return KeyError(f"no parameter {name!r:.80}{end or '; the names are ' + ', '.join(known)}")
-
-
-class Guided:
-    """A base class whose objects suggest an attribute for one that they do not have."""
-
-    __slots__ = ()
-
-    if not TYPE_CHECKING:  # for type checkers, only the attributes in the class exist
-
-        def __getattr__(self, name: str) -> NoReturn:
-            if name.startswith("_") or hasattr(type(self), name):
-                object.__getattribute__(self, name)  # raises the error of the property again
-            raise missing_attribute(self, name)
 
 
 def refuse_unknown(where: str, function: Callable[..., Any], given: Iterable[str]) -> None:

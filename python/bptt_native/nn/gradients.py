@@ -20,7 +20,7 @@ from ..arguments.display import (
     shape_text,
     text_of,
 )
-from ..arguments.names import Guided, guided, missing_key
+from ..arguments.names import guided, missing_key
 from ..arguments.values import Array, message, number, refuse_type
 from .flow import Flow, FlowDetail
 
@@ -135,7 +135,7 @@ class UpdateResult(NamedTuple):
         return constructor_text(type(self).__name__, given)
 
 
-class Gradients(Guided, Mapping[str, Array], Shown):
+class Gradients(Mapping[str, Array], Shown):
     """Gradients of a loss with respect to the parameters, the input and the initial states.
 
     A mapping from parameter names to views of one flat vector: ``grads["weight_hh_l0"]``.

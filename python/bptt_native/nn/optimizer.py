@@ -11,7 +11,8 @@ import numpy as np
 from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.display import Shown, Table, View, constructor_text, counted
-from ..arguments.names import Guided, guided, refuse_unknown
+from ..arguments.foreign import Guided
+from ..arguments.names import guided, refuse_unknown
 from ..arguments.values import Array, integer, message, number, refuse_type
 from ..options.table import OPTIMIZER_ARGUMENTS
 from ..options.to_engine import optimizer_options

@@ -13,7 +13,8 @@ from .. import _core
 from ..arguments.arrays import convert, read
 from ..arguments.caller import warn
 from ..arguments.display import Shown, View, constructor_text, plain
-from ..arguments.names import Guided, guided, with_guess
+from ..arguments.foreign import Guided
+from ..arguments.names import guided, with_guess
 from ..arguments.values import (
     Array,
     describe,

@@ -6,14 +6,13 @@ from typing import Any
 
 from .. import _core
 from ..arguments.display import Shown, View, array_text, shape_text
-from ..arguments.names import Guided
 from .gradients import State
 
 # The weights that a stream reads, with the values of the engine's enumeration.
 WEIGHTS = {"model": 0, "bfloat16": 1, "int8": 2}
 
 
-class Stream(Guided, _core.Stream, Shown):
+class Stream(_core.Stream, Shown):
     """A model's forward pass over one sequence, one step per call; made by `Model.stream`.
 
     A stream keeps the weights that the model had when the stream was made, so the model may go on
