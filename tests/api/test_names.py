@@ -278,7 +278,7 @@ def test_attributes() -> None:
         assert (str(caught.value), caught.value.name) == (text, "learning_rate")
     with pytest.raises(AttributeError, match="_lr"):  # the error inside the property
         _ = net.lr
-    with pytest.raises(AttributeError, match="^type object 'Net' has no attribute 'l"):
+    with pytest.raises(AttributeError, match=r"^type object 'Net' has no attribute 'l"):
         _ = Net.learning_rate  # type: ignore[attr-defined]
     assert [n for n in dir(net) if not n.startswith("_")] == ["lr"]
     assert [n for n in dir(Net) if not n.startswith("_")] == ["lr"]

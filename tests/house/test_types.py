@@ -116,3 +116,26 @@ def test_the_stub_agrees_with_the_compiled_module(tmp_path) -> None:
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_public_types_are_known_without_inference(tmp_path) -> None:
+    """Type checkers that infer less than others still know all types of the public names."""
+    if find_spec("basedpyright") is None:
+        pytest.skip("basedpyright is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "basedpyright", "--outputjson", "--ignoreexternal",
+         "--verifytypes", "bptt_native"],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
+    unknown = {
+        symbol["name"]
+        for symbol in symbols
+        if not (symbol["isTypeKnown"] and not symbol["isTypeAmbiguous"])
+    }
+    rooms = ("apps", "cli", "lab", "reference", "report", "runtime", "plots.labels")
+    inner = tuple(f"bptt_native.{room}." for room in rooms)
+    aliases = {f"bptt_native.{name}" for name in ("fit", "evaluate", "predict")}
+    assert {name for name in unknown - aliases if not name.startswith(inner)} == set()
+    assert len(symbols) > 2000

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from .. import _core
 from ..arguments.values import Array
 from ..nn.cells import LAYERS
+from ..nn.layer import Layer
 from ..options.cell_shape import told_by_value
 from ..options.table import OPTIONS
 from .jacobians import jacobian, recurrent_matrices
@@ -61,15 +62,17 @@ class StepMap:
     """
 
     def __init__(self, net: Any, x: Norms) -> None:
-        self.layer, self.x = float64_layer(net), x
-        self.cell = str(setting(net, "cell"))
-        self.size = state_size(net)
-        self.width = int(setting(net, "proj_size") or setting(net, "hidden_size"))
-        self.weights = [W.astype(np.float64) for W in recurrent_matrices(self.layer).values()]
+        self.layer: Layer[Any] = float64_layer(net)
+        self.x: Array = x
+        self.cell: str = str(setting(net, "cell"))
+        self.size: int = state_size(net)
+        self.width: int = int(setting(net, "proj_size") or setting(net, "hidden_size"))
+        matrices = recurrent_matrices(self.layer).values()
+        self.weights: list[Array] = [W.astype(np.float64) for W in matrices]
         self.params: dict[str, Norms] = self.layer.state_dict()
         kept = np.full(self.size, float(setting(net, "zoneout") or 0.0))
         kept[self.width :] = float(setting(net, "zoneout_c") or 0.0)
-        self.kept = kept if kept.any() else None
+        self.kept: Array | None = kept if kept.any() else None
 
     def __call__(self, states: Norms) -> Norms:
         """Return F of states [N, S]."""

@@ -58,6 +58,11 @@ class Summary(Shown):
 
     __slots__ = ("_head", "layers", "memory", "num_frozen", "num_parameters")
 
+    layers: list[LayerSummary]
+    memory: dict[str, int]
+    num_frozen: int
+    num_parameters: int
+
     def __init__(
         self, head: str, layers: list[LayerSummary], num_frozen: int, memory: dict[str, int]
     ) -> None:

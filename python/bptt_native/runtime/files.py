@@ -242,7 +242,8 @@ class Growing(Generic[Row]):
         self, path: str | Path, rows: Iterable[Row], encode: Callable[[Row], bytes], where: str,
         *, head: bytes = b"", delay: float = 0.0,
     ) -> None:  # fmt: skip
-        self.path, self._encode, self._where, self._delay = Path(path), encode, where, delay
+        self.path: Path = Path(path)
+        self._encode, self._where, self._delay = encode, where, delay
         try:
             self._file = _replace(self.path, head + b"".join(map(encode, rows)))
         except (OSError, ValueError) as error:

@@ -47,7 +47,7 @@ class profile(Shown):  # noqa: N801
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
-        self.elapsed = 0.0
+        self.elapsed: float = 0.0
         self._start = 0.0
 
     def __enter__(self) -> Self:

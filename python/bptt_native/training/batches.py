@@ -17,7 +17,7 @@ from ..arguments.arrays import convert
 from ..arguments.readings import Reading
 from ..arguments.values import Array, describe, integer, message, refuse_type
 from ..nn.network import Network
-from ..options.losses import loss_of
+from ..options.losses import Loss, loss_of
 
 Integers = npt.NDArray[np.int64]
 
@@ -100,17 +100,19 @@ class Form:
     def __init__(self, model: Network, where: str) -> None:
         config = model.config
         self.where = where
-        self.dtype = str(config["dtype"])
-        self.features = config["input_size"]  # None for tokens
-        self.vocabulary = config["vocab_size"]
-        self.outputs = int(config["output_size"])
-        self.every = config["targets"] == "every"
-        self.loss = loss_of(config)
-        self.classes = self.loss.classes
-        self.batch_first = bool(config.get("batch_first", False))
-        self.ignored = int(config.get("ignore_index", -100))
+        self.dtype: str = str(config["dtype"])
+        self.features: Any = config["input_size"]  # None for tokens
+        self.vocabulary: Any = config["vocab_size"]
+        self.outputs: int = int(config["output_size"])
+        self.every: bool = config["targets"] == "every"
+        self.loss: Loss = loss_of(config)
+        self.classes: bool = self.loss.classes
+        self.batch_first: bool = bool(config.get("batch_first", False))
+        self.ignored: int = int(config.get("ignore_index", -100))
         weights = config.get("class_weights")
-        self.class_weights = None if weights is None else np.asarray(weights, np.float64)
+        self.class_weights: Array | None = (
+            None if weights is None else np.asarray(weights, np.float64)
+        )
         self.held: list[object] = []  # keeps other threads from resizing arrays of the data
 
     def laid_out(self, array: Array) -> Array:
@@ -429,7 +431,8 @@ class Sequences:
         self._lengths = np.array([len(s) for s in data.x], np.int64)
         longest = np.sort(self._lengths)[::-1][::batch_size]
         pieces = [1] * len(longest) if window is None else [-(-int(t) // window) for t in longest]
-        self._pieces, self.batches = pieces, sum(pieces)
+        self._pieces = pieces
+        self.batches: int = sum(pieces)
         self._epoch, self._order, self._plan = -1, np.arange(0), list[tuple[int, int]]()
 
     def _prepare(self, epoch: int) -> None:
@@ -507,7 +510,7 @@ class Streams:
     def __init__(self, data: Data, streams: int, window: int, seed: int | None = None) -> None:
         self._data, self._streams, self._window, self._seed = data, streams, window, seed
         length = len(data.x[0]) // streams
-        self.batches = length // window if seed is not None else -(-length // window)
+        self.batches: int = length // window if seed is not None else -(-length // window)
         if self.batches == 0:
             least = f"at least {streams} x {window} steps, one window of all streams"
             raise ValueError(message(data.form.where, "x", least, str(len(data.x[0]))))

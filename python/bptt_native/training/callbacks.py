@@ -294,7 +294,8 @@ class ModelCheckpoint(Callback):
         self, path: str | Path, monitor: str | None = "loss", mode: Direction | None = None
     ) -> None:
         self._path = path_of(path, type(self).__name__, "path")
-        self.monitor, self.saved = monitor, None
+        self.monitor: str | None = monitor
+        self.saved = None
         self._sign = 1.0 if monitor is None else sign_of(monitor, mode, type(self).__name__)
         self._best = math.inf
 

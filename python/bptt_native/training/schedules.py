@@ -438,7 +438,7 @@ class Search:
 
     def __init__(self, rule: EarlyStopping) -> None:
         self._rule, self._sign = rule, sign_of(rule.monitor, rule.mode, type(rule).__name__)
-        self.monitor = rule.monitor
+        self.monitor: str = rule.monitor
         self._count, self._value = 0, math.inf
         self.best: int | None = None
 

@@ -95,6 +95,22 @@ class Trainer:
         Origin of the run, which the model file records.
     """
 
+    model: Network
+    source: Source
+    steps: int
+    schedule: Schedule
+    accumulate: int
+    validate: Callable[[], Metrics] | None
+    early_stopping: EarlyStopping | None
+    monitors: tuple[str, ...]
+    steps_per_epoch: int
+    step: int
+    epoch: int
+    seconds: float
+    history: list[HistoryRow]
+    measured: list[Metrics]
+    provenance: Provenance
+
     def __init__(
         self, model: Network, source: Source, *, steps: int, schedule: Schedule,
         accumulate: int = 1, validate: Callable[[], Metrics] | None = None,
