@@ -205,6 +205,8 @@ class FitTrainer(Trainer):
     The arguments are those of `Model.fit`; further ones are passed to ``schedules.schedule_of``.
     """
 
+    schedule: Schedule
+
     def __init__(
         self, model: Network, x: Any, targets: Any, *, epochs: int | None = None,
         steps: int | None = None, batch_size: int | None = None, window: int | None = None,
