@@ -35,6 +35,8 @@ def test_any_number_of_threads_and_run_to_run(seed: int, dtype: str) -> None:
     small = option_net(rng, options)
     net = replace(small, H=64, N=int(rng.choice([3, 17, 33])), T=24, params={}, lengths=None)
     net.resets = None if small.resets is None else rng.random((net.T, net.N)) < 0.1
+    if isinstance(net.options.get("alpha"), np.ndarray):  # one for each unit
+        net.options = net.options | {"alpha": np.resize(net.options["alpha"], net.H)}
     fill(net, rng)
     if small.lengths is not None:
         net.lengths = rng.integers(1, net.T + 1, net.N)
