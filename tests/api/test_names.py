@@ -57,6 +57,7 @@ GUESSES = [
     ("max_norm", GRU, None),  # another library's name for something that a layer does not have
     ("criterion", GRU, None),
     ("foo", GRU, None),
+    ("start", ["starts", "count"], "starts"),
     ("_", GRU, None),
     ("weight_hh", ["weight_ih_l0", "weight_hh_l0"], "weight_hh_l0"),
     ("weight_hh_l0", ["rnn.weight_ih_l0", "rnn.weight_hh_l0"], "rnn.weight_hh_l0"),

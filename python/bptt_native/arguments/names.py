@@ -329,7 +329,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if typed in meant:
         return meant[typed]
     if typed in _own_names() or typed in map(_bare, ADVICE):
-        return None  # something that does not exist here, rather than a misspelt name
+        # something that does not exist here, unless it is nearly the same name
+        near = get_close_matches(typed, bare, 1, 0.9)
+        return bare[near[0]] if near else None
     for table, cutoff in ((bare, 0.7), (meant, 0.85), (bare, 0.6)):
         near = get_close_matches(typed, table, 1, cutoff)
         if near:
