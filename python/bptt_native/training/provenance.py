@@ -60,7 +60,8 @@ class Provenance:
     def begin(self, step: int) -> None:
         """Begin a session after ``step`` updates."""
         self.sessions.append({
-            "began": _now(), "saved": _now(), "step": step, "command": self.command,
+            "began": _now(), "saved": _now(), "step": step,
+            "command": None if self.command is None else _text(self.command),
             "version": __version__, "python": platform.python_version(), "numpy": np.__version__,
             "system": f"{platform.system()} {platform.release()}", "processor": processor(),
             "isa": isa(), "threads": get_num_threads(),
@@ -72,7 +73,7 @@ class Provenance:
         if self.sessions:
             self.sessions[-1]["saved"] = _now()
         return {
-            "data": [{"name": name, "sha256": sha256} for name, sha256 in self.data],
+            "data": [{"name": _text(name), "sha256": sha256} for name, sha256 in self.data],
             "size": self.size, "tested": self.tested, "baselines": self.baselines,
             "sessions": self.sessions,
         }  # fmt: skip
@@ -96,6 +97,11 @@ def processor() -> str:
     except OSError:
         pass
     return platform.machine() or "unknown"
+
+
+def _text(name: str) -> str:
+    """Return a name with escapes for what UTF-8 has no characters for, as names of files may."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _now() -> str:
