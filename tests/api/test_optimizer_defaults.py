@@ -43,6 +43,25 @@ def test_a_model_has_the_defaults_of_the_class(name, form):
         assert signature["betas"].default == (0.9, own["beta2"])
 
 
+@pytest.mark.parametrize("other", CLASSES)
+@pytest.mark.parametrize("name", CLASSES)
+def test_with_another_optimiser_a_model_has_its_defaults(name, other):
+    """What was given stays; "adamw" is "adam" with a decay, so its decay counts as given."""
+    model = bn.Model(**SIZES, optimizer=name, seed=5, clip_norm=2.0)
+    given = {"weight_decay": 0.01} if name == "adamw" else {}
+    fresh = bn.Model(**SIZES, optimizer=other, seed=5, clip_norm=2.0, **given)
+    assert model.with_options(optimizer=other).config == fresh.config
+    kept = bn.Model(**SIZES, optimizer=name, lr=0.5).with_options(optimizer=other)
+    assert kept.lr == 0.5
+    assert model.with_options(seed=5).config == model.config
+
+
+def test_the_other_form_of_rmsprop_has_its_defaults():
+    forms = [bn.Model(**SIZES, optimizer="rmsprop", rmsprop_form=f) for f in ("torch", "graves")]
+    for one, other in (forms, forms[::-1]):
+        assert one.with_options(rmsprop_form=other.config["rmsprop_form"]).config == other.config
+
+
 def test_a_run_of_the_command_line_has_them_too():
     run = ClassifyOptions(sequence="s", label="l", optimizer="adamw")
     assert run.model(input_size=2, output_size=3).weight_decay == 0.01

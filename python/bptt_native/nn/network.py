@@ -61,7 +61,8 @@ class Network(TrainingStep):
         Parameters
         ----------
         **changes
-            Arguments of `Model` by name.
+            Arguments of `Model` by name. With another optimiser, options that are the old one's own
+            defaults, such as `lr`, become the defaults of the new one.
 
         Returns
         -------
@@ -78,8 +79,12 @@ class Network(TrainingStep):
         >>> model = bn.Model("gru", input_size=3, hidden_size=8, output_size=2)
         >>> model.with_options(cell="lstm").cell
         'lstm'
+        >>> model.lr, model.with_options(optimizer="lion").lr
+        (0.001, 0.0001)
         """
-        return type(self)(**{**self.config, **changes})
+        config, own = self.config, self._own_defaults()
+        given = {name: None if own.get(name) == value else value for name, value in config.items()}
+        return type(self)(**{**given, **changes})
 
     @property
     def optimizer(self) -> Optimizer:
@@ -342,11 +347,15 @@ class Network(TrainingStep):
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self._native.serialize())
 
-    def _constructor(self) -> str:
+    def _own_defaults(self) -> dict[str, Any]:
+        """Return the arguments' values that None means for this optimiser, by name."""
         own = own_defaults(self._config["optimizer"], self._config["rmsprop_form"])
-        own["betas"] = OPTIONS["beta1"].default, own["beta2"]
+        own["betas"] = OPTIONS["beta1"].default, own.pop("beta2")
         own["rmsprop_alpha"] = own.pop("alpha")
-        defaults = {**DEFAULTS, **own, "cell": None}  # the cell is always shown
+        return own
+
+    def _constructor(self) -> str:
+        defaults = {**DEFAULTS, **self._own_defaults(), "cell": None}  # the cell is always shown
         return self._call_with({k: v for k, v in self.config.items() if v != defaults.get(k)})
 
     def _facts(self) -> tuple[str, ...]:
