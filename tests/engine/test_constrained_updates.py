@@ -5,7 +5,7 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import reference
-from helpers.arrays import generator
+from helpers.arrays import draw, generator
 from helpers.cells import LAYERS, RECURRENT, last_matrix
 from helpers.updates import RULES, layer_and_gradients
 
@@ -66,6 +66,25 @@ def test_every_rule_keeps_the_constraints(rule, options, isa, dtype, comparisons
         assert not masks or min(layer.state_dict()[name].min() for name in signed) >= 0
     assert min(values.min() for values in layer.state_dict().values()) < 0
     comparisons.add("the reference, constraints", 30)
+
+
+@pytest.mark.parametrize("rule", list(UPDATES))
+def test_free_elements_move_as_without_constraints(rule, isa, dtype):
+    """Constrained tensors are updated in parts; the bits of each element are those of the whole."""
+    settings = UPDATES[rule][0]
+    sizes = {"input_size": 5, "hidden_size": 50, "output_size": 2, "loss": "mse", "dtype": dtype}
+    models = [bn.Model("gru", **sizes, optimizer=rule, **settings) for _ in range(2)]
+    free, masked = models
+    mask = generator(5).random((150, 50)) < 0.5
+    masked.set_mask("rnn.weight_hh_l0", mask)
+    _, grads = free.gradients(draw(T, N, 5, dtype=dtype), draw(T, N, 2, dtype=dtype, seed=1))
+    for _ in range(3):
+        for model in models:
+            assert not model.apply(grads).skipped
+    want, got = free.state_dict(), masked.state_dict()
+    want["rnn.weight_hh_l0"] *= mask
+    for name, values in want.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
 
 
 def forget(optimizer, name, kept):

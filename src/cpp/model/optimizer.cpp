@@ -35,6 +35,10 @@ bool with_momentum(const OptimizerConfig& config) { return config.momentum != 0;
 bool with_amsgrad(const OptimizerConfig& config) { return config.amsgrad; }
 bool if_centered(const OptimizerConfig& config) { return config.centered; }
 
+// Elements of a tensor with constraints that are updated at a time: whole vectors, and with their
+// moments and masks a part of the caches.
+constexpr int64_t kCachedPart = 1024;
+
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 // An update rule. `move` mirrors its kernel (simd/update.h) with absolute values of all terms: it
@@ -345,16 +349,20 @@ void Optimizer<T>::update(T* parameters, std::vector<Buffer<T>>& moments, const 
       const int64_t first = std::max(begin, tensor.offset),
                     last = std::min(end, tensor.offset + tensor.count);
       if (tensor.frozen || first >= last) continue;
-      UpdateArgs<T> part = updates_[i];
-      part.parameter = parameters + first;
-      part.gradient = gradient + first;
-      for (size_t k = 0; k < moments.size(); ++k)
-        part.moments[slots_[k]] = moments[k].data() + first;
-      part.count = last - first;
-      kernel(part);
-      params_.constrain(tensor, first - tensor.offset, part.count, part.parameter);
-      for (Buffer<T>& moment : moments)
-        params_.mask(tensor, first - tensor.offset, part.count, moment.data() + first);
+      // The constraints read each part again while it is in the caches.
+      const int64_t most = tensor.constrained() ? kCachedPart : last - first;
+      for (int64_t at = first; at < last; at += most) {
+        UpdateArgs<T> part = updates_[i];
+        part.parameter = parameters + at;
+        part.gradient = gradient + at;
+        for (size_t k = 0; k < moments.size(); ++k)
+          part.moments[slots_[k]] = moments[k].data() + at;
+        part.count = std::min(most, last - at);
+        kernel(part);
+        params_.constrain(tensor, at - tensor.offset, part.count, part.parameter);
+        for (Buffer<T>& moment : moments)
+          params_.mask(tensor, at - tensor.offset, part.count, moment.data() + at);
+      }
     }
   });
 }

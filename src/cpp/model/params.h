@@ -28,6 +28,7 @@ struct Param {
   std::vector<uint8_t> mask = {};  // [count], 0: the element and its gradient are 0; empty: all 1
 
   bool is_matrix() const { return shape.size() > 1; }
+  bool constrained() const { return nonnegative || !mask.empty(); }
 };
 
 template <class T>
