@@ -82,6 +82,7 @@ def test_rows_of_the_readout_are_no_gates():
         ("dense", TypeError, "got the text 'dense'"),
         ([[1, 0], [1]], ValueError, "that NumPy cannot read"),
         (np.ma.masked_array(np.ones((H, H))), TypeError, "its mask would be lost"),
+        (np.broadcast_to(True, (2**20, 2**20)), ValueError, "array of shape [1048576, 1048576]"),
     ],
     ids=str,
 )

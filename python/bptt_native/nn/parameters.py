@@ -362,14 +362,15 @@ class Parameterised(Guided, Shown):
         array = read(mask, where, "mask", expected)
         if array.dtype.kind not in "biuf":
             refuse_type(mask, where, "mask", expected)
-        wrong = array[(array != 0) & (array != 1)]
-        if wrong.size:
-            raise ValueError(message(where, "mask", f"{expected} (or of 0 and 1)", str(wrong[0])))
         for one in shapes:
             try:
                 block = np.broadcast_to(array, one)
             except ValueError:
                 continue
+            wrong = array[(array != 0) & (array != 1)]
+            if wrong.size:
+                numbers = f"{expected} (or of 0 and 1)"
+                raise ValueError(message(where, "mask", numbers, str(wrong[0])))
             return np.tile(block.reshape(-1) != 0, shape[0] // one[0])
         raise ValueError(message(where, "mask", expected, describe(mask)))
 
