@@ -132,5 +132,6 @@ def test_bad_weights_are_refused(name):
             layer.backward(tape, y, **{name: value})
         with pytest.raises(ValueError, match=f"Model: argument '{name}': expected a finite number"):
             model_of(**{name: value})
-    with pytest.raises(TypeError, match=f"LSTM.backward: argument '{name}'"):
-        layer.backward(tape, y, **{name: "much"})
+    for nothing in ("much", "", None, False, [], np.zeros(2)):
+        with pytest.raises(TypeError, match=f"LSTM.backward: argument '{name}'"):
+            layer.backward(tape, y, **{name: nothing})

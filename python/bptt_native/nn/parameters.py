@@ -435,7 +435,7 @@ class Parameterised(Guided, Shown):
     ) -> dict[str, Any] | None:
         """Return settings of a backward call by their names in bptt.h; None if all are defaults."""
         off = clip_step is None and clip_step_norm is None and truncation is None
-        if off and omega == 0 and not any(activity):
+        if off and all(type(weight) is float and weight == 0 for weight in (omega, *activity)):
             return None
         where = f"{type(self).__name__}.backward"
         k1 = k2 = 0
