@@ -1,5 +1,6 @@
 """Layers and models shared by threads, and many layers at once."""
 
+import pickle
 import threading
 
 import numpy as np
@@ -49,6 +50,24 @@ def test_threads_may_train_one_model_in_turns():
     for thread in threads:
         thread.join()
     assert m.step_count == m.optimizer.steps == 100
+
+
+def test_a_model_can_be_pickled_while_a_thread_changes_its_size():
+    m, stop = bn.Model("gru", input_size=2, hidden_size=64, output_size=1), threading.Event()
+
+    def work():
+        while not stop.is_set():
+            m.set_mask("rnn.weight_hh_l0", True)
+            m.set_mask("rnn.weight_hh_l0", None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        copies = [pickle.loads(pickle.dumps(m)) for _ in range(300)]
+    finally:
+        stop.set()
+        thread.join()
+    assert {len(one.masks) for one in copies} <= {0, 1}
 
 
 def test_many_layers_come_and_go():

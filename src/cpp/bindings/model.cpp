@@ -95,15 +95,24 @@ py::bytes Model::serialize() const {
   const Where where = {"Model", "serialize"};
   size_t size = 0;
   run<Long>([&] { return bptt_model_serialize(handle_.get(), nullptr, 0, &size); }, where);
-  const auto bytes = py::reinterpret_steal<py::bytes>(
-      PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
-  if (!bytes) throw py::error_already_set();
-  run<Long>(
-      [&] {
-        return bptt_model_serialize(handle_.get(), PyBytes_AS_STRING(bytes.ptr()), size, &size);
-      },
-      where);
-  return bytes;
+  for (;;) {  // another thread may change the model, and its size, between two calls
+    const size_t capacity = size;
+    PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(capacity));
+    if (!bytes) throw py::error_already_set();
+    auto owner = py::reinterpret_steal<py::bytes>(bytes);
+    bool grown = false;
+    run<Long>(
+        [&] {
+          const bptt_status status =
+              bptt_model_serialize(handle_.get(), PyBytes_AS_STRING(bytes), capacity, &size);
+          grown = status == BPTT_ERR_ARGUMENT && size > capacity;
+          return grown ? BPTT_OK : status;
+        },
+        where);
+    if (grown) continue;
+    if (size == capacity) return owner;
+    return {PyBytes_AS_STRING(bytes), size};
+  }
 }
 
 bptt_target Model::take_target(py::handle targets, py::handle weights, const Extent& extent,
