@@ -10,7 +10,8 @@ import bptt_native as bn
 from bptt_native import fit, predict
 from bptt_native import reference as ref
 from bptt_native.diagnostics import backward_seeds, connectivity, gradient_flow
-from bptt_native.training.batches import read_data, source_of
+from bptt_native.training.batches import source_of
+from bptt_native.training.data import read_data
 from bptt_native.training.watch import look
 from helpers.arrays import generator, largest_error
 from helpers.cells import LAYERS

@@ -7,7 +7,8 @@ import pytest
 
 import bptt_native as bn
 from bptt_native import EarlyStopping, TrainingDiverged, evaluate, fit, predict, resume
-from bptt_native.training.batches import Sequences, Streams, read_data, source_of
+from bptt_native.training.batches import Sequences, Streams, source_of
+from bptt_native.training.data import read_data
 from bptt_native.training.history import read_history
 from bptt_native.training.schedules import Cosine, Plateau, StepDecay, Warmup
 from helpers.fitting import bits, classifier, figures, regressor, sequences, series, tagger

@@ -15,7 +15,8 @@ from bptt_native.training.advice import (
     against_vanishing,
     vanishing_text,
 )
-from bptt_native.training.batches import read_data, source_of
+from bptt_native.training.batches import source_of
+from bptt_native.training.data import read_data
 from bptt_native.training.gradient_record import LayerRecord, open_records, read_records
 from bptt_native.training.history import HistoryRow, read_history
 from bptt_native.training.watch import GradientWarning, look, radius, recurrent_blocks

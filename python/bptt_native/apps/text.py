@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from ..arguments.values import message
 from ..models.model import Model
-from ..training.batches import Data, Form, Streams
+from ..training.batches import Streams
+from ..training.data import Data, Form
 from ..training.evaluation import measure
 from ..training.run_files import HISTORY_FILE
 from ..training.trainer import Trainer

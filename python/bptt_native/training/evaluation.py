@@ -12,7 +12,8 @@ from ..nn.network import Network
 from ..nn.parameters import draw_of
 from ..nn.probabilities import sigmoid, softmax
 from ..options.losses import loss_of
-from .batches import Batch, Source, read_data, source_of
+from .batches import Batch, Source, source_of
+from .data import read_data
 from .scores import Metric, Scores, named_metrics
 
 

@@ -25,8 +25,9 @@ from ..runtime.documents import (
     optional,
     table_of,
 )
-from .batches import Data, read_data, source_of
+from .batches import source_of
 from .callbacks import Callback, Function, check_callbacks
+from .data import Data, read_data
 from .evaluation import measure
 from .gradient_record import GradientRecord, Records
 from .history import History, HistoryRow, columns, epochs, metric_names, open_history

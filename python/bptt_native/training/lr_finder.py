@@ -12,7 +12,8 @@ from ..arguments.display import Shown, Table, View, counted, number_text, plot
 from ..arguments.names import guided
 from ..arguments.values import integer, message, number, refuse_type
 from ..nn.network import Network
-from .batches import read_data, source_of
+from .batches import source_of
+from .data import read_data
 from .trainer import Trainer
 
 Numbers = npt.NDArray[np.float64]

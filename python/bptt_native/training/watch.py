@@ -23,7 +23,8 @@ from ..diagnostics.nets import reads_ends, shape_of
 from ..diagnostics.norms import safe_norm
 from ..nn.network import Network
 from .advice import against_exploding, against_vanishing, exploding_text, vanishing_text
-from .batches import Batch, Form
+from .batches import Batch
+from .data import Form
 from .gradient_record import GradientRecord, LayerRecord, Records
 from .history import HistoryRow
 
@@ -161,7 +162,8 @@ class Watch(Shown):
 
         Examples
         --------
-        >>> from bptt_native.training.batches import Form, read_data, source_of
+        >>> from bptt_native.training.batches import source_of
+        >>> from bptt_native.training.data import Form, read_data
         >>> rng = np.random.default_rng(0)
         >>> x = rng.standard_normal((10, 16, 2), np.float32)
         >>> labels = (x[-1, :, 0] > 0).astype(int)
