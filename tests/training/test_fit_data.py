@@ -162,6 +162,54 @@ def test_wrong_weights(weights, text):
         regressor().fit(*series(), weights="balanced")
 
 
+# ------------------------------------------------------------------------ targets in [0, 1]
+
+
+def refused(model, text, *data, **options):
+    """Assert that fit and evaluate refuse data with this text and change nothing."""
+    before = bits(model)
+    for where, call in (("fit", model.fit), ("evaluate", model.evaluate)):
+        with pytest.raises((TypeError, ValueError, IndexError)) as caught:
+            call(*data, **options)
+        assert str(caught.value).startswith(f"{where}: argument {text}"), str(caught.value)
+    assert bits(model) == before
+    assert model.step_count == 0
+
+
+@pytest.mark.parametrize("wrong", [1.5, -0.25, np.nan])
+def test_targets_outside_0_and_1_are_found_before_the_first_update(wrong):
+    x, _ = sequences(200)
+    model = classifier(loss="binary_cross_entropy", output_size=2)
+    y = np.zeros((200, 2), "f4")
+    y[199, 1] = wrong
+    expected = "numbers in [0, 1]"
+    place = f"got {wrong} at sequence 199 of 200, output 1 (counted from 0)"
+    if wrong == wrong:
+        refused(model, f"'targets': expected {expected}, {place}", x, y)
+    with pytest.raises(ValueError, match=r"^evaluate: argument 'targets': expected numbers in \["):
+        model.evaluate(x, y)
+    with pytest.raises(
+        ValueError, match=r"^fit: argument 'validation\[1\]': expected .*sequence 199"
+    ):
+        model.fit(x, np.zeros((200, 2), "f4"), validation=(x, y))
+    own = np.ones(200, "f4")
+    own[199] = 0  # then it does not count
+    assert model.evaluate(x, y, weights=own).loss > 0
+    steps = tagger(loss="binary_cross_entropy", output_size=1)
+    y = [np.zeros(7, "f4") for _ in x]
+    y[7][5] = 2
+    refused(steps, f"'targets': expected {expected}, got 2.0 at sequence 7 of 200, step 5", x, y)
+    refused(steps, f"'targets': expected {expected}, got 2.0 at step 5, output 0", x[7], y[7])
+
+
+def test_weights_without_a_finite_sum_are_refused():
+    x, y = sequences()
+    own = np.full(10, 1e308)
+    data = [s.astype("f8") for s in x], y
+    refused(classifier(dtype="float64"), "'weights': expected targets whose weights have a finite",
+            *data, weights=own)  # fmt: skip
+
+
 # ------------------------------------------------------------------------ a split for validation
 
 

@@ -219,7 +219,8 @@ def read_data(
     Raises
     ------
     TypeError, ValueError
-        A dtype or shape does not fit, no target counts, or a number is not finite.
+        A dtype or shape does not fit, no target counts, the weights have no finite sum, a number is
+        not finite, or a target of "binary_cross_entropy" that counts is outside [0, 1].
     IndexError
         A token or class is out of range.
     """
@@ -244,11 +245,23 @@ def read_data(
     ws = None
     if weights is not None:
         ws = _read_weights(form, x, inputs, single, ys, weights, w_name)
-    if form.count(ys, ws) == 0:
+    with np.errstate(over="ignore"):
+        mass = form.count(ys, ws)
+    if mass == 0:
         expected = "at least one that is not ignored and that has a weight"
         raise ValueError(message(where, y_name, expected, "none"))
+    if not np.isfinite(mass):
+        name = y_name if ws is None else w_name
+        raise ValueError(message(where, name, "targets whose weights have a finite sum", str(mass)))
     if finite:
         _check_finite(form, ys, y_name, "output", every=form.every, single=single)
+    if form.loss.unit_interval:
+        inside = [(y >= 0) & (y <= 1) for y in ys]
+        if ws is not None:  # a target of weight 0 does not count
+            inside = [good | (w == 0)[..., None] for good, w in zip(inside, ws, strict=True)]
+        _check_numbers(
+            form, ys, inside, y_name, "numbers in [0, 1]", "output", form.every, single
+        )  # fmt: skip
     return Data(form, inputs, ys, single, ws)
 
 
@@ -256,16 +269,24 @@ def _check_finite(
     form: Form, arrays: list[Array], name: str, column: str, every: bool, single: bool
 ) -> None:
     """Refuse a number that is not finite and name its place in [T_i, columns] or [columns]."""
-    for i, array in enumerate(arrays):
-        good = np.isfinite(array)
-        if good.all():
+    good = map(np.isfinite, arrays)
+    _check_numbers(form, arrays, good, name, "finite numbers", column, every, single)
+
+
+def _check_numbers(
+    form: Form, arrays: list[Array], good: Iterable[Array], name: str, expected: str, column: str,
+    every: bool, single: bool,
+) -> None:  # fmt: skip
+    """Refuse the first number that is not good and name its place, see `_check_finite`."""
+    for i, (array, fits) in enumerate(zip(arrays, good, strict=True)):
+        if fits.all():
             continue
-        at = np.unravel_index(int(good.argmin()), array.shape)
+        at = np.unravel_index(int(fits.argmin()), array.shape)
         axes = (["step"] if every else []) + [column]
         place = [] if single else [f"sequence {i} of {len(arrays)}"]
         place += [f"{axis} {int(k)}" for axis, k in zip(axes, at, strict=True)]
         got = f"{float(array[at])} at {', '.join(place)} (counted from 0)"
-        raise ValueError(message(form.where, name, "finite numbers", got))
+        raise ValueError(message(form.where, name, expected, got))
 
 
 def _read_targets(
