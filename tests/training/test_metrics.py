@@ -89,6 +89,22 @@ def test_bits_equal_scikit_learn(name, outputs, weighted):
     assert named(name)(t, o, w) == pytest.approx(theirs(t, o, w))
 
 
+def test_differences_from_scikit_learn():
+    sk = pytest.importorskip("sklearn.metrics")
+    t, o = RNG.standard_normal((2, 30, 3)) * [1, 2, 4]
+    roots = [M.rmse(t[:, k], o[:, k]) for k in range(3)]
+    assert sk.root_mean_squared_error(t, o) == pytest.approx(np.mean(roots))
+    assert M.rmse(t, o) == pytest.approx(np.sqrt(np.square(t - o).mean()))
+    assert M.rmse(t, o) > 1.01 * np.mean(roots)
+    classes, labels, w = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), [1, 1, 1, 0]
+    for name in ("precision", "recall", "f1"):
+        each = getattr(sk, f"{name}_score")(
+            classes, labels, sample_weight=w, average=None, zero_division=0
+        )
+        assert each[2] == 0
+        assert getattr(M, name)(classes, labels, w) == pytest.approx(each[:2].mean())
+
+
 def test_by_hand():
     t, p = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])  # predicted classes in place of logits
     assert M.accuracy(t, p) == 0.5
@@ -117,11 +133,101 @@ def test_by_hand():
         (lambda: M.bits([0, 1], [0, 1]), r"outputs': expected logits \[2, 'O'\]|cross_entropy"),
         (lambda: M.accuracy([], []), "at least one"),
         (lambda: M.accuracy([0, 1], [0, 1], [1.0]), "accuracy: argument 'weights'"),
+        (lambda: M.accuracy([0, -100], [0, 1]), "'targets': expected classes >= 0, without"),
+        (lambda: M.accuracy([0.0, 1], np.eye(2)), "'targets': expected classes as integers"),
+        (lambda: M.bits([0, 2], np.eye(2)), r"^bits: argument 'targets': expected classes 0 ... 1"),
+        (lambda: M.bits([0.0, 1], np.eye(2)), "^bits: argument 'targets': expected classes as in"),
+        (lambda: M.f1([0, 1], [0, 1], kind="label"), "'kind': expected one of .*got .label"),
+        (lambda: M.f1([0, 1], [0, 1], kind="outputs"), "'outputs': expected outputs of each class"),
     ],
 )  # fmt: skip
 def test_shapes_that_do_not_fit(call, text):
     with pytest.raises(ValueError, match=text):
         call()
+
+
+# ------------------------------------------------------------------- what predictions are
+
+
+def softmax(o):
+    e = np.exp(o - o.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_probabilities_and_labels_of_classes(name):
+    o, t = RNG.standard_normal((40, 7)), RNG.integers(0, 7, 40)
+    function = named(name)
+    expected = function(t, o)
+    assert function(t, softmax(o).astype("f4")) == pytest.approx(expected, rel=1e-5)
+    function = {"top_2": M.top_k, "top_5": M.top_k}.get(name, function)
+    expected = function(t, o, kind="outputs")
+    assert function(t, softmax(o), kind="probabilities") == pytest.approx(expected)
+    assert function(t, softmax(o), kind="outputs") == pytest.approx(function(t, 1 + softmax(o)))
+    if name in CLASSES[:5]:
+        assert function(t, o.argmax(axis=1)) == expected
+        assert function(t, o.argmax(axis=1).astype(float), kind="labels") == expected
+    else:
+        with pytest.raises(ValueError, match="'kind': expected one of 'outputs', 'probabilities'"):
+            function(t, o.argmax(axis=1), kind="labels")
+    with pytest.raises(ValueError, match=r"'outputs': expected probabilities .*, which add"):
+        function(t, o, kind="probabilities")
+
+
+@pytest.mark.parametrize("outputs", [(), (1,), (3,)])
+@pytest.mark.parametrize("dtype", [float, bool])
+@pytest.mark.parametrize("name", CLASSES[:5])
+def test_probabilities_and_labels_of_bits(name, dtype, outputs):
+    o, t = RNG.standard_normal((40, *outputs)), RNG.integers(0, 2, (40, *outputs)).astype(dtype)
+    function, p = getattr(M, name), 1 / (1 + np.exp(-o))
+    expected = function(t, o)
+    assert function(t, p, kind="probabilities") == expected
+    for labels in (o > 0, (o > 0).astype(int), (o > 0).astype("f4")):
+        assert function(t, labels) == function(t, labels, kind="labels") == expected
+    with pytest.raises(ValueError, match=f"^{name}: argument 'kind': expected kind='outputs' or"):
+        function(t, p)  # they may be logits
+    with pytest.raises(ValueError, match=r"'outputs': expected probabilities in \[0, 1\], got"):
+        function(t, o, kind="probabilities")
+
+
+@pytest.mark.parametrize("name", CLASSES[:5])
+def test_integers_as_targets_of_one_bit(name):
+    o, t = RNG.standard_normal(40), RNG.integers(0, 2, 40)
+    function = getattr(M, name)
+    expected = function(t.astype("f4"), o)
+    assert function(t, o) == function(t, o[:, None]) == function(t[:, None], o[:, None]) == expected
+    with pytest.raises(
+        ValueError, match=r"'outputs': expected labels \[40\] or outputs \[40, 'O'\]"
+    ):
+        function(t + 1, o[:, None])
+
+
+def test_a_prediction_that_is_nan_is_wrong():
+    o = np.array([[np.nan, 0.0, 1.0], [3.0, 1.0, 0.0]])
+    assert M.accuracy([0, 0], o) == M.recall([0, 0], o) == 0.5
+    assert M.precision([0, 0], o) == 1
+    assert M.accuracy(np.zeros(2), np.array([np.nan, -1.0])) == 0.5
+    assert math.isnan(M.cross_entropy([0, 0], o))
+    x, y = sequences()
+    x[3][2, 1] = np.nan
+    model = classifier()
+    right = model.predict(x, kind="outputs").argmax(axis=1)
+    found = model.evaluate(x, right, metrics=["accuracy", "recall"])
+    assert found.accuracy == found["accuracy"] == pytest.approx(0.9)
+    assert model.evaluate(x, right).accuracy == found.accuracy
+
+
+def test_predictions_of_a_model():
+    x, y = sequences(40)
+    model = classifier()
+    names = ["accuracy", "f1", "cross_entropy", "perplexity"]
+    found = model.evaluate(x, y, metrics=names)
+    for kind in ("outputs", "probabilities", None):
+        for name in names:
+            p = model.predict(x, kind=kind)
+            assert getattr(M, name)(y, p) == pytest.approx(found[name], rel=1e-5)
+            assert getattr(M, name)(y, p, kind=kind) == pytest.approx(found[name], rel=1e-5)
+    assert M.f1(y, model.predict(x, kind="labels")) == pytest.approx(found.f1)
 
 
 # ---------------------------------------------------------------------------------- in a model

@@ -14,6 +14,7 @@ from ..nn.probabilities import sigmoid, softmax
 from ..options.losses import loss_of
 from .batches import Batch, Source, source_of
 from .data import read_data
+from .metric_arrays import classes_of
 from .scores import Metric, Scores, named_metrics
 
 
@@ -159,7 +160,7 @@ def measure(
             real = _counts(batch, config)
             own = None if batch.weights is None else batch.weights[real].astype(np.float64)
             if classes:
-                hits = (out[0].argmax(axis=-1) == batch.targets)[real]
+                hits = (classes_of(out[0]) == batch.targets)[real]
                 right += float(hits.sum() if own is None else own @ hits)
                 counted += float(real.sum() if own is None else own.sum())
             if rest:

@@ -1,14 +1,21 @@
-"""Metrics of outputs: accuracy, F1, errors and others, as functions and by name.
+"""Metrics of predictions: accuracy, F1, errors and others, as functions and by name.
 
-Each function takes targets and the outputs of a model (`Model.predict` with ``kind="outputs"``) and
-returns a number. Their names, and functions like them, are values of the argument `metrics` of
-`Model.fit` and `Model.evaluate`.
+Each function takes targets and the predictions of a model (`Model.predict`) and returns a number.
+Their names, and functions like them, are values of the argument `metrics` of `Model.fit` and
+`Model.evaluate`.
 
-- Of classes (the loss "cross_entropy"), targets are integers [...] and outputs are logits [..., O]
-  or predicted classes [...].
-- Of bits (the loss "binary_cross_entropy"), targets are numbers in [0, 1] and outputs are logits,
-  both [..., O]. A target above one half is a 1, and so is a logit above 0.
+- Of classes (the loss "cross_entropy"), targets are integers [...] and predictions are outputs
+  (logits) or probabilities [..., O], or labels [...].
+- Of bits (the loss "binary_cross_entropy"), targets are numbers in [0, 1] and predictions are
+  logits, probabilities or labels, both [..., O]; a single output may lack the last axis. A target
+  above one half is a 1.
 - Of values (the losses "mse" and "huber"), both are [..., O].
+
+``kind`` says what the predictions are, in the words of `Model.predict`: "outputs", "probabilities"
+or "labels" (not for `cross_entropy`, `perplexity`, `bits` and `top_k`). By default this is seen
+from them: numbers of classes in [0, 1] whose rows add up to 1 are probabilities, others are
+outputs; for bits, numbers that are all in [0, 1] may be either, and ``kind`` is needed unless all
+are 0 or 1. A prediction that is NaN is wrong.
 
 ``weights`` [...] are those of the targets, 1 by default.
 """
@@ -21,7 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.names import guide
-from ..arguments.values import Array, describe, message
+from ..arguments.values import Array
+from ..options.words import PredictionKind
+from .metric_arrays import labels, logits, values
 
 Numbers = npt.NDArray[np.float64]
 
@@ -34,12 +43,15 @@ __all__ = [
 # ------------------------------------------------------------------------------ of classes and bits
 
 
-def accuracy(targets: Any, outputs: Any, weights: Any = None) -> float:
+def accuracy(
+    targets: Any, outputs: Any, weights: Any = None, *, kind: PredictionKind | None = None
+) -> float:  # fmt: skip
     """Return the share of targets that are predicted; of bits, the share of all bits.
 
     Parameters
     ----------
     targets, outputs, weights : array_like
+    kind : {"outputs", "probabilities", "labels"}, optional
         See ``bptt_native.metrics``.
 
     Returns
@@ -55,13 +67,17 @@ def accuracy(targets: Any, outputs: Any, weights: Any = None) -> float:
     --------
     >>> bn.metrics.accuracy([0, 1, 1], np.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]))
     0.6666666666666666
+    >>> bn.metrics.accuracy([0, 1, 1], np.array([0, 1, 0]), kind="labels")
+    0.6666666666666666
     """
-    t, p, w = _labels("accuracy", targets, outputs, weights)
+    t, p, w = labels("accuracy", targets, outputs, weights, kind)
     right = t == p
     return _mean(right.mean(axis=1) if right.ndim == 2 else right, w)
 
 
-def balanced_accuracy(targets: Any, outputs: Any, weights: Any = None) -> float:
+def balanced_accuracy(
+    targets: Any, outputs: Any, weights: Any = None, *, kind: PredictionKind | None = None
+) -> float:  # fmt: skip
     """Return the mean over the classes in the targets of the share that is predicted.
 
     Of bits, it is the mean over the outputs of that of the classes 0 and 1.
@@ -69,6 +85,7 @@ def balanced_accuracy(targets: Any, outputs: Any, weights: Any = None) -> float:
     Parameters
     ----------
     targets, outputs, weights : array_like
+    kind : {"outputs", "probabilities", "labels"}, optional
         See ``bptt_native.metrics``.
 
     Returns
@@ -85,10 +102,12 @@ def balanced_accuracy(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> bn.metrics.balanced_accuracy([0, 0, 0, 1], np.array([0, 0, 0, 0]))
     0.5
     """
-    return _over(_labels("balanced_accuracy", targets, outputs, weights), _balanced)
+    return _over(labels("balanced_accuracy", targets, outputs, weights, kind), _balanced)
 
 
-def precision(targets: Any, outputs: Any, weights: Any = None) -> float:
+def precision(
+    targets: Any, outputs: Any, weights: Any = None, *, kind: PredictionKind | None = None
+) -> float:  # fmt: skip
     """Return the share of the predictions of a class that are right, as the mean over the classes.
 
     The mean is over the classes in the targets or predictions ("macro"), with 0 for a class that is
@@ -97,6 +116,7 @@ def precision(targets: Any, outputs: Any, weights: Any = None) -> float:
     Parameters
     ----------
     targets, outputs, weights : array_like
+    kind : {"outputs", "probabilities", "labels"}, optional
         See ``bptt_native.metrics``.
 
     Returns
@@ -113,10 +133,12 @@ def precision(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> bn.metrics.precision([0, 0, 1, 1], np.array([0, 1, 1, 1]))
     0.8333333333333333
     """
-    return _over(_labels("precision", targets, outputs, weights), _precision)
+    return _over(labels("precision", targets, outputs, weights, kind), _precision)
 
 
-def recall(targets: Any, outputs: Any, weights: Any = None) -> float:
+def recall(
+    targets: Any, outputs: Any, weights: Any = None, *, kind: PredictionKind | None = None
+) -> float:  # fmt: skip
     """Return the share of the targets of a class that are predicted, as the mean over the classes.
 
     The mean is over the classes in the targets or predictions ("macro"), with 0 for a class that is
@@ -125,6 +147,7 @@ def recall(targets: Any, outputs: Any, weights: Any = None) -> float:
     Parameters
     ----------
     targets, outputs, weights : array_like
+    kind : {"outputs", "probabilities", "labels"}, optional
         See ``bptt_native.metrics``.
 
     Returns
@@ -141,10 +164,12 @@ def recall(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> bn.metrics.recall([0, 0, 1, 1], np.array([0, 1, 1, 1]))
     0.75
     """
-    return _over(_labels("recall", targets, outputs, weights), _recall)
+    return _over(labels("recall", targets, outputs, weights, kind), _recall)
 
 
-def f1(targets: Any, outputs: Any, weights: Any = None) -> float:
+def f1(
+    targets: Any, outputs: Any, weights: Any = None, *, kind: PredictionKind | None = None
+) -> float:  # fmt: skip
     """Return the F1 score, 2 / (1 / precision + 1 / recall), as the mean over the classes.
 
     The mean is over the classes in the targets or predictions ("macro"). Of bits, it is that of the
@@ -153,6 +178,7 @@ def f1(targets: Any, outputs: Any, weights: Any = None) -> float:
     Parameters
     ----------
     targets, outputs, weights : array_like
+    kind : {"outputs", "probabilities", "labels"}, optional
         See ``bptt_native.metrics``.
 
     Returns
@@ -169,19 +195,23 @@ def f1(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> bn.metrics.f1([0, 0, 1, 1], np.array([0, 1, 1, 1]))
     0.7333333333333334
     """
-    return _over(_labels("f1", targets, outputs, weights), _f1)
+    return _over(labels("f1", targets, outputs, weights, kind), _f1)
 
 
 # --------------------------------------------------------------------------------------- of classes
 
 
-def top_k(targets: Any, outputs: Any, weights: Any = None, k: int = 5) -> float:
+def top_k(
+    targets: Any, outputs: Any, weights: Any = None, k: int = 5, *,
+    kind: PredictionKind | None = None,
+) -> float:  # fmt: skip
     """Return the share of targets that are among the classes with the k largest logits.
 
     Parameters
     ----------
     targets, outputs, weights : array_like
-        See ``bptt_native.metrics``; outputs are logits of classes.
+    kind : {"outputs", "probabilities"}, optional
+        See ``bptt_native.metrics``.
     k : int
         Number of classes. The names of these metrics are "top_1", "top_2" and so on.
 
@@ -199,18 +229,21 @@ def top_k(targets: Any, outputs: Any, weights: Any = None, k: int = 5) -> float:
     >>> bn.metrics.top_k([0, 1], np.array([[1.0, 3.0, 2.0], [1.0, 2.0, 3.0]]), k=2)
     0.5
     """
-    t, o, w = _logits("top_k", targets, outputs, weights)
+    t, o, w, _ = logits("top_k", targets, outputs, weights, kind)
     own = np.take_along_axis(o, t[:, None], axis=1)
     return _mean((~(o <= own)).sum(axis=1) < k, w)  # NaN counts as larger
 
 
-def cross_entropy(targets: Any, outputs: Any, weights: Any = None) -> float:
+def cross_entropy(
+    targets: Any, outputs: Any, weights: Any = None, *, kind: PredictionKind | None = None
+) -> float:  # fmt: skip
     """Return the mean cross-entropy in nats, without the model's label smoothing and class weights.
 
     Parameters
     ----------
     targets, outputs, weights : array_like
-        See ``bptt_native.metrics``; outputs are logits of classes.
+    kind : {"outputs", "probabilities"}, optional
+        See ``bptt_native.metrics``.
 
     Returns
     -------
@@ -225,22 +258,37 @@ def cross_entropy(targets: Any, outputs: Any, weights: Any = None) -> float:
     --------
     >>> bool(np.isclose(bn.metrics.cross_entropy([0, 1], np.zeros((2, 3))), np.log(3)))
     True
+    >>> p = np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]])
+    >>> bool(np.isclose(bn.metrics.cross_entropy([0, 1], p), 1.5 * np.log(2)))
+    True
     """
-    t, o, w = _logits("cross_entropy", targets, outputs, weights)
+    return _cross_entropy("cross_entropy", targets, outputs, weights, kind)
+
+
+def _cross_entropy(
+    where: str, targets: Any, outputs: Any, weights: Any, kind: PredictionKind | None
+) -> float:
+    t, o, w, probabilities = logits(where, targets, outputs, weights, kind)
     wide = o.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # NaN stays NaN
+    own = t[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN stays NaN
+        if probabilities:
+            return _mean(-np.log(np.take_along_axis(wide, own, axis=1)[:, 0]), w)
         wide -= wide.max(axis=1, keepdims=True)
         sums = np.log(np.exp(wide).sum(axis=1))
-        return _mean(sums - np.take_along_axis(wide, t[:, None], axis=1)[:, 0], w)
+        return _mean(sums - np.take_along_axis(wide, own, axis=1)[:, 0], w)
 
 
-def perplexity(targets: Any, outputs: Any, weights: Any = None) -> float:
+def perplexity(
+    targets: Any, outputs: Any, weights: Any = None, *, kind: PredictionKind | None = None
+) -> float:  # fmt: skip
     """Return the perplexity, exp of `cross_entropy`.
 
     Parameters
     ----------
     targets, outputs, weights : array_like
-        See ``bptt_native.metrics``; outputs are logits of classes.
+    kind : {"outputs", "probabilities"}, optional
+        See ``bptt_native.metrics``.
 
     Returns
     -------
@@ -256,16 +304,19 @@ def perplexity(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> round(bn.metrics.perplexity([0, 1], np.zeros((2, 3))), 6)
     3.0
     """
-    return exp(cross_entropy(targets, outputs, weights))
+    return exp(_cross_entropy("perplexity", targets, outputs, weights, kind))
 
 
-def bits(targets: Any, outputs: Any, weights: Any = None) -> float:
+def bits(
+    targets: Any, outputs: Any, weights: Any = None, *, kind: PredictionKind | None = None
+) -> float:  # fmt: skip
     """Return the mean `cross_entropy` in bits per target; of characters, bits per character.
 
     Parameters
     ----------
     targets, outputs, weights : array_like
-        See ``bptt_native.metrics``; outputs are logits of classes.
+    kind : {"outputs", "probabilities"}, optional
+        See ``bptt_native.metrics``.
 
     Returns
     -------
@@ -281,7 +332,7 @@ def bits(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> round(bn.metrics.bits([0, 1], np.zeros((2, 4))), 6)
     2.0
     """
-    return cross_entropy(targets, outputs, weights) / math.log(2)
+    return _cross_entropy("bits", targets, outputs, weights, kind) / math.log(2)
 
 
 # ---------------------------------------------------------------------------------------- of values
@@ -309,7 +360,7 @@ def mae(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> bn.metrics.mae(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     1.0
     """
-    t, o, w = _values("mae", targets, outputs, weights)
+    t, o, w = values("mae", targets, outputs, weights)
     return _mean(np.abs(t - o).mean(axis=1), w)
 
 
@@ -335,7 +386,7 @@ def mse(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> bn.metrics.mse(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     2.0
     """
-    t, o, w = _values("mse", targets, outputs, weights)
+    t, o, w = values("mse", targets, outputs, weights)
     return _mean(np.square(t - o).mean(axis=1), w)
 
 
@@ -389,7 +440,7 @@ def r2(targets: Any, outputs: Any, weights: Any = None) -> float:
     >>> bn.metrics.r2(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))
     0.5
     """
-    t, o, w = _values("r2", targets, outputs, weights)
+    t, o, w = values("r2", targets, outputs, weights)
     if len(t) < 2:
         return math.nan
     each = np.ones(len(t)) if w is None else w
@@ -404,57 +455,8 @@ def r2(targets: Any, outputs: Any, weights: Any = None) -> float:
 # ------------------------------------------------------------------------------------ the functions
 
 
-def _arrays(where: str, targets: Any, outputs: Any, weights: Any) -> tuple[Array, Array, Any]:
-    """Return targets, outputs and weights as arrays whose leading axis is that of the targets."""
-    t, o = np.asarray(targets), np.asarray(outputs)
-    fits = o.shape == t.shape or o.shape[:-1] == t.shape
-    if not fits or t.ndim == 0 or t.size == 0:
-        expected = f"{list(t.shape)} or {[*t.shape, 'O']}, as the targets, and at least one"
-        raise ValueError(message(where, "outputs", expected, describe(o)))
-    axes = t.ndim if o.ndim > t.ndim or t.ndim == 1 or t.dtype.kind in "iu" else t.ndim - 1
-    n = math.prod(t.shape[:axes])
-    w = None
-    if weights is not None:
-        w = np.asarray(weights, np.float64)
-        if w.shape != t.shape[:axes]:
-            expected = f"{list(t.shape[:axes])}, one for each target"
-            raise ValueError(message(where, "weights", expected, describe(w)))
-        w = w.ravel()
-    return t.reshape(n, *t.shape[axes:]), o.reshape(n, *o.shape[axes:]), w
-
-
-def _is_classes(targets: Array) -> bool:
-    return targets.dtype.kind in "iu" and targets.ndim == 1
-
-
-def _labels(where: str, targets: Any, outputs: Any, weights: Any) -> tuple[Array, Array, Any]:
-    """Return targets and predictions as classes [M], or as bits [M, O], and weights."""
-    t, o, w = _arrays(where, targets, outputs, weights)
-    if _is_classes(t):
-        return t, o if o.ndim == 1 else o.argmax(axis=1), w
-    return t.reshape(len(t), -1) > 0.5, o.reshape(len(t), -1) > 0, w
-
-
-def _logits(where: str, targets: Any, outputs: Any, weights: Any) -> tuple[Array, Array, Any]:
-    """Return classes [M], logits [M, O] and weights."""
-    t, o, w = _arrays(where, targets, outputs, weights)
-    if not _is_classes(t) or o.ndim != 2:
-        expected = f"logits {[*t.shape, 'O']} of classes, which are integers"
-        raise ValueError(message(where, "outputs", expected, describe(o)))
-    return t, o, w
-
-
-def _values(where: str, targets: Any, outputs: Any, weights: Any) -> tuple[Array, Array, Any]:
-    """Return targets and outputs as numbers [M, O], and weights."""
-    t, o, w = _arrays(where, targets, outputs, weights)
-    if t.size != o.size:
-        raise ValueError(message(where, "outputs", f"{list(t.shape)}, as the targets", describe(o)))
-    wide = [a.reshape(len(t), -1).astype(np.float64) for a in (t, o)]
-    return wide[0], wide[1], w
-
-
-def _mean(values: Array, weights: Any) -> float:
-    return float(values.mean() if weights is None else np.average(values, weights=weights))
+def _mean(each: Array, weights: Any) -> float:
+    return float(each.mean() if weights is None else np.average(each, weights=weights))
 
 
 def exp(value: float) -> float:
@@ -478,15 +480,14 @@ def _over(
     each = np.ones(len(t)) if w is None else w
     if t.ndim == 1:
         return score(_counts(t, p, each), False)
-    scores = [score(_counts(a.astype(int), b.astype(int), each, 2), True)
-              for a, b in zip(t.T, p.T, strict=True)]  # fmt: skip
+    scores = [score(_counts(a, b, each, 2), True) for a, b in zip(t.T, p.T, strict=True)]
     return float(np.mean(scores))
 
 
 def _counts(targets: Array, predicted: Array, weights: Numbers, least: int = 0) -> _Counts:
     n = max(least, int(targets.max()) + 1, int(predicted.max()) + 1)
-    right = targets == predicted
-    parts = ((targets[right], weights[right]), (targets, weights), (predicted, weights))
+    right, real = targets == predicted, predicted >= 0
+    parts = ((targets[right], weights[right]), (targets, weights), (predicted[real], weights[real]))
     return _Counts(*(np.bincount(a, w, n).astype(np.float64) for a, w in parts))
 
 

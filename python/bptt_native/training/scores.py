@@ -10,6 +10,7 @@ import numpy as np
 from ..arguments.values import Array, choice, describe, message, number, refuse_type
 from ..nn.probabilities import sigmoid
 from ..options.losses import Loss
+from .metric_arrays import classes_of
 from .metrics import (
     accuracy,
     balanced_accuracy,
@@ -147,7 +148,7 @@ def _known(name: str, loss: Loss, where: str) -> Metric:
     top = re.fullmatch(r"top_([1-9]\d{0,8})", name)
     if top and loss.classes:
         k = int(top[1])
-        ranked: Callable[..., float] = lambda t, o, w=None: top_k(t, o, w, k)  # noqa: E731
+        ranked: Callable[..., float] = lambda t, o, w, **kind: top_k(t, o, w, k, **kind)  # noqa: E731
         return Metric(ranked, ranked, name=name)
     return choice(name, metrics_of(loss), where, "metrics")
 
@@ -185,18 +186,17 @@ class Scores:
         for name, metric in self._metrics.items():
             if metric.mean is not None:
                 values = self._values_of(metric, outputs)
-                self._means[name] += mass * metric.mean(targets, values, each)
+                self._means[name] += mass * metric.mean(targets, values, each, **_kind(metric))
         self._weight += mass
         if len(self._kept) > 2:
-            labels = outputs.argmax(axis=1) if self._loss.classes else outputs
+            labels = classes_of(outputs) if self._loss.classes else outputs
             known = {"targets": targets, "weights": each, "labels": labels, "outputs": outputs}
             for name, arrays in self._kept.items():
                 arrays.append(known[name])
 
     def _values_of(self, metric: Metric, outputs: Array) -> Array:
         """Return outputs, or probabilities of bits for a metric of values."""
-        of_values = any(metric.function is known.function for known in _OF_VALUES.values())
-        return sigmoid(outputs) if self._loss.unit_interval and of_values else outputs
+        return sigmoid(outputs) if self._loss.unit_interval and _of_values(metric) else outputs
 
     def results(self) -> dict[str, float]:
         """Return the metrics by name; NaN if there was no target.
@@ -218,7 +218,17 @@ class Scores:
             value = metric.function(whole["targets"], whole["outputs"])
             return _number(value, name, self._where)
         seen = whole["labels"] if metric.labels else self._values_of(metric, whole["outputs"])
-        return float(metric.function(whole["targets"], seen, whole["weights"]))
+        kind = {} if metric.labels and self._loss.classes else _kind(metric)
+        return float(metric.function(whole["targets"], seen, whole["weights"], **kind))
+
+
+def _of_values(metric: Metric) -> bool:
+    return any(metric.function is known.function for known in _OF_VALUES.values())
+
+
+def _kind(metric: Metric) -> dict[str, str]:
+    """Return the keyword arguments by which a function knows that it gets outputs."""
+    return {} if _of_values(metric) else {"kind": "outputs"}
 
 
 def _number(value: object, name: str, where: str) -> float:
