@@ -226,6 +226,23 @@ def test_the_last_sequences_are_held_out(tmp_path):
     assert len(small.rows) == 1
 
 
+def test_balanced_weights_are_those_of_the_part_that_is_trained_on():
+    x, _ = sequences(12)
+    y = np.array([0, 0, 0, 1, 1, 2, 0, 1, 3, 3, 3, 3])
+    options = {"epochs": 2, "weights": "balanced", "metrics": "f1"}
+    one, two = classifier(), classifier()
+    a = one.fit(x, y, validation_split=1 / 3, **options)
+    b = two.fit(x[:8], y[:8], validation=(x[8:], y[8:]), **options)
+    assert bits(one) == bits(two)
+    assert figures(a.rows) == figures(b.rows)
+    assert a.rows[-1].valid_loss == one.evaluate(x[8:], y[8:]).loss
+    own = np.linspace(0.5, 2, 12).astype("f4")
+    c = one.fit(x, y, validation_split=1 / 3, epochs=1, weights=own)
+    assert c.rows[-1].valid_loss == one.evaluate(x[8:], y[8:], weights=own[8:]).loss
+    with pytest.raises(ValueError, match=r"^fit: argument 'weights': expected numbers, or 'balance"):
+        one.fit(x, y, validation_split=1 / 3, weights="equal")
+
+
 def test_the_last_steps_of_one_sequence_are_held_out():
     x, y = series(100)
     w = np.linspace(1, 2, 100).astype("f4")

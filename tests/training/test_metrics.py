@@ -208,7 +208,7 @@ def test_a_prediction_that_is_nan_is_wrong():
     assert M.precision([0, 0], o) == 1
     assert M.accuracy(np.zeros(2), np.array([np.nan, -1.0])) == 0.5
     assert math.isnan(M.cross_entropy([0, 0], o))
-    x, y = sequences()
+    x, _ = sequences()
     x[3][2, 1] = np.nan
     model = classifier()
     right = model.predict(x, kind="outputs").argmax(axis=1)

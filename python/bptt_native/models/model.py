@@ -342,13 +342,14 @@ class Model(Network):
             Weights of the targets, finite and >= 0 in the dtype of the model, or bools; a mean is
             the weighted mean. One per target, in the form of classes as targets, or one per
             sequence, [N]. "balanced" weighs the targets of a class by the number of all targets
-            over (classes x targets of the class).
+            over (classes x targets of the class); it counts those that are trained on, and leaves
+            those that `validation_split` holds out without weights.
         validation : (x, targets) or (x, targets, weights), optional
             Held-out data, on which loss and metrics are computed after each epoch.
         validation_split : float, optional
             Share of the data to hold out, above 0 and below 1: the last sequences in the given
             order, or the last steps of one long sequence. They are not shuffled before; only the
-            others are trained on.
+            others are trained on. Held-out targets keep their weights if `weights` are numbers.
         metrics : str, callable, or sequence of them, or mapping of str to callable, optional
             Further measurements of the held-out data, by name (``bptt_native.metrics``) or as
             functions f(targets, outputs) -> float. They get the targets that count, [M] or [M, O],

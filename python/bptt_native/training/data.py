@@ -1,7 +1,7 @@
 """Sequences and their targets: checks of the data, their weights, and a split of them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
@@ -154,6 +154,19 @@ class Data:
     targets: list[Array] | None
     single: bool
     weights: list[Array] | None = None
+
+    def balanced(self, weights: str, name: str) -> "Data":
+        """Return the data with the weights "balanced", see `read_data`.
+
+        Parameters
+        ----------
+        weights : str
+            The argument of the function; other texts are refused.
+        name : str
+            Its name, for messages.
+        """
+        own = _balanced(self.form, self.targets or [], weights, name)
+        return replace(self, weights=own)
 
     def split(self, fraction: float, name: str) -> tuple["Data", "Data"]:
         """Return the data without their last part, and that part.
@@ -315,20 +328,25 @@ def _read_targets(
     return list(np.moveaxis(y, 1 - time, 0))
 
 
+def _balanced(form: Form, ys: list[Array], weights: str, name: str) -> list[Array]:
+    """Return weights with which each class of these targets has the same sum."""
+    if weights != "balanced" or not form.classes:
+        expected = "numbers, or 'balanced' with classes"
+        raise ValueError(message(form.where, name, expected, f"{weights!r:.80}"))
+    real = np.concatenate([y[y != form.ignored].ravel() for y in ys])
+    counts = np.bincount(real, minlength=form.outputs)
+    share = real.size / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    table = np.append(share, 0.0).astype(form.dtype)  # an ignored target has no weight
+    return [table[np.where(y == form.ignored, -1, y)] for y in ys]
+
+
 def _read_weights(
     form: Form, x: object, inputs: list[Array], single: bool, ys: list[Array], weights: object,
     name: str,
 ) -> list[Array]:  # fmt: skip
     """Check the weights of these targets and return those of each sequence."""
     if isinstance(weights, str):
-        if weights != "balanced" or not form.classes:
-            expected = "numbers, or 'balanced' with classes"
-            raise ValueError(message(form.where, name, expected, f"{weights!r:.80}"))
-        real = np.concatenate([y[y != form.ignored].ravel() for y in ys])
-        counts = np.bincount(real, minlength=form.outputs)
-        share = real.size / (np.count_nonzero(counts) * np.maximum(counts, 1))
-        table = np.append(share, 0.0).astype(form.dtype)  # an ignored target has no weight
-        return [table[np.where(y == form.ignored, -1, y)] for y in ys]
+        return _balanced(form, ys, weights, name)
     n, T = len(inputs), len(inputs[0])
     if not form.every:
         w = form.weight(weights, name, () if single else (n,))

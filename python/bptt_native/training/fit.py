@@ -401,7 +401,9 @@ def _data(
     split: float | None, where: str,
 ) -> tuple[Data, Data | None]:  # fmt: skip
     """Return the checked data of training, and those that are held out."""
-    data = read_data(model, x, targets, where, finite=True, weights=weights)
+    by_name = split is not None and isinstance(weights, str)  # of the part that is trained on
+    own = None if by_name else weights
+    data = read_data(model, x, targets, where, finite=True, weights=own)
     if split is not None:
         expected = "a number above 0 and below 1"
         share = number(split, where, "validation_split", expected)
@@ -410,7 +412,8 @@ def _data(
         if validation is not None:
             expected = "None with validation_split"
             raise ValueError(message(where, "validation", expected, describe(validation)))
-        return data.split(share, "validation_split")
+        trained, held_out = data.split(share, "validation_split")
+        return trained.balanced(weights, "weights") if by_name else trained, held_out
     if validation is None:
         return data, None
     if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
