@@ -239,7 +239,7 @@ def test_balanced_weights_are_those_of_the_part_that_is_trained_on():
     own = np.linspace(0.5, 2, 12).astype("f4")
     c = one.fit(x, y, validation_split=1 / 3, epochs=1, weights=own)
     assert c.rows[-1].valid_loss == one.evaluate(x[8:], y[8:], weights=own[8:]).loss
-    with pytest.raises(ValueError, match=r"^fit: argument 'weights': expected numbers, or 'balance"):
+    with pytest.raises(ValueError, match=r"^fit: argument 'weights': expected numbers, or 'b"):
         one.fit(x, y, validation_split=1 / 3, weights="equal")
 
 

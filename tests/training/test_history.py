@@ -6,16 +6,18 @@ import re
 import sys
 import types
 
+import numpy as np
 import pytest
 
 from bptt_native.training.history import (
     COLUMNS,
     HistoryRow,
+    epochs,
     open_history,
     read_history,
 )
 from bptt_native.training.progress import Progress, bar_text
-from helpers.fitting import classifier, sequences
+from helpers.fitting import classifier, sequences, tagger
 
 
 def row(step=1, **changes):
@@ -53,6 +55,40 @@ def test_other_files_are_no_history(tmp_path, content):
     (tmp_path / "h.csv").write_text(content)
     with pytest.raises(ValueError, match="read_history: argument 'path': expected"):
         read_history(tmp_path / "h.csv")
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": True}, {"accumulate": 3}])
+def test_the_loss_of_an_epoch_is_the_mean_over_its_targets(options, tmp_path):
+    x, y = sequences(23)
+    x, y = x[:20] + [s[:2] for s in x[20:]], [np.full(len(s), t) for s, t in zip(x, y, strict=True)]
+    y = y[:20] + [t[:2] for t in y[20:]]
+    w = [np.linspace(0, 3, len(s)).astype("f4") for s in x]
+    own = {"weights": w} if options.pop("weights", False) else {}
+    still = tagger(lr=1e-12)  # the parameters keep their values
+    given = {**own, **options, "batch_size": 5, "out": tmp_path}
+    result = still.fit(x, y, epochs=2, **given)
+    expected = still.evaluate(x, y, **own).loss
+    np.testing.assert_allclose(result.history["loss"], expected, rtol=1e-6)
+    each = result.steps["loss"].reshape(2, -1).mean(axis=1)
+    assert abs(each / expected - 1).max() > 1e-4
+    total = sum(map(len, x)) if not own else float(np.concatenate(w).sum(dtype="f8"))
+    assert result.steps["loss_weight"].sum() == pytest.approx(2 * total)
+    assert read_history(tmp_path / "history.csv")[-1].loss_weight == result.rows[-1].loss_weight
+    summed = tagger(lr=1e-12, reduction="sum").fit(x, y, epochs=1, batch_size=5)
+    assert summed.history["loss"] == pytest.approx(summed.steps["loss"].mean())
+
+
+def test_histories_without_weights_of_losses(tmp_path):
+    text = "\n".join([",".join([*COLUMNS[:-1], "valid_f1"]), "1,1,2.0,,,1,0,0,1,1,1,1,0,0.5",
+                      "2,1,4.0,,,1,0,0,1,1,1,1,0,"]) + "\n"  # fmt: skip
+    (tmp_path / "h.csv").write_text(text)
+    old = read_history(tmp_path / "h.csv")
+    assert old[0].loss_weight is None
+    assert old[0].metrics == {"f1": 0.5}
+    assert epochs(old)["loss"] == 3
+    assert epochs([old[0], row(2, loss=4.0, loss_weight=9.0)])["loss"] == 3  # a resumed run
+    both = [row(1, loss=2.0, loss_weight=1.0), row(2, loss=4.0, loss_weight=3.0)]
+    assert epochs(both)["loss"] == 3.5
 
 
 def test_progress_in_plain_lines():

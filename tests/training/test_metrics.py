@@ -371,7 +371,7 @@ def test_the_history_has_their_columns(tmp_path):
     rows = read_history(tmp_path / "history.csv")
     assert figures(rows) == figures(result.rows)
     head = (tmp_path / "history.csv").read_text().partition("\n")[0]
-    assert head.endswith(",clip_angle,valid_f1,valid_width")
+    assert head.endswith(",loss_weight,valid_f1,valid_width")
     result.to_csv(tmp_path / "again.csv")
     assert figures(read_history(tmp_path / "again.csv")) == figures(rows)
     assert hash(rows[-1]) == hash(rows[-1])

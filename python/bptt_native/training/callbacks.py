@@ -42,9 +42,9 @@ class Run(Protocol):
         One row per update.
     logs : dict of str to float
         The present epoch so far, or the one that has ended, by the names of `FitResult.epochs`:
-        "epoch", "step", "loss" and "grad_norm" (means), "clipped" and "skipped" (numbers of
-        updates), "lr", "seconds"; and after a measurement of the held-out data "valid_loss",
-        "valid_accuracy" (of classes) and "valid_" with the names of the metrics.
+        "epoch", "step", "loss" (mean over targets), "grad_norm" (mean over updates), "clipped" and
+        "skipped" (numbers of updates), "lr", "seconds"; and after a measurement of the held-out
+        data "valid_loss", "valid_accuracy" (of classes) and "valid_" with the names of the metrics.
     seconds : float
         Time of the updates and measurements.
     monitors : tuple of str

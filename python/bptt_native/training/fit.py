@@ -98,7 +98,8 @@ class FitResult(Shown, Generic[M]):
     def epochs(self) -> dict[str, npt.NDArray[Any]]:
         """The history per epoch: arrays by name.
 
-        They are "epoch", "step", "loss" and "grad_norm" (means over the epoch), "clipped" and
+        They are "epoch", "step", "loss" (the mean over the targets of the epoch, weighted as they
+        are, each before its update), "grad_norm" (the mean over the updates), "clipped" and
         "skipped" (numbers of updates), "lr", "seconds" and other entries of ``HistoryRow`` (values
         of the last update). With held-out data also "valid_loss", "valid_accuracy" (of classes)
         and "valid_" with the name of each metric.

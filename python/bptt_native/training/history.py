@@ -87,6 +87,10 @@ class HistoryRow(Shown):
         Global norm of the gradient after clipping; None in older files, which lack it.
     clip_angle : float or None
         Angle between the gradient before and after clipping, in radians.
+    loss_weight : float or None
+        Weight of the loss in the mean over its epoch: the sum of the weights of the step's targets
+        (their number without weights), or 1 if the loss is a sum. None in older files, which lack
+        it.
     metrics : mapping of str to float
         The metrics that were named, on the held-out data after the update, if they were measured;
         but the accuracy is ``valid_accuracy``.
@@ -105,6 +109,7 @@ class HistoryRow(Shown):
     seconds: float
     clipped_norm: float | None = None
     clip_angle: float | None = None
+    loss_weight: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
@@ -150,7 +155,8 @@ def _shown(value: Any) -> str:
 
 COLUMNS = tuple(f.name for f in fields(HistoryRow) if f.name != "metrics")
 _METRIC = "valid_"  # begins the name of a metric's column
-LATER = ("clipped_norm", "clip_angle")  # columns that are missing from older files
+LATER = ("clipped_norm", "clip_angle", "loss_weight")  # columns that are missing from older files
+_WIDTHS = [len(COLUMNS) - k for k in (0, 1, len(LATER))]  # numbers of columns of files, old and new
 
 
 def _cells(row: HistoryRow, metrics: Iterable[str]) -> list[str]:
@@ -203,9 +209,10 @@ def read_history(path: str | Path) -> list[HistoryRow]:
     where = "read_history"
     found = csv_rows(path, where, whole_lines=True)
     names = tuple(next(found, (0, []))[1])
-    own, further = names[: len(COLUMNS)], names[len(COLUMNS) :]
+    width = next((k for k in _WIDTHS if names[:k] == COLUMNS[:k]), 0)
+    further = names[width:]
     extra = all(name.startswith(_METRIC) for name in further) and len({*names}) == len(names)
-    if own not in (COLUMNS, COLUMNS[: -len(LATER)]) or not extra:
+    if not width or not extra:
         text = f"the columns {','.join(COLUMNS)} in {str(path)!r}"
         got = ",".join(names)[:200] or "none"
         raise ValueError(message(where, "path", text, got))
@@ -213,7 +220,7 @@ def read_history(path: str | Path) -> list[HistoryRow]:
     rows = list[HistoryRow]()
     for number, cells in found:
         try:
-            if len(cells) not in (len(names), len(COLUMNS) - len(LATER)):
+            if len(cells) not in (len(names), *_WIDTHS[1:]):
                 raise ValueError(f"{len(cells)} cells")
             named = dict(zip(names, cells, strict=False))
             rows.append(_row(named, rows[-1] if rows else None, metrics))
@@ -259,22 +266,29 @@ class EpochSums:
     def __init__(self, epoch: int = 0) -> None:
         self.epoch = epoch
         self._counted = self._clipped = self._skipped = 0
-        self._loss = self._grad_norm = 0.0
+        self._loss = self._grad_norm = self._plain = self._weight = 0.0
 
     def add(self, row: HistoryRow) -> None:
         """Add an update of the epoch."""
         if row.skipped or not math.isnan(row.loss):
             self._counted += 1
-            self._loss += row.loss
+            weight = math.nan if row.loss_weight is None else row.loss_weight
+            self._loss += weight * row.loss
+            self._weight += weight
+            self._plain += row.loss
             self._grad_norm += row.grad_norm
         self._clipped += row.clipped
         self._skipped += row.skipped
 
     def means(self) -> dict[str, float]:
-        """Return means and numbers, by the names of `HistoryRow`; means of nothing are NaN."""
+        """Return means and numbers, by the names of `HistoryRow`; means of nothing are NaN.
+
+        The loss is weighted by ``loss_weight``, unless a row lacks it.
+        """
         n = self._counted
+        loss, mass = (self._loss, self._weight) if self._weight > 0 else (self._plain, n)
         return {
-            "loss": self._loss / n if n else math.nan,
+            "loss": loss / mass if n else math.nan,
             "grad_norm": self._grad_norm / n if n else math.nan,
             "clipped": self._clipped, "skipped": self._skipped,
         }  # fmt: skip
@@ -321,17 +335,19 @@ def epochs(rows: Sequence[HistoryRow]) -> dict[str, npt.NDArray[Any]]:
     -------
     dict of ndarray [epochs]
         The names of `columns`. ``loss`` and ``grad_norm`` are means over the epoch's steps that had
-        targets, ``clipped`` and ``skipped`` are numbers of steps, and the others are the values of
-        the epoch's last step.
+        targets, the loss with the weights ``loss_weight`` if all have one; ``clipped`` and
+        ``skipped`` are numbers of steps, and the others are the values of the epoch's last step.
     """
     steps = columns(rows)
     numbers, first = np.unique(steps["epoch"], return_index=True)
     parts = [slice(a, b) for a, b in pairwise([*first.tolist(), len(rows)])]
     result = {name: values[[part.stop - 1 for part in parts]] for name, values in steps.items()}
-    counted = ~np.isnan(steps["loss"]) | steps["skipped"]
+    sums = [EpochSums() for _ in parts]
+    for total, part in zip(sums, parts, strict=True):
+        for row in rows[part]:
+            total.add(row)
     for name in ("loss", "grad_norm"):
-        chosen = [steps[name][part][counted[part]] for part in parts]
-        result[name] = np.array([values.mean() if values.size else math.nan for values in chosen])
+        result[name] = np.array([total.means()[name] for total in sums])
     for name in ("clipped", "skipped"):
         result[name] = np.array([steps[name][part].sum() for part in parts], np.int64)
     return Columns(result | {"epoch": numbers})

@@ -53,6 +53,7 @@ class _Update(NamedTuple):
     targets: int = 0
     clipped_norm: float | None = None
     clip_angle: float | None = None
+    weight: float | None = None  # of the loss in the mean over the epoch
 
 
 class Trainer:
@@ -123,6 +124,7 @@ class Trainer:
         self.step, self.epoch, self.seconds = 0, 0, 0.0
         self.history, self.measured = list[HistoryRow](), list[Metrics]()
         self._optimizer = model.optimizer
+        self._averages = model.config["reduction"] == "mean"
         self._values: dict[str, list[float]] = {name: [] for name in ("loss", *self.monitors)}
         self._search = None if early_stopping is None else Search(early_stopping)
         self._read_once = self.schedule, reading_once(self.schedule)
@@ -244,7 +246,7 @@ class Trainer:
         row = HistoryRow(
             self.step, epoch + 1, done.loss, None, None, done.grad_norm, done.clipped,
             done.skipped, lr, done.targets / took, self.seconds, done.clipped_norm,
-            done.clip_angle,
+            done.clip_angle, done.weight,
         )  # fmt: skip
         self.history.append(row)
         self._add(row)
@@ -262,7 +264,7 @@ class Trainer:
         return _Update(
             float(result.loss), float(result.grad_norm), bool(result.clipped),
             bool(result.skipped), batch.number, float(result.clipped_norm),
-            float(result.clip_angle),
+            float(result.clip_angle), batch.mass if self._averages else 1.0,
         )  # fmt: skip
 
     def _read(self, batch: Batch) -> _Update:
@@ -273,7 +275,7 @@ class Trainer:
     def _sum(self, epoch: int, index: int) -> _Update:
         """Update with the gradient over all targets of several batches."""
         model, k = self.model, self.accumulate
-        mean = model.config["reduction"] == "mean"
+        mean = self._averages
         first = model.step_count * k  # like the draws of train_step: skipped updates do not count
         loss, mass, targets = 0.0, 0.0, 0
         share = 1.0  # a power of two, so scaling is exact; it keeps sums about as small as means
@@ -306,7 +308,7 @@ class Trainer:
         result = model.apply(total)
         return _Update(
             float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),
-            targets, float(result.clipped_norm), float(result.clip_angle),
+            targets, float(result.clipped_norm), float(result.clip_angle), mass if mean else 1.0,
         )  # fmt: skip
 
     def _measure(self, row: HistoryRow) -> HistoryRow:
