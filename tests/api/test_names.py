@@ -315,5 +315,5 @@ def test_options_between_layers_need_two_of_them(name: str) -> None:
         with pytest.warns(UserWarning, match=f"^(GRU|Model): {text}$") as caught:
             one = make(**{name: value})
         assert [warning.filename for warning in caught] == [__file__]
-        make(num_layers=2, **{name: value})  # warnings are errors
+        make(num_layers=2, **{"dropout": 0.5, name: value})  # warnings are errors
         pickle.loads(pickle.dumps(one))

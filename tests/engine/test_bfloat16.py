@@ -11,6 +11,7 @@ import pytest
 import bptt_native as bn
 from bptt_native import reference
 from helpers.cells import LAYERS
+from helpers.displays import constructor_of
 from helpers.nets import Net, compare, fill, kind_of, option_net, run_native, run_reference
 from helpers.option_settings import ALONE, SETTINGS, combination, merged
 from helpers.paths import DATA
@@ -186,7 +187,7 @@ def test_streams_of_many_units(cell: str, inputs: int, hidden: int, layers: int)
 @pytest.mark.parametrize("cell", LAYERS)
 def test_it_is_kept(cell: str, tmp_path: Path) -> None:
     layer = LAYERS[cell](3, 4, compute="bfloat16")
-    assert repr(layer) == f"{type(layer).__name__}(3, 4, compute='bfloat16')"
+    assert constructor_of(layer) == f"{type(layer).__name__}(3, 4, compute='bfloat16')"
     x = np.random.default_rng(3).standard_normal((5, 2, 3)).astype(np.float32)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(layer))(x)[0], layer(x)[0])
     assert (layer(x)[0] != LAYERS[cell](3, 4)(x)[0]).any()

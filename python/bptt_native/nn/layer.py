@@ -306,8 +306,10 @@ def _restore(
     layer._construct({**config, "learn_initial_state": learns})
     layer._draws = draws
     layer._params.set(flat)
-    layer.freeze(*frozen)
+    if frozen:
+        layer.freeze(*frozen)
     for name, mask in masks.items():
         layer.set_mask(name, mask)
-    layer.set_nonnegative(*nonnegative)
+    if nonnegative:
+        layer.set_nonnegative(*nonnegative)
     return layer

@@ -12,6 +12,7 @@ from ..arguments.display import counted
 from ..arguments.names import guided, refuse_unknown
 from ..arguments.values import Array, choice, file_name, flag
 from ..options.algorithms import own_defaults
+from ..options.config import Config
 from ..options.from_engine import DEFAULTS, model_config
 from ..options.table import OPTIONS
 from ..options.to_engine import model_options
@@ -51,9 +52,9 @@ class Network(TrainingStep):
         self.metadata, self.tensors = Metadata(core), Tensors(core)
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         """The arguments of the constructor; ``Model(**m.config)`` makes a new model like it."""
-        return {**self._config, "lr": self.lr}
+        return Config(self._config, lr=self.lr)
 
     def with_options(self, **changes: Any) -> Self:
         """Return a new model with the options of this one, but for some changes.

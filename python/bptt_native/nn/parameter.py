@@ -153,7 +153,12 @@ class Parameter(Shown, NDArrayOperatorsMixin):
 
     @property
     def value(self) -> Array:
-        """A copy of the current values. Assign an array to set them."""
+        """A read-only copy of the current values. Assign an array to set them."""
+        values = self._copy()
+        values.flags.writeable = False  # an element of a copy that is set would change nothing
+        return values
+
+    def _copy(self) -> Array:
         start, stop, shape = self._owner._layout[self.name]
         return self._owner._params.get()[start:stop].reshape(shape).copy()
 
@@ -172,7 +177,7 @@ class Parameter(Shown, NDArrayOperatorsMixin):
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("Parameter.__array__: values cannot be read without a copy")
-        return np.asarray(self.value, dtype)
+        return np.asarray(self._copy(), dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", (None,))
@@ -200,7 +205,7 @@ class Parameter(Shown, NDArrayOperatorsMixin):
         forms, held = {str(self.dtype): [shape or ()]}, list[object]()
         expected = f"{self.dtype} numbers"
         given = convert(values, forms, self._where, self.name, expected, held=held)
-        changed = self.value
+        changed = self._copy()
         changed[key] = given
         self.value = changed
 

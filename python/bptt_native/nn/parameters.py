@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from ..arguments.values import (
     refuse_type,
 )
 from ..options.attribute import OptionOf
+from ..options.config import Config
 from ..options.init import Init
 from ..options.to_engine import truncation_of
 from ..options.words import Compute, InitName
@@ -97,9 +98,9 @@ class Parameterised(Guided, Shown):
         }
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         """The arguments of the constructor by name, with which another one like it can be made."""
-        return dict(self._config)
+        return Config(self._config)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -253,7 +254,7 @@ class Parameterised(Guided, Shown):
         Raises
         ------
         TypeError, ValueError
-            If a name is no string or unknown; then none is frozen.
+            If there are no names, or a name is no string or unknown; then none is frozen.
 
         Examples
         --------
@@ -275,7 +276,7 @@ class Parameterised(Guided, Shown):
         Raises
         ------
         TypeError, ValueError
-            If a name is no string or unknown; then nothing changes.
+            If there are no names, or a name is no string or unknown; then nothing changes.
 
         Examples
         --------
@@ -292,10 +293,17 @@ class Parameterised(Guided, Shown):
         for name in names:
             self._params.freeze(name, frozen)
 
-    def _check_names(self, method: str, argument: str, names: Iterable[object]) -> None:
-        """Refuse names that are not those of parameters."""
+    def _check_names(self, method: str, argument: str, names: Sequence[object]) -> None:
+        """Refuse names that are not those of parameters, and a call without any."""
         where, expected = f"{type(self).__name__}.{method}", f"one of {', '.join(self._layout)}"
+        if not names:
+            some = f"names of parameters, such as {next(iter(self._layout))!r}"
+            all_of = f"none ({method}(*model.parameters) is for all of them)"
+            raise TypeError(message(where, argument, some, all_of))
         for name in names:
+            if isinstance(name, list | tuple | Parameters):
+                got = f"{describe(name)} ({method}(*names) passes the names in it)"
+                raise TypeError(message(where, argument, expected, got))
             if not isinstance(name, str):
                 refuse_type(name, where, argument, expected)
             if name not in self._layout:
@@ -406,8 +414,12 @@ class Parameterised(Guided, Shown):
         >>> bool(net.parameters["weight_hh_l0"].value.min() >= 0)
         True
         """
+        where = f"{type(self).__name__}.set_nonnegative"
+        if names and isinstance(names[-1], bool):
+            expected = f"names of parameters (on={names[-1]} is an argument by name)"
+            refuse_type(names[-1], where, "names", expected)
         self._check_names("set_nonnegative", "names", names)
-        nonnegative = flag(on, f"{type(self).__name__}.set_nonnegative", "on")
+        nonnegative = flag(on, where, "on")
         for name in names:
             self._params.set_nonnegative(name, nonnegative)
 

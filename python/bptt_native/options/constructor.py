@@ -35,7 +35,7 @@ def from_arguments(
     -------
     function
         The constructor, with the same signature. It issues a UserWarning of `dropout` and
-        `variational` if there is only one layer.
+        `variational` if there is only one layer, and of `variational` without `dropout`.
     """
     signature = inspect.signature(init)
 
@@ -71,8 +71,10 @@ def _refuse_others(where: str, signature: inspect.Signature, given: Iterable[str
 
 
 def _warn_of_idle(where: str, given: dict[str, Any]) -> None:
-    """Warn of options between layers if there is only one layer."""
+    """Warn of options that have no effect without another layer or option."""
     for name in ("dropout", "variational"):
         if given["num_layers"] == 1 and given.get(name):
             end = "has no effect with num_layers=1: it acts between layers"
             warn(f"{where}: argument {name!r}: {given[name]} {end}")
+    if given["num_layers"] != 1 and given.get("variational") and not given["dropout"]:
+        warn(f"{where}: argument 'variational': True has no effect without dropout")

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "model/option_text.h"
+#include "model/optimizer.h"
 
 namespace bptt {
 namespace {
@@ -64,7 +65,7 @@ class Checks {
   OptionValue value(const OptionRow& row) const { return read_option(row, options_.of(row.group)); }
 
   // Checks one option: its value, and whether the cell, algorithm or loss has this option.
-  bool row(const OptionRow& row) {
+  bool row(const OptionRow& row, Parameters parameters = Parameters::begin) {
     if (row.type == OptionType::pointer) return false;
     const OptionValue given = value(row);
     if (!of_kind(row, given, given.number))
@@ -72,6 +73,8 @@ class Checks {
     if (row.held && !of_kind(row, given, as_stored(given.number, dtype_)))
       return refuse(row, [&](Wording words) { return held_text(row, dtype_name(), words); });
     if (!row.owner || same(given, fallback_of(row))) return false;
+    if (row.once_ignored && (parameters == Parameters::are_there || is_own(row, given)))
+      return false;
     return !is(row_of(row.owner), row.owners) &&
            refuse(row, [&](Wording words) { return owner_text(row, words); });
   }
@@ -171,6 +174,13 @@ class Checks {
     problem = OptionProblem{&row, in(Wording::c), in(Wording::python)};
     return true;
   }
+  // Returns whether a value is the default of the optimiser's algorithm, which its options report.
+  bool is_own(const OptionRow& row, const OptionValue& given) const {
+    const bptt_optimizer_options& optimizer = *options_.optimizer;
+    const auto own = options_of(bptt_algorithm(optimizer.algorithm),
+                                bptt_rmsprop_form(optimizer.rmsprop_form));
+    return same(given, read_option(row, &own));
+  }
   bool is(const OptionRow& choice, uint32_t values) const {
     return bits(value(choice).integer) & values;
   }
@@ -201,7 +211,7 @@ std::optional<OptionProblem> problem_of(const OptionStructs& options, Dtype dtyp
                                         Parameters parameters) {
   Checks checks(options, dtype);
   for (const OptionRow& row : option_rows()) {
-    if (checks.has(row) && checks.row(row)) return checks.problem;
+    if (checks.has(row) && checks.row(row, parameters)) return checks.problem;
   }
   const bool begin = parameters == Parameters::begin;
   for (const OptionConflict& conflict : option_conflicts()) {

@@ -57,6 +57,8 @@ struct OptionRow {
   // the choice that decides whether the option may differ from its default
   const char* owner = nullptr;
   uint32_t owners = 0;    // values of that choice that allow it, as bits()
+  // earlier versions ignored it where the choice does not allow it, so files may contain it
+  bool once_ignored = false;
   bool per_call = false;  // it is also a field of bptt_backward
   InFiles in_files = InFiles::since_then;
   // meaning of a file without this option, if that is not the default

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "model/option_rules.h"
+#include "model/optimizer.h"
 #include "modelfile/file.h"
 #include "modelfile/json.h"
 
@@ -115,6 +116,16 @@ void check(const ModelOptions& options, bool final_states) {
   if (final_states && !reads_ends(options)) refuse_option("last");
 }
 
+// Sets the options of other algorithms, which earlier versions wrote and ignored, to the defaults.
+void drop_ignored(bptt_optimizer_options& options) {
+  const auto own = options_of(bptt_algorithm(options.algorithm),
+                              bptt_rmsprop_form(options.rmsprop_form));
+  for (const OptionRow& row : option_rows()) {
+    if (row.once_ignored && !(bits(options.algorithm) & row.owners))
+      write_option(row, &options, read_option(row, &own));
+  }
+}
+
 }  // namespace
 
 std::string options_to_json(const ModelOptions& options) {
@@ -148,6 +159,7 @@ ModelOptions options_from_json(const std::string& text) {
   }
   if (missing > 0) refuse_file("a model file without all options");
   check(options, final_states);
+  drop_ignored(options.optimizer);
   if (reads_ends(options) && !final_states) options.targets = BPTT_LAST_ROW;
   return options;
 }
