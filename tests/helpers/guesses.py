@@ -260,7 +260,7 @@ scikit-learn: model.fit(x_nan, y, epochs=1)
     ValueError: fit: argument 'x': expected finite numbers, got nan at sequence 0 of 6, step
     0, feature 0 (counted from 0)
 scikit-learn: model.fit(x)
-    TypeError: Model.fit() missing 1 required positional argument: 'targets'
+    TypeError: Model.fit: missing 1 required positional argument: 'targets'
 scikit-learn: model.predict_proba(x)
     AttributeError: 'Model' object has no attribute 'predict_proba'; did you mean 'predict'?
 scikit-learn: model.score(x, y)
@@ -316,7 +316,8 @@ PyTorch: bn.save(model, "net")
 PyTorch: bn.Adam(gru, lr=0.01)
     = it.lr == 0.01 and it.steps == 0
 PyTorch: bn.Adam(gru.parameters(), lr=0.01)
-    TypeError: Adam: argument 'owner': expected a layer or model, got a generator
+    TypeError: Adam: argument 'owner': expected the layer or model itself, whose parameters it
+    is to change, got a generator
 PyTorch: bn.Adam(gru, lr=0.01).step()
     TypeError: Adam.step: argument 'grads': expected Gradients of a backward pass, got
     nothing
@@ -343,10 +344,10 @@ PyTorch: bn.clip_grad_norm_(gru.parameters(), 1.0)
     TypeError: clip_grad_norm_: argument 'grads': expected Gradients of a backward pass, got
     a generator
 PyTorch: bn.schedules.CosineAnnealingLR(100)
-    AttributeError: module 'bptt_native.training.schedules' has no attribute
+    AttributeError: module 'bptt_native.schedules' has no attribute
     'CosineAnnealingLR'; did you mean 'Cosine'?
 PyTorch: bn.schedules.StepLR(10, gamma=0.5)
-    AttributeError: module 'bptt_native.training.schedules' has no attribute 'StepLR'; did
+    AttributeError: module 'bptt_native.schedules' has no attribute 'StepLR'; did
     you mean 'StepDecay'?
 Keras: bn.Adam(gru, learning_rate=0.01)
     TypeError: Adam: unexpected argument 'learning_rate'; did you mean 'lr'?
@@ -372,7 +373,9 @@ misspelt: bn.set_threads(2)
     AttributeError: module 'bptt_native' has no attribute 'set_threads'; did you mean
     'set_num_threads'?
 PyTorch: bn.Init("xavier_uniform")
-    = it.weights == 'xavier_uniform'
+    ValueError: Init: argument 'weights': expected one of 'default', 'orthogonal', 'identity',
+    'xavier', 'normal', 'sparse', 'chrono', 'keras', got 'xavier_uniform' (did you mean
+    'xavier'?)
 PyTorch: bn.GRU(3, 8, init="xavier_uniform")
     ValueError: GRU: argument 'init': expected one of 'default', 'orthogonal', 'identity',
     'xavier', 'normal', 'sparse', 'chrono', 'keras', got 'xavier_uniform' (did you mean
@@ -383,7 +386,7 @@ NumPy: bn.diagnostics.lyapunov(gru, x)
     TypeError: lyapunov: argument 'tape': expected a Tape, got a float32 array of shape [5,
     6, 3]
 NumPy: bn.tasks.adding(20, 4)
-    TypeError: adding() missing 1 required positional argument: 'rng'
+    TypeError: adding: missing 1 required positional argument: 'rng'
 NumPy: bn.__version__
     = it.count('.') >= 1
 NumPy: dir(bn)

@@ -141,6 +141,11 @@ def read(
     except Exception as error:  # __array__ may raise anything
         why = f"{type(error).__name__}: {error!s:.200}".replace("\n", " ")
         got = f"{describe(value)}{part} that NumPy cannot read ({why})"
+        if argument == "x" and isinstance(value, list | tuple) and isinstance(error, ValueError):
+            got = (
+                f"{describe(value)}{part} of sequences of different lengths (fit, evaluate and "
+                "predict take such a list; here pass a padded array and lengths=...)"
+            )
         text = message(where, argument, expected, got)
         if isinstance(error, MemoryError):
             raise MemoryError(text) from error

@@ -9,6 +9,8 @@ from sys import modules
 from types import FunctionType, ModuleType
 from typing import Any, NoReturn, TypeVar, cast
 
+from .calls import refuse_other_object, refuse_positional
+
 It = TypeVar("It", bound=Callable[..., Any])  # a function or class
 
 NOTHING = object()  # the value of a required argument that was not passed
@@ -147,7 +149,7 @@ FOREIGN = {
     "path": "filename file filepath fname file_name f",
     "threads": "n_jobs num_threads n_threads workers num_workers jobs",
     "jobs": "n_jobs num_workers workers threads",
-    "steps": "num_iter num_it num_training n_steps iterations iters num_steps max_steps max_iter "
+    "steps": "T_max total_steps num_iter num_it num_training n_steps iterations iters num_steps max_steps max_iter "
     "epochs",
     "time": "seq_len seq_length bptt window block_size sequence_length steps",
     "hidden": "hidden_size units n_units num_units n_hidden hidden_dim rnn_size nhid",
@@ -230,6 +232,12 @@ FOREIGN = {
     "normal": "gaussian random_normal",
     "last": "final last_step many_to_one sequence",
     "labels": "classes class argmax predictions",
+    "outputs": "logits raw scores raw_outputs",
+    "probabilities": "proba probs prob softmax predict_proba sigmoid",
+    # parameters and fixed points as objects
+    "frozen": "requires_grad trainable",
+    "value": "data clip_value numpy values",
+    "states": "points fixed_points",
 }
 
 # Names of other libraries for which there is no name here, with what to do instead.
@@ -239,6 +247,13 @@ ADVICE = {
     "LearningRateScheduler": "the argument schedule of fit takes a function of the step",
     "CSVLogger": "the argument out of fit is a folder, into which history.csv is written",
     "History": "fit returns the history",
+    "history": "fit returns the history",
+    "resume": "bptt_native.resume continues the run of a folder",
+    "find_lr": "bptt_native.find_lr(model, x, targets) tries learning rates",
+    "load": "bptt_native.load reads a model file",
+    "OneCycleLR": "fit has the arguments schedule='cosine' and warmup",
+    "OneCycle": "fit has the arguments schedule='cosine' and warmup",
+    "h0": "the argument state is the initial state; learn_initial_state=True trains one",
     "return_sequences": "layers return the states of all steps; Model has targets='every' or "
     "'last'",
     "return_state": "layers return all states and the final ones",
@@ -261,6 +276,8 @@ ADVICE = {
     "Dropout": "layers and Model have an argument dropout",
     "learning_rate": "lr is an argument of Model and of optimisers",
     "lr": "lr is an argument of Model and of optimisers",
+    "optimizer": "optimizer is an argument of Model",
+    "loss": "loss is an argument of Model",
     "class_weight": "class_weights is an argument of Model",
     "shuffle": "the order of the sequences is another in each epoch; its seed is an argument",
     "save": "model.save writes a model",
@@ -426,7 +443,8 @@ def missing_attribute(
     """
     kind = f"{type(owner).__name__!r} object"
     if isinstance(owner, ModuleType):
-        kind = f"module {owner.__name__!r}"
+        public = owner.__name__.replace(".training.", ".")  # the name by which users import it
+        kind = f"module {public!r}"
     elif isinstance(owner, type):
         kind = f"type object {owner.__name__!r}"
     end = ""
@@ -529,8 +547,13 @@ def guided(it: It) -> It:
             return it(*args, **kwargs)
         except TypeError as error:
             trace = error.__traceback__
-            if kwargs and trace is not None and trace.tb_next is None:  # the function did not begin
-                refuse_unknown(_place(it, args), it, kwargs)
+            if trace is not None and trace.tb_next is None:  # the function did not begin
+                place = _place(it, args)
+                refuse_unknown(place, it, kwargs)
+                refuse_other_object(it, args)
+                refuse_positional(place, it, args)
+                text = str(error).replace(f"{it.__qualname__}()", f"{place}:")
+                raise TypeError(text) from None
             raise
 
     return cast(It, call)

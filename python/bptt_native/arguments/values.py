@@ -134,6 +134,8 @@ def describe(value: object) -> str:
             return "an integer of more digits than Python writes"
     if isinstance(value, str | bytes):
         return f"the text {value!r:.80}"
+    if isinstance(value, type):
+        return f"the class {value.__name__:.80}"
     name = type(value).__name__
     if isinstance(value, list | tuple):
         shape = outline(value, Contents())

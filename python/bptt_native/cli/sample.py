@@ -18,8 +18,9 @@ def add_sample(commands: Any) -> None:
     command.set_defaults(run=run_sample, parser=command)
     command.add_argument("model", metavar="MODEL", help="model file of `train`, or its folder")
     command.add_argument(
-        "--prime", metavar="TEXT", default="\n", help="text to begin with (a line end)"
-    )
+        "--prime", metavar="TEXT",
+        help="text to begin with (a line end, or a space or another character that the model knows)",
+    )  # fmt: skip
     command.add_argument(
         "--length", type=int, metavar="N", default=500,
         help="number of characters to generate (%(default)s)",
@@ -42,11 +43,13 @@ def add_sample(commands: Any) -> None:
 def run_sample(args: argparse.Namespace) -> int:
     """Print the text that a model generates."""
     model, vocabulary, _ = load_text_model(model_file_of(args.model))
+    known = vocabulary.characters
+    prime = next(c for c in ("\n", " ", known[0]) if c in known) if args.prime is None else args.prime
     characters = sample(
-        model, vocabulary, args.prime, args.length, args.temperature, args.seed, args.weights
+        model, vocabulary, prime, args.length, args.temperature, args.seed, args.weights
     )
     first = next(characters, "")
-    print(args.prime, first, sep="", end="")
+    print(prime, first, sep="", end="")
     for character in characters:
         print(character, end="")
     print()

@@ -33,6 +33,7 @@ FROM = {
     "x": ("seq_len",),
     "steps": ("steps", "epochs"),
     "n": ("threads",),
+    "weights": ("init",),
     "text": ("prime", "text", "file"),
     "path": FILES,
 }

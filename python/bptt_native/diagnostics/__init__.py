@@ -5,7 +5,7 @@ from .activity import OmegaRatios, Saturation, omega_ratios, saturation
 from .clipping import ClippingStatistics, clipping, running_quantiles
 from .connectivity import Connectivity, connectivity
 from .fixed_points import FixedPoints, fixed_points
-from .flow import Array, GradientFlow, decay_per_step, gradient_flow, half_life
+from .flow import GradientFlow, decay_per_step, gradient_flow, half_life
 from .jacobians import (
     GainBounds,
     Spectrum,
@@ -21,7 +21,6 @@ from .seeds import SeedNorms, backward_seeds
 from .truncation import TruncationBias, truncation_bias
 
 __all__ = [
-    "Array",
     "ClippingStatistics",
     "Connectivity",
     "FixedPoints",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ..arguments.display import Shown, View, fields_view
 from ..arguments.values import integer, message, number
-from .nets import gives_every_step, setting
+from .nets import check_net, gives_every_step, setting
 from .norms import Norms
 from .seeds import Indices, backward_seeds, indices
 
@@ -140,6 +140,7 @@ def connectivity(
     array([[0, 0, 0, 0, 1, 1, 1]])
     """
     where = "connectivity"
+    check_net(net, "connectivity")
     out, _, tape = net.forward(x, state, lengths=lengths)
     sample = integer(sample, where, "sample", 0, tape.batch - 1)
     length = tape.lengths[sample]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .._core import Tape
 from ..arguments.arrays import convert
 from ..arguments.display import Shown, Table, View, counted
+from ..arguments.foreign import Guided
 from ..arguments.values import Array, describe, integer, message, number, refuse_type
 from ..nn.layer import Layer
 from ..nn.network import Network
@@ -26,7 +27,7 @@ WORDS = {"stable": "stable point", "neutral": "neutral point"}
 
 
 @dataclass(frozen=True, repr=False)
-class FixedPoints(Shown):
+class FixedPoints(Guided, Shown):
     """Fixed and slow points of a layer with a constant input, and the dynamics near them.
 
     P points are sorted: fixed points before slow ones, then by the number of unstable directions,

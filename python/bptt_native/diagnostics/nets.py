@@ -4,6 +4,7 @@ from typing import Any
 
 from .._core import Tape
 from ..arguments.values import integer, refuse_type
+from ..nn.parameters import Parameterised
 from ..options.cell_shape import CellShape, cell_shape
 from ..options.table import OPTIONS
 
@@ -38,6 +39,12 @@ def gives_every_step(net: Any) -> bool:
     return setting(net, "targets") in (None, "every")  # a layer has no targets
 
 
+def check_net(net: Any, where: str) -> None:
+    """Check that a value is a layer or model."""
+    if not isinstance(net, Parameterised):
+        refuse_type(net, where, "net", "a layer or Model")
+
+
 def check_tape(tape: Any, where: str) -> None:
     """Check that a value is a tape."""
     if not isinstance(tape, Tape):
@@ -46,6 +53,7 @@ def check_tape(tape: Any, where: str) -> None:
 
 def walk_index(net: Any, layer: int, direction: int, where: str) -> int:
     """Return the walk l*D + d of a layer (-1 is the top one) and direction."""
+    check_net(net, where)
     layers, D = int(setting(net, "num_layers")), directions(net)
     layer = integer(layer, where, "layer", -layers, layers - 1)
     return (layer % layers) * D + integer(direction, where, "direction", 0, D - 1)

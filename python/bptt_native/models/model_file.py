@@ -26,7 +26,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     Parameters
     ----------
     path : str or path
-        The file.
+        The file, or the folder of a run.
 
     Returns
     -------
@@ -57,6 +57,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     >>> twin.config == model.config
     True
     """
+    from ..training.run_files import model_file_of
+
+    if isinstance(path, str | os.PathLike) and model_file_of(os.fsdecode(path)).is_file():
+        path = model_file_of(os.fsdecode(path))
     model = Model.__new__(Model)
     name = file_name(path, "load")
     model._build(_core.Model.load(name))

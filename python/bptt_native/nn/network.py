@@ -94,6 +94,13 @@ class Network(TrainingStep):
         rule = OPTIMIZERS[self._config["optimizer"]]
         return rule._of_model(self, self._native, self._config)
 
+    @optimizer.setter
+    def optimizer(self, value: Never) -> None:
+        raise AttributeError(
+            f"{type(self).__name__}.optimizer cannot be changed; model.with_options(optimizer=...) "
+            "makes another model, and model.lr can be assigned"
+        )
+
     @property
     def lr(self) -> float:
         """The learning rate, which can be assigned."""

@@ -12,6 +12,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from .. import _core
 from ..arguments.arrays import convert
 from ..arguments.display import Shown, Table, View, bytes_text, range_text, shape_text
+from ..arguments.foreign import Guided
 from ..arguments.names import missing_key
 from ..arguments.values import Array, Contents, flag, outline
 from .gradients import Layout
@@ -63,7 +64,7 @@ def parameter_parts(owner: Owner) -> tuple[Table, str]:
     return Table(header, [row[:columns] for row in rows]), total
 
 
-class Parameter(Shown, NDArrayOperatorsMixin):
+class Parameter(Guided, Shown, NDArrayOperatorsMixin):
     """A parameter tensor of a layer or model.
 
     It can be used like an array in NumPy's functions and in arithmetic. Reading copies the current

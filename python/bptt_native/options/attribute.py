@@ -41,4 +41,8 @@ class OptionOf(Generic[T_co]):
         return value
 
     def __set__(self, instance: Configured, value: Never) -> None:
-        raise AttributeError(f"{type(instance).__name__}.{self._name} cannot be changed")
+        name, of = type(instance).__name__, f"{self._name}=..."
+        end = f"{name}(**{{**{name.lower()}.config, ...}}) makes another one"
+        if hasattr(instance, "with_options"):
+            end = f"model.with_options({of}) makes another model"
+        raise AttributeError(f"{name}.{self._name} cannot be changed; {end}")

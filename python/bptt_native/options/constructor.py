@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol
 
 from ..arguments.caller import warn
+from ..arguments.calls import refuse_positional
 from ..arguments.names import refuse_unknown
 from .table import ARGUMENTS
 
@@ -46,6 +47,7 @@ def from_arguments(
         except TypeError:  # unknown or missing arguments
             _refuse_others(type(self).__name__, signature, kwargs)
             refuse_unknown(type(self).__name__, init, kwargs)
+            refuse_positional(type(self).__name__, init, (self, *args))
             raise
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 from ..arguments.names import guided
+from ..arguments.values import choice
+from .table import OPTIONS
 
 
 @guided
@@ -72,3 +76,17 @@ class Init(NamedTuple):
         rest = list(self._asdict().items())[1:]
         given = (f"{name}={value!r}" for name, value in rest if value != defaults[name])
         return f"Init({', '.join([repr(self.weights), *given])})"
+
+
+def _checked(make: Callable[..., Init]) -> Callable[..., Init]:
+    """Return the constructor with a check of the name of the initialisation."""
+
+    @wraps(make)
+    def new(cls: type[Init], weights: Any = "default", *args: Any, **kwargs: Any) -> Init:
+        choice(weights, OPTIONS["init"].choices, "Init", "weights")
+        return make(cls, weights, *args, **kwargs)
+
+    return new
+
+
+Init.__new__ = _checked(Init.__new__)  # type: ignore[method-assign, assignment]

@@ -16,6 +16,8 @@ Arguments = Mapping[str, object]
 
 def _init(given: Arguments, where: str) -> dict[str, Any]:
     value = given["init"]
+    if not isinstance(value, Init):
+        choice(value, OPTIONS["init"].choices, where, "init")
     start = value if isinstance(value, Init) else Init(value)  # type: ignore[arg-type]
     numbers = ("gain", "spectral_radius", "time_scale")
     options = {
@@ -78,6 +80,9 @@ def _class_weights(given: Arguments, where: str) -> dict[str, Any]:
         return {}
     outputs = integer(given["output_size"], where, "output_size", 1)
     expected = f"None or [{outputs}] finite numbers >= 0"
+    if isinstance(value, str):
+        got = f"{value!r:.80} (fit has weights='balanced')"
+        raise TypeError(message(where, "class_weights", expected, got))
     held: list[object] = []
     forms = {"float64": [(outputs,)]}
     weights = convert(value, forms, where, "class_weights", expected, held=held)
@@ -200,7 +205,12 @@ def model_options(where: str, given: Arguments) -> dict[str, Any]:
         expected = "exactly one of input_size and vocab_size"
         raise ValueError(message(where, "input_size", expected, got))
     for name, field in (("optimizer", "algorithm"), ("rmsprop_form", "rmsprop_form")):
-        choice(given[name], OPTIONS[field].choices, where, name)
+        choices, value = OPTIONS[field].choices, given[name]
+        own = getattr(value if isinstance(value, type) else type(value), "__name__", "").lower()
+        if not isinstance(value, str) and own in choices:
+            expected = "one of " + ", ".join(map(repr, choices))
+            raise TypeError(message(where, name, expected, f"{describe(value)} (its name is {own!r})"))
+        choice(value, choices, where, name)
     return layer_options(where, with_own_defaults(dict(given)))
 
 

@@ -45,4 +45,4 @@ __all__ = [
     "spectrum_figure", "training_figure",
 ]  # fmt: skip
 
-_guide(globals(), __all__)
+_guide(globals(), [name for name in __all__ if not name.isupper()])

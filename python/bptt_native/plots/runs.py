@@ -1,6 +1,6 @@
 """Runs of training as arguments of the figures: results, folders, files and rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +10,10 @@ from ..nn.network import Network
 from ..runtime.documents import parse
 from ..training.fit import FitResult
 from ..training.gradient_record import GradientRecord, read_records
-from ..training.history import LOSS, HistoryRow, Unit, read_history, unit_of
+from ..training.history import COLUMNS, LOSS, HistoryRow, Unit, read_history, unit_of
 from ..training.run_files import GRADIENTS_FILE, HISTORY_FILE, model_file_of
 
-ROWS = "a FitResult, a run's folder or a list of history rows"
+ROWS = "a FitResult, a run's folder, a list of history rows or a history by columns"
 LOOKS = "a FitResult, a run's folder or a list of gradient records"
 
 
@@ -75,10 +75,25 @@ def _run(run: Any, where: str, kind: type, expected: str) -> Run:
         return Run(run.rows, run.gradients, *_of_model(run.model))
     if isinstance(run, str | Path):
         return _run_at(Path(run), where)
+    if isinstance(run, Mapping) and kind is HistoryRow and {"step", "loss"} <= run.keys():
+        run = _rows_of(run)
     if not isinstance(run, Sequence) or not all(isinstance(row, kind) for row in run):
         refuse_type(run, where, "run", expected)
     rows = list(run)
     return Run(rows, [], LOSS, None) if kind is HistoryRow else Run([], rows, LOSS, None)
+
+
+def _rows_of(columns: Mapping[str, Any]) -> list[HistoryRow]:
+    """Return the rows of a history that is given as columns, `FitResult.history`."""
+    others = [name for name in columns if name not in COLUMNS]
+    rows = []
+    for values in zip(*columns.values(), strict=True):
+        cells = dict(zip(columns, (None if v != v else v.item() for v in values), strict=True))
+        metrics = {name.removeprefix("valid_"): cells.pop(name) for name in others}
+        measured = {name: value for name, value in metrics.items() if value is not None}
+        cells["loss"] = values[list(columns).index("loss")]
+        rows.append(HistoryRow(**cells, metrics=measured))
+    return rows
 
 
 def _run_at(path: Path, where: str) -> Run:

@@ -95,9 +95,9 @@ def plot_learning(
 
     Parameters
     ----------
-    run : FitResult, str, Path or sequence of HistoryRow
-        The result of ``fit``; the folder of a run, its model file or its ``history.csv``; or the
-        rows of a history.
+    run : FitResult, str, Path, sequence of HistoryRow or mapping
+        The result of ``fit``; the folder of a run, its model file or its ``history.csv``; the rows
+        of a history; or its columns, `FitResult.history`.
     references : mapping of str to float, optional
         Losses of other models by name, in ``unit``.
     unit : Unit, optional

@@ -228,6 +228,11 @@ int64_t parameter_count(bptt_params* params) {
   return count;
 }
 
+// Names a class in Python's own messages as users know it, without the module _core.
+void name_in_messages(const py::object& type, const char* name) {
+  reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name = name;
+}
+
 void bind_layer(py::module_& module) {
   module.def("describe_cell", &describe_cell, py::arg("cell"), py::arg("coupled"),
              py::arg("reset_before"));
@@ -276,6 +281,7 @@ void bind_layer(py::module_& module) {
       .def_property_readonly(
           "cell", [](const Tape& tape) { return cell_parts(tape.net.cell); },
           "What the cell is made of, as `options.cell_shape` reads it.");
+  name_in_messages(module.attr("Tape"), "bptt_native.Tape");
   py::class_<Params>(module, "Params")
       .def("table", &table)
       .def("get", &get_values)

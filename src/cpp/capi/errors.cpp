@@ -140,7 +140,7 @@ void require_memory(int64_t count, size_t element) {
   if (wanted > installed) {
     fail(BPTT_ERR_MEMORY, "",
          "sizes that fit into this machine's " + text(int64_t(installed / 1048576)) + " MiB",
-         "a need of " + text(int64_t(std::min(wanted / 1048576, 9e18))) + " MiB");
+         "a need of at least " + text(int64_t(std::min(wanted / 1048576, 9e18))) + " MiB");
   }
 }
 

@@ -1,6 +1,7 @@
 // options.cpp: checks of the caller's structs of options, and their defaults.
 #include "capi/options.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "capi/errors.h"
@@ -28,15 +29,18 @@ void check_parameters(const NetworkConfig& network) {
   const int64_t gates = checked_count(network.directions(), shape.gates);
   const int64_t first = network.embedding ? network.embedding : network.input;
   const int64_t rows = checked_count(gates, network.hidden);
-  require_memory(checked_count(rows, first), element);
-  require_memory(checked_count(rows, network.layers, 2), element);
+  int64_t largest = 0;  // the sizes below are of the largest tensors, and of those like them
+  const auto need = [&](int64_t count) { largest = std::max(largest, count); };
+  need(checked_count(rows, first));
+  need(checked_count(rows, network.layers, 2));
   if (shape.recurrent() || network.layers > 1) {
     // layers with a matrix of this size
     const int64_t layers = network.layers - !shape.recurrent();
-    require_memory(checked_count(rows, layers, network.state(), 2), element);
+    need(checked_count(rows, layers, network.state(), 2));
   }
-  require_memory(checked_count(network.input, network.embedding, 2), element);
-  require_memory(checked_count(network.output, network.features(), 2), element);
+  need(checked_count(network.input, network.embedding, 2));
+  need(checked_count(network.output, network.features(), 2));
+  require_memory(largest, element);
 }
 
 }  // namespace
