@@ -22,6 +22,7 @@ from bptt_native.training.schedules import (
     schedule_of,
     to_json,
 )
+from helpers.fitting import bits, classifier, sequences
 
 
 def test_step_and_exponential():
@@ -163,3 +164,42 @@ def test_a_search_is_its_rule(rule):
             values.append(float(value))
             assert search.add(float(value)) == (rule.best(values) == len(values) - 1)
             assert (search.best, search.over) == (rule.best(values), rule.over(values))
+
+
+# --------------------------------------------------------------------------------------- in a run
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (lambda step, losses: None, "expected a function that returns a finite factor >= 0, got N"),
+        (
+            lambda step, losses: math.nan,
+            "expected a function that returns a finite factor >= 0, go",
+        ),
+        (lambda step, losses: -1, r"expected a .* finite factor >= 0, got the number -1$"),
+        (lambda step, losses: 1.0 if step < 3 else "0.1", "expected .* factor >= 0, got the text"),
+        (Cosine, "expected an object of the class, got the class Cosine"),
+        (
+            lambda step: 1.0,
+            "expected the name of a schedule, or a function of the step and the los",
+        ),
+        (Warmup(2, lambda step, losses: math.inf), "expected .* a finite factor >= 0, got inf"),
+        (0.5, "expected the name of a schedule, or a function, got the number 0.5"),
+    ],
+)
+def test_wrong_schedules(rule, text):
+    x, y = sequences()
+    with pytest.raises((TypeError, ValueError), match=f"^fit: argument 'schedule': {text}"):
+        classifier().fit(x, y, steps=5, schedule=rule)
+
+
+def test_a_wrong_schedule_is_found_before_the_first_update(tmp_path):
+    x, y = sequences()
+    model = classifier()
+    before = bits(model)
+    with pytest.raises(TypeError, match="argument 'schedule'"):
+        model.fit(x, y, schedule=lambda step, losses: None, out=tmp_path / "run")
+    assert bits(model) == before
+    assert not list(tmp_path.iterdir())
+    assert model.fit(x, y, steps=2, schedule=lambda step, losses: np.float32(0)).rows[1].lr == 0

@@ -39,6 +39,7 @@ from .schedules import (
     Plateau,
     Schedule,
     Warmup,
+    check_schedule,
     from_json,
     schedule_of,
     to_json,
@@ -223,8 +224,8 @@ class FitTrainer(Trainer):
             refuse_type(early_stopping, where, "early_stopping", "an EarlyStopping")
         if isinstance(schedule, str):
             schedule_of(schedule, 1, warmup, where=where, **decays)  # is it one?
-        elif not callable(schedule):
-            refuse_type(schedule, where, "schedule", "the name of a schedule, or a function")
+        else:
+            check_schedule(schedule, where)
         loss = loss_of(model.config)
         named = named_metrics(metrics, loss, where)
         for name, reader in (("early_stopping", early_stopping), ("schedule", _plateau(schedule))):

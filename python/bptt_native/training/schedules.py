@@ -5,13 +5,14 @@ made before, ``losses`` are the validation losses measured so far. A run that is
 checkpoint therefore gets the same rates.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..arguments.names import guide, guided, suggestion
-from ..arguments.values import choice, integer, message, number, refuse_type
+from ..arguments.values import choice, describe, integer, message, number, refuse_type
 from ..options.words import Direction
 from .scores import METRICS, direction_of
 
@@ -292,6 +293,44 @@ def schedule_of(
     }
     then = choice(name, make, where, "schedule")()
     return Warmup(warmup, then) if warmup else then
+
+
+def factor_of(value: Any, where: str) -> float:
+    """Return the factor that a schedule returned, after checking it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no number, is not finite or is negative.
+    """
+    expected = "a function that returns a finite factor >= 0"
+    factor = number(value, where, "schedule", expected)
+    if factor < 0:
+        raise ValueError(message(where, "schedule", expected, describe(value)))
+    return factor
+
+
+def check_schedule(value: Any, where: str) -> None:
+    """Refuse the argument `schedule` of a run if it is no function of the step and the losses.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It cannot be called so, or its factor for step 0 is no finite number >= 0.
+    """
+    expected = "the name of a schedule, or a function of the step and the losses"
+    if isinstance(value, type):
+        name = value.__name__
+        raise TypeError(message(where, "schedule", "an object of the class", f"the class {name}"))
+    if not callable(value):
+        refuse_type(value, where, "schedule", "the name of a schedule, or a function")
+    try:
+        inspect.signature(value).bind(0, [])
+    except ValueError:  # written in C
+        pass
+    except TypeError as error:
+        raise TypeError(message(where, "schedule", expected, f"another: {error}")) from None
+    factor_of(value(0, []), where)
 
 
 def to_json(schedule: Any) -> dict[str, Any] | None:

@@ -11,21 +11,30 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..arguments.values import integer, message
 from ..nn.network import Network
 from ..runtime.files import Growing, check, path_of
-from .batches import Batch, Source
+from .batches import Source
 from .callbacks import Callback, Callbacks, Function, check_callbacks
 from .evaluation import Metrics
 from .gradient_record import GradientRecord, open_records, read_records
 from .history import EpochSums, HistoryRow, open_history, read_history
 from .provenance import Provenance
 from .run_files import GRADIENTS_FILE, HISTORY_FILE, MODEL_FILE, REPORT_FILE, RESULTS, clear
-from .schedules import EarlyStopping, Schedule, Search, monitor_of, reading_once, reads_losses
+from .schedules import (
+    EarlyStopping,
+    Schedule,
+    Search,
+    factor_of,
+    monitor_of,
+    reading_once,
+    reads_losses,
+)
+from .updates import Update, accumulated, update
 from .watch import Watch
 
 
@@ -43,17 +52,6 @@ class TrainingDiverged(RuntimeError):  # noqa: N818 - it names what happened
     ...     print("the gradient was not finite")
     the gradient was not finite
     """
-
-
-class _Update(NamedTuple):
-    loss: float = math.nan
-    grad_norm: float = 0.0
-    clipped: bool = False
-    skipped: bool = False
-    targets: int = 0
-    clipped_norm: float | None = None
-    clip_angle: float | None = None
-    weight: float | None = None  # of the loss in the mean over the epoch
 
 
 class Trainer:
@@ -122,9 +120,9 @@ class Trainer:
         self.early_stopping, self.monitors = early_stopping, tuple(monitors)
         self.steps_per_epoch = -(-source.batches // accumulate)
         self.step, self.epoch, self.seconds = 0, 0, 0.0
+        self._where = f"{type(self).__name__}.fit"
         self.history, self.measured = list[HistoryRow](), list[Metrics]()
         self._optimizer = model.optimizer
-        self._averages = model.config["reduction"] == "mean"
         self._values: dict[str, list[float]] = {name: [] for name in ("loss", *self.monitors)}
         self._search = None if early_stopping is None else Search(early_stopping)
         self._read_once = self.schedule, reading_once(self.schedule)
@@ -220,7 +218,8 @@ class Trainer:
         """Return the schedule's factor of the learning rate for the next update."""
         if self._read_once[0] is not self.schedule:  # it was set anew
             self._read_once = self.schedule, reading_once(self.schedule)
-        return self._read_once[1](self.step, self._values[monitor_of(self.schedule)])
+        factor = self._read_once[1](self.step, self._values[monitor_of(self.schedule)])
+        return factor_of(factor, self._where)
 
     def train_step(self) -> HistoryRow:
         """Make one update.
@@ -235,7 +234,7 @@ class Trainer:
         lr = highest * self._factor()
         self._optimizer.lr = lr
         try:
-            done = self._update(epoch, index) if self.accumulate == 1 else self._sum(epoch, index)
+            done, self._state = self._update(epoch, index)
         finally:
             self._optimizer.lr = highest
         self._state = None if done.skipped else self._state
@@ -246,70 +245,19 @@ class Trainer:
         row = HistoryRow(
             self.step, epoch + 1, done.loss, None, None, done.grad_norm, done.clipped,
             done.skipped, lr, done.targets / took, self.seconds, done.clipped_norm,
-            done.clip_angle, done.weight,
+            done.clip_angle, done.loss_weight,
         )  # fmt: skip
         self.history.append(row)
         self._add(row)
         return row
 
-    def _update(self, epoch: int, index: int) -> _Update:
-        batch = self.source.batch(epoch, index)
-        if batch.mass == 0:
-            return self._read(batch)
-        result = self.model.train_step(
-            batch.x, batch.targets, batch.carried(self._state), flow=False, **batch.options,
-            **batch.target_options,
-        )  # fmt: skip
-        self._state = result.state
-        return _Update(
-            float(result.loss), float(result.grad_norm), bool(result.clipped),
-            bool(result.skipped), batch.number, float(result.clipped_norm),
-            float(result.clip_angle), batch.mass if self._averages else 1.0,
-        )  # fmt: skip
-
-    def _read(self, batch: Batch) -> _Update:
-        """Carry the state over a batch without targets."""
-        _, self._state = self.model(batch.x, batch.carried(self._state), **batch.options)
-        return _Update()
-
-    def _sum(self, epoch: int, index: int) -> _Update:
-        """Update with the gradient over all targets of several batches."""
-        model, k = self.model, self.accumulate
-        mean = self._averages
-        first = model.step_count * k  # like the draws of train_step: skipped updates do not count
-        loss, mass, targets = 0.0, 0.0, 0
-        share = 1.0  # a power of two, so scaling is exact; it keeps sums about as small as means
-        total: Any = None
-        for i in range(index * k, min((index + 1) * k, self.source.batches)):
-            batch = self.source.batch(epoch, i)
-            if batch.mass == 0:
-                self._read(batch)
-                continue
-            part, gradients = model.gradients(
-                batch.x, batch.targets, batch.carried(self._state), draw=first + i - index * k,
-                flow=False, **batch.options, **batch.target_options,
-            )  # fmt: skip
-            self._state = part.state
-            weight = batch.mass if mean else 1.0
-            if total is None and mean:
-                share = math.ldexp(1.0, -math.frexp(weight * k)[1])
-            gradients *= weight * share
-            if total is None:
-                total = gradients
-            else:
-                total += gradients
-            loss, mass = loss + part.loss * weight, mass + weight
-            targets += batch.number
-        if total is None:
-            return _Update()
-        if mean:
-            loss /= mass
-            total *= 1 / (mass * share)
-        result = model.apply(total)
-        return _Update(
-            float(loss), float(result.grad_norm), bool(result.clipped), bool(result.skipped),
-            targets, float(result.clipped_norm), float(result.clip_angle), mass if mean else 1.0,
-        )  # fmt: skip
+    def _update(self, epoch: int, index: int) -> tuple[Update, Any]:
+        """Make an update of an epoch, and return its results and the state after it."""
+        k, source = self.accumulate, self.source
+        if k == 1:
+            return update(self.model, source.batch(epoch, index), self._state)
+        numbers = range(index * k, min((index + 1) * k, source.batches))
+        return accumulated(self.model, (source.batch(epoch, i) for i in numbers), k, self._state)
 
     def _measure(self, row: HistoryRow) -> HistoryRow:
         """Measure the held-out data and return the row with the results."""
@@ -376,7 +324,7 @@ class Trainer:
         OSError
             A file cannot be written.
         """
-        where = where or f"{type(self).__name__}.fit"
+        where = self._where = where or f"{type(self).__name__}.fit"
         place = None if out is None else path_of(out, where, "out")
         for name, given in (("until", until), ("eval_every", eval_every),
                             ("checkpoint_every", checkpoint_every)):  # fmt: skip
@@ -442,8 +390,7 @@ class Trainer:
         begun = self.step > 0 and self.validate is not None and self._every_known
         if begun and decides and given not in (None, before):
             expected = f"{before}, the steps between measurements that the run began with"
-            where = f"{type(self).__name__}.fit"
-            raise ValueError(message(where, "eval_every", expected, str(given)))
+            raise ValueError(message(self._where, "eval_every", expected, str(given)))
         self.eval_every, self._every_known = given or self.eval_every, True
         return given or before
 
