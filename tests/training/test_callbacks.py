@@ -330,11 +330,57 @@ def test_a_checkpoint_refuses_wrong_arguments(given, text):
 
 def test_a_checkpoint_needs_its_measurement(tmp_path):
     x, y = sequences(4)
-    best = ModelCheckpoint(tmp_path / "a.safetensors", monitor="f1")
-    with pytest.raises(ValueError, match="'monitor': expected one of loss, accuracy, got 'f1'"):
+    best = ModelCheckpoint(tmp_path / "a.safetensors", monitor="mine", mode="min")
+    names = "'callbacks': expected one that monitors one of 'loss', 'accuracy', .*got 'mine'"
+    with pytest.raises(ValueError, match=f"^fit: argument {names}"):
         classifier().fit(x, y, validation=(x, y), callbacks=[best])
-    with pytest.raises(ValueError, match="'monitor': expected None without held-out data"):
+    best = ModelCheckpoint(tmp_path / "a.safetensors", monitor="f1")
+    text = r"'validation': expected held-out data, which ModelCheckpoint\(monitor='f1'\) needs, "
+    with pytest.raises(ValueError, match=f"^fit: argument {text}"):
         classifier().fit(x, y, callbacks=[best])
+    trainer = FitTrainer(classifier(), x, y, epochs=2)
+    with pytest.raises(ValueError, match="'monitor': expected 'loss' or None without held-out da"):
+        trainer.fit(callbacks=[best])
+
+
+def test_a_checkpoint_measures_its_metric(tmp_path):
+    x, y = sequences(30)
+    found = []
+    for metrics in (None, "f1"):
+        best = ModelCheckpoint(tmp_path / "a.safetensors", monitor="f1")
+        result = classifier(lr=0.2).fit(
+            x, y, epochs=4, validation=(x, y), metrics=metrics, callbacks=best
+        )
+        found.append((bits(bn.load(best.saved)), result.history["valid_f1"].tolist()))
+    assert found[0] == found[1]
+
+
+def test_without_held_out_data_the_training_loss_decides(tmp_path):
+    x, y = sequences(30)
+    options = {"batch_size": 10, "epochs": 5, "schedule": lambda step, losses: 1.0 + 20 * step}
+    kept = []
+    keep = LambdaCallback(on_epoch_end=lambda run: kept.append(bits(run.model)))
+    best = ModelCheckpoint(tmp_path / "best.safetensors")
+    out = tmp_path / "run"
+    result = classifier(lr=0.05).fit(x, y, **options, callbacks=[best, keep], out=out)
+    at = int(result.history["loss"].argmin())
+    assert at < 4
+    assert bits(bn.load(best.saved)) == kept[at]
+    again = ModelCheckpoint(tmp_path / "again.safetensors")  # earlier epochs count
+    longer = bn.resume(out, x, y, epochs=6, schedule=options["schedule"], callbacks=[again])
+    assert (again.saved is None) == (int(longer.history["loss"].argmin()) == at)
+
+
+@pytest.mark.parametrize("name", ["valid_f1", "val_f1", "F1"])
+@pytest.mark.parametrize("kind", [ModelCheckpoint, bn.EarlyStopping])
+def test_names_of_a_history_are_guessed(kind, name):
+    path = {"path": "a.safetensors"} if kind is ModelCheckpoint else {}
+    with pytest.raises(ValueError, match=f"got '{name}'; did you mean 'f1'"):
+        kind(monitor=name, **path)
+    x, y = sequences(4)
+    stopping = bn.EarlyStopping(monitor=name, mode="max")
+    with pytest.raises(ValueError, match=f"got '{name}'; did you mean 'f1'"):
+        classifier().fit(x, y, validation=(x, y), early_stopping=stopping)
 
 
 def test_callbacks_of_a_trainer():

@@ -18,8 +18,8 @@ from ..arguments.names import guide, guided, suggestion
 from ..arguments.values import message, refuse_type
 from ..options.words import Direction
 from ..runtime.files import path_of
-from .history import HistoryRow
-from .schedules import EarlyStopping, sign_of
+from .history import HistoryRow, epochs
+from .schedules import EarlyStopping, sign_of, suggestion_of_monitor
 
 __all__ = ["Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint", "Run"]
 
@@ -193,6 +193,7 @@ class Callback(Shown):
         """
 
 
+_WITHOUT = "without held-out data (validation or validation_split)"
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 Function = Callable[[HistoryRow], object]
 
@@ -249,6 +250,8 @@ class LambdaCallback(Callback):
 class ModelCheckpoint(Callback):
     """Save the model whenever a measurement of the held-out data is the best so far.
 
+    Without held-out data it is the training loss of an epoch.
+
     The file is a model file, without the state of the run. (With the argument `out`, `fit` itself
     saves everything from which `resume` continues.) In a run that is resumed, earlier measurements
     count.
@@ -259,8 +262,8 @@ class ModelCheckpoint(Callback):
         The file, which is replaced. It may contain names of `Run.logs` in braces:
         ``"models/{epoch:03d}-{valid_loss:.3f}.safetensors"``.
     monitor : str or None
-        The measurement: "loss", "accuracy" or the name of one of the metrics of the run. None: save
-        after every epoch.
+        The measurement: "loss", "accuracy" (of classes), or a metric. A metric of this package need
+        not be among the `metrics` of `Model.fit`. None: save after every epoch.
     mode : {"min", "max"}, optional
         Whether small or large measurements are good. It is known for the metrics of this package.
 
@@ -308,18 +311,19 @@ class ModelCheckpoint(Callback):
         >>> x = np.ones((5, 4, 1), np.float32)
         >>> best = bn.callbacks.ModelCheckpoint("best.safetensors")
         >>> result = model.fit(x, x, epochs=1, callbacks=[best])
-        Traceback (most recent call last):
-        ...
-        ValueError: ModelCheckpoint: argument 'monitor': expected None without held-out data, ...
+        >>> best.saved.name
+        'best.safetensors'
         """
         names = run.monitors
-        if self.monitor is not None and self.monitor not in names:
-            known = f"one of {', '.join(names)}" if names else "None without held-out data"
-            got = f"{self.monitor!r}{suggestion(self.monitor, names)}"
-            raise ValueError(message(type(self).__name__, "monitor", known, got))
+        known = names or ("loss",)
+        if self.monitor is not None and self.monitor not in known:
+            expected = f"one of {', '.join(names)}" if names else f"'loss' or None {_WITHOUT}"
+            got = f"{self.monitor!r}{suggestion_of_monitor(self.monitor, known)}"
+            raise ValueError(message(type(self).__name__, "monitor", expected, got))
         self._best = math.inf
-        if self.monitor is not None:
-            for value in run.measurements(self.monitor):
+        if self.monitor is not None and (names or run.history):
+            earlier = run.measurements(self.monitor) if names else epochs(run.history)["loss"]
+            for value in earlier:
                 self._is_best(value)
 
     def _is_best(self, value: float) -> bool:
@@ -342,7 +346,7 @@ class ModelCheckpoint(Callback):
         """
         logs = run.logs
         if self.monitor is not None:
-            value = logs.get(f"valid_{self.monitor}")
+            value = logs.get(f"valid_{self.monitor}" if run.monitors else "loss")
             if value is None or not self._is_best(value):
                 return
         where = type(self).__name__

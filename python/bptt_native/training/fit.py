@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments.display import Shown, Table, View, counted, number_text, plain, plot
-from ..arguments.names import suggestion
 from ..arguments.values import describe, integer, message, number, refuse_type
 from ..nn.network import Network
 from ..options.losses import Loss, loss_of
@@ -26,7 +25,7 @@ from ..runtime.documents import (
     table_of,
 )
 from .batches import source_of
-from .callbacks import Callback, Function, check_callbacks
+from .callbacks import Callback, Function, ModelCheckpoint, check_callbacks
 from .data import Data, read_data
 from .evaluation import measure
 from .gradient_record import GradientRecord, Records
@@ -42,6 +41,7 @@ from .schedules import (
     check_schedule,
     from_json,
     schedule_of,
+    suggestion_of_monitor,
     to_json,
 )
 from .scores import Metric, direction_of, metrics_of, named_metrics
@@ -205,7 +205,8 @@ def _line(
 class FitTrainer(Trainer):
     """The trainer of a model on sequences, with its place in them.
 
-    The arguments are those of `Model.fit`; further ones are passed to ``schedules.schedule_of``.
+    The arguments are those of `Model.fit`; `savers` are the `ModelCheckpoint` among its callbacks.
+    Further ones are passed to ``schedules.schedule_of``.
     """
 
     schedule: Schedule
@@ -216,7 +217,8 @@ class FitTrainer(Trainer):
         accumulate: int = 1, weights: Any = None, validation: Any = None,
         validation_split: float | None = None, metrics: Any = None,
         early_stopping: EarlyStopping | None = None, schedule: str | Schedule = "constant",
-        warmup: int = 0, seed: int = 0, where: str = "fit", **decays: Any,
+        warmup: int = 0, seed: int = 0, savers: Sequence[ModelCheckpoint] = (), where: str = "fit",
+        **decays: Any,
     ) -> None:  # fmt: skip
         if not isinstance(model, Network):
             refuse_type(model, where, "model", "a Model")
@@ -228,8 +230,10 @@ class FitTrainer(Trainer):
             check_schedule(schedule, where)
         loss = loss_of(model.config)
         named = named_metrics(metrics, loss, where)
-        for name, reader in (("early_stopping", early_stopping), ("schedule", _plateau(schedule))):
-            if reader is not None:
+        readers: list[tuple[str, Any]] = [("callbacks", saver) for saver in savers]
+        readers += [("early_stopping", early_stopping), ("schedule", _plateau(schedule))]
+        for name, reader in readers:
+            if reader is not None and reader.monitor is not None:
                 named |= _monitored(reader.monitor, named, loss, where, name)
         data, held_out = _data(
             model, x, targets, weights, validation, validation_split, where
@@ -243,7 +247,9 @@ class FitTrainer(Trainer):
             raise ValueError(message(where, "window", expected, str(window)))
         plateau = schedule == "plateau" or _plateau(schedule) is not None
         needs = {"early_stopping needs": early_stopping is not None, "metrics need": bool(metrics),
-                 "the schedule plateau needs": plateau}  # fmt: skip
+                 "the schedule plateau needs": plateau,
+                 **{f"ModelCheckpoint(monitor={s.monitor!r}) needs": s.monitor not in (None, "loss")
+                    for s in savers}}  # fmt: skip
         for who, needed in needs.items():
             if needed and held_out is None:
                 expected = f"held-out data, which {who}"
@@ -379,7 +385,7 @@ def _monitored(
         own = ["accuracy"] if loss.classes else []
         names = list(dict.fromkeys(["loss", *own, *named, *metrics_of(loss)]))
         expected = f"one that monitors one of {', '.join(map(repr, names))}"
-        got = f"{monitor!r}{suggestion(monitor, names)}"
+        got = f"{monitor!r}{suggestion_of_monitor(monitor, names)}"
         raise ValueError(message(where, argument, expected, got)) from None
 
 
@@ -487,7 +493,9 @@ def fit(
             expected = "one EarlyStopping, here or in early_stopping"
             raise ValueError(message("fit", "callbacks", expected, "several"))
         early_stopping = rules[0] if rules else early_stopping
-    check_callbacks(others, "fit")
+    savers = [c for c in check_callbacks(others, "fit") if isinstance(c, ModelCheckpoint)]
     shown_by(verbose, "fit")
-    trainer = FitTrainer(model, x, targets, early_stopping=early_stopping, **options)
+    trainer = FitTrainer(
+        model, x, targets, early_stopping=early_stopping, savers=savers, **options
+    )  # fmt: skip
     return run(trainer, out, others, verbose, checkpoint_every, max_skips, watch, "fit")

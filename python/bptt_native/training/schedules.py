@@ -37,6 +37,15 @@ def _within(self: object, name: str, low: float, high: float) -> None:
         raise ValueError(message(where, name, expected, repr(value)))
 
 
+def suggestion_of_monitor(monitor: str, known: Sequence[str]) -> str:
+    """Return the end of a message with the measurement that was meant, or nothing.
+
+    The names in a history, "valid_f1", and those of Keras, "val_f1", mean the measurement "f1".
+    """
+    plain = monitor.removeprefix("valid_").removeprefix("val_")
+    return f"; did you mean {plain!r}?" if plain in known else suggestion(plain, known)
+
+
 def sign_of(monitor: object, mode: object, where: str) -> float:
     """Return 1 for measurements of which small ones are good, -1 for the others.
 
@@ -59,7 +68,7 @@ def sign_of(monitor: object, mode: object, where: str) -> float:
     if mode is None:
         mode = direction_of(monitor)
         if mode is None:
-            got = f"{monitor!r:.80}{suggestion(monitor, ('loss', *METRICS))}"
+            got = f"{monitor!r:.80}{suggestion_of_monitor(monitor, ('loss', *METRICS))}"
             expected = "'loss', a metric of this package, or with a mode another name"
             raise ValueError(message(where, "monitor", expected, got))
     return choice(mode, {"min": 1.0, "max": -1.0}, where, "mode")
