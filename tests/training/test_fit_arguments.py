@@ -89,6 +89,63 @@ def test_a_trainer_refuses_it_too(tmp_path, changes, text):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_run_that_could_not_be_resumed(tmp_path):
+    x, y = sequences()
+    model = classifier()
+    with refused("fit", "'checkpoint_every': expected None without out, .*, got 3"):
+        model.fit(x, y, checkpoint_every=3)
+    path = tmp_path / "file"
+    path.write_text("mine")
+    with pytest.raises(NotADirectoryError, match="fit: argument 'out': expected a folder"):
+        model.fit(x, y, out=path)
+    model.freeze(*model.parameters)
+    with pytest.raises(ValueError, match=r"^fit: all parameters are frozen; model\.unfreeze"):
+        model.fit(x, y)
+    assert model.step_count == 0
+
+
+def test_resume_names_what_is_wrong(tmp_path):
+    x, y = sequences()
+    out, held = tmp_path / "run", sequences(4, seed=1)
+    classifier().fit(x, y, epochs=2, out=out, validation=held, weights=np.ones(10, "f4"))
+    given = {"validation": held, "weights": np.ones(10, "f4")}
+    for name, data in {
+        "x": ([x[0] + 1, *x[1:]], y), "targets": (x, (y + 1) % 4)
+    }.items():  # fmt: skip
+        with refused("resume", f"'{name}': expected the data of the run"):
+            resume(out, *data, **given)
+    with refused("resume", "'weights': expected the data of the run"):
+        resume(out, x, y, validation=held, weights=np.arange(1, 11, dtype="f4"))
+    with refused("resume", "'validation': expected the data of the run"):
+        resume(out, x, y, validation=(x, y), weights=given["weights"])
+    with refused("resume", "'epochs': expected a run longer than the 2 steps taken, got 1, which"):
+        resume(out, x, y, epochs=1, **given)
+    with refused("resume", "'steps': expected a run longer than the 2 steps taken, got 2$"):
+        resume(out, x, y, steps=2, **given)
+    for path in (tmp_path / "nope", tmp_path):
+        with pytest.raises(FileNotFoundError, match="resume: argument 'path': expected") as caught:
+            resume(path, x, y)
+        assert str(caught.value).count(str(path)) == 1
+    (out / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(ValueError, match=r"^resume: argument 'path'"):
+        resume(out, x, y)
+
+
+def test_a_run_that_is_printed():
+    x, y = sequences()
+    seen = []
+
+    def look(run):
+        seen.append(repr(run))
+        return run.stpes
+
+    text = "^'Run' object has no attribute 'stpes'; did you mean 'steps'"
+    callback = bn.callbacks.LambdaCallback(on_epoch_end=look)
+    with pytest.raises(AttributeError, match=text):
+        classifier().fit(x, y, epochs=3, callbacks=callback)
+    assert seen == ["Run(step=1 of 3, epoch=1 of 3)"]
+
+
 def test_integers_of_numpy_and_a_tuple_of_functions_are_right(tmp_path):
     seen = []
     two = np.int64(2)

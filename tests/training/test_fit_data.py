@@ -131,7 +131,7 @@ def test_weights_of_held_out_data(tmp_path):
         result.model.evaluate(x, y, weights=w, batch_size=4).loss == result.epochs["valid_loss"][-1]
     )
     tagger().fit(x, y, **options, out=tmp_path, callbacks=[lambda row: row.step == 2])
-    with pytest.raises(ValueError, match="argument 'x': expected the data of the run"):
+    with pytest.raises(ValueError, match="argument 'weights': expected the data of the run"):
         bn.resume(tmp_path, x, y, validation=(x, y, w))
     again = bn.resume(tmp_path, x, y, weights=w, validation=(x, y, w))
     assert bits(again.model) == bits(result.model)

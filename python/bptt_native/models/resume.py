@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..arguments.names import guided
-from ..arguments.values import integer
+from ..arguments.values import integer, message
 from ..options.words import Verbosity
 from ..runtime.files import path_of
 from ..training.callbacks import Callback, Function
@@ -81,12 +82,35 @@ def resume(
     """
     file = model_file_of(path_of(path, "resume", "path"))
     trainer = FitTrainer.go_on(
-        load(file), file, x, targets, weights=weights, validation=validation,
+        _loaded(path, file), file, x, targets, weights=weights, validation=validation,
         schedule=schedule, metrics=metrics,
     )  # fmt: skip
     if epochs is not None:
-        steps = integer(epochs, "resume", "epochs", 1) * trainer.steps_per_epoch
+        each = trainer.steps_per_epoch
+        steps = integer(epochs, "resume", "epochs", 1) * each
+        _check_longer("epochs", steps, trainer.step, f"{epochs}, which is {steps} steps")
+    elif steps is not None:
+        steps = integer(steps, "resume", "steps", 1)
+        _check_longer("steps", steps, trainer.step, str(steps))
     if steps is not None:
         trainer.set_steps(steps)
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     return run(trainer, folder, callbacks, verbose, checkpoint_every, max_skips, watch, "resume")
+
+
+def _loaded(path: str | Path, file: Path) -> Model:
+    """Return the model of a run; errors name the function and argument that the user typed."""
+    if not file.exists():
+        got = repr(str(path)) + (f", which has no {file.name}" if Path(path).is_dir() else "")
+        text = message("resume", "path", "the folder of a run or its model file", got)
+        raise FileNotFoundError(errno.ENOENT, text)
+    try:
+        return load(file)
+    except ValueError as error:
+        raise ValueError(str(error).replace("load:", "resume:", 1)) from None
+
+
+def _check_longer(argument: str, steps: int, taken: int, got: str) -> None:
+    if steps <= taken:
+        expected = f"a run longer than the {taken} steps taken"
+        raise ValueError(message("resume", argument, expected, got))

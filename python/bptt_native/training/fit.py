@@ -222,6 +222,8 @@ class FitTrainer(Trainer):
     ) -> None:  # fmt: skip
         if not isinstance(model, Network):
             refuse_type(model, where, "model", "a Model")
+        if all(parameter.frozen for _, parameter in model.named_parameters()):
+            raise ValueError(f"{where}: all parameters are frozen; model.unfreeze() frees them")
         if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
             refuse_type(early_stopping, where, "early_stopping", "an EarlyStopping")
         if isinstance(schedule, str):
@@ -284,7 +286,7 @@ class FitTrainer(Trainer):
             self._options["validation_split"] = float(validation_split)
         if named:
             self._options["metrics"] = {name: m.name or None for name, m in named.items()}
-        self._sha256 = _fingerprint(data, held_out)
+        self._sha256, self._parts = _fingerprint(data, held_out)
         self.provenance.size = _size(data, held_out)
 
     def set_steps(self, steps: int) -> None:
@@ -305,7 +307,7 @@ class FitTrainer(Trainer):
         stopping = self.early_stopping.to_json() if self.early_stopping else None
         options = {**self._options, "steps": self.steps, "schedule": rule,
                    "early_stopping": stopping}  # fmt: skip
-        return {"fit": options, "data_sha256": self._sha256}
+        return {"fit": options, "data_sha256": self._sha256, "parts_sha256": self._parts}
 
     @classmethod
     def go_on(
@@ -345,7 +347,11 @@ class FitTrainer(Trainer):
         if self._sha256 != training["data_sha256"]:
             expected = f"the data of the run, SHA-256 {training['data_sha256'][:16]}..."
             got = f"others, {self._sha256[:16]}..."
-            raise ValueError(message("resume", "x", expected, got))
+            names = ["x", "targets", "weights"]
+            names += names if "validation_split" in training["fit"] else ["validation"] * 3
+            parts = zip(names, training.get("parts_sha256", []), self._parts, strict=False)
+            name = next((name for name, then, now in parts if then != now), "x")
+            raise ValueError(message("resume", name, expected, got))
         measured = {*training.get("metrics", {}), *(() if training["measured"] else self.monitors)}
         if missing := [name for name in self._metric_names() if name not in measured]:
             got = f"{str(path)!r}, which lacks the measurements of {', '.join(missing)}"
@@ -444,15 +450,17 @@ def _size(data: Data, held_out: Data | None) -> str:
     return f"{count} of {length} step{'s' * (steps[-1] > 1)}{rest}"
 
 
-def _fingerprint(*parts: Data | None) -> str:
-    sha256 = hashlib.sha256()
+def _fingerprint(*parts: Data | None) -> tuple[str, list[str]]:
+    """Return the SHA-256 of data, and those of their beginnings up to x, targets and weights."""
+    sha256, beginnings = hashlib.sha256(), list[str]()
     for data in parts:
-        arrays = [] if data is None else [*data.x, *(data.targets or []), *(data.weights or [])]
-        for array in arrays:
-            sha256.update(f"{array.dtype}{array.shape}".encode())
-            sha256.update(np.ascontiguousarray(array).data)
+        for arrays in () if data is None else (data.x, data.targets, data.weights):
+            for array in arrays or []:
+                sha256.update(f"{array.dtype}{array.shape}".encode())
+                sha256.update(np.ascontiguousarray(array).data)
+            beginnings.append(sha256.hexdigest())
         sha256.update(b"|")
-    return sha256.hexdigest()
+    return sha256.hexdigest(), beginnings
 
 
 def run(
@@ -495,6 +503,10 @@ def fit(
         early_stopping = rules[0] if rules else early_stopping
     savers = [c for c in check_callbacks(others, "fit") if isinstance(c, ModelCheckpoint)]
     shown_by(verbose, "fit")
+    if checkpoint_every is not None and out is None:
+        integer(checkpoint_every, "fit", "checkpoint_every", 1)
+        expected = "None without out, the folder of checkpoints"
+        raise ValueError(message("fit", "checkpoint_every", expected, str(checkpoint_every)))
     trainer = FitTrainer(
         model, x, targets, early_stopping=early_stopping, savers=savers, **options
     )  # fmt: skip

@@ -24,7 +24,7 @@ _COLUMNS = Kind("an object of arrays of numbers", lambda v: isinstance(v, dict) 
 PLACE = {
     "step": COUNT, "seconds": TIME, "skips": COUNT, "measured": [(NUMBER, optional(NUMBER))],
     "data_sha256": HASH, "eval_every": Missing(optional(SIZE)), "metrics": Missing(_COLUMNS),
-    "run": Missing(FORM),
+    "run": Missing(FORM), "parts_sha256": Missing([HASH]),
 }  # fmt: skip
 """The form of the progress that every trainer saves."""
 

@@ -4,6 +4,7 @@ The bits of a run depend only on its options, its data and the number of the ste
 resumed therefore continues as if it had never stopped.
 """
 
+import errno
 import json
 import math
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments.names import suggestion
 from ..arguments.values import integer, message
 from ..nn.network import Network
 from ..runtime.files import Growing, check, path_of
@@ -134,6 +136,15 @@ class Trainer:
         self._skips = 0
         self._best: dict[str, Any] = {}  # parameters of the best measurement
         self._last: dict[str, Any] = {}  # those of the last step, while the model has the best ones
+
+    def __repr__(self) -> str:
+        """Return the place of the run, by the public name of its class."""
+        return f"Run(step={self.step} of {self.steps}, epoch={self.epoch} of {self.epochs})"
+
+    def __getattr__(self, name: str) -> Any:
+        known = [own for own in dir(self) if not own.startswith("_")]
+        end = "" if name.startswith("_") else suggestion(name, known)
+        raise AttributeError(f"'Run' object has no attribute {name!r}{end}", name=name)
 
     def set_steps(self, steps: int) -> None:
         """Change the length of the run.
@@ -326,6 +337,9 @@ class Trainer:
         """
         where = self._where = where or f"{type(self).__name__}.fit"
         place = None if out is None else path_of(out, where, "out")
+        if place is not None and place.exists() and not place.is_dir():
+            text = message(where, "out", "a folder", f"the file {str(place)!r}")
+            raise NotADirectoryError(errno.ENOTDIR, text)
         for name, given in (("until", until), ("eval_every", eval_every),
                             ("checkpoint_every", checkpoint_every)):  # fmt: skip
             if given is not None:
