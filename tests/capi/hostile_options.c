@@ -83,6 +83,11 @@ static void check_options(void) {
       BAD_LAYER(reset_before, codes[k], BPTT_ERR_ARGUMENT);
       BAD_LAYER(variational, codes[k], BPTT_ERR_ARGUMENT);
       BAD_LAYER(learn_initial_state, codes[k], BPTT_ERR_ARGUMENT);
+      {
+        bptt_error error;
+        OK(bptt_last_error(&error, sizeof error));
+        REQUIRE(strtol(error.got, NULL, 10) == codes[k]);
+      }
       BAD_LAYER(reserved32, codes[k], BPTT_ERR_ARGUMENT);
       BAD_MODEL(batch_first, codes[k], BPTT_ERR_ARGUMENT);
     }

@@ -45,7 +45,8 @@ std::string name_of(const OptionRow& row, bool whole, Wording wording) {
 }
 
 std::string text_of(const OptionRow& row, const OptionValue& value, Wording wording) {
-  if (row.kind == OptionKind::flag) return flag_text(row, value.integer != 0, wording);
+  const bool on_or_off = value.integer == 0 || value.integer == 1;
+  if (row.kind == OptionKind::flag && on_or_off) return flag_text(row, value.integer != 0, wording);
   if (row.kind == OptionKind::seed) return std::to_string(static_cast<uint64_t>(value.integer));
   if (value.real) return std::isnan(value.number) ? none_text(wording) : text(value.number);
   for (const OptionWord& word : row.words) {
