@@ -132,6 +132,10 @@ def test_bad_weights_are_refused(name):
             layer.backward(tape, y, **{name: value})
         with pytest.raises(ValueError, match=f"Model: argument '{name}': expected a finite number"):
             model_of(**{name: value})
+    for bad in (lambda: layer.backward(tape, y, **{name: 1e39}), lambda: model_of(**{name: 1e39})):
+        with pytest.raises(ValueError, match=f"'{name}': expected a number >= 0 that is finite in"):
+            bad()
+    assert model_of(**{name: 1e39}, dtype="float64").config[name] == 1e39
     for nothing in ("much", "", None, False, [], np.zeros(2)):
         with pytest.raises(TypeError, match=f"LSTM.backward: argument '{name}'"):
             layer.backward(tape, y, **{name: nothing})

@@ -422,7 +422,8 @@ typedef struct bptt_model_options {
    * finite in the dtype. Unlike weight decay, their gradient is clipped and enters the moments */
   double weight_l1, weight_l2;
 
-  /* Regularisers of the activity, see bptt_backward: 0: off. The value is not part of loss */
+  /* Regularisers of the activity, see bptt_backward: 0: off; finite in the dtype. The value is not
+   * part of loss */
   double activity_l1, activity_l2;
 } bptt_model_options;
 BPTT_API bptt_status bptt_model_options_init(bptt_model_options* options, size_t struct_size);
@@ -552,9 +553,9 @@ typedef struct bptt_backward {
   /* where the norms of dL/dh_t and more go, or NULL: bptt_diagnostics.h */
   const struct bptt_flow* flow;
 
-  /* 0: off. Weights of the regularisers activity_l1 mean |h| + activity_l2 mean h^2 (Song et al.
-   * 2016; Yang et al. 2019): the means are over the elements of h of all layers and directions at
-   * all steps within the sequences. Their gradient is part of dL/dh_t */
+  /* 0: off; finite in the dtype. Weights of the regularisers activity_l1 mean |h| + activity_l2
+   * mean h^2 (Song et al. 2016; Yang et al. 2019): the means are over the elements of h of all
+   * layers and directions at all steps within the sequences. Their gradient is part of dL/dh_t */
   double activity_l1, activity_l2;
   /* receives their value */
   double* activity_penalty;

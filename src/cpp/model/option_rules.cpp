@@ -230,7 +230,7 @@ std::optional<OptionProblem> problem_of(const OptionStructs& options, Dtype dtyp
 std::optional<OptionProblem> problem_of_call(const bptt_layer_options& layer,
                                              const bptt_model_options& call) {
   const OptionStructs options{&layer, nullptr, &call};
-  Checks checks(options, Dtype::float64);
+  Checks checks(options, layer.dtype == BPTT_FLOAT64 ? Dtype::float64 : Dtype::float32);
   for (const OptionRow& row : option_rows()) {
     if (row.per_call && checks.row(row)) return checks.problem;
   }
