@@ -23,8 +23,10 @@ NAMED = "without a name, got"
 CALLS: list[tuple[Callable[[], object], str]] = [
     # the names of users, not those of the code
     (lambda: NET.save(), "Model.save: missing 1 required positional argument: 'path'"),
-    (lambda: BN.fit(X, Y), "fit: argument 'model': expected a Model, got an object of the class ndarray"),
-    (lambda: BN.predict(X), "predict: argument 'model': expected a Model, got an object of the class ndarray"),
+    (lambda: BN.fit(X, Y),
+     "fit: argument 'model': expected a Model, got an object of the class ndarray"),
+    (lambda: BN.predict(X),
+     "predict: argument 'model': expected a Model, got an object of the class ndarray"),
     (lambda: TAPE.h, "'bptt_native.Tape' object has no attribute 'h'"),
     (lambda: BN.callbacks.Logger, "module 'bptt_native.callbacks' has no attribute 'Logger'"),
     (lambda: BN.diagnostics.gradient_flow(X, NET),
@@ -33,7 +35,8 @@ CALLS: list[tuple[Callable[[], object], str]] = [
      "gradient_flow: argument 'net': expected a layer or Model, got None"),
     (lambda: BN.diagnostics.connectivity(X, NET),
      "connectivity: argument 'net': expected a layer or Model, got a float32 array"),
-    (lambda: BN.Adam(NET.parameters()), "Adam: argument 'owner': expected the layer or model itself"),
+    (lambda: BN.Adam(NET.parameters()),
+     "Adam: argument 'owner': expected the layer or model, not its"),
     (lambda: BN.Model(**SIZES, optimizer=BN.AdamW), "got the class AdamW (its name is 'adamw')"),
     (lambda: BN.Model(**SIZES, optimizer=BN.AdamW(LAYER)), "got an AdamW (its name is 'adamw')"),
     # arguments without a name
@@ -41,7 +44,7 @@ CALLS: list[tuple[Callable[[], object], str]] = [
      f"Model: expected only cell {NAMED} 4 arguments without one; name the others: input_size=..., "
      "vocab_size=..., embedding_size=..., hidden_size=..., num_layers=..., output_size=..., ..."),
     (lambda: NET.predict(X, "labels"),
-     f"Model.predict: expected only x {NAMED} 2 arguments without one; name the others: kind=..., "),
+     f"Model.predict: expected only x {NAMED} 2 arguments without one; name the others: kind=.."),
     (lambda: NET.evaluate(X, Y, "f1"),
      f"Model.evaluate: expected only x and targets {NAMED} 3 arguments without one; name the "
      "others: weights=..., metrics=..., "),
@@ -80,7 +83,8 @@ CALLS: list[tuple[Callable[[], object], str]] = [
     (lambda: NET(RAGGED), "(fit, evaluate and predict take such a list; here pass a padded array"),
     (lambda: NET.train_step(RAGGED, Y[:2]), "got a list of sequences of different lengths"),
     (lambda: BN.diagnostics.gradient_flow(NET, RAGGED), "sequences of different lengths"),
-    (lambda: BN.Model(**{**SIZES, "hidden_size": 10**9}), "got a need of at least 30517578125000 MiB"),
+    (lambda: BN.Model(**{**SIZES, "hidden_size": 10**9}),
+     "got a need of at least 30517578125000 MiB"),
 ]  # fmt: skip
 
 

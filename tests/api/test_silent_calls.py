@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_config_is_read_only(net: Any) -> None:
         config.clear,
     ]
     for change in changes:
-        with pytest.raises(TypeError, match="^config is read-only: model.with_options"):
+        with pytest.raises(TypeError, match=r"^config is read-only: model\.with_options"):
             change()
     assert config == plain == net.config
     for copied in (
@@ -88,9 +89,8 @@ def test_config_is_read_only(net: Any) -> None:
     ],
 )  # fmt: skip
 def test_options_of_other_optimisers(optimizer: Any, given: dict[str, Any], text: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^Model: {re.escape(text)}$"):
         bn.Model(**SIZES, optimizer=optimizer, **given)
-    assert str(caught.value) == f"Model: {text}"
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam", "adamw", "rmsprop", "lion"])

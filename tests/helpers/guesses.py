@@ -316,8 +316,8 @@ PyTorch: bn.save(model, "net")
 PyTorch: bn.Adam(gru, lr=0.01)
     = it.lr == 0.01 and it.steps == 0
 PyTorch: bn.Adam(gru.parameters(), lr=0.01)
-    TypeError: Adam: argument 'owner': expected the layer or model itself, whose parameters it
-    is to change, got a generator
+    TypeError: Adam: argument 'owner': expected the layer or model, not its parameters, got
+    a generator
 PyTorch: bn.Adam(gru, lr=0.01).step()
     TypeError: Adam.step: argument 'grads': expected Gradients of a backward pass, got
     nothing

@@ -149,8 +149,8 @@ FOREIGN = {
     "path": "filename file filepath fname file_name f",
     "threads": "n_jobs num_threads n_threads workers num_workers jobs",
     "jobs": "n_jobs num_workers workers threads",
-    "steps": "T_max total_steps num_iter num_it num_training n_steps iterations iters num_steps max_steps max_iter "
-    "epochs",
+    "steps": "T_max total_steps num_iter num_it num_training n_steps iterations iters num_steps "
+    "max_steps max_iter epochs",
     "time": "seq_len seq_length bptt window block_size sequence_length steps",
     "hidden": "hidden_size units n_units num_units n_hidden hidden_dim rnn_size nhid",
     "layers": "num_layers n_layers nlayers depth",

@@ -19,7 +19,7 @@ def add_sample(commands: Any) -> None:
     command.add_argument("model", metavar="MODEL", help="model file of `train`, or its folder")
     command.add_argument(
         "--prime", metavar="TEXT",
-        help="text to begin with (a line end, or a space or another character that the model knows)",
+        help="text to begin with (a line end, or else a character of the model)",
     )  # fmt: skip
     command.add_argument(
         "--length", type=int, metavar="N", default=500,
@@ -44,7 +44,9 @@ def run_sample(args: argparse.Namespace) -> int:
     """Print the text that a model generates."""
     model, vocabulary, _ = load_text_model(model_file_of(args.model))
     known = vocabulary.characters
-    prime = next(c for c in ("\n", " ", known[0]) if c in known) if args.prime is None else args.prime
+    prime = (
+        next(c for c in ("\n", " ", known[0]) if c in known) if args.prime is None else args.prime
+    )
     characters = sample(
         model, vocabulary, prime, args.length, args.temperature, args.seed, args.weights
     )

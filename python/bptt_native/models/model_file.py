@@ -57,12 +57,12 @@ def load(path: str | os.PathLike[str]) -> Model:
     >>> twin.config == model.config
     True
     """
-    from ..training.run_files import model_file_of
+    from ..training.run_files import MODEL_FILE, model_file_of
 
-    if isinstance(path, str | os.PathLike) and model_file_of(os.fsdecode(path)).is_file():
-        path = model_file_of(os.fsdecode(path))
     model = Model.__new__(Model)
     name = file_name(path, "load")
+    place = model_file_of(os.fsdecode(name))
+    name = os.fsencode(place) if place.name == MODEL_FILE and place.is_file() else name
     model._build(_core.Model.load(name))
     if model._config["targets"] == "last_row":
         warn(

@@ -37,8 +37,7 @@ class Optimizer(Guided, Shown):
     def _build(self, owner: Parameterised, config: dict[str, Any]) -> None:
         where = type(self).__name__
         if not isinstance(owner, Parameterised):
-            expected = "the layer or model itself, whose parameters it is to change"
-            refuse_type(owner, where, "owner", expected)
+            refuse_type(owner, where, "owner", "the layer or model, not its parameters")
         options = optimizer_options(where, {"optimizer": self._algorithm, **config})
         self._native = _core.Optimizer(where, options, owner._params)
         self._owner = owner

@@ -64,7 +64,7 @@ def parameter_parts(owner: Owner) -> tuple[Table, str]:
     return Table(header, [row[:columns] for row in rows]), total
 
 
-class Parameter(Guided, Shown, NDArrayOperatorsMixin):
+class Parameter(Guided, Shown, NDArrayOperatorsMixin):  # type: ignore[metaclass]
     """A parameter tensor of a layer or model.
 
     It can be used like an array in NumPy's functions and in arithmetic. Reading copies the current
@@ -152,16 +152,16 @@ class Parameter(Guided, Shown, NDArrayOperatorsMixin):
         on = flag(value, self._where, "nonnegative")
         self._owner._params.set_nonnegative(self.name, on)
 
+    def _copy(self) -> Array:
+        start, stop, shape = self._owner._layout[self.name]
+        return self._owner._params.get()[start:stop].reshape(shape).copy()
+
     @property
     def value(self) -> Array:
         """A read-only copy of the current values. Assign an array to set them."""
         values = self._copy()
         values.flags.writeable = False  # an element of a copy that is set would change nothing
         return values
-
-    def _copy(self) -> Array:
-        start, stop, shape = self._owner._layout[self.name]
-        return self._owner._params.get()[start:stop].reshape(shape).copy()
 
     @value.setter
     def value(self, values: npt.ArrayLike) -> None:

@@ -415,9 +415,10 @@ class Parameterised(Guided, Shown):
         True
         """
         where = f"{type(self).__name__}.set_nonnegative"
-        if names and isinstance(names[-1], bool):
-            expected = f"names of parameters (on={names[-1]} is an argument by name)"
-            refuse_type(names[-1], where, "names", expected)
+        last: object = names[-1] if names else None
+        if isinstance(last, bool):
+            expected = f"names of parameters (on={last} is an argument by name)"
+            refuse_type(last, where, "names", expected)
         self._check_names("set_nonnegative", "names", names)
         nonnegative = flag(on, where, "on")
         for name in names:

@@ -209,7 +209,9 @@ def model_options(where: str, given: Arguments) -> dict[str, Any]:
         own = getattr(value if isinstance(value, type) else type(value), "__name__", "").lower()
         if not isinstance(value, str) and own in choices:
             expected = "one of " + ", ".join(map(repr, choices))
-            raise TypeError(message(where, name, expected, f"{describe(value)} (its name is {own!r})"))
+            raise TypeError(
+                message(where, name, expected, f"{describe(value)} (its name is {own!r})")
+            )
         choice(value, choices, where, name)
     return layer_options(where, with_own_defaults(dict(given)))
 

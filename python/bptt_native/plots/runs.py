@@ -88,7 +88,9 @@ def _rows_of(columns: Mapping[str, Any]) -> list[HistoryRow]:
     others = [name for name in columns if name not in COLUMNS]
     rows = []
     for values in zip(*columns.values(), strict=True):
-        cells = dict(zip(columns, (None if v != v else v.item() for v in values), strict=True))
+        cells: dict[str, Any] = dict(
+            zip(columns, (None if v != v else v.item() for v in values), strict=True)
+        )
         metrics = {name.removeprefix("valid_"): cells.pop(name) for name in others}
         measured = {name: value for name, value in metrics.items() if value is not None}
         cells["loss"] = values[list(columns).index("loss")]

@@ -7,8 +7,8 @@
 #include <type_traits>
 
 #include "base/text.h"
-#include "model/option_text.h"
 #include "model/optimizer.h"
+#include "model/option_text.h"
 
 namespace bptt {
 namespace {
@@ -177,8 +177,8 @@ class Checks {
   // Returns whether a value is the default of the optimiser's algorithm, which its options report.
   bool is_own(const OptionRow& row, const OptionValue& given) const {
     const bptt_optimizer_options& optimizer = *options_.optimizer;
-    const auto own = options_of(bptt_algorithm(optimizer.algorithm),
-                                bptt_rmsprop_form(optimizer.rmsprop_form));
+    const auto own =
+        options_of(bptt_algorithm(optimizer.algorithm), bptt_rmsprop_form(optimizer.rmsprop_form));
     return same(given, read_option(row, &own));
   }
   bool is(const OptionRow& choice, uint32_t values) const {

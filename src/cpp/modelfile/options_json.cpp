@@ -4,8 +4,8 @@
 #include <limits>
 #include <string_view>
 
-#include "model/option_rules.h"
 #include "model/optimizer.h"
+#include "model/option_rules.h"
 #include "modelfile/file.h"
 #include "modelfile/json.h"
 
@@ -118,8 +118,8 @@ void check(const ModelOptions& options, bool final_states) {
 
 // Sets the options of other algorithms, which earlier versions wrote and ignored, to the defaults.
 void drop_ignored(bptt_optimizer_options& options) {
-  const auto own = options_of(bptt_algorithm(options.algorithm),
-                              bptt_rmsprop_form(options.rmsprop_form));
+  const auto own =
+      options_of(bptt_algorithm(options.algorithm), bptt_rmsprop_form(options.rmsprop_form));
   for (const OptionRow& row : option_rows()) {
     if (row.once_ignored && !(bits(options.algorithm) & row.owners))
       write_option(row, &options, read_option(row, &own));
