@@ -108,3 +108,12 @@ def test_public_names() -> None:
     assert not [name for name in dir(bn.plots) if name.isupper()]
     assert bn.plots.BLUE.startswith("#")
     assert "Array" not in dir(bn.diagnostics)
+
+
+def test_a_history_can_be_drawn() -> None:
+    model = NET.with_options(seed=2)
+    result = model.fit(X, Y, epochs=3, validation=(X, Y), metrics=["f1"])
+    pytest.importorskip("matplotlib")
+    lines = [bn.plots.plot_learning(run).lines for run in (result.rows, result.history)]
+    for by_rows, by_columns in zip(*lines, strict=True):
+        np.testing.assert_array_equal(by_rows.get_xydata(), by_columns.get_xydata())

@@ -57,7 +57,19 @@ def test_train_sample_info(run, tmp_path):
     assert "rnn.weight_hh_l0" in out
     assert "[32, 8]" in out
     assert "step 12 of 12" in out
-    assert "clip_norm=0.3" in out
+    assert re.search(r"^  --clip-norm +0\.3$", out, re.MULTILINE)
+    assert "--momentum" not in out  # it has its default
+
+
+@pytest.mark.parametrize(("text", "begin"), [("ab " * 200, " "), ("ab" * 200, "a")])
+def test_a_sample_begins_with_a_character_of_the_model(run, tmp_path, text, begin):
+    (tmp_path / "text.txt").write_text(text)
+    sizes = ("--hidden", 4, "--seq-len", 10, "--batch", 2)
+    code, out, err = run("train", "text.txt", *sizes, "--steps", 1)
+    assert (code, out.startswith("1 step, ")) == (0, True), err
+    code, out, err = run("sample", "runs/text", "--length", 9)
+    assert (code, err, len(out)) == (0, "", 11)
+    assert out.startswith(begin)
 
 
 def test_info_of_the_library(run):

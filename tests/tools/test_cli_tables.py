@@ -229,7 +229,7 @@ def test_bad_runs(run):
         csv.writer(file).writerows(rows)
     assert refused(run("train", *FORECAST, "--resume"), "expected the data of the run")
     assert refused(run("sample", "runs/wave"), "a character language model")
-    assert refused(run("predict", "runs/wave", "--csv", "signs.csv"), "expected one of")
+    assert refused(run("predict", "runs/wave", "--csv", "signs.csv"), "without 'v'")
     bn.Model("rnn", input_size=1, hidden_size=1, output_size=1).save("m")
     assert refused(run("predict", "m", "--csv", "wave.csv"), "forecaster or classifier")
 

@@ -313,6 +313,7 @@ def apply_classify(model: Model, task: dict[str, Any], table: Table) -> tuple[li
         The name of each sequence, its likeliest class and the probability of this class.
     """
     options = ClassifyOptions(**task["options"])
+    table.need([options.sequence, *task["features"]])
     unlabelled = Labelled.read(table, options.sequence, options.sequence, task["features"])
     scaling, classes = Scaling(**task["scaling"]), task["classes"]
     x = [scaling(values, options.dtype) for values in unlabelled.sequences]

@@ -323,6 +323,7 @@ def apply_forecast(model: Model, task: dict[str, Any], table: Table) -> tuple[li
         The number of each row that is forecast, counted from 1, and the forecast.
     """
     options = ForecastOptions(**task["options"])
+    table.need(features_of(options))
     features = table.numbers(features_of(options), "features")
     said: Any = outputs(model, Scaling(**task["scaling"])(features, options.dtype))
     forecasts = Scaling(**task["target_scaling"]).back(said)[:, 0].tolist()

@@ -86,6 +86,22 @@ class Table:
         """The name of the file without its folders, and its SHA-256."""
         return Path(self.path).name, self.sha256
 
+    def need(self, names: Sequence[str]) -> None:
+        """Refuse a table to which a model cannot be applied, because a column is missing.
+
+        Raises
+        ------
+        ValueError
+            One of the names is none of a column.
+        """
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            expected = (
+                f"a table with the columns {', '.join(map(repr, names))}, which the model reads"
+            )
+            got = f"{self.path!r} without {missing[0]!r}"
+            raise ValueError(message("predict", "csv", expected, got))
+
     def texts(self, name: str, argument: str) -> list[str]:
         """Return a column as texts.
 
@@ -222,6 +238,8 @@ class Content(NamedTuple):
         if self.train != before["train"]:
             expected = f"the data of the run, SHA-256 {before['train'][:16]}..."
             got = f"another training part in {path!r}, {self.train[:16]}..."
+            if self.unit == "rows":
+                got += "; rows may be added only if the run began with --test-from"
             raise ValueError(message("resume", "csv", expected, got))
         known = before["tested"]
         if self.tested < known or self.test(known) != before["test"]:

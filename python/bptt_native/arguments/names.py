@@ -159,6 +159,8 @@ FOREIGN = {
     "test_fraction": "test_size test_split",
     "horizon": "ahead forecast_horizon lead steps_ahead",
     "length": "n max_new_tokens num_chars max_length n_chars characters count",
+    "batch": "batch_size batchsize minibatch_size bs",
+    "prime": "prompt start_string prefix seed_text context",
     "prompt": "prime start prime_str seed_text context prefix start_string",
     "temperature": "temp t",
     "top_k": "topk k",

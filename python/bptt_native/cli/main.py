@@ -13,14 +13,19 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, NoReturn
 
 import numpy as np
 
 from .._core import __version__
 from ..apps import demo
+from ..apps.run_options import RunOptions
 from ..apps.sampling import text_of
+from ..apps.saved_tasks import OPTIONS as OPTIONS_OF
 from ..apps.saved_tasks import task_of
+from ..apps.text import TextOptions
+from ..arguments.display import number_text, plain
 from ..models.model_file import load
 from ..runtime.settings import available_isas, get_num_threads, isa, set_num_threads
 from ..runtime.standard_error import discard
@@ -33,6 +38,7 @@ from .report import add_report
 from .sample import add_sample
 from .streams import standard_streams, warnings_as_lines
 from .train import INTERRUPTED, add_predict, add_train
+from .words import flag_of
 
 BAD_INPUT, DIVERGED, BROKEN_PIPE = 2, 3, 141
 REFUSED = (ImportError, LookupError, MemoryError, OSError, OverflowError, TypeError, ValueError)
@@ -114,21 +120,41 @@ def run_info(args: argparse.Namespace) -> int:
     model = load(str(path))
     about: list[str] = []  # complete before anything is printed
     if "task" in model.metadata:
-        for name, value in task_of(model, path).items():
-            text = ", ".join(f"{k}={v}" for k, v in value.items()) if name == "options" else value
-            about.append(f"{name}: {text}")
+        task = task_of(model, path)
+        for name, value in task.items():
+            if name == "options":
+                about += _options(value, OPTIONS_OF[task["task"]])
+            elif isinstance(value, dict):
+                about.append(f"{name}: " + ", ".join(f"{k} {_short(v)}" for k, v in value.items()))
+            else:
+                about.append(f"{name}: {_short(value)}")
     elif "vocabulary" in model.metadata:
         vocabulary, training = text_of(model, path)
         steps, seconds = training["options"]["steps"], training["seconds"]
         about.append(f"vocabulary: {len(vocabulary)} characters")
         about.append(f"training: step {training['step']} of {steps}, {seconds:.1f} s")
-        about.append("options: " + ", ".join(f"{k}={v}" for k, v in training["options"].items()))
+        about += _options(training["options"], TextOptions)
     print(model)
     for name, value in model.state_dict().items():
         print(f"  {name:24} {list(value.shape)}")
     if about:
         print("\n".join(about))
     return 0
+
+
+def _short(value: object) -> str:
+    """Return a value of a task as a short text."""
+    if isinstance(value, list):
+        return ", ".join(map(_short, value))
+    return plain(number_text(value, 6), 20)
+
+
+def _options(given: dict[str, Any], kind: type[RunOptions]) -> list[str]:
+    """Return the lines of a table of the options of a run that are not their defaults."""
+    defaults = {field.name: field.default for field in fields(kind)}
+    found = {flag_of(n): v for n, v in given.items() if n not in defaults or v != defaults[n]}
+    width = max(map(len, found), default=0)
+    return ["options:", *(f"  {name:{width}}  {value}" for name, value in found.items())]
 
 
 def run_demo(args: argparse.Namespace) -> int:

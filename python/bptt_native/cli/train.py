@@ -286,6 +286,10 @@ def _loop(trainer: Trainer, args: argparse.Namespace, out: Path, text: bool) -> 
     return over
 
 
+def _steps(trainer: Trainer) -> str:
+    return f"{trainer.step} step{'' if trainer.step == 1 else 's'}"
+
+
 def _train_text(args: argparse.Namespace, given: dict[str, Any], out: Path) -> int:
     epochs = given.pop("epochs", None)
     if args.resume:
@@ -307,7 +311,7 @@ def _train_text(args: argparse.Namespace, given: dict[str, Any], out: Path) -> i
         return INTERRUPTED
     bpc = next((row.bpc for row in reversed(trainer.history) if row.bpc is not None), None)
     held_out = "" if bpc is None else f"{bpc:.4f} bits per character on the held-out text, "
-    print(f"{trainer.step} steps, {held_out}{trainer.seconds:.1f} s")
+    print(f"{_steps(trainer)}, {held_out}{trainer.seconds:.1f} s")
     print(f"{out / MODEL_FILE}\n{out / HISTORY_FILE}")
     return 0
 
@@ -355,7 +359,7 @@ def _train_table(args: argparse.Namespace, name: str, given: dict[str, Any], out
         numbers = any(metrics.loss < math.inf for metrics in trainer.measured)
         never = "" if numbers else ": all losses of the held-out share were NaN"
         early = f" (early stopping{never}; {trainer.steps} at most)"
-    print(f"{trainer.step} steps{early}, {trainer.seconds:.1f} s")
+    print(f"{_steps(trainer)}{early}, {trainer.seconds:.1f} s")
     print("\n".join(task.report(trainer.model, out)))
     print(f"{out / MODEL_FILE}\n{out / HISTORY_FILE}")
     return 0

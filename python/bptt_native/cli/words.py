@@ -72,6 +72,7 @@ def in_words(text: str, args: argparse.Namespace) -> str:
         The text with the flag that was typed, or as it is if no argument of the command line
         belongs to it.
     """
+    text = re.sub(r"\bgot (-?\d+)\.0$", r"got \1", text)
     found = _ARGUMENT.fullmatch(text)
     if found is None:
         return text
@@ -219,6 +220,8 @@ def of_unknown(words: Sequence[str], parser: argparse.ArgumentParser) -> str:
     for word in words:
         if word.startswith("-"):
             typed = word.partition("=")[0]
+            if typed in ("-o", "--out", "--output") and "--out" not in flags_of(parser):
+                return f"unknown argument {typed!r}; the results go to the standard output"
             return f"unknown argument {typed!r}{suggestion(typed, flags_of(parser))}"
     return f"expected no more arguments, got {words[0]!r}"
 

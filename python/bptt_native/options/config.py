@@ -26,14 +26,17 @@ class Config(dict[str, Any]):
 
     __slots__ = ()
 
-    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
-        raise TypeError(
-            "config is read-only: model.with_options(...) makes a new model with other options, "
-            "dict(config) is a dictionary that can be changed"
-        )
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
+
+
+def _refuse(self: Config, *args: object, **kwargs: object) -> NoReturn:
+    raise TypeError(
+        "config is read-only: model.with_options(...) makes a new model with other options, "
+        "dict(config) is a dictionary that can be changed"
+    )
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault",
+              "update"):  # fmt: skip
+    setattr(Config, _name, _refuse)
