@@ -481,7 +481,7 @@ def test_resuming_refuses(tmp_path):
     assert result.steps["lr"].tolist() == [5e-3] * 3
     with pytest.raises(ValueError, match="argument 'targets': expected the data of the run"):
         resume(tmp_path / "a", x, y[::-1].copy(), schedule=Cosine(3))
-    with pytest.raises(ValueError, match="resume: argument 'steps': expected a run longer than the 3"):
+    with pytest.raises(ValueError, match="resume: argument 'steps': expected a run longer than"):
         resume(tmp_path / "a", x, y, steps=2, schedule=Cosine(3))
     classifier().save(tmp_path / "other")
     with pytest.raises(ValueError, match="argument 'path': expected a checkpoint of fit"):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -57,16 +58,39 @@ def test_whatever_ends_a_run_the_best_is_restored(way):
     assert (result.ended, result.restored) == ("stopped", best + 1)
 
 
+@pytest.mark.parametrize(
+    "reader",
+    [
+        {"early_stopping": EarlyStopping(2, monitor="r2")},
+        {"schedule": bn.schedules.Plateau(patience=1, monitor="r2")},
+        {"callbacks": bn.callbacks.ModelCheckpoint("never.safetensors", monitor="r2")},
+        {
+            "early_stopping": EarlyStopping(2, monitor="r2"),
+            "schedule": bn.schedules.Warmup(1, bn.schedules.Plateau(monitor="r2")),
+        },
+    ],
+)
+def test_measurements_that_are_all_nan_are_reported_once(reader):
+    x = sequences(4, I=1)[0]
+    model, held_out = regressor(targets="last"), (x[:1], np.ones(1, "f4"))  # r2 needs two
+    with pytest.warns(RuntimeWarning, match="^fit: all measurements of 'r2' are NaN") as found:
+        result = model.fit(x, np.ones(4, "f4"), epochs=4, validation=held_out, **reader)
+    assert len(found) == 1
+    assert np.isnan(result.history["valid_r2"]).all()
+
+
 def test_a_validation_that_is_no_number(monkeypatch):
     """NaN is never the best: the best number is restored, or, without one, nothing."""
     x, y = sequences(30)
     for values, best in (([2.0, 1.0, np.nan, np.nan, np.nan], 2), ([np.nan] * 3, None)):
         kept, model, given = {}, classifier(lr=5e-2), iter(values)
         monkeypatch.setattr(fit_module, "measure", lambda *_, g=given, **__: Metrics(next(g), None))
-        result = fit(
-            model, x, y, epochs=20, validation=(x, y), early_stopping=EarlyStopping(3),
-            callbacks=[lambda row, k=kept, m=model: k.update({row.step: bits(m)})],
-        )  # fmt: skip
+        warns = pytest.warns(RuntimeWarning, match="'loss' are NaN")
+        with warns if best is None else nullcontext():
+            result = fit(
+                model, x, y, epochs=20, validation=(x, y), early_stopping=EarlyStopping(3),
+                callbacks=[lambda row, k=kept, m=model: k.update({row.step: bits(m)})],
+            )  # fmt: skip
         assert (result.ended, result.restored) == ("early stopping", best)
         assert len(result.rows) == len(values)
         assert bits(model) == kept[best or len(values)]

@@ -399,6 +399,12 @@ class Model(Network):
         OSError
             If a file cannot be written.
 
+        Warns
+        -----
+        RuntimeWarning
+            If all measurements are NaN of which early stopping, the schedule or a `ModelCheckpoint`
+            looks for the best.
+
         Examples
         --------
         >>> rng = np.random.default_rng(0)

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments.caller import warn
 from ..arguments.names import suggestion
 from ..arguments.values import integer, message
 from ..nn.network import Network
 from ..runtime.files import Growing, check, path_of
 from .batches import Source
-from .callbacks import Callback, Callbacks, Function, check_callbacks
+from .callbacks import Callback, Callbacks, Function, ModelCheckpoint, check_callbacks
 from .evaluation import Metrics
 from .gradient_record import GradientRecord, open_records, read_records
 from .history import EpochSums, HistoryRow, open_history, read_history
@@ -325,6 +326,12 @@ class Trainer:
         bool
             Whether the run is complete.
 
+        Warns
+        -----
+        RuntimeWarning
+            If all measurements are NaN of which early stopping, the schedule or a callback looks
+            for the best.
+
         Raises
         ------
         TrainingDiverged
@@ -385,7 +392,23 @@ class Trainer:
                         f"the gradients of {max_skips} steps in a row, up to step {self.step}, "
                         "were not finite: lower the learning rate or the clip norm"
                     )
+        self._warn_of_nan(callbacks)
         return self.over
+
+    def _warn_of_nan(self, callbacks: Sequence[Callback | Function]) -> None:
+        """Warn of measurements that were all NaN, if something looks for the best of them."""
+        read = {c.monitor for c in callbacks if isinstance(c, ModelCheckpoint)}
+        if self._search is not None:
+            read.add(self._search.monitor)
+        if reads_losses(self.schedule):
+            read.add(monitor_of(self.schedule))
+        for name, values in self._values.items():
+            if name in read and values and all(map(math.isnan, values)):
+                warn(
+                    f"{self._where}: all measurements of {name!r} are NaN, so none of them is the "
+                    "best, which early stopping, Plateau or ModelCheckpoint looks for",
+                    RuntimeWarning,
+                )
 
     def _begin_epoch(self, called: Callbacks) -> bool:
         """Begin the epoch of the next update, and return whether a callback ends the run."""
