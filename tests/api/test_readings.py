@@ -42,7 +42,7 @@ def net(targets: str = "every", size: int = 3, **options: object) -> bn.Model:
         ((Y > 0).tolist(), "(np.asarray(targets).astype(int) are classes 0 and 1)"),
         (Y.astype(float), "(targets.astype(int) are classes)"),
         (Y[..., None], "(targets[..., 0] is without the last axis)"),
-        (Y + 0.5, "got a float64 array of shape [5, 4]"),
+        (Y + 0.5, "of shape [5, 4] (for values, make the Model with loss='mse')"),
         (np.full((T, N, 3), 0.3), "got a float64 array of shape [5, 4, 3]"),
     ],
 )

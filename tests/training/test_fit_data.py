@@ -210,6 +210,55 @@ def test_weights_without_a_finite_sum_are_refused():
             *data, weights=own)  # fmt: skip
 
 
+# ------------------------------------------------------------------------ first mistakes
+
+
+def test_targets_of_another_loss():
+    x, y = sequences(6)
+    values = np.linspace(0, 1, 6, dtype="f4")
+    expected = "'targets': expected classes (integers) [6], got a float32 array of shape [6] "
+    refused(classifier(), f"{expected}(for values, make the Model with loss='mse')", x, values)
+    numbers = regressor(targets="last", input_size=3, output_size=3)
+    text = "(for classes, make the Model with loss='cross_entropy')"
+    refused(numbers, f"'targets': expected float32 [6, 3], got an int64 array of shape [6] {text}",
+            x, y)  # fmt: skip
+    bits_ = classifier(output_size=1, loss="binary_cross_entropy")
+    text = '(targets.astype("float32") are values 0 and 1)'
+    refused(bits_, f"'targets': expected float32 [6, 1], got a bool array of shape [6] {text}",
+            x, y > 1)  # fmt: skip
+    assert bits_.evaluate(x, (y > 1).astype("float32")).loss > 0
+
+
+def test_classes_out_of_range():
+    x, _ = sequences(4)
+    text = "'targets': expected classes 0 ... 0, got 0 ... 1 (output_size is the number of class"
+    refused(classifier(output_size=1), text, x, np.array([0, 1, 1, 0]))
+    y = np.array([0, -1, 3, 2])
+    text = "'targets': expected classes 0 ... 3, got -1 ... 3 (Model(ignore_index=-1) leaves out "
+    refused(classifier(), text, x, y)
+    assert classifier(ignore_index=-1).evaluate(x, y).loss > 0
+    text = "'targets': expected classes 0 ... 3, got -2 ... 3 (np.unique(targets, return_inverse"
+    refused(classifier(), text, x, y - (y == -1))
+
+
+def test_weights_of_classes_by_class():
+    x, y = sequences(6)
+    text = "'weights': expected float32 [6], got a dict (Model(class_weights=[...]) has weights of"
+    refused(classifier(), text, x, y, weights={0: 1.0, 1: 2.0})
+
+
+def test_sequences_that_are_no_list():
+    x, y = sequences(6, equal=False)
+    whole = np.empty(6, object)
+    whole[:] = x
+    for wrong, kind in ((iter(x), "list_iterator"), (map(np.asarray, x), "map"), (whole, "object")):
+        model = classifier()
+        with pytest.raises(TypeError, match=rf"^fit: argument 'x': .* got an? {kind}.*\(list\(x\)"):
+            model.fit(wrong, y)
+        assert model.step_count == 0
+        assert model.evaluate(list(wrong), y) == model.evaluate(x, y)
+
+
 # ------------------------------------------------------------------------ a split for validation
 
 

@@ -62,7 +62,8 @@ def note(value: object, argument: str, reading: Reading) -> str:
     array = _as_array(value)
     if array is None:
         return ""
-    cure = _conversion(array, value, argument, reading.shape) if reading.classes else ""
+    convert = _conversion if reading.classes else _to_values
+    cure = convert(array, value, argument, reading.shape)
     if not cure and array.shape != reading.shape:
         cure = _reading(array.shape, reading)
     return f" ({cure})" if cure else ""
@@ -103,6 +104,19 @@ def _conversion(array: Array, value: object, argument: str, shape: tuple[int, ..
         return f"{name}.astype(int) are classes 0 and 1"
     if kind == "f" and np.isfinite(some).all() and (some == np.rint(some)).all():
         return f"{name}.astype(int) are classes"
+    if kind == "f" and np.isfinite(some).all():
+        return "for values, make the Model with loss='mse'"
+    return ""
+
+
+def _to_values(array: Array, value: object, argument: str, shape: tuple[int, ...]) -> str:
+    """Return the expression that makes values of bools, or the loss of classes, or nothing."""
+    name = argument if isinstance(value, np.ndarray) else f"np.asarray({argument})"
+    single = shape[-1:] == (1,)
+    if array.dtype.kind == "b" and (array.shape == shape or (single and array.shape == shape[:-1])):
+        return f'{name}.astype("float32") are values 0 and 1'
+    if array.dtype.kind in "iu" and array.shape == shape[:-1] and not single:
+        return "for classes, make the Model with loss='cross_entropy'"
     return ""
 
 

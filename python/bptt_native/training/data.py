@@ -1,6 +1,6 @@
 """Sequences and their targets: checks of the data, their weights, and a split of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
@@ -65,6 +65,10 @@ class Form:
         if whole and isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] != 1:
             got = f"{describe(value)} ({name}[..., None] has the axis of the one feature)"
             raise ValueError(message(self.where, name, expected, got))
+        of_objects = isinstance(value, np.ndarray) and value.dtype.kind == "O"
+        if batch and (of_objects or isinstance(value, Iterator)):
+            got = f"{describe(value)} (list({name}) is a list)"
+            raise TypeError(message(self.where, name, expected, got))
         array = convert(value, forms, self.where, name, expected, held=self.held)
         if self.features == 1 and array.ndim == 1:
             array = array[:, None]
@@ -100,7 +104,12 @@ class Form:
             if real.size and (real.min() < 0 or real.max() >= self.outputs):
                 got = f"{real.min()} ... {real.max()}"
                 text = f"classes 0 ... {self.outputs - 1}"
-                if len(np.unique(real)) <= self.outputs:
+                if self.outputs == 1:
+                    got += " (output_size is the number of classes; one output for the classes 0 "
+                    got += "and 1 has Model(loss='binary_cross_entropy'))"
+                elif real.min() == -1 and real.max() < self.outputs:
+                    got += " (Model(ignore_index=-1) leaves out targets of -1)"
+                elif len(np.unique(real)) <= self.outputs:
                     got += f" (np.unique({name}, return_inverse=True)[1] counts them from 0)"
                 raise IndexError(message(self.where, name, text, got))
         return array
@@ -108,6 +117,9 @@ class Form:
     def weight(self, value: object, name: str, *shapes: tuple[int, ...]) -> Array:
         """Check weights of targets, whose axes have the sizes of one of these shapes."""
         expected = f"{self.dtype} {' or '.join(str(list(shape)) for shape in shapes)}"
+        if self.classes and isinstance(value, Mapping):
+            got = f"{describe(value)} (Model(class_weights=[...]) has weights of classes)"
+            raise TypeError(message(self.where, name, expected, got))
         forms = {self.dtype: shapes, "bool": shapes}
         array = convert(value, forms, self.where, name, expected, held=self.held)
         good = np.isfinite(array) & (array >= 0)
