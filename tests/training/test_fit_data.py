@@ -362,3 +362,32 @@ def test_lists_of_sequences_of_one_feature():
 def test_other_shapes_of_one_feature_are_refused(wrong):
     with pytest.raises((TypeError, ValueError), match=r"'x': expected float32 .*\[T, 1\], \[T\]"):
         regressor().predict(wrong)
+
+
+# ------------------------------------------------------------------------ how data were read
+
+
+def test_a_result_tells_how_the_data_were_read():
+    x, y = sequences(20, equal=False)
+    steps = sorted(map(len, x[:15]))
+    result = classifier().fit(x, y, epochs=1, validation_split=0.25)
+    assert result.data == f"15 sequences of {steps[0]} to {steps[-1]} steps; 5 sequences held out"
+    assert result.data in repr(result)
+    x, y = series(200)
+    options = {"batch_size": 4, "window": 10, "steps": 1}
+    result = regressor().fit(x, y, **options, validation_split=0.25)
+    assert result.data == "one sequence of 150 steps in 4 streams; 50 steps held out"
+    assert regressor().fit(x, y, steps=1).data == "one sequence of 200 steps"
+
+
+def test_a_result_names_only_clips_and_skips_that_there_are():
+    x, y = series(50)
+    text = repr(regressor().fit(x, y, steps=1))
+    assert "FitResult: 1 step in 1 epoch" in text
+    assert "clipped" not in text
+    assert "skipped" not in text
+    assert "0% of the updates clipped\n" in repr(regressor(clip_norm=1e9).fit(x, y, steps=1))
+    assert "100% of the updates clipped\n" in repr(regressor(clip_norm=1e-9).fit(x, y, steps=1))
+    x = np.full((50, 1), 1e38, "f4")
+    text = repr(regressor(nonfinite="skip").fit(x, np.full(50, -3e38, "f4"), steps=1))
+    assert "1 update skipped" in text

@@ -275,6 +275,13 @@ def test_of_values_and_bits(loss, names):
     assert found.accuracy == (found["accuracy"] if "accuracy" in names else None)
 
 
+def test_metrics_are_plain_floats_with_names():
+    x, y, _ = ragged()
+    found = tagger().evaluate(x, y, metrics=CLASSES)
+    assert {type(value) for value in dict(found).values()} == {float}
+    assert {*CLASSES, "loss", "keys"} <= set(dir(found))
+
+
 def test_one_target_per_sequence_and_functions():
     x, y = sequences(12)
     model, seen = classifier(), []

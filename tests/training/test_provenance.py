@@ -42,7 +42,7 @@ def test_a_run_of_fit_has_its_machine_and_times_but_no_command_line(tmp_path):
     assert session["processor"]
     assert session["command"] is None
     assert (session["step"], run["data"], run["baselines"]) == (0, [], {})
-    assert run["size"] == "12 sequences of 6 steps; 5 held out"
+    assert run["size"] == "12 sequences of 6 steps; 5 sequences held out"
 
 
 def test_a_resumed_run_has_two_sessions(tmp_path):

@@ -188,7 +188,7 @@ class Streams:
     """
 
     def __init__(self, data: Data, streams: int, window: int, seed: int | None = None) -> None:
-        self._data, self._streams, self._window, self._seed = data, streams, window, seed
+        self._data, self.streams, self._window, self._seed = data, streams, window, seed
         length = len(data.x[0]) // streams
         self.batches: int = length // window if seed is not None else -(-length // window)
         if self.batches == 0:
@@ -198,7 +198,7 @@ class Streams:
 
     def batch(self, epoch: int, index: int) -> Batch:
         """Return a window of an epoch."""
-        data, N, T = self._data, self._streams, self._window
+        data, N, T = self._data, self.streams, self._window
         assert data.targets is not None
         if epoch != self._epoch:
             n, offset = len(data.x[0]), 0

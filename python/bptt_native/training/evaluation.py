@@ -76,6 +76,9 @@ class Metrics(tuple[Any, ...]):
             return self[name]
         raise missing_attribute(self, name, [] if name.startswith("_") else self.keys())
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.keys()})
+
     def __getnewargs__(self) -> tuple[Any, ...]:
         return self.loss, self.accuracy, self._others
 

@@ -24,7 +24,7 @@ from ..runtime.documents import (
     optional,
     table_of,
 )
-from .batches import source_of
+from .batches import Sequences, Streams, source_of
 from .callbacks import Callback, Function, ModelCheckpoint, check_callbacks
 from .data import Data, read_data
 from .evaluation import measure
@@ -70,6 +70,9 @@ class FitResult(Shown, Generic[M]):
     restored : int or None
         The step of the best measurement, whose parameters the model has. None if the model has the
         parameters of the last step: early stopping does not restore, or all measurements were NaN.
+    data : str
+        How the data were read: "200 sequences of 5 to 11 steps; 20 sequences held out", or "one
+        sequence of 500 steps in 4 streams".
 
     Examples
     --------
@@ -89,6 +92,7 @@ class FitResult(Shown, Generic[M]):
     ended: str
     gradients: list[GradientRecord]
     restored: int | None = None
+    data: str = ""
 
     @property
     def steps(self) -> dict[str, npt.NDArray[Any]]:
@@ -113,7 +117,7 @@ class FitResult(Shown, Generic[M]):
         return self.epochs
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the history per step as CSV, which ``bptt_native.history.read_history`` reads.
+        """Write the history per step as CSV, readable by ``training.history.read_history``.
 
         Examples
         --------
@@ -177,14 +181,18 @@ class FitResult(Shown, Generic[M]):
         lines = [_line(name, values, steps, best) for name, (values, best) in columns.items()]
         table = Table(("", "first", "best", "at step", "last"), [line for line in lines if line])
         clipped, skipped = (sum(getattr(r, k) for r in self.rows) for k in ("clipped", "skipped"))
-        counts = f"{clipped / len(self.rows):.0%} of the updates clipped, {skipped:,} skipped"
+        clips = any(v for k, v in self.model.config.items() if k.startswith("clip"))
+        share = f"{clipped / len(self.rows):.0%} of the updates clipped" * (clips or clipped > 0)
+        skips = f"{counted(skipped, 'update')} skipped" * (skipped > 0)
+        counts = ", ".join(text for text in (share, skips) if text)
         restored = self.restored
         from_best = "" if restored is None else f"the parameters are those of step {restored:,}"
         looks = counted(len(self.gradients), "record") + " of the gradient"
         return View(
             head,
-            (table, counts, from_best, looks * bool(self.gradients), self.model._constructor()),
-        )
+            (self.data, table, counts, from_best, looks * bool(self.gradients),
+             self.model._constructor()),
+        )  # fmt: skip
 
 
 def _line(
@@ -287,7 +295,7 @@ class FitTrainer(Trainer):
         if named:
             self._options["metrics"] = {name: m.name or None for name, m in named.items()}
         self._sha256, self._parts = _fingerprint(data, held_out)
-        self.provenance.size = _size(data, held_out)
+        self.provenance.size = _size(data, held_out, source)
 
     def set_steps(self, steps: int) -> None:
         """Change the length of the run, and with it a schedule that was given by name.
@@ -441,13 +449,19 @@ def _data(
     return data, held_out
 
 
-def _size(data: Data, held_out: Data | None) -> str:
-    """Return the size of the data in words."""
+def _size(data: Data, held_out: Data | None, source: Sequences | Streams) -> str:
+    """Return the size of the data in words, and how they are read."""
     steps = sorted(len(x) for x in data.x)
     length = f"{steps[0]:,}" if steps[0] == steps[-1] else f"{steps[0]:,} to {steps[-1]:,}"
     count = "one sequence" if len(steps) == 1 else f"{len(steps):,} sequences"
-    rest = "" if held_out is None else f"; {len(held_out.x):,} held out"
-    return f"{count} of {length} step{'s' * (steps[-1] > 1)}{rest}"
+    streams = source.streams if isinstance(source, Streams) else 1
+    cut = f" in {streams:,} streams" * (streams > 1)
+    rest = ""
+    if held_out is not None:
+        single = held_out.single
+        some = (len(held_out.x[0]), "step") if single else (len(held_out.x), "sequence")
+        rest = f"; {counted(*some)} held out"
+    return f"{count} of {length} step{'s' * (steps[-1] > 1)}{cut}{rest}"
 
 
 def _fingerprint(*parts: Data | None) -> tuple[str, list[str]]:
@@ -480,7 +494,8 @@ def run(
     ended = "steps" if trainer.step >= trainer.steps else "early stopping" if over else "stopped"
     records = watch.records if watch is not None else Records()
     rows = History(trainer.history)
-    return FitResult(trainer.model, rows, ended, records, trainer.restored)
+    size = trainer.provenance.size or ""
+    return FitResult(trainer.model, rows, ended, records, trainer.restored, size)
 
 
 def fit(

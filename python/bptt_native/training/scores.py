@@ -213,7 +213,7 @@ class Scores:
 
     def _result(self, name: str, metric: Metric, whole: Mapping[str, Array]) -> float:
         if metric.mean is not None:
-            return metric.finish(self._means[name] / self._weight)
+            return metric.finish(float(self._means[name] / self._weight))
         if not metric.name:
             value = metric.function(whole["targets"], whole["outputs"])
             return _number(value, name, self._where)
