@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -181,6 +182,12 @@ def test_no_imports_go_round_within_a_room(room: str) -> None:
     graph = {name: found & modules.keys() for name, found in modules.items()}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names them
     assert set(order) == modules.keys()
+
+
+def test_a_wheel_has_less_than_two_megabytes() -> None:
+    files = [p for p in Path(bn.__file__).parent.rglob("*") if p.is_file() and p.suffix != ".pyc"]
+    assert library() in files
+    assert sum(len(zlib.compress(path.read_bytes(), 6)) for path in files) < 1_990_000
 
 
 def test_a_wheel_has_one_library_file() -> None:
