@@ -249,12 +249,13 @@ def test_only_targets_that_count(weighted, window, batch_first):
     x, y, w = ragged()
     model = tagger(batch_first=batch_first)
     given = w if weighted else None
-    found = model.evaluate(x, y, weights=given, metrics=CLASSES, batch_size=4, window=window)
+    names = [*CLASSES[:6], "top_4", *CLASSES[7:]]
+    found = model.evaluate(x, y, weights=given, metrics=names, batch_size=4, window=window)
     out = np.concatenate(model.predict(x, kind="outputs"))
     t, weight = np.concatenate(y), np.concatenate(w) if weighted else None
     real = (t != -100) & (weight > 0 if weighted else True)
     weight = weight[real] if weighted else None
-    for name in CLASSES:
+    for name in names:
         assert found[name] == pytest.approx(named(name)(t[real], out[real], weight)), name
     assert found.loss == pytest.approx(found.cross_entropy, rel=1e-5)
     assert found.accuracy == found["accuracy"]
@@ -275,9 +276,20 @@ def test_of_values_and_bits(loss, names):
     assert found.accuracy == (found["accuracy"] if "accuracy" in names else None)
 
 
+def test_only_top_k_that_the_model_has():
+    x, y = sequences()
+    with pytest.raises(ValueError, match=r"^evaluate: argument 'metrics': .*'top_4', .*'top_5'"):
+        classifier().evaluate(x, y, metrics="top_5")
+    stopping = EarlyStopping(monitor="top_9")
+    with pytest.raises(ValueError, match=r"^fit: argument 'early_stopping': .* 'top_4', .*'top_9'"):
+        classifier().fit(x, y, validation=(x, y), early_stopping=stopping)
+    assert classifier().evaluate(x, y, metrics=["top_1", "top_4"]).top_4 == 1
+    assert classifier(output_size=9).evaluate(x, y, metrics=M.top_k).top_k <= 1
+
+
 def test_metrics_are_plain_floats_with_names():
     x, y, _ = ragged()
-    found = tagger().evaluate(x, y, metrics=CLASSES)
+    found = tagger(output_size=5).evaluate(x, y, metrics=CLASSES)
     assert {type(value) for value in dict(found).values()} == {float}
     assert {*CLASSES, "loss", "keys"} <= set(dir(found))
 

@@ -209,7 +209,8 @@ def evaluate(
     """Compute the loss and metrics of a model on sequences; see `Model.evaluate`."""
     _check_model(model, "evaluate")
     chance = _chance(model, training, noise, draw, "evaluate")
-    named = named_metrics(metrics, loss_of(model.config), "evaluate")
+    outputs = int(model.config["output_size"])
+    named = named_metrics(metrics, loss_of(model.config), "evaluate", outputs)
     data = read_data(model, x, targets, "evaluate", weights=weights)
     return measure(model, source_of(data, batch_size, window), chance=chance, metrics=named)
 

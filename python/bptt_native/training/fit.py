@@ -239,12 +239,14 @@ class FitTrainer(Trainer):
         else:
             check_schedule(schedule, where)
         loss = loss_of(model.config)
-        named = named_metrics(metrics, loss, where)
+        # A run that an older version began may have a larger k of "top_k".
+        outputs = None if where == "resume" else int(model.config["output_size"])
+        named = named_metrics(metrics, loss, where, outputs)
         readers: list[tuple[str, Any]] = [("callbacks", saver) for saver in savers]
         readers += [("early_stopping", early_stopping), ("schedule", _plateau(schedule))]
         for name, reader in readers:
             if reader is not None and reader.monitor is not None:
-                named |= _monitored(reader.monitor, named, loss, where, name)
+                named |= _monitored(reader.monitor, named, loss, where, name, outputs)
         data, held_out = _data(
             model, x, targets, weights, validation, validation_split, where
         )  # fmt: skip
@@ -388,16 +390,21 @@ def _plateau(schedule: Any) -> Plateau | None:
 
 
 def _monitored(
-    monitor: str, named: dict[str, Metric], loss: Loss, where: str, argument: str
+    monitor: str,
+    named: dict[str, Metric],
+    loss: Loss,
+    where: str,
+    argument: str,
+    outputs: int | None,
 ) -> dict[str, Metric]:
     """Return the metric that early stopping or a schedule reads, if it is not measured anyway."""
     if monitor == "loss" or monitor in named or (monitor == "accuracy" and loss.classes):
         return {}
     try:
-        return named_metrics(monitor, loss, where)
+        return named_metrics(monitor, loss, where, outputs)
     except ValueError:
         own = ["accuracy"] if loss.classes else []
-        names = list(dict.fromkeys(["loss", *own, *named, *metrics_of(loss)]))
+        names = list(dict.fromkeys(["loss", *own, *named, *metrics_of(loss, outputs)]))
         expected = f"one that monitors one of {', '.join(map(repr, names))}"
         got = f"{monitor!r}{suggestion_of_monitor(monitor, names)}"
         raise ValueError(message(where, argument, expected, got)) from None

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,13 +62,12 @@ _OF_LABELS = _table(
     Metric(accuracy, accuracy), Metric(balanced_accuracy, labels=True),
     Metric(precision, labels=True), Metric(recall, labels=True), Metric(f1, labels=True),
 )  # fmt: skip
-_OF_CLASSES = {
-    "top_5": Metric(top_k, top_k, name="top_5"),
-    **_table(Metric(cross_entropy, cross_entropy), Metric(perplexity, cross_entropy, exp),
-             Metric(bits, cross_entropy, lambda value: value / math.log(2))),
-}  # fmt: skip
+_OF_CLASSES = _table(
+    Metric(cross_entropy, cross_entropy), Metric(perplexity, cross_entropy, exp),
+    Metric(bits, cross_entropy, lambda value: value / math.log(2)),
+)  # fmt: skip
 _OF_VALUES = _table(Metric(mae, mae), Metric(mse, mse), Metric(rmse, mse, math.sqrt), Metric(r2))
-METRICS = (*_OF_LABELS, *_OF_CLASSES, *_OF_VALUES)
+METRICS = (*_OF_LABELS, "top_5", *_OF_CLASSES, *_OF_VALUES)
 """The names of all metrics. For "top_5", any number may be in place of 5."""
 _SMALL = {"loss", "cross_entropy", "perplexity", "bits", "mae", "mse", "rmse"}
 _LARGE = {*_OF_LABELS, "r2"}
@@ -83,7 +83,9 @@ def direction_of(name: str) -> str | None:
     return "min" if name in _SMALL else None
 
 
-def named_metrics(value: object, loss: Loss, where: str) -> dict[str, Metric]:
+def named_metrics(
+    value: object, loss: Loss, where: str, outputs: int | None = None
+) -> dict[str, Metric]:
     """Return metrics by name after checking the argument `metrics` of a function.
 
     Parameters
@@ -94,6 +96,8 @@ def named_metrics(value: object, loss: Loss, where: str) -> dict[str, Metric]:
         The loss of the model, which decides what metrics there are.
     where : str
         The function, for messages.
+    outputs : int, optional
+        Number of outputs of the model, the largest k of "top_k". None: any k is allowed.
 
     Raises
     ------
@@ -111,17 +115,19 @@ def named_metrics(value: object, loss: Loss, where: str) -> dict[str, Metric]:
         refuse_type(value, where, "metrics", _EXPECTED)
     found: dict[str, Metric] = {}
     for name, item in items:
-        name, metric = _named(name, item, loss, where)
+        name, metric = _named(name, item, loss, where, outputs)
         if name in found:
             raise ValueError(message(where, "metrics", "each metric once", f"{name!r} twice"))
         found[name] = metric
     return found
 
 
-def _named(name: str, item: object, loss: Loss, where: str) -> tuple[str, Metric]:
+def _named(
+    name: str, item: object, loss: Loss, where: str, outputs: int | None
+) -> tuple[str, Metric]:
     """Return a metric and its name, which is the given one if that is not empty."""
     if isinstance(item, str):
-        metric, name = _known(item, loss, where), name or item
+        metric, name = _known(item, loss, where, outputs), name or item
     elif callable(item):
         known = (m for m in metrics_of(loss).values() if m.function is item)
         metric, name = next(known, Metric(item)), name or getattr(item, "__name__", "")
@@ -136,21 +142,26 @@ def _named(name: str, item: object, loss: Loss, where: str) -> tuple[str, Metric
     return name, metric
 
 
-def metrics_of(loss: Loss) -> dict[str, Metric]:
-    """Return the metrics that a loss has, by name."""
+def metrics_of(loss: Loss, outputs: int | None = None) -> dict[str, Metric]:
+    """Return the metrics that a loss has, by name; of "top_k" that with k = 5 at most."""
     if loss.classes:
-        return {**_OF_LABELS, **_OF_CLASSES}
+        top = _top(min(5, outputs or 5))
+        return {**_OF_LABELS, top.name: top, **_OF_CLASSES}
     return {**_OF_LABELS, **_OF_VALUES} if loss.unit_interval else _OF_VALUES
 
 
-def _known(name: str, loss: Loss, where: str) -> Metric:
+def _known(name: str, loss: Loss, where: str, outputs: int | None) -> Metric:
     """Return the metric of a name."""
     top = re.fullmatch(r"top_([1-9]\d{0,8})", name)
-    if top and loss.classes:
-        k = int(top[1])
-        ranked: Callable[..., float] = lambda t, o, w, **kind: top_k(t, o, w, k, **kind)  # noqa: E731
-        return Metric(ranked, ranked, name=name)
-    return choice(name, metrics_of(loss), where, "metrics")
+    if top and loss.classes and int(top[1]) <= (outputs or math.inf):
+        return _top(int(top[1]))
+    return choice(name, metrics_of(loss, outputs), where, "metrics")
+
+
+def _top(k: int) -> Metric:
+    """Return the metric "top_k"."""
+    ranked: Callable[..., float] = partial(top_k, k=k) if k != 5 else top_k
+    return Metric(ranked, ranked, name=f"top_{k}")
 
 
 class Scores:
