@@ -12,6 +12,8 @@ import numpy as np
 import bptt_native as bn
 
 TABLE = r"""
+PyTorch: bn.LSTM(3, 8, dropout=0.5)
+    UserWarning: LSTM: argument 'dropout': 0.5 has no effect with num_layers=1
 PyTorch: bn.LSTM(3, 8)
     = repr(it).startswith('LSTM(3, 8)')
 PyTorch: bn.LSTM(input_size=3, hidden_size=8, num_layers=2, batch_first=True, bidirectional=True)
