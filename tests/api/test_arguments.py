@@ -204,7 +204,7 @@ MESSAGES: dict[str, tuple[Call, Any, type[Exception], str]] = {
     "digits": (ENTRIES["call x"][1], 10**5000, TypeError, "got an integer of more digits"),
     "large size": (lambda v: bn.LSTM(v, 1), 10**5000, ValueError, "got an integer above 2**64"),
     "small size": (lambda v: bn.LSTM(v, 1), -(10**5000), ValueError, "got an integer below -2**64"),
-    "ragged": (ENTRIES["call x"][1], [[1.0], [1.0, 2.0]], ValueError, "a list that NumPy cannot"),
+    "ragged": (ENTRIES["call x"][1], [[1.0], [1.0, 2.0]], ValueError, "sequences of different len"),
     "nested in itself": (ENTRIES["call x"][1], [[...]], TypeError, "a list of shape [1, 1] of"),
     "mask": (ENTRIES["resets"][1], [[2] * N] * T, ValueError, "[5, 3] (or of 0 and 1), got 2"),
 }  # fmt: skip

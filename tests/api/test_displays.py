@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,6 +166,18 @@ def test_the_summary_counts(things: dict[str, object]) -> None:
     last = bn.Model("gru", input_size=2, hidden_size=4, output_size=3, targets="last")
     assert last.summary().layers[-1].output_shape == ("N", 3)
     assert "readout" in str(last.summary())
+    assert str(found).endswith("  Arrays are [N, T, ...]: sequences come first.")
+    assert str(last.summary()).endswith(
+        "  Arrays are [T, N, ...]: time comes first (batch_first=True: [N, T, ...])."
+    )
+
+
+def test_keys_are_shown_without_values(things: dict[str, object]) -> None:
+    for name in ("gradients", "parameters"):
+        thing: Any = things[name]
+        assert repr(thing.keys()) == f"Names({list(thing)})"
+        assert thing.keys() & {"none"} == set()
+        assert set(thing.keys()) == set(thing)
 
 
 def test_a_summary_draws_nothing() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, KeysView, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -303,6 +303,13 @@ def draw_with(
 def plot(thing: object, ax: object) -> Any:
     """Draw an object into axes, or into those of a new figure for None, and return them."""
     return _plot(thing, ax)
+
+
+class Names(KeysView[str]):
+    """The keys of a mapping, which are shown without its values."""
+
+    def __repr__(self) -> str:
+        return f"Names({list(self)})"
 
 
 class Shown:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from ..arguments.display import (
+    Names,
     Shown,
     Table,
     View,
@@ -275,6 +276,10 @@ class Gradients(Mapping[str, Array], Shown):
 
     def __copy__(self) -> Gradients:
         return self.copy()
+
+    def keys(self) -> Names:
+        """Return a view of the names."""
+        return Names(self)
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)

@@ -11,7 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .. import _core
 from ..arguments.arrays import convert
-from ..arguments.display import Shown, Table, View, bytes_text, range_text, shape_text
+from ..arguments.display import Names, Shown, Table, View, bytes_text, range_text, shape_text
 from ..arguments.foreign import Guided
 from ..arguments.names import missing_key
 from ..arguments.values import Array, Contents, flag, outline
@@ -254,6 +254,10 @@ class Parameters(Mapping[str, Parameter], Shown):
 
     def __len__(self) -> int:
         return len(self._owner._layout)
+
+    def keys(self) -> Names:
+        """Return a view of the names."""
+        return Names(self)
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)

@@ -146,6 +146,7 @@ class Parameterised(Guided, Shown):
           layer 0 (lstm)  [T, N, 8]            416       0
           Parameters: 416, of which 416 are trained.
           Memory: parameters 1.62 KiB.
+          Arrays are [T, N, ...]: time comes first (batch_first=True: [N, T, ...]).
         """
         from .summary import summarise
 

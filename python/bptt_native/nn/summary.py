@@ -56,7 +56,7 @@ class Summary(Shown):
     (744, 2976)
     """
 
-    __slots__ = ("_head", "layers", "memory", "num_frozen", "num_parameters")
+    __slots__ = ("_head", "_order", "layers", "memory", "num_frozen", "num_parameters")
 
     layers: list[LayerSummary]
     memory: dict[str, int]
@@ -64,9 +64,17 @@ class Summary(Shown):
     num_parameters: int
 
     def __init__(
-        self, head: str, layers: list[LayerSummary], num_frozen: int, memory: dict[str, int]
+        self,
+        head: str,
+        layers: list[LayerSummary],
+        num_frozen: int,
+        memory: dict[str, int],
+        batch_first: bool,
     ) -> None:
         self._head = head
+        self._order = "[N, T, ...]: sequences come first"
+        if not batch_first:
+            self._order = "[T, N, ...]: time comes first (batch_first=True: [N, T, ...])"
         self.layers = layers
         self.num_parameters = sum(layer.parameters for layer in layers)
         self.num_frozen = num_frozen
@@ -85,6 +93,7 @@ class Summary(Shown):
                 Table(("layer", "output shape", "parameters", "frozen"), rows),
                 f"Parameters: {self.num_parameters:,}, of which {trained:,} are trained.",
                 f"Memory: {memory}.",
+                f"Arrays are {self._order}.",
             ),
         )
 
@@ -128,4 +137,5 @@ def summarise(net: Any, steps: int | None, batch: int) -> Summary:
             x = np.zeros((*shape, config["input_size"]), net.dtype)
         memory["tape"] = net.forward(x, draw=0)[2].nbytes
     layers = list(found.values())
-    return Summary(net._constructor(), layers, sum(row.frozen for row in layers), memory)
+    frozen_of_all = sum(row.frozen for row in layers)
+    return Summary(net._constructor(), layers, frozen_of_all, memory, config["batch_first"])
