@@ -178,7 +178,7 @@ class Streams:
     data : Data
         One sequence with targets at every step.
     streams : int
-        Number of streams N.
+        Number of streams N, an attribute too.
     window : int
         Number of steps T of truncated BPTT.
     seed : int, optional
@@ -186,6 +186,8 @@ class Streams:
         and so they differ between epochs. With None all epochs begin at step 0, and the last
         window may be shorter.
     """
+
+    streams: int
 
     def __init__(self, data: Data, streams: int, window: int, seed: int | None = None) -> None:
         self._data, self.streams, self._window, self._seed = data, streams, window, seed
