@@ -384,6 +384,7 @@ def test_a_result_names_only_clips_and_skips_that_there_are():
     x, y = series(50)
     text = repr(regressor().fit(x, y, steps=1))
     assert "FitResult: 1 step in 1 epoch" in text
+    assert " s; it was taken\n" in text
     assert "clipped" not in text
     assert "skipped" not in text
     assert "0% of the updates clipped\n" in repr(regressor(clip_norm=1e9).fit(x, y, steps=1))

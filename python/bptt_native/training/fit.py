@@ -162,7 +162,8 @@ class FitResult(Shown, Generic[M]):
         if not self.rows:
             return View("FitResult: no step was taken")
         last = self.rows[-1]
-        reasons = {"steps": "all of them were taken", "stopped": "a callback stopped the run"}
+        taken = "all of them were taken" if last.step > 1 else "it was taken"
+        reasons = {"steps": taken, "stopped": "a callback stopped the run"}
         head = (
             f"FitResult: {counted(last.step, 'step')} in {counted(last.epoch, 'epoch')}, "
             f"{last.seconds:.3g} s; {reasons.get(self.ended, self.ended)}"
