@@ -202,6 +202,31 @@ def test_integers_as_targets_of_one_bit(name):
         function(t + 1, o[:, None])
 
 
+@pytest.mark.parametrize("name", CLASSES[:5])
+def test_labels_of_one_bit_for_integers(name):
+    function, t, o = getattr(M, name), RNG.integers(0, 2, 40), RNG.integers(0, 2, (40, 1))
+    expected = function(t[:, None].astype("f4"), o)
+    assert function(t, o) == function(t, o, kind="labels") == function(t, o > 0) == expected
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_sequences_of_several_lengths(name):
+    t = [RNG.integers(0, 7, k) for k in (3, 5, 4)]
+    o = [RNG.standard_normal((len(s), 7)) for s in t]
+    w = [RNG.uniform(1, 2, len(s)) for s in t]
+    whole = [np.concatenate(part) for part in (t, o, w)]
+    assert named(name)(t, o, w) == named(name)(*whole)
+
+
+def test_texts_are_no_labels():
+    with pytest.raises(
+        TypeError, match="^accuracy: argument 'targets': expected numbers, got a st"
+    ):
+        M.accuracy(["a", "b"], ["a", "b"])
+    with pytest.raises(TypeError, match="^f1: argument 'outputs': expected numbers, got a str arr"):
+        M.f1([0, 1], ["0", "1"])
+
+
 def test_a_prediction_that_is_nan_is_wrong():
     o = np.array([[np.nan, 0.0, 1.0], [3.0, 1.0, 0.0]])
     assert M.accuracy([0, 0], o) == M.recall([0, 0], o) == 0.5

@@ -19,8 +19,8 @@ def labels(
     A prediction from NaN is -1.
     """
     _check_kind(where, kind, KINDS)
-    t, o = np.asarray(targets), np.asarray(outputs)
-    if t.dtype.kind in "iu" and kind != "labels" and _has_bits(t, o):
+    t, o = _array(where, "targets", targets), _array(where, "outputs", outputs)
+    if t.dtype.kind in "iu" and _has_bits(t, o, kind):
         if t.size and not _within(t, 0, 1):
             expected = f"labels {list(t.shape)} or outputs {[*t.shape, 'O']} of classes"
             raise ValueError(message(where, "outputs", expected, describe(o)))
@@ -73,9 +73,24 @@ def classes_of(outputs: Array) -> Array:
     return np.where(np.isnan(outputs).any(axis=-1), -1, outputs.argmax(axis=-1))
 
 
+def _array(where: str, name: str, value: Any) -> Array:
+    """Return numbers as an array; those of sequences of several lengths one after the other."""
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and isinstance(value[0], list | tuple | np.ndarray)
+    ):
+        if len({len(part) for part in value}) > 1:
+            value = np.concatenate(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(message(where, name, "numbers", describe(array)))
+    return array
+
+
 def _arrays(where: str, targets: Any, outputs: Any, weights: Any) -> tuple[Array, Array, Any]:
     """Return targets, outputs and weights as arrays whose leading axis is that of the targets."""
-    t, o = np.asarray(targets), np.asarray(outputs)
+    t, o = _array(where, "targets", targets), _array(where, "outputs", outputs)
     fits = o.shape == t.shape or o.shape[:-1] == t.shape
     if not fits or t.ndim == 0 or t.size == 0:
         expected = f"{list(t.shape)} or {[*t.shape, 'O']}, as the targets, and at least one"
@@ -84,7 +99,7 @@ def _arrays(where: str, targets: Any, outputs: Any, weights: Any) -> tuple[Array
     n = math.prod(t.shape[:axes])
     w = None
     if weights is not None:
-        w = np.asarray(weights, np.float64)
+        w = _array(where, "weights", weights).astype(np.float64)
         if w.shape != t.shape[:axes]:
             expected = f"{list(t.shape[:axes])}, one for each target"
             raise ValueError(message(where, "weights", expected, describe(w)))
@@ -97,13 +112,14 @@ def _check_kind(where: str, kind: object, kinds: tuple[str, ...]) -> None:
         choice(kind, dict.fromkeys(kinds), where, "kind")
 
 
-def _has_bits(targets: Array, outputs: Array) -> bool:
-    """Return whether outputs for integers are numbers of bits: single ones, and no labels."""
-    if outputs.dtype.kind != "f":
+def _has_bits(targets: Array, outputs: Array, kind: str | None) -> bool:
+    """Return whether outputs for integers are those of bits: single ones, or no labels."""
+    if outputs.shape == (*targets.shape, 1):
+        return True
+    if outputs.dtype.kind != "f" or outputs.shape != targets.shape or kind == "labels":
         return False
-    one = outputs.shape == (*targets.shape, 1)
     real = outputs[np.isfinite(outputs)]
-    return one or (outputs.shape == targets.shape and bool((real != np.rint(real)).any()))
+    return bool((real != np.rint(real)).any())
 
 
 def _is_classes(where: str, targets: Array) -> bool:
