@@ -82,7 +82,7 @@ def test_config_is_read_only(net: Any) -> None:
          "'adam' or 'rmsprop', got 0.001"),
         ("lion", {"eps": 1e-3}, "argument 'eps': expected None unless the optimizer is 'adagrad', "
          "'adam' or 'rmsprop', got 0.001"),
-        ("sgd", {"betas": (0.5, 0.999)}, "argument 'betas': expected 0.9 unless the optimizer is "
+        ("sgd", {"betas": (0.5, 0.999)}, "argument 'betas': expected None unless the optimizer is "
          "'adam' or 'lion', got 0.5"),
         ("rmsprop", {"betas": (0.9, 0.5)}, "argument 'betas': expected None unless the optimizer "
          "is 'adam' or 'lion', got 0.5"),

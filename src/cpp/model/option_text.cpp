@@ -2,6 +2,7 @@
 #include "model/option_text.h"
 
 #include <cmath>
+#include <string_view>
 
 #include "base/text.h"
 
@@ -31,9 +32,12 @@ std::string flag_text(const OptionRow& row, bool set, Wording wording) {
 
 std::string none_text(Wording wording) { return wording == Wording::python ? "None" : "NaN"; }
 
+// The first of two numbers that are one argument of Python has no None, but their pair has.
 std::string default_text(const OptionRow& row, Wording wording) {
-  return wording == Wording::python && row.or_none ? "None"
-                                                   : text_of(row, fallback_of(row), wording);
+  const bool pair = std::string_view(row.in_python()) == "betas";
+  return wording == Wording::python && (row.or_none || pair)
+             ? "None"
+             : text_of(row, fallback_of(row), wording);
 }
 
 }  // namespace
