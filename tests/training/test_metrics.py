@@ -220,10 +220,10 @@ def test_sequences_of_several_lengths(name):
 
 def test_texts_are_no_labels():
     with pytest.raises(
-        TypeError, match="^accuracy: argument 'targets': expected numbers, got a st"
+        TypeError, match=r"^accuracy: argument 'targets': expected numbers, got a st"
     ):
         M.accuracy(["a", "b"], ["a", "b"])
-    with pytest.raises(TypeError, match="^f1: argument 'outputs': expected numbers, got a str arr"):
+    with pytest.raises(TypeError, match=r"^f1: argument 'outputs': expected numbers, got a str a"):
         M.f1([0, 1], ["0", "1"])
 
 

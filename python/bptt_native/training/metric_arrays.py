@@ -75,13 +75,10 @@ def classes_of(outputs: Array) -> Array:
 
 def _array(where: str, name: str, value: Any) -> Array:
     """Return numbers as an array; those of sequences of several lengths one after the other."""
-    if (
-        isinstance(value, list | tuple)
-        and value
-        and isinstance(value[0], list | tuple | np.ndarray)
-    ):
-        if len({len(part) for part in value}) > 1:
-            value = np.concatenate(value)
+    listed = isinstance(value, list | tuple) and len(value) > 0
+    parts = value if listed and isinstance(value[0], list | tuple | np.ndarray) else ()
+    if len({len(part) for part in parts}) > 1:
+        value = np.concatenate(parts)
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(message(where, name, "numbers", describe(array)))
