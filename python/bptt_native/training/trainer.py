@@ -126,6 +126,7 @@ class Trainer:
         self._where = f"{type(self).__name__}.fit"
         self.history, self.measured = list[HistoryRow](), list[Metrics]()
         self._optimizer = model.optimizer
+        self._mean = model.config["reduction"] == "mean"
         self._values: dict[str, list[float]] = {name: [] for name in ("loss", *self.monitors)}
         self._search = None if early_stopping is None else Search(early_stopping)
         self._read_once = self.schedule, reading_once(self.schedule)
@@ -265,11 +266,12 @@ class Trainer:
 
     def _update(self, epoch: int, index: int) -> tuple[Update, Any]:
         """Make an update of an epoch, and return its results and the state after it."""
-        k, source = self.accumulate, self.source
+        k, source, state, mean = self.accumulate, self.source, self._state, self._mean
         if k == 1:
-            return update(self.model, source.batch(epoch, index), self._state)
+            return update(self.model, source.batch(epoch, index), state, mean)
         numbers = range(index * k, min((index + 1) * k, source.batches))
-        return accumulated(self.model, (source.batch(epoch, i) for i in numbers), k, self._state)
+        batches = (source.batch(epoch, i) for i in numbers)
+        return accumulated(self.model, batches, k, state, mean)
 
     def _measure(self, row: HistoryRow) -> HistoryRow:
         """Measure the held-out data and return the row with the results."""

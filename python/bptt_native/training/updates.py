@@ -27,7 +27,7 @@ class Update(NamedTuple):
     loss_weight: float | None = None
 
 
-def update(model: Network, batch: Batch, state: Any) -> tuple[Update, Any]:
+def update(model: Network, batch: Batch, state: Any, mean: bool) -> tuple[Update, Any]:
     """Make an update by a batch.
 
     Parameters
@@ -38,6 +38,8 @@ def update(model: Network, batch: Batch, state: Any) -> tuple[Update, Any]:
         The batch. If no target counts, it only changes the state.
     state : ndarray, tuple of ndarray or None
         The state after the previous window.
+    mean : bool
+        Whether the loss of the model is a mean over targets, not a sum.
 
     Returns
     -------
@@ -50,17 +52,18 @@ def update(model: Network, batch: Batch, state: Any) -> tuple[Update, Any]:
         batch.x, batch.targets, batch.carried(state), flow=False, **batch.options,
         **batch.target_options,
     )  # fmt: skip
-    return _results(model, float(result.loss), result, batch.number, batch.mass), result.state
+    weight = batch.mass if mean else 1.0
+    return _results(float(result.loss), result, batch.number, weight), result.state
 
 
 def accumulated(
-    model: Network, batches: Iterable[Batch], most: int, state: Any
+    model: Network, batches: Iterable[Batch], most: int, state: Any, mean: bool
 ) -> tuple[Update, Any]:
     """Make an update by the gradient over all targets of several batches.
 
     Parameters
     ----------
-    model, state : optional
+    model, state, mean : optional
         As for `update`.
     batches : iterable of Batch
         The batches, in their order.
@@ -72,7 +75,6 @@ def accumulated(
     Update, state
         The results, and the state after the last window.
     """
-    mean = model.config["reduction"] == "mean"
     first = model.step_count * most  # like the draws of train_step: skipped updates do not count
     loss, mass, targets = 0.0, 0.0, 0
     share = 1.0  # a power of two, so scaling is exact; it keeps sums about as small as means
@@ -101,7 +103,7 @@ def accumulated(
     if mean:
         loss /= mass
         total *= 1 / (mass * share)
-    return _results(model, float(loss), model.apply(total), targets, mass), state
+    return _results(float(loss), model.apply(total), targets, mass if mean else 1.0), state
 
 
 def _read(model: Network, batch: Batch, state: Any) -> Any:
@@ -109,9 +111,8 @@ def _read(model: Network, batch: Batch, state: Any) -> Any:
     return model(batch.x, batch.carried(state), **batch.options)[1]
 
 
-def _results(model: Network, loss: float, result: Any, targets: int, mass: float) -> Update:
+def _results(loss: float, result: Any, targets: int, weight: float) -> Update:
     return Update(
         loss, float(result.grad_norm), bool(result.clipped), bool(result.skipped), targets,
-        float(result.clipped_norm), float(result.clip_angle),
-        mass if model.config["reduction"] == "mean" else 1.0,
+        float(result.clipped_norm), float(result.clip_angle), weight,
     )  # fmt: skip
