@@ -118,8 +118,8 @@ def test_each_length_of_the_copy_memory_is_compared_by_itself() -> None:
     assert held(verdict(swapped(rows, "LSTM", "chrono LSTM"))) == [True, True, False]
     titles = [ax.get_title("left") for ax in lab.EXPERIMENTS["copy-memory"].figure(rows).axes]
     assert titles == [
-        "copy-memory, T = 50", "copy-memory, T = 200",
-        "Where each seed ends (T = 50, 200 from above)",
+        "T = 50: no net halves the baseline", "T = 200: no net halves the baseline",
+        "Where each seed ends",
     ]  # fmt: skip
 
 

@@ -250,7 +250,8 @@ def figure(rows: Sequence[Row]) -> "Figure":
         level(ax, base)
         losses = [float(row["loss"]) for row in rows if row["steps"] == steps]
         ax.set_ylim(0.7 * min(losses), min(1.4 * max(losses), 20 * base))  # some runs diverge
-        ax.set_xlim(WINDOW, max(int(row["update"]) for row in rows if row["steps"] == steps))
+        last_update = max(int(row["update"]) for row in rows if row["steps"] == steps)
+        ax.set_xlim(WINDOW, max(last_update, WINDOW + 1))
         log_axis(ax)
         log_axis(ax, "x")
         dress(ax, _finding(rows, steps), "update, logarithmic",
