@@ -448,8 +448,14 @@ class Parameterised(Guided, Shown):
         activity: tuple[float, float],
     ) -> dict[str, Any] | None:
         """Return settings of a backward call by their names in bptt.h; None if all are defaults."""
-        off = clip_step is None and clip_step_norm is None and truncation is None
-        if off and all(type(weight) is float and weight == 0 for weight in (omega, *activity)):
+        l1, l2 = activity
+        if (
+            clip_step is None
+            and clip_step_norm is None
+            and truncation is None
+            and type(omega) is type(l1) is type(l2) is float
+            and omega == l1 == l2 == 0
+        ):
             return None
         where = f"{type(self).__name__}.backward"
         k1 = k2 = 0
@@ -463,6 +469,6 @@ class Parameterised(Guided, Shown):
             "truncation_k1": k1,
             "truncation_k2": k2,
             "omega": number(omega, where, "omega"),
-            "activity_l1": number(activity[0], where, "activity_l1"),
-            "activity_l2": number(activity[1], where, "activity_l2"),
+            "activity_l1": number(l1, where, "activity_l1"),
+            "activity_l2": number(l2, where, "activity_l2"),
         }
