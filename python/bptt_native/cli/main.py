@@ -135,8 +135,6 @@ def run_info(args: argparse.Namespace) -> int:
         about.append(f"training: step {training['step']} of {steps}, {seconds:.1f} s")
         about += _options(training["options"], TextOptions)
     print(model)
-    for name, value in model.state_dict().items():
-        print(f"  {name:24} {list(value.shape)}")
     if about:
         print("\n".join(about))
     return 0
