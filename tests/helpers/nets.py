@@ -220,6 +220,8 @@ def option_net(
     each_alpha = options.get("alpha") is True
     cell = options.pop("cell", None) or str(rng.choice(["rnn", "lstm", "gru"]))
     nonlinearity = options.pop("nonlinearity", "tanh")
+    if divided and nonlinearity in KINKS:
+        nonlinearity = "softplus"  # one of so many pre-activations is always near a kink
     names = ("lengths", "resets", "masks", "tokens", "bias", "T")
     own = {name: options.pop(name, None) for name in names}
     back = {n: options.pop(n) for n in ("clip_step", "clip_step_norm") if n in options}
