@@ -63,11 +63,10 @@ def plot_gradient_norm(
     >>> import numpy as np
     >>> import bptt_native as bn
     >>> from bptt_native import plots
-    >>> from bptt_native.training.fit import fit
     >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=1, loss="mse",
     ...                  clip_norm=1e-6)
     >>> x = np.ones((5, 8, 1), np.float32)
-    >>> ax = plots.plot_gradient_norm(fit(model, x, x, epochs=3))
+    >>> ax = plots.plot_gradient_norm(model.fit(x, x, epochs=3))
     >>> ax.get_title(loc="left")
     'Clipped in 100 % of the updates'
     """
@@ -133,11 +132,10 @@ def plot_clipping_angle(run: Any, *, ax: "Axes | None" = None) -> "Axes":
     >>> import numpy as np
     >>> import bptt_native as bn
     >>> from bptt_native import plots
-    >>> from bptt_native.training.fit import fit
     >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=1, loss="mse",
     ...                  clip_value=1e-3)
     >>> x = np.ones((5, 8, 1), np.float32)
-    >>> plots.plot_clipping_angle(fit(model, x, x, epochs=3)).get_ylabel()
+    >>> plots.plot_clipping_angle(model.fit(x, x, epochs=3)).get_ylabel()
     'angle (degrees)'
     """
     values = columns(history_of(run, "plot_clipping_angle").rows)
@@ -190,10 +188,9 @@ def plot_norm_quantiles(
     >>> import numpy as np
     >>> import bptt_native as bn
     >>> from bptt_native import plots
-    >>> from bptt_native.training.fit import fit
     >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=1, loss="mse")
     >>> x = np.ones((5, 8, 1), np.float32)
-    >>> ax = plots.plot_norm_quantiles(fit(model, x, x, epochs=3), clip_norm=0.5, window=2)
+    >>> ax = plots.plot_norm_quantiles(model.fit(x, x, epochs=3), clip_norm=0.5, window=2)
     >>> ax.texts[-1].get_text()
     'threshold 0.5'
     """
@@ -264,11 +261,10 @@ def clipping_figure(run: Any, clip_norm: float | None = None) -> "Figure":
     >>> import numpy as np
     >>> import bptt_native as bn
     >>> from bptt_native import plots
-    >>> from bptt_native.training.fit import fit
     >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=1, loss="mse",
     ...                  clip_norm=1e-3)
     >>> x = np.ones((5, 8, 1), np.float32)
-    >>> figure = plots.clipping_figure(fit(model, x, x, epochs=3))
+    >>> figure = plots.clipping_figure(model.fit(x, x, epochs=3))
     >>> len(figure.axes)  # clipping by norm does not turn the gradient
     2
     """

@@ -191,11 +191,10 @@ def plot_flow_map(
     >>> import numpy as np
     >>> import bptt_native as bn
     >>> from bptt_native import plots
-    >>> from bptt_native.training.fit import fit
     >>> from bptt_native.training.watch import Watch
     >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=2, targets="last")
     >>> x, y = np.ones((5, 8, 1), np.float32), np.zeros(8, np.int64)
-    >>> result = fit(model, x, y, epochs=2, watch=Watch(1, say=print))
+    >>> result = model.fit(x, y, epochs=2, watch=Watch(1, say=print))
     >>> plots.plot_flow_map(result).get_xlabel()
     'update'
     """
@@ -274,11 +273,10 @@ def flow_figure(run: Any, layer: int = -1) -> "Figure":
     >>> import numpy as np
     >>> import bptt_native as bn
     >>> from bptt_native import plots
-    >>> from bptt_native.training.fit import fit
     >>> from bptt_native.training.watch import Watch
     >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=2, targets="last")
     >>> x, y = np.ones((5, 8, 1), np.float32), np.zeros(8, np.int64)
-    >>> result = fit(model, x, y, epochs=2, watch=Watch(1, say=print))
+    >>> result = model.fit(x, y, epochs=2, watch=Watch(1, say=print))
     >>> [ax.get_xlabel().split()[0] for ax in plots.flow_figure(result).axes]
     ['distance', 'update']
     """

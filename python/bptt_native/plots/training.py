@@ -66,9 +66,8 @@ def training_figure(
     >>> import numpy as np
     >>> import bptt_native as bn
     >>> from bptt_native import plots
-    >>> from bptt_native.training.fit import fit
     >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=2, targets="last")
-    >>> result = fit(model, np.ones((5, 8, 1), np.float32), np.zeros(8, np.int64), epochs=2)
+    >>> result = model.fit(np.ones((5, 8, 1), np.float32), np.zeros(8, np.int64), epochs=2)
     >>> figure = plots.training_figure(result)
     >>> len(figure.axes)
     2
@@ -126,10 +125,9 @@ def plot_learning(
     >>> import numpy as np
     >>> import bptt_native as bn
     >>> from bptt_native import plots
-    >>> from bptt_native.training.fit import fit
     >>> model = bn.Model("rnn", input_size=1, hidden_size=4, output_size=1, loss="mse")
     >>> x = np.ones((5, 8, 1), np.float32)
-    >>> result = fit(model, x, x, epochs=3)
+    >>> result = model.fit(x, x, epochs=3)
     >>> plots.plot_learning(result).get_ylabel()
     'mean squared error, logarithmic'
     """
